@@ -146,21 +146,13 @@ def switch_on(current: Step, person: Person, memberships: list[Membership]) -> N
         tell_approvers(current, membership.tenant, membership.role, person, given=True)
 
 
-def administered(tenant_id: object, current: Step) -> Tenant:
-    tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-    current.concerns("tenant", tenant, tenant.pk)
-    policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
-    return tenant
-
-
 def memberships_of(person: Person) -> list[Membership]:
     return list(person.memberships.select_related("tenant").order_by("pk"))
 
 
 def _require_proof(current: Step, *roles: str) -> None:
-    """Who decides or manages is not changed by whoever found a session left open."""
-    if policy.DECIDING_OR_MANAGING & set(roles):
-        policy.require_step_up(current.actor, current.at)
+    """Ask for proof where this changes who decides or manages: a session that was left open must not be enough."""
+    current.require_proof(needed=bool(policy.DECIDING_OR_MANAGING & set(roles)))
 
 
 def _held_by(person: Person) -> list[str]:

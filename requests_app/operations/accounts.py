@@ -10,19 +10,21 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Party
 from requests_app.domain.acts.installation import (
     LINK_ACCOUNTS,
     LINK_ACCOUNTS_ANNOUNCED,
     UNLINK_ACCOUNTS,
     UNLINK_ACCOUNTS_ANNOUNCED,
 )
-from requests_app.domain.errors import NotAllowed, NotFound, WrongState
+from requests_app.domain.errors import NotFound, WrongState
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
-from requests_app.operations._announced import Said, announce, announced, everybody
-from requests_app.operations._change import Step, act
+from requests_app.operations._announced import Change, Said, announced, everybody
+from requests_app.operations._change import Step
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
 from requests_app.operations._people import key
+from requests_app.operations._perform import perform
 
 
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
@@ -33,20 +35,36 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
     An access request under way on which they stood as two ends: asked for by one and decided by the other, or decided
     by both.
     """
-    with act(LINK_ACCOUNTS, actor=actor) as current:
-        policy.require_staff(current.actor)
-        person, other = _account(person_id), _account(other_id)
-        lock_humans(person.human_id, other.human_id)
-        current.concerns("person", person, PROVIDER_LOG)
-        person, other = _account(person_id), _account(other_id)
-        _require_not_own(current, person, other)
+
+    def find(current: Step, row_id: object) -> tuple[Person, Person]:
+        return _locked(current, row_id, other_id)
+
+    def state(current: Step) -> None:
+        person, other = current.row
         if person.human_id == other.human_id:
             words = _("%(name)s and %(other)s count as one already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
-        policy.require_step_up(current.actor, current.at)
-        announce(current, LINK_ACCOUNTS_ANNOUNCED, _link_said(person, other))
-        _link(current, person, other)
+
+    def announces(current: Step) -> tuple[Change, Said]:
+        return LINK_ACCOUNTS_ANNOUNCED, _link_said(*current.row)
+
+    with perform(LINK_ACCOUNTS, person_id, actor=actor, find=find, state=state, announces=announces) as current:
+        _link(current, *current.row)
     return _account(person_id)
+
+
+def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
+    """The accounts, for staff. Every account of their humans is locked before the turn at the log is taken."""
+    policy.require_staff(current.actor)
+    found = [_account(pk) for pk in ids]
+    lock_humans(*(person.human_id for person in found))
+    before = frozenset(person.human_id for person in found)
+    current.concerns("person", found[0], PROVIDER_LOG, parties={Party.SUBJECT: before})
+    people = tuple(_account(pk) for pk in ids)
+    # Who is one human with whom may have been changed while this waited for its turn.
+    now = frozenset(person.human_id for person in people)
+    current.subject = policy.Subject(log_id=PROVIDER_LOG, parties={Party.SUBJECT: now})
+    return people
 
 
 def _link(current: Step, person: Person, other: Person) -> None:
@@ -112,18 +130,19 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
 
     Decisions that were taken stay as they are; what it asked for itself and is under way follows it.
     """
-    with act(UNLINK_ACCOUNTS, actor=actor) as current:
-        policy.require_staff(current.actor)
-        person = _account(person_id)
-        lock_humans(person.human_id)
-        current.concerns("person", person, PROVIDER_LOG)
-        person = _account(person_id)
-        _require_not_own(current, person)
+
+    def state(current: Step) -> None:
+        [person] = current.row
         if not Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists():
             raise WrongState(_("%(name)s is linked to no other account.") % {"name": person.name})
-        policy.require_step_up(current.actor, current.at)
+
+    def announces(current: Step) -> tuple[Change, Said]:
+        [person] = current.row
         said = {"person": str(person.pk), "name": person.name, "human": str(person.human_id)}
-        announce(current, UNLINK_ACCOUNTS_ANNOUNCED, said)
+        return UNLINK_ACCOUNTS_ANNOUNCED, said
+
+    with perform(UNLINK_ACCOUNTS, person_id, actor=actor, find=_locked, state=state, announces=announces) as current:
+        person: Person = current.row[0]
         _unlink(current, person)
     return person
 
@@ -167,12 +186,6 @@ def _account(person_id: object) -> Person:
     if person is None:
         raise NotFound
     return person
-
-
-def _require_not_own(current: Step, *people: Person) -> None:
-    """Who one is, is for somebody else to say: otherwise one of the staff could make two of himself."""
-    if current.actor.human_id in {person.human_id for person in people}:
-        raise NotAllowed(_("This is your own account. Somebody else of the staff has to do it."))
 
 
 def _described(person: Person) -> dict[str, str]:

@@ -8,17 +8,17 @@ from uuid import uuid4
 from django.utils.translation import gettext as _
 
 from audit_app import canonical
-from requests_app.domain import limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain import limits
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
 from requests_app.domain.errors import NotAllowed, Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, OutOfOffice, Person, Tenant
-from requests_app.operations._change import Step, act
-from requests_app.operations._people import ADMINISTRATOR, key
+from requests_app.operations._change import Step
+from requests_app.operations._people import key
+from requests_app.operations._perform import perform
 
-_APPROVER = frozenset({Role.APPROVER})
 #: Whom an approver may name: another approver, or somebody to whom the administrator gave the role for it.
 _DEPUTIES = (Membership.Role.APPROVER, Membership.Role.DEPUTY)
 
@@ -31,20 +31,19 @@ def set_out_of_office(
     The deputy gets the mails about decisions and holds the role of an approver for that time, read when it is used. It
     ends by the clock: nothing has to run for it to end.
     """
-    with act(SET_OUT_OF_OFFICE, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, _APPROVER, tenant_id=tenant.pk)
-        if current.actor.machine is not None or tenant.pk in current.actor.stands_in_for:
-            raise NotAllowed(_("A deputy names no other deputy."))
-        row = OutOfOffice(tenant=tenant, approver_id=current.actor.person, set_at=current.at)
+    row = OutOfOffice()
+
+    def check(current: Step) -> None:
+        tenant = current.row
+        row.tenant, row.approver_id, row.set_at = tenant, current.actor.person, current.at
         row.deputy = _deputy(tenant, deputy_id, current)
         row.from_at, row.until_at = max(from_at, current.at), until_at
         _require_time(row, current)
         own = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
         if own.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
             raise WrongState(_("You are out of the office in this time already. End that first."))
-        policy.require_step_up(current.actor, current.at)
+
+    with perform(SET_OUT_OF_OFFICE, tenant_id, actor=actor, may=_is_no_deputy, check=check) as current:
         row.save(force_insert=True)
         _witness(current, row, Event.OUT_OF_OFFICE_SET)
     return row
@@ -52,20 +51,22 @@ def set_out_of_office(
 
 def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
     """End it before its time: the approver does, or the tenant's administrator. The deputy decides nothing any more."""
-    with act(END_OUT_OF_OFFICE, actor=actor) as current:
-        row: OutOfOffice = OutOfOffice.objects.visible_to(current.actor).find(absence_id)
-        tenant = Tenant.objects.locked().get(pk=row.tenant_id)
-        row = OutOfOffice.objects.locked().select_related("deputy", "approver").get(pk=row.pk)
-        current.concerns("tenant", tenant, tenant.pk)
-        if current.actor.person != row.approver_id or current.actor.machine is not None:
-            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
-        if row.ended_at is not None or row.until_at <= current.at:
+
+    def state(current: Step) -> None:
+        if current.row.ended_at is not None or current.row.until_at <= current.at:
             raise WrongState(_("This is over already."))
-        policy.require_step_up(current.actor, current.at)
+
+    with perform(END_OUT_OF_OFFICE, absence_id, actor=actor, state=state) as current:
+        row: OutOfOffice = current.row
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
         _witness(current, row, Event.OUT_OF_OFFICE_ENDED)
     return row
+
+
+def _is_no_deputy(current: Step) -> None:
+    if current.tenant_id in current.actor.stands_in_for:
+        raise NotAllowed(_("A deputy names no other deputy."))
 
 
 def _deputy(tenant: Tenant, deputy_id: object, current: Step) -> Person:

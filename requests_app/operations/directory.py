@@ -16,10 +16,9 @@ from requests_app.domain.acts.members import CHANGE_PROVISIONED, PROVISION_MEMBE
 from requests_app.domain.errors import NotFound, Taken, Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.models import DirectoryRecord, Membership, Person, Tenant
-from requests_app.operations._change import Step, act
+from requests_app.operations._change import Step
 from requests_app.operations._people import (
     DECIDING,
-    administered,
     described,
     give,
     key,
@@ -29,6 +28,8 @@ from requests_app.operations._people import (
     switch_on,
     take,
 )
+from requests_app.operations._perform import perform
+from requests_app.operations._subjects import tenant as found_tenant
 
 #: Raises where what was read is not so any more.
 Still = Callable[[], None]
@@ -67,10 +68,14 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 
     Who was deleted there and comes back under the same name is the same person, with the roles of now.
     """
-    with act(PROVISION_MEMBER, actor=actor) as current:
-        tenant = administered(tenant_id, current)
-        roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
-        found = _checked(replace(profile, roles=roles))
+    roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
+    wanted: list[_Wanted] = []
+
+    def check(_current: Step) -> None:
+        wanted.append(_checked(replace(profile, roles=roles)))
+
+    with perform(PROVISION_MEMBER, tenant_id, actor=actor, check=check) as current:
+        tenant, [found] = current.row, wanted
         if (former := _former(tenant, found.user_name)) is not None:
             _set(current, tenant, former.person, former, found)
             return former.person
@@ -101,12 +106,21 @@ def change_provisioned(
 
     `still` is called under the locks, and raises where the person is not as the directory has read them.
     """
-    with act(CHANGE_PROVISIONED, actor=actor) as current:
-        person, record = _found(person_id, actor)
-        tenant = administered(tenant_id, current)
+    found: list[tuple[Person, DirectoryRecord | None]] = []
+
+    def find(current: Step, row_id: object) -> Tenant:
+        found.append(_found(person_id, actor))
+        return found_tenant(current, row_id)
+
+    def state(current: Step) -> None:
         _require_as_read(still)
+        # What changes a role, or the account itself, asks for proof by itself.
+        current.require_proof(needed=False)
+
+    with perform(CHANGE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
+        [(person, record)] = found
         current.subject_type, current.subject_id = "person", str(person.pk)
-        _set(current, tenant, person, record, _checked(profile, person, record))
+        _set(current, current.row, person, record, _checked(profile, person, record))
     return person
 
 
@@ -124,12 +138,27 @@ def provision_role(
     First given, then taken, so that a role can be handed over; all of it, or nothing. Who is gone has nothing to be
     taken away. What is so already leaves no entry.
     """
-    with act(PROVISION_ROLE, actor=actor) as current:
-        people = {person.pk: person for person in _present(to | away_from, actor)}
-        tenant = administered(tenant_id, current)
-        _require_as_read(still)
+    people: dict[UUID, Person] = {}
+
+    def find(current: Step, row_id: object) -> Tenant:
+        people.update({person.pk: person for person in _present(to | away_from, actor)})
+        return found_tenant(current, row_id)
+
+    def check(current: Step) -> None:
         if not to <= people.keys():
             raise Unacceptable(_("Somebody of these is nobody of the tenant."), field="members")
+        # Each role that is given or taken asks for its own proof; where nothing is, none is needed.
+        current.require_proof(needed=False)
+
+    with perform(
+        PROVISION_ROLE,
+        tenant_id,
+        actor=actor,
+        find=find,
+        state=lambda current: _require_as_read(still),
+        check=check,
+    ) as current:
+        tenant = current.row
         held = {row.person_id: row for row in tenant.memberships.filter(role=role, person__in=people)}
         for pk in sorted(to - held.keys()):
             current.subject_type, current.subject_id = "person", str(pk)
@@ -141,10 +170,19 @@ def provision_role(
 
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
     """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
-    with act(REMOVE_PROVISIONED, actor=actor) as current:
-        person, record = _found(person_id, actor)
-        tenant = administered(tenant_id, current)
+    found: list[tuple[Person, DirectoryRecord | None]] = []
+
+    def find(current: Step, row_id: object) -> Tenant:
+        found.append(_found(person_id, actor))
+        return found_tenant(current, row_id)
+
+    def state(current: Step) -> None:
         _require_as_read(still)
+        # Switching the account off asks for proof by itself.
+        current.require_proof(needed=False)
+
+    with perform(REMOVE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
+        tenant, [(person, record)] = current.row, found
         current.subject_type, current.subject_id = "person", str(person.pk)
         if person.is_active:
             switch_off(current, person, memberships_of(person))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
-from requests_app.domain.errors import NotAllowed, NotFound
+from requests_app.domain.errors import NotFound
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import Identity, Person, StaffTerm, Tenant
-from requests_app.operations._change import act
-from requests_app.operations._people import ADMINISTRATOR, described
+from requests_app.operations._change import Step
+from requests_app.operations._people import described
+from requests_app.operations._perform import perform
 
 
 def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
@@ -18,20 +18,9 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
     Whoever is signed in with the account is out at once. The next sign-in is looked at as a first one. A tenant's are
     its administrator's to unlink, the provider's the staff's. Who is one human stays as it is: staff say that.
     """
-    with act(UNLINK_IDENTITY, actor=actor) as current:
-        row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
-        people = Person.objects.get_queryset().select_for_update(no_key=True)
-        person = people.get(pk=row.person_id)
-        if row.tenant_id is not None:
-            Tenant.objects.locked().find(row.tenant_id)
-        current.concerns("person", person, row.tenant_id or PROVIDER_LOG)
-        if row.tenant_id is None:
-            policy.require_staff(current.actor)
-        else:
-            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=row.tenant_id)
-        if current.actor.machine is not None:
-            raise NotAllowed
-        policy.require_step_up(current.actor, current.at)
+    with perform(UNLINK_IDENTITY, identity_id, actor=actor, find=_identity) as current:
+        row: Identity = current.row
+        person = row.person
         # Of two who do so at once, one is too late.
         if not Identity.objects.filter(pk=row.pk, person=person).delete()[0]:
             raise NotFound
@@ -43,3 +32,13 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
         detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
         current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)
     return person
+
+
+def _identity(current: Step, identity_id: object) -> Identity:
+    """The identity. Its person is locked, and then the tenant; the entry is about the person."""
+    row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
+    row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+    if row.tenant_id is not None:
+        Tenant.objects.locked().find(row.tenant_id)
+    current.concerns("person", row.person, row.tenant_id or PROVIDER_LOG)
+    return row

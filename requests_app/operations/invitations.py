@@ -21,7 +21,7 @@ from requests_app.models import Invitation, Membership, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
-from requests_app.operations._invitations import address_of, said, send
+from requests_app.operations._invitations import said, send
 from requests_app.operations._people import (
     ADMINISTRATOR,
     DECIDING,
@@ -31,7 +31,8 @@ from requests_app.operations._people import (
     require_first,
     set_up_again,
 )
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 from requests_app.operations._sign_on import let_in
 from requests_app.platform import hashing
 
@@ -42,19 +43,27 @@ def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> 
     The answer is the same whether or not the address has an account elsewhere. Nobody is made by it: whoever reads the
     mail chooses name and password (`accept_invitation`).
     """
-    with act(INVITE_PERSON, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
+    is_deciding = role in DECIDING
+
+    def check(current: Step) -> None:
         if role not in Membership.Role.values:
-            _require_inviter(current, tenant, Membership.Role.MEMBER)
             raise Unacceptable(_("There is no such role."), field="role")
-        _require_inviter(current, tenant, role)
-        email = address_of(email)
-        _require_new(tenant, email, current)
-        if role in DECIDING:
-            policy.require_step_up(current.actor, current.at)
-            hold(current, tenant, email=email, role=role)
-        return _invite(current, tenant, {"email": email, "role": role})
+        _require_new(current.row, current.inputs["email"], current)
+        current.require_proof(needed=is_deciding)
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        return {"email": current.inputs["email"], "role": role} if is_deciding else None
+
+    with perform(
+        INVITE_PERSON,
+        tenant_id,
+        actor=actor,
+        inputs={"email": email},
+        may=lambda current: _require_sender(current.actor, current.row, role),
+        check=check,
+        holds=holds,
+    ) as current:
+        return _invite(current, current.row, {"email": current.inputs["email"], "role": role})
 
 
 @controlled(INVITE_PERSON)
@@ -70,14 +79,18 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
 
 def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     """Send a new link, for another 7 days; the one before is dead."""
-    with act(RESEND_INVITATION, actor=actor) as current:
-        row = _managed(invitation_id, current)
+
+    def state(current: Step) -> None:
+        _require_unanswered(current)
+        row = current.row
         if row.is_recovery:
             raise WrongState(_("This was sent by the recovery key. It can be stopped, and is not sent again."))
         if row.sends >= limits.INVITATION_SENDS_MAX:
             raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite anew.") % {"max": row.sends})
-        if row.role in DECIDING:
-            policy.require_step_up(current.actor, current.at)
+        current.require_proof(needed=row.role in DECIDING)
+
+    with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:
+        row: Invitation = current.row
         row.sends += 1
         send(current, row)
         current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)
@@ -86,8 +99,10 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
     """Take an invitation back: its link is dead at once. What the recovery key began, an approver may stop as well."""
-    with act(WITHDRAW_INVITATION, actor=actor) as current:
-        row = _managed(invitation_id, current)
+    with perform(
+        WITHDRAW_INVITATION, invitation_id, actor=actor, may=_may_manage, state=_require_unanswered
+    ) as current:
+        row: Invitation = current.row
         row.withdrawn_at = current.at
         row.save(update_fields=["withdrawn_at"])
         current.witness(Event.INVITATION_WITHDRAWN, detail=said(row), text=row.email)
@@ -161,10 +176,6 @@ def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, curre
     return person
 
 
-def _require_inviter(current: Step, tenant: Tenant, role: str) -> None:
-    _require_sender(current.actor, tenant, role)
-
-
 def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
     if actor.is_staff:
         policy.require_staff(actor)
@@ -173,19 +184,18 @@ def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
         policy.require_role(actor, ADMINISTRATOR, tenant_id=tenant.pk)
 
 
-def _managed(invitation_id: object, current: Step) -> Invitation:
-    """An invitation that nobody has answered, if the actor may say who belongs to its tenant."""
-    row: Invitation = Invitation.objects.visible_to(current.actor).find(invitation_id)
-    tenant = Tenant.objects.locked().get(pk=row.tenant_id)
-    row = Invitation.objects.locked().select_related("tenant").get(pk=row.pk)
-    current.concerns("tenant", tenant, tenant.pk)
-    if row.is_recovery:
-        policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=tenant.pk)
+def _may_manage(current: Step) -> None:
+    """Raise NotAllowed unless the actor says who belongs to the tenant; an approver may stop a recovery, too."""
+    if current.row.is_recovery:
+        policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=current.tenant.pk)
     else:
-        _require_sender(current.actor, tenant, row.role)
+        _require_sender(current.actor, current.tenant, current.row.role)
+
+
+def _require_unanswered(current: Step) -> None:
+    row = current.row
     if row.accepted_at is not None or row.withdrawn_at is not None:
         raise WrongState(_("This invitation was accepted or withdrawn already."))
-    return row
 
 
 def _require_new(tenant: Tenant, email: str, current: Step) -> None:

@@ -39,15 +39,13 @@ from requests_app.models import (
     Tenant,
     Token,
 )
-from requests_app.operations._announced import Said, announce, announced, is_announced
-from requests_app.operations._change import PROVIDER_LOG, Step, act, lock_access
+from requests_app.operations._announced import Change, Said, announced, is_announced
+from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._own import own_act
 from requests_app.operations._people import (
-    ADMINISTRATOR,
     DECIDING,
-    administered,
     described,
     give,
     key,
@@ -60,7 +58,8 @@ from requests_app.operations._people import (
     switch_on,
     take,
 )
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 from requests_app.platform import hashing
 
 
@@ -79,17 +78,22 @@ def add_person(
 
     A customer's people come by invitation (`invite_person`): nobody else ever knew their password.
     """
-    with act(ADD_PERSON, actor=actor) as current:
+
+    def find(current: Step, _row_id: object) -> Person:
         policy.require_staff(current.actor)
+        # Hashing the password takes a while: it is done before the turn at the log is taken.
         person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
         current.concerns("person", person, PROVIDER_LOG)
-        if is_staff:
-            policy.require_step_up(current.actor, current.at)
-            if is_announced(MAKE_STAFF_ANNOUNCED, _named(person)):
-                words = _(
-                    "Add the account first. Then choose “Make staff” on its page: that is announced to customers."
-                )
-                raise Unacceptable(words, field="is_staff")
+        return person
+
+    def check(current: Step) -> None:
+        current.require_proof(needed=is_staff)
+        if is_staff and is_announced(MAKE_STAFF_ANNOUNCED, _named(current.row)):
+            words = _("Add the account first. Then choose “Make staff” on its page: that is announced to customers.")
+            raise Unacceptable(words, field="is_staff")
+
+    with perform(ADD_PERSON, actor=actor, find=find, check=check) as current:
+        person: Person = current.row
         person.is_staff, person.created_at = is_staff, current.at
         person.save(force_insert=True)
         if is_staff:
@@ -100,16 +104,26 @@ def add_person(
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
     """Make one of the provider's people staff. Once a customer has had Lockbox on, this is announced first."""
-    with act(MAKE_STAFF, actor=actor) as current:
-        policy.require_staff(current.actor)
-        person = _of_provider(person_id)
-        current.concerns("person", person, PROVIDER_LOG)
-        if person.is_staff:
-            raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
-        policy.require_step_up(current.actor, current.at)
-        announce(current, MAKE_STAFF_ANNOUNCED, _named(person))
+
+    def announces(current: Step) -> tuple[Change, Said]:
+        return MAKE_STAFF_ANNOUNCED, _named(current.row)
+
+    with perform(
+        MAKE_STAFF,
+        person_id,
+        actor=actor,
+        find=_found_of_provider,
+        state=lambda current: _require_not_staff(current.row),
+        announces=announces,
+    ) as current:
+        person: Person = current.row
         _make_staff(current, person)
     return person
+
+
+def _require_not_staff(person: Person) -> None:
+    if person.is_staff:
+        raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
 
 
 def _make_staff(current: Step, person: Person) -> None:
@@ -117,6 +131,13 @@ def _make_staff(current: Step, person: Person) -> None:
     person.save(update_fields=["is_staff"])
     StaffTerm.begin(person, at=current.at)
     current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": str(Role.STAFF)}, text=person.name)
+
+
+def _found_of_provider(current: Step, person_id: object) -> Person:
+    policy.require_staff(current.actor)
+    person = _of_provider(person_id)
+    current.concerns("person", person, PROVIDER_LOG)
+    return person
 
 
 def _of_provider(person_id: object) -> Person:
@@ -139,8 +160,7 @@ def _lock_named(said: Said) -> None:
 @announced(MAKE_STAFF_ANNOUNCED, lock=_lock_named)
 def _make_staff_agreed(current: Step, said: Said) -> None:
     person = _of_provider(said["person"])
-    if person.is_staff:
-        raise WrongState(_("%(name)s is staff already.") % {"name": person.name})
+    _require_not_staff(person)
     current.subject_type, current.subject_id = "person", str(person.pk)
     _make_staff(current, person)
 
@@ -150,22 +170,27 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
     Staff can set up a new tenant's first people. From then on who decides there is the customer's choice alone.
     """
-    with act(GIVE_ROLE, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
-        current.concerns("tenant", tenant, tenant.pk)
+
+    def may(current: Step) -> None:
         if current.actor.is_staff:
-            require_first(tenant, role)
-            people = Person.objects.active().humans()
-            person = people.filter(pk=key(person_id), side=Person.Side.CUSTOMER).first()
-        else:
-            policy.require_role(current.actor, ADMINISTRATOR, tenant_id=tenant.pk)
-            people = Person.objects.active().humans()
-            person = people.filter(pk=key(person_id), memberships__tenant=tenant).first()
+            require_first(current.row, role)
+
+    def someone(current: Step) -> Person:
+        people = Person.objects.active().humans().filter(pk=key(person_id))
+        theirs = {"side": Person.Side.CUSTOMER} if current.actor.is_staff else {"memberships__tenant": current.row}
+        person = people.filter(**theirs).first()
         if person is None:
             raise NotFound
-        if role in DECIDING:
-            hold(current, tenant, person=str(person.pk), name=person.name, role=role)
-        return give(current, tenant, person, role)
+        return person
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        if role not in DECIDING:
+            return None
+        person = someone(current)
+        return {"person": str(person.pk), "name": person.name, "role": role}
+
+    with perform(GIVE_ROLE, tenant_id, actor=actor, may=may, check=someone, holds=holds) as current:
+        return give(current, current.row, someone(current), role)
 
 
 @controlled(GIVE_ROLE)
@@ -181,12 +206,19 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
     Whoever held none would be a stranger, whom nobody could bring back; switching the account off is the way out.
     """
-    with act(TAKE_ROLE, actor=actor) as current:
-        tenant = administered(tenant_id, current)
-        membership = _takeable(tenant, person_id, role)
-        if role in DECIDING:
-            hold(current, tenant, person=str(membership.person_id), name=membership.person.name, role=role)
-        take(current, tenant, membership.person, membership)
+
+    def membership(current: Step) -> Membership:
+        return _takeable(current.row, person_id, role)
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        if role not in DECIDING:
+            return None
+        taken = membership(current)
+        return {"person": str(taken.person_id), "name": taken.person.name, "role": role}
+
+    with perform(TAKE_ROLE, tenant_id, actor=actor, state=membership, holds=holds) as current:
+        taken = membership(current)
+        take(current, current.row, taken.person, taken)
 
 
 @controlled(TAKE_ROLE)
@@ -210,19 +242,26 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
     """Staff put one of the provider's people into a service's queue. Once a customer has had Lockbox on, this is
     announced first."""
-    with act(GIVE_QUEUE_ROLE, actor=actor) as current:
+    service = Service()
+
+    def find(current: Step, row_id: object) -> Person:
+        nonlocal service
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
-        person = _of_provider(person_id)
-        current.concerns("person", person, PROVIDER_LOG)
+        return _found_of_provider(current, row_id)
+
+    def check(current: Step) -> None:
         if role not in QueueAssignment.Role.values:
             raise Unacceptable(_("There is no such role."), field="role")
-        _require_not_in_queue(service, person, role)
-        if role == QueueAssignment.Role.PROVIDER_APPROVER:
-            policy.require_step_up(current.actor, current.at)
-        said = {**_named(person), "role": role, "service": str(service.pk), "service_name": service.name}
-        announce(current, GIVE_QUEUE_ROLE_ANNOUNCED, said)
-        return _give_queue_role(current, service, person, role)
+        _require_not_in_queue(service, current.row, role)
+        current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
+
+    def announces(current: Step) -> tuple[Change, Said]:
+        said = {**_named(current.row), "role": role, "service": str(service.pk), "service_name": service.name}
+        return GIVE_QUEUE_ROLE_ANNOUNCED, said
+
+    with perform(GIVE_QUEUE_ROLE, person_id, actor=actor, find=find, check=check, announces=announces) as current:
+        return _give_queue_role(current, service, current.row, role)
 
 
 def _require_not_in_queue(service: Service, person: Person, role: str) -> None:
@@ -247,18 +286,26 @@ def _give_queue_role_agreed(current: Step, said: Said) -> None:
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
     """Staff take one of the provider's people out of a queue; an engineer's access there ends with it."""
-    with act(TAKE_QUEUE_ROLE, actor=actor) as current:
+
+    def find(current: Step, row_id: object) -> QueueAssignment:
         policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
-        row = QueueAssignment.objects.filter(service=service, person=key(person_id), role=role).first()
+        row = QueueAssignment.objects.filter(service=service, person=key(row_id), role=role).first()
         if row is None:
             raise NotFound
-        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+        row.service = service
+        row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+        lock_access(AccessRequest.objects.filter(requested_by=row.person, service=service))
+        current.concerns("person", row.person, PROVIDER_LOG)
+        return row
+
+    def state(current: Step) -> None:
+        current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
+
+    with perform(TAKE_QUEUE_ROLE, person_id, actor=actor, find=find, state=state) as current:
+        row: QueueAssignment = current.row
+        person, service = row.person, row.service
         theirs = AccessRequest.objects.filter(requested_by=person, service=service)
-        lock_access(theirs)
-        current.concerns("person", person, PROVIDER_LOG)
-        if role == QueueAssignment.Role.PROVIDER_APPROVER:
-            policy.require_step_up(current.actor, current.at)
         row.delete()
         detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
@@ -272,20 +319,24 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
     A tenant's administrator may switch off people of the tenant; staff anybody but the last who decide for a tenant.
     """
-    with act(SWITCH_OFF_PERSON, actor=actor) as current:
-        person = _managed(person_id, current)
+
+    def state(current: Step) -> None:
+        person = current.row
         if not person.is_active:
             raise WrongState(_("%(name)s is switched off already.") % {"name": person.name})
-        held = memberships_of(person)
-        for membership in held:
+        for membership in memberships_of(person):
             require_not_last(membership.tenant, membership)
-        _hold_if_deciding(current, person, held)
-        switch_off(current, person, held)
+
+    with perform(
+        SWITCH_OFF_PERSON, person_id, actor=actor, find=_managed, state=state, holds=_held_if_deciding
+    ) as current:
+        person: Person = current.row
+        switch_off(current, person, memberships_of(person))
     return person
 
 
 def _lock_account(said: dict[str, Any]) -> None:
-    """As `_managed` locks it, before its tenant."""
+    """As `_managed` locks it, before the tenant is locked."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
     lock_access(AccessRequest.objects.filter(requested_by=key(said["person"])))
 
@@ -312,10 +363,11 @@ def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Per
     return person
 
 
-def _hold_if_deciding(current: Step, person: Person, held: list[Membership]) -> None:
-    for membership in held:
-        if membership.role in DECIDING:
-            hold(current, membership.tenant, person=str(person.pk), name=person.name)
+def _held_if_deciding(current: Step) -> dict[str, Any] | None:
+    person = current.row
+    if not person.memberships.filter(role__in=DECIDING).exists():
+        return None
+    return {"person": str(person.pk), "name": person.name}
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
@@ -323,17 +375,33 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 
     One of the provider's people who would be staff, an engineer or an approver again is announced first.
     """
-    with act(SWITCH_ON_PERSON, actor=actor) as current:
-        person = _managed(person_id, current)
-        if person.is_active:
-            raise WrongState(_("%(name)s is switched on already.") % {"name": person.name})
-        if current.actor.is_staff and person.memberships.filter(role__in=DECIDING).exists():
+
+    def may(current: Step) -> None:
+        if current.actor.is_staff and current.row.memberships.filter(role__in=DECIDING).exists():
             raise NotAllowed(_("Only the customer's own administrator can do this."))
-        held = memberships_of(person)
-        _hold_if_deciding(current, person, held)
+
+    def state(current: Step) -> None:
+        if current.row.is_active:
+            raise WrongState(_("%(name)s is switched on already.") % {"name": current.row.name})
+
+    def announces(current: Step) -> tuple[Change, Said] | None:
+        person = current.row
         if person.is_staff or person.queue_assignments.exists():
-            announce(current, SWITCH_ON_PROVIDER, _named(person))
-        switch_on(current, person, held)
+            return SWITCH_ON_PROVIDER, _named(person)
+        return None
+
+    with perform(
+        SWITCH_ON_PERSON,
+        person_id,
+        actor=actor,
+        find=_managed,
+        may=may,
+        state=state,
+        announces=announces,
+        holds=_held_if_deciding,
+    ) as current:
+        person: Person = current.row
+        switch_on(current, person, memberships_of(person))
     return person
 
 
@@ -353,14 +421,21 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
     or nothing is changed; and its holder is told, in case it was somebody else.
     """
     others = _newly_known(actor) if how == "reset" else []
-    with hashing.ahead(password), own_act(SET_PASSWORD, actor=actor, humans=others) as own:
-        person = own.person
-        if person.signs_in_elsewhere():
+
+    def may(current: Step) -> None:
+        if current.row.signs_in_elsewhere():
             raise NotAllowed
-        if how == "change":
-            # Through a link there is no session; the link itself is the proof.
-            policy.require_step_up(own.act.actor, own.act.at)
-        require_password(password, person)
+
+    def check(current: Step) -> None:
+        # Through a link there is no session; the link itself is the proof.
+        current.require_proof(needed=how == "change")
+        require_password(password, current.row)
+
+    with (
+        hashing.ahead(password),
+        own_act(SET_PASSWORD, actor=actor, humans=others, may=may, check=check) as own,
+    ):
+        person = own.person
         person.set_password(password)
         person.save(update_fields=["password"])
         if how == "reset":
@@ -397,8 +472,8 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     return person
 
 
-def _managed(person_id: object, current: Step) -> Person:
-    """The person, if the actor is staff or the administrator of the tenant that the person belongs to."""
+def _managed(current: Step, person_id: object) -> Person:
+    """The person, if the actor is staff or belongs to the tenant that the person belongs to."""
     actor = current.actor
     # The account of a client is no person: it ends with its client, and stays ended.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
@@ -412,6 +487,4 @@ def _managed(person_id: object, current: Step) -> Person:
     list(Tenant.objects.filter(memberships__person=person).order_by("pk").locked())
     lock_access(AccessRequest.objects.filter(requested_by=person))
     current.concerns("person", person, membership.tenant_id if membership else PROVIDER_LOG)
-    if not actor.is_staff:
-        policy.require_role(actor, ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)
     return person

@@ -14,16 +14,17 @@ from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.access_requests import DENY_AS_CUSTOMER
 from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
-from requests_app.domain.errors import MachineMayNotDecide, Unacceptable, WrongState
+from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.states import PENDING, State
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
-from requests_app.operations._change import Step, act, apply, begin
+from requests_app.operations._change import Step, apply, begin
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import about
 from requests_app.operations._people import key
+from requests_app.operations._perform import perform
 
 _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
@@ -36,23 +37,30 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
     of the same human ends with it. One that ends before the mute it replaces lifts that in part, and so takes the same
     proof as lifting it.
     """
-    with act(DENY_ALL_AND_MUTE, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).find(tenant_id)
+    row, locked = Mute(), set[UUID]()
+
+    def find(current: Step, row_id: object) -> Tenant:
+        seen = Tenant.objects.visible_to(current.actor).find(row_id)
         # Requests before the tenant before the log, as each decision does. Those at the provider, too: one that is
         # being passed on is either denied here, or finds the mute. And everybody's: whose they are may still change.
-        pending = AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
-        locked = set(pending.locked().values_list("pk", flat=True))
-        tenant = Tenant.objects.locked().get(pk=tenant.pk)
+        locked.update(_pending(seen).locked().values_list("pk", flat=True))
+        tenant: Tenant = Tenant.objects.locked().get(pk=seen.pk)
         current.concerns("tenant", tenant, tenant.pk)
-        _require_decider(current, tenant)
-        engineer = _engineer(tenant, engineer_id)
-        row = Mute(tenant=tenant, engineer=engineer, set_at=current.at, set_by_id=current.actor.decider)
+        return tenant
+
+    def check(current: Step) -> None:
+        row.tenant, row.set_at, row.set_by_id = current.row, current.at, current.actor.decider
+        row.engineer, row.note = _engineer(current.row, engineer_id), current.note
         row.until_at = current.at + _length(hours)
-        row.note = limits.require_note(note, needed=False)
-        same = Mute.objects.filter(tenant=tenant).live(current.at).of_same(engineer)
-        if same.filter(until_at__gt=row.until_at).exists():
-            policy.require_step_up(current.actor, current.at)
-        waiting = pending.filter(state=State.PENDING_CUSTOMER).select_related("tenant", "service", "requested_by")
+        current.require_proof(needed=_same(row).filter(until_at__gt=row.until_at).exists())
+
+    with perform(DENY_ALL_AND_MUTE, tenant_id, actor=actor, note=note, find=find, check=check) as current:
+        engineer, same = row.engineer, _same(row)
+        waiting = (
+            _pending(current.row)
+            .filter(state=State.PENDING_CUSTOMER)
+            .select_related("tenant", "service", "requested_by")
+        )
         if engineer is not None:
             waiting = waiting.filter(requester_human=engineer.human_id)
         denied, left = _deny(current, waiting, locked, row)
@@ -66,25 +74,26 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
     """Take access requests again before the mute ends; another that keeps the same human away stays."""
-    with act(LIFT_MUTE, actor=actor) as current:
-        row: Mute = Mute.objects.visible_to(current.actor).find(mute_id)
-        tenant = Tenant.objects.locked().get(pk=row.tenant_id)
-        row = Mute.objects.locked().select_related("engineer").get(pk=row.pk)
-        current.concerns("tenant", tenant, tenant.pk)
-        _require_decider(current, tenant)
-        if row.lifted_at is not None or row.until_at <= current.at:
+
+    def state(current: Step) -> None:
+        if current.row.lifted_at is not None or current.row.until_at <= current.at:
             raise WrongState(_("This is over already."))
-        policy.require_step_up(current.actor, current.at)
+
+    with perform(LIFT_MUTE, mute_id, actor=actor, state=state) as current:
+        row: Mute = current.row
         _end(current, Mute.objects.filter(pk=row.pk))
         row.lifted_at = current.at
         _witness(current, row, Event.MUTE_LIFTED, {})
     return row
 
 
-def _require_decider(current: Step, tenant: Tenant) -> None:
-    policy.require_role(current.actor, _DENY.roles, tenant_id=tenant.pk)
-    if current.actor.deciding_human is None:
-        raise MachineMayNotDecide
+def _pending(tenant: Tenant) -> QuerySet[AccessRequest]:
+    return AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
+
+
+def _same(row: Mute) -> QuerySet[Mute]:
+    """The live mutes of the same human, which end with this one."""
+    return Mute.objects.filter(tenant=row.tenant).live(row.set_at).of_same(row.engineer)
 
 
 def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:

@@ -10,28 +10,27 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from audit_app import recorder
-from requests_app.domain import clock, limits, policy
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain import clock, limits
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.proposals import (
     APPLY_PROPOSAL,
     CONFIRM_PROPOSAL,
     SET_TWO_PERSON_CONTROL,
     WITHDRAW_PROPOSAL,
 )
-from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, SecondPersonNeeded, WrongState
+from requests_app.domain.errors import DeadlinePassed, DomainError, NotAllowed, WrongState
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import Membership, Person, Proposal, Tenant
 from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
 from requests_app.operations._change import Step, act
-from requests_app.operations._people import administered
-from requests_app.operations._second import CONTROLLED, controlled, hold, require_two_left, tell, told
+from requests_app.operations._perform import perform
+from requests_app.operations._second import CONTROLLED, controlled, require_two_left, tell, told
+from requests_app.operations._subjects import proposal as found_proposal
 from requests_app.platform.database import bounds
 
 #: What is due takes the turn at every tenant's log. All wait while it waits for one that somebody does not give back.
 LOCK_SECONDS = 0.5
-#: Who may be the second: whoever administers or decides.
-_SECONDS = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 
 
 def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
@@ -39,15 +38,15 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
 
     Taking it away is itself under it.
     """
-    with act(SET_TWO_PERSON_CONTROL, actor=actor) as current:
-        tenant = administered(tenant_id, current)
-        if current.actor.machine is not None:
-            raise NotAllowed
-        if tenant.needs_two == on:
+
+    def state(current: Step) -> None:
+        if current.row.needs_two == on:
             raise WrongState(_("Two-person control is on already.") if on else _("Two-person control is off already."))
-        policy.require_step_up(current.actor, current.at)
-        hold(current, tenant, on=on)
-        _switch(current, tenant, {"on": on})
+
+    said = {"on": on}
+    with perform(SET_TWO_PERSON_CONTROL, tenant_id, actor=actor, state=state, holds=lambda current: said) as current:
+        tenant: Tenant = current.row
+        _switch(current, tenant, said)
     return tenant
 
 
@@ -65,27 +64,16 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
     Whoever proposed it must still administer the tenant. `keep` is for an act that takes one (reset_second_factors).
     A change of the staff's takes effect after the waiting time, which begins now.
     """
-    with act(CONFIRM_PROPOSAL, actor=actor) as current:
-        row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
+    with perform(CONFIRM_PROPOSAL, proposal_id, actor=actor, find=_to_confirm, state=_require_confirmable) as current:
+        row: Proposal = current.row
         if row.tenant_id is None:
             return _confirmed_by_staff(row, current)
-        change = CONTROLLED[row.act]
-        if change.lock is not None:
-            change.lock(row.said)
-        row, tenant = _taken(row, current)
-        human, by = current.actor.human, row.proposed_by
-        if human in (row.proposed_human, by.human_id):
-            raise SecondPersonNeeded
-        if not Membership.objects.filter(
-            tenant=tenant, person=by, person__is_active=True, role="administrator"
-        ).exists():
-            raise WrongState(_("%(name)s no longer administers this tenant.") % {"name": by.name})
-        policy.require_step_up(current.actor, current.at)
+        tenant, by = current.tenant, row.proposed_by
         row.ended_at, row.confirmed_by_id = current.at, current.actor.person
         row.save(update_fields=["ended_at", "confirmed_by"])
         current.witness(Event.PROPOSAL_CONFIRMED, detail={**told(row), "proposed_by": by.name})
         current.confirmed, current.proposer, current.keep = row.pk, by.pk, keep
-        change.run(current, tenant, row.said)
+        CONTROLLED[row.act].run(current, tenant, row.said)
         require_two_left(tenant)
         tell(current, row, "confirmed")
     return row
@@ -96,13 +84,11 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
     One of the staff's is withdrawn by anybody of the staff, until it takes effect.
     """
-    with act(WITHDRAW_PROPOSAL, actor=actor) as current:
-        row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
+    with perform(WITHDRAW_PROPOSAL, proposal_id, actor=actor, state=_require_pending) as current:
+        row: Proposal = current.row
         if row.tenant_id is None:
-            row = _of_staff(row, current)
             _end(row, current, Proposal.Outcome.WITHDRAWN, Event.PROPOSAL_WITHDRAWN, "withdrawn")
             return row
-        row, _tenant = _taken(row, current)
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
         current.witness(Event.PROPOSAL_WITHDRAWN, detail={**told(row), "proposed_by": row.proposed_by.name})
@@ -110,19 +96,35 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     return row
 
 
-def _taken(row: Proposal, current: Step) -> tuple[Proposal, Tenant]:
-    """The proposal and its tenant, locked; for one of the people who may be the second."""
-    tenant = Tenant.objects.locked().select_related("plan").get(pk=row.tenant_id)
-    row = Proposal.objects.locked().select_related("proposed_by").get(pk=row.pk)
-    current.concerns("proposal", row, tenant.pk)
-    policy.require_role(current.actor, _SECONDS, tenant_id=tenant.pk)
-    if current.actor.machine is not None:
-        raise NotAllowed
+def _to_confirm(current: Step, proposal_id: object) -> Proposal:
+    """The proposal. What a tenant's own change is about is locked before the tenant is."""
+    row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
+    lock = CONTROLLED[row.act].lock if row.tenant_id is not None else None
+    if lock is not None:
+        lock(row.said)
+    return found_proposal(current, row.pk)
+
+
+def _require_pending(current: Step) -> None:
+    row: Proposal = current.row
+    if row.tenant_id is None:
+        _require_not_ended(row)
+        return
     if row.ended_at is not None:
         raise WrongState(_("This was confirmed or withdrawn already."))
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
-    return row, tenant
+
+
+def _require_confirmable(current: Step) -> None:
+    _require_pending(current)
+    if current.row.tenant_id is None:
+        _require_second_of_staff(current)
+        return
+    by = current.row.proposed_by
+    administers = {"tenant": current.tenant, "person": by, "person__is_active": True, "role": "administrator"}
+    if not Membership.objects.filter(**administers).exists():
+        raise WrongState(_("%(name)s no longer administers this tenant.") % {"name": by.name})
 
 
 # --- Of the staff --------------------------------------------------------------------------------------------
@@ -201,21 +203,21 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     return done
 
 
-def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
-    row = _of_staff(row, current)
+def _require_second_of_staff(current: Step) -> None:
+    row: Proposal = current.row
     if row.effective_at is not None:
         raise WrongState(_("This was confirmed already, or needs nobody to confirm it."))
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
-    second, by = Person.objects.get(pk=current.actor.person), row.proposed_by
-    if current.actor.human in (row.proposed_human, by.human_id):
-        raise SecondPersonNeeded
     if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
-        # Otherwise one of the staff could help to make two of himself.
+        # Otherwise one of the staff could help to make two humans of themselves.
         raise NotAllowed(_("This is your own account. Somebody else of the staff has to confirm it."))
-    for person in (by, second):
+    for person in (row.proposed_by, Person.objects.get(pk=current.actor.person)):
         require_established(person, current.at)
-    policy.require_step_up(current.actor, current.at)
+
+
+def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
+    second, by = Person.objects.get(pk=current.actor.person), row.proposed_by
     row.confirmed_by, row.confirmed_human = second, second.human_id
     row.confirmed_at, row.effective_at = current.at, current.at + limits.staff_change_wait()
     row.save(update_fields=["confirmed_by", "confirmed_human", "confirmed_at", "effective_at"])
@@ -224,21 +226,16 @@ def _confirmed_by_staff(row: Proposal, current: Step) -> Proposal:
     return row
 
 
-def _of_staff(row: Proposal, current: Step) -> Proposal:
-    """The proposal, locked, for one of the staff."""
-    row = _locked(row, current)
-    policy.require_staff(current.actor)
-    if current.actor.machine is not None:
-        raise NotAllowed
-    return row
-
-
 def _locked(row: Proposal, current: Step) -> Proposal:
     row = Proposal.objects.locked().select_related("proposed_by", "confirmed_by").get(pk=row.pk)
     current.concerns("proposal", row, PROVIDER_LOG)
+    _require_not_ended(row)
+    return row
+
+
+def _require_not_ended(row: Proposal) -> None:
     if row.ended_at is not None:
         raise WrongState(_("This has ended already: %(how)s.") % {"how": row.get_outcome_display()})
-    return row
 
 
 def _doubt(row: Proposal) -> str:

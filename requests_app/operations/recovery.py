@@ -9,17 +9,17 @@ from uuid import uuid4
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app.domain import policy, recovery
+from requests_app.domain import recovery
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.invitations import MAKE_RECOVERY_KEY, TRY_RECOVERY_KEY, USE_RECOVERY_KEY
-from requests_app.domain.errors import NotAllowed, NotFound, TooMany, Unacceptable
+from requests_app.domain.errors import NotFound, TooMany, Unacceptable
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.identity import guesses
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
 from requests_app.operations._change import Step, act
 from requests_app.operations._invitations import address_of, said, send
-from requests_app.operations._people import administered
+from requests_app.operations._perform import perform
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,8 @@ class MadeKey:
 
 def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
     """Make the tenant's recovery key; the one before is dead. Its administrator alone does, and nobody else sees it."""
-    with act(MAKE_RECOVERY_KEY, actor=actor) as current:
-        tenant = administered(tenant_id, current)
-        if current.actor.machine is not None:
-            raise NotAllowed
-        policy.require_step_up(current.actor, current.at)
+    with perform(MAKE_RECOVERY_KEY, tenant_id, actor=actor) as current:
+        tenant = current.row
         tenant.recovery_keys.live().update(ended_at=current.at)
         key = recovery.make()
         row = RecoveryKey.objects.create(

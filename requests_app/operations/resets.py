@@ -12,16 +12,18 @@ from django.utils.translation import gettext as _
 from audit_app import recorder
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Party
 from requests_app.domain.acts.members import RESET_SECOND_FACTORS
 from requests_app.domain.errors import NotAllowed, NotFound, WrongState
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Passkey, Person, StaffTerm, Tenant, Token
-from requests_app.operations._change import PROVIDER_LOG, Step, act
+from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import described as key_described
 from requests_app.operations._keys import logs_of, logs_with
-from requests_app.operations._people import ADMINISTRATOR, DECIDING, described, key
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._people import DECIDING, described, key
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 
 Keep = Callable[[Any], object] | None
 
@@ -32,15 +34,22 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: Keep = None) 
     A tenant's administrator does it for its people; for the provider's own, a superuser among the staff. Staff never do
     it for a customer's people, for that would be a way to become one of them, and nobody does it for themselves.
     """
-    with act(RESET_SECOND_FACTORS, actor=actor) as current:
+
+    def state(current: Step) -> None:
+        _require_any(current.row, _keys(current.row))
+
+    def holds(current: Step) -> dict[str, Any] | None:
+        person, tenant = current.row, current.tenant
+        if tenant is None or not person.memberships.filter(tenant=tenant, role__in=DECIDING).exists():
+            return None
+        return {"person": str(person.pk), "name": person.name}
+
+    with perform(
+        RESET_SECOND_FACTORS, person_id, actor=actor, find=_found, may=_may_reset, state=state, holds=holds
+    ) as current:
         current.keep = keep
-        person, tenant, keys = _found(person_id, current)
-        _require_resetter(current, person)
-        policy.require_step_up(current.actor, current.at)
-        _require_any(person, keys)
-        if tenant is not None and person.memberships.filter(tenant=tenant, role__in=DECIDING).exists():
-            hold(current, tenant, person=str(person.pk), name=person.name)
-        _reset(current, person, keys)
+        person: Person = current.row
+        _reset(current, person, _keys(person))
     return person
 
 
@@ -62,7 +71,7 @@ def _reset_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> Non
     _reset(current, person, keys)
 
 
-def _found(person_id: object, current: Step) -> tuple[Person, Tenant | None, list[Passkey]]:
+def _found(current: Step, person_id: object) -> Person:
     """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken.
 
     Their passkeys are read and not locked: whoever adds or takes one away waits for the person. A decision takes its
@@ -77,28 +86,23 @@ def _found(person_id: object, current: Step) -> tuple[Person, Tenant | None, lis
     if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
         raise NotFound
     tenant = Tenant.objects.locked().get(pk=membership.tenant_id) if membership else None
-    keys = _keys(person)
-    first, *others = _logs(person, keys)
+    first, *others = _logs(person, _keys(person))
     current.concerns("person", person, first)
     for log in others:
         recorder.lock(log, is_holding=True)
     # What is refused is an entry of the person's own log, whichever was the first.
-    current.tenant_id = tenant.pk if tenant else PROVIDER_LOG
-    return person, tenant, keys
+    current.tenant, current.tenant_id = tenant, tenant.pk if tenant else PROVIDER_LOG
+    of_account = {Party.SUBJECT: frozenset({person.human_id})}
+    current.subject = policy.Subject(log_id=current.tenant_id, parties=of_account)
+    return person
 
 
-def _require_resetter(current: Step, person: Person) -> None:
+def _may_reset(current: Step) -> None:
     actor = current.actor
-    if actor.machine is not None:
-        raise NotAllowed
-    if actor.human_id == person.human_id:
-        raise NotAllowed(_("Somebody else has to do this for you."))
-    if person.side == Person.Side.CUSTOMER:
+    if current.row.side == Person.Side.CUSTOMER:
         if actor.is_staff:
             raise NotAllowed(_("Only the customer's own administrator can do this."))
-        policy.require_role(actor, ADMINISTRATOR, tenant_id=current.tenant_id or PROVIDER_LOG)
         return
-    policy.require_staff(actor)
     if not Person.objects.active().filter(pk=actor.person, is_superuser=True).exists():
         raise NotAllowed(_("Only a superuser among the staff can do this."))
 

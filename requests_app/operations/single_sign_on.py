@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, policy
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.single_sign_on import (
     CLAIM_DOMAIN,
@@ -33,13 +33,13 @@ from requests_app.operations._humans import join_verified, lock_humans, logs_of,
 from requests_app.operations._people import (
     ADMINISTRATOR,
     DECIDING,
-    administered,
     described,
     give,
     require_not_last,
     take,
 )
-from requests_app.operations._second import controlled, hold
+from requests_app.operations._perform import perform
+from requests_app.operations._second import controlled
 from requests_app.operations._sign_on import described_connection, gets_in_alone, tell
 from requests_app.platform.outbound import BadTarget, Target
 
@@ -84,17 +84,28 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
     `was` is when what the human has seen was set, and None where there was nothing: of two who change it at once, the
     second is refused, for all of it is set, and what the first has set would be gone unseen.
     """
-    with act(SET_SIGN_ON, actor=actor) as current:
-        tenant = _administered(tenant_id, current)
+    row, before = SignOn(), dict[str, Any]()
+
+    def state(current: Step) -> None:
+        nonlocal row
         # The tenant is locked: nobody else changes it from here on.
-        row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
+        row = SignOn.objects.filter(tenant=current.row).first() or SignOn(tenant=current.row)
         if row.changed_at != was:
             raise WrongState(_("Somebody else has just changed single sign-on. Read it again first."))
-        before = described_connection(row)
-        _fill(row, connection, tenant)
-        sealed = row.sealed if connection.client_secret else ""
-        hold(current, tenant, **described_connection(row), _sealed=sealed)
-        _save_connection(current, tenant, row, before, has_secret=bool(sealed))
+        before.update(described_connection(row))
+
+    def sealed() -> str:
+        return row.sealed if connection.client_secret else ""
+
+    with perform(
+        SET_SIGN_ON,
+        tenant_id,
+        actor=actor,
+        state=state,
+        check=lambda current: _fill(row, connection, current.row),
+        holds=lambda current: {**described_connection(row), "_sealed": sealed()},
+    ) as current:
+        _save_connection(current, current.row, row, before, has_secret=bool(sealed()))
     return row
 
 
@@ -122,20 +133,29 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
     """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
-    with act(CLAIM_DOMAIN, actor=actor) as current:
-        tenant = _administered(tenant_id, current)
-        name = name.strip().lower().rstrip(".") if isinstance(name, str) else ""
-        if not domains.is_name(name):
+    said = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
+
+    def check(current: Step) -> None:
+        if not domains.is_name(said["domain"]):
             raise Unacceptable(_("Write a domain, such as example.com."), field="name")
-        _require_new_domain(tenant, name)
-        hold(current, tenant, domain=name)
-        return _claim_domain(current, tenant, {"domain": name})
+        _require_new_domain(current.row, said["domain"])
+
+    with perform(
+        CLAIM_DOMAIN,
+        tenant_id,
+        actor=actor,
+        state=lambda current: _require_domain_room(current.row),
+        check=check,
+        holds=lambda current: said,
+    ) as current:
+        return _claim_domain(current, current.row, said)
 
 
 @controlled(CLAIM_DOMAIN)
 def _claim_domain(current: Step, tenant: Tenant, said: dict[str, Any]) -> Domain:
     name = said["domain"]
     _require_new_domain(tenant, name)
+    _require_domain_room(tenant)
     row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
     row.claimed_at = current.at
     row.save(force_insert=True)
@@ -146,6 +166,9 @@ def _claim_domain(current: Step, tenant: Tenant, said: dict[str, Any]) -> Domain
 def _require_new_domain(tenant: Tenant, name: str) -> None:
     if tenant.domains.filter(name=name).exists():
         raise Unacceptable(_("This domain is in the list already."), field="name")
+
+
+def _require_domain_room(tenant: Tenant) -> None:
     if tenant.domains.count() >= MOST_DOMAINS:
         raise TooMany(_("There are %(max)d domains already.") % {"max": MOST_DOMAINS})
 
@@ -158,13 +181,17 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
     peer = str(looked_at.tenant_id)
     problem = domains.problem(looked_at.name, looked_at.challenge, peer=peer) if is_theirs else "unreachable"
-    with act(VERIFY_DOMAIN, actor=actor) as current:
-        row: Domain = Domain.objects.visible_to(current.actor).locked().find(domain_id)
-        _administered(row.tenant_id, current)
-        if row.verified_at is not None:
+
+    def state(current: Step) -> None:
+        if current.row.verified_at is not None:
             raise WrongState(_("This domain is proven already."))
+
+    def check(current: Step) -> None:
         if problem:
-            raise WrongState(_PROBLEMS[problem]() % {"url": domains.url(row.name)})
+            raise WrongState(_PROBLEMS[problem]() % {"url": domains.url(current.row.name)})
+
+    with perform(VERIFY_DOMAIN, domain_id, actor=actor, state=state, check=check) as current:
+        row: Domain = current.row
         row.verified_at = current.at
         try:
             with transaction.atomic():
@@ -178,9 +205,8 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
     """Forget a domain. Who has been linked by it stays linked; nobody else is."""
-    with act(REMOVE_DOMAIN, actor=actor) as current:
-        row: Domain = Domain.objects.visible_to(current.actor).find(domain_id)
-        _administered(row.tenant_id, current)
+    with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
+        row: Domain = current.row
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
         row.delete()
 
@@ -372,16 +398,6 @@ def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
     except WrongState:
         return True
     return False
-
-
-def _administered(tenant_id: object, current: Step) -> Tenant:
-    """The tenant, for its administrator who has just proved who they are: with a machine's word alone, whoever took its
-    secret could lead all of the tenant's people astray."""
-    tenant = administered(tenant_id, current)
-    if current.actor.machine is not None:
-        raise NotAllowed
-    policy.require_step_up(current.actor, current.at)
-    return tenant
 
 
 def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:

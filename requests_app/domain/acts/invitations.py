@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has
 from requests_app.domain.scopes import Scope
 
 INVITATION_SENT = Event(
@@ -53,6 +53,7 @@ INVITE_PERSON = Act(
     makes=Noun.INVITATION,
     roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
     title=_("Invite somebody"),
+    inputs=(Field("email", Kind.EMAIL),),
     step_up=StepUp.DEPENDS,
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_SENT,),
