@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
@@ -14,14 +14,15 @@ from requests_app.domain.errors import NotAllowed
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person
-from requests_app.operations._change import PROVIDER_LOG, Step, act
+from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._humans import lock_humans
 from requests_app.operations._people import described
+from requests_app.operations._perform import Check, perform
 
 
 @dataclass(frozen=True)
 class Own:
-    """One such act under way; `person` is locked."""
+    """One such act under way; `person` is locked, and has been judged by the act's declaration."""
 
     act: Step
     person: Person
@@ -52,14 +53,32 @@ class Own:
 
 
 @contextmanager
-def own_act(declared: Act, *, actor: Actor, humans: Sequence[UUID] = ()) -> Iterator[Own]:
+def own_act(
+    declared: Act,
+    *,
+    actor: Actor,
+    humans: Sequence[UUID] = (),
+    inputs: Mapping[str, object] | None = None,
+    may: Check | None = None,
+    state: Check | None = None,
+    check: Check | None = None,
+) -> Iterator[Own]:
     """`humans` are others whom this may turn out to be about: they are locked with the person, before all else."""
-    with act(declared, actor=actor) as current:
+    tenants: list[UUID] = []
+
+    def find(current: Step, _row_id: object) -> Person:
         if humans:
             lock_humans(current.actor.human, *humans)
         person = Person.objects.get_queryset().humans().select_for_update(no_key=True).get(pk=current.actor.person)
-        tenants = tuple(sorted(set(person.memberships.values_list("tenant_id", flat=True))))
-        current.concerns("person", person, tenants[0] if tenants else PROVIDER_LOG)
-        if not person.is_active:
+        tenants.extend(sorted(set(person.memberships.values_list("tenant_id", flat=True))))
+        current.concerns("person", person, tenants[0] if tenants else PROVIDER_LOG, holder=person.pk)
+        return person
+
+    def is_active(current: Step) -> None:
+        if not current.row.is_active:
             raise NotAllowed
-        yield Own(current, person, tenants)
+        if may is not None:
+            may(current)
+
+    with perform(declared, actor=actor, inputs=inputs, find=find, may=is_active, state=state, check=check) as current:
+        yield Own(current, current.row, tuple(tenants))

@@ -6,14 +6,14 @@ from uuid import uuid4
 
 from django.utils.translation import gettext as _
 
-from requests_app.domain import clock, limits, link_secrets, policy
+from requests_app.domain import clock, limits, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.own_account import ASK_FOR_RESET, CONFIRM_ADDRESS, REQUEST_ADDRESS
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AddressChange, Person
-from requests_app.operations._change import act
+from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_verified, others_of_mailbox
 from requests_app.operations._invitations import address_of
 from requests_app.operations._own import own_act
@@ -44,13 +44,13 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
 
     What was asked for before ends. Whether the address is somebody's already is told to its reader alone.
     """
-    with own_act(REQUEST_ADDRESS, actor=actor) as own:
-        person, at = own.person, own.act.at
-        _require_own_keeping(person)
-        email = address_of(email)
-        if email == person.email:
+
+    def check(current: Step) -> None:
+        if current.inputs["email"] == current.row.email:
             raise Unacceptable(_("This is your address already."), field="email")
-        policy.require_step_up(own.act.actor, at)
+
+    with own_act(REQUEST_ADDRESS, actor=actor, inputs={"email": email}, may=_is_own_keeper, check=check) as own:
+        person, at, email = own.person, own.act.at, own.act.inputs["email"]
         person.address_changes.open(at).update(ended_at=at)
         row = AddressChange(person=person, email_before=person.email, email=email, requested_at=at)
         row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, 1))
@@ -75,14 +75,21 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
     if known is None:
         raise NotFound
     others = others_of_mailbox(known.email, but=known.person_id)
-    with own_act(CONFIRM_ADDRESS, actor=actor, humans=others) as own:
-        person, at = own.person, own.act.at
+    row: AddressChange = AddressChange()
+
+    def may(current: Step) -> None:
+        nonlocal row
         row = AddressChange.objects.locked().get(pk=known.pk)
-        if row.ended_at is not None or row.expires_at <= at or row.email_before != person.email:
+        if row.ended_at is not None or row.expires_at <= current.at or row.email_before != current.row.email:
             raise NotFound
-        _require_own_keeping(person)
+        _is_own_keeper(current)
+
+    def check(_current: Step) -> None:
         if Person.objects.get_queryset().filter(email=row.email).exists():
             raise Unacceptable(_("This address has an account already."), field="email")
+
+    with own_act(CONFIRM_ADDRESS, actor=actor, humans=others, may=may, check=check) as own:
+        person, at = own.person, own.act.at
         person.email, person.email_verified_at = row.email, at
         person.save(update_fields=["email", "email_verified_at"])
         row.ended_at = row.confirmed_at = at
@@ -93,7 +100,7 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
     return person
 
 
-def _require_own_keeping(person: Person) -> None:
+def _is_own_keeper(current: Step) -> None:
     """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
-    if not person.keeps_own_address():
+    if not current.row.keeps_own_address():
         raise NotAllowed(_("Your organisation’s directory keeps your address. Ask its administrator."))

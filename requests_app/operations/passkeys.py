@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import recorder
 from audit_app.models import AuditEntry
-from requests_app.domain import limits, policy
+from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.own_account import ENROL_PASSKEY, REMOVE_PASSKEY
 from requests_app.domain.errors import LastPasskey, LastSecondFactor, NotAllowed, Unacceptable, WrongState
@@ -19,8 +19,9 @@ from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Membership, Passkey, Person, Tenant
 from requests_app.models.people import actor_of
-from requests_app.operations._change import PROVIDER_LOG, Step, act
+from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import described, logs_of, logs_with
+from requests_app.operations._perform import perform
 from requests_app.platform import webauthn
 
 #: Whoever has more has lost track of them.
@@ -43,24 +44,29 @@ def enrol_passkey(
     It will say yes in this person's name. So it takes fresh proof of who they are; it is in the log of each of their
     tenants, key and all, or not added; and they and those tenants' approvers are told.
     """
-    with act(ENROL_PASSKEY, actor=actor) as current:
-        person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
-        logs = logs_of(person)
-        # In the recorder's order: the others' turns are taken when their entries are written.
-        current.concerns("person", person, logs[0])
-        if not person.is_active or person.kind != Person.Kind.HUMAN:
-            raise NotAllowed
-        policy.require_step_up(current.actor, current.at)
-        name = " ".join(limits.require_text(name, field="name", at_most=60).split())
-        if Passkey.objects.filter(person=person).live().count() >= MOST:
-            raise Unacceptable(_("You have %(max)d passkeys. Remove one first.") % {"max": MOST}, field="name")
+    made: list[webauthn.Registered] = []
+
+    def check(current: Step) -> None:
         new = webauthn.verify_registration(response, challenge=challenge, party=party or webauthn.own_party())
         if Passkey.objects.filter(credential_id=new.credential_id).exists():
             raise WrongState(_("This passkey was added before."))
+        made.append(new)
+
+    with perform(
+        ENROL_PASSKEY,
+        actor=actor,
+        inputs={"name": name},
+        find=_own_account,
+        may=_is_active_human,
+        state=_require_room,
+        check=check,
+    ) as current:
+        person, [new] = current.row, made
+        logs = logs_of(person)
         row = Passkey(
             person=person,
             tenant_id=logs[0] if logs[0] != PROVIDER_LOG else None,
-            name=name,
+            name=current.inputs["name"],
             credential_id=new.credential_id,
             public_key=new.public_key,
             algorithm=new.algorithm,
@@ -87,28 +93,51 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Pa
     The last that its holder can't do without stays. Who lost the device has it taken away by somebody else, together
     with all others (reset_second_factors).
     """
-    with act(REMOVE_PASSKEY, actor=actor) as current:
-        row = Passkey.objects.visible_to(current.actor).find(passkey_id)
-        # Whatever else takes away a second factor of this person waits here.
-        Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
-        logs = logs_with(row)
-        current.concerns("passkey", row, logs[0])
-        # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
-        for log in logs[1:]:
-            recorder.lock(log, is_holding=True)
-        row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
-        if current.actor.person_id != row.person_id:
-            raise NotAllowed
-        policy.require_step_up(current.actor, current.at)
-        if not row.is_live:
+
+    def state(current: Step) -> None:
+        if not current.row.is_live:
             raise WrongState(_("This passkey was removed before."))
-        _require_not_last(row)
+        _require_not_last(current.row)
+
+    with perform(REMOVE_PASSKEY, passkey_id, actor=actor, find=_passkey, state=state) as current:
+        row: Passkey = current.row
+        logs = logs_with(row)
         row.removed_at, row.removed_by_id = current.at, current.actor.person
         _witnessed(current, Event.PASSKEY_REMOVED, row, logs)
         row.save(update_fields=["removed_at", "removed_by"])
         if keep is not None:
             keep(row)
         _tell(current, row, logs, change="removed")
+    return row
+
+
+def _own_account(current: Step, _row_id: object) -> Person:
+    person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
+    # In the recorder's order: the others' turns are taken when their entries are written.
+    current.concerns("person", person, logs_of(person)[0], holder=person.pk)
+    return person
+
+
+def _is_active_human(current: Step) -> None:
+    if not current.row.is_active or current.row.kind != Person.Kind.HUMAN:
+        raise NotAllowed
+
+
+def _require_room(current: Step) -> None:
+    if Passkey.objects.filter(person=current.row).live().count() >= MOST:
+        raise Unacceptable(_("You have %(max)d passkeys. Remove one first.") % {"max": MOST}, field="name")
+
+
+def _passkey(current: Step, passkey_id: object) -> Passkey:
+    row: Passkey = Passkey.objects.visible_to(current.actor).find(passkey_id)
+    # Whatever else takes away a second factor of this person waits here.
+    Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+    logs = logs_with(row)
+    current.concerns("passkey", row, logs[0], holder=row.person_id)
+    # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
+    for log in logs[1:]:
+        recorder.lock(log, is_holding=True)
+    row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
     return row
 
 

@@ -16,6 +16,7 @@ from requests_app.domain.errors import LastSecondFactor, WrongState
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Topic
 from requests_app.models import Person
+from requests_app.operations._change import Step
 from requests_app.operations._own import Own, own_act
 
 Keep = Callable[[Person], None]
@@ -23,10 +24,12 @@ Keep = Callable[[Person], None]
 
 def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
     """Take an authenticator app as a second factor. Its first code was right; the door has looked."""
-    with own_act(SET_UP_TOTP, actor=actor) as own:
-        policy.require_step_up(own.act.actor, own.act.at)
-        if own.person.totp_set_up_at is not None:
+
+    def state(current: Step) -> None:
+        if current.row.totp_set_up_at is not None:
             raise WrongState(_("You have an authenticator app already. Remove it before you set up another one."))
+
+    with own_act(SET_UP_TOTP, actor=actor, state=state) as own:
         own.person.totp_set_up_at = own.act.at
         own.person.save(update_fields=["totp_set_up_at"])
         keep(own.person)
@@ -36,12 +39,16 @@ def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
 
 def remove_totp(*, actor: Actor, keep: Keep) -> Person:
     """Give the authenticator app up. Whoever must have a second factor keeps the last one."""
-    with own_act(REMOVE_TOTP, actor=actor) as own:
-        policy.require_step_up(own.act.actor, own.act.at)
-        if own.person.totp_set_up_at is None:
+
+    def state(current: Step) -> None:
+        person = current.row
+        if person.totp_set_up_at is None:
             raise WrongState(_("You have no authenticator app."))
-        own.person.totp_set_up_at = None
-        _require_one_left(own)
+        person.totp_set_up_at = None
+        if policy.needs_second_factor(current.actor) and not person.has_second_factor:
+            raise LastSecondFactor
+
+    with own_act(REMOVE_TOTP, actor=actor, state=state) as own:
         own.person.save(update_fields=["totp_set_up_at"])
         keep(own.person)
         _say(own, Event.PERSON_TOTP_REMOVED, how="totp_removed")
@@ -50,18 +57,15 @@ def remove_totp(*, actor: Actor, keep: Keep) -> Person:
 
 def make_recovery_codes(*, actor: Actor, keep: Keep) -> Person:
     """Make new recovery codes; those there were stop working."""
-    with own_act(MAKE_RECOVERY_CODES, actor=actor) as own:
-        policy.require_step_up(own.act.actor, own.act.at)
-        if not own.person.has_second_factor:
+
+    def state(current: Step) -> None:
+        if not current.row.has_second_factor:
             raise WrongState(_("Recovery codes stand in for a second factor. Set one up first."))
+
+    with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as own:
         keep(own.person)
         _say(own, Event.PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
     return own.person
-
-
-def _require_one_left(own: Own) -> None:
-    if policy.needs_second_factor(own.act.actor) and not own.person.has_second_factor:
-        raise LastSecondFactor
 
 
 def _say(own: Own, event: Event, *, how: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, StepUp, has
 from requests_app.domain.scopes import Scope
 
 PERSON_PASSWORD_CHANGED = Event(
@@ -71,7 +71,7 @@ SET_PASSWORD = Act(
     "set_password",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Change the password of the own account"),
+    title=_("Change the password of your account"),
     step_up=StepUp.DEPENDS,
     events=(PERSON_PASSWORD_CHANGED,),
     tried=_("change the password of the own account"),
@@ -91,6 +91,7 @@ REQUEST_ADDRESS = Act(
     noun=Noun.ACCOUNT,
     is_holders=True,
     title=_("Ask for another address"),
+    inputs=(Field("email", Kind.EMAIL),),
     step_up=StepUp.ALWAYS,
     events=(PERSON_ADDRESS_REQUESTED,),
     tried=_("ask for another address"),
@@ -112,7 +113,8 @@ ENROL_PASSKEY = Act(
     noun=Noun.ACCOUNT,
     makes=Noun.PASSKEY,
     is_holders=True,
-    title=_("Add a passkey to the own account"),
+    title=_("Add a passkey to your account"),
+    inputs=(Field("name", at_most=60),),
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(PASSKEY_ENROLLED,),
