@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from requests_app.domain import limits, policy
+from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.acts.tickets import (
     ANSWER_TICKET,
@@ -29,8 +29,9 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Person, Service, Tenant, Ticket, TicketComment
 from requests_app.models.scoping import new_reference
 from requests_app.operations import _elsewhere
-from requests_app.operations._change import TicketMove, act, change_ticket, touch_ticket
+from requests_app.operations._change import Step, TicketMove, change_ticket, touch_ticket
 from requests_app.operations._ending import end_access
+from requests_app.operations._perform import perform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,30 +54,29 @@ class Report:
 def open_ticket(report: Report, *, actor: Actor) -> Ticket:
     """Open a ticket, or record one; the service's queue is told, and so is whom it was recorded for."""
     edge = TICKET_TRANSITIONS[OPEN_TICKET.name]
-    with act(OPEN_TICKET, actor=actor) as current:
-        tenant = Tenant.objects.visible_to(current.actor).find(report.tenant_id)
-        service = Service.objects.visible_to(current.actor).find(report.service_id)
-        current.concerns("tenant", tenant, tenant.pk)
-        policy.require_role(current.actor, edge.roles, tenant_id=tenant.pk, service_id=service.pk)
+    ticket = Ticket(reference=new_reference("T"), state=TicketState.NEW)
+
+    def find(current: Step, row_id: object) -> Tenant:
+        tenant: Tenant = Tenant.objects.visible_to(current.actor).find(row_id)
+        ticket.tenant, ticket.service = tenant, Service.objects.visible_to(current.actor).find(report.service_id)
+        current.concerns("tenant", tenant, tenant.pk, service_id=ticket.service_id)
+        return tenant
+
+    def check(current: Step) -> None:
         if report.priority not in Ticket.Priority.values:
             raise Unacceptable(_("Choose one of the offered priorities."), field="priority")
-        ticket = Ticket(
-            reference=new_reference("T"),
-            tenant=tenant,
-            service=service,
-            title=_one_line(limits.require_text(report.title, field="title", at_most=limits.TITLE_MAX)),
-            body=limits.require_text(report.body, field="body", at_most=limits.JUSTIFICATION_MAX),
-            priority=report.priority,
-            state=TicketState.NEW,
-            opened_by_id=current.actor.person,
-            external_reference=_elsewhere.reference(report.external_reference),
-            external_url=_elsewhere.url(report.external_url),
-            opened_at=current.at,
-            changed_at=current.at,
-        )
+        ticket.title, ticket.body = current.inputs["title"], current.inputs["body"]
+        ticket.priority, ticket.opened_by_id = report.priority, current.actor.person
+        ticket.external_reference = _elsewhere.reference(report.external_reference)
+        ticket.external_url = _elsewhere.url(report.external_url)
+        ticket.opened_at = ticket.changed_at = current.at
         _elsewhere.require_new(ticket)
-        ticket.on_behalf_of = _caller(report, tenant, current.actor)
+        ticket.on_behalf_of = _caller(report, ticket.tenant, current.actor)
         ticket.origin = _origin(ticket, current.actor)
+
+    inputs = {"title": report.title, "body": report.body}
+    with perform(OPEN_TICKET, report.tenant_id, actor=actor, inputs=inputs, find=find, check=check) as current:
+        service = ticket.service
         ticket.save(force_insert=True)
         current.subject_type, current.subject_id = "ticket", str(ticket.pk)
         detail = {
@@ -112,16 +112,20 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
 
     Said once more it changes nothing and is no entry: a help desk may repeat itself.
     """
-    with act(LINK_TICKET, actor=actor) as current:
-        ticket: Ticket = Ticket.objects.visible_to(current.actor).locked().find(ticket_id)
-        current.concerns("ticket", ticket, ticket.tenant_id)
-        policy.require_role(current.actor, LINK_TICKET.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
-        before = _elsewhere.described(ticket)
+    before: dict[str, str] = {}
+
+    def check(current: Step) -> None:
+        ticket = current.row
+        before.update(_elsewhere.described(ticket))
         ticket.external_reference = _elsewhere.reference(external_reference)
         ticket.external_url = _elsewhere.url(external_url)
+        if _elsewhere.described(ticket) != before:
+            _elsewhere.require_new(ticket)
+
+    with perform(LINK_TICKET, ticket_id, actor=actor, check=check) as current:
+        ticket: Ticket = current.row
         if _elsewhere.described(ticket) == before:
             return ticket
-        _elsewhere.require_new(ticket)
         touch_ticket(ticket, at=current.at)
         detail = {
             "reference": ticket.reference,
@@ -181,20 +185,22 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
             answer = _said(step)
             step.tell(_answer_note(step.row, answer, step.actor))
         return answer
-    with act(COMMENT, actor=actor) as current:
-        rows = Ticket.objects.visible_to(current.actor)
-        ticket = rows.select_related("assignee", "opened_by", "on_behalf_of").locked().find(ticket_id)
-        current.concerns("ticket", ticket, ticket.tenant_id)
-        policy.require_role(current.actor, COMMENT.roles, tenant_id=ticket.tenant_id, service_id=ticket.service_id)
+
+    def may(current: Step) -> None:
         if is_internal and not policy.sees_internal_notes(current.actor):
             raise NotAllowed
-        if ticket.state == TicketState.CLOSED:
+
+    def state(current: Step) -> None:
+        if current.row.state == TicketState.CLOSED:
             raise WrongState(_("This ticket is closed. Reopen it to go on."))
+
+    with perform(COMMENT, ticket_id, actor=actor, inputs={"body": body}, may=may, state=state) as current:
+        ticket = current.row
         row = TicketComment.objects.create(
             tenant_id=ticket.tenant_id,
             ticket=ticket,
             author_id=current.actor.person,
-            body=limits.require_text(body, field="body", at_most=limits.JUSTIFICATION_MAX),
+            body=current.inputs["body"],
             is_internal=is_internal,
             at=current.at,
         )
@@ -277,8 +283,3 @@ def _origin(ticket: Ticket, actor: Actor) -> Ticket.Origin:
     if actor.side is Side.CUSTOMER:
         return Ticket.Origin.CUSTOMER
     return Ticket.Origin.RECORDED if ticket.on_behalf_of else Ticket.Origin.PROVIDER
-
-
-def _one_line(text: str) -> str:
-    """A title becomes a mail's subject: it has no line breaks."""
-    return " ".join(text.split())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, UPDATED
+from requests_app.domain import limits
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Moves, Noun, has, is_actor
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind, Moves, Noun, has, is_actor
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
 
@@ -85,6 +86,11 @@ OPEN_TICKET = Act(
     noun=Noun.TENANT,
     makes=Noun.TICKET,
     title=_("Open a ticket"),
+    # A title becomes a mail's subject: it has no line breaks.
+    inputs=(
+        Field("title", at_most=limits.TITLE_MAX),
+        Field("body", Kind.TEXT, at_most=limits.JUSTIFICATION_MAX),
+    ),
     roles=CUSTOMERS | WORKERS,
     moves=Moves(sources=frozenset(), targets=(TicketState.NEW,)),
     scope=Scope.TICKETS_WRITE,
@@ -138,6 +144,7 @@ COMMENT = Act(
     "comment",
     noun=Noun.TICKET,
     title=_("Write on a ticket"),
+    inputs=(Field("body", Kind.TEXT, at_most=limits.JUSTIFICATION_MAX),),
     roles=CUSTOMERS | WORKERS,
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_COMMENTED, TICKET_NOTE_ADDED),
