@@ -19,7 +19,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.acts.declaration import Act, Party
+from requests_app.domain.acts.declaration import Act, Party, StepUp
 from requests_app.domain.errors import (
     DeadlinePassed,
     DomainError,
@@ -222,6 +222,7 @@ def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
             policy.require_act(current.actor, declared.name)
             try:
                 yield current
+                _require_settled(current)
             except Held as held:
                 held_outcome = held.propose()
             _post(current)
@@ -386,6 +387,12 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: 
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
     return step
+
+
+def _require_settled(current: Step) -> None:
+    """Raise RuntimeError where an act that may take proof never asked for it: that is a mistake in its body."""
+    if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
+        raise RuntimeError(f"{current.action} ended without a word about proof.")
 
 
 def _take_key(current: Step) -> None:
