@@ -1,263 +1,66 @@
-"""The one room: the only code that changes domain rows. Every door calls these, with an actor."""
+"""The one room: the only code that changes domain rows. Every door calls these, with an actor.
 
-from requests_app.domain.manifest import Signed
-from requests_app.operations import checks, content, streams, sweeps
-from requests_app.operations.access_requests import (
-    Ask,
-    Demand,
-    approve_as_customer,
-    approve_as_provider,
-    deny_as_customer,
-    deny_as_provider,
-    expire,
-    lockbox_applies,
-    submit,
-    withdraw,
-)
-from requests_app.operations.accounts import link_accounts, unlink_accounts
-from requests_app.operations.addresses import ask_for_reset, confirm_address, request_address
-from requests_app.operations.approval_pages import set_approval_page
-from requests_app.operations.checks import ask_for_check
-from requests_app.operations.deputies import end_out_of_office, set_out_of_office
-from requests_app.operations.directory import (
-    Profile,
-    change_provisioned,
-    provision_member,
-    provision_role,
-    remove_provisioned,
-)
-from requests_app.operations.evaluation import allow_access
-from requests_app.operations.grants import close, release, revoke
-from requests_app.operations.identities import unlink_identity
-from requests_app.operations.integrations import (
-    Made,
-    change_client,
-    claim_key,
-    create_client,
-    create_token,
-    forget_old,
-    issue_access_token,
-    keep_answer,
-    make_lasting_token,
-    note_use,
-    release_key,
-    remove_client,
-    revoke_token,
-    rotate_client_secret,
-    step_up_token,
-)
-from requests_app.operations.invitations import (
-    accept_invitation,
-    invite_person,
-    resend_invitation,
-    withdraw_invitation,
-)
-from requests_app.operations.log import LOG_READERS, export_log, park_mail, resend_mail, take_evidence
-from requests_app.operations.log_care import adopt_log_head, set_log_retention, tombstone
-from requests_app.operations.members import (
-    add_person,
-    give_queue_role,
-    give_role,
-    make_staff,
-    set_password,
-    set_preferences,
-    switch_off_person,
-    switch_on_person,
-    take_queue_role,
-    take_role,
-)
-from requests_app.operations.mutes import deny_all_and_mute, lift_mute
-from requests_app.operations.passkeys import enrol_passkey, remove_passkey
-from requests_app.operations.proposals import (
-    apply_due,
-    apply_proposal,
-    confirm_proposal,
-    set_two_person_control,
-    withdraw_proposal,
-)
-from requests_app.operations.recovery import MadeKey, make_recovery_key, use_recovery_key
-from requests_app.operations.refusals import note_failed_proof, note_refusal
-from requests_app.operations.resets import reset_second_factors
-from requests_app.operations.second_factors import make_recovery_codes, remove_totp, set_up_totp
-from requests_app.operations.single_sign_on import (
-    Came,
-    Connection,
-    claim_domain,
-    note_bypass,
-    preview,
-    remove_domain,
-    set_sign_on,
-    sign_in,
-    verify_domain,
-)
-from requests_app.operations.tenants import (
-    add_address,
-    change_tenant,
-    create_tenant,
-    remove_address,
-    save_plan,
-    save_resource,
-    save_service,
-    set_window_cap,
-    set_yes_rule,
-    switch_lockbox,
-)
-from requests_app.operations.tickets import (
-    Report,
-    answer_ticket,
-    ask_customer,
-    assign_ticket,
-    close_ticket,
-    comment,
-    link_ticket,
-    open_ticket,
-    reopen_ticket,
-    resolve_ticket,
-)
-from requests_app.operations.webhooks import (
-    Issued,
-    add_webhook,
-    change_webhook,
-    disable_webhook,
-    enable_webhook,
-    give_up_webhook,
-    redeliver,
-    remove_webhook,
-    rotate_webhook_secret,
-    send_webhook_test,
-)
-from requests_app.operations.witnesses import add_witness, remove_witness, set_cosigning
+What a module here defines under a public name is an operation, or belongs to one, and is exported by being there. Two
+modules cannot define the same name. Reading content and sweeping are called by the names of their modules.
+"""
 
-__all__ = [
-    "LOG_READERS",
-    "Ask",
-    "Came",
-    "Connection",
-    "Demand",
-    "Issued",
-    "Made",
-    "MadeKey",
-    "Profile",
-    "Report",
-    "Signed",
-    "accept_invitation",
-    "add_address",
-    "add_person",
-    "add_webhook",
-    "add_witness",
-    "adopt_log_head",
-    "allow_access",
-    "answer_ticket",
-    "apply_due",
-    "apply_proposal",
-    "approve_as_customer",
-    "approve_as_provider",
-    "ask_customer",
-    "ask_for_check",
-    "ask_for_reset",
-    "assign_ticket",
-    "change_client",
-    "change_provisioned",
-    "change_tenant",
-    "change_webhook",
-    "checks",
-    "claim_domain",
-    "claim_key",
-    "close",
-    "close_ticket",
-    "comment",
-    "confirm_address",
-    "confirm_proposal",
-    "content",
-    "create_client",
-    "create_tenant",
-    "create_token",
-    "deny_all_and_mute",
-    "deny_as_customer",
-    "deny_as_provider",
-    "disable_webhook",
-    "enable_webhook",
-    "end_out_of_office",
-    "enrol_passkey",
-    "expire",
-    "export_log",
-    "forget_old",
-    "give_queue_role",
-    "give_role",
-    "give_up_webhook",
-    "invite_person",
-    "issue_access_token",
-    "keep_answer",
-    "lift_mute",
-    "link_accounts",
-    "link_ticket",
-    "lockbox_applies",
-    "make_lasting_token",
-    "make_recovery_codes",
-    "make_recovery_key",
-    "make_staff",
-    "note_bypass",
-    "note_failed_proof",
-    "note_refusal",
-    "note_use",
-    "open_ticket",
-    "park_mail",
-    "preview",
-    "provision_member",
-    "provision_role",
-    "redeliver",
-    "release",
-    "release_key",
-    "remove_address",
-    "remove_client",
-    "remove_domain",
-    "remove_passkey",
-    "remove_provisioned",
-    "remove_totp",
-    "remove_webhook",
-    "remove_witness",
-    "reopen_ticket",
-    "request_address",
-    "resend_invitation",
-    "resend_mail",
-    "reset_second_factors",
-    "resolve_ticket",
-    "revoke",
-    "revoke_token",
-    "rotate_client_secret",
-    "rotate_webhook_secret",
-    "save_plan",
-    "save_resource",
-    "save_service",
-    "send_webhook_test",
-    "set_approval_page",
-    "set_cosigning",
-    "set_log_retention",
-    "set_out_of_office",
-    "set_password",
-    "set_preferences",
-    "set_sign_on",
-    "set_two_person_control",
-    "set_up_totp",
-    "set_window_cap",
-    "set_yes_rule",
-    "sign_in",
-    "step_up_token",
-    "streams",
-    "submit",
-    "sweeps",
-    "switch_lockbox",
-    "switch_off_person",
-    "switch_on_person",
-    "take_evidence",
-    "take_queue_role",
-    "take_role",
-    "tombstone",
-    "unlink_accounts",
-    "unlink_identity",
-    "use_recovery_key",
-    "verify_domain",
-    "withdraw",
-    "withdraw_invitation",
-    "withdraw_proposal",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from requests_app.domain.manifest import Signed as Signed
+from requests_app.domain.policy import LOG_READERS as LOG_READERS
+from requests_app.operations import content as content
+from requests_app.operations import streams as streams
+from requests_app.operations import sweeps as sweeps
+
+if TYPE_CHECKING:
+    # For type checkers, which run nothing: one line for each module, however many operations it has.
+    from requests_app.operations.access_requests import *
+    from requests_app.operations.accounts import *
+    from requests_app.operations.addresses import *
+    from requests_app.operations.approval_pages import *
+    from requests_app.operations.checks import *
+    from requests_app.operations.deputies import *
+    from requests_app.operations.directory import *
+    from requests_app.operations.evaluation import *
+    from requests_app.operations.grants import *
+    from requests_app.operations.identities import *
+    from requests_app.operations.integrations import *
+    from requests_app.operations.invitations import *
+    from requests_app.operations.log import *
+    from requests_app.operations.log_care import *
+    from requests_app.operations.members import *
+    from requests_app.operations.mutes import *
+    from requests_app.operations.passkeys import *
+    from requests_app.operations.proposals import *
+    from requests_app.operations.recovery import *
+    from requests_app.operations.refusals import *
+    from requests_app.operations.resets import *
+    from requests_app.operations.second_factors import *
+    from requests_app.operations.single_sign_on import *
+    from requests_app.operations.tenants import *
+    from requests_app.operations.tickets import *
+    from requests_app.operations.webhooks import *
+    from requests_app.operations.witnesses import *
+
+
+def _defined() -> dict[str, Any]:
+    """Return the functions and classes that the modules here define, by their public names."""
+    found: dict[str, Any] = {}
+    for module in iter_modules(__path__):
+        if module.name.startswith("_") or module.name in ("content", "streams", "sweeps"):
+            continue
+        here = import_module(f"{__name__}.{module.name}")
+        for name, value in vars(here).items():
+            if name.startswith("_") or getattr(value, "__module__", None) != here.__name__:
+                continue
+            if name in found:
+                raise ImportError(f"Two modules of operations define {name}.")
+            found[name] = value
+    return found
+
+
+globals().update(_defined())
