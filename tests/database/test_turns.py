@@ -20,7 +20,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from audit_app import recorder
 from requests_app import operations
 from requests_app.domain.actors import Once
-from requests_app.domain.acts.declaration import Act
+from requests_app.domain.acts.declaration import Act, Noun
 from requests_app.domain.errors import OutcomeUnknown, SentAlready, StoreUnavailable
 from requests_app.domain.evaluation import Question
 from requests_app.models import AccessRequest, Plan
@@ -36,6 +36,8 @@ from tests.database.test_bounds import held
 pytestmark = pytest.mark.django_db(transaction=True)
 postgres = pytest.mark.postgres
 only_sqlite = pytest.mark.sqlite
+
+TEST = Act("test", noun=Noun.INSTALLATION)
 
 THREADS = 16
 #: What others may wait: a second, and as long again for a machine that has all this to do.
@@ -65,7 +67,7 @@ def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
 
 def take_turn(tenant: UUID, *, takes: float = 0.0) -> None:
     """The least that an act does: it takes its turn at the log."""
-    with act(Act("test"), actor=Cast.system()) as current:
+    with act(TEST, actor=Cast.system()) as current:
         current.take_turn(tenant)
         time.sleep(takes)
 
@@ -161,7 +163,7 @@ def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     take_turn(other_log)
 
     def lock_both() -> None:
-        with act(Act("test"), actor=Cast.system()):
+        with act(TEST, actor=Cast.system()):
             recorder.lock(stuck_log, other_log)
 
     with held(stuck_log):
@@ -181,7 +183,7 @@ def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
 @postgres
 def test_a_burst_of_acts_on_several_logs_is_not_refused(cast: Cast, pool: ThreadPoolExecutor) -> None:
     def lock_both() -> None:
-        with act(Act("test"), actor=Cast.system()):
+        with act(TEST, actor=Cast.system()):
             recorder.lock(cast.contoso.pk, cast.fabrikam.pk)
             time.sleep(0.02)
 
@@ -199,7 +201,7 @@ def test_what_an_act_ends_and_somebody_holds_does_not_take_every_thread(
     frida, key = cast.as_("frida"), "id" if table.endswith("request") else "access_request_id"
 
     def end() -> None:
-        with act(Act("test"), actor=Cast.system()):
+        with act(TEST, actor=Cast.system()):
             lock_access(AccessRequest.objects.filter(pk=row.pk))
 
     with held(row.pk, table=table, key=key):
@@ -221,7 +223,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
 
     def send() -> None:
         once = Once(claim=uuid4(), account_id=cast.ada.pk, key="the form's", asked="asked")
-        with act(Act("test"), actor=replace(Cast.system(), once=once)) as current:
+        with act(TEST, actor=replace(Cast.system(), once=once)) as current:
             has_begun.set()
             may_end.wait(120)
             current.take_turn(cast.contoso.pk)
