@@ -7,13 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.apps import apps
 from django.db import OperationalError, connection
 from structlog.testing import capture_logs
 
@@ -33,7 +31,7 @@ from requests_app.domain.errors import (
     Unacceptable,
     WindowNotOpen,
 )
-from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket, Webhook
+from requests_app.models import ContentAccess, Grant, OutboxMessage, Resource, Ticket
 from requests_app.operations import content, streams
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
@@ -143,42 +141,6 @@ def test_a_name_that_is_listed_four_times_counts_once(cast: Cast) -> None:
     other = cast.opened()
     content.list_items(other.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert access.seen_resources([other.pk])[other.pk]["listed"] == 1, "the next window counts anew"
-
-
-def test_a_webhook_that_heard_of_what_is_opened_goes_on_hearing_of_downloads(cast: Cast) -> None:
-    add = import_module("requests_app.migrations.0032_webhooks_hear_of_downloads").add
-    heard = (["content.opened", "grant.revoked"], ["grant.revoked"], ["*"])
-    pks = [
-        operations.add_webhook(
-            cast.contoso.pk, url=f"https://siem.example/{n}", events=events, actor=cast.as_("ines")
-        ).webhook.pk
-        for n, events in enumerate(heard)
-    ]
-    for _again in range(2):
-        add(apps, None)
-        found = [Webhook.objects.get(pk=pk).events for pk in pks]
-        assert found == [["content.opened", "grant.revoked", "content.downloaded"], ["grant.revoked"], ["*"]]
-
-
-def test_the_names_of_earlier_lists_are_counted_from_the_log(cast: Cast) -> None:
-    count = import_module("requests_app.migrations.0029_count_the_names_of_earlier_lists").count
-    grant = cast.opened()
-    for _again in range(3):
-        content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
-    whole = list(ContentAccess.objects.order_by("at").values_list("new_names", "listed_ids"))
-    ContentAccess.objects.update(new_names=0, listed_ids=b"")
-    ContentAccess.objects.create(
-        tenant=cast.contoso,
-        grant=grant,
-        resource=cast.resource(name="legal"),
-        kind="listed",
-        count=7,
-        at=grant.opens_at,
-    )
-    count(apps, None)
-    rows = ContentAccess.objects.exclude(count=7).order_by("at")
-    assert list(rows.values_list("new_names", "listed_ids")) == whole
-    assert ContentAccess.objects.get(count=7).new_names == 7, "its entry is not in the log any more"
 
 
 def test_the_code_of_before_can_still_note_what_is_looked_at_during_an_upgrade(cast: Cast) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
@@ -731,33 +729,6 @@ def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) ->
     Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses")
     found = AuditEntry.objects.filter(event="role.given", door="command")
     assert set(found.values_list("tenant_id", flat=True)) == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
-
-
-# --- Installations that are there already --------------------------------------------------------------------
-
-
-def test_an_upgrade_reads_the_log_and_takes_the_cautious_value_where_it_says_nothing(cast: Cast, travel: Any) -> None:
-    fill = import_module("requests_app.migrations.0034_staff_terms").fill
-    Tenant.objects.update(lockbox_on=False)
-    StaffTerm.objects.all().delete()
-    switched_at = travel.by(hours=1)
-    operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
-    travel.by(hours=1)
-    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
-    Tenant.objects.update(lockbox_first_on_at=None)
-    # Of Northwind's log the beginning is gone.
-    Tenant.objects.filter(pk=cast.northwind.pk).update(log_retention_days=30)
-    cast.colleague("sten")
-    StaffTerm.objects.all().delete()
-    Person.objects.filter(pk=cast.people["sten"].pk).update(is_active=False)
-    at = travel.by(hours=1)
-    fill(apps, None)
-    first = dict(Tenant.objects.values_list("slug", "lockbox_first_on_at"))
-    assert first == {"contoso": switched_at, "fabrikam": None, "northwind": cast.northwind.created_at}
-    terms = {term.person.name: (term.from_at, term.until_at) for term in StaffTerm.objects.select_related("person")}
-    assert terms["Stella Test"] == (cast.stella.created_at, None)
-    assert terms["Sten Test"] == (cast.people["sten"].created_at, at)
-    assert not proposed(lambda: uncovered(cast)).is_alone
 
 
 @pytest.mark.timed

@@ -1,0 +1,205 @@
+"""A database of the version before the migrations were squashed becomes the same as a new one, and keeps its rows."""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from tests import ground
+
+DATA = Path(__file__).parents[1] / "migrations_data"
+#: What an upgraded database has besides: nothing reads this column, which may be null.
+LEFT_OVER = {"requests_app_webhook.resume_at"}
+Shape = dict[str, Any]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_path: Path) -> None:
+    new, rows_of_new = _shape(), _rows()
+    with _upgraded(tmp_path) as before:
+        shape, rows = _shape(), _rows()
+        applied = set(MigrationRecorder(connection).applied_migrations())
+    left = {name for name in shape if name.partition(" ")[2] in LEFT_OVER}
+    assert {name.partition(" ")[2] for name in left} == LEFT_OVER
+    assert [shape[name] for name in left] == [NULLABLE[connection.vendor]]
+    assert _differences(new, {name: value for name, value in shape.items() if name not in left}) == []
+    # Django writes down that the new migrations count as applied, and nothing else is written.
+    assert {key for key in applied if key[0] == "requests_app"} > {("requests_app", "0001_initial")}
+    assert _differences(before, {**rows, "django_migrations": before["django_migrations"]}) == []
+    assert rows.keys() == rows_of_new.keys()
+
+
+#: How each database tells of the column that is left over.
+NULLABLE = {
+    "postgresql": ("timestamp with time zone", "YES", None, "NO"),
+    "sqlite": '"resume_at" datetime NULL',
+}
+
+
+def _differences(before: Shape, after: Shape) -> list[str]:
+    names = sorted(before.keys() | after.keys())
+    return [f"{n}: {before.get(n)!r:.600} / {after.get(n)!r:.600}" for n in names if before.get(n) != after.get(n)]
+
+
+@contextlib.contextmanager
+def _upgraded(place: Path) -> Iterator[Shape]:
+    """Connect to a copy of the old database, yield its rows as they were, and have it migrated when this begins."""
+    here = connection.settings_dict["NAME"]
+    with _LOADED[connection.vendor](place) as name:
+        connection.close()
+        ground._connect_to(name)
+        try:
+            before = _rows()
+            call_command("migrate", verbosity=0)
+            yield before
+        finally:
+            connection.close()
+            ground._connect_to(here)
+
+
+def _dump(vendor: str) -> str:
+    return lzma.decompress((DATA / f"demo.{vendor}.sql.xz").read_bytes()).decode()
+
+
+@contextlib.contextmanager
+def _sqlite(place: Path) -> Iterator[str]:
+    path = place / "old.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as plain:
+        plain.executescript(_dump("sqlite"))
+    yield str(path)
+
+
+@contextlib.contextmanager
+def _postgresql(place: Path) -> Iterator[str]:
+    name = f"{connection.settings_dict['NAME']}_old"
+    with connection.creation._nodb_cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        cursor.execute(f'CREATE DATABASE "{name}"')
+        try:
+            url = ground.database_url(name=name).replace("postgres://", "postgresql://")
+            with psycopg.connect(url, autocommit=True) as plain:
+                plain.execute(_dump("postgresql").encode())
+            yield name
+        finally:
+            connection.close()
+            cursor.execute(f'DROP DATABASE "{name}"')
+
+
+_LOADED: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+}
+
+
+def _rows() -> Shape:
+    """The rows of each table, in no order, each by the names of its columns."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in sorted(connection.introspection.table_names(cursor)):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            names = [column[0] for column in cursor.description]
+            found[table] = sorted(repr(sorted(zip(names, map(_plain, row), strict=True))) for row in cursor.fetchall())
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else value
+
+
+def _shape() -> Shape:
+    """Everything that a database is besides its rows, by kind and name."""
+    with connection.cursor() as cursor:
+        return _SHAPES[connection.vendor](cursor)
+
+
+# --- SQLite ----------------------------------------------------------------------------------------------------
+
+
+def _sqlite_shape(cursor: Any) -> Shape:
+    found: Shape = {}
+    cursor.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+    for kind, name, table, text in cursor.fetchall():
+        text = " ".join((text or "").split())
+        if kind != "table":
+            found[f"{kind} {name}"] = (table, text)
+            continue
+        found[f"table {name}"] = text.partition("(")[0] + text.rpartition(")")[2]
+        for clause in _clauses(text):
+            column = re.match(r'"(\w+)"', clause)
+            found[f"{'column' if column else 'clause'} {name}.{column[1] if column else clause}"] = clause
+    return found
+
+
+def _clauses(text: str) -> list[str]:
+    """What stands between the brackets of a CREATE TABLE: columns and constraints, whose order says nothing."""
+    parts, depth, part = [], 0, ""
+    for letter in text[text.index("(") + 1 : text.rindex(")")]:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append(part.strip())
+            part = ""
+        else:
+            part += letter
+    return [*parts, part.strip()]
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------
+
+_QUERIES = {
+    "column": """
+        SELECT table_name || '.' || column_name,
+            CASE WHEN character_maximum_length IS NULL THEN data_type ELSE data_type || character_maximum_length END,
+            is_nullable, column_default, is_identity
+        FROM information_schema.columns WHERE table_schema = 'public'""",
+    "constraint": """
+        SELECT conrelid::regclass || '.' || conname, pg_get_constraintdef(oid), contype::text, convalidated
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'""",
+    "index": "SELECT tablename || '.' || indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    "trigger": """
+        SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid), tgenabled::text
+        FROM pg_trigger WHERE NOT tgisinternal""",
+    "function": """
+        SELECT proname || '(' || pg_get_function_identity_arguments(oid) || ')', pg_get_functiondef(oid)
+        FROM pg_proc WHERE pronamespace = 'public'::regnamespace""",
+    "policy": """
+        SELECT tablename || '.' || policyname, permissive, roles::text, cmd, qual, with_check
+        FROM pg_policies WHERE schemaname = 'public'""",
+    "table": """
+        SELECT relname, relkind::text, relrowsecurity, relforcerowsecurity, relpersistence::text
+        FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')""",
+    "sequence": "SELECT sequencename, data_type::text, increment_by FROM pg_sequences WHERE schemaname = 'public'",
+}
+
+
+def _postgresql_shape(cursor: Any) -> Shape:
+    found: Shape = {}
+    for kind, query in _QUERIES.items():
+        cursor.execute(query)
+        found |= {
+            f"{kind} {name}": tuple(_one_form(kind, each) for each in facts) for name, *facts in cursor.fetchall()
+        }
+    return found
+
+
+#: What PostgreSQL adds and leaves out when it writes the same expression a second time, as it does for a dump.
+_FORM = re.compile(r"::(?:text|character varying)(?:\[\])?|[()\s]")
+
+
+def _one_form(kind: str, fact: Any) -> Any:
+    """Expressions in one form; all else as it is."""
+    has_expressions = kind in ("constraint", "index", "trigger", "policy") and isinstance(fact, str)
+    return _FORM.sub("", fact) if has_expressions else fact
+
+
+_SHAPES: dict[str, Callable[[Any], Shape]] = {"sqlite": _sqlite_shape, "postgresql": _postgresql_shape}
