@@ -39,7 +39,7 @@ FIRST = (
     *(f"browser/test_every_page.py::test_pages_have_no_fault[{group}]" for group in ("staff", "customer", "provider")),
     "browser/test_every_page.py::test_the_page_of_the_apis_document", "browser/test_every", "browser/test_tenant.py",
     "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py",
-    "concurrency/test_embedded_default.py", "tasks/",
+    "concurrency/test_embedded_default.py", "golden/test_history.py", "tasks/",
 )  # fmt: skip
 #: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)

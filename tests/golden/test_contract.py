@@ -7,8 +7,10 @@ from typing import Any
 
 from django.conf import settings
 
+from requests_app.platform import outbound
 from tests.golden import contract
 from tests.golden.recorded import IS_REMADE, differences, lines_of
+from tests.webhooks.receiver import Receiver
 
 
 def test_addresses_and_names_are_the_same_as_before() -> None:
@@ -24,3 +26,17 @@ def test_the_api_s_document_means_the_same_as_before() -> None:
         differences({"api.txt": contract.packed(now)})
     report = list(contract.differing(contract.unpacked(lines_of("api.txt")), now))
     assert not report, "\n".join(report[:200])
+
+
+def test_a_webhook_s_message_has_the_same_headers_on_the_wire_as_before() -> None:
+    receiver, own = Receiver(), {"webhook-id": "msg_1", "webhook-timestamp": "1795507680", "webhook-signature": "v1,x"}
+    try:
+        options: dict[str, Any] = {"private": True, "content_type": "application/json", "query": True, "cut": True}
+        outbound.post(receiver.url, b"{}", headers=own, **options)
+    finally:
+        receiver.close()
+    [got] = receiver.tried
+    headers = {**got.headers, "host": "<host>"}
+    found = [f"POST {got.path}", *(f"{name}: {value}" for name, value in sorted(headers.items())), got.body.decode()]
+    report = differences({"wire.txt": found})
+    assert not report, "\n".join(report)
