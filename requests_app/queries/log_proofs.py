@@ -12,26 +12,17 @@ from audit_app.models import AuditEntry, Checkpoint, ClosedShard
 from audit_app.notes import BadNote, Head, Note, Proof
 from audit_app.proofs import NotProven
 from audit_app.said import parse
+from requests_app.domain.acts import marked
+from requests_app.domain.acts.declaration import Mark
 from requests_app.domain.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
-from requests_app.domain.events import Event
 from requests_app.models import AccessRequest, Tenant
 from requests_app.queries.log import Log
 
 logger = structlog.get_logger(__name__)
 
 #: What a receipt is given for: each decision, and the end of a window.
-RECEIPTS = frozenset(
-    {
-        Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER,
-        Event.ACCESS_REQUEST_DENIED_BY_PROVIDER,
-        Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER,
-        Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER,
-        Event.GRANT_RELEASED,
-        Event.GRANT_REVOKED,
-        Event.GRANT_CLOSED,
-    }
-)
-CLOSINGS = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
+RECEIPTS = marked(Mark.APPROVED, Mark.DENIED, Mark.CLOSED)
+CLOSINGS = marked(Mark.CLOSED)
 
 
 def proof(tenant: Tenant | Log, seq: int) -> Proof:

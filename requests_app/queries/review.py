@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts import EVENTS
 from requests_app.domain.events import Event
 from requests_app.models import AccessRequest, ContentAccess, Grant, Resource
 from requests_app.queries import access, inbox
@@ -21,15 +22,7 @@ A_YEAR = timedelta(days=365)
 #: How much of a history one page shows, and how many items of a resource.
 ENTRIES, ITEMS, LIVE = 200, 50, 50
 
-_CONTENT = (
-    Event.CONTENT_LIST_ASKED,
-    Event.CONTENT_LISTED,
-    Event.CONTENT_OPENED,
-    Event.CONTENT_DOWNLOADED,
-    Event.CONTENT_FAILED,
-    Event.CONTENT_CUT,
-    Event.CONTENT_ACCESS_ALLOWED,
-)
+_CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
 
 
 @dataclass(frozen=True)

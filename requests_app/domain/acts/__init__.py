@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 from typing import TypeVar
 
 from audit_app.meanings import Meaning
-from requests_app.domain.acts.declaration import Act, Event, Proposal
+from requests_app.domain.acts.declaration import Act, Event, Mark, Proposal
 from requests_app.domain.acts.soundness import problems as _problems
 from requests_app.domain.scopes import Scope
 
@@ -33,6 +33,11 @@ PROPOSALS: dict[str, Proposal] = {each.name: each for act in _ALL_ACTS for each 
 SCOPES: dict[str, Scope] = {act.name: act.scope for act in _ALL_ACTS if act.scope is not None}
 #: What each event means to a SIEM (`settings.LOG_MEANINGS`).
 MEANINGS: dict[str, Meaning] = {str(event): event.meaning for event in _ALL_EVENTS}
+
+
+def marked(*marks: Mark) -> frozenset[str]:
+    """The names of the entries with one of these marks."""
+    return frozenset(str(event) for event in _ALL_EVENTS if event.mark in marks)
 
 
 def problems() -> Iterator[str]:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Moves, Noun, Party, StepUp, has
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Mark, Moves, Noun, Party, StepUp, has
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State, Timing
 
@@ -16,6 +16,9 @@ ACCESS_REQUEST_SUBMITTED = Event(
     sentence=_("{who} asked to {ask} for {length}"),
     variants=((has("reason", "legal_demand"), _("{who} asked to {ask} for {length}, because {authority} demands it")),),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.LOW),
+    mark=Mark.ASKED,
+    look=("active", "file-text"),
+    did=_("asked for this access"),
 )
 ACCESS_REQUEST_APPROVED_BY_PROVIDER = Event(
     "access_request.approved_by_provider",
@@ -23,24 +26,36 @@ ACCESS_REQUEST_APPROVED_BY_PROVIDER = Event(
     sentence=_("{who} approved {request} for {provider}; {tenant} is asked next"),
     variants=((has("state", "OPEN"), _("{who} approved {request} for {provider}; the window is open until {until}")),),
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
+    mark=Mark.APPROVED,
+    look=("active", "check"),
+    did=_("said yes for the provider"),
 )
 ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
     "access_request.denied_by_provider",
     label=_("Denied by the provider"),
     sentence=_("{who} denied {request} for {provider}"),
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
+    mark=Mark.DENIED,
+    look=("refused", "x"),
+    did=_("said no for the provider"),
 )
 ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
     "access_request.approved_by_customer",
     label=_("Approved by the customer"),
     sentence=_("{who} approved {request} for {tenant}; the window is open until {until}"),
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
+    mark=Mark.APPROVED,
+    look=("open", "check"),
+    did=_("said yes for the customer"),
 )
 ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
     "access_request.denied_by_customer",
     label=_("Denied by the customer"),
     sentence=_("{who} denied {request} for {tenant}"),
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
+    mark=Mark.DENIED,
+    look=("refused", "x"),
+    did=_("said no for the customer"),
 )
 ACCESS_REQUEST_WITHDRAWN = Event(
     "access_request.withdrawn",
@@ -48,18 +63,26 @@ ACCESS_REQUEST_WITHDRAWN = Event(
     sentence=_("{who} withdrew {request}"),
     variants=((has("cause"), _("{request} was withdrawn, because {cause}")),),
     siem=UPDATED,
+    mark=Mark.OVER,
+    look=("over", "undo-2"),
+    did=_("withdrew it"),
 )
 ACCESS_REQUEST_EXPIRED = Event(
     "access_request.expired",
     label=_("Access request expired"),
     sentence=_("Nobody answered {request} in time; it expired"),
     siem=UPDATED,
+    mark=Mark.OVER,
+    look=("over", "timer-off"),
 )
 GRANT_RELEASED = Event(
     "grant.released",
     label=_("Window given back"),
     sentence=_("{who} gave the window of {request} back early"),
     siem=Meaning(Family.USER_ACCESS, 2),
+    mark=Mark.CLOSED,
+    look=("sealed", "lock"),
+    did=_("gave the window back"),
 )
 GRANT_REVOKED = Event(
     "grant.revoked",
@@ -67,12 +90,17 @@ GRANT_REVOKED = Event(
     sentence=_("{who} closed the window of {request} early"),
     variants=((has("cause"), _("The window of {request} was closed, because {cause}")),),
     siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
+    mark=Mark.CLOSED,
+    look=("sealed", "lock"),
+    did=_("closed the window early"),
 )
 GRANT_CLOSED = Event(
     "grant.closed",
     label=_("Window closed by itself"),
     sentence=_("The window of {request} closed by itself"),
     siem=Meaning(Family.USER_ACCESS, 2),
+    mark=Mark.CLOSED,
+    look=("sealed", "lock"),
 )
 
 SUBMIT = Act(

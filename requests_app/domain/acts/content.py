@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Mark, Noun, has
 from requests_app.domain.scopes import Scope
 
 CONTENT_LIST_ASKED = Event(
@@ -20,6 +20,7 @@ CONTENT_LISTED = Event(
     label=_("Names listed"),
     sentence=_("{who} was shown {names} in {resource_name}"),
     siem=Meaning(Family.DATASTORE, 8),
+    mark=Mark.LISTED,
 )
 CONTENT_OPENED = Event(
     "content.opened",
@@ -27,6 +28,7 @@ CONTENT_OPENED = Event(
     sentence=_("{who} opened {item} in {resource_name}"),
     variants=((has("part"), _("{who} opened an attachment of {item} in {resource_name}")),),
     siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW),
+    mark=Mark.OPENED,
 )
 CONTENT_DOWNLOADED = Event(
     "content.downloaded",
@@ -34,6 +36,7 @@ CONTENT_DOWNLOADED = Event(
     sentence=_("{who} downloaded {item} from {resource_name}"),
     variants=((has("part"), _("{who} downloaded an attachment of {item} in {resource_name}")),),
     siem=Meaning(Family.DATASTORE, OTHER, "Download", Severity.LOW),
+    mark=Mark.OPENED,
 )
 CONTENT_FAILED = Event(
     "content.failed",
@@ -41,6 +44,7 @@ CONTENT_FAILED = Event(
     sentence=_("{who} tried to look at {item} in {resource_name}; it could not be read"),
     variants=((has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
     siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW, has_failed=True),
+    mark=Mark.TROUBLE,
 )
 CONTENT_CUT = Event(
     "content.cut",
@@ -74,6 +78,7 @@ CONTENT_ACCESS_ALLOWED = Event(
             ("download", Meaning(Family.DATASTORE, OTHER, "Download", Severity.LOW, Action.ALLOWED)),
         ),
     ),
+    mark=Mark.LISTED,
 )
 
 WATCH = Act(

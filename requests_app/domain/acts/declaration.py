@@ -19,19 +19,40 @@ Detail = dict[str, Any]
 Condition = Callable[[Detail, Detail], bool]
 
 
+class Mark(StrEnum):
+    """What an entry is in the life of an access request: what its history, its evidence and its receipts sort by.
+
+    LISTED are names that were seen, OPENED is an item that was. TROUBLE is what somebody should look into.
+    """
+
+    ASKED = "asked"
+    APPROVED = "approved"
+    DENIED = "denied"
+    OVER = "over"
+    CLOSED = "closed"
+    LISTED = "listed"
+    OPENED = "opened"
+    TROUBLE = "trouble"
+    OTHER = "other"
+
+
 class Event(str):
     """The name of an entry, "subject.past", with the words that people and machines read.
 
     A text, because it is compared with the names in the log, which may be those of another version. `sentence` is the
     line of the log: {who} acted, the other names come from the detail. The first of `variants` that applies counts.
+    `did` follows the person's name in a history, and `look` is its colour and its icon there.
     """
 
-    __slots__ = ("label", "meaning", "sentence", "variants")
+    __slots__ = ("did", "label", "look", "mark", "meaning", "sentence", "variants")
 
     label: Promise
     sentence: Promise
     meaning: Meaning
     variants: tuple[tuple[Condition, Promise], ...]
+    mark: Mark
+    look: tuple[str, str]
+    did: Promise | None
 
     def __new__(
         cls,
@@ -41,9 +62,13 @@ class Event(str):
         sentence: Promise,
         siem: Meaning,
         variants: tuple[tuple[Condition, Promise], ...] = (),
+        mark: Mark = Mark.OTHER,
+        look: tuple[str, str] = ("over", "circle"),
+        did: Promise | None = None,
     ) -> Event:
         event = super().__new__(cls, name)
         event.label, event.sentence, event.meaning, event.variants = label, sentence, siem, variants
+        event.mark, event.look, event.did = mark, look, did
         return event
 
     def __copy__(self) -> Event:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain import limits
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has, says
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Mark, Noun, Proposal, StepUp, has, says
 from requests_app.domain.scopes import Scope
 
 LOG_EXPORTED = Event(
@@ -37,6 +37,7 @@ LOG_TOMBSTONED = Event(
     label=_("Damaged log closed, and a new one begun"),
     sentence=_("{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"),
     siem=Meaning(Family.LOG, OTHER, "Shard closed", Severity.HIGH),
+    mark=Mark.TROUBLE,
 )
 LOG_PRUNED = Event(
     "log.pruned",

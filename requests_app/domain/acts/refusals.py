@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Event
+from requests_app.domain.acts.declaration import Event, Mark
 
 ACT_REFUSED = Event(
     "act.refused",
     label=_("Refused"),
     sentence=_("{who} tried to {act} and was refused: {why}"),
     siem=Meaning(Family.API, OTHER, "Refused", Severity.MEDIUM, Action.DENIED, has_failed=True),
+    mark=Mark.TROUBLE,
+    look=("refused", "triangle-alert"),
 )

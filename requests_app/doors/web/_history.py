@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -16,6 +17,7 @@ from audit_app import signed
 from requests_app import operations
 from requests_app.domain import errors, lifecycle
 from requests_app.domain.actors import Side
+from requests_app.domain.acts import EVENTS
 from requests_app.domain.events import Event, title_of
 from requests_app.domain.states import State
 from requests_app.doors.web._access import grant_of
@@ -92,32 +94,17 @@ def how_closed(grant: Grant) -> str:
 
 # --- Timeline ------------------------------------------------------------------------------------------------
 
-_LOOKS: dict[str, tuple[str, str]] = {
-    Event.ACCESS_REQUEST_SUBMITTED: ("active", "file-text"),
-    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: ("active", "check"),
-    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: ("open", "check"),
-    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: ("refused", "x"),
-    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: ("refused", "x"),
-    Event.ACCESS_REQUEST_WITHDRAWN: ("over", "undo-2"),
-    Event.ACCESS_REQUEST_EXPIRED: ("over", "timer-off"),
-    Event.GRANT_RELEASED: ("sealed", "lock"),
-    Event.GRANT_REVOKED: ("sealed", "lock"),
-    Event.GRANT_CLOSED: ("sealed", "lock"),
-    Event.ACT_REFUSED: ("refused", "triangle-alert"),
-}
+
+def _look_of(name: str) -> tuple[str, str]:
+    """The colour and the icon of an entry; one of a newer version has neither of its own."""
+    event = EVENTS.get(name)
+    return event.look if event is not None else ("over", "circle")
 
 
-#: What a person did, said after their name; an event that is missing here is said by its title.
-_DID: dict[str, Any] = {
-    Event.ACCESS_REQUEST_SUBMITTED: gettext_lazy("asked for this access"),
-    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: gettext_lazy("said yes for the provider"),
-    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: gettext_lazy("said yes for the customer"),
-    Event.ACCESS_REQUEST_DENIED_BY_PROVIDER: gettext_lazy("said no for the provider"),
-    Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER: gettext_lazy("said no for the customer"),
-    Event.ACCESS_REQUEST_WITHDRAWN: gettext_lazy("withdrew it"),
-    Event.GRANT_RELEASED: gettext_lazy("gave the window back"),
-    Event.GRANT_REVOKED: gettext_lazy("closed the window early"),
-}
+def _did(name: str) -> Promise | None:
+    """What a person did, said after their name; an event without such words is said by its title."""
+    event = EVENTS.get(name)
+    return event.did if event is not None else None
 
 
 def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> list[dict[str, Any]]:
@@ -128,7 +115,7 @@ def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> 
 
 
 def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
-    kind, icon = _LOOKS.get(entry.row.event, ("over", "circle"))
+    kind, icon = _look_of(entry.row.event)
     is_person = entry.row.actor_kind == "person"
     return {
         "at": entry.row.at,
@@ -146,7 +133,7 @@ def _by_whom(entry: Entry) -> str | SafeString:
     words, actor = _words(entry), entry.said["actor"]
     if actor.get("kind") == "client":
         whose = actor.get("for")
-        did = _DID.get(entry.row.event, words)
+        did = _did(entry.row.event) or words
         client = visible_single(str(actor.get("name", "")))
         if isinstance(whose, dict):
             name = visible_single(str(whose.get("name", "")))
@@ -178,7 +165,7 @@ def _words(entry: Entry) -> str:
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
         return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
-    said = str(_DID.get(entry.row.event, title)) if entry.row.actor_kind == "person" else title
+    said = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
     signature = signed.of(entry.detail)
     if signature is None:
         return said

@@ -12,7 +12,7 @@ from audit_app.checkpoints import Refusal
 from audit_app.keys import NoKey
 from requests_app.domain import clock
 from requests_app.domain.errors import LogDamaged, NotFound, NotYetSigned
-from requests_app.domain.events import Event
+from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage, Person
 from requests_app.queries import log_proofs
@@ -22,8 +22,7 @@ logger = structlog.get_logger(__name__)
 #: The acts that a closing mail has receipts of, as its template knows them.
 PROVIDER, CUSTOMER, CLOSING = "provider", "customer", "closing"
 _ACTS: dict[str, str] = {
-    Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER: PROVIDER,
-    Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER: CUSTOMER,
+    **{str(edge.event): edge.stage for edge in TRANSITIONS.values() if edge.is_decision and edge.verdict == "approve"},
     **dict.fromkeys(log_proofs.CLOSINGS, CLOSING),
 }
 #: How people tell the files apart, in the order of the acts. No translation changes a file's name.

@@ -27,6 +27,8 @@ from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry
 from audit_app.parts import ACCESS_REQUEST, PERIOD, Part
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts import marked
+from requests_app.domain.acts.declaration import Mark
 from requests_app.domain.events import Event, title_of
 from requests_app.doors.web._log_words import sentence_of
 from requests_app.models import AccessRequest, Resource, Tenant
@@ -37,13 +39,9 @@ from requests_app.words import sentences, times
 LISTED, ITEMS = 200, 500
 _BATCH = 500
 
-YES = frozenset({Event.ACCESS_REQUEST_APPROVED_BY_PROVIDER, Event.ACCESS_REQUEST_APPROVED_BY_CUSTOMER})
-NO = frozenset({Event.ACCESS_REQUEST_DENIED_BY_PROVIDER, Event.ACCESS_REQUEST_DENIED_BY_CUSTOMER})
-OVER = frozenset({Event.ACCESS_REQUEST_WITHDRAWN, Event.ACCESS_REQUEST_EXPIRED})
-CLOSED = frozenset({Event.GRANT_RELEASED, Event.GRANT_REVOKED, Event.GRANT_CLOSED})
-TAKEN = frozenset({Event.CONTENT_OPENED, Event.CONTENT_DOWNLOADED})
-LOOKED = TAKEN | {Event.CONTENT_LISTED, Event.CONTENT_ACCESS_ALLOWED}
-_TURNS = frozenset({Event.ACCESS_REQUEST_SUBMITTED}) | YES | NO | OVER | CLOSED
+YES, NO, CLOSED, TAKEN = (marked(mark) for mark in (Mark.APPROVED, Mark.DENIED, Mark.CLOSED, Mark.OPENED))
+LOOKED = marked(Mark.OPENED, Mark.LISTED)
+_TURNS = marked(Mark.ASKED, Mark.APPROVED, Mark.DENIED, Mark.OVER, Mark.CLOSED)
 
 #: A shape for what an entry is, which grey print still tells apart.
 _MARKS = (
@@ -51,7 +49,7 @@ _MARKS = (
     (NO, ("no", "✕")),
     (CLOSED, ("closed", "■")),
     (LOOKED, ("looked", "◆")),
-    (frozenset({Event.ACT_REFUSED, Event.CONTENT_FAILED, Event.LOG_TOMBSTONED}), ("no", "▲")),
+    (marked(Mark.TROUBLE), ("no", "▲")),
 )
 #: An icon is a reference into another file, which is not beside a page that was taken along.
 _ICON = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
