@@ -111,6 +111,8 @@ class Token(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     stepped_up_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
+    #: The roles of its account, where the statement that read the token read them, too (`people.find_token`).
+    held_roles: list[tuple[uuid.UUID, str]] | None = None
 
     objects = TokenQuerySet.as_manager()
 

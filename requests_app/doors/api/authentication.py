@@ -11,9 +11,10 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
 from requests_app import operations
-from requests_app.domain import api_secrets, clock
+from requests_app.domain import api_secrets
 from requests_app.domain.api_secrets import Kind
 from requests_app.models import Person, Token
+from requests_app.models.people import find_token
 
 security_log = structlog.get_logger("security")
 
@@ -49,11 +50,8 @@ def _found(secret: str) -> tuple[Token, datetime] | None:
     """
     if not api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS):
         return None
-    rows = Token.objects.select_related("account__client").filter(secret_hash=api_secrets.hashed(secret))
-    try:
-        # Not first(): that would put in order what is one row at most, and take a tenth of the call for it.
-        token = rows.annotate(now=clock.column()).get()
-    except Token.DoesNotExist:
+    found = find_token(secret_hash=api_secrets.hashed(secret))
+    if found is None:
         return None
-    at = clock.brought(token.now)
+    token, at = found
     return (token, at) if token.account.is_active and token.is_live(at) else None
