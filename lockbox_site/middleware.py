@@ -223,7 +223,8 @@ class SessionLimitsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         # A browser without a session cookie has nothing to end, and costs no query.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
-            why = self.reason_to_end(request, clock.now())
+            request.began_at = at = clock.now()  # type: ignore[attr-defined]  # read by context.began()
+            why = self.reason_to_end(request, at)
             if why:
                 return self.end(request, why)
         return self.get_response(request)

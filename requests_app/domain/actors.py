@@ -104,16 +104,19 @@ class Once:
     """The claim that an act uses up when it commits, so that it is done once.
 
     A call of the API has claimed its key before. A form's act takes the account's `key` itself, in its transaction.
+    `leads_to` is where the answer of a form leads once the act is done, if the page knows that before.
     """
 
     claim: UUID
     account_id: UUID | None = None
     key: str = ""
     asked: str = ""
+    sent_at: datetime | None = None
+    leads_to: str = ""
 
     def part(self, name: object) -> Once:
         """The claim of one act of several that one form asks for."""
-        return replace(self, claim=uuid4(), key=f"{self.key} {name}")
+        return replace(self, claim=uuid4(), key=f"{self.key} {name}", leads_to="")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,9 @@ class AccessRequest(models.Model):
         PROVIDER_INITIATED = "provider_initiated", _("A problem that the provider found")
         LEGAL_DEMAND = "legal_demand", _("A law-enforcement demand")
 
+    #: The instant at which the kernel read the row, under its lock.
+    read_at: datetime | None = None
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(_("reference"), max_length=16, unique=True)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="access_requests")

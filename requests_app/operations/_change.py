@@ -244,11 +244,23 @@ def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
         raise held_outcome
 
 
+#: Raises where the row is not as the caller has read it.
+Still = Callable[[AccessRequest], object]
+
+
 @contextmanager
 def change(
-    access_request_id: object, declared: Act, *, actor: Actor, note: str = "", is_signed: bool = False
+    access_request_id: object,
+    declared: Act,
+    *,
+    actor: Actor,
+    note: str = "",
+    is_signed: bool = False,
+    still: Still | None = None,
 ) -> Iterator[Move]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
+
+    `still` is asked as soon as the row is locked: whoever acts on what they have read hears first that it has changed.
 
     What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses. A human who
     makes the same move again, by a second click or a call that is sent once more, is answered by the first: `Repeated`.
@@ -258,6 +270,9 @@ def change(
     with act(declared, actor=actor, rereads=False) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
+        if row.state in PENDING:
+            # A pending one has no grant, and none is made but under this lock: nobody need ask.
+            row._state.fields_cache["grant"] = None
         grant = _locked_grant(row) if State.OPEN in edge.sources else None
         if len(edge.targets) > 1:
             # Which way the edge leads hangs on these two; they must not change while it is taken.
@@ -265,6 +280,7 @@ def change(
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
         head = outer.concerns("access_request", row, row.tenant_id)
+        row.read_at = outer.at
         if not policy.is_visible(outer.actor, row):
             raise NotFound
         step = Move(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)
@@ -276,7 +292,10 @@ def change(
         )
         step.correlation_id = row.pk
         if edge.is_decision:
-            prefetch_related_objects([row], Prefetch("decisions", Decision.objects.select_related("decider")))
+            whose = Decision.objects.select_related("decider", "client__account")
+            prefetch_related_objects([row], Prefetch("decisions", whose))
+        if still is not None:
+            still(row)
         earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
@@ -291,6 +310,9 @@ def change(
             step.note = limits.require_note(note, needed=edge.needs_note)
             yield step
             apply(step)
+    if step.grant is None:
+        # That there was none is true of the past alone: whoever keeps the row looks anew.
+        row._state.fields_cache.pop("grant", None)
     if is_repeated:
         raise Repeated(row)
 
@@ -400,8 +422,11 @@ def _take_key(current: Step) -> None:
     once = current.actor.once
     if once is None or not once.key or once.claim in outcome.current().used:
         return
-    at = clock.now()
-    mine = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
+    at = once.sent_at or clock.now()
+    mine: dict[str, Any] = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
+    if once.leads_to:
+        # Where the answer leads is known beforehand, so the row is written once and for good.
+        mine |= {"done_at": at, "status": 302, "headers": {"Location": once.leads_to}}
     try:
         with connection.awaiting("form", once.account_id, once.key):  # type: ignore[attr-defined]  # our own backends
             try:
@@ -428,7 +453,7 @@ def _note_commit(current: Step) -> None:
 
 def _post(current: Step) -> None:
     once = current.actor.once
-    if once is not None and once.claim not in outcome.current().used:
+    if once is not None and not once.leads_to and once.claim not in outcome.current().used:
         # With the act or not at all: a caller who heard no answer may ask again, and it is done once.
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}

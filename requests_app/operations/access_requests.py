@@ -44,7 +44,7 @@ from requests_app.models import (
 )
 from requests_app.models.people import reread
 from requests_app.models.scoping import new_reference
-from requests_app.operations._change import Move, Step, act, change, once
+from requests_app.operations._change import Move, Step, Still, act, change, once
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import EVERYBODY, about, tell_ended
 from requests_app.words import sentences
@@ -109,11 +109,18 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
 
 @once
 def approve_as_provider(
-    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+    access_request_id: object,
+    *,
+    actor: Actor,
+    note: str = "",
+    signature: Signed | None = None,
+    still: Still | None = None,
 ) -> AccessRequest:
     """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
     is_signed = signature is not None
-    with change(access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed) as step:
+    with change(
+        access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
+    ) as step:
         row, facts = step.row, _require_facts(step)
         # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
         asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
@@ -132,10 +139,15 @@ def approve_as_provider(
 
 @once
 def deny_as_provider(
-    access_request_id: object, *, actor: Actor, note: str, signature: Signed | None = None
+    access_request_id: object,
+    *,
+    actor: Actor,
+    note: str,
+    signature: Signed | None = None,
+    still: Still | None = None,
 ) -> AccessRequest:
     is_signed = signature is not None
-    with change(access_request_id, DENY_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, DENY_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still) as step:
         decide(step, Decision.Stage.PROVIDER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row
@@ -143,11 +155,18 @@ def deny_as_provider(
 
 @once
 def approve_as_customer(
-    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+    access_request_id: object,
+    *,
+    actor: Actor,
+    note: str = "",
+    signature: Signed | None = None,
+    still: Still | None = None,
 ) -> AccessRequest:
     """Say yes for the customer: the window opens at this instant."""
     is_signed = signature is not None
-    with change(access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed) as step:
+    with change(
+        access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still
+    ) as step:
         facts = _require_facts(step)
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.APPROVE, signature, rules=facts)
         _open(step, facts)
@@ -156,10 +175,15 @@ def approve_as_customer(
 
 @once
 def deny_as_customer(
-    access_request_id: object, *, actor: Actor, note: str = "", signature: Signed | None = None
+    access_request_id: object,
+    *,
+    actor: Actor,
+    note: str = "",
+    signature: Signed | None = None,
+    still: Still | None = None,
 ) -> AccessRequest:
     is_signed = signature is not None
-    with change(access_request_id, DENY_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed) as step:
+    with change(access_request_id, DENY_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still) as step:
         decide(step, Decision.Stage.CUSTOMER, Decision.Verdict.DENY, signature)
         tell_ended(step)
     return step.row

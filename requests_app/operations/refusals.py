@@ -20,8 +20,13 @@ ONCE_IN = timedelta(minutes=1)
 LOOKED_AT = 20
 
 
-def note_refusal(access_request_id: object, *, action: str, refusal: DomainError, actor: Actor) -> None:
-    """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else."""
+def note_refusal(
+    access_request_id: object, *, action: str, refusal: DomainError, actor: Actor, always: bool = False
+) -> None:
+    """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else.
+
+    The same refusal is written once a minute, unless each has to be there, as each wrong proof of a decision has.
+    """
     if not refusal.is_evidence:
         return
     # The form or the key that was sent is not used up by a refusal.
@@ -31,7 +36,7 @@ def note_refusal(access_request_id: object, *, action: str, refusal: DomainError
         current.correlation_id = row.pk
         current.concerns("access_request", row, row.tenant_id)
         text = f"{action} {refusal.code}"
-        if not _is_noted(current, text):
+        if always or not _is_noted(current, text):
             current.witness(Event.ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
 
 

@@ -6,17 +6,38 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Aggregate, Case, Count, Q, Sum, TextField, Value, When
+from django.db.models import (
+    Aggregate,
+    Case,
+    Count,
+    Exists,
+    Prefetch,
+    Q,
+    Sum,
+    TextField,
+    Value,
+    When,
+    prefetch_related_objects,
+)
 from django.db.models.functions import Concat
 from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
-from requests_app.domain.actors import Actor, Role
-from requests_app.domain.errors import WrongState
+from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.errors import DomainError, WrongState
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TRANSITIONS, Transition, actions_from
 from requests_app.domain.states import PENDING, State, Timing
-from requests_app.models import AccessRequest, ContentAccess, Grant, Person
+from requests_app.models import (
+    AccessRequest,
+    AccessRequestResource,
+    ContentAccess,
+    Decision,
+    Grant,
+    Passkey,
+    Person,
+)
 from requests_app.models.access import ALLOWED
 from requests_app.queries import standing
 
@@ -28,6 +49,22 @@ def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     rows = rows.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account", "following")
     return cast(AccessRequest, rows.find(access_request_id))
+
+
+def complete(row: AccessRequest) -> None:
+    """Read what a page shows of a row that an operation has locked, beside what the operation has read of it."""
+    scope = Prefetch("scope", AccessRequestResource.objects.select_related("resource"))
+    decisions = Prefetch("decisions", Decision.objects.select_related("decider", "client__account"))
+    prefetch_related_objects([row], scope, decisions)
+
+
+def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
+    """What the page of a decision compares with what it showed. `is_to_sign`: the actor has a passkey that signs it."""
+    logs = actor.tenant_ids if actor.side is Side.CUSTOMER else {PROVIDER_LOG}
+    keys = Passkey.objects.live().of_this_site().filter(person=actor.decider)
+    keys = keys.filter(enrolled__has_any_keys=sorted(map(str, logs)))
+    rows = AccessRequest.objects.visible_to(actor).only("state", "content_digest", "tenant_id")
+    return cast(AccessRequest, rows.annotate(is_to_sign=Exists(keys)).find(access_request_id))
 
 
 def access_requests(actor: Actor) -> Any:
@@ -69,6 +106,15 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
         for edge in actions_from(row.state)
         if edge.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
     ]
+
+
+def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> DomainError | None:
+    """Why this move can't be made now, for a page that says so; None where the actor may try it."""
+    try:
+        require_offered(row, action, actor=actor, at=at)
+    except DomainError as found:
+        return found
+    return None
 
 
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:

@@ -345,21 +345,29 @@ class _Act(ApiView):
     operation: ClassVar[Callable[..., AccessRequest] | None] = None
 
     def _acted(self, pk: UUID) -> Response:
-        found = self.body(DecisionIn if self.by_side else CommentIn)
-        note, signature = found["comment"], found.get("signature")
         if self.by_side:
-            row = access.access_request(pk, actor=self.actor)
-            # A call that is sent once more names what was read before the first one.
-            if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
-                self.require_match(AccessRequestOut, row, at=clock.now())
-        operation = self.by_side[self.actor.side] if self.by_side else type(self).operation
+            return self._decided(pk)
+        found, operation = self.body(CommentIn), type(self).operation
         assert operation is not None
         with in_words_of(_FIELDS):
-            if signature is not None:
-                operation(pk, actor=self.actor, note=note, signature=operations.Signed(**signature))
-            else:
-                operation(pk, actor=self.actor, note=note)
+            operation(pk, actor=self.actor, note=found["comment"])
         return _shown(self, pk)
+
+    def _decided(self, pk: UUID) -> Response:
+        found, decide = self.body(DecisionIn), self.by_side[self.actor.side]
+        given = found.get("signature")
+        signature = operations.Signed(**given) if given is not None else None
+        with in_words_of(_FIELDS):
+            row = decide(pk, actor=self.actor, note=found["comment"], signature=signature, still=self._require_as_read)
+        # The operation's own row, as it is now: reading it once more would cost as much as deciding.
+        access.complete(row)
+        return self.shown(AccessRequestOut, row, at=row.read_at)
+
+    def _require_as_read(self, row: AccessRequest) -> None:
+        """Asked under the lock. A call that is sent once more names what was read before the first one."""
+        if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
+            access.complete(row)
+            self.require_match(AccessRequestOut, row, at=row.read_at)
 
 
 _COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": "Seen, and agreed."})]

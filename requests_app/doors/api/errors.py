@@ -54,6 +54,7 @@ class NotTheSame(DomainError):
     """RFC 9110, section 13.1.1: what is decided on is no longer what was read."""
 
     code, status = "precondition_failed", 412
+    is_evidence = False
     default = _("This is not what you have read. Read it again before you decide.")
 
 
@@ -61,6 +62,7 @@ class PreconditionRequired(DomainError):
     """RFC 6585, section 3."""
 
     code, status = "precondition_required", 428
+    is_evidence = False
     default = _("Send If-Match with the ETag of what you have read.")
 
 

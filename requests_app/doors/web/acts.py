@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import limits, policy
+from requests_app.domain import limits
 from requests_app.domain.actors import Actor
-from requests_app.domain.errors import Malformed, Unacceptable, WrongState
+from requests_app.domain.errors import Malformed, NotAllowed, Unacceptable, WrongState
 from requests_app.domain.lifecycle import TRANSITIONS, Transition
 from requests_app.doors.web._refusals import noted
 from requests_app.doors.web._step_up import local
@@ -80,7 +80,8 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         return _acted(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
         with noted(row, edge.action, actor):
-            policy.require(actor, edge, row)
+            if isinstance(refusal := access.refusal(row, edge.action, actor=actor, at=instant(request)), NotAllowed):
+                raise refusal
         if standing.is_repeated(row, edge, actor):
             return redirect("web:access_request", pk=row.pk)
         return changed(request, row, edge)

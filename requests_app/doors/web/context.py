@@ -51,6 +51,12 @@ def instant(request: HttpRequest) -> datetime:
     return at
 
 
+def began(request: HttpRequest) -> datetime:
+    """When the request began, if something has asked the clock then, and else the page's instant."""
+    at: datetime | None = getattr(request, "began_at", None)
+    return at or instant(request)
+
+
 def waiting_count(request: HttpRequest) -> int:
     """How much waits for this person; the menu and the first page both say it, and it is counted once."""
     count: int | None = getattr(request, _COUNT, None)

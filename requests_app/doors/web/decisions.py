@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path, register_converter
+from django.urls import path, register_converter, reverse
 from django.urls.converters import StringConverter
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,15 +22,17 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from requests_app import operations
-from requests_app.domain import clock, manifest, policy
+from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import (
     CodeAlreadyUsed,
     DeviceBoundRequired,
+    DomainError,
     FactsChanged,
     LogNotCosigned,
     Malformed,
     ManifestRefused,
+    NotAllowed,
     NotFound,
     OwnKeyRequired,
     PasskeyRefused,
@@ -47,10 +49,11 @@ from requests_app.doors.web._known_password import act_of
 from requests_app.doors.web._refusals import noted
 from requests_app.doors.web._step_up import is_fresh, is_this_person, next_code_is_missing, remember
 from requests_app.doors.web.access_requests import changed, facts
-from requests_app.doors.web.acts import ActForm, is_offered
-from requests_app.doors.web.context import instant
+from requests_app.doors.web.acts import ActForm
+from requests_app.doors.web.context import began, instant
 from requests_app.doors.web.forms.security import ProofForm, assertion_field, code_field, password_field
 from requests_app.doors.web.middleware import PASSWORD_AND_CODE, actor_in
+from requests_app.doors.web.once import leading_to
 from requests_app.models import AccessRequest, Decision
 from requests_app.queries import access, review, signing
 
@@ -142,41 +145,53 @@ class DecisionForm(ProofForm, ActForm):
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     """GET shows the act in one sentence; POST does it, with a proof that is fresh or is sent with it."""
     actor = actor_in(request)
-    row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
-    own = row.decision_of(actor.human_id, edge.stage)
-    if own is not None and own.verdict == edge.verdict:
-        # The second click of two: what the first one did stands, and is what this one wanted.
-        return redirect("web:receipt", pk=row.pk)
     if request.method == "POST":
-        return _decided(request, row, edge)
-    if not is_offered(row, edge, actor, at=instant(request)):
-        with noted(row, edge.action, actor):
-            policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
-        return changed(request, row, edge)
+        return _decided(request, access.to_decide(pk, actor=actor), edge)
+    row, at = access.access_request(pk, actor=actor), instant(request)
+    if _is_done(row, edge, actor):
+        return redirect("web:receipt", pk=row.pk)
+    if (refusal := access.refusal(row, edge.action, actor=actor, at=at)) is not None:
+        return _not_offered(request, row, edge, refusal)
+    is_proven = is_fresh(request, at=at) and not signing.passkeys(actor, row.tenant_id)
     initial = {"digest": row.content_digest, "shown": row.state}
-    form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=_is_proven(request, row))
+    form = DecisionForm(initial=initial, edge=edge, side=actor.side, is_proven=is_proven)
     return _confirm(request, row, form, edge)
 
 
-def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    actor = actor_in(request)
-    act = act_of(request, [("digest", row.content_digest)])
+def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> HttpResponse:
+    """Have the operation decide. `seen` has what was shown and nothing else: the operation reads the row by itself.
+
+    Where the operation can't be asked yet, because a proof is missing or has to be looked at, or the page is no longer
+    what it was, the whole row is read, and what its page would say comes first.
+    """
+    actor, at = actor_in(request), began(request)
+    act = act_of(request, [("digest", seen.content_digest)])
     form = DecisionForm(
         request.POST,
         edge=edge,
         side=actor.side,
-        is_proven=_is_proven(request, row),
-        is_password_known=_known_password.is_known(request, act, at=clock.now()),
+        is_proven=is_fresh(request, at=at) and not seen.is_to_sign,  # type: ignore[attr-defined]  # annotated
+        is_password_known=_known_password.is_known(request, act, at=at),
     )
     form.refuse_unknown()
     is_filled = form.is_valid()
     if "digest" in form.errors or "shown" in form.errors:
         raise Malformed
+    is_ready = is_filled and (form.is_signed or form.is_proven or not edge.needs_step_up)
+    if is_ready and _is_same(seen, form):
+        row = seen
+        actor = leading_to(request, reverse("web:receipt", args=[seen.pk]))
+    else:
+        row = access.access_request(seen.pk, actor=actor)
+        if _is_done(row, edge, actor):
+            return redirect("web:receipt", pk=row.pk)
+        refusal = access.refusal(row, edge.action, actor=actor, at=at)
+        if refusal is None and not _is_same(row, form):
+            refusal = _stale(row, actor)
+        if refusal is not None:
+            return _not_offered(request, row, edge, refusal)
     try:
-        with noted(row, edge.action, actor):
-            access.require_offered(row, edge.action, actor=actor, at=instant(request))
-            _require_same(row, form.cleaned_data, actor)
         if not is_filled and form.lacks_only_the_proof:
             # The page that was pressed may have asked for nothing, five minutes ago.
             form.add_error(
@@ -194,7 +209,7 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
                 given = form.cleaned_data["password"], form.cleaned_data["code"]
                 is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
             if not is_right:
-                _refused(row, edge, actor)
+                operations.note_refusal(row.pk, action=edge.action, refusal=StepUpRequired(), actor=actor, always=True)
                 form.add_error(None, form.wrong)
                 return _confirm(request, row, form, edge, status=StepUpRequired.status)
             _known_password.forget(request)
@@ -225,6 +240,8 @@ def _decided(request: HttpRequest, row: AccessRequest, edge: Transition) -> Http
 def _confirm(
     request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, *, status: int = 200
 ) -> HttpResponse:
+    if row.get_deferred_fields():
+        row = access.access_request(row.pk, actor=actor_in(request))
     context = facts(row, actor=actor_in(request), at=instant(request))
     context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
     context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
@@ -246,32 +263,31 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
     return found
 
 
-def _is_proven(request: HttpRequest, row: AccessRequest) -> bool:
-    """Whether nothing more is asked for: a second factor was given within the last five minutes.
-
-    The person may have given it to sign in, or for another act. Who has a passkey that can sign a decision still signs
-    this one: that takes one touch, and it is worth more to the readers of the log.
-    """
-    return is_fresh(request, at=clock.now()) and not signing.passkeys(actor_in(request), row.tenant_id)
+def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
+    """Whether this is the second click of two: what the first one did is what this one wanted."""
+    own = row.decision_of(actor.human_id, edge.stage)
+    return own is not None and own.verdict == edge.verdict
 
 
-def _refused(row: AccessRequest, edge: Transition, actor: Actor) -> None:
-    """Try the act without proof who it is. It is refused for the right reason, and the tenant's log says so.
-
-    Returns where that proof is all that was missing.
-    """
-    try:
-        # The session's proof is not enough for a decision, and must not be taken for one here.
-        _OPERATIONS[edge.action](row.pk, actor=actor.stepped_up(None), note="")
-    except StepUpRequired:
-        return
+def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
+    """What the page says in place of the form. Somebody who may not decide at all gets no page about the state."""
+    with noted(row, edge.action, actor_in(request)):
+        if isinstance(refusal, NotAllowed):
+            raise refusal
+    if request.method == "POST":
+        operations.note_refusal(row.pk, action=edge.action, refusal=refusal, actor=actor_in(request))
+    return changed(request, row, edge, refusal)
 
 
-def _require_same(row: AccessRequest, shown: dict[str, Any], actor: Actor) -> None:
-    """Raise FactsChanged unless what is decided on is what was on the page."""
-    if shown["digest"] != row.content_digest or shown["shown"] != row.state:
-        security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
-        raise FactsChanged(_("This is not what you were shown. Read it again before you decide."))
+def _is_same(row: AccessRequest, form: DecisionForm) -> bool:
+    """Whether what is decided on is what was on the page."""
+    shown = form.cleaned_data
+    return bool(shown["digest"] == row.content_digest and shown["shown"] == row.state)
+
+
+def _stale(row: AccessRequest, actor: Actor) -> FactsChanged:
+    security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
+    return FactsChanged(_("This is not what you were shown. Read it again before you decide."))
 
 
 # --- Receipt -------------------------------------------------------------------------------------------------

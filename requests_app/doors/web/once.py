@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,9 +25,10 @@ from django.utils.translation import gettext as _
 
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.actors import Once
+from requests_app.domain.actors import Actor, Once
 from requests_app.domain.errors import SentAlready
 from requests_app.doors.web._secrets import sentences_in
+from requests_app.doors.web.context import began
 from requests_app.doors.web.errors import page_about
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.stepping import PREFIX, sent_with
@@ -62,6 +64,8 @@ class OnceMiddleware:
         if once is None:
             return response
         if once.claim in outcome.current().used:
+            if once.leads_to:
+                return response
             _keep(once, response)
         elif not 300 <= response.status_code < 400 and (row := _if_done(once)) is not None:
             # The first try was committed while this one looked: its refusal would be wrong.
@@ -99,7 +103,17 @@ def _once(request: HttpRequest, token: str) -> Once:
     """The claim of this form: keyed by its address as well, for a page may have several forms."""
     # No Idempotency-Key of the API has a space.
     key = f"form {_hashed(token, request.path)}"
-    return Once(claim=uuid4(), account_id=request.user.pk, key=key, asked=_hashed(*_content(request)))
+    asked = _hashed(*_content(request))
+    return Once(claim=uuid4(), account_id=request.user.pk, key=key, asked=asked, sent_at=began(request))
+
+
+def leading_to(request: HttpRequest, address: str) -> Actor:
+    """The actor, whose act is answered by leading to this address: what is known beforehand is written with the act."""
+    once: Once | None = getattr(request, "once", None)
+    if once is not None:
+        request.once = replace(once, leads_to=address)  # type: ignore[attr-defined]  # read above
+        request.actor = actor_in(request).sending(request.once)  # type: ignore[attr-defined]  # read by actor_in()
+    return actor_in(request)
 
 
 def _content(request: HttpRequest) -> list[str]:
