@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.errors import Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.approval_page import ApprovalPageForm
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
+from requests_app.doors.web.tenant import about
 from requests_app.models import Tenant
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 
 
@@ -38,7 +38,7 @@ def set_approval_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
-        policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+        readers.require_administrator(row.pk, actor=actor)
         return _form(request, row, ApprovalPageForm(tenant=row))
     form = ApprovalPageForm(request.POST, tenant=row)
     form.require_known()
@@ -50,7 +50,7 @@ def set_approval_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
         else:
             messages.success(request, _("Saved. It counts from now on."))
             return redirect("web:approval_page", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _form(request, row, form, status=Unacceptable.status)
 
 

@@ -23,7 +23,6 @@ from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from requests_app import operations
 from requests_app.content.downloads import disposition, in_steps
-from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.errors import Malformed, Unacceptable, WrongState
 from requests_app.domain.ids import as_id
@@ -36,7 +35,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.timeline import Subject, timelines
 from requests_app.models import AccessRequest, Tenant
 from requests_app.platform.held import MOST_PER_PERSON, Place
-from requests_app.queries import access
+from requests_app.queries import access, readers
 from requests_app.queries import tenant as tenants
 
 READERS = operations.LOG_READERS | {Role.STAFF}
@@ -56,12 +55,12 @@ def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     if request.method != "POST":
-        policy.require_role(actor, READERS, tenant_id=row.pk)
+        readers.require_log_reader(row.pk, actor=actor)
         return _page(request, row, PeriodForm(initial={"download": uuid4()}, tenant=row), _wanted(row))
     form = PeriodForm(request.POST, tenant=row)
     form.require_known()
     if not form.is_valid():
-        policy.require_role(actor, READERS, tenant_id=row.pk)
+        readers.require_log_reader(row.pk, actor=actor)
         return _page(request, row, form, _wanted(row), status=_refused(form))
     since, until = form.bounds()
     return _taken(request, row, form, _wanted(row, since=since, until=until, kept=form.cleaned_data["kept"]))
@@ -76,13 +75,13 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     row = access.access_request(pk, actor=actor)
     wanted = _wanted(row.tenant, access_request=row.pk)
     if request.method != "POST":
-        policy.require_role(actor, READERS, tenant_id=row.tenant_id)
+        readers.require_log_reader(row.tenant_id, actor=actor)
         form = DownloadForm(initial={"download": uuid4()}, tenant=row.tenant)
         return _page(request, row.tenant, form, wanted, about=row)
     form = DownloadForm(request.POST, tenant=row.tenant)
     form.require_known()
     if not form.is_valid():
-        policy.require_role(actor, READERS, tenant_id=row.tenant_id)
+        readers.require_log_reader(row.tenant_id, actor=actor)
         return _page(request, row.tenant, form, wanted, about=row, status=_refused(form))
     return _taken(request, row.tenant, form, replace(wanted, kept=form.cleaned_data["kept"]), about=row)
 
@@ -94,7 +93,7 @@ def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> Htt
     """How far this person's own download is: a piece of a page, which asks again until there is no more to say."""
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
-    policy.require_role(actor, READERS, tenant_id=row.pk)
+    readers.require_log_reader(row.pk, actor=actor)
     tried = request.GET.get("tried", "")
     context = {
         "told": _progress.progress_of(actor.person, download),

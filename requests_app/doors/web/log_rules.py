@@ -20,14 +20,14 @@ from audit_app.checkpoints import LogState
 from audit_app.models import LogKey
 from audit_app.witnesses import Standing
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.log_rules import RuleForm, WitnessForm
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
+from requests_app.doors.web.tenant import about
 from requests_app.models import Tenant
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 from requests_app.words.text import visible_single
 from requests_app.words.times import duration_words
@@ -58,7 +58,7 @@ def _add(request: HttpRequest, row: Tenant) -> HttpResponse:
         else:
             messages.success(request, _about(_("{name} is asked from the next checkpoint on."), str(witness)))
             return redirect("web:log_rules", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _page(request, row, form=form, status=Unacceptable.status)
 
 
@@ -75,7 +75,7 @@ def _set_rule(request: HttpRequest, row: Tenant) -> HttpResponse:
         else:
             messages.success(request, _rule_words(hours))
             return redirect("web:log_rules", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _page(request, row, rule=form, status=Unacceptable.status)
 
 
@@ -130,7 +130,7 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
         operations.remove_witness(row.pk, witness, actor=actor)
         messages.success(request, _about(_("{name} is asked no more."), standing.name))
         return redirect("web:log_rules", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     is_last = row.cosigned_within is not None and len(witnesses.of(row.pk)) == 1
     context = {**about(actor, row), "now": instant(request), "witness": standing, "is_last": is_last}
     return render(request, "tenant/remove_witness.html", context)

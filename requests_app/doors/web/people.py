@@ -15,16 +15,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import ROLE_HELP, InvitationActForm, InvitationForm, PeopleFilter, RoleForm
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
+from requests_app.doors.web.tenant import about
 from requests_app.identity import factors
 from requests_app.models import Membership, Person, Tenant
 from requests_app.models.row_security import own_account
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 from requests_app.queries.single_sign_on import identities, identity_of
 from requests_app.words.text import visible_single
@@ -50,7 +50,7 @@ def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
             return _people_page(request, row, form, status=refusal.status)
         messages.success(request, format_html(_("A mail goes to {email} now."), email=visible_single(sent.email)))
         return redirect("web:people", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _people_page(request, row, form, status=Unacceptable.status)
 
 
@@ -100,7 +100,7 @@ def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
     row = queries.tenant(tenant, actor=actor)
     someone = queries.person(row, person)
     if request.method != "POST":
-        policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+        readers.require_administrator(row.pk, actor=actor)
         return _person_page(request, row, someone)
     form = RoleForm(request.POST)
     form.require_known()

@@ -14,13 +14,13 @@ from django.views.decorators.http import require_http_methods
 
 from audit_app import checkpoints
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.errors import Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.retention import RetentionForm, days_words
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
+from requests_app.doors.web.tenant import about
 from requests_app.models import Tenant
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 
 
@@ -42,7 +42,7 @@ def log_retention(request: HttpRequest, tenant: UUID) -> HttpResponse:
         else:
             messages.success(request, _said(days))
             return redirect("web:log_retention", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _page(request, row, form, status=Unacceptable.status)
 
 

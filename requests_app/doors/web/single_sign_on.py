@@ -25,7 +25,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from requests_app import operations
-from requests_app.domain import clock, policy
+from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, NotFound
 from requests_app.doors.web._step_up import local, remember_single_sign_on
@@ -33,12 +33,11 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.sign_on import AddressForm
 from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR
 from requests_app.identity.sso import oidc, sealing
 from requests_app.identity.sso.oidc import Flow, Metadata, Party, SignOnFailed
 from requests_app.models import Person, SignOn
 from requests_app.operations import Came
-from requests_app.queries import actor_of
+from requests_app.queries import actor_of, readers
 from requests_app.queries import single_sign_on as queries
 
 security_log = structlog.get_logger("security")
@@ -109,7 +108,7 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
 @require_POST
 def test(request: HttpRequest) -> HttpResponse:
     """Begin a round trip for the provider's own connection that signs nobody in; for staff."""
-    policy.require_staff(actor_in(request))
+    readers.require_staff(actor_in(request))
     require_nothing(request.POST)
     return begin(request, queries.PROVIDER, is_test=True)
 
@@ -162,9 +161,9 @@ def _tested(request: HttpRequest, found: queries.Place, came: Came, kept: dict[s
     if tester is None:
         raise NotAllowed
     if found.tenant_id is None:
-        policy.require_staff(actor_of(tester, door="pages"))
+        readers.require_staff(actor_of(tester, door="pages"))
     else:
-        policy.require_role(actor_of(tester, door="pages"), ADMINISTRATOR, tenant_id=found.tenant_id)
+        readers.require_administrator(found.tenant_id, actor=actor_of(tester, door="pages"))
     person, roles = operations.preview(found.tenant_id, came=came)
     context = {"now": instant(request), "came": came, "person": person, "roles": roles, "back_url": _back(found.name)}
     return _without_cookie(render(request, "sign_on/tested.html", context))

@@ -17,7 +17,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.errors import Malformed, Unacceptable, WrongState
 from requests_app.doors.web.context import instant
@@ -25,6 +24,7 @@ from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import AddressForm, CapForm, RemovalForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Tenant
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 from requests_app.words import proposals
 from requests_app.words.times import duration_words
@@ -68,7 +68,7 @@ def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
             words = _("From now on no window is longer than %(length)s.")
             messages.success(request, words % {"length": duration_words(seconds)})
             return redirect("web:tenant", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _tenant_page(request, row, form, status=Unacceptable.status)
 
 
@@ -104,7 +104,7 @@ def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
         operations.switch_lockbox(row.pk, on=to == "on", actor=actor)
         messages.success(request, _("Lockbox is on.") if to == "on" else _("Lockbox is off."))
         return redirect("web:tenant", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     if row.lockbox_on == (to == "on"):
         raise WrongState(_("Lockbox is on already.") if to == "on" else _("Lockbox is off already."))
     at = instant(request)
@@ -144,7 +144,7 @@ def addresses(request: HttpRequest, tenant: UUID) -> HttpResponse:
         else:
             messages.success(request, _("%(email)s is told from now on.") % {"email": values["email"].lower()})
             return redirect("web:addresses", row.pk)
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     return _addresses_page(request, row, form, status=Unacceptable.status)
 
 

@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.errors import StepUpRequired, Unacceptable
 from requests_app.doors.web._step_up import is_fresh, to_step_up
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import YesRuleForm
 from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
+from requests_app.doors.web.tenant import about
+from requests_app.queries import readers
 from requests_app.queries import tenant as queries
 
 
@@ -41,7 +41,7 @@ def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
             messages.success(request, _("The rule is set. It counts from the next yes on."))
             return redirect("web:tenant", row.pk)
         status = Unacceptable.status
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
+    readers.require_administrator(row.pk, actor=actor)
     at = instant(request)
     if request.method != "POST" and not is_fresh(request, at=at):
         return to_step_up(request)
