@@ -27,7 +27,7 @@ from requests_app.platform import webauthn
 #: Whoever has more has lost track of them.
 MOST = 10
 #: What a door keeps beside the row, in the same transaction; it is None where there is nothing to keep.
-Keep = Callable[[Passkey], object] | None
+_Keep = Callable[[Passkey], object] | None
 
 
 def enrol_passkey(
@@ -37,7 +37,7 @@ def enrol_passkey(
     challenge: bytes,
     name: str,
     party: webauthn.Party | None = None,
-    keep: Keep = None,
+    keep: _Keep = None,
 ) -> Passkey:
     """Add a passkey to the own account: `response` is what the device answered to `challenge`.
 
@@ -87,7 +87,7 @@ def enrol_passkey(
     return row
 
 
-def remove_passkey(passkey_id: object, *, actor: Actor, keep: Keep = None) -> Passkey:
+def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> Passkey:
     """Remove a passkey of one's own for good. From here on it signs nothing; what it has signed stays signed.
 
     The last that its holder can't do without stays. Who lost the device has it taken away by somebody else, together

@@ -25,10 +25,10 @@ from requests_app.operations._people import DECIDING, described, key
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 
-Keep = Callable[[Any], object] | None
+_Keep = Callable[[Any], object] | None
 
 
-def reset_second_factors(person_id: object, *, actor: Actor, keep: Keep = None) -> Person:
+def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None) -> Person:
     """Take away the app, the passkeys and the recovery codes of somebody who has lost them, and end their sessions.
 
     A tenant's administrator does it for its people; for the provider's own, a superuser among the staff. Staff never do

@@ -19,10 +19,10 @@ from requests_app.models import Person
 from requests_app.operations._change import Step
 from requests_app.operations._own import Own, own_act
 
-Keep = Callable[[Person], None]
+_Keep = Callable[[Person], None]
 
 
-def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
+def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
     """Take an authenticator app as a second factor. Its first code was right; the door has looked."""
 
     def state(current: Step) -> None:
@@ -37,7 +37,7 @@ def set_up_totp(*, actor: Actor, keep: Keep) -> Person:
     return own.person
 
 
-def remove_totp(*, actor: Actor, keep: Keep) -> Person:
+def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
     """Give the authenticator app up. Whoever must have a second factor keeps the last one."""
 
     def state(current: Step) -> None:
@@ -55,7 +55,7 @@ def remove_totp(*, actor: Actor, keep: Keep) -> Person:
     return own.person
 
 
-def make_recovery_codes(*, actor: Actor, keep: Keep) -> Person:
+def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
     """Make new recovery codes; those there were stop working."""
 
     def state(current: Step) -> None:
