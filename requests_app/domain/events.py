@@ -15,6 +15,8 @@ PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
+    """Names that the code compares with those in a log. What an act writes, its body takes from the declaration."""
+
     ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
     ACCESS_REQUEST_APPROVED_BY_PROVIDER = "access_request.approved_by_provider"
     ACCESS_REQUEST_DENIED_BY_PROVIDER = "access_request.denied_by_provider"
@@ -122,7 +124,10 @@ class Event(StrEnum):
     ACT_REFUSED = "act.refused"
 
 
-TITLES: dict[Event, Promise] = {event: EVENTS[event].label for event in Event}
+#: Every name that an entry can carry. The API lists them in this order: those above, and then those that only a
+#: declaration names. A new one is declared and not typed here.
+NAMES: tuple[str, ...] = (*map(str, Event), *(name for name in EVENTS if name not in Event._value2member_map_))
+TITLES: dict[str, Promise] = {name: EVENTS[name].label for name in NAMES}
 
 
 def title_of(name: str) -> str:

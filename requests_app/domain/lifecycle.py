@@ -11,7 +11,6 @@ from django.utils.functional import Promise
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.declaration import Act, Comment, Moves, StepUp
-from requests_app.domain.events import Event
 from requests_app.domain.states import FINAL, State, TicketState, Timing
 
 
@@ -23,7 +22,7 @@ class Transition:
     sources: frozenset[str]
     targets: tuple[str, ...]
     roles: frozenset[Role]
-    event: Event
+    event: str
     label: Promise
     timing: Timing = Timing.ANY
     # Only what gives access takes fresh proof of who acts; what denies or ends it takes a session alone.
@@ -64,7 +63,7 @@ def _row(act: Act, moves: Moves) -> Transition:
         sources=moves.sources,
         targets=moves.targets,
         roles=act.roles,
-        event=Event(event),
+        event=str(event),
         label=title,
         timing=moves.timing,
         needs_step_up=act.step_up is StepUp.ALWAYS,

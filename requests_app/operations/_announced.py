@@ -146,7 +146,7 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
 
 
 def witness(
-    current: Step, row: Proposal, event: Event, *, by: str, only: Iterable[UUID] | None = None, **more: Any
+    current: Step, row: Proposal, event: str, *, by: str, only: Iterable[UUID] | None = None, **more: Any
 ) -> None:
     """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these.
 

@@ -160,7 +160,7 @@ class Step:
 
     def witness(
         self,
-        event: Event,
+        event: str,
         *,
         detail: dict[str, Any] | None = None,
         text: str = "",
@@ -172,11 +172,11 @@ class Step:
             [written] = recorder.record([entry], at=self.at, held=self.head, beside=beside)
         return written
 
-    def entry(self, event: Event, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
+    def entry(self, event: str, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:
         assert self.tenant_id is not None
         return recorder.Witnessed(
             tenant_id=self.tenant_id,
-            event=event,
+            event=str(event),
             door=self.actor.door,
             actor=_described(self.actor, decides=self.is_decision or self.act.is_of_approver),
             subject_type=self.subject_type,

@@ -96,7 +96,7 @@ def logs_of(*humans: UUID) -> list[UUID]:
     return [PROVIDER_LOG, *sorted({*member_of, *about})]
 
 
-def witness_in(current: Step, event: Event, logs: list[UUID], **said: Any) -> None:
+def witness_in(current: Step, event: str, logs: list[UUID], **said: Any) -> None:
     """The same entry in each of these logs, in the recorder's order."""
     entry = current.entry(event, **said)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)

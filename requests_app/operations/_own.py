@@ -11,7 +11,6 @@ from audit_app import recorder
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act
 from requests_app.domain.errors import NotAllowed
-from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person
 from requests_app.operations._change import PROVIDER_LOG, Step
@@ -28,7 +27,7 @@ class Own:
     person: Person
     tenants: tuple[UUID, ...]
 
-    def witness(self, event: Event, *, detail: dict[str, str], text: str = "") -> None:
+    def witness(self, event: str, *, detail: dict[str, str], text: str = "") -> None:
         """Write one entry in each log, in the recorder's order: the others' turns are taken now."""
         entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)

@@ -15,7 +15,7 @@ from audit_app.models import AuditEntry, LogKey
 from audit_app.places import Places
 from audit_app.said import Said, read
 from requests_app.domain.errors import NotFound
-from requests_app.domain.events import Event
+from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter, WholeFilter
@@ -131,7 +131,7 @@ class LogOut(serializers.Serializer):
 
 
 class EntryFilter(django_filters.FilterSet):
-    event = django_filters.ChoiceFilter(choices=[(str(event), str(event)) for event in Event])
+    event = django_filters.ChoiceFilter(choices=[(name, name) for name in NAMES])
     actor = IdFilter(field_name="actor_id")
     access_request = IdFilter(field_name="correlation_id")
     ticket = IdFilter(method="on_ticket")

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
-from requests_app.domain.events import Event
+from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
@@ -113,10 +113,10 @@ class DeliveryOut(DeliveryLine):
 
 
 class _Events(Several):
-    child = serializers.ChoiceField(choices=[ALL, *(str(event) for event in Event)])
+    child = serializers.ChoiceField(choices=[ALL, *NAMES])
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(min_length=1, max_length=len(Event) + 1, **options)
+        super().__init__(min_length=1, max_length=len(NAMES) + 1, **options)
 
 
 class WebhookIn(Strict):

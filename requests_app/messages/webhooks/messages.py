@@ -12,7 +12,8 @@ from uuid import UUID
 from audit_app import canonical, signed
 from audit_app.models import AuditEntry
 from audit_app.places import Places
-from requests_app.domain.events import PROVIDER_LOG, Event
+from requests_app.domain.acts import EVENTS
+from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Ticket
@@ -50,7 +51,7 @@ class Message:
 
 
 def is_known(event: str) -> bool:
-    return event == ALL or event in Event._value2member_map_
+    return event == ALL or event in EVENTS
 
 
 def of(entries: Iterable[AuditEntry], log_id: UUID) -> list[Message]:

@@ -147,10 +147,10 @@ class LogExport(LogFilter):
 def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Every event that a tenant's log can hold, by what it is about."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for event in Event:
+    for event, title in TITLES.items():
         if event not in _PROVIDERS:
             group = str(_GROUPS.get(event.partition(".")[0], _("Other")))
-            groups.setdefault(group, []).append((event.value, str(TITLES[event])))
+            groups.setdefault(group, []).append((event, str(title)))
     return list(groups.items())
 
 
