@@ -56,7 +56,7 @@ class AccessRequest(models.Model):
         LEGAL_DEMAND = "legal_demand", _("A law-enforcement demand")
 
     #: The instant at which the kernel read the row, under its lock.
-    read_at: datetime | None = None
+    locked_at: datetime | None = None
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(_("reference"), max_length=16, unique=True)

@@ -280,7 +280,7 @@ def change(
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
         head = outer.concerns("access_request", row, row.tenant_id)
-        row.read_at = outer.at
+        row.locked_at = outer.at
         if not policy.is_visible(outer.actor, row):
             raise NotFound
         step = Move(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, grant=grant, notes=outer.notes)

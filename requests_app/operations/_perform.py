@@ -94,5 +94,9 @@ def _wait_for_second(current: Step, holds: Held | None, announces: Announced | N
         announce(current, *change)
     if holds is None or (said := holds(current)) is None:
         return
-    # Read under the turn at the log, which whoever switches two-person control takes as well.
-    hold(current, current.tenant or Tenant.objects.get(pk=current.tenant_id), **said)
+    tenant = current.tenant
+    if tenant is None:
+        assert current.tenant_id is not None
+        # Read under the turn at the log, which whoever switches two-person control takes as well.
+        tenant = Tenant.objects.get(pk=current.tenant_id)
+    hold(current, tenant, **said)

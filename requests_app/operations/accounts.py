@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Party
+from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     LINK_ACCOUNTS,
     LINK_ACCOUNTS_ANNOUNCED,
@@ -20,7 +21,7 @@ from requests_app.domain.acts.installation import (
 from requests_app.domain.errors import NotFound, WrongState
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
-from requests_app.operations._announced import Change, Said, announced, everybody
+from requests_app.operations._announced import Said, announced, everybody
 from requests_app.operations._change import Step
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
 from requests_app.operations._people import key
@@ -36,7 +37,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
     by both.
     """
 
-    def find(current: Step, row_id: object) -> tuple[Person, Person]:
+    def find(current: Step, row_id: object) -> tuple[Person, ...]:
         return _locked(current, row_id, other_id)
 
     def state(current: Step) -> None:

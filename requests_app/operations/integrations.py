@@ -26,6 +26,7 @@ from requests_app.domain.acts.callers import (
     ROTATE_CLIENT_SECRET,
     STEP_UP_TOKEN,
 )
+from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.errors import (
     InsufficientScope,
     NoPasswordCounts,
@@ -40,7 +41,7 @@ from requests_app.domain.events import Event
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
-from requests_app.operations._announced import Change, Said, announced, everybody, is_announced, propose
+from requests_app.operations._announced import Said, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     ADD_PERSON,
     GIVE_QUEUE_ROLE,
@@ -39,7 +40,7 @@ from requests_app.models import (
     Tenant,
     Token,
 )
-from requests_app.operations._announced import Change, Said, announced, is_announced
+from requests_app.operations._announced import Said, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox

@@ -87,7 +87,7 @@ def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
     return row
 
 
-def _pending(tenant: Tenant) -> QuerySet[AccessRequest]:
+def _pending(tenant: Tenant) -> Any:
     return AccessRequest.objects.filter(tenant=tenant, state__in=PENDING).order_by("pk")
 
 

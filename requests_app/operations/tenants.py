@@ -18,6 +18,7 @@ from audit_app import recorder
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
     ADD_RESOURCE,
     ADD_SERVICE,
@@ -52,7 +53,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.models.services import is_own_place
-from requests_app.operations._announced import Change, Said, announced, is_announced
+from requests_app.operations._announced import Said, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform

@@ -287,7 +287,7 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
     """Send one message once more under the same id. It waits for none, and none waits for it."""
     with perform(REDELIVER, message_id, actor=actor, find=_message, state=_require_redeliverable) as current:
         message: OutboxMessage = current.row
-        webhook = message.webhook
+        webhook: Webhook = current.row.webhook
         message.state, message.mark = OutboxMessage.State.WAITING, ""
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "mark", "attempts", "next_attempt_at", "claimed_until"])
@@ -328,10 +328,9 @@ def _message(current: Step, message_id: object) -> OutboxMessage:
 
 
 def _require_redeliverable(current: Step) -> None:
-    message: OutboxMessage = current.row
-    if not message.webhook.is_on:
+    if not current.row.webhook.is_on:
         raise WrongState(_("This webhook is off. Switch it on first."))
-    if message.state == OutboxMessage.State.WAITING:
+    if current.row.state == OutboxMessage.State.WAITING:
         raise WrongState(_("This message is waiting to be sent."))
 
 

@@ -14,7 +14,7 @@ from requests_app.domain.errors import StoreUnavailable
 from requests_app.domain.states import State
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage
-from requests_app.operations import sweeps
+from requests_app.operations import _change, sweeps
 from requests_app.platform.database import bounds
 from requests_app.work import outbox
 from tests.cast import Cast, events_of, outbox_topics
@@ -242,7 +242,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
 
 def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
     """Ending these fails in a way that nobody thought of; return the rows that were tried."""
-    broken, plain, tried = {row.pk for row in rows}, sweeps.begin, []
+    broken, plain, tried = {row.pk for row in rows}, _change.begin, []
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:
         tried.append(row.pk)

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from requests_app import operations
 from requests_app.domain import clock, limits
+from requests_app.domain.errors import NotAllowed
 from requests_app.models import AccessRequest, ContentAccess, Grant
 from requests_app.queries import inbox
 from tests.cast import Cast
@@ -246,7 +247,7 @@ def test_a_member_reads_how_much_was_opened_and_not_what(cast: Cast) -> None:
 
 def test_a_refused_try_stands_in_the_timeline(cast: Cast) -> None:
     row = cast.confirmed()
-    with pytest.raises(operations.access_requests.policy.NotAllowed):
+    with pytest.raises(NotAllowed):
         operations.approve_as_customer(row.pk, actor=cast.as_("mia"))
     page = shown(cast, "ada", row)
     assert "tried “Approve” and was refused: Your role does not allow this." in page

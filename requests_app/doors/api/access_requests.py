@@ -361,13 +361,13 @@ class _Act(ApiView):
             row = decide(pk, actor=self.actor, note=found["comment"], signature=signature, still=self._require_as_read)
         # The operation's own row, as it is now: reading it once more would cost as much as deciding.
         access.complete(row)
-        return self.shown(AccessRequestOut, row, at=row.read_at)
+        return self.shown(AccessRequestOut, row, at=row.locked_at)
 
     def _require_as_read(self, row: AccessRequest) -> None:
         """Asked under the lock. A call that is sent once more names what was read before the first one."""
         if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
             access.complete(row)
-            self.require_match(AccessRequestOut, row, at=row.read_at)
+            self.require_match(AccessRequestOut, row, at=row.locked_at)
 
 
 _COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": "Seen, and agreed."})]
