@@ -1,0 +1,132 @@
+"""What the kernel reads of a declaration, shown with acts that are declared here and do nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from requests_app.domain import clock
+from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.declaration import Act, Comment, Door, Field, Kind, Noun, Party, StepUp
+from requests_app.domain.errors import DomainError, NotAllowed, OwnAccount, StepUpRequired, Unacceptable
+from requests_app.domain.events import PROVIDER_LOG
+from requests_app.models import Person
+from requests_app.operations._change import Step
+from requests_app.operations._perform import perform
+from tests.cast import Cast
+
+pytestmark = pytest.mark.django_db
+
+TRY = Act("try", noun=Noun.TENANT, roles=frozenset({Role.ADMINISTRATOR}), doors=frozenset({Door.API}))
+COLLEAGUE = replace(TRY, inputs=(Field("colleague", Kind.ID, of=Noun.PERSON, is_needed=False),))
+
+
+def tried(declared: Act, cast: Cast, actor: Actor, **options: Any) -> Step:
+    with perform(declared, cast.contoso.pk, actor=actor, **options) as current:
+        pass
+    return current
+
+
+def refused(declared: Act, cast: Cast, actor: Actor, **options: Any) -> DomainError:
+    with pytest.raises(DomainError) as found:
+        tried(declared, cast, actor, **options)
+    return found.value
+
+
+def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> None:
+    before = clock.now()
+    current = tried(TRY, cast, cast.as_("ines"))
+    assert (current.row, current.tenant, current.tenant_id) == (cast.contoso, cast.contoso, cast.contoso.pk)
+    assert current.at >= before
+
+
+def test_one_of_the_roles_is_needed(cast: Cast) -> None:
+    assert type(refused(TRY, cast, cast.as_("ada"))) is NotAllowed
+    # Staff see the tenant, and are none of its administrators.
+    assert type(refused(TRY, cast, cast.as_("stella"))) is NotAllowed
+
+
+def test_roles_of_the_provider_count_for_its_own_rows_alone(cast: Cast) -> None:
+    both = replace(TRY, provider_roles=frozenset({Role.STAFF}))
+    assert type(refused(both, cast, cast.as_("stella"))) is NotAllowed
+
+    def of_provider(current: Step, _row_id: object) -> Person:
+        current.concerns("person", cast.pat, PROVIDER_LOG)
+        return cast.pat
+
+    assert tried(both, cast, cast.as_("stella"), find=of_provider).row == cast.pat
+    assert type(refused(both, cast, cast.as_("pat"), find=of_provider)) is NotAllowed
+
+
+def test_whoever_the_row_belongs_to_may_do_what_is_its_holders(cast: Cast) -> None:
+    own = replace(TRY, is_holders=True)
+
+    def adas(current: Step, _row_id: object) -> Person:
+        current.concerns("person", cast.ada, cast.contoso.pk, holder=cast.ada.pk)
+        return cast.ada
+
+    assert tried(own, cast, cast.as_("ada"), find=adas).row == cast.ada
+    assert type(refused(own, cast, cast.as_("alan"), find=adas)) is NotAllowed
+    assert type(refused(own, cast, cast.system(), find=adas)) is NotAllowed
+
+
+def test_anybody_may_try_what_is_public(cast: Cast) -> None:
+    assert tried(replace(TRY, roles=frozenset(), is_public=True), cast, cast.as_("mia")).row == cast.contoso
+
+
+def test_what_is_for_humans_is_for_no_system(cast: Cast) -> None:
+    system = replace(TRY, roles=frozenset({Role.SYSTEM}))
+    assert tried(system, cast, cast.system()).row == cast.contoso
+    assert type(refused(replace(system, humans_only=True), cast, cast.system())) is NotAllowed
+
+
+def test_a_human_with_a_part_in_the_row_is_left_out(cast: Cast) -> None:
+    apart = replace(TRY, separate_from=(Party.SUBJECT,))
+
+    def of(name: str) -> Any:
+        def find(current: Step, _row_id: object) -> Person:
+            human = frozenset({cast.people[name].human_id})
+            current.concerns("person", cast.people[name], cast.contoso.pk, parties={Party.SUBJECT: human})
+            return cast.people[name]
+
+        return find
+
+    assert type(refused(apart, cast, cast.as_("ines"), find=of("ines"))) is OwnAccount
+    assert tried(apart, cast, cast.as_("ines"), find=of("ada")).row == cast.ada
+
+
+def test_a_comment_is_read_as_it_is_declared(cast: Cast) -> None:
+    ines = cast.as_("ines")
+    assert tried(TRY, cast, ines, note="So.").note == ""
+    assert tried(replace(TRY, comment=Comment.OPTIONAL), cast, ines, note=" So. ").note == "So."
+    found = refused(replace(TRY, comment=Comment.NEEDED), cast, ines)
+    assert isinstance(found, Unacceptable)
+    assert found.field == "note"
+
+
+def test_fresh_proof_is_asked_for_as_it_is_declared(cast: Cast) -> None:
+    always, stale = replace(TRY, step_up=StepUp.ALWAYS), cast.as_("ines", fresh=False)
+    assert type(refused(always, cast, stale)) is StepUpRequired
+    assert tried(always, cast, cast.as_("ines")).row == cast.contoso
+    assert tried(TRY, cast, stale).row == cast.contoso
+
+
+def test_a_body_that_never_says_whether_it_takes_proof_is_a_mistake(cast: Cast) -> None:
+    depends, ines = replace(TRY, step_up=StepUp.DEPENDS), cast.as_("ines", fresh=False)
+    with pytest.raises(RuntimeError, match="without a word about proof"):
+        tried(depends, cast, ines)
+    assert tried(depends, cast, ines, check=lambda current: current.require_proof(needed=False)).row == cast.contoso
+    assert type(refused(depends, cast, ines, check=lambda current: current.require_proof())) is StepUpRequired
+
+
+def test_an_id_is_the_row_that_it_names_in_the_same_tenant(cast: Cast) -> None:
+    ines = cast.as_("ines")
+    assert tried(COLLEAGUE, cast, ines, inputs={"colleague": str(cast.alan.pk)}).inputs == {"colleague": cast.alan}
+    assert tried(COLLEAGUE, cast, ines).inputs == {"colleague": None}
+    for wrong in (cast.frida.pk, uuid4(), "nobody"):
+        found = refused(COLLEAGUE, cast, ines, inputs={"colleague": wrong})
+        assert isinstance(found, Unacceptable)
+        assert found.field == "colleague"
