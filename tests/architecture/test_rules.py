@@ -118,11 +118,35 @@ def host_readings(nodes: Nodes) -> list[int]:
     ]
 
 
+def judgements(nodes: Nodes) -> list[int]:
+    """Lines that ask the policy, or a query in its place, for a refusal: `policy.require…`, `standing.require…`."""
+    return [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr.startswith("require")
+        and ast.unparse(node.func.value).rpartition(".")[2] in ("policy", "standing", "access")
+    ]
+
+
 def breaches(rule: Rule, *, allowed: Collection[str] = ()) -> dict[str, list[int]]:
     """Return the lines of the product that break a rule, by file, outside of the files that may."""
     found = {name_of(path): rule(nodes_of(path)) for path in modules(with_migrations=False)}
     assert found.keys() >= {*allowed}, "an exception names a file that is not there"
     return {name: lines for name, lines in found.items() if lines and name not in allowed}
+
+
+def test_no_page_judges() -> None:
+    """A page shows what a query gives, and renders what an operation refuses (ADR 85)."""
+    judging = breaches(judgements)
+    assert {name for name in judging if name.startswith("requests_app/doors/web/")} == set()
+
+
+def test_the_rule_finds_a_page_that_judges() -> None:
+    judging = "policy.require_role(actor, ROLES, tenant_id=row.pk)\nstanding.require_move(row, edge, at=at)"
+    assert judgements(list(ast.walk(ast.parse(judging)))) == [1, 2]
+    assert judgements(list(ast.walk(ast.parse("readers.require_staff(actor)")))) == []
 
 
 def test_no_address_comes_from_the_host_header() -> None:

@@ -224,11 +224,7 @@ def changed(
     """409: why the move can't be made, how it stands now, and who brought it there."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
-    if error is None:
-        try:
-            access.require_offered(row, edge.action, actor=actor, at=at)
-        except DomainError as refusal:
-            error = refusal
+    error = error or access.refusal(row, edge.action, actor=actor, at=at)
     message = error.message if error else ""
     is_early = row.state == State.PENDING_PROVIDER and edge.stage == Decision.Stage.CUSTOMER
     context = {**facts(row, actor=actor, at=at), "message": message, "is_early": is_early}
