@@ -83,7 +83,7 @@ def _sqlite(place: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _postgresql(place: Path) -> Iterator[str]:
     name = f"{connection.settings_dict['NAME']}_old"
-    with connection.creation._nodb_cursor() as cursor:
+    with ground._creation()._nodb_cursor() as cursor:
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
         cursor.execute(f'CREATE DATABASE "{name}"')
         try:

@@ -95,13 +95,13 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
             beside = {name: value for name, value in node.items() if name != "$ref"}
             said = plain(follow(node["$ref"]), key, (*within, node["$ref"]), is_named=is_named)
             return {**said, **plain(beside, key, within)} if isinstance(said, dict) else said
-        found = {}
+        said_of: dict[str, Any] = {}
         for name, value in node.items():
             if is_named or name not in _WORDS:
                 is_value = name in _VALUES and not is_named
                 is_map = name in _BY_NAME and not is_named
-                found[name] = _value(value) if is_value else plain(value, name, within, is_named=is_map)
-        return found
+                said_of[name] = _value(value) if is_value else plain(value, name, within, is_named=is_map)
+        return said_of
 
     return {
         "openapi": document["openapi"],
@@ -179,8 +179,8 @@ def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
             else:
                 yield from differing(before[name], now[name], at)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for at, (one, other) in enumerate(zip(before, now, strict=True)):
-            yield from differing(one, other, f"{place}[{at}]")
+        for number, (one, other) in enumerate(zip(before, now, strict=True)):
+            yield from differing(one, other, f"{place}[{number}]")
     elif before != now:
         yield f"{place}: was {_shortened(before)}, is {_shortened(now)}"
 

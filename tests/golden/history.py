@@ -93,7 +93,7 @@ class History:
                 checkpoints.sign(log.pk, at=clock.now())
             except checkpoints.Refusal as refusal:
                 checkpoints.alarm(log.pk, refusal, clock.now())
-        cosigning.collect(clock.now, self.witness.post)  # type: ignore[arg-type]  # the witness of the tests
+        cosigning.collect(clock.now, self.witness.post)
         mail.outbox.clear()
         while outbox.drain():
             pass
@@ -519,8 +519,8 @@ class History:
         self.step("and on")
         operations.switch_on_person(w.person("otto").pk, actor=w.as_("ines"))
         self.step("ines removes an address")
-        row = operations.add_address(pk, email="duty@contoso.example", actor=w.as_("ines"))
-        operations.remove_address(row.pk, actor=w.as_("ines"))
+        address = operations.add_address(pk, email="duty@contoso.example", actor=w.as_("ines"))
+        operations.remove_address(address.pk, actor=w.as_("ines"))
         self.step("ines makes a recovery key")
         key = operations.make_recovery_key(pk, actor=w.as_("ines")).key
         self.step("somebody tries another")

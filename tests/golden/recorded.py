@@ -5,34 +5,43 @@ GOLDEN=remake python -m pytest tests/golden
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
+from itertools import islice, zip_longest
+from os.path import commonprefix
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
 IS_REMADE = os.environ.get("GOLDEN") == "remake"
-#: Lines of a difference that are shown for each file.
-MOST_SHOWN = 60
+#: Lines that are shown of each file that differs, and characters of each.
+MOST_SHOWN, WIDTH = 30, 400
 
 
 def lines_of(name: str) -> list[str]:
     return (DATA / name).read_text(encoding="utf-8").split("\n")[:-1]
 
 
-def differences(found: dict[str, Iterable[str]]) -> list[str]:
+def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
     """Compare each file with what was found, to the letter, or write it anew; return all differences."""
     report: list[str] = []
     for name, lines in found.items():
-        text = "".join(f"{line}\n" for line in lines)
-        path = DATA / name
+        now = "\n".join(lines).split("\n")
         if IS_REMADE:
-            path.write_text(text, encoding="utf-8")
-            continue
-        before = path.read_text(encoding="utf-8")
-        if text != before:
-            changed = difflib.unified_diff(before.split("\n"), text.split("\n"), f"before/{name}", f"now/{name}", n=0)
-            shown = [each.rstrip("\n")[:1000] for each in islice(changed, MOST_SHOWN + 1)]
-            report += [*shown[:MOST_SHOWN], *(["…"] if len(shown) > MOST_SHOWN else []), ""]
+            (DATA / name).write_text("".join(f"{line}\n" for line in now), encoding="utf-8")
+        elif (before := lines_of(name)) != now:
+            changes = list(islice(_changes(name, before, now), 2 * MOST_SHOWN + 1))
+            report += [*changes[: 2 * MOST_SHOWN], *(["…"] if len(changes) > 2 * MOST_SHOWN else []), ""]
     return report
+
+
+def _changes(name: str, before: list[str], now: list[str]) -> Iterator[str]:
+    """Two lines for each that differs, from a little before the first difference on."""
+    for kind, start, end, first, last in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        for at, (old, new) in enumerate(zip_longest(before[start:end], now[first:last], fillvalue="")):
+            begin = max(0, len(commonprefix([old, new])) - 100)
+            shown = "…" if begin else ""
+            yield f"{name}:{start + at + 1} was {shown}{old[begin : begin + WIDTH]}"
+            yield f"{' ' * len(f'{name}:{start + at + 1}')} is  {shown}{new[begin : begin + WIDTH]}"
