@@ -13,12 +13,9 @@ from requests_app.domain.limits import GROUPED_FOR, MAILS_AT_ONCE
 from requests_app.messages import audiences, outdated, together
 from requests_app.messages.mails import email
 from requests_app.messages.mails.receipts import NotYet
-from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import MAIL, OutboxQuerySet
 
-#: Each of them asks somebody for an answer, and forty at once ask to be answered unread.
-TOPICS = frozenset({Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER})
 #: Rows that were written longer ago than this, and than the mail itself, are left alone: so the index of a tenant's
 #: rows is enough, however many there are.
 _LOOKED_BACK = timedelta(days=2)

@@ -57,7 +57,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 def _render(message: OutboxMessage, at: datetime) -> str:
     """See that there is something to send; return a note if another mail has told it meanwhile."""
-    if message.rendered is None and message.topic in grouping.TOPICS:
+    if message.rendered is None and Topic(message.topic).sending.is_grouped:
         return grouping.render(message, at)
     if message.rendered is None:
         rendered = email.render(message, at, receipts=receipts.of(message, at))

@@ -8,19 +8,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from requests_app.domain.states import State
 from requests_app.messages import audiences
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, OutboxMessage, Ticket
-
-#: What a mail says about an access request must still be so when it leaves.
-_NEEDS_STATE: dict[str, State] = {
-    Topic.DECIDE_AS_PROVIDER: State.PENDING_PROVIDER,
-    Topic.DECIDE_AS_CUSTOMER: State.PENDING_CUSTOMER,
-    Topic.REMINDER: State.PENDING_CUSTOMER,
-    Topic.WINDOW_OPENED: State.OPEN,
-    Topic.CLOSING_SOON: State.OPEN,
-}
 
 
 def why(message: OutboxMessage, at: datetime) -> str:
@@ -37,17 +27,17 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
     concerned = audiences.concerned(messages, rows)
     notes = {}
     for message in messages:
-        needed = _NEEDS_STATE[message.topic]
+        needed = Topic(message.topic).sending.state
         note = "" if message.pk in concerned else _("Not sent: the recipient is no longer concerned.")
         notes[message.pk] = note if rows[message.about].state_at(at) is needed else _("Not sent: no longer so.")
     return notes
 
 
 def _of_one(message: OutboxMessage, at: datetime) -> str:
-    needed = _NEEDS_STATE.get(message.topic)
-    if needed is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not needed:
+    sending = Topic(message.topic).sending
+    if sending.state is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not sending.state:
         return _("Not sent: no longer so.")
-    if message.topic == Topic.TICKET_OPENED and not Ticket.objects.get(pk=message.about).is_live:
+    if sending.is_of_live_ticket and not Ticket.objects.get(pk=message.about).is_live:
         return _("Not sent: no longer so.")
     if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
         return _("Not sent: the recipient is no longer concerned.")

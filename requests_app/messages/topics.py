@@ -6,24 +6,57 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
+from requests_app.domain.states import State
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT
 
 
-class Topic(StrEnum):
-    """ "destination.purpose"; the purpose names the folder under templates/emails."""
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """How the mails of a topic leave.
 
-    TICKET_OPENED = "notify.ticket_opened"
+    The mails that are `is_awaited` leave before the others: somebody has to answer them, or waits for them in front of
+    a page. Those that are `is_grouped` each ask for an answer, and many at once become one mail. A mail leaves only
+    while its access request is in `state`, and while its ticket is live if `is_of_live_ticket`.
+    """
+
+    is_awaited: bool = False
+    is_grouped: bool = False
+    state: State | None = None
+    is_of_live_ticket: bool = False
+
+
+class Topic(StrEnum):
+    """ "destination.purpose"; the purpose names the folder under templates/emails.
+
+    What its mails say is read by the function under messages/mails that names the topic (`facts.reads`).
+    """
+
+    sending: Sending
+
+    def __new__(cls, value: str, sending: Sending = Sending()) -> Self:
+        member = str.__new__(cls, value)
+        member._value_, member.sending = value, sending
+        return member
+
+    TICKET_OPENED = "notify.ticket_opened", Sending(is_of_live_ticket=True)
     TICKET_RECORDED = "notify.ticket_recorded"
     TICKET_ANSWERED = "notify.ticket_answered"
-    DECIDE_AS_PROVIDER = "notify.decide_as_provider"
-    DECIDE_AS_CUSTOMER = "notify.decide_as_customer"
-    REMINDER = "notify.reminder"
+    DECIDE_AS_PROVIDER = (
+        "notify.decide_as_provider",
+        Sending(is_awaited=True, is_grouped=True, state=State.PENDING_PROVIDER),
+    )
+    DECIDE_AS_CUSTOMER = (
+        "notify.decide_as_customer",
+        Sending(is_awaited=True, is_grouped=True, state=State.PENDING_CUSTOMER),
+    )
+    REMINDER = "notify.reminder", Sending(is_awaited=True, is_grouped=True, state=State.PENDING_CUSTOMER)
     ACCESS_REQUEST_ENDED = "notify.access_request_ended"
-    WINDOW_OPENED = "notify.window_opened"
-    CLOSING_SOON = "notify.closing_soon"
+    WINDOW_OPENED = "notify.window_opened", Sending(is_awaited=True, state=State.OPEN)
+    CLOSING_SOON = "notify.closing_soon", Sending(is_awaited=True, state=State.OPEN)
     WINDOW_CLOSED = "notify.window_closed"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
@@ -32,11 +65,11 @@ class Topic(StrEnum):
     PROPOSAL = "notify.proposal"
     STAFF_CHANGE = "notify.staff_change"
     RECOVERY_KEY = "notify.recovery_key"
-    INVITATION = "notify.invitation"
+    INVITATION = "notify.invitation", Sending(is_awaited=True)
     CLIENT_DECIDES = "notify.client_decides"
     PASSWORD_CHANGED = "notify.password_changed"  # noqa: S105 - a name
-    PASSWORD_RESET = "notify.password_reset"  # noqa: S105 - a name
-    ADDRESS_LINK = "notify.address_link"
+    PASSWORD_RESET = "notify.password_reset", Sending(is_awaited=True)
+    ADDRESS_LINK = "notify.address_link", Sending(is_awaited=True)
     ADDRESS_CHANGED = "notify.address_changed"
     PASSKEYS_CHANGED = "notify.passkeys_changed"
     SECOND_FACTOR_CHANGED = "notify.second_factor_changed"
@@ -48,21 +81,6 @@ class Topic(StrEnum):
     @property
     def purpose(self) -> str:
         return self.value.partition(".")[2]
-
-
-#: Somebody has to answer these, or waits for them in front of a page. They leave before the others.
-AWAITED = frozenset(
-    {
-        Topic.DECIDE_AS_PROVIDER,
-        Topic.DECIDE_AS_CUSTOMER,
-        Topic.REMINDER,
-        Topic.WINDOW_OPENED,
-        Topic.CLOSING_SOON,
-        Topic.INVITATION,
-        Topic.PASSWORD_RESET,
-        Topic.ADDRESS_LINK,
-    }
-)
 
 
 class Audience(StrEnum):

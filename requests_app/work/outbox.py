@@ -26,7 +26,7 @@ from requests_app.domain.errors import WrongState
 from requests_app.messages import handlers, together
 from requests_app.messages.mails.postman import NotAccepted, Postman, Refused, Unreachable
 from requests_app.messages.mails.receipts import NotYet
-from requests_app.messages.topics import AWAITED
+from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT, MAIL, OutboxQuerySet
 from requests_app.platform import bell, turns
@@ -49,6 +49,7 @@ BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 30, 60, 
 #: The 24th failure falls about three days after the first.
 MOST_ATTEMPTS = 24
 JITTER = 0.2
+_AWAITED = [topic for topic in Topic if topic.sending.is_awaited]
 #: The database is away, and no message is to blame.
 OUTAGE = (OperationalError, InterfaceError)
 #: Seconds between the attempts to mark a mail that has left.
@@ -123,7 +124,7 @@ def _claim(lane: str, limit: int) -> list[OutboxMessage]:
     with transaction.atomic(durable=True):
         at = clock.now()
         due = OutboxMessage.objects.due(at).filter(lane=lane)
-        first = Case(When(topic__in=AWAITED, then=0), default=1)
+        first = Case(When(topic__in=_AWAITED, then=0), default=1)
         batch = list(due.order_by(first, "next_attempt_at", "created_at").claimed()[:limit])
         OutboxMessage.objects.filter(pk__in=[message.pk for message in batch]).update(claimed_until=at + LEASE)
     for message in batch:

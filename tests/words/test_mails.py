@@ -17,7 +17,7 @@ from requests_app.domain import clock, link_secrets
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import ChangeProposed
 from requests_app.identity.factors import KeepsRecoveryCodes, drops_all, drops_totp, keeps_totp
-from requests_app.messages import grouping, handlers
+from requests_app.messages import handlers
 from requests_app.messages.mails import email
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Grant, OutboxMessage, Person, Service, Tenant
@@ -136,7 +136,7 @@ def of_several(at: dt.datetime) -> list[dict[str, Any]]:
     asked = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
     one, *others = asked.filter(person__isnull=False)
     mails = []
-    for topic in sorted(grouping.TOPICS):
+    for topic in sorted(topic for topic in Topic if topic.sending.is_grouped):
         for person in (one.person, None):
             one.topic, one.person = topic, person
             mails.append(email.render(one, at, others=others))

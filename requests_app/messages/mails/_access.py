@@ -16,14 +16,15 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.events import Event
 from requests_app.domain.states import State
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact, Quote
+from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
 from requests_app.queries import access
 from requests_app.words import sentences
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER)
 def asked(message: OutboxMessage, at: datetime) -> Facts:
     """Somebody is to decide: everything they need to know before they open the page."""
     row = _row(message)
@@ -43,6 +44,7 @@ def asked(message: OutboxMessage, at: datetime) -> Facts:
     return found
 
 
+@reads(Topic.ACCESS_REQUEST_ENDED)
 def ended(message: OutboxMessage, at: datetime) -> Facts:
     """Nobody got access: denied, expired or withdrawn."""
     row = _row(message)
@@ -59,6 +61,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     return found
 
 
+@reads(Topic.WINDOW_OPENED, Topic.CLOSING_SOON)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """A window is open, or closes soon."""
     row = _row(message)
@@ -80,6 +83,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     return found
 
 
+@reads(Topic.WINDOW_CLOSED)
 def closed(message: OutboxMessage, at: datetime) -> Facts:
     """A window has closed: how, and what was looked at in it."""
     row = _row(message)

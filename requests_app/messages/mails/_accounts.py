@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -12,12 +11,13 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import link_secrets
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
+from requests_app.messages.topics import Topic
 from requests_app.models import AddressChange, OutboxMessage, Person
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.PASSWORD_CHANGED)
 def password(message: OutboxMessage, at: datetime) -> Facts:
     """The password was changed, or set anew through a link sent by mail."""
     person = Person.objects.get(pk=message.about)
@@ -35,6 +35,7 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.PASSWORD_RESET)
 def reset(message: OutboxMessage, at: datetime) -> Facts:
     """Somebody asked for a new password for the account of this address."""
     assert message.person is not None
@@ -51,6 +52,7 @@ def reset(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.ADDRESS_LINK)
 def address_link(message: OutboxMessage, at: datetime) -> Facts:
     """The holder of an account asked for it to be known by this address."""
     row = AddressChange.objects.get(pk=message.about)
@@ -66,6 +68,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.ADDRESS_CHANGED)
 def address_changed(message: OutboxMessage, at: datetime) -> Facts:
     """Told to the former address: it was asked for another one, or that one was confirmed."""
     row = AddressChange.objects.get(pk=message.about)
@@ -82,6 +85,7 @@ def address_changed(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.PASSKEYS_CHANGED)
 def passkeys(message: OutboxMessage, at: datetime) -> Facts:
     """A passkey was added or removed: told to its holder, and to those who answer for the tenant."""
     person = Person.objects.get(pk=message.about)
@@ -106,6 +110,7 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.SECOND_FACTOR_CHANGED)
 def second_factor(message: OutboxMessage, at: datetime) -> Facts:
     """A second factor was set up or removed, recovery codes were made; or all of them were reset by somebody else."""
     person = Person.objects.get(pk=message.about)

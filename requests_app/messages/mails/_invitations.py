@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from requests_app.domain import link_secrets
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
+from requests_app.messages.topics import Topic
 from requests_app.models import Invitation, OutboxMessage
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.INVITATION)
 def invited(message: OutboxMessage, at: datetime) -> Facts:
     """An address was invited to a role; or the recovery key named it as the tenant's next administrator."""
     row = Invitation.objects.select_related("tenant").get(pk=message.about)
@@ -44,6 +44,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.RECOVERY_KEY)
 def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
     """A recovery key was made, or used; of the second, whom it made an administrator from when."""
     assert message.tenant is not None

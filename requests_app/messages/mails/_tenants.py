@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.utils.text import capfirst
@@ -11,13 +10,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
+from requests_app.messages.topics import Topic
 from requests_app.models import Decision, Membership, Mute, OutboxMessage, OutOfOffice, Person, Proposal, SignOn, Tenant
 from requests_app.words import proposals, sentences
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.LOCKBOX_SWITCHED)
 def switched(message: OutboxMessage, at: datetime) -> Facts:
     """Lockbox was switched on or off."""
     on = bool(message.payload["on"])
@@ -34,6 +34,7 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.APPROVERS_CHANGED)
 def approvers(message: OutboxMessage, at: datetime) -> Facts:
     """Somebody became, or is no longer, one who decides for the tenant or manages its people."""
     person = Person.objects.get(pk=message.about)
@@ -55,6 +56,7 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.CLIENT_DECIDES)
 def client(message: OutboxMessage, at: datetime) -> Facts:
     """A client of the API was allowed to decide for an approver."""
     name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
@@ -72,6 +74,7 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.OUT_OF_OFFICE)
 def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
     """An approver named who decides in their place, or that ended before its time."""
     row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
@@ -94,6 +97,7 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.MUTE)
 def mute(message: OutboxMessage, at: datetime) -> Facts:
     """An approver denied all that waited and wants no more for a while, or takes access requests again."""
     row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
@@ -120,6 +124,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.PROPOSAL)
 def proposal(message: OutboxMessage, at: datetime) -> Facts:
     """A change was proposed, confirmed or withdrawn, under two-person control."""
     row = Proposal.objects.select_related("proposed_by").get(pk=message.about)
@@ -141,6 +146,7 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.STAFF_CHANGE)
 def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     """The provider's staff proposed, confirmed, withdrew or made a change that touches the tenant; or it lapsed."""
     row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
@@ -169,6 +175,7 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.SIGN_ON_CHANGED)
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
     """Where the tenant's people sign in was changed."""
     row = SignOn.objects.get(tenant=message.tenant_id)
@@ -187,6 +194,7 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.YES_RULES_CHANGED)
 def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
     """What a yes takes was changed, or where the tenant's own approval page is, and whose keys count there."""
     said = message.payload
@@ -215,6 +223,7 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
     }
 
 
+@reads(Topic.SIGN_ON_BYPASSED)
 def bypass(message: OutboxMessage, at: datetime) -> Facts:
     """The one who may signed in past single sign-on."""
     person = Person.objects.get(pk=message.about)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
+from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.TICKET_OPENED, Topic.TICKET_RECORDED)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """A ticket is new: for the queue, or for whom it was recorded."""
     row = _row(message)
@@ -22,6 +22,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     return found
 
 
+@reads(Topic.TICKET_ANSWERED)
 def answered(message: OutboxMessage, at: datetime) -> Facts:
     """Somebody said something on a ticket that both sides read."""
     row = _row(message)

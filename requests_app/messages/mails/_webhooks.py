@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from requests_app.messages.mails import words
+from requests_app.messages.mails._reading import Facts, reads
 from requests_app.messages.mails.words import Fact
+from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Webhook
 
-Facts = dict[str, Any]
 
-
+@reads(Topic.WEBHOOK_OFF)
 def given_up(message: OutboxMessage, at: datetime) -> Facts:
     """Nothing is sent to it any more.
 

@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from importlib import import_module
+from pkgutil import iter_modules
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from requests_app.messages.mails import (
-    _access,
-    _accounts,
-    _invitations,
-    _several,
-    _tenants,
-    _tickets,
-    _webhooks,
-    words,
-)
+from requests_app.messages import mails
+from requests_app.messages.mails import _several, words
+from requests_app.messages.mails._reading import READERS, Facts
 from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person
 
-Facts = dict[str, Any]
-
-_READERS: dict[Topic, Callable[[OutboxMessage, datetime], Facts]] = {
-    Topic.TICKET_OPENED: _tickets.opened,
-    Topic.TICKET_RECORDED: _tickets.opened,
-    Topic.TICKET_ANSWERED: _tickets.answered,
-    Topic.DECIDE_AS_PROVIDER: _access.asked,
-    Topic.DECIDE_AS_CUSTOMER: _access.asked,
-    Topic.REMINDER: _access.asked,
-    Topic.ACCESS_REQUEST_ENDED: _access.ended,
-    Topic.WINDOW_OPENED: _access.opened,
-    Topic.CLOSING_SOON: _access.opened,
-    Topic.WINDOW_CLOSED: _access.closed,
-    Topic.LOCKBOX_SWITCHED: _tenants.switched,
-    Topic.APPROVERS_CHANGED: _tenants.approvers,
-    Topic.RECOVERY_KEY: _invitations.recovery_key,
-    Topic.OUT_OF_OFFICE: _tenants.out_of_office,
-    Topic.MUTE: _tenants.mute,
-    Topic.PROPOSAL: _tenants.proposal,
-    Topic.STAFF_CHANGE: _tenants.staff_change,
-    Topic.INVITATION: _invitations.invited,
-    Topic.CLIENT_DECIDES: _tenants.client,
-    Topic.PASSWORD_CHANGED: _accounts.password,
-    Topic.PASSWORD_RESET: _accounts.reset,
-    Topic.ADDRESS_LINK: _accounts.address_link,
-    Topic.ADDRESS_CHANGED: _accounts.address_changed,
-    Topic.PASSKEYS_CHANGED: _accounts.passkeys,
-    Topic.SECOND_FACTOR_CHANGED: _accounts.second_factor,
-    Topic.SIGN_ON_CHANGED: _tenants.sign_on,
-    Topic.SIGN_ON_BYPASSED: _tenants.bypass,
-    Topic.YES_RULES_CHANGED: _tenants.yes_rules,
-    Topic.WEBHOOK_OFF: _webhooks.given_up,
-}
+# A module of facts is found by being here.
+for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
+    if _module.name.rpartition(".")[2].startswith("_"):
+        import_module(_module.name)
 
 
 def of(message: OutboxMessage, at: datetime) -> Facts:
     """The context of the message's templates; the caller has activated the recipient's language and zone."""
-    return _whole(message, at, _READERS[Topic(message.topic)](message, at))
+    return _whole(message, at, READERS[Topic(message.topic)](message, at))
 
 
 def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
