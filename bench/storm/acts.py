@@ -43,6 +43,8 @@ class Place:
 
     port: int
     tree: Path
+    #: Where the generated part of the command line is.
+    client: Path
     env: dict[str, str]
     windows: tuple[int, ...]
     pace: float
@@ -769,7 +771,7 @@ class Client:
 
     def _cli(self, act: Act, person: Person, *words: str) -> None:
         env = {**self.place.env, "LOCKBOX_URL": self.place.base, "LOCKBOX_TOKEN": person.token,
-               "PYTHONPATH": str(self.place.tree / "clients" / "python"),
+               "PYTHONPATH": f"{self.place.tree / 'clients' / 'python'}{os.pathsep}{self.place.client}",
                "XDG_CONFIG_HOME": str(Path(self.place.env["DATA_DIR"]) / "nobody")}  # fmt: skip
         self._command(act, [sys.executable, "-m", "lockbox_cli", *words, "--json"], env, refusals={1})
 

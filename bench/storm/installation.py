@@ -42,6 +42,7 @@ class Installation:
         self.data = data or directory / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.facts = directory / "world.json"
+        self.client = directory / "client"
         self.log = directory / "lockbox.log"
         self.process: subprocess.Popen[bytes] | None = None
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
@@ -63,10 +64,14 @@ class Installation:
     # --- Setting up --------------------------------------------------------------------------------------------
 
     def prepare(self, *, tenants: int) -> None:
-        """An empty database, the log's key, and the world."""
+        """An empty database, the log's key, the world, and what the command line is built on."""
         self.manage("migrate", "--noinput", "-v0")
         self.manage("log_key", "create", "--if-missing")
         self.run([sys.executable, str(Path(__file__).with_name("world.py")), str(self.facts), str(tenants)])
+        builder = self.tree / "clients" / "python" / "build_client.py"
+        # An earlier version has the generated package in its tree.
+        if builder.exists():
+            self.run([sys.executable, str(builder), str(self.client / "lockbox_client")])
 
     def manage(self, *words: str, within: float = 180.0) -> str:
         return self.run([sys.executable, "manage.py", *words], within=within)

@@ -163,7 +163,8 @@ class Storm:
     # --- Beginning ---------------------------------------------------------------------------------------------
 
     def _callers(self, journal: Journal, stop: threading.Event) -> list[Client]:
-        place = Place(self.installation.port, self.tree, self.installation.env, WINDOWS, self.pace)
+        here = self.installation
+        place = Place(here.port, self.tree, here.client, here.env, WINDOWS, self.pace)
         board, people = Board(), list(self.cast.people.values())
         return [
             Client(number, self.seed, place, self.cast, board, journal, people[number :: self.clients], stop)
@@ -172,8 +173,9 @@ class Storm:
 
     def _add_webhooks(self) -> None:
         """As each tenant's administrator does it, with a fresh proof."""
+        here = self.installation
         line = Client(
-            99, self.seed, Place(self.installation.port, self.tree, {}, WINDOWS, 1), self.cast, Board(),
+            99, self.seed, Place(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
             Journal(self.directory / "set-up.jsonl"), [], threading.Event(),
         )  # fmt: skip
         for number in range(min(HOOKED, self.tenants)):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
 from requests_app.domain.scopes import Scope
@@ -18,7 +14,11 @@ from requests_app.doors.api import quota
 from tests import ground
 from tests.caller import token_of
 from tests.cast import Cast
+from tests.clients import generated, package
 from tests.clients.terminal import Shell
+
+# The tests of this directory import the package when they are collected.
+generated.make_importable()
 
 Environment = dict[str, str]
 
@@ -33,18 +33,10 @@ def installed() -> Path:
     """Where pip has put `lockbox`, once for all processes of a run."""
     place = ground.place() / "lockbox"
     with ground.one_at_a_time():
-        return place / "installed" if (place / "is-there").exists() else _install(place)
-
-
-def _install(place: Path) -> Path:
-    """From a copy: pip builds in the directory that it is given."""
-    shutil.copytree(settings.BASE_DIR / "clients" / "python", place / "source")
-    options = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
-    pip = [sys.executable, "-m", "pip", "install", str(place / "source"), "--target", str(place / "installed")]
-    run = subprocess.run([*pip, *options], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    (place / "is-there").touch()
-    return place / "installed"
+        if not (place / "is-there").exists():
+            package.install(package.clone(place / "clone"), place / "installed", "--no-deps", "--no-build-isolation")
+            (place / "is-there").touch()
+        return place / "installed"
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from django.conf import settings
 from django.core.management import BaseCommand, get_commands, load_command_class
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from lockbox_cli.arguments import parser
 from requests_app import tasks
 from requests_app.domain.errors import DomainError
 from requests_app.domain.events import Event
 from requests_app.domain.scopes import Scope
 from requests_app.messages.topics import Topic
 from requests_app.work import schedules
+from tests.clients import generated
 
 # --- Addresses -------------------------------------------------------------------------------------------------
 
@@ -200,6 +200,9 @@ def names() -> Iterator[str]:
     yield from (f"schedule {each.name} {each.func} {each.minutes} {each.in_turn}" for each in schedules.PERIODIC)
     yield from (f"task requests_app.tasks.{name}" for name in sorted(task_names()))
     yield from _commands()
+    generated.make_importable()
+    from lockbox_cli.arguments import parser
+
     yield from _verbs(parser(), "lockbox")
 
 

@@ -1,0 +1,115 @@
+"""The package is built from a clone, and an sdist from nothing else; each carries the code made from the document."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.clients import generated, package
+from tests.clients.generated import PACKAGE, ROOT
+
+CLIENT = ROOT / "clients" / "python"
+PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())
+REQUIRES: list[str] = PROJECT["build-system"]["requires"]
+pytestmark = pytest.mark.slow
+
+
+def small_document(**more: object) -> str:
+    """A document of one route, whose client is made in a moment."""
+    answers = {"200": {"description": "The time", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    route = {"operationId": "time_now", "tags": ["time"], "responses": answers, **more}
+    info = {"title": "Time", "version": "1"}
+    return json.dumps({"openapi": "3.1.0", "info": info, "paths": {"/now": {"get": route}}})
+
+
+def test_it_installs_from_a_clone_without_an_index_and_a_build_environment(installed: Path) -> None:
+    assert package.differing(installed / "lockbox_client", PACKAGE) == []
+    assert package.differing(installed / "lockbox_cli", CLIENT / "lockbox_cli") == []
+
+
+def test_it_installs_from_a_clone_with_all_that_it_names(tmp_path: Path) -> None:
+    """In a build environment that has what pyproject.toml requires, and without this machine's packages afterwards."""
+    package.pack_wheels([*REQUIRES, *PROJECT["project"]["dependencies"]], tmp_path / "wheels")
+    source, place = package.clone(tmp_path / "clone"), tmp_path / "installed"
+    package.install(source, place, "--find-links", str(tmp_path / "wheels"))
+    assert package.differing(place / "lockbox_client", PACKAGE) == []
+    words = [sys.executable, "-S", str(place / "bin" / "lockbox"), "--help"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(place)}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=generated.WITHIN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: lockbox" in done.stdout
+
+
+def test_an_sdist_builds_without_the_repository(tmp_path: Path) -> None:
+    source = package.clone(tmp_path)
+    (tmp_path / "docs" / "openapi.json").write_text(small_document())
+    sdist = package.build(source, "sdist", tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    [unpacked] = (tmp_path / "unpacked").iterdir()
+    assert (unpacked / "openapi.json").read_text() == small_document()
+    assert (unpacked / "lockbox_client" / "api" / "time" / "time_now.py").exists()
+    with zipfile.ZipFile(package.build(unpacked, "wheel", tmp_path / "wheel")) as wheel:
+        wheel.extractall(tmp_path / "carried")
+    for name in ("lockbox_client", "lockbox_cli"):
+        assert package.differing(tmp_path / "carried" / name, unpacked / name) == []
+
+
+def test_an_editable_installation_finds_the_generated_code(tmp_path: Path) -> None:
+    source = package.clone(tmp_path)
+    (tmp_path / "docs" / "openapi.json").write_text(small_document())
+    with zipfile.ZipFile(package.build(source, "editable", tmp_path / "wheel")) as wheel:
+        wheel.extractall(tmp_path / "site")
+    program = "import site, sys; site.addsitedir(sys.argv[1]); from lockbox_client.api.time import time_now as module"
+    words = [sys.executable, "-S", "-c", f"{program}; print(module.__file__)", str(tmp_path / "site")]
+    env = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=generated.WITHIN)
+    assert done.stdout.strip() == str(source / "lockbox_client" / "api" / "time" / "time_now.py"), done.stderr
+
+
+def test_what_an_earlier_build_left_is_not_built_again(tmp_path: Path) -> None:
+    source = package.clone(tmp_path)
+    (tmp_path / "docs" / "openapi.json").write_text(small_document())
+    for place in (source, source / "build" / "lib"):
+        (place / "lockbox_client").mkdir(parents=True)
+        (place / "lockbox_client" / "__init__.py").touch()
+        (place / "lockbox_client" / "left_over.py").touch()
+    with zipfile.ZipFile(package.build(source, "wheel", tmp_path / "wheel")) as wheel:
+        names = set(wheel.namelist())
+    assert "lockbox_client/api/time/time_now.py" in names
+    assert "lockbox_client/left_over.py" not in names
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (None, "The OpenAPI document is missing"),
+        # The generator warns of such a route, and leaves it out.
+        (small_document(parameters=[{"name": "a", "in": "query", "schema": {"$ref": "#/nowhere"}}]), "/now"),
+    ],
+)
+def test_a_package_without_all_routes_is_not_built(tmp_path: Path, document: Any, said: str) -> None:
+    source = package.clone(tmp_path)
+    (tmp_path / "docs" / "openapi.json").unlink()
+    if document is not None:
+        (tmp_path / "docs" / "openapi.json").write_text(document)
+    with pytest.raises(AssertionError) as failure:
+        package.build(source, "wheel", tmp_path / "wheel")
+    assert said in str(failure.value)
+    assert list((tmp_path / "wheel").iterdir()) == []
+
+
+def test_the_build_takes_the_generator_of_the_lock_file() -> None:
+    for each in map(Requirement, REQUIRES):
+        assert each.specifier.contains(version(each.name)), f"clients/python/pyproject.toml: {each}"
