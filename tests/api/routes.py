@@ -42,7 +42,8 @@ class Route:
         return [each["value"] for each in found.values()]
 
     def filters(self) -> list[dict[str, Any]]:
-        return [each for each in self.said.get("parameters", []) if each["in"] == "query"]
+        parameters = [resolved(each) for each in self.said.get("parameters", [])]
+        return [each for each in parameters if each["in"] == "query"]
 
 
 def every_route() -> Iterator[Route]:
@@ -55,10 +56,12 @@ TAKES_A_BODY = [each for each in every_route() if "requestBody" in each.said]
 READS = [each for each in every_route() if each.method == "get"]
 
 
-def resolved(shape: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in shape:
-        shape = document["components"]["schemas"][shape["$ref"].rpartition("/")[2]]
-    return shape
+def resolved(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the component that a part of the document refers to, or the part itself."""
+    while "$ref" in part:
+        kind, name = part["$ref"].split("/")[2:]
+        part = document["components"][kind][name]
+    return part
 
 
 def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:

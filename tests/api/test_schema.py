@@ -26,7 +26,7 @@ from requests_app.doors.api.base import ApiView
 from requests_app.doors.api.scim import views as scim
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
-from tests.api.routes import OPEN
+from tests.api.routes import OPEN, resolved
 from tests.caller import Caller, token_of
 from tests.cast import Cast
 
@@ -107,7 +107,7 @@ def _called_by(view: type[ApiView]) -> set[str]:
 
 def test_a_body_takes_what_it_names_and_nothing_else() -> None:
     shapes = [
-        (operation["operationId"], document["components"]["schemas"][media["schema"]["$ref"].rpartition("/")[2]])
+        (operation["operationId"], resolved(media["schema"]))
         for _path, _method, operation in _operations()
         for media in operation.get("requestBody", {}).get("content", {}).values()
         if operation["operationId"] not in OPEN
@@ -276,7 +276,7 @@ def _may_be_empty(wanted: dict[str, Any]) -> bool:
 
 def _queries() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, method, operation in _operations():
-        for parameter in operation.get("parameters", []):
+        for parameter in map(resolved, operation.get("parameters", [])):
             if method == "get" and parameter["in"] == "query":
                 yield path, parameter["name"], parameter["schema"]
 

@@ -20,7 +20,7 @@ from drf_spectacular.generators import SchemaGenerator
 from requests_app.domain import clock
 from requests_app.domain.errors import DomainError, SentAlready
 from requests_app.domain.scopes import LABELS, Scope
-from requests_app.doors.api import errors
+from requests_app.doors.api import components, errors
 from requests_app.doors.api.schema import WORDS
 
 #: Refusals that the framework makes, by code: no class of ours stands for them.
@@ -136,13 +136,12 @@ def document() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _made() -> dict[str, Any]:
-    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return found
+    return components.share(SchemaGenerator().get_schema(request=None, public=True))
 
 
 @lru_cache(maxsize=1)
 def as_json() -> bytes:
-    """The document as it is sent. It is for strangers, a megabyte long, and so made and held once."""
+    """The document as it is sent. It is for strangers, 300 kB long, and so made and held once."""
     return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
 
 
@@ -195,12 +194,12 @@ def _route(schema: dict[str, Any], path: str, method: str, operation: dict[str, 
             Member(
                 each["name"], _kind(schema, each["schema"]), each.get("required", False), each.get("description", "")
             )
-            for each in operation.get("parameters", [])
+            for each in (components.resolved(schema, parameter) for parameter in operation.get("parameters", []))
         ],
         body=list(_members(schema, content.get("schema", {}))),
         example=json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
         answers=[
-            (status, answer.get("description", "").replace("`", ""))
+            (status, components.resolved(schema, answer).get("description", "").replace("`", ""))
             for status, answer in operation["responses"].items()
             if status not in EVERYWHERE
         ],
@@ -229,7 +228,4 @@ def _resolved(schema: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
     for wrapped in ("allOf", "oneOf", "anyOf"):
         if wrapped in shape:
             shape = shape[wrapped][0]
-    if "$ref" in shape:
-        found: dict[str, Any] = schema["components"]["schemas"][shape["$ref"].rpartition("/")[2]]
-        return found
-    return shape
+    return components.resolved(schema, shape)
