@@ -195,11 +195,13 @@ def _empty_tables_fast() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _one_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
     """Ask Python for the time on PostgreSQL too, so that `travel` moves it; `real_clock` leaves it alone."""
-    if request.node.get_closest_marker("real_clock") is None:
-        monkeypatch.setattr(clock, "_database_now", clock._python_now)
-        monkeypatch.setattr(clock, "brought", lambda at: clock._python_now())
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("real_clock") is None:
+            patch.setattr(clock, "_database_now", clock._python_now)
+            patch.setattr(clock, "brought", lambda at: clock._python_now())
+        yield
 
 
 class Traveller:
@@ -237,6 +239,24 @@ def travel() -> Iterator[Traveller]:
     traveller = Traveller()
     yield traveller
     traveller.back()
+
+
+# --- What a test patches ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
+    """In the place of pytest's own: after the first patch no remembered world is put back."""
+    with pytest.MonkeyPatch.context() as patch:
+        MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
+        yield patch
+
+
+@pytest.fixture(name="settings")
+def _settings(settings: Any) -> Any:
+    """pytest-django's; after the first change no remembered world is put back."""
+    MEMORY.forget_after(lambda: bool(settings._to_restore))
+    return settings
 
 
 # --- Nothing leaves the machine, nothing stays behind ----------------------------------------------------
@@ -313,15 +333,16 @@ def _a_log_key() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_heads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_heads() -> Iterator[None]:
     """Keep heads and log names of each test apart: the database forgets them, and file and process would not."""
     from audit_app import log_name
 
     path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
-    monkeypatch.setattr(settings, "LOG_HEADS_FILE", path)
-    log_name.forget()
-    yield
-    log_name.forget()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "LOG_HEADS_FILE", path)
+        log_name.forget()
+        yield
+        log_name.forget()
     path.unlink(missing_ok=True)
 
 

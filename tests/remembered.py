@@ -1,20 +1,23 @@
-"""Remembers the rows that a world consists of, so that operations make each world once in a process.
+"""Remembers the rows that a world consists of, so that operations make each world once or twice in a run.
 
 Half of all tests begin with an access request in some state. Operations bring it there, which takes a hundred
-statements. When a test is about to make a world that this process knows, the rows are put into the database instead:
-the same rows, with the same ids and times.
+statements. When a test is about to make a world that this run knows, the rows are put into the database instead: the
+same rows, with the same ids and times.
 
 This is safe only where nothing else can have changed what the operations would do. So a world is put back only into a
-database that the test has not written to, and never in a test that patches code or settings.
+database that the test has not written to, and never after the test has patched code or settings.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
@@ -32,17 +35,20 @@ Rows = dict[str, dict[Any, tuple[tuple[str, ...], int, tuple[Any, ...]]]]
 
 #: What a statement begins with that changes no row.
 _READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ", "SHOW", "EXPLAIN")
-#: A test that asks for one of these may make operations behave differently.
-_PATCHES = frozenset({"settings", "monkeypatch", "django_capture_on_commit_callbacks", "mocker"})
-#: Of the fixtures that every test has, these patch, and always the same.
-_OF_ALL = frozenset({"_one_clock", "_own_heads", "_template_string_if_invalid_marker"})
+#: A test that asks for this makes operations behave differently.
+_PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
 
 @dataclass(frozen=True)
 class World:
-    """The statements that put the rows back, and what the call returned."""
+    """The statements that put the rows back, and what the call returned.
+
+    `counted` are the statements that a process which has not made these rows runs once, so that its own get other
+    numbers.
+    """
 
     statements: str
+    counted: str
     returned: bytes
 
 
@@ -54,6 +60,8 @@ class Memory:
         self._calls: Counter[Hashable] = Counter()
         self._before: Rows = {}
         self._is_untouched = False
+        #: Whether the test has patched something, by each of the ways that it asked for.
+        self._patched: list[Callable[[], bool]] = []
 
     def begin(self, item: pytest.Item) -> None:
         self._is_untouched = connection.vendor == "postgresql" and ground.has_cast() and not _may_differ(item)
@@ -62,27 +70,38 @@ class Memory:
 
     def end(self) -> None:
         self._is_untouched = False
+        self._patched.clear()
         if self._watch in connection.execute_wrappers:
             connection.execute_wrappers.remove(self._watch)
 
+    def forget_after(self, is_patched: Callable[[], bool]) -> None:
+        """Put back no world in this test once it has patched something."""
+        self._patched.append(is_patched)
+
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
         """Make a world, or put it back. The first call with a key only counts: most keys are used once."""
-        if not self._is_untouched or (at := _time()) is None:
+        if not self._is_untouched or (at := _time()) is None or any(is_patched() for is_patched in self._patched):
             return make()
         key = (key, at)
+        if key not in self._worlds and (found := _of_others(key)):
+            self._worlds[key] = found
+            with connection.cursor() as cursor:
+                cursor.execute(found.counted)
         known = self._worlds.get(key)
         if known is not None:
             with connection.cursor() as cursor:
                 cursor.execute(known.statements)
             self._is_untouched = False
-            found: T = pickle.loads(known.returned)
-            return found
+            returned: T = pickle.loads(known.returned)
+            return returned
         self._calls[key] += 1
         if self._calls[key] != 2:
             return make()
         self._before = self._before or _rows()
         made = make()
-        self._worlds[key] = _world(self._before, _rows(), made)
+        self._worlds[key] = world = _world(self._before, _rows(), made)
+        if world is not None:
+            _tell_others(key, world)
         self._is_untouched = False
         return made
 
@@ -110,18 +129,30 @@ def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 
 def _may_differ(item: pytest.Item) -> bool:
-    """Return whether the test or one of its fixtures patches something, or asks the database for the time."""
-    if item.get_closest_marker("real_clock"):
-        return True
-    info = getattr(item, "_fixtureinfo", None)
-    if info is None or not _PATCHES.isdisjoint(info.argnames):
-        return True
-    return any(
-        not _PATCHES.isdisjoint(definition.argnames)
-        for name, definitions in info.name2fixturedefs.items()
-        for definition in definitions
-        if name not in _OF_ALL
-    )
+    """Return whether the test asks the database for the time, or does not commit as usual."""
+    return bool(item.get_closest_marker("real_clock")) or not _PATCHES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _shared(key: Hashable) -> Path:
+    return ground.place() / "worlds" / hashlib.sha256(repr(key).encode()).hexdigest()
+
+
+def _of_others(key: Hashable) -> World | None:
+    """Return the world that another process of this run has made: all have copies of the same database."""
+    try:
+        world: World = pickle.loads(_shared(key).read_bytes())
+    except FileNotFoundError:
+        return None
+    return world
+
+
+def _tell_others(key: Hashable, world: World) -> None:
+    path = _shared(key)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # It gets its name when it is whole: another process may be looking.
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(pickle.dumps(world))
+    unfinished.rename(path)
 
 
 def _time() -> Hashable:
@@ -152,6 +183,7 @@ def _literal(value: object) -> str:
 def _world(before: Rows, after: Rows, returned: object) -> World | None:
     """Return the difference as statements; None where rows are gone, which no world of the cast does."""
     statements: list[str] = []
+    highest: dict[tuple[str, str], int] = {}
     for table, rows in after.items():
         if before[table].keys() - rows.keys():
             return None
@@ -162,10 +194,25 @@ def _world(before: Rows, after: Rows, returned: object) -> World | None:
             columns = ", ".join(f'"{name}"' for name in names)
             values = ", ".join(_literal(value) for value in row)
             if old is None:
+                if isinstance(key, int):
+                    place_of_key = (table, names[place])
+                    highest[place_of_key] = max(key, highest.get(place_of_key, 0))
                 statements.append(f'INSERT INTO "{table}" ({columns}) VALUES ({values})')
             else:
                 where = f'"{names[place]}" = {_literal(key)}'
                 statements.append(f'UPDATE "{table}" SET ({columns}) = ROW ({values}) WHERE {where}')
     # Without triggers, as an order of tables that suits them would have to be found; the rows were judged when made.
     aside = ["SET LOCAL session_replication_role = replica", *statements, "SET LOCAL session_replication_role = origin"]
-    return World(";\n".join(aside), pickle.dumps(returned))
+    return World(";\n".join(aside), _counted(highest), pickle.dumps(returned))
+
+
+def _counted(highest: dict[tuple[str, str], int]) -> str:
+    """Return the statements that let each table count on after these numbers; they outlive a rollback."""
+    return ";\n".join(
+        ["SELECT 1"]
+        + [
+            f"SELECT setval(at, {number}) FROM pg_get_serial_sequence({_literal(table)}, {_literal(name)}) AS at"
+            f" WHERE at IS NOT NULL AND {number} > coalesce(pg_sequence_last_value(at::regclass), 0)"
+            for (table, name), number in highest.items()
+        ]
+    )
