@@ -138,8 +138,8 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "run: DEBUG must be on or off, not 'perhaps'.\n")
 
 
-def closing_line(results: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "bin" / "_closing_line.py"), str(results)]
+def closing_line(results: Path, *took: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "bin" / "_closing_line.py"), str(results), *took]
     return subprocess.run(command, capture_output=True, text=True, timeout=WITHIN)
 
 
@@ -154,6 +154,10 @@ def test_the_closing_line_adds_up_and_comes_last(tmp_path: Path) -> None:
     done = closing_line(tmp_path)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 5.00s"
+    # Parts that run beside each other take less than all of them together.
+    done = closing_line(tmp_path, "3")
+    assert "postgres     9 passed, 1 skipped in 2 s" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 3.00s"
 
 
 @pytest.mark.parametrize(("status", "failures"), [("1", 1), ("3", 0)])
