@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -10,14 +11,16 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 WITHIN = 150
 
@@ -58,9 +61,24 @@ class Shell:
         return Shell({name: value for name, value in merged.items() if value is not None})
 
     def __call__(self, *words: str, typed: str = "") -> Ended:
-        run = subprocess.run(
-            ["lockbox", *words], env=self.environment, input=typed, capture_output=True, text=True, timeout=WITHIN
-        )
+        """Run it in this process, which has loaded it: loading takes ten times as long as most commands do."""
+        from lockbox_cli.main import main
+
+        streams = [io.TextIOWrapper(io.BytesIO(sent), "utf-8") for sent in (typed.encode(), b"", b"")]
+        with ExitStack() as changed:
+            changed.enter_context(mock.patch.dict(os.environ, self.environment, clear=True))
+            changed.enter_context(mock.patch.object(sys, "argv", ["lockbox", *words]))
+            for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                changed.enter_context(mock.patch.object(sys, name, stream))
+            try:
+                status = main()
+            except SystemExit as end:
+                status = end.code
+        return Ended(int(status or 0), *(_written_to(stream) for stream in streams[1:]))
+
+    def alone(self, *words: str) -> Ended:
+        """Run it as a program of its own, as whoever installs it does."""
+        run = subprocess.run(["lockbox", *words], env=self.environment, capture_output=True, text=True, timeout=WITHIN)
         return Ended(run.returncode, run.stdout, run.stderr)
 
     @contextmanager
@@ -101,3 +119,10 @@ class Shell:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert not left, f"never asked: {left[0][0]}\n{shown.decode(errors='replace')}"
         return Ended(status, shown.decode().replace("\r\n", "\n"))
+
+
+def _written_to(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    raw = stream.buffer
+    assert isinstance(raw, io.BytesIO)
+    return raw.getvalue().decode().replace("\r\n", "\n")

@@ -28,7 +28,7 @@ def state(row: AccessRequest) -> str:
 
 def test_a_list_goes_through_a_pipe_as_lines_with_tabs(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
-    ended = shell("ada")("requests", "list")
+    ended = shell("ada").alone("requests", "list")
     decide_by = f"{row.decide_by:%Y-%m-%d %H:%M} UTC"
     resource = row.scope.get().resource.name
     assert ended.out.splitlines() == [
