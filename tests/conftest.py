@@ -171,6 +171,7 @@ def django_db_setup(
     """In the place of pytest-django's, which has each process go through all migrations."""
     with django_db_blocker.unblock():
         ground.lay()
+        MEMORY.learn()
     yield
     with django_db_blocker.unblock():
         ground.take_up()
@@ -354,4 +355,4 @@ def cast(db: None) -> Any:
     """The people; a test with real transactions, after which all tables are emptied, writes them anew."""
     from tests.cast import find, gather
 
-    return find() if ground.has_cast() else gather()
+    return find() if ground.has_cast() or MEMORY.put_cast() else gather()

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import sql
 
 from requests_app.domain import clock
@@ -59,13 +59,27 @@ class Memory:
         self._worlds: dict[Hashable, World | None] = {}
         self._calls: Counter[Hashable] = Counter()
         self._before: Rows = {}
-        self._is_untouched = False
+        self._cast: World | None = None
+        self._may_put_back = self._has_cast = self._has_counted = self._is_untouched = False
         #: Whether the test has patched something, by each of the ways that it asked for.
         self._patched: list[Callable[[], bool]] = []
 
+    def learn(self) -> None:
+        """Read the cast's rows from the database that holds it, for those that do not; once, before all tests."""
+        if connection.vendor != "postgresql":
+            return
+        had_cast = ground.has_cast()
+        ground.use_cast(False)
+        empty = _rows()
+        ground.use_cast(True)
+        self._before = _rows()
+        self._cast = _world(empty, self._before, None)
+        ground.use_cast(had_cast)
+
     def begin(self, item: pytest.Item) -> None:
-        self._is_untouched = connection.vendor == "postgresql" and ground.has_cast() and not _may_differ(item)
-        if self._is_untouched:
+        self._may_put_back = self._is_untouched = connection.vendor == "postgresql" and not _may_differ(item)
+        self._has_cast = ground.has_cast()
+        if self._may_put_back:
             connection.execute_wrappers.append(self._watch)
 
     def end(self) -> None:
@@ -74,13 +88,27 @@ class Memory:
         if self._watch in connection.execute_wrappers:
             connection.execute_wrappers.remove(self._watch)
 
+    def put_cast(self) -> bool:
+        """Put the cast into the emptied database of a test with real transactions; return whether that was possible."""
+        # On a journey, the people would have been there before or after their time.
+        if self._cast is None or not self._may_put_back or _time() != "now":
+            return False
+        was_untouched = self._is_untouched
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(self._cast.statements)
+            if not self._has_counted:
+                cursor.execute(self._cast.counted)
+        self._is_untouched, self._has_cast, self._has_counted = was_untouched, True, True
+        return True
+
     def forget_after(self, is_patched: Callable[[], bool]) -> None:
         """Put back no world in this test once it has patched something."""
         self._patched.append(is_patched)
 
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
         """Make a world, or put it back. The first call with a key only counts: most keys are used once."""
-        if not self._is_untouched or (at := _time()) is None or any(is_patched() for is_patched in self._patched):
+        is_known = self._is_untouched and self._has_cast and not any(is_patched() for is_patched in self._patched)
+        if not is_known or (at := _time()) is None:
             return make()
         key = (key, at)
         if key not in self._worlds and (found := _of_others(key)):
@@ -88,16 +116,20 @@ class Memory:
             with connection.cursor() as cursor:
                 cursor.execute(found.counted)
         known = self._worlds.get(key)
-        if known is not None:
-            with connection.cursor() as cursor:
+        commits = not ground.has_cast()
+        if known is not None and not (commits and _somebody_has_acted()):
+            with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(known.statements)
+                if commits:
+                    _ring()
             self._is_untouched = False
             returned: T = pickle.loads(known.returned)
             return returned
+        if commits:
+            return make()
         self._calls[key] += 1
         if self._calls[key] != 2:
             return make()
-        self._before = self._before or _rows()
         made = make()
         self._worlds[key] = world = _world(self._before, _rows(), made)
         if world is not None:
@@ -131,6 +163,20 @@ def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 def _may_differ(item: pytest.Item) -> bool:
     """Return whether the test asks the database for the time, or does not commit as usual."""
     return bool(item.get_closest_marker("real_clock")) or not _PATCHES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _somebody_has_acted() -> bool:
+    """Threads, and servers, have connections of their own. Every act leaves an entry."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM audit_app_auditentry)")
+        return bool(cursor.fetchone()[0])
+
+
+def _ring() -> None:
+    """Do what follows the commit of an act, and is no part of a world."""
+    from requests_app.platform import bell
+
+    bell.ring()
 
 
 def _shared(key: Hashable) -> Path:
