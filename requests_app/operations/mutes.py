@@ -16,6 +16,7 @@ from requests_app.domain.acts.access_requests import DENY_AS_CUSTOMER
 from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.domain.events import Event
+from requests_app.domain.ids import as_id
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.states import PENDING, State
 from requests_app.messages.topics import Audience, Note, Topic
@@ -23,7 +24,6 @@ from requests_app.models import AccessRequest, Decision, Mute, Person, Tenant
 from requests_app.operations._change import Step, apply, begin
 from requests_app.operations._deciding import decide
 from requests_app.operations._ending import about
-from requests_app.operations._people import key
 from requests_app.operations._perform import perform
 
 _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
@@ -101,7 +101,8 @@ def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
     if engineer_id is None:
         return None
     asked = AccessRequest.objects.filter(tenant=tenant).values("requested_by")
-    person = Person.objects.get_queryset().filter(pk=key(engineer_id), pk__in=asked).first()
+    pk = as_id(engineer_id)
+    person = Person.objects.get_queryset().filter(pk=pk, pk__in=asked).first() if pk else None
     if person is None:
         raise Unacceptable(_("Choose an engineer who has asked you before, or everybody."), field="engineer")
     return person

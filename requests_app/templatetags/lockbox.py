@@ -159,6 +159,13 @@ def person(context: Context, someone: Any, role: str = "", organisation: str = "
     )
 
 
+@register.simple_tag(takes_context=True)
+def cell(context: Context, column: Any, row: Any) -> str:
+    """`{% cell column row %}`: one fact about a row, in the way that its page declares (`doors.web._things.Column`)."""
+    found: str = column.html(context, row)
+    return found
+
+
 @register.filter
 def level_words(level: object, kind: object = "") -> str:
     """`{{ access_request.level|level_words:resource.kind }}`: "read messages"."""

@@ -1,94 +1,102 @@
-"""Out of office: who is away until when, and who decides in their place."""
+"""The page of who is out of the office, until when, and who decides in their place."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path
-from django.utils.html import format_html
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
-from requests_app.domain import policy
-from requests_app.domain.actors import Actor, Role
-from requests_app.domain.errors import Unacceptable, WrongState
-from requests_app.doors.web.context import instant
+from requests_app.domain.actors import Role
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Text, Visit, filled, to
+from requests_app.doors.web.forms import PageForm
 from requests_app.doors.web.forms.tenant import EndForm, OutOfOfficeForm
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import about
-from requests_app.models import Tenant
+from requests_app.models import OutOfOffice
 from requests_app.queries import tenant as queries
-from requests_app.words.text import visible_single
-
-_APPROVER = frozenset({Role.APPROVER})
+from requests_app.templatetags.lockbox import person, when
 
 
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def out_of_office(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; an approver names a deputy below it."""
-    actor = actor_in(request)
-    row = queries.tenant(tenant, actor=actor)
-    if request.method != "POST":
-        return _page(request, row, OutOfOfficeForm(deputies=queries.deputies(row, actor=actor)))
-    if "end" in request.POST:
-        return _end(request, row)
-    form = OutOfOfficeForm(request.POST, deputies=queries.deputies(row, actor=actor))
-    form.require_known()
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            made = operations.set_out_of_office(
-                row.pk, deputy_id=data["deputy"], from_at=data["from_at"], until_at=data["until_at"], actor=actor
-            )
-        except (Unacceptable, WrongState) as refusal:
-            form.refuse(refusal)
-            return _page(request, row, form, status=refusal.status)
-        words = _("{name} decides in your place for that time.")
-        messages.success(request, format_html(words, name=visible_single(made.deputy.name)))
-        return redirect("web:out_of_office", row.pk)
-    policy.require_role(actor, _APPROVER, tenant_id=row.pk)
-    return _page(request, row, form, status=Unacceptable.status)
+def _may_name(visit: Visit) -> bool:
+    return Role.APPROVER in visit.roles and visit.tenant.pk not in visit.actor.stands_in_for
 
 
-def _end(request: HttpRequest, row: Tenant) -> HttpResponse:
-    form = EndForm(request.POST)
-    form.require_known()
-    form.require_valid()
-    found = queries.absence(row, form.cleaned_data["end"])
-    done = operations.end_out_of_office(found.pk, actor=actor_in(request))
-    words = _("{name} no longer decides for {approver}.")
-    said = {"name": visible_single(done.deputy.name), "approver": visible_single(done.approver.name)}
-    messages.success(request, format_html(words, **said))
-    return redirect("web:out_of_office", row.pk)
+def _may_end(visit: Visit, row: OutOfOffice) -> bool:
+    return Role.ADMINISTRATOR in visit.roles or row.approver_id == visit.actor.person_id
 
 
-def _page(request: HttpRequest, row: Tenant, form: OutOfOfficeForm, *, status: int = 200) -> HttpResponse:
-    actor, at = actor_in(request), instant(request)
-    context = {
-        **about(actor, row),
-        "now": at,
-        "form": form,
-        "absences": [_line(one, actor, row) for one in queries.absences(row, at=at)],
-        "may_name": _may_name(actor, row),
-        "has_deputies": bool(form.fields["deputy"].choices),  # type: ignore[attr-defined]  # a ChoiceField
-    }
-    return render(request, "tenant/out_of_office.html", context, status=status)
+def _form(visit: Visit, data: QueryDict | None) -> OutOfOfficeForm:
+    return OutOfOfficeForm(data, deputies=queries.deputies(visit.tenant, actor=visit.actor))
 
 
-def _line(one: Any, actor: Actor, row: Tenant) -> dict[str, Any]:
-    administers = Role.ADMINISTRATOR in actor.tenant_roles.get(row.pk, frozenset())
-    return {"row": one, "may_end": administers or one.approver_id == actor.person_id}
+def _no_deputy(form: PageForm) -> Text:
+    if form.fields["deputy"].choices:  # type: ignore[attr-defined]  # a ChoiceField
+        return ""
+    return _("There is nobody whom you could name: your administrator has to give somebody the role “Deputy” first.")
 
 
-def _may_name(actor: Actor, row: Tenant) -> bool:
-    return Role.APPROVER in actor.tenant_roles.get(row.pk, frozenset()) and row.pk not in actor.stands_in_for
+def _name(visit: Visit, values: dict[str, Any]) -> OutOfOffice:
+    return operations.set_out_of_office(
+        visit.tenant.pk,
+        deputy_id=values["deputy"],
+        from_at=values["from_at"],
+        until_at=values["until_at"],
+        actor=visit.actor,
+    )
 
 
-urlpatterns = [path("tenant/<uuid:tenant>/out-of-office/", out_of_office, name="out_of_office")]
+def _named(visit: Visit, row: OutOfOffice) -> str:
+    return filled(_("{name} decides in your place for that time."), name=row.deputy.name)
+
+
+def _ended(visit: Visit, row: OutOfOffice) -> str:
+    return filled(_("{name} no longer decides for {approver}."), name=row.deputy.name, approver=row.approver.name)
+
+
+PAGE = Page(
+    name="out_of_office",
+    path="tenant/<uuid:tenant>/out-of-office/",
+    heading=_("Out of office"),
+    back=Link(_("People of {tenant}"), to("web:people", "tenant")),
+    lead=_(
+        "An approver who is away names a deputy. For that time alone the deputy gets the mails about decisions and "
+        "decides under the own name; the log says for whom. The approver still may, too. It ends by itself."
+    ),
+    table=Table(
+        caption=_("Who is out of the office, now or later"),
+        rows=lambda visit: queries.absences(visit.tenant, at=visit.at),
+        columns=(
+            Column(_("Out of the office"), lambda row: row.approver, person),
+            Column(_("Deputy"), lambda row: row.deputy, person),
+            Column(_("From"), lambda row: row.from_at, when),
+            Column(_("Until"), lambda row: row.until_at, when),
+        ),
+        empty=Empty(
+            _("Nobody is out of the office"),
+            _("Here stands who is away until when, and who decides in their place."),
+            "clock",
+        ),
+        button=Button(
+            label=_("End this"),
+            column=_("Manage"),
+            form=EndForm,
+            find=lambda visit, pk: queries.absence(visit.tenant, pk),
+            run=lambda visit: operations.end_out_of_office(visit.thing.pk, actor=visit.actor),
+            done=_ended,
+            offered=_may_end,
+            describes=lambda row: row.approver.name,
+        ),
+    ),
+    action=Action(
+        heading=_("You are away?"),
+        label=_("Name this deputy"),
+        missing=_no_deputy,
+        form=_form,
+        offered=_may_name,
+        run=_name,
+        done=_named,
+    ),
+)
+
+urlpatterns = addresses(PAGE)

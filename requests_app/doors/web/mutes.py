@@ -1,99 +1,106 @@
-"""Whom a tenant takes no access requests from now; deny all that waits, and add somebody to it."""
+"""The page of a tenant's mutes: an approver denies all that waits, and for a time takes no more of it."""
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path
+from django.http import QueryDict
+from django.template import Context
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain.actors import Actor, Role
-from requests_app.domain.errors import Unacceptable
-from requests_app.doors.web.context import instant
+from requests_app.domain.actors import Role
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Visit, filled, to
 from requests_app.doors.web.forms.tenant import LiftForm, MuteForm
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import about
-from requests_app.models import Mute, Person, Tenant
+from requests_app.models import Mute
 from requests_app.queries import tenant as queries
+from requests_app.templatetags.lockbox import person, when
 from requests_app.words import sentences
-from requests_app.words.text import visible_single
 from requests_app.words.times import when_words
 
 
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def mutes(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; an approver denies all and mutes below it."""
-    actor = actor_in(request)
-    row = queries.tenant(tenant, actor=actor)
-    if request.method != "POST":
-        form = MuteForm(initial={"engineer": request.GET.get("engineer")}, askers=_askers(request, row))
-        return _page(request, row, form)
-    if "lift" in request.POST:
-        return _lift(request, row)
-    form = MuteForm(request.POST, askers=_askers(request, row))
-    form.require_known()
-    if form.is_valid():
-        data = form.cleaned_data
-        try:
-            made = operations.deny_all_and_mute(
-                row.pk, engineer_id=form.engineer_id, hours=data["hours"], note=data["note"], actor=actor
-            )
-        except Unacceptable as refusal:
-            form.refuse(refusal)
-            return _page(request, row, form, status=refusal.status)
-        done = ngettext("%(n)d access request is denied.", "%(n)d access requests are denied.", made.denied)
-        until = when_words(made.until_at, instant(request))
-        none = format_html(_("None from {muted} is put to you until {until}."), muted=_muted(made), until=until)
-        said = done % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
-        messages.success(request, format_html("{} {}", said, none))
-        return redirect("web:mutes", row.pk)
-    if not _may_mute(actor, row):
-        # The operation refuses whoever may not, and the log says who tried.
-        operations.deny_all_and_mute(row.pk, engineer_id=None, hours=0, actor=actor)
-    return _page(request, row, form, status=Unacceptable.status)
+def _may_mute(visit: Visit, row: Mute | None = None) -> bool:
+    return Role.APPROVER in visit.roles
 
 
-def _lift(request: HttpRequest, row: Tenant) -> HttpResponse:
-    form = LiftForm(request.POST)
-    form.require_known()
-    form.require_valid()
-    found = queries.mute(row, form.cleaned_data["lift"])
-    done = operations.lift_mute(found.pk, actor=actor_in(request))
-    messages.success(request, format_html(_("The mute of {muted} is lifted."), muted=_muted(done)))
-    return redirect("web:mutes", row.pk)
+def _form(visit: Visit, data: QueryDict | None) -> MuteForm:
+    askers = queries.askers(visit.tenant, at=visit.at)
+    return MuteForm(data, initial={"engineer": visit.request.GET.get("engineer")}, askers=askers)
 
 
-def _askers(request: HttpRequest, row: Tenant) -> list[Person]:
-    return list(queries.askers(row, at=instant(request)))
+def _mute(visit: Visit, values: dict[str, Any]) -> Mute:
+    return operations.deny_all_and_mute(
+        visit.tenant.pk,
+        engineer_id=values["engineer"],
+        hours=values["hours"],
+        note=values["note"],
+        actor=visit.actor,
+    )
 
 
-def _muted(row: Mute) -> str:
-    return visible_single(sentences.muted_name(row))
+def _who(context: Context, row: Mute) -> str:
+    return person(context, row.engineer) if row.engineer else capfirst(sentences.everybody())
 
 
-def _page(request: HttpRequest, row: Tenant, form: MuteForm, *, status: int = 200) -> HttpResponse:
-    actor, at = actor_in(request), instant(request)
-    context = {
-        **about(actor, row),
-        "now": at,
-        "form": form,
-        "mutes": queries.mutes(row, at=at),
-        "may_mute": _may_mute(actor, row),
-    }
-    return render(request, "tenant/mutes.html", context, status=status)
+def _done(visit: Visit, made: Mute) -> str:
+    denied = ngettext("%(n)d access request is denied.", "%(n)d access requests are denied.", made.denied)
+    first = denied % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
+    until = when_words(made.until_at, visit.at)
+    words = _("None from {muted} is put to you until {until}.")
+    return format_html("{} {}", first, filled(words, muted=sentences.muted_name(made), until=until))
 
 
-def _may_mute(actor: Actor, row: Tenant) -> bool:
-    return Role.APPROVER in actor.tenant_roles.get(row.pk, frozenset())
+PAGE = Page(
+    name="mutes",
+    path="tenant/<uuid:tenant>/mutes/",
+    heading=_("Deny all and mute"),
+    back=Link(_("People of {tenant}"), to("web:people", "tenant")),
+    lead=_(
+        "For when you are asked so often that somebody might say yes to have peace. Everything that waits for your "
+        "answer is denied at once, and for the time that you choose nothing new is put to you: {provider} can "
+        "neither submit it nor pass it on. It ends by itself, and the log tells of it."
+    ),
+    table=Table(
+        caption=_("Who is muted now"),
+        rows=lambda visit: queries.mutes(visit.tenant, at=visit.at),
+        columns=(
+            Column(_("Muted"), lambda row: row, _who),
+            Column(_("By"), lambda row: row.set_by, person),
+            Column(_("Until"), lambda row: row.until_at, when),
+            Column(_("Denied with it"), lambda row: row.denied),
+        ),
+        empty=Empty(
+            _("Nobody is muted"),
+            _("Here stands whose access requests you don’t take, and until when."),
+            "hourglass",
+        ),
+        button=Button(
+            label=_("Take them again"),
+            column=_("Manage"),
+            form=LiftForm,
+            find=lambda visit, pk: queries.mute(visit.tenant, pk),
+            run=lambda visit: operations.lift_mute(visit.thing.pk, actor=visit.actor),
+            done=lambda visit, row: filled(_("The mute of {muted} is lifted."), muted=sentences.muted_name(row)),
+            offered=_may_mute,
+            describes=sentences.muted_name,
+        ),
+    ),
+    action=Action(
+        heading=_("Deny all that wait for you"),
+        label=_("Deny all, and mute"),
+        hint=_(
+            "Windows that are open stay open: close them on their own pages. Each denial is a decision of yours, and "
+            "the engineers are told."
+        ),
+        form=_form,
+        offered=_may_mute,
+        run=_mute,
+        done=_done,
+    ),
+)
 
-
-urlpatterns = [path("tenant/<uuid:tenant>/mutes/", mutes, name="mutes")]
+urlpatterns = addresses(PAGE)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from requests_app.domain.errors import Malformed
 from requests_app.doors.web.forms import PageForm
 
 _OURS = frozenset({"csrfmiddlewaretoken"})
+_NOTHING_ALLOWED = gettext_lazy("Something was sent that has no place here.")
 
 
 class StrictForm(PageForm):
@@ -19,6 +21,8 @@ class StrictForm(PageForm):
     def require_known(self) -> None:
         """Raise Malformed for a name that is no field here, and for one that is given twice."""
         if not set(self.data) <= {*self.fields, *_OURS}:
+            if not self.fields:
+                raise Malformed(_NOTHING_ALLOWED)
             allowed = ", ".join(self.fields)
             raise Malformed(
                 _("Something was sent that has no place here. Allowed are: %(names)s.") % {"names": allowed}
@@ -36,4 +40,4 @@ class StrictForm(PageForm):
 def require_nothing(data: QueryDict) -> None:
     """Raise Malformed where something is sent to a form that has only its button."""
     if not set(data) <= _OURS:
-        raise Malformed(_("Something was sent that has no place here."))
+        raise Malformed(_NOTHING_ALLOWED)

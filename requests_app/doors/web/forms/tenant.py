@@ -32,6 +32,11 @@ ROLE_HELP = {
 }
 
 
+def _needed_choice() -> forms.Select:
+    """The widget of a choice that the form lets pass without, and that is needed."""
+    return forms.Select(attrs={"required": True})
+
+
 class CapForm(StrictForm):
     window_cap = forms.TypedChoiceField(
         label=gettext_lazy("The longest window"),
@@ -164,14 +169,19 @@ class EndForm(StrictForm):
 
 
 class MuteForm(StrictForm):
-    """The value `everybody` stands for no engineer in particular; without a choice nothing is chosen."""
+    """The value `everybody` names no engineer in particular; without a choice nothing is chosen.
+
+    A choice that is missing is refused by the operation, which judges first who chooses.
+    """
 
     EVERYBODY = "everybody"
 
-    engineer = forms.ChoiceField(label=gettext_lazy("Whose"))
+    engineer = forms.ChoiceField(label=gettext_lazy("Whose"), required=False, widget=_needed_choice())
     hours = forms.TypedChoiceField(
         label=gettext_lazy("Take none from them for"),
         coerce=int,
+        required=False,
+        widget=_needed_choice(),
     )
     note = forms.CharField(
         label=gettext_lazy("Comment"),
@@ -189,8 +199,10 @@ class MuteForm(StrictForm):
         everybody = (self.EVERYBODY, capfirst(sentences.everybody()))
         self.offer("engineer", [("", _("Choose")), *named, everybody])
 
-    @property
-    def engineer_id(self) -> str | None:
+    def clean_hours(self) -> int:
+        return self.cleaned_data["hours"] or 0
+
+    def clean_engineer(self) -> str | None:
         chosen: str = self.cleaned_data["engineer"]
         return None if chosen == self.EVERYBODY else chosen
 

@@ -1,0 +1,281 @@
+"""What a page about things declares, such as a tenant's mutes, tokens or webhooks.
+
+`_thing_views` answers for every such page, and `templates/things` shows it. Words are templates: `{tenant}`, `{thing}`
+and `{provider}` are replaced by names. Nothing can hide in a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, QueryDict
+from django.template import Context
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from requests_app.domain.actors import Actor, Role
+from requests_app.doors.web.forms.strict import StrictForm
+from requests_app.models import Tenant
+from requests_app.templatetags.lockbox import when
+from requests_app.words.text import visible_single
+
+Text = str | Promise
+
+
+def filled(words: Text, **names: object) -> str:
+    """Put names into words."""
+    return format_html(str(words), **{name: visible_single(value) for name, value in names.items()})
+
+
+@dataclass(kw_only=True)
+class Visit:
+    """One request for a page: by whom, at which instant, for which tenant, and about which thing."""
+
+    request: HttpRequest
+    actor: Actor
+    at: datetime
+    #: None on the pages about the person's own things.
+    of_tenant: Tenant | None = None
+    thing: Any = None
+
+    @property
+    def tenant(self) -> Tenant:
+        assert self.of_tenant is not None
+        return self.of_tenant
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles that are held in the tenant, without those of the provider's people."""
+        return self.actor.tenant_roles.get(self.tenant.pk, frozenset())
+
+    def when(self, at: datetime) -> str:
+        return when(Context({"now": self.at}), at)
+
+    def says(self, words: Words) -> str:
+        """Put names into words. Text that is escaped already is complete, and empty words stay empty."""
+        if isinstance(words, Link):
+            return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
+        text = words(self) if callable(words) else words
+        if not text or isinstance(text, SafeString):
+            return text or ""  # type: ignore[return-value]  # a lazy text is never empty
+        return filled(text, tenant=self.of_tenant, thing=self.thing, provider=settings.PROVIDER_NAME)
+
+
+Address = Callable[[Visit], str]
+
+
+def to(name: str, *parts: str) -> Address:
+    """The address of a page by its name and by what it is about: "tenant", "thing"."""
+    return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
+
+
+@dataclass(frozen=True)
+class Link:
+    label: Words
+    to: Address
+    style: str = ""
+
+
+Words = Text | Link | Callable[[Visit], Text]
+Paragraphs = Words | tuple[Words, ...]
+#: What is said after an act, of its result.
+Done = Text | Callable[[Visit, Any], str]
+
+
+def strong(text: Text) -> str:
+    return format_html("<strong>{}</strong>", text)
+
+
+def always(visit: Visit, row: Any = None) -> bool:
+    return True
+
+
+# --- What is shown -----------------------------------------------------------------------------------------
+
+Show = Callable[[Context, Any], str]
+
+
+def as_text(context: Context, value: Any) -> str:
+    return visible_single(str(value))
+
+
+def as_part(template: str, name: str) -> Show:
+    """Show a value by a partial template, which knows it under this name."""
+
+    def show(context: Context, value: Any) -> str:
+        with context.push(**{name: value}):
+            return context.template.engine.get_template(template).render(context)  # type: ignore[union-attr]  # is rendered
+
+    return show
+
+
+@dataclass(frozen=True)
+class Column:
+    """One fact about each row of a table, or about the thing of a page."""
+
+    label: Text
+    value: Callable[[Any], Any]
+    show: Show = as_text
+    absent: Text = ""
+    css: str = ""
+    is_shown: Callable[[Visit, Any], bool] = always
+
+    def html(self, context: Context, row: Any) -> str:
+        value = self.value(row)
+        return str(self.absent) if value is None else self.show(context, value)
+
+
+@dataclass(frozen=True)
+class Empty:
+    """What a list says while it has no row: what it will show, and how it comes there."""
+
+    title: Text
+    text: Text = ""
+    icon: str = "circle-check"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A list. Each row may have one button, or one link to a page that asks first."""
+
+    caption: Text
+    columns: tuple[Column, ...]
+    rows: Callable[[Visit], Iterable[Any]]
+    empty: Empty | None = None
+    heading: Text = ""
+    hint: Words = ""
+    button: Button | None = None
+    link: RowLink | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowLink:
+    label: Text
+    column: Text
+    to: Callable[[Any], str]
+
+
+# --- What is done ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """A button that acts at once, on a row or on the page's thing. Its form has one field: the row's id, or `value`.
+
+    `offered` says whether somebody has the button; the operation says whether it acts.
+    """
+
+    label: Text
+    form: type[StrictForm]
+    run: Callable[[Visit], Any]
+    done: Done
+    value: str = ""
+    find: Callable[[Visit, Any], Any] | None = None
+    offered: Callable[[Visit, Any], bool] = always
+    #: The name of the row, for screen readers, and of its column.
+    describes: Callable[[Any], object] = str
+    column: Text = ""
+    style: str = "small"
+
+    @property
+    def field(self) -> str:
+        return next(iter(self.form.base_fields))
+
+
+def nothing_to_fill_in(visit: Visit, data: QueryDict | None) -> StrictForm:
+    """The form of a page that only asks whether to act."""
+    return StrictForm(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """A form, its button and its operation. The answer is a message on the page `then`, or a secret that is shown once.
+
+    `offered` says whether somebody has the form; the operation says whether it acts.
+    """
+
+    label: Words
+    run: Callable[[Visit, dict[str, Any]], Any]
+    form: Callable[[Visit, QueryDict | None], StrictForm] = nothing_to_fill_in
+    done: Done = ""
+    then: Address | None = None
+    secret: Callable[[Visit, Any], Secret] | None = None
+    offered: Callable[[Visit], bool] = always
+    heading: Text = ""
+    #: Above the form: what it is, and what the act means.
+    lead: Paragraphs = ()
+    consequences: tuple[Words, ...] = ()
+    hint: Text = ""
+    #: What is shown in place of a form that cannot be filled in.
+    missing: Callable[[StrictForm], Text] = lambda form: ""
+    #: Beside the button, the way back without the act.
+    cancel: Text = ""
+    style: str = "primary"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One paragraph of a secret's page, and a value to copy below it."""
+
+    value: object = ""
+    label: object = ""
+    text: Text = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """What an act made and shows once, on the page that answers it. `value` is the secret itself."""
+
+    heading: Words
+    value: str
+    warning: Words
+    text: Words = ""
+    shown: tuple[Shown, ...]
+    facts: tuple[Column, ...] = ()
+    back: Link
+    title: Words = ""
+
+
+# --- A page ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """One address. GET shows what is declared, in the order of these fields; POST runs the action or a button."""
+
+    name: str
+    path: str
+    heading: Words
+    #: In the title of the window, where it is not the heading.
+    title: Words = ""
+    #: The way back above the heading, or the name of the tab among a tenant's pages.
+    back: Link | None = None
+    tab: str = ""
+    #: Only an administrator of the tenant sees the page.
+    is_for_administrators: bool = False
+    #: The page asks for a fresh proof before it is shown.
+    proof_first: bool = False
+    is_narrow: bool = False
+    find: Callable[[Visit, dict[str, Any]], Any] | None = None
+    lead: Paragraphs = ()
+    facts: tuple[Column, ...] = ()
+    table: Table | None = None
+    links: tuple[Link, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    action: Action | None = None
+    #: A second list, below the form.
+    also: Table | None = None
+    #: A template that extends things/page.html, and what it shows besides.
+    template: str = "things/page.html"
+    more: Callable[[Visit], dict[str, Any]] = field(default=lambda visit: {})
+
+    @property
+    def all_buttons(self) -> tuple[Button, ...]:
+        of_rows = (self.table.button,) if self.table and self.table.button else ()
+        return (*self.buttons, *of_rows)
