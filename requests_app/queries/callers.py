@@ -10,18 +10,11 @@ from django.db.models import Max
 
 from requests_app.domain.actors import Actor
 from requests_app.models import Client, Tenant, Token
+from requests_app.models.integrations import TokenQuerySet
 
 #: More tokens of a tenant's people are found through the API.
 SHOWN = 200
 ENDED_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class OwnTokens:
-    """`live` are all that work, `ended` the last few that do not any more."""
-
-    live: list[Token]
-    ended: list[Token]
 
 
 @dataclass(frozen=True)
@@ -62,11 +55,19 @@ def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:
     return cast(Client, clients(actor, tenant_id=tenant.pk).find(client_id))
 
 
-def own_tokens(actor: Actor, *, at: datetime) -> OwnTokens:
-    rows = Token.objects.filter(account=actor.person).personal().order_by("-created_at", "pk")
-    live = list(rows.live(at))
-    ended = rows.exclude(revoked_at=None, expires_at__gt=at)
-    return OwnTokens(live, list(ended.select_related("revoked_by")[:ENDED_SHOWN]))
+def own_tokens(actor: Actor, *, at: datetime) -> list[Token]:
+    """Those that work, the newest first."""
+    return list(_own(actor).live(at))
+
+
+def own_ended_tokens(actor: Actor, *, at: datetime) -> list[Token]:
+    """The newest of those that were revoked or expired."""
+    ended = _own(actor).exclude(revoked_at=None, expires_at__gt=at)
+    return list(ended.select_related("revoked_by")[:ENDED_SHOWN])
+
+
+def _own(actor: Actor) -> TokenQuerySet:
+    return Token.objects.filter(account=actor.person).personal().order_by("-created_at", "pk")
 
 
 def tokens_in(tenant: Tenant, *, at: datetime) -> TokensIn:

@@ -1,219 +1,280 @@
-"""A tenant's clients: which machines call the API for it, and what they may do there."""
+"""The pages of a tenant's clients: which machines call the API for it, and what they may do."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
-from uuid import UUID
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path, reverse
-from django.utils.cache import patch_cache_control
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
-from requests_app.domain import policy
-from requests_app.domain.errors import DomainError, TooMany, Unacceptable
 from requests_app.domain.scopes import Scope
-from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms import PageForm
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import (
+    Action,
+    Column,
+    Empty,
+    Link,
+    Page,
+    Secret,
+    Shown,
+    Table,
+    Text,
+    Visit,
+    as_part,
+    strong,
+    to,
+)
 from requests_app.doors.web.forms.callers import ClientChangeForm, ClientForm, LastingTokenForm
-from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
-from requests_app.models import Client, Tenant
+from requests_app.doors.web.tenant import administers
+from requests_app.doors.web.tokens import LAST_USED, SCOPES, WHAT_CAN_BE_CALLED
+from requests_app.models import Client
 from requests_app.operations import Made
 from requests_app.platform.addresses import absolute
 from requests_app.queries import callers
 from requests_app.queries import tenant as tenants
+from requests_app.templatetags.lockbox import person, when
 from requests_app.words.scopes import labels
 
-_PAGE_METHODS = ["GET", "HEAD", "POST"]
+_LIST = to("web:clients", "tenant")
+_ONE = to("web:client", "tenant", "thing")
+_PATH = "tenant/<uuid:tenant>/clients/"
+_BACK = Link("{thing}", _ONE)
+_MAY = Column(_("May"), lambda row: labels(row.scopes), SCOPES)
 
 
-def _tenant(request: HttpRequest, tenant_id: UUID) -> Tenant:
-    """The tenant, for its people; what an act needs is said by the operations, which note who is refused."""
-    return tenants.tenant(tenant_id, actor=actor_in(request))
+def _find(visit: Visit, ids: dict[str, Any]) -> Client:
+    """One of this tenant's. One of another tenant, or of the provider, is absent."""
+    return callers.client_of(visit.tenant, ids["client"], actor=visit.actor)
 
 
-def _client(request: HttpRequest, row: Tenant, client_id: UUID) -> Client:
-    """One of this tenant's; one of another tenant, or of the provider, is absent."""
-    return callers.client_of(row, client_id, actor=actor_in(request))
+def _new(visit: Visit, data: QueryDict | None) -> ClientForm:
+    return ClientForm(data, approvers=tenants.approvers(visit.tenant))
 
 
-def _require_administrator(request: HttpRequest, row: Tenant) -> None:
-    policy.require_role(actor_in(request), ADMINISTRATOR, tenant_id=row.pk)
+def _changed(visit: Visit, data: QueryDict | None) -> ClientChangeForm:
+    return ClientChangeForm(data, client=visit.thing, approvers=tenants.approvers(visit.tenant))
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def clients(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant: a machine may decide for it. Its administrator adds another one."""
-    row, actor = _tenant(request, tenant), actor_in(request)
-    approvers = list(tenants.approvers(row))
-    form, status = ClientForm(approvers=approvers), 200
-    if request.method == "POST":
-        form, status = ClientForm(request.POST, approvers=approvers), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            values = form.cleaned_data
-            try:
-                made = operations.create_client(
-                    tenant_id=row.pk,
-                    name=values["name"],
-                    scopes=values["scopes"],
-                    decides_for_id=values["decides_for"],
-                    actor=actor,
-                )
-                return _secret_page(request, row, made)
-            except (Unacceptable, TooMany) as refusal:
-                status = _put_on(form, refusal)
-        _require_administrator(request, row)
-    context = {
-        **about(actor, row),
-        "now": instant(request),
-        "form": form,
-        "lines": [_line(client) for client in callers.clients(actor, tenant_id=row.pk)],
-    }
-    return render(request, "clients/clients.html", context, status=status)
+def _create(visit: Visit, values: dict[str, Any]) -> Made:
+    made = operations.create_client(
+        tenant_id=visit.tenant.pk,
+        name=values["name"],
+        scopes=values["scopes"],
+        decides_for_id=values["decides_for"],
+        actor=visit.actor,
+    )
+    visit.thing = made.row
+    return made
 
 
-@login_required
-@require_http_methods(["GET", "HEAD"])
-def client(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
-    row = _tenant(request, tenant)
-    found = _client(request, row, client)
-    _require_administrator(request, row)
-    return render(request, "clients/client.html", _one(request, row, found))
+def _change(visit: Visit, values: dict[str, Any]) -> Client:
+    scopes, decides_for = values["scopes"], values["decides_for"]
+    return operations.change_client(visit.thing.pk, scopes=scopes, decides_for_id=decides_for, actor=visit.actor)
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def client_change(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
-    row = _tenant(request, tenant)
-    found, status = _client(request, row, client), 200
-    approvers = list(tenants.approvers(row))
-    form = ClientChangeForm(client=found, approvers=approvers)
-    if request.method == "POST":
-        form, status = ClientChangeForm(request.POST, client=found, approvers=approvers), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            values = form.cleaned_data
-            try:
-                operations.change_client(
-                    found.pk, scopes=values["scopes"], decides_for_id=values["decides_for"], actor=actor_in(request)
-                )
-            except (Unacceptable, TooMany) as refusal:
-                status = _put_on(form, refusal)
-            else:
-                messages.success(request, _("The client was changed. It counts from its next call on."))
-                return redirect("web:client", row.pk, found.pk)
-    _require_administrator(request, row)
-    return render(request, "clients/change.html", {**_one(request, row, found), "form": form}, status=status)
+def _secret(visit: Visit, made: Made) -> Secret:
+    return Secret(
+        heading=_("The client’s secret"),
+        value=made.secret,
+        warning=_("This secret is shown now and never again."),
+        text=_("Give it to the machine, and keep it where you keep passwords: whoever has it is this client."),
+        shown=(
+            Shown(made.secret, _("Secret (client_secret)")),
+            Shown(made.row.pk, _("Id (client_id)")),
+            Shown(absolute(reverse("api:token")), _("Where it gets its tokens (OAuth 2.0, grant client_credentials)")),
+        ),
+        back=_BACK,
+    )
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def client_rotate(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
-    """GET says what it means; POST makes a new secret and shows it, once."""
-    row = _tenant(request, tenant)
-    found = _client(request, row, client)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        return _secret_page(request, row, operations.rotate_client_secret(found.pk, actor=actor_in(request)))
-    _require_administrator(request, row)
-    return render(request, "clients/rotate.html", _one(request, row, found))
-
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def client_remove(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
-    """GET says what it means; POST removes."""
-    row = _tenant(request, tenant)
-    found = _client(request, row, client)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        operations.remove_client(found.pk, actor=actor_in(request))
-        messages.success(request, _("The client was removed. What it had is dead."))
-        return redirect("web:clients", row.pk)
-    _require_administrator(request, row)
-    return render(request, "clients/remove.html", _one(request, row, found))
-
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def client_token(request: HttpRequest, tenant: UUID, client: UUID) -> HttpResponse:
-    """GET says what it means; POST makes a lasting token for a directory and shows it, once."""
-    row = _tenant(request, tenant)
-    found, status = _client(request, row, client), 200
-    form = LastingTokenForm()
-    if request.method == "POST":
-        form, status = LastingTokenForm(request.POST), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                made = operations.make_lasting_token(found.pk, days=form.cleaned_data["days"], actor=actor_in(request))
-            except Unacceptable as refusal:
-                status = _put_on(form, refusal)
-            else:
-                return _token_page(request, row, found, made)
-    _require_administrator(request, row)
-    return render(request, "clients/token.html", {**_one(request, row, found), "form": form}, status=status)
-
-
-def _put_on(form: PageForm, refusal: DomainError) -> int:
-    """Show a refusal on the form, and answer with its status."""
-    form.refuse(refusal)
-    return refusal.status
-
-
-# --- What the pages show -----------------------------------------------------------------------------------
-
-
-def _secret_page(request: HttpRequest, row: Tenant, made: Made) -> HttpResponse:
-    """The answer to the act itself: the secret is kept as its hash alone, and can't be shown again."""
-    found = callers.client_of(row, made.row.pk, actor=actor_in(request))
-    token_url = absolute(reverse("api:token"))
-    context = {**_one(request, row, found), "secret": made.secret, "token_url": token_url}
-    response = render(request, "clients/secret.html", context)
-    patch_cache_control(response, no_store=True, private=True)
-    return response
-
-
-def _token_page(request: HttpRequest, row: Tenant, found: Client, made: Made) -> HttpResponse:
+def _token(visit: Visit, made: Made) -> Secret:
     address = absolute(reverse("api:scim_users")).removesuffix("/Users")
-    context = {**_one(request, row, found), "secret": made.secret, "scim_url": address, "token": made.row}
-    response = render(request, "clients/token_made.html", context)
-    patch_cache_control(response, no_store=True, private=True)
-    return response
+    words = _("Put it into the directory. Make the next one before it ends:")
+    return Secret(
+        heading=_("The directory’s token"),
+        value=made.secret,
+        warning=_("This token is shown now and never again."),
+        text=format_html("{} {}.", words, visit.when(made.row.expires_at)),
+        shown=(
+            Shown(made.secret, _("Token (secret token, bearer token)")),
+            Shown(address, _("Address of SCIM (tenant URL, base URL)")),
+        ),
+        back=_BACK,
+    )
 
 
-def _one(request: HttpRequest, row: Tenant, found: Client) -> dict[str, Any]:
-    at = instant(request)
-    return {
-        **about(actor_in(request), row),
-        "now": at,
-        "client": found,
-        "line": _line(found),
-        "keeps_people": found.scopes == [Scope.MEMBERS_PROVISION],
-        "lasting": callers.lasting_tokens(found, at=at),
-    }
+def _who(visit: Visit) -> Text:
+    return _("The log says that you did it.")
 
 
-def _line(client: Client) -> dict[str, Any]:
-    return {"client": client, "labels": labels(client.scopes)}
+def _what_becomes_of_tokens(visit: Visit) -> Text:
+    if not callers.lasting_tokens(visit.thing, at=visit.at):
+        return _("When you make the next one, this one works for a week more.")
+    return strong(
+        _(
+            "The token of now works for a week more, so that the directory can be given the new one. One that was "
+            "before that is dead at once."
+        )
+    )
 
 
-_ONE = "tenant/<uuid:tenant>/clients/<uuid:client>/"
+def _of_one(visit: Visit) -> dict[str, Any]:
+    lasting = callers.lasting_tokens(visit.thing, at=visit.at)
+    return {"client": visit.thing, "keeps_people": visit.thing.scopes == [Scope.MEMBERS_PROVISION], "lasting": lasting}
 
-urlpatterns = [
-    path("tenant/<uuid:tenant>/clients/", clients, name="clients"),
-    path(_ONE, client, name="client"),
-    path(f"{_ONE}change/", client_change, name="client_change"),
-    path(f"{_ONE}token/", client_token, name="client_token"),
-    path(f"{_ONE}secret/", client_rotate, name="client_rotate"),
-    path(f"{_ONE}remove/", client_remove, name="client_remove"),
-]
+
+CLIENTS = Page(
+    name="clients",
+    path=_PATH,
+    heading=_("Clients of {tenant}"),
+    tab="clients",
+    lead=(
+        _(
+            "A client is a machine that calls the API for you: a ticket system, a SIEM. It does what it was given "
+            "scopes for and nothing else, never sees content, and decides only where it says so here."
+        ),
+        WHAT_CAN_BE_CALLED,
+    ),
+    table=Table(
+        caption=_("Clients"),
+        rows=lambda visit: callers.clients(visit.actor, tenant_id=visit.tenant.pk),
+        columns=(
+            Column(_("Client"), lambda row: row, as_part("clients/_name.html", "client")),
+            _MAY,
+            Column(_("Decides for"), lambda row: row.decides_for, person, absent=_("nobody")),
+            LAST_USED,
+        ),
+        empty=Empty(
+            _("No machine calls for you yet"),
+            _("Add one for each program: it is seen in the log by its own name, and is switched off by itself."),
+            "key-round",
+        ),
+    ),
+    action=Action(
+        heading=_("Add a client"),
+        lead=_("Its secret is shown once, on the page that follows."),
+        label=_("Add this client"),
+        form=_new,
+        offered=lambda visit: administers(visit.actor, visit.tenant),
+        run=_create,
+        secret=_secret,
+    ),
+    template="clients/clients.html",
+)
+
+CLIENT = Page(
+    name="client",
+    path=f"{_PATH}<uuid:client>/",
+    heading="{thing}",
+    title=_("Client {thing}"),
+    back=Link(_("Clients of {tenant}"), _LIST),
+    is_for_administrators=True,
+    find=_find,
+    facts=(
+        Column(_("Its id"), lambda row: row.pk, css="mono"),
+        _MAY,
+        Column(_("Added"), lambda row: row, as_part("clients/_added.html", "client")),
+        Column(_("Secret since"), lambda row: row.secret_at, when),
+        LAST_USED,
+    ),
+    links=(
+        Link(_("Change…"), to("web:client_change", "tenant", "thing")),
+        Link(_("New secret…"), to("web:client_rotate", "tenant", "thing"), "quiet"),
+        Link(_("Remove…"), to("web:client_remove", "tenant", "thing"), "quiet"),
+    ),
+    template="clients/client.html",
+    more=_of_one,
+)
+
+#: A page on which one client is changed.
+_page = partial(Page, back=_BACK, is_for_administrators=True, is_narrow=True, find=_find)
+
+CHANGE = _page(
+    name="client_change",
+    path=f"{_PATH}<uuid:client>/change/",
+    heading=_("Change the client"),
+    title=_("Change the client {thing}"),
+    action=Action(
+        lead=_(
+            "What you take away is gone at its next call, also from tokens that it holds. What you add comes with "
+            "its next token."
+        ),
+        label=_("Save the changes"),
+        cancel=_("Cancel"),
+        form=_changed,
+        run=_change,
+        done=_("The client was changed. It counts from its next call on."),
+        then=_ONE,
+    ),
+)
+
+NEW_TOKEN = _page(
+    name="client_token",
+    path=f"{_PATH}<uuid:client>/token/",
+    heading=_("Make a lasting token?"),
+    title=_("A lasting token for {thing}"),
+    action=Action(
+        consequences=(
+            _(
+                "It is for a directory that keeps one token, and can’t get its own with an id and a secret. It is "
+                "shown once, on the page that follows."
+            ),
+            _("Whoever has it adds, changes and switches off your people, and gives them roles."),
+            _what_becomes_of_tokens,
+            _who,
+        ),
+        label=_("Make a lasting token"),
+        cancel=_("Cancel"),
+        form=lambda visit, data: LastingTokenForm(data),
+        run=lambda visit, values: operations.make_lasting_token(visit.thing.pk, **values, actor=visit.actor),
+        secret=_token,
+    ),
+)
+
+NEW_SECRET = _page(
+    name="client_rotate",
+    path=f"{_PATH}<uuid:client>/secret/",
+    heading=_("Have a new secret made?"),
+    title=_("A new secret for {thing}"),
+    action=Action(
+        consequences=(
+            _("The new secret is shown once, on the page that follows."),
+            lambda visit: strong(
+                _(
+                    "The secret of now is dead at once, and so is every token of this client. The machine stands still "
+                    "until it has the new one."
+                )
+            ),
+            _who,
+        ),
+        label=_("Make a new secret"),
+        cancel=_("Cancel"),
+        run=lambda visit, values: operations.rotate_client_secret(visit.thing.pk, actor=visit.actor),
+        secret=_secret,
+    ),
+)
+
+REMOVAL = _page(
+    name="client_remove",
+    path=f"{_PATH}<uuid:client>/remove/",
+    heading=_("Remove the client {thing}?"),
+    title=_("Remove the client {thing}"),
+    action=Action(
+        consequences=(
+            _("Its secret and its tokens are dead at once. Nobody can bring it back."),
+            _("Its name stays in the log, wherever it acted."),
+            _("The log says that you removed it."),
+        ),
+        label=_("Remove this client"),
+        cancel=_("Keep it"),
+        run=lambda visit, values: operations.remove_client(visit.thing.pk, actor=visit.actor),
+        done=_("The client was removed. What it had is dead."),
+        then=_LIST,
+    ),
+)
+
+urlpatterns = addresses(CLIENTS, CLIENT, CHANGE, NEW_TOKEN, NEW_SECRET, REMOVAL)

@@ -1,4 +1,4 @@
-"""A tenant's own choices: Lockbox on or off, the longest window, the addresses that only get mail."""
+"""A tenant's own choices: Lockbox on or off, and the longest window."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain.actors import Actor, Role
-from requests_app.domain.errors import Malformed, Unacceptable, WrongState
+from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.forms.tenant import AddressForm, CapForm, RemovalForm
+from requests_app.doors.web.forms.tenant import CapForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Tenant
 from requests_app.queries import readers
@@ -43,9 +43,6 @@ def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
     may_edit = administers(actor, tenant)
     reads_log = bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant.pk, service_id=None))
     return {"tenant": tenant, "may_edit": may_edit, "reads_log": reads_log}
-
-
-# --- Lockbox and the longest window ------------------------------------------------------------------------
 
 
 @login_required
@@ -120,55 +117,6 @@ def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
     return render(request, "tenant/lockbox.html", context)
 
 
-# --- Addresses that only get mail --------------------------------------------------------------------------
-
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def addresses(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; its administrator adds and removes."""
-    actor = actor_in(request)
-    row = queries.tenant(tenant, actor=actor)
-    if request.method != "POST":
-        return _addresses_page(request, row, AddressForm())
-    if "remove" in request.POST:
-        return _remove(request, row)
-    form = AddressForm(request.POST)
-    form.require_known()
-    if form.is_valid():
-        values = form.cleaned_data
-        try:
-            operations.add_address(row.pk, email=values["email"], label=values["label"], actor=actor)
-        except Unacceptable as refusal:
-            form.refuse(refusal)
-        else:
-            messages.success(request, _("%(email)s is told from now on.") % {"email": values["email"].lower()})
-            return redirect("web:addresses", row.pk)
-    readers.require_administrator(row.pk, actor=actor)
-    return _addresses_page(request, row, form, status=Unacceptable.status)
-
-
-def _remove(request: HttpRequest, row: Tenant) -> HttpResponse:
-    form = RemovalForm(request.POST)
-    form.require_known()
-    if not form.is_valid():
-        raise Malformed
-    address = queries.address(row, form.cleaned_data["remove"])
-    operations.remove_address(address.pk, actor=actor_in(request))
-    messages.success(request, _("%(email)s is not told any more.") % {"email": address.email})
-    return redirect("web:addresses", row.pk)
-
-
-def _addresses_page(request: HttpRequest, row: Tenant, form: AddressForm, *, status: int = 200) -> HttpResponse:
-    context = {
-        **about(actor_in(request), row),
-        "now": instant(request),
-        "form": form,
-        "addresses": list(queries.addresses(row)),
-    }
-    return render(request, "tenant/addresses.html", context, status=status)
-
-
 class _Switch(StringConverter):
     regex = "on|off"
 
@@ -178,5 +126,4 @@ register_converter(_Switch, "switch")
 urlpatterns = [
     path("tenant/<uuid:tenant>/", tenant, name="tenant"),
     path("tenant/<uuid:tenant>/lockbox/<switch:to>/", lockbox, name="lockbox"),
-    path("tenant/<uuid:tenant>/addresses/", addresses, name="addresses"),
 ]

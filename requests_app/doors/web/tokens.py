@@ -1,113 +1,83 @@
-"""Personal tokens: one's own, and those of a tenant's people for its administrator."""
+"""The pages of personal tokens: a person's own, and those of a tenant's people for its administrator."""
 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path, reverse
-from django.utils.cache import patch_cache_control
+from django.http import QueryDict
+from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods
+from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
 from requests_app.domain.actors import Role
-from requests_app.domain.errors import TooMany, Unacceptable
-from requests_app.doors.web.context import instant
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import (
+    Action,
+    Column,
+    Empty,
+    Link,
+    Page,
+    RowLink,
+    Secret,
+    Shown,
+    Table,
+    Text,
+    Visit,
+    as_part,
+    to,
+)
 from requests_app.doors.web.forms.callers import TokenForm
-from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import about
 from requests_app.models import Token
 from requests_app.operations import Made
 from requests_app.platform.addresses import absolute
 from requests_app.queries import callers
-from requests_app.queries import tenant as tenants
+from requests_app.templatetags.lockbox import person, when
 from requests_app.words.scopes import labels
-from requests_app.words.text import visible_single
 
-_PAGE_METHODS = ["GET", "HEAD", "POST"]
+#: What a client or a token may do.
+SCOPES = as_part("clients/_scopes.html", "labels")
+REVOKE = RowLink(
+    label=_("Revoke…"),
+    column=_("Revoke"),
+    to=lambda row: reverse("web:token_revoke", args=[row.pk]),
+)
+_STATE = as_part("tokens/_state.html", "token")
+_LIST = Link(_("API tokens"), to("web:tokens"))
+WHAT_CAN_BE_CALLED = Link(_("What can be called"), lambda visit: reverse("api:reader"))
 
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def tokens(request: HttpRequest) -> HttpResponse:
-    """One's own, and the form for another one; whoever makes one is shown it, once."""
-    actor = actor_in(request)
-    offered = actor.usable_scopes
-    form, status = TokenForm(offered=offered), 200
-    if request.method == "POST":
-        form, status = TokenForm(request.POST, offered=offered), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                return _secret_page(request, operations.create_token(actor=actor, **form.cleaned_data))
-            except (Unacceptable, TooMany) as refusal:
-                form.refuse(refusal)
-                status = refusal.status
-    at = instant(request)
-    found = callers.own_tokens(actor, at=at)
-    context = {
-        "now": at,
-        "form": form,
-        "live": [_line(token) for token in found.live],
-        "ended": [_line(token) for token in found.ended],
-    }
-    return render(request, "tokens/tokens.html", context, status=status)
+_TOKEN = Column(_("Token"), lambda row: row, as_part("tokens/_name.html", "token"))
+_OWNER = Column(_("Whose"), lambda row: row.account, person)
+_SCOPES = Column(_("For"), lambda row: labels(row.scopes), SCOPES)
+LAST_USED = Column(_("Last used"), lambda row: row.last_used_at, when, absent=_("never"))
+_EXPIRES = Column(_("Expires"), lambda row: row, _STATE)
+_ENDED = Column(_("Ended"), lambda row: row, _STATE)
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def token_revoke(request: HttpRequest, token: UUID) -> HttpResponse:
-    """GET says what it means; POST revokes. For its owner, the owner's administrator, and staff."""
-    actor = actor_in(request)
-    found = callers.token(token, actor=actor)
-    back = _back(request, found)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        operations.revoke_token(found.pk, actor=actor)
-        messages.success(request, format_html(_("The token “{name}” is revoked."), name=visible_single(found.name)))
-        return redirect(back)
-    context = {
-        "now": instant(request),
-        "line": _line(found),
-        "is_own": found.account_id == actor.person_id,
-        "is_live": found.is_live(instant(request)),
-        "back_url": back,
-    }
-    return render(request, "tokens/revoke.html", context)
+def _form(visit: Visit, data: QueryDict | None) -> TokenForm:
+    return TokenForm(data, offered=visit.actor.usable_scopes)
 
 
-@login_required
-@require_http_methods(["GET", "HEAD"])
-def tenant_tokens(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The live tokens of the tenant's people, for its administrator to revoke."""
-    actor = actor_in(request)
-    row = tenants.administered(tenant, actor=actor)
-    at = instant(request)
-    found = callers.tokens_in(row, at=at)
-    context = {
-        **about(actor, row),
-        "now": at,
-        "lines": [_line(token) for token in found.rows],
-        "has_more": found.has_more,
-        "most": callers.SHOWN,
-    }
-    return render(request, "tokens/tenant.html", context)
+def _secret(visit: Visit, made: Made) -> Secret:
+    command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {absolute(reverse("api:me"))}'
+    until = format_html("{} {}.", _("It works until"), visit.when(made.row.expires_at))
+    how = _("With the token in the variable LOCKBOX_TOKEN, this says who you are to the API:")
+    return Secret(
+        heading=_("Your new token"),
+        value=made.secret,
+        warning=_("This token is shown now and never again."),
+        text=_("Keep it where you keep passwords: whoever has it calls the API as you."),
+        shown=(
+            Shown(made.secret, made.row.name),
+            Shown(command, text=format_html("{} {}", until, how)),
+        ),
+        back=_LIST,
+    )
 
 
-def _line(token: Token) -> dict[str, Any]:
-    return {"token": token, "labels": labels(token.scopes)}
-
-
-def _back(request: HttpRequest, token: Token) -> str:
-    """Where this person sees the token in a list."""
-    actor = actor_in(request)
+def _where_it_is_listed(visit: Visit) -> str:
+    """The address of the list in which this person sees the token."""
+    token, actor = visit.thing, visit.actor
     if token.account_id == actor.person_id:
         return reverse("web:tokens")
     if token.kind == Token.Kind.LASTING and token.account.client.tenant_id in actor.tenant_roles:
@@ -119,18 +89,116 @@ def _back(request: HttpRequest, token: Token) -> str:
     return reverse("admin:requests_app_token_changelist") if actor.is_staff else reverse("web:tokens")
 
 
-def _secret_page(request: HttpRequest, made: Made) -> HttpResponse:
-    """The answer to the act itself: it is kept as its hash alone, and can't be shown again."""
-    address = absolute(reverse("api:me"))
-    command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {address}'
-    context = {"now": instant(request), "line": _line(made.row), "secret": made.secret, "command": command}
-    response = render(request, "tokens/secret.html", context)
-    patch_cache_control(response, no_store=True, private=True)
-    return response
+def _name_of_list(visit: Visit) -> Text:
+    return _("API tokens") if visit.thing.account_id == visit.actor.person_id else _("Tokens")
 
 
-urlpatterns = [
-    path("tokens/", tokens, name="tokens"),
-    path("tokens/<uuid:token>/revoke/", token_revoke, name="token_revoke"),
-    path("tenant/<uuid:tenant>/tokens/", tenant_tokens, name="tenant_tokens"),
-]
+def _is_live(visit: Visit) -> bool:
+    is_live: bool = visit.thing.is_live(visit.at)
+    return is_live
+
+
+TOKENS = Page(
+    name="tokens",
+    path="tokens/",
+    heading=_("API tokens"),
+    back=Link(_("Your settings"), to("web:preferences")),
+    lead=(
+        _(
+            "With a token a program of yours calls the API as you. It can do what you may do at that moment and the "
+            "token is for, never more, and never sees content. To decide with it, your password and a code are asked "
+            "for as on a page."
+        ),
+        WHAT_CAN_BE_CALLED,
+    ),
+    table=Table(
+        caption=_("Your tokens"),
+        rows=lambda visit: callers.own_tokens(visit.actor, at=visit.at),
+        columns=(_TOKEN, _SCOPES, LAST_USED, _EXPIRES),
+        empty=Empty(
+            _("You have no token"),
+            _("Make one for each program: you see when it was used last, and revoke it without touching the others."),
+            "key-round",
+        ),
+        link=REVOKE,
+    ),
+    action=Action(
+        heading=_("Make a token"),
+        lead=_("It is shown once, on the page that follows."),
+        label=_("Make this token"),
+        form=_form,
+        run=lambda visit, values: operations.create_token(actor=visit.actor, **values),
+        secret=_secret,
+    ),
+    also=Table(
+        heading=_("Those that ended last"),
+        caption=_("Tokens that ended"),
+        rows=lambda visit: callers.own_ended_tokens(visit.actor, at=visit.at),
+        columns=(_TOKEN, _SCOPES, LAST_USED, _ENDED),
+    ),
+)
+
+
+def _revoke(visit: Visit, values: dict[str, Any]) -> Token:
+    return operations.revoke_token(visit.thing.pk, actor=visit.actor)
+
+
+REVOCATION = Page(
+    name="token_revoke",
+    path="tokens/<uuid:token>/revoke/",
+    heading=_("Revoke the token {thing}?"),
+    title=_("Revoke the token {thing}"),
+    back=Link(_name_of_list, _where_it_is_listed),
+    is_narrow=True,
+    find=lambda visit, ids: callers.token(ids["token"], actor=visit.actor),
+    facts=(
+        _OWNER,
+        Column(_("Ends with"), lambda row: row.hint, css="mono"),
+        _SCOPES,
+        LAST_USED,
+        _EXPIRES,
+    ),
+    action=Action(
+        consequences=(
+            _("It is dead at once, for good. What was done with it stays done."),
+            _("The log says that you revoked it."),
+        ),
+        label=_("Revoke this token"),
+        cancel=_("Keep it"),
+        offered=_is_live,
+        run=_revoke,
+        done=_("The token “{thing}” is revoked."),
+        then=_where_it_is_listed,
+    ),
+)
+
+
+def _more_than_shown(visit: Visit) -> str:
+    if not visit.thing.has_more:
+        return ""
+    return _("These are the newest %(most)d. The API lists all of them.") % {"most": callers.SHOWN}
+
+
+OF_TENANT = Page(
+    name="tenant_tokens",
+    path="tenant/<uuid:tenant>/tokens/",
+    heading=_("Tokens of your people"),
+    title=_("Tokens of the people of {tenant}"),
+    back=Link(_("Clients of {tenant}"), to("web:clients", "tenant")),
+    is_for_administrators=True,
+    find=lambda visit, ids: callers.tokens_in(visit.tenant, at=visit.at),
+    lead=_(
+        "Each carries its human: what the person may not do any more, the token can’t either. Revoke one that was "
+        "lost or is not needed."
+    ),
+    table=Table(
+        caption=_("Tokens that work"),
+        rows=lambda visit: visit.thing.rows,
+        columns=(_TOKEN, _OWNER, _SCOPES, LAST_USED, _EXPIRES),
+        empty=Empty(_("Nobody has a token that works"), icon="key-round"),
+        hint=_more_than_shown,
+        link=REVOKE,
+    ),
+)
+
+urlpatterns = addresses(TOKENS, REVOCATION, OF_TENANT)

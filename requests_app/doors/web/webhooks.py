@@ -1,243 +1,280 @@
-"""A tenant's webhooks: who is told by machine, of what, and what became of it. For the tenant's administrator."""
+"""The pages of a tenant's webhooks: which machines are told, of what, and what was delivered to them."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
-from uuid import UUID
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import path
-from django.utils.cache import patch_cache_control
-from django.utils.translation import gettext as _
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.template import Context
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from requests_app import operations
-from requests_app.domain import policy
-from requests_app.domain.errors import Malformed, Unacceptable
 from requests_app.domain.events import title_of
-from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.strict import require_nothing
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import (
+    Action,
+    Button,
+    Column,
+    Empty,
+    Link,
+    Page,
+    Secret,
+    Shown,
+    Table,
+    Text,
+    Visit,
+    as_part,
+    strong,
+    to,
+)
 from requests_app.doors.web.forms.webhooks import WebhookActForm, WebhookForm
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
-from requests_app.messages.webhooks.messages import ALL, TEST
-from requests_app.messages.webhooks.problems import problem_words
-from requests_app.models import OutboxMessage, Tenant, Webhook
+from requests_app.doors.web.webhook_deliveries import deliveries
+from requests_app.messages.webhooks.messages import ALL
+from requests_app.models import Webhook
 from requests_app.operations import Issued
-from requests_app.queries import tenant as tenants
 from requests_app.queries import webhooks as queries
+from requests_app.templatetags.lockbox import when
 
-_PAGE_METHODS = ["GET", "HEAD", "POST"]
-_PARKED = OutboxMessage.State.PARKED.value
-
-
-def _tenant(request: HttpRequest, tenant_id: UUID) -> Tenant:
-    """The tenant, for its people; what an act needs is said by the operations, which note who is refused."""
-    return tenants.tenant(tenant_id, actor=actor_in(request))
-
-
-def _require_administrator(request: HttpRequest, row: Tenant) -> None:
-    # The address of a receiver may be as good as a password, so it is for those who can change it.
-    policy.require_role(actor_in(request), ADMINISTRATOR, tenant_id=row.pk)
+_LIST = to("web:webhooks", "tenant")
+_ONE = to("web:webhook", "tenant", "thing")
+_PATH = "tenant/<uuid:tenant>/webhooks/"
+_BACK = Link("{thing}", _ONE)
+_STATE = Column(_("How it stands"), lambda row: row, as_part("tenant/_webhook_state.html", "webhook"))
 
 
-@login_required
-@sensitive_post_parameters("url")
-@require_http_methods(_PAGE_METHODS)
-def webhooks(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, and the form for another one; whoever adds one is shown its keys, once."""
-    row, form, status = _tenant(request, tenant), WebhookForm(), 200
-    if request.method == "POST":
-        form, status = WebhookForm(request.POST), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                return _keys_page(
-                    request, row, operations.add_webhook(row.pk, actor=actor_in(request), **_values(form))
-                )
-            except Unacceptable as refusal:
-                form.refuse(refusal)
-    _require_administrator(request, row)
-    context = {
-        **about(actor_in(request), row),
-        "now": instant(request),
-        "form": form,
-        "webhooks": [_line(webhook) for webhook in queries.webhooks(row)],
-    }
-    return render(request, "tenant/webhooks.html", context, status=status)
+def _find(visit: Visit, ids: dict[str, Any]) -> Webhook:
+    return queries.webhook(visit.tenant, ids["webhook"])
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def webhook(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
-    """How one stands and what was delivered; its buttons test it and switch it."""
-    row = _tenant(request, tenant)
-    found = queries.webhook(row, webhook)
-    if request.method == "POST":
-        return _act(request, row, found)
-    _require_administrator(request, row)
-    is_only = request.GET.get("state") == _PARKED
-    only = {"state": _PARKED} if is_only else {}
-    deliveries = queries.deliveries(found, state=only.get("state"), before=request.GET.get("before"))
-    context = {
-        **_one(request, row, found),
-        "deliveries": [_delivery(message) for message in deliveries.rows],
-        "only_parked": is_only,
-        "older_url": f"?{urlencode({**only, 'before': deliveries.older})}" if deliveries.older else "",
-        "newer_url": f"{request.path}?{urlencode(only)}" if "before" in request.GET else "",
-    }
-    return render(request, "tenant/webhook.html", context)
+#: A page on which one webhook is changed. Its address may be as good as a password, so an administrator alone sees it.
+_page = partial(Page, back=_BACK, is_for_administrators=True, is_narrow=True, find=_find)
 
 
-def _act(request: HttpRequest, row: Tenant, found: Webhook) -> HttpResponse:
-    form = WebhookActForm(request.POST)
-    form.require_known()
-    if not form.is_valid():
-        raise Malformed
-    act, actor = form.cleaned_data["act"], actor_in(request)
-    if act == "test":
-        operations.send_webhook_test(found.pk, actor=actor)
-        words = _("A test is on its way. What became of it stands below within seconds.")
-    elif act == "off":
-        operations.disable_webhook(found.pk, actor=actor)
-        words = _("Nothing is sent to it until you switch it on again.")
-    else:
-        operations.enable_webhook(found.pk, actor=actor)
-        words = _("It goes on where it stopped. What is older than three days is left out.")
-    messages.success(request, words)
-    return redirect("web:webhook", row.pk, found.pk)
+def _add(visit: Visit, values: dict[str, Any]) -> Issued:
+    issued = operations.add_webhook(visit.tenant.pk, **values, actor=visit.actor)
+    visit.thing = issued.webhook
+    return issued
 
 
-@login_required
-@sensitive_post_parameters("url")
-@require_http_methods(_PAGE_METHODS)
-def webhook_change(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
-    row = _tenant(request, tenant)
-    found, status = queries.webhook(row, webhook), 200
-    form = WebhookForm(webhook=found)
-    if request.method == "POST":
-        form, status = WebhookForm(request.POST, webhook=found), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                operations.change_webhook(found.pk, actor=actor_in(request), **_values(form))
-            except Unacceptable as refusal:
-                form.refuse(refusal)
-            else:
-                messages.success(request, _("The webhook was changed."))
-                return redirect("web:webhook", row.pk, found.pk)
-    _require_administrator(request, row)
-    return render(request, "tenant/webhook_change.html", {**_one(request, row, found), "form": form}, status=status)
+def _rotate(visit: Visit, values: dict[str, Any]) -> Issued:
+    issued = operations.rotate_webhook_secret(visit.thing.pk, actor=visit.actor)
+    visit.thing = issued.webhook
+    return issued
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def webhook_rotate(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
-    """GET says what it means; POST makes new keys and shows them, once."""
-    row = _tenant(request, tenant)
-    found = queries.webhook(row, webhook)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        return _keys_page(request, row, operations.rotate_webhook_secret(found.pk, actor=actor_in(request)))
-    _require_administrator(request, row)
-    return render(request, "tenant/webhook_rotate.html", _one(request, row, found))
+def _has_former_keys(visit: Visit, row: Webhook) -> bool:
+    return row.former_until is not None and visit.at < row.former_until
 
 
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def webhook_remove(request: HttpRequest, tenant: UUID, webhook: UUID) -> HttpResponse:
-    """GET says what it means; POST removes."""
-    row = _tenant(request, tenant)
-    found = queries.webhook(row, webhook)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        operations.remove_webhook(found.pk, actor=actor_in(request))
-        messages.success(request, _("The webhook was removed."))
-        return redirect("web:webhooks", row.pk)
-    _require_administrator(request, row)
-    return render(request, "tenant/webhook_remove.html", _one(request, row, found))
-
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def webhook_delivery(request: HttpRequest, tenant: UUID, webhook: UUID, message: UUID) -> HttpResponse:
-    """One message: what was sent, and each attempt; its button sends it again."""
-    row = _tenant(request, tenant)
-    found = queries.webhook(row, webhook)
-    delivery = queries.delivery(found, message)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        operations.redeliver(delivery.pk, actor=actor_in(request))
-        messages.success(request, _("It is sent again, under the same id."))
-        return redirect("web:webhook_delivery", row.pk, found.pk, delivery.pk)
-    _require_administrator(request, row)
-    context = {**_one(request, row, found), "delivery": _delivery(delivery)}
-    return render(request, "tenant/webhook_delivery.html", context)
+def _keys(visit: Visit, issued: Issued) -> Secret:
+    keys, former_until = issued.keys, issued.webhook.former_until
+    shown = [
+        Shown(keys.whsec, _("Secret, for signatures v1 (HMAC-SHA256)")),
+        Shown(
+            keys.whpk,
+            _("Public key, for signatures v1a"),
+            _("A receiver that knows signatures v1a (Ed25519) needs no secret: it checks them with this public key."),
+        ),
+    ]
+    if former_until is not None and visit.at < former_until:
+        words = _("The keys before these sign along until")
+        shown.append(Shown(text=format_html("{} {}.", words, visit.when(former_until))))
+    return Secret(
+        heading=_("The webhook’s secret"),
+        value=keys.whsec,
+        warning=_("This secret is shown now and never again."),
+        text=_(
+            "Give it to the receiver, which checks with it that a message comes from here, and keep it where you keep "
+            "passwords."
+        ),
+        shown=tuple(shown),
+        back=_BACK,
+    )
 
 
 # --- What the pages show -----------------------------------------------------------------------------------
 
 
-def _values(form: WebhookForm) -> dict[str, Any]:
-    return {name: form.cleaned_data[name] for name in ("url", "label", "events")}
+def _events(row: Webhook) -> Text:
+    return _("everything") if ALL in row.events else ", ".join(title_of(event) for event in row.events)
 
 
-def _keys_page(request: HttpRequest, row: Tenant, issued: Issued) -> HttpResponse:
-    """The answer to the act itself: the keys are stored nowhere from which they could be shown again."""
-    context = {**_one(request, row, issued.webhook), "keys": issued.keys}
-    response = render(request, "tenant/webhook_keys.html", context)
-    patch_cache_control(response, no_store=True, private=True)
-    return response
+def _amount_of_events(row: Webhook) -> Text:
+    if ALL in row.events:
+        return _("everything")
+    return ngettext("%(n)d event", "%(n)d events", len(row.events)) % {"n": len(row.events)}
 
 
-def _one(request: HttpRequest, row: Tenant, found: Webhook) -> dict[str, Any]:
-    at = instant(request)
-    is_former = found.former_until is not None and at < found.former_until
-    return {
-        **about(actor_in(request), row),
-        "now": at,
-        "webhook": found,
-        "line": _line(found),
-        "former_until": found.former_until if is_former else None,
-    }
+def _signs_until(context: Context, at: datetime) -> str:
+    return format_html("{} {}", _("signs along until"), when(context, at))
 
 
-def _line(webhook: Webhook) -> dict[str, Any]:
-    hears_all = ALL in webhook.events
-    return {
-        "webhook": webhook,
-        "hears_all": hears_all,
-        "titles": [] if hears_all else [title_of(event) for event in webhook.events],
-    }
+def _will_be_off(visit: Visit) -> Text:
+    if not visit.tenant.needs_two:
+        return ""
+    return _("Under two-person control it is off until somebody else confirms that it is switched on.")
 
 
-def _delivery(message: OutboxMessage) -> dict[str, Any]:
-    tried = getattr(message, "tried", [])
-    rendered = message.rendered or {}
-    return {
-        "message": message,
-        "title": _("Test") if message.topic == TEST else title_of(message.topic),
-        "id": rendered.get("id", ""),
-        "body": rendered.get("body", ""),
-        "last": tried[-1] if tried else None,
-        "attempts": [{"row": each, "words": problem_words(each.problem)} for each in tried],
-        "problem": problem_words(tried[-1].problem) if tried else "",
-        "may_redeliver": message.state != OutboxMessage.State.WAITING,
-    }
+def _end_of_former_keys(visit: Visit) -> str:
+    if not _has_former_keys(visit, visit.thing):
+        return ""
+    return strong(_("The keys before those of now still sign along. They end at once."))
 
 
-_ONE = "tenant/<uuid:tenant>/webhooks/<uuid:webhook>/"
+WEBHOOKS = Page(
+    name="webhooks",
+    path=_PATH,
+    heading=_("Webhooks of {tenant}"),
+    tab="webhooks",
+    is_for_administrators=True,
+    lead=_(
+        "A webhook tells a machine of yours what has just been written into your log: what happened to what, by "
+        "ids, never content and nothing that somebody wrote. Every message is signed, and is sent again until it "
+        "arrives."
+    ),
+    table=Table(
+        caption=_("Webhooks"),
+        rows=lambda visit: queries.webhooks(visit.tenant),
+        columns=(
+            Column(_("Webhook"), lambda row: row, as_part("tenant/_webhook_name.html", "webhook")),
+            _STATE,
+            Column(_("Hears of"), _amount_of_events),
+            Column(_("Since"), lambda row: row.created_at, when),
+        ),
+        empty=Empty(
+            _("No machine is told yet"),
+            _(
+                "Add the address of your help desk, your chat or your own service: it learns within seconds of what "
+                "happens."
+            ),
+            "list",
+        ),
+    ),
+    action=Action(
+        heading=_("Add a webhook"),
+        lead=(_("Its secret is shown once, on the page that follows."), _will_be_off),
+        label=_("Add this webhook"),
+        form=lambda visit, data: WebhookForm(data),
+        run=_add,
+        secret=_keys,
+    ),
+)
 
-urlpatterns = [
-    path("tenant/<uuid:tenant>/webhooks/", webhooks, name="webhooks"),
-    path(_ONE, webhook, name="webhook"),
-    path(f"{_ONE}change/", webhook_change, name="webhook_change"),
-    path(f"{_ONE}secret/", webhook_rotate, name="webhook_rotate"),
-    path(f"{_ONE}remove/", webhook_remove, name="webhook_remove"),
-    path(f"{_ONE}deliveries/<uuid:message>/", webhook_delivery, name="webhook_delivery"),
-]
+WEBHOOK = Page(
+    name="webhook",
+    path=f"{_PATH}<uuid:webhook>/",
+    heading="{thing}",
+    title=_("Webhook {thing}"),
+    back=Link(_("Webhooks of {tenant}"), _LIST),
+    is_for_administrators=True,
+    find=_find,
+    facts=(
+        _STATE,
+        Column(_("Address"), lambda row: row.url, css="mono"),
+        Column(_("Hears of"), _events),
+        Column(_("Public key"), lambda row: row.public_key, css="mono digest-value"),
+        Column(
+            _("Former secret"),
+            lambda row: row.former_until,
+            _signs_until,
+            is_shown=_has_former_keys,
+        ),
+    ),
+    buttons=(
+        Button(
+            label=_("Send a test"),
+            form=WebhookActForm,
+            value="test",
+            run=lambda visit: operations.send_webhook_test(visit.thing.pk, actor=visit.actor),
+            done=_("A test is on its way. What became of it stands below within seconds."),
+            style="",
+        ),
+        Button(
+            label=_("Switch off"),
+            form=WebhookActForm,
+            value="off",
+            run=lambda visit: operations.disable_webhook(visit.thing.pk, actor=visit.actor),
+            done=_("Nothing is sent to it until you switch it on again."),
+            offered=lambda visit, row: row.is_on,
+            style="quiet",
+        ),
+        Button(
+            label=_("Switch on"),
+            form=WebhookActForm,
+            value="on",
+            run=lambda visit: operations.enable_webhook(visit.thing.pk, actor=visit.actor),
+            done=_("It goes on where it stopped. What is older than three days is left out."),
+            offered=lambda visit, row: not row.is_on,
+            style="primary",
+        ),
+    ),
+    links=(
+        Link(_("Change…"), to("web:webhook_change", "tenant", "thing"), "quiet"),
+        Link(_("New secret…"), to("web:webhook_rotate", "tenant", "thing"), "quiet"),
+        Link(_("Remove…"), to("web:webhook_remove", "tenant", "thing"), "quiet"),
+    ),
+    template="tenant/webhook.html",
+    more=deliveries,
+)
+
+CHANGE = _page(
+    name="webhook_change",
+    path=f"{_PATH}<uuid:webhook>/change/",
+    heading=_("Change the webhook"),
+    title=_("Change the webhook {thing}"),
+    action=Action(
+        lead=_("What waits goes to the new address, at once. What it hears of counts for what happens from now on."),
+        label=_("Save the changes"),
+        cancel=_("Cancel"),
+        form=lambda visit, data: WebhookForm(data, webhook=visit.thing),
+        run=lambda visit, values: operations.change_webhook(visit.thing.pk, **values, actor=visit.actor),
+        done=_("The webhook was changed."),
+        then=_ONE,
+    ),
+)
+
+NEW_SECRET = _page(
+    name="webhook_rotate",
+    path=f"{_PATH}<uuid:webhook>/secret/",
+    heading=_("Have a new secret made?"),
+    title=_("A new secret for {thing}"),
+    action=Action(
+        consequences=(
+            _("The new secret is shown once, on the page that follows."),
+            _(
+                "For 24 hours each message carries two signatures, by the new keys and by those before: the receiver "
+                "can be changed in between."
+            ),
+            _end_of_former_keys,
+            _("The log says that you did it."),
+        ),
+        label=_("Make a new secret"),
+        cancel=_("Keep the one of now"),
+        run=_rotate,
+        secret=_keys,
+    ),
+)
+
+REMOVAL = _page(
+    name="webhook_remove",
+    path=f"{_PATH}<uuid:webhook>/remove/",
+    heading=_("Remove the webhook {thing}?"),
+    title=_("Remove the webhook {thing}"),
+    action=Action(
+        consequences=(
+            _("Nothing is sent to it any more, nor what waits."),
+            _("Its keys and its deliveries are forgotten. The log keeps what happened."),
+            _("The log says that you removed it."),
+        ),
+        label=_("Remove this webhook"),
+        cancel=_("Keep it"),
+        run=lambda visit, values: operations.remove_webhook(visit.thing.pk, actor=visit.actor),
+        done=_("The webhook was removed."),
+        then=_LIST,
+    ),
+)
+
+urlpatterns = addresses(WEBHOOKS, WEBHOOK, CHANGE, NEW_SECRET, REMOVAL)

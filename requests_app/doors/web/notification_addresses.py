@@ -1,0 +1,74 @@
+"""The page of a tenant's addresses that only get mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from requests_app import operations
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import Action, Button, Column, Empty, Page, Table, Visit
+from requests_app.doors.web.forms.tenant import AddressForm, RemovalForm
+from requests_app.doors.web.tenant import administers
+from requests_app.models import NotificationAddress
+from requests_app.queries import tenant as queries
+from requests_app.templatetags.lockbox import when
+
+
+def _may_change(visit: Visit, row: NotificationAddress | None = None) -> bool:
+    return administers(visit.actor, visit.tenant)
+
+
+def _add(visit: Visit, values: dict[str, Any]) -> None:
+    visit.thing = operations.add_address(visit.tenant.pk, **values, actor=visit.actor)
+
+
+PAGE = Page(
+    name="addresses",
+    path="tenant/<uuid:tenant>/addresses/",
+    heading=_("Addresses of {tenant}"),
+    tab="addresses",
+    lead=_(
+        "These addresses get the mail that your approvers get: who asks for what and until when, what opened, what "
+        "closed and what was looked at; reminders go to the approvers alone. They can decide nothing: a link in a "
+        "mail only opens a page."
+    ),
+    table=Table(
+        caption=_("Addresses that only get mail"),
+        rows=lambda visit: queries.addresses(visit.tenant),
+        columns=(
+            Column(_("Address"), lambda row: row.email),
+            Column(_("What it is"), lambda row: row.label or None),
+            Column(_("Since"), lambda row: row.created_at, when),
+        ),
+        empty=Empty(
+            _("No address is told yet"),
+            _(
+                "Add the mailbox of your security team, or of whoever is on call: they learn of every access request "
+                "at once."
+            ),
+            "mail",
+        ),
+        button=Button(
+            label=_("Remove"),
+            column=_("Remove"),
+            form=RemovalForm,
+            find=lambda visit, pk: queries.address(visit.tenant, pk),
+            run=lambda visit: operations.remove_address(visit.thing.pk, actor=visit.actor),
+            done=_("{thing} is not told any more."),
+            offered=_may_change,
+            describes=lambda row: row.email,
+        ),
+    ),
+    action=Action(
+        heading=_("Add an address"),
+        label=_("Add this address"),
+        form=lambda visit, data: AddressForm(data),
+        offered=_may_change,
+        run=_add,
+        done=_("{thing} is told from now on."),
+    ),
+)
+
+urlpatterns = addresses(PAGE)
