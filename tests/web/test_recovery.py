@@ -45,7 +45,7 @@ def test_an_administrator_makes_it_it_is_shown_once_and_the_one_before_is_dead(c
     assert "You have none." in ines.get(page).content.decode()
     old = made(cast)
     answer = ines.post(page)
-    key = answer.context["key"]
+    key = answer.context["secret"]
     assert key in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     assert key not in ines.get(page).content.decode()

@@ -1,83 +1,119 @@
-"""A new address for one's own account: asked for here, and taken by the link that went to it."""
+"""The pages for a new address of one's own account: one sends a link to it, and the link confirms it."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
-from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import path
-from django.utils.translation import gettext as _
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain.errors import NotFound, Unacceptable
-from requests_app.doors.web.context import instant
+from requests_app.domain.errors import NotFound
+from requests_app.doors.web import _thing_views
+from requests_app.doors.web._things import Action, Column, Link, Page, Text, Visit, to
 from requests_app.doors.web.forms.addresses import AddressForm
-from requests_app.doors.web.forms.strict import require_nothing
-from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AddressChange, Person
 from requests_app.models.row_security import own_account
 from requests_app.queries import addresses as queries
+from requests_app.templatetags.lockbox import when
+from requests_app.words.text import visible_single
 
-_PAGE_METHODS = ["GET", "HEAD", "POST"]
-
-
-@login_required
-@require_http_methods(_PAGE_METHODS)
-def address(request: HttpRequest) -> HttpResponse:
-    """The answer is the same whether or not the address is somebody's."""
-    person, form, status = cast(Person, request.user), AddressForm(), 200
-    if request.method == "POST":
-        form, status = AddressForm(request.POST), Unacceptable.status
-        form.require_known()
-        if form.is_valid():
-            try:
-                with own_account():
-                    operations.request_address(email=form.cleaned_data["email"], actor=actor_in(request))
-            except Unacceptable as refusal:
-                form.refuse(refusal)
-            else:
-                messages.success(
-                    request, _("A link is on its way to the new address. Until you open it, nothing changes.")
-                )
-                return redirect("web:security")
-    context = {"now": instant(request), "person": person, "form": form, "keeps": person.keeps_own_address()}
-    return render(request, "security/address.html", context, status=status)
+_HOW_YOU_SIGN_IN = Link(_("How you sign in"), to("web:security"))
 
 
-@login_required
+def _person(visit: Visit) -> Person:
+    return cast(Person, visit.request.user)
+
+
+def _keeps_address(visit: Visit) -> bool:
+    return _person(visit).keeps_own_address()
+
+
+def _address_now(visit: Visit) -> str:
+    email = visible_single(_person(visit).email)
+    return format_html("{} <strong>{}</strong>", _("You sign in with it, and get your mail there:"), email)
+
+
+def _who_keeps_it(visit: Visit) -> Text:
+    if _keeps_address(visit):
+        return ""
+    return _("Your organisation’s directory keeps it. Ask its administrator for another one.")
+
+
+def _send_link(visit: Visit, values: dict[str, Any]) -> None:
+    # The answer is the same whether or not the address is somebody's.
+    with own_account():
+        operations.request_address(email=values["email"], actor=visit.actor)
+
+
+def _find(visit: Visit, ids: dict[str, Any]) -> AddressChange:
+    return queries.address_change_behind(ids["secret"], person=_person(visit), at=visit.at)
+
+
+def _confirm(visit: Visit, values: dict[str, Any]) -> None:
+    with own_account():
+        operations.confirm_address(visit.request.resolver_match.kwargs["secret"], actor=visit.actor)  # type: ignore[union-attr]  # it was resolved
+
+
+ADDRESS = Page(
+    name="address",
+    path="security/address/",
+    heading=_("Your address"),
+    back=_HOW_YOU_SIGN_IN,
+    is_narrow=True,
+    lead=(_address_now, _who_keeps_it),
+    action=Action(
+        lead=_(
+            "A link goes to the new address and works once, for 24 hours, for you alone. Only then does it take "
+            "the place of this one, which is told of both steps."
+        ),
+        label=_("Send the link"),
+        form=lambda visit, data: AddressForm(data),
+        offered=_keeps_address,
+        run=_send_link,
+        done=_("A link is on its way to the new address. Until you open it, nothing changes."),
+        then=to("web:security"),
+    ),
+)
+
+CONFIRMATION = Page(
+    name="address_confirm",
+    path="address/<str:secret>/",
+    heading=_("Take the new address?"),
+    back=_HOW_YOU_SIGN_IN,
+    is_narrow=True,
+    find=_find,
+    facts=(
+        Column(_("Address now"), lambda row: row.email_before),
+        Column(_("New address"), lambda row: row.email),
+        Column(_("Works until"), lambda row: row.expires_at, when),
+    ),
+    action=Action(
+        lead=_(
+            "From then on you sign in with the new one, and your mail goes there. It is in the log, and the former "
+            "address is told."
+        ),
+        label=_("Take this address"),
+        cancel=_("Cancel"),
+        style="strong",
+        run=_confirm,
+        done=_("Your address was changed. From now on you sign in with it."),
+        then=to("web:security"),
+    ),
+)
+
+
 @never_cache
-@require_http_methods(_PAGE_METHODS)
 def confirm(request: HttpRequest, secret: str) -> HttpResponse:
-    """GET shows what would be done, POST does it; every link that is no good, or somebody else's, has one page."""
-    person, at = cast(Person, request.user), instant(request)
+    """Show one page for every link that does not work, and for every link of somebody else."""
     try:
-        row = queries.address_change_behind(secret, person=person, at=at)
-        if request.method != "POST":
-            return _page(request, row)
-        require_nothing(request.POST)
-        try:
-            with own_account():
-                operations.confirm_address(secret, actor=actor_in(request))
-        except Unacceptable as refusal:
-            return _page(request, row, problem=str(refusal))
+        return _thing_views.view_of(CONFIRMATION)(request, secret=secret)
     except NotFound:
         return render(request, "security/address_no_good.html", status=NotFound.status)
-    messages.success(request, _("Your address was changed. From now on you sign in with it."))
-    return redirect("web:security")
 
 
-def _page(request: HttpRequest, row: AddressChange, *, problem: str = "") -> HttpResponse:
-    context = {"now": instant(request), "change": row, "problem": problem}
-    status = Unacceptable.status if problem else 200
-    return render(request, "security/address_confirm.html", context, status=status)
-
-
-urlpatterns = [
-    path("security/address/", address, name="address"),
-    path("address/<str:secret>/", confirm, name="address_confirm"),
-]
+urlpatterns = [*_thing_views.addresses(ADDRESS), path(CONFIRMATION.path, confirm, name=CONFIRMATION.name)]

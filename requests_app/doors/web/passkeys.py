@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import cast
-from uuid import UUID
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain import clock, policy
-from requests_app.domain.errors import NotFound, PasskeyRefused, Unacceptable, WrongState
-from requests_app.doors.web._step_up import is_fresh, local, setting_up, to_step_up
+from requests_app.domain.errors import PasskeyRefused, Unacceptable, WrongState
+from requests_app.doors.web._step_up import local, setting_up, to_step_up
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import Action, Link, Page, Visit, to
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import PasskeyForm
-from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.gate import lacks_second_factor
-from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.security import codes_page, own_page, unstored
 from requests_app.identity import challenges, factors
 from requests_app.identity.challenges import Purpose
@@ -101,34 +101,41 @@ def _added(request: HttpRequest, form: PasskeyForm) -> HttpResponse:
     return redirect(onward)
 
 
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def remove(request: HttpRequest, passkey: UUID) -> HttpResponse:
-    """GET says what it means; POST removes. What has been signed with it stays signed."""
+def _own_passkey(visit: Visit, ids: dict[str, Any]) -> Passkey:
     with own_account():
-        row = Passkey.objects.filter(person=cast(Person, request.user)).live().filter(pk=passkey).first()
-    if row is None:
-        raise NotFound
-    if request.method != "POST" and not is_fresh(request, at=instant(request)):
-        return to_step_up(request)
-    if request.method == "POST":
-        require_nothing(request.POST)
-        try:
-            with own_account():
-                operations.remove_passkey(row.pk, actor=actor_in(request), keep=factors.drops_passkey)
-        except WrongState as refusal:
-            return _remove_page(request, row, refusal=refusal)
-        messages.success(request, format_html(_("The passkey “{name}” is removed."), name=visible_single(row.name)))
-        return redirect("web:security")
-    return _remove_page(request, row)
+        rows = Passkey.objects.filter(person=cast(Person, visit.request.user)).live()
+        return cast(Passkey, rows.find(ids["passkey"]))
 
 
-def _remove_page(request: HttpRequest, row: Passkey, *, refusal: WrongState | None = None) -> HttpResponse:
-    context = {"now": instant(request), "passkey": row, "refusal": refusal}
-    return render(request, "security/remove_passkey.html", context, status=refusal.status if refusal else 200)
+def _remove(visit: Visit, values: dict[str, Any]) -> Passkey:
+    with own_account():
+        return operations.remove_passkey(visit.thing.pk, actor=visit.actor, keep=factors.drops_passkey)
 
 
-urlpatterns = [
-    path("security/passkeys/add/", add, name="security_add_passkey"),
-    path("security/passkeys/<uuid:passkey>/remove/", remove, name="security_remove_passkey"),
-]
+REMOVAL = Page(
+    name="security_remove_passkey",
+    path="security/passkeys/<uuid:passkey>/remove/",
+    heading=gettext_lazy("Remove the passkey “{thing}”?"),
+    title=gettext_lazy("Remove this passkey?"),
+    back=Link(gettext_lazy("How you sign in"), to("web:security")),
+    proof_first=True,
+    is_narrow=True,
+    find=_own_passkey,
+    action=Action(
+        lead=(
+            gettext_lazy(
+                "From then on it signs nobody in and signs nothing. What has been signed with it stays signed. It is "
+                "in the log, and you and your approvers get a mail."
+            ),
+            gettext_lazy("Your device may go on showing it: delete it there as well."),
+        ),
+        label=gettext_lazy("Remove the passkey"),
+        cancel=gettext_lazy("Cancel"),
+        style="strong",
+        run=_remove,
+        done=gettext_lazy("The passkey “{thing}” is removed."),
+        then=to("web:security"),
+    ),
+)
+
+urlpatterns = [path("security/passkeys/add/", add, name="security_add_passkey"), *addresses(REMOVAL)]

@@ -2,49 +2,108 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path, reverse
-from django.utils.cache import patch_cache_control
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
-from requests_app.domain import policy
 from requests_app.domain.errors import NotFound, TooMany, Unacceptable
+from requests_app.doors.web._thing_views import addresses
+from requests_app.doors.web._things import Action, Column, Link, Page, Secret, Shown, Visit, filled, strong, to
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.forms.tenant import RecoveryForm
 from requests_app.doors.web.invitations import stranger
-from requests_app.doors.web.middleware import actor_in
-from requests_app.doors.web.tenant import ADMINISTRATOR, about
 from requests_app.queries import tenant as queries
+from requests_app.templatetags.lockbox import when
 from requests_app.words.times import duration_words
 
 
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def recovery_key(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """GET says whether there is one; POST makes one, and its answer alone shows it."""
-    actor = actor_in(request)
-    row = queries.tenant(tenant, actor=actor)
-    context = {**about(actor, row), "now": instant(request), "delay": _delay()}
-    if request.method == "POST":
-        require_nothing(request.POST)
-        made = operations.make_recovery_key(row.pk, actor=actor)
-        context |= {"key": made.key, "made": made.row, "here": settings.BASE_URL + reverse("web:recover")}
-        response = render(request, "recovery/shown_once.html", context)
-        patch_cache_control(response, no_store=True, private=True)
-        return response
-    policy.require_role(actor, ADMINISTRATOR, tenant_id=row.pk)
-    context["known"] = queries.recovery_key(row)
-    return render(request, "recovery/key.html", context)
+def _delay() -> str:
+    return duration_words(settings.RECOVERY_DELAY_SECONDS)
+
+
+def _way_back(visit: Visit) -> str:
+    words = _(
+        "When it is used, everybody of your tenant and all its addresses are told by mail, and nothing happens for "
+        "%(delay)s. Until then any administrator or approver stops it with one button."
+    )
+    return words % {"delay": _delay()}
+
+
+def _key_of_now(visit: Visit) -> str:
+    known = visit.thing
+    if known is None:
+        return strong(_("You have none. Make it now, while there is somebody who can."))
+    return format_html(
+        "{} {}. {}",
+        filled(_("{name} had one made"), name=known.made_by.name),
+        visit.when(known.made_at),
+        strong(_("A new one makes it worthless.")),
+    )
+
+
+def _label(visit: Visit) -> str:
+    return _("Make a new recovery key") if visit.thing else _("Make the recovery key")
+
+
+def _shown_once(visit: Visit, made: Any) -> Secret:
+    words = _(
+        "It names a new administrator when none is left. It works once, after %(delay)s in which everybody of your "
+        "tenant is told. A key that was made before is worthless now: throw it away."
+    )
+    return Secret(
+        heading=gettext_lazy("Recovery key of {tenant}"),
+        title=gettext_lazy("Your recovery key"),
+        value=made.key,
+        warning=gettext_lazy("This key is shown now and never again. Print this page, then close it."),
+        text=words % {"delay": _delay()},
+        shown=(Shown(made.key, gettext_lazy("Recovery key")),),
+        facts=(
+            Column(gettext_lazy("For"), lambda row: visit.tenant.name),
+            Column(gettext_lazy("Made"), lambda row: made.row.made_at, when),
+            Column(gettext_lazy("Used at"), lambda row: settings.BASE_URL + reverse("web:recover"), css="mono"),
+        ),
+        back=_PEOPLE,
+    )
+
+
+_PEOPLE = Link(gettext_lazy("People of {tenant}"), to("web:people", "tenant"))
+
+KEY = Page(
+    name="recovery_key",
+    path="tenant/<uuid:tenant>/recovery-key/",
+    heading=gettext_lazy("Recovery key"),
+    back=_PEOPLE,
+    is_for_administrators=True,
+    is_narrow=True,
+    find=lambda visit, ids: queries.recovery_key(visit.tenant),
+    lead=gettext_lazy(
+        "The way back for the day on which every administrator of {tenant} is lost. Whoever holds the key can name "
+        "a new administrator, without signing in. {provider} cannot do it for you, and cannot make or read a key."
+    ),
+    action=Action(
+        consequences=(
+            _way_back,
+            gettext_lazy(
+                "It works once. Print it, and keep it where no single person gets at it unseen: a safe, a sealed "
+                "envelope."
+            ),
+            _key_of_now,
+        ),
+        label=_label,
+        run=lambda visit, values: operations.make_recovery_key(visit.tenant.pk, actor=visit.actor),
+        secret=_shown_once,
+    ),
+)
 
 
 @sensitive_post_parameters("recovery_key")
@@ -74,11 +133,4 @@ def recover(request: HttpRequest) -> HttpResponse:
     return render(request, "recovery/recover.html", context, status=status)
 
 
-def _delay() -> str:
-    return duration_words(settings.RECOVERY_DELAY_SECONDS)
-
-
-urlpatterns = [
-    path("tenant/<uuid:tenant>/recovery-key/", recovery_key, name="recovery_key"),
-    path("recovery/", recover, name="recover"),
-]
+urlpatterns = [*addresses(KEY), path("recovery/", recover, name="recover")]
