@@ -38,7 +38,7 @@ export function canonical(value) {
     const names = Object.keys(value).sort();
     return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
   }
-  throw new Refused("The text holds something that no such text has.");
+  throw new Refused("The text contains something that no such text has.");
 }
 
 // SHA-256 over the format's name, a line feed and the text: what the key signs, and the digest that people compare.
@@ -67,11 +67,11 @@ export function read(text, wanted, now = Date.now()) {
   if (said.tenant.id !== wanted.tenant) throw new Refused("The text is about another tenant.");
   if (said.access_request.id !== wanted.accessRequest) throw new Refused("The text is about another access request.");
   if (said.decision !== wanted.decision) throw new Refused("The text says the opposite of what you chose.");
-  if (said.stage !== "customer") throw new Refused("The text is no answer of a customer.");
+  if (said.stage !== "customer") throw new Refused("The text is not an answer of a customer.");
   const until = Date.parse(said.not_after);
-  if (!(until > now)) throw new Refused("The text is no longer good. Begin again.");
+  if (!(until > now)) throw new Refused("The text is no longer valid. Begin again.");
   // Five minutes, and as much for clocks that differ: what is kept back must soon be worth nothing.
-  if (until > now + 600_000) throw new Refused("The text would be good for too long.");
+  if (until > now + 600_000) throw new Refused("The text would be valid for too long.");
   return said;
 }
 
@@ -99,7 +99,7 @@ function requireMembers(value, kind, what) {
 }
 
 function requireText(...values) {
-  if (values.some((value) => typeof value !== "string")) throw new Refused("A part of the text is no text.");
+  if (values.some((value) => typeof value !== "string")) throw new Refused("A part of the text is not a text.");
 }
 
 // --- What was asked for -----------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ export function ground(asked) {
     const parts = [asked.instrument, asked.authority, asked.demand_reference, asked.demand_date ?? ""];
     return ["A law-enforcement demand", parts.map(visible).join(" · ")];
   }
-  const kinds = { customer_ticket: "A ticket of yours", provider_initiated: "A problem that the provider found by itself" };
+  const kinds = { customer_ticket: "A ticket of yours", provider_initiated: "A problem that the provider found" };
   return [kinds[asked.reason] ?? `“${visible(asked.reason)}”`, visible(asked.ticket ?? "")];
 }
 
@@ -191,12 +191,12 @@ export const level = (said) => LEVELS.get(said.level) ?? `do “${visible(said.l
 export function sentence(said) {
   const act = `${level(said)} ${scope(said)} of ${visible(said.tenant.name)} for ${duration(said.minutes)}`;
   return said.decision === "approve"
-    ? `Yes: ${visible(said.engineer.name)} may ${act}.`
-    : `No: ${visible(said.engineer.name)} may not ${act}.`;
+    ? `You allow ${visible(said.engineer.name)} to ${act}.`
+    : `You do not allow ${visible(said.engineer.name)} to ${act}.`;
 }
 
 export function button(said) {
   return said.decision === "approve"
-    ? `Sign the yes: ${duration(said.minutes)}, ${scope(said)}`
-    : `Sign the no: ${scope(said)} stay closed`;
+    ? `Sign the approval: ${duration(said.minutes)}, ${scope(said)}`
+    : `Sign the denial: ${scope(said)} stay closed`;
 }

@@ -78,7 +78,7 @@ async function call(path, { method = "GET", body, headers = {} } = {}) {
   if (answer.status === 401) {
     sessionStorage.removeItem(TOKEN);
     show("connect");
-    throw new Answered("This token is not known, or has ended.");
+    throw new Answered("This token is not known, or has expired.");
   }
   if (!answer.ok) throw new Answered(visible([found.title, ...(found.errors ?? []).map((each) => each.detail)].join(" ")));
   return { found, etag: answer.headers.get("ETag") };
@@ -98,10 +98,10 @@ function line(row) {
   item.append(element("p", `${visible(row.reference)}: ${visible(row.engineer.name)} asks`));
   item.append(element("p", `Answer by ${instant(row.decide_by)}`, "soft"));
   const choices = element("p", undefined, "choices");
-  for (const [decision, words] of [["approve", "Read the yes"], ["deny", "Read the no"]]) {
+  for (const [decision, words] of [["approve", "Read the approval"], ["deny", "Read the denial"]]) {
     const choice = element("button", words);
     choice.type = "button";
-    choice.setAttribute("aria-label", `${words} to ${visible(row.reference)}`);
+    choice.setAttribute("aria-label", `${words} of ${visible(row.reference)}`);
     choice.addEventListener("click", () => step(() => prepare(row.id, decision), choice));
     choices.append(choice);
   }
@@ -122,7 +122,7 @@ async function prepare(accessRequest, decision) {
   const asked = await readAsked(found.asked, said);
   const challenge = await challengeOf(text);
   prepared = { accessRequest, decision, etag, text, asked: found.asked, said, challenge, digest: hex(challenge) };
-  at("verdict").textContent = decision === "approve" ? "You say yes" : "You say no";
+  at("verdict").textContent = decision === "approve" ? "You approve" : "You deny";
   at("verdict").className = decision;
   at("sentence").textContent = sentence(said);
   at("facts").replaceChildren(...facts(said, asked));
@@ -151,10 +151,10 @@ function facts(said, asked) {
     ["Confirmed by", said.provider_approver ? named(said.provider_approver) : ["nobody at the provider"]],
     ["Tenant", named(said.tenant)],
     ["In the name of", named(said.decider)],
-    ["Access request", [visible(said.access_request.reference), `${visible(said.access_request.id)} · digest of what was asked for, worked out here: ${visible(said.access_request.digest)}`]],
-    ["Good until", [instant(said.not_after)]],
-    ["Your log was then", said.checkpoint ? [`${said.checkpoint.size} entries`, `${visible(said.checkpoint.origin)} · ${visible(said.checkpoint.root)}`] : ["not signed yet"]],
-    ["Serves", ["once", visible(said.nonce)]],
+    ["Access request", [visible(said.access_request.reference), `${visible(said.access_request.id)} · digest of what was asked for, computed here: ${visible(said.access_request.digest)}`]],
+    ["Valid until", [instant(said.not_after)]],
+    ["Your log at that time", said.checkpoint ? [`${said.checkpoint.size} entries`, `${visible(said.checkpoint.origin)} · ${visible(said.checkpoint.root)}`] : ["not signed yet"]],
+    ["Can be used", ["once", visible(said.nonce)]],
   ];
   return rows.flatMap(([term, [words, small], kind]) => {
     const said = element("dd", words, kind);
@@ -188,7 +188,7 @@ async function sign() {
   };
   const signed = { manifest: text, asked, assertion, digest };
   prepared = { ...prepared, signed };
-  const answer = decision === "approve" ? "Your yes" : "Your no";
+  const answer = decision === "approve" ? "Your approval" : "Your denial";
   at("done-digest").textContent = grouped(digest);
   try {
     const { found } = await call(`access-requests/${accessRequest}/${decision}`, {
@@ -197,7 +197,7 @@ async function sign() {
       body: { comment: at("comment").value.trim(), signature: { manifest: text, assertion } },
     });
     at("done-title").textContent = `${answer} is signed and sent`;
-    at("done-text").textContent = `${sentence(said)} The server says that it stands at: ${visible(String(found.state))}.`;
+    at("done-text").textContent = `${sentence(said)} The server reports the state: ${visible(String(found.state))}.`;
   } catch (error) {
     // The server may have it all the same: whoever signed keeps what was signed, and reads that it was.
     at("done-title").textContent = `${answer} is signed, and the server did not confirm it`;

@@ -83,7 +83,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def connect(page: Page, origin: str, token: str) -> None:
     page.goto(origin)
     page.get_by_label("API token").fill(token)
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Waiting for your answer")).to_be_visible()
 
 
@@ -112,7 +112,7 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
 
     connect(page, origin, token)
     page.get_by_role("button", name="Add a key of this page").click()
-    page.get_by_label("What you call it").fill("Office key")
+    page.get_by_label("Name of the key").fill("Office key")
     page.get_by_label("Your password").fill(password)
     person = Person.objects.get(pk=ada.person_id)
     page.get_by_label("Code").fill(a_code(person, secret=people.app_secrets()[ada.email]))
@@ -123,16 +123,16 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
 
     # From here on a yes takes such a key.
     operations.set_approval_page(contoso.pk, origin=origin, keys_only=True, actor=ines)
-    page.get_by_role("button", name=f"Read the yes to {pending.reference}").click()
-    expect(page.get_by_text("You say yes")).to_be_visible()
+    page.get_by_role("button", name=f"Read the approval of {pending.reference}").click()
+    expect(page.get_by_text("You approve")).to_be_visible()
     for words in (pending.reference, str(pending.pk), pending.content_digest, pending.requested_by.name):
         expect(page.locator("#decide")).to_contain_text(words)
     for scope in pending.scope.select_related("resource"):
         expect(page.locator("#facts")).to_contain_text(scope.resource.name)
     for words in (pending.justification, pending.tried):
         expect(page.locator("#facts")).to_contain_text(words)
-    page.get_by_role("button", name="Sign the yes").click()
-    expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
+    page.get_by_role("button", name="Sign the approval").click()
+    expect(page.get_by_role("heading", name="Your approval is signed and sent")).to_be_visible()
 
     decision = Decision.objects.get(access_request=pending, stage="customer")
     assert (decision.is_signed, decision.signature.passkey_id, decision.door) == (True, key.pk, "api")
@@ -222,11 +222,11 @@ LIES = {
         text_of(access_request={**said()["access_request"], "id": TENANT}),
         "another access request",
     ),
-    "the other side": (text_of(stage="provider"), "no answer of a customer"),
+    "the other side": (text_of(stage="provider"), "not an answer of a customer"),
     "another format": (text_of(format="lockbox-decision-v2"), "format"),
-    "one that is over": (text_of(not_after="2020-01-01T00:00:00.000000Z"), "no longer good"),
-    "one that is good for ever": (text_of(not_after="2099-01-01T00:00:00.000000Z"), "good for too long"),
-    "no time at all": (text_of(not_after="soon"), "no longer good"),
+    "one that is over": (text_of(not_after="2020-01-01T00:00:00.000000Z"), "no longer valid"),
+    "one that is good for ever": (text_of(not_after="2099-01-01T00:00:00.000000Z"), "valid for too long"),
+    "no time at all": (text_of(not_after="soon"), "no longer valid"),
     "more than is shown": (text_of(also="every mailbox"), "other parts"),
     "more of a resource": (text_of(resources=[{**said()["resources"][0], "and": "all"}]), "other parts"),
     "less": (canonical.encode({k: v for k, v in said().items() if k != "level"}).decode(), "other parts"),
@@ -312,11 +312,11 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     whole = {name: (text, asked(), words) for name, (text, words) in LIES.items()}
     for name, (text, reason, words) in [*whole.items(), *OTHER_REASONS.items()]:
         liar.text, liar.asked = text, reason
-        page.get_by_role("button", name="Read the yes to AR-0000").click()
+        page.get_by_role("button", name="Read the approval of AR-0000").click()
         expect(page.locator("#problem"), name).to_contain_text(words)
         expect(page.locator("#problem"), name).to_contain_text("Nothing was signed")
         expect(page.locator("#decide"), name).to_be_hidden()
-        expect(page.get_by_role("button", name="Read the yes to AR-0000")).to_be_enabled()
+        expect(page.get_by_role("button", name="Read the approval of AR-0000")).to_be_enabled()
     assert page.evaluate("window.asked.length") == 0
 
     # What the list says is one thing; what is signed is shown out of the text, all of it, with nothing hidden in it.
@@ -336,9 +336,9 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     liar.text = text_of(
         liar.asked, minutes=240, resources=resources, engineer={"id": TENANT, "name": "Mallory\u200b<b>"}
     )
-    page.get_by_role("button", name="Read the yes to AR-0000").click()
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
     expect(page.get_by_role("heading")).to_have_text(
-        "Yes: Mallory⟨U+200B⟩<b> may read what is in 3 mailboxes of Contoso for 4 hours."
+        "You allow Mallory⟨U+200B⟩<b> to read what is in 3 mailboxes of Contoso for 4 hours."
     )
     facts = page.locator("#facts")
     for words in ("box 0", "finance⟨U+202E⟩gnp.exe", "box 2", "4 hours", "AR-7K2M", "Pat Moran", "Ada Keller"):
@@ -351,7 +351,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     assert page.locator("#digest").inner_text().replace(" ", "") == digest
 
     # The challenge and the site are the page's own, whatever the server named.
-    page.get_by_role("button", name="Sign the yes: 4 hours, 3 mailboxes").click()
+    page.get_by_role("button", name="Sign the approval: 4 hours, 3 mailboxes").click()
     expect(page.locator("#problem")).to_contain_text("the key was not used")
     [used] = page.evaluate(
         """window.asked.map(({rpId, challenge, userVerification, allowCredentials}) =>
@@ -372,12 +372,12 @@ def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str],
           authenticatorSelection: {residentKey: "required", userVerification: "required"},
         }}).then(() => true)"""
     )
-    page.get_by_role("button", name="Read the yes to AR-0000").click()
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
     page.get_by_label("Comment").fill("Seen.")
     # Another text comes too late: what was read is what is signed.
     shown, liar.text = liar.text, text_of(minutes=60)
-    page.get_by_role("button", name="Sign the yes: 1 hour 30 minutes, 1 mailbox").click()
-    expect(page.get_by_role("heading", name="Your yes is signed and sent")).to_be_visible()
+    page.get_by_role("button", name="Sign the approval: 1 hour 30 minutes, 1 mailbox").click()
+    expect(page.get_by_role("heading", name="Your approval is signed and sent")).to_be_visible()
     [sent] = liar.sent
     assert (sent["comment"], sent["signature"]["manifest"]) == ("Seen.", shown)
     client = json.loads(unpadded(sent["signature"]["assertion"]["response"]["clientDataJSON"]))
@@ -387,9 +387,10 @@ def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str],
     # A server that takes the signature and says no: whoever signed is told so, and keeps what was signed.
     liar.status = 500
     page.get_by_role("button", name="To the list").click()
-    page.get_by_role("button", name="Read the yes to AR-0000").click()
-    page.get_by_role("button", name="Sign the yes: 1 hour, 1 mailbox").click()
-    expect(page.get_by_role("heading", name="Your yes is signed, and the server did not confirm it")).to_be_visible()
+    page.get_by_role("button", name="Read the approval of AR-0000").click()
+    page.get_by_role("button", name="Sign the approval: 1 hour, 1 mailbox").click()
+    unconfirmed = "Your approval is signed, and the server did not confirm it"
+    expect(page.get_by_role("heading", name=unconfirmed)).to_be_visible()
     expect(page.locator("#done-text")).to_contain_text("Not now.")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save what you signed").click()
