@@ -45,13 +45,13 @@ def test_a_yes_is_followed_live_and_taken_back(visit: Visit) -> None:
     review(ada)
     check(page)
     ada.link("Approve 2 hours of read access to 1 mailbox")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your yes")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")
     check(page)
     page.get_by_label("Your comment").fill("Please tell us what it was.")
     # The sign-in a moment ago is the proof.
     expect(page.get_by_label("Your password")).to_have_count(0)
     ada.button("Approve 2 hours of read access to 1 mailbox")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
     expect(page.locator("main")).to_contain_text(row.reference)
     check(page)
     ada.link("See what is looked at")
@@ -105,7 +105,7 @@ def test_a_yes_whose_proof_is_old_needs_the_right_password(visit: Visit) -> None
     page.get_by_label("Your password").fill(ada.password)
     page.get_by_label("Code").fill(ada.code())
     ada.button("Approve 2 hours of read access to 1 mailbox")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
     assert AccessRequest.objects.get(pk=row.pk).state == "OPEN"
 
 
@@ -115,11 +115,11 @@ def test_a_no_takes_one_press(visit: Visit) -> None:
     ada.forget_proof()
     ada.goto(f"/access-requests/{row.pk}/")
     ada.link("Deny", exact=True)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your no")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your denial")
     page.get_by_label("Your comment").fill("We can send you three of them.")
     check(page)
     ada.button("Deny this access request")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Your no is recorded")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your denial is recorded")
     expect(page.locator("main")).to_contain_text("We can send you three of them.")
     check(page)
     assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"

@@ -22,13 +22,13 @@ def test_a_yes_hands_over_to_the_customer(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("wants to")
     expect(page.locator("main")).to_contain_text("Checked quotas, permissions and the file's lock")
     page.locator(".decision .button").first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your yes")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")
     check(page, widths=(360, 1280))
     page.get_by_label("Your comment").fill("The error names no document.")
     # The sign-in a moment ago is the proof.
     expect(page.get_by_label("Your password")).to_have_count(0)
     page.locator("main form .button-primary").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Your yes is recorded")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
     expect(page.locator("main")).to_contain_text("Contoso has been asked.")
     check(page)
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
@@ -48,7 +48,7 @@ def test_a_no_needs_a_comment(visit: Visit) -> None:
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_PROVIDER"
     page.get_by_label("Your comment").fill("The customer can send the list of names.")
     pat.button("Deny this access request")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Your no is recorded")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your denial is recorded")
     expect(page.locator("main")).to_contain_text("The customer can send the list of names.")
     assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"
 
@@ -59,7 +59,7 @@ def test_staff_find_a_ticket_and_close_a_window(visit: Visit) -> None:
     stella = visit("stella.okafor", form=True)
     page = stella.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Administration").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("How things stand")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("heading", name="Closing next")).to_be_visible()
     page.get_by_role("navigation", name="Portal", exact=True).get_by_role("link", name="Tickets", exact=True).click()
     page.get_by_role("searchbox").fill(ticket.reference)

@@ -26,7 +26,7 @@ def test_an_administrator_switches_lockbox_off_and_on(visit: Visit) -> None:
     page = ines.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Lockbox").click()
     ines.link("Switch Lockbox off")
-    expect(page.locator("main")).to_contain_text("still needs your yes")
+    expect(page.locator("main")).to_contain_text("still needs your approval")
     check(page, widths=(360, 1280))
     ines.button("Switch Lockbox off")
     expect(page.locator("main")).to_contain_text("Lockbox is off.")
@@ -60,7 +60,7 @@ def test_an_administrator_brings_people_and_addresses_in(visit: Visit) -> None:
     check(nina.page, widths=(360, 1280))
     nina.page.get_by_label("Your name").fill("Nina Wolf")
     nina.page.get_by_label("Your password").fill("a long enough first password 7")
-    nina.button("Accept, and make my account")
+    nina.button("Accept and create my account")
     expect(nina.page.locator("main")).to_contain_text("Your account is ready.")
     ines.goto(f"/tenant/{contoso().pk}/people/{Person.objects.get(email='nina.wolf@contoso.example').pk}/")
     ines.button("Give Auditor")
@@ -82,7 +82,7 @@ def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
     page = otto.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Log").click()
     check(page)
-    expect(page.locator("main")).to_contain_text("Nobody has had it checked yet.")
+    expect(page.locator("main")).to_contain_text("Nobody has checked it yet.")
     otto.button("Verify now the whole log")
     expect(page.locator("main")).to_contain_text("The check begins in a moment.")
     check(page, widths=(360, 1280))

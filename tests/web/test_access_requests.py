@@ -97,14 +97,14 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         row.decide_by.isoformat(),
         "If nobody at",
         "What would be opened",
-        "Why nothing else will do",
+        "Why there is no other way",
         "What was tried first",
         "The ticket",
         "Who confirmed it at Microsoft",
         "No other way.",
         "Earlier access here",
         "What the engineer can and cannot do",
-        "Where it stands",
+        "Progress",
         "What happened, from the log",
         "Your answer",
         "Approve 2 hours of read access to 1 mailbox",
@@ -116,9 +116,9 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
 
 def test_it_says_what_silence_does_at_each_stage(cast: Cast) -> None:
     words = " ".join(shown(cast, "pat", cast.submitted()).split())
-    assert "answers by then, it expires: nothing is opened, and" in words
+    assert "answers by then, the access request expires. Nothing is opened, and" in words
     words = " ".join(shown(cast, "ada", cast.confirmed()).split())
-    assert "Doing nothing means no." in words
+    assert "No answer means no access." in words
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_providers_approver_gets_a_list_of_questions(cast: Cast) -> None:
 
 
 def test_without_lockbox_the_approver_reads_that_the_yes_opens_the_window(cast: Cast) -> None:
-    assert "It opens the window at once" in shown(cast, "pat", cast.submitted("northwind"))
+    assert "It opens the window immediately" in shown(cast, "pat", cast.submitted("northwind"))
 
 
 def test_what_is_overdue_is_expired_though_no_sweep_has_run(cast: Cast, travel) -> None:
@@ -188,10 +188,16 @@ def test_a_law_enforcement_demand_is_shown_in_place_of_a_ticket(cast: Cast) -> N
     row = operations.submit(ask, actor=cast.as_("priya"))
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
     page = shown(cast, "ada", row)
-    for words in ("A law-enforcement demand", "Landgericht Hamburg", "Seizure order", "3 Qs 114/26", "answer is yours"):
+    for words in (
+        "A law-enforcement demand",
+        "Landgericht Hamburg",
+        "Seizure order",
+        "3 Qs 114/26",
+        "decision is yours",
+    ):
         assert words in page
     assert "The ticket" not in page
-    assert "answer is yours" not in shown(cast, "pat", row)
+    assert "decision is yours" not in shown(cast, "pat", row)
 
 
 def test_earlier_access_is_told(cast: Cast) -> None:
@@ -561,7 +567,7 @@ def test_the_clock_is_the_domains(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     ("window_for", "words"),
-    [(3600, "1 hour is asked for;"), (7200, "2 hours are asked for;"), (1800, "30 minutes are asked for;")],
+    [(3600, "1 hour is asked for."), (7200, "2 hours are asked for."), (1800, "30 minutes are asked for.")],
 )
 def test_the_checklist_says_how_long_was_asked_for(cast: Cast, window_for: int, words: str) -> None:
     row = cast.submitted(window_for=window_for)

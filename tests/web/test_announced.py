@@ -53,7 +53,7 @@ def test_it_is_shown_with_who_what_and_from_when_until_it_is_withdrawn(cast: Cas
 def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
     uncovered(cast)
     for page in pages(cast):
-        assert "so no second person confirmed it. Only the waiting time stands in for that." in page
+        assert "so no second person confirmed it. Only the waiting time replaces this confirmation." in page
 
 
 def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
@@ -100,6 +100,6 @@ def test_what_waits_and_what_is_open_stand_above_what_is_announced(cast: Cast) -
 
 
 def test_the_page_says_who_can_still_stop_it(cast: Cast) -> None:
-    assert "Talk to Microsoft before it takes effect" not in pages(cast)[1]
+    assert "Talk to Microsoft before the change takes effect" not in pages(cast)[1]
     uncovered(cast)
-    assert "Talk to Microsoft before it takes effect" in pages(cast)[1]
+    assert "Talk to Microsoft before the change takes effect" in pages(cast)[1]

@@ -28,17 +28,17 @@ def text(response: Any) -> str:
 def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_set_it(cast: Cast) -> None:
     for name in ("ada", "otto", "mia", "ines", "stella"):
         page = text(signed_in(cast, name).get(url(cast, "approval_page")))
-        assert "There is none. Your approvers decide on these pages." in page, name
+        assert "There is no approval page of your own. Your approvers decide on these pages." in page, name
         assert (f'href="{url(cast)}"' in page) == (name == "ines"), name
         assert f'<span class="mono">{cast.contoso.pk}</span>' in page
     put(cast)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
     assert ORIGIN in page
-    assert "A yes that is given elsewhere counts as well." in page
+    assert "An approval that is given elsewhere counts, too." in page
     own_key(cast)
     put(cast, keys_only=True)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
-    assert f'A yes counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
+    assert f'An approval counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
 
 
 def test_where_a_yes_counts_only_there_the_page_here_takes_a_no_alone(cast: Cast) -> None:
@@ -48,7 +48,7 @@ def test_where_a_yes_counts_only_there_the_page_here_takes_a_no_alone(cast: Cast
     enrolled(cast, "ada")
     client, row = signed_in(cast, "ada"), cast.confirmed()
     yes = text(client.get(reverse("web:decide", args=[row.pk, "approve"])))
-    assert f"Your tenant lets a yes count only if it is signed at {ORIGIN}, with a key of that page." in yes
+    assert f"In your tenant, an approval counts only if it is signed at {ORIGIN}, with a key of that page." in yes
     assert ("data-sign=" in yes, 'name="password"' in yes) == (False, False)
     no = text(client.get(reverse("web:decide", args=[row.pk, "deny"])))
     assert ("data-sign=" in no, 'name="password"' in no) == (True, False)

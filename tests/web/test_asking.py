@@ -115,7 +115,7 @@ def test_many_resources_are_searched_and_what_is_ticked_stays(
             tenant=cast.contoso, service=cast.exchange, kind="mailbox", name=f"box-{n:02}", locator=f"contoso/{n}"
         )
     first = _text(as_("priya").get(_ask(ticket)))
-    assert "There are more than are shown" in first
+    assert "Not all resources are shown" in first
     assert "box-59" not in first
     found = as_("priya").post(_ask(ticket), _answers(cast, "find", find="box-59", tried=""))
     page = _text(found)

@@ -51,7 +51,7 @@ def test_a_new_secret_is_shown_once_too_and_the_one_before_is_dead(cast: Cast) -
     token = access_token(client, secret).json()["access_token"]
     browser = signed_in(cast, "ines")
     with nothing_happens():
-        assert "dead at once" in browser.get(page(cast, "client_rotate", client.pk)).content.decode()
+        assert "stop working immediately" in browser.get(page(cast, "client_rotate", client.pk)).content.decode()
     answer = browser.post(page(cast, "client_rotate", client.pk))
     assert "no-store" in answer["Cache-Control"]
     assert Caller(token).get("me").status_code == 401
@@ -168,7 +168,7 @@ def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_tol
     assert outbox_topics()[-1] == "notify.client_decides"
     assert client.decides_for == cast.ada
     text = browser.get(page(cast, "client", client.pk)).content.decode()
-    assert "says yes and no in the name of" in text
+    assert "approves and denies in the name of" in text
     row = cast.confirmed()
     caller = Caller(access_token(client, answer.context["secret"]).json()["access_token"])
     assert caller.decide("deny", row).json()["state"] == "DENIED"

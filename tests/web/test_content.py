@@ -333,7 +333,7 @@ def test_the_first_page_of_a_window_that_ran_out_says_so(cast: Cast, as_: Callab
     travel.to(grant.closes_at)
     response = as_("priya").get(_url("window", grant))
     assert response.status_code == 200
-    assert "It closed by itself." in response.content.decode()
+    assert "It closed automatically." in response.content.decode()
     assert "finance@contoso.example" not in response.content.decode()
 
 

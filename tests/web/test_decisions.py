@@ -92,7 +92,7 @@ def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast
 
 def test_the_first_yes_says_who_is_asked_next(cast: Cast) -> None:
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted(), "decide", "approve")))
-    assert "is asked next, and nothing opens without their yes" in page
+    assert "is asked next, and nothing opens without the approval of" in page
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted("northwind"), "decide", "approve")))
     assert "is not asked" in page
 
@@ -507,7 +507,7 @@ def test_the_page_says_how_it_stands_and_calls_nobody_faster_who_was_not(cast: C
     found = words(signed_in(cast, "alan").get(page_of(row, "decide", "approve")))
     assert said in found
     assert ("faster" in found) == ("faster" in said)
-    title = "You can’t answer this yet" if state == "PENDING_PROVIDER" else "This has changed meanwhile"
+    title = "You can’t answer this yet" if state == "PENDING_PROVIDER" else "This has changed in the meantime"
     assert title in found
     with only_a_refusal():
         assert said in words(decide(cast, "alan", row, "approve", shown="PENDING_CUSTOMER"))
@@ -595,7 +595,7 @@ def test_the_receipt_names_the_entry_what_is_next_and_who_was_told(cast: Cast) -
     decide(cast, "ada", row, "approve", comment="For the audit.")
     entry = AuditEntry.objects.get(correlation_id=row.pk, event="access_request.approved_by_customer")
     page = words(signed_in(cast, "ada").get(page_of(row, "receipt")))
-    assert "Your yes is recorded" in page
+    assert "Your approval is recorded" in page
     assert f"entry {entry.seq} of the log of" in page
     assert bytes(entry.leaf_hash).hex() in page
     assert row.content_digest in page
@@ -610,7 +610,7 @@ def test_the_receipt_stands_for_colleagues_but_not_as_theirs(cast: Cast) -> None
     row = cast.confirmed()
     decide(cast, "ada", row, "deny")
     page = words(signed_in(cast, "otto").get(page_of(row, "receipt")))
-    assert "The no is recorded" in page
+    assert "The denial is recorded" in page
     assert "Nothing is opened." in page
 
 

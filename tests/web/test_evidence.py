@@ -332,14 +332,14 @@ def test_before_the_first_signature_there_is_nothing_to_take(cast: Cast) -> None
         refused = post(client, row)
     assert (page.status_code, refused.status_code) == (200, 409)
     for response in (page, refused):
-        assert "Nothing of this is signed yet" in words(response.content)
+        assert "None of this is signed yet" in words(response.content)
         assert "Download evidence" not in words(response.content)
 
 
 def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
     client = signed_in(cast, "otto")
     with nothing_happens():
-        assert "The log has nothing of this" in words(client.get(url(cast.contoso)).content)
+        assert "The log has no entry about this" in words(client.get(url(cast.contoso)).content)
         assert post(client, cast.contoso).status_code == 409
 
 
@@ -369,7 +369,7 @@ def test_the_page_hears_how_far_the_download_is(
     monkeypatch.setattr(zips, "PIECE", 1)
     monkeypatch.setattr(_progress, "_LEAST", 1)
     client, download = signed_in(cast, "otto"), uuid4()
-    assert "The file is being put together." in told(client, cast.contoso, download)
+    assert "The file is being prepared." in told(client, cast.contoso, download)
     response = post(client, closed, download=download)
     seen = []
     for _chunk in response.streaming_content:
@@ -393,7 +393,7 @@ def test_a_download_that_broke_off_is_said_to_be_incomplete(
     for close in response._resource_closers:
         close()
     end = told(client, cast.contoso, download)
-    assert "The download broke off." in end
+    assert "The download was interrupted." in end
     assert "hx-get" not in end
 
 

@@ -286,7 +286,7 @@ def test_somebody_with_two_hats_finds_both_parts(cast: Cast) -> None:
 
 def test_somebody_without_a_role_is_told_so(cast: Cast) -> None:
     cast.priya.queue_assignments.all().delete()
-    assert "You hold no role yet" in home(cast, "priya")
+    assert "You have no role yet" in home(cast, "priya")
 
 
 # --- Hostile, and many -----------------------------------------------------------------------------------------

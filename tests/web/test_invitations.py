@@ -240,5 +240,5 @@ def test_whoever_is_signed_in_accepts_nothing_by_the_way(cast: Cast) -> None:
     for name in ("ines", "frida", "stella"):
         page = signed_in(cast, name).post(link(cast.link_of(row)), NEW)
         assert page.status_code == 200
-        assert "You are signed in already" in page.content.decode()
+        assert "You are already signed in" in page.content.decode()
     assert not Person.objects.filter(email=row.email).exists()

@@ -22,9 +22,9 @@ def test_everybody_may_know_the_limits(cast: Cast, name: str) -> None:
     assert response.status_code == 200
     for danger in (
         "A photograph of a screen",
-        "goes around the gate",
+        "bypasses the lock",
         "shows you a false page",
-        "writes nothing down",
+        "records nothing",
         "kept a checkpoint",
     ):
         assert danger in page
@@ -45,4 +45,4 @@ def test_too_much_at_once_has_a_page_of_its_own() -> None:
     request: HttpRequest = RequestFactory().get("/")
     response = refusal(request, TooMany())
     assert response.status_code == 429
-    assert "Too much at once" in response.content.decode()
+    assert "Too much in a short time" in response.content.decode()

@@ -136,7 +136,7 @@ def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
     cast.ticket()
     page = signed_in(cast, "otto").get(url(cast.contoso))
     assert "Only after entry number" in text(page)
-    assert "The file then goes on where the one before ended." in text(page)
+    assert "The file then continues where the one before ended." in text(page)
 
 
 # --- How far it is ---------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_the_page_hears_how_far_an_export_is(cast: Cast, kind: str, monkeypatch:
     monkeypatch.setattr(_progress, "_LEAST", 1)
     filled(cast, 1200)
     client, download = signed_in(cast, "otto"), uuid4()
-    assert told(client, cast, download) == "The file is being put together."
+    assert told(client, cast, download) == "The file is being prepared."
     response = exported(client, cast, kind, download=str(download))
     seen = []
     for _chunk in response.streaming_content:
@@ -199,7 +199,7 @@ def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
     # As response.close() does, which would close the test's connection as well.
     for close in response._resource_closers:
         close()
-    assert "The download broke off." in told(client, cast, download)
+    assert "The download was interrupted." in told(client, cast, download)
 
 
 def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:

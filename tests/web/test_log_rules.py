@@ -179,7 +179,7 @@ def test_a_witness_is_removed_after_one_more_question(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     with no_change():
         asked = client.get(removal(cast, witness))
-    assert "It is asked no more, from now on." in text(asked)
+    assert "From now on, it is no longer asked." in text(asked)
     response = client.post(removal(cast, witness), follow=True)
     assert "witness.contoso.example is asked no more." in text(response)
     assert Witness.objects.count() == 0
@@ -262,7 +262,7 @@ def test_a_rule_of_another_length_is_shown_as_it_is(cast: Cast) -> None:
 def test_a_witness_is_shown_as_it_stands(cast: Cast, travel: Any) -> None:
     small = SmallWitness()
     client = signed_in(cast, "otto")
-    assert "Nobody watches this log yet" in text(client.get(page(cast)))
+    assert "No witness watches this log yet" in text(client.get(page(cast)))
     register(cast, small)
     assert "Not asked yet" in text(client.get(page(cast)))
     sign(cast.contoso.pk)
@@ -285,7 +285,7 @@ def test_a_witness_is_shown_as_it_stands(cast: Cast, travel: Any) -> None:
 
 def test_the_commands_carry_this_logs_own_key(cast: Cast) -> None:
     client = signed_in(cast, "otto")
-    assert "How to run a witness stands here as soon as it is." in text(client.get(page(cast)))
+    assert "As soon as it is signed, this page shows how to run a witness." in text(client.get(page(cast)))
     cast.ticket()
     sign(cast.contoso.pk)
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 0), keys.load().publics[0]))
@@ -351,7 +351,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     collect(small)
     rule(cast, 8)
     client = signed_in(cast, "ines")
-    assert "another log: stop it" not in text(client.get(page(cast)))
+    assert "this is another log. Stop the witness" not in text(client.get(page(cast)))
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
     operations.tombstone(cast.contoso.pk, comment="Restored.", actor=cast.as_("stella"))
     sign(cast.contoso.pk)
@@ -360,7 +360,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     shown = text(client.get(page(cast)))
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 1), keys.load().publics[0]))
     assert f"witness.sqlite3 --log '{vkey}'" in shown
-    assert "To a witness it is another log: stop it, and start it again with the key below" in shown
+    assert "For a witness, this is another log. Stop the witness, and start it again with the key below" in shown
     assert "No window opens now: no witness has cosigned the log" in shown
     assert "that is another key line than before" in shown
     # An auditor who looks at the log reads it there.
@@ -406,7 +406,7 @@ def test_an_approver_is_told_before_the_click_and_refused_after_it(cast: Cast, t
     for where in ("web:access_request", "web:decide"):
         ids = [row.pk] if where == "web:access_request" else [row.pk, "approve"]
         shown = text(client.get(reverse(where, args=ids)))
-        assert "A yes would be refused now" in shown
+        assert "An approval would be refused now" in shown
         assert words in shown
     assert words not in text(client.get(reverse("web:decide", args=[row.pk, "deny"])))
     response = _decide(client, row)

@@ -70,7 +70,7 @@ def test_another_content_from_a_used_page_is_refused_with_the_way_back(cast: Cas
     with nothing_happens():
         other = erik.post(page, {"note": "Something else.", "once": "a-token-of-a-page"})
     assert other.status_code == 409
-    assert "This page was used already" in said(other)
+    assert "This page was already used" in said(other)
     assert "What you sent now was not." in said(other)
     assert "Something else." in said(other), "it can be copied"
     assert f'href="{first["Location"]}"' in other.content.decode()
@@ -155,7 +155,7 @@ def test_a_form_that_waited_for_a_sign_in_keeps_its_token(cast: Cast, ticket: Ti
     sign_in(cast.ada, PASSWORD, client=ada, to="/resume/")
     shown = ada.get("/resume/")
     assert once_of(shown, action=page) == "of-the-first-page"
-    assert "Perhaps an earlier try was saved." in shown.content.decode(), "nobody knows what became of one"
+    assert "Perhaps an earlier attempt was saved." in shown.content.decode(), "nobody knows what became of one"
     assert shown.content.decode().partition("<main")[2].count('name="once"') == 1
     ada.post(page, form)
     assert TicketComment.objects.filter(ticket=ticket).count() == 1

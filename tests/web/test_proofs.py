@@ -130,7 +130,7 @@ def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkey
     response = proof(cast, 2)
     assert response.status_code == 409
     assert "There is no proof of this entry: what is stored does not fit what was signed." in text(response)
-    assert "Somebody must look into this." in text(response)
+    assert "Somebody must investigate this." in text(response)
     assert said == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
 
 

@@ -42,7 +42,7 @@ def accepted(cast: Cast) -> Person:
 def test_an_administrator_makes_it_it_is_shown_once_and_the_one_before_is_dead(cast: Cast) -> None:
     page = reverse("web:recovery_key", args=[cast.contoso.pk])
     ines = signed_in(cast, "ines")
-    assert "You have none." in ines.get(page).content.decode()
+    assert "You have no recovery key." in ines.get(page).content.decode()
     old = made(cast)
     answer = ines.post(page)
     key = answer.context["secret"]

@@ -35,7 +35,7 @@ def rule(cast: Cast) -> int | None:
 def test_everybody_of_the_tenant_sees_the_rule_and_only_its_administrator_the_form(cast: Cast) -> None:
     for name in ("ada", "otto", "mia", "ines", "stella"):
         page = text(signed_in(cast, name).get(url(cast)))
-        assert "Every entry is kept for good." in page, name
+        assert "Every entry is kept permanently." in page, name
         assert ("Save this rule" in page) == (name == "ines"), name
     operations.set_log_retention(cast.contoso.pk, days=365, actor=cast.as_("ines"))
     assert "kept for <strong>365 days</strong>" in text(signed_in(cast, "mia").get(url(cast)))

@@ -224,7 +224,7 @@ def test_a_rule_that_wants_signatures_takes_no_other_yes_and_every_no(cast: Cast
     row = cast.confirmed()
     client, path = signed_in(cast, "alan"), page_of(row, "decide", "approve")
     page = client.get(path).content.decode()
-    assert "Your yes must be signed" in page
+    assert "Your approval must be signed" in page
     assert 'name="password"' not in page
     with only_a_refusal():
         assert client.post(path, answer(row)).status_code == errors.SignatureRequired.status

@@ -520,7 +520,7 @@ def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_get
     assert OutboxMessage.objects.filter(topic="notify.sign_on_bypassed").count() == 1
     assert who(comes(world, provider).browser) == str(world.ada.pk)
     mia = comes(world, provider, "s-mia").browser
-    assert "no password of yours counts here" in mia.get(reverse("web:security_set_up")).content.decode()
+    assert "no password of yours works here" in mia.get(reverse("web:security_set_up")).content.decode()
 
 
 def test_where_it_is_the_only_way_a_token_is_told_that_no_password_will_do(world: Cast, provider: Provider) -> None:

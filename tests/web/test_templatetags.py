@@ -138,7 +138,7 @@ def test_a_deadline_that_ended_early_does_not_tick() -> None:
     html = show("{% deadline closes opened=opened over=True %}", closes=NOW + timedelta(hours=3), opened=NOW)
     assert "data-deadline" not in html
     assert "<progress" not in html
-    assert visible_words(html) == "Was to be answered by Tue 25 Nov, 12:55 UTC"
+    assert visible_words(html) == "The answer was due by Tue 25 Nov, 12:55 UTC"
 
 
 # --- States ---------------------------------------------------------------------------------------

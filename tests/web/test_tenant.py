@@ -182,8 +182,8 @@ def test_switching_off_is_reviewed_first_with_what_is_under_way(cast: Cast) -> N
     with no_change():
         said = text(client.get(here))
     assert "You are not asked beforehand." in said
-    assert "1 access request that waits for you goes on waiting: it still needs your yes." in said
-    assert "1 access request that waits at Microsoft was raised under Lockbox, and will still need your yes." in said
+    assert "1 access request that waits for you continues to wait: it still needs your approval." in said
+    assert "1 access request that waits at Microsoft was submitted under Lockbox" in said
     assert "1 window is open." in said
     response = client.post(here, follow=True)
     assert response.redirect_chain == [(url(cast.contoso), 302)]
@@ -199,7 +199,7 @@ def test_what_has_run_out_is_not_under_way(cast: Cast, travel: Any) -> None:
     cast.opened()
     travel.by(hours=25)
     said = text(signed_in(cast, "ines").get(url(cast.contoso, "lockbox", "off")))
-    assert "Nothing is asked for and nothing is open at this moment." in said
+    assert "No access request is under way and no window is open at this moment." in said
 
 
 def test_switching_on_says_who_can_answer(cast: Cast) -> None:
@@ -271,10 +271,10 @@ def test_the_list_says_who_holds_what_since_when(cast: Cast) -> None:
 def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.ada.pk)
     said = text(client.get(here))
-    assert "Taken away, they decide nothing any more, on pages that are open, too." in said
+    assert "Without it, they can no longer decide anything, also on pages that are open." in said
     assert client.post(here, {"act": "take", "role": "approver"}).status_code == 302
     assert not Membership.objects.filter(person=cast.ada, role="approver").exists()
-    assert "Their only role: without it they see nothing of Contoso any more" in text(client.get(here))
+    assert "This is their only role. Without it, they see nothing of Contoso any more" in text(client.get(here))
     response = client.post(here, {"act": "give", "role": "auditor"}, follow=True)
     assert "Ada Test has the role “Auditor” now." in text(response)
     assert events_in(cast.contoso) == ["role.taken", "role.given"]
@@ -287,7 +287,7 @@ def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
 def test_the_last_of_them_is_kept(cast: Cast, name: str, role: str, word: str) -> None:
     Membership.objects.filter(person=cast.ada, role="approver").delete()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.people[name].pk)
-    assert "The last one of the tenant: give the role to somebody else first." in text(client.get(here))
+    assert "This is the last person of the tenant with this role." in text(client.get(here))
     for data in ({"act": "take", "role": role}, {"act": "switch_off"}):
         with refused():
             response = client.post(here, data)
@@ -315,7 +315,7 @@ def test_switched_off_at_once_and_on_again_with_the_same_roles(cast: Cast) -> No
     )
     page = client.get(here)
     assert 'value="give"' not in page.content.decode()
-    assert "While the account is switched off, its roles count for nothing" in text(page)
+    assert "While the account is switched off, its roles have no effect" in text(page)
     with refused():
         assert client.post(here, {"act": "switch_off"}).status_code == 409
     assert client.post(here, {"act": "switch_on"}).status_code == 302
@@ -390,7 +390,7 @@ def test_many_people_are_searched(cast: Cast, monkeypatch: pytest.MonkeyPatch) -
 
 def test_addresses_are_added_and_removed(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "addresses")
-    assert "No address is told yet" in text(client.get(here))
+    assert "No address gets mails yet" in text(client.get(here))
     response = client.post(here, {"email": "SOC@contoso.example", "label": "<i>Night</i> shift"}, follow=True)
     address = NotificationAddress.objects.get()
     assert address.email == "soc@contoso.example"

@@ -310,7 +310,7 @@ def test_a_question_waits_for_its_answer(cast: Cast, as_: Callable[[str], Client
     assert _state(taken) == "WAITING_FOR_CUSTOMER"
     page = _text(as_("mia").get(_page(taken)))
     assert "Send the answer" in page
-    assert "Your answer is awaited." in page
+    assert "Your answer is needed." in page
     as_("mia").post(_act(taken, "answer_ticket"), {"note": "Since Monday."})
     assert _state(taken) == "ASSIGNED"
     assert events_in(cast.contoso)[-2:] == ["ticket.answer_asked", "ticket.answered"]

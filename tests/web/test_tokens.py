@@ -132,7 +132,7 @@ def test_there_is_an_end_to_how_many_one_has(cast: Cast, monkeypatch: pytest.Mon
 def test_ones_own_is_revoked_and_dead_at_once(cast: Cast) -> None:
     made, client = make(cast), signed_in(cast, "otto")
     with nothing_happens():
-        assert "dead at once" in client.get(revoke_page(made)).content.decode()
+        assert "stops working immediately" in client.get(revoke_page(made)).content.decode()
     assert Caller(made.secret).get("me").status_code == 200
     answer = client.post(revoke_page(made), follow=True)
     assert "is revoked." in answer.content.decode()

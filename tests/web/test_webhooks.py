@@ -153,7 +153,7 @@ def test_one_that_is_off_says_why_and_how_it_goes_on(cast: Cast) -> None:
     operations.give_up_webhook(webhook.pk, because="gone", actor=cast.system("webhooks"))
     text = signed_in(cast, "ines").get(page(cast, "webhook", webhook.pk)).content.decode()
     assert "It answered that it is gone (410)." in text
-    assert "What is older than three days is left out." in text
+    assert "Messages that are older than three days are left out." in text
     assert "Switch on" in text
 
 

@@ -143,7 +143,7 @@ PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] =
 class LockboxAdminSite(AdminSite):
     site_header = _("Customer Lockbox administration")
     site_title = _("Customer Lockbox")
-    index_title = _("How things stand")
+    index_title = _("Overview")
     index_template = "admin/index.html"
 
     def __init__(self, name: str = "admin") -> None:
