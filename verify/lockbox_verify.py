@@ -2255,7 +2255,7 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
     elif age > STALE:
         report.gap(
             f"{what} was {lasting(age)} old when the bundle was made, and a log is dated anew each hour: "
-            "its signer stands still, or newer entries are held back"
+            "its signer has stopped, or newer entries are held back"
         )
     if options.max_age is not None and not (ago := time.time() - at) <= options.max_age:
         report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine: older than you allow")

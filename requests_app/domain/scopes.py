@@ -37,7 +37,9 @@ class Scope(StrEnum):
 
 LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
-    Scope.TENANT_MANAGE: _("Switch Lockbox, set the longest window and what a yes takes, manage addresses for notices"),
+    Scope.TENANT_MANAGE: _(
+        "Switch Lockbox, set the longest window and the approval requirements, manage addresses for notices"
+    ),
     Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
     Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),

@@ -106,7 +106,7 @@ def test_a_checkpoint_that_nobody_dates_any_more_leaves_open_what_is_held_back(
     if not is_fresh:
         assert (data["exit"], data["problems"], len(data["gaps"])) == (2, [], 1)
         assert data["gaps"][0].endswith(
-            " old when the bundle was made, and a log is dated anew each hour: its signer stands still, or newer "
+            " old when the bundle was made, and a log is dated anew each hour: its signer has stopped, or newer "
             "entries are held back"
         )
 
