@@ -268,26 +268,26 @@ What this is: {what} of {tenant}, with what was signed of it. Made {made_at}.
 
 {logs}
 
-For people:   timeline.html and timeline.pdf, where they are in here. They prove nothing by themselves.
-For proof:    entries-<n>.jsonl holds the entries as they were hashed, one a line; checkpoint-<n>.txt what was signed,
-              with the signatures; proofs-<n>.jsonl and consistency-<n>.jsonl lead from the one to the other;
+For people:   timeline.html and timeline.pdf, if they are in here. Alone, they prove nothing.
+For proof:    entries-<n>.jsonl has the entries as they were hashed, one on each line; checkpoint-<n>.txt has what was
+              signed, with the signatures; proofs-<n>.jsonl and consistency-<n>.jsonl connect the two;
               neighbours-<n>.jsonl shows that a period is complete; leaf-hashes-<n>.bin names a changed entry;
               manifest.json has the SHA-256 of every file.
 
-How to verify, on a machine of yours and without a network. lockbox_verify.py is one file that you can read; it needs
+How to verify, on your own machine and without a network. lockbox_verify.py is one file that you can read; it needs
 Python 3.11 and the package "cryptography":
 
     python3 lockbox_verify.py verify evidence.zip --key '<verifier key of the log>'
 
-keys.json lists keys, so that their signatures can be told apart. Whoever makes a bundle up can put any key into it:
-compare it with the one that you were given when the log was set up, or that your witness has. Name it with --key.
-So it is with witnesses: name the key of yours with --witness, and only then does its cosignature count.
-A checkpoint that you kept from earlier shows that the log was not rewritten since:
+keys.json lists keys, so that you can tell their signatures apart. A person who forges a bundle can put any key into it.
+Compare the key with the one that you got when the log was set up, or that your witness has. Name it with --key.
+The same is true for witnesses: a cosignature counts only if you name the key of your witness with --witness.
+A checkpoint that you saved earlier shows that the log was not rewritten since then:
 
     python3 lockbox_verify.py verify evidence.zip --key '<verifier key of the log>' --previous checkpoint.txt
 
-Exit status: 0 everything holds; 1 something is false, and it says which entry; 2 it can't be told, and it says what is
-missing.
+Exit status: 0 everything is valid; 1 something is false, and the program prints which entry; 2 it can't decide,
+and it prints what is missing.
 
 Formats: RFC 6962 (tree), RFC 8785 (entries), c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature.
 """
@@ -310,13 +310,13 @@ def _about_part(part: Part) -> str:
     if part.pruned:
         about.append(f"  Entries 0 to {part.pruned - 1} were removed after their time; their hashes are in the proofs.")
     if part.closed_by is not None:
-        about.append(f"  It was closed as damaged by entry number {part.closed_by}, and another log goes on.")
+        about.append(f"  It was closed as damaged by entry number {part.closed_by}, and another log continues it.")
     return "\n".join(about)
 
 
 def _about_unsigned(log: Unsigned) -> str:
     about = f"Log {log.shard} ({log.origin}): closed by entry number {log.closed_by}, before anything of it was signed."
-    return f"{about} Nothing of it is here."
+    return f"{about} Nothing of that log is here."
 
 
 def _one_line(text: str) -> str:

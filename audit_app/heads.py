@@ -70,9 +70,9 @@ def _kept(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> Ke
     try:
         kept = Kept(Head(origin, size, root), Frontier(size, hashes), note)
     except ValueError as error:
-        raise HeadsUnavailable(f"the kept head of {origin} is damaged") from error
+        raise HeadsUnavailable(f"the stored head of {origin} is damaged") from error
     if kept.frontier.root() != root:
-        raise HeadsUnavailable(f"the kept head of {origin} is damaged")
+        raise HeadsUnavailable(f"the stored head of {origin} is damaged")
     return kept
 
 

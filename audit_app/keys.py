@@ -23,8 +23,8 @@ from audit_app.notes import COSIGNATURE, Verifier, public_bytes
 MARK = "lockbox-log-key-v1"
 
 _OPEN_TO_OTHERS = (
-    "the log key's file is open to others than its owner, and is not used so: chmod 600 it, and rotate the key if "
-    "somebody may have read it"
+    "the log key's file can be read by other users, so it is not used: run chmod 600 on it, and rotate the key if "
+    "somebody might have read it"
 )
 
 
@@ -152,9 +152,9 @@ def _draft(path: Path, text: str) -> Path:
 def _parse(raw: str) -> Keys:
     lines = [line.split() for line in raw.splitlines() if line.strip()]
     if not lines or any(len(line) != 2 or line[0] != MARK for line in lines):
-        raise BadKey(f"the log key is no line '{MARK} <base64>'")
+        raise BadKey(f"the log key is not a line '{MARK} <base64>'")
     try:
         seeds = [base64.b64decode(line[1], validate=True) for line in lines]
         return Keys(tuple(Ed25519PrivateKey.from_private_bytes(seed) for seed in seeds))
     except (binascii.Error, ValueError):
-        raise BadKey("the log key is no Ed25519 seed of 32 bytes") from None
+        raise BadKey("the log key is not an Ed25519 seed of 32 bytes") from None

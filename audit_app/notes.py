@@ -53,7 +53,7 @@ class Verifier:
         key_id, _, material = rest.partition("+")
         raw = _bytes(material)
         if not _is_name(name) or len(raw) != 33 or raw[0] not in (ED25519, COSIGNATURE):
-            raise BadNote("this is no verifier key of an Ed25519 key (name+id+key)")
+            raise BadNote("this is not a verifier key of an Ed25519 key (name+id+key)")
         found = cls(name, raw[1:], raw[0])
         if key_id != found.key_id.hex():
             raise BadNote("the verifier key's id does not belong to its name and key")
@@ -219,7 +219,7 @@ def _bytes(text: str) -> bytes:
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadNote("this is no base64") from error
+        raise BadNote("this is not base64") from error
     if _b64(raw) != text:
-        raise BadNote("this is no base64")
+        raise BadNote("this is not base64")
     return raw

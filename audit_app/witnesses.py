@@ -45,34 +45,36 @@ ALARMS = frozenset({"longer", "other_root"})
 #: All that can be wrong with a witness, in words that say what to do. {n} is the number that belongs to it.
 PROBLEMS: dict[str, Promise] = {
     "longer": gettext_lazy(
-        "It has cosigned {n} entries of this log, which is more than the log has now. Entries have gone: keep what the "
-        "witness holds, and ask the provider."
+        "It has cosigned {n} entries of this log, which is more than the log has now. Entries are missing: save what "
+        "the witness has, and ask the provider."
     ),
     "other_root": gettext_lazy(
-        "It holds a checkpoint that does not fit this log. One of the two was changed: keep what the witness "
-        "holds, and ask the provider."
+        "It has a checkpoint that does not match this log. One of the two was changed: save what the witness has, "
+        "and ask the provider."
     ),
     "unknown_log": gettext_lazy(
-        "It does not know this log. Start it with the key of this log. Where a damaged log was closed and a new one "
-        "begun, that is another key line than before."
+        "It does not know this log. Start it with the key of this log. If a damaged log was closed and a new log was "
+        "started, the key line is not the same as before."
     ),
     "unknown_key": gettext_lazy(
         "It does not accept the key that signs this log. Was the key changed? Start it with the new key."
     ),
-    "not_understood": gettext_lazy("It did not understand what it was asked. Is it a witness, and is the URL right?"),
-    "elsewhere": gettext_lazy("It points to another URL. Register that one, if it is the right one."),
+    "not_understood": gettext_lazy("It did not understand the request. Is it a witness, and is the URL right?"),
+    "elsewhere": gettext_lazy("It redirects to another URL. Register that URL, if it is the right one."),
     "status": gettext_lazy("It answered with the error {n}."),
     "no_cosignature": gettext_lazy("Its answer has no signature by the key that is registered. Is it another witness?"),
-    "bad_signature": gettext_lazy("Its signature is not good."),
-    "clock": gettext_lazy("Its clock is wrong: it dates its signature more than five minutes away from now."),
-    "damaged": gettext_lazy("The log cannot prove what it would have to prove to the witness. The provider must look."),
-    "undecided": gettext_lazy("It said twice that it holds another size. Does somebody else give it this log?"),
+    "bad_signature": gettext_lazy("Its signature is not valid."),
+    "clock": gettext_lazy(
+        "Its clock is wrong: the time of its signature differs from the present time by more than five minutes."
+    ),
+    "damaged": gettext_lazy("The log cannot prove to the witness what it has to prove. The provider must check this."),
+    "undecided": gettext_lazy("It reported a different size twice. Does somebody else send it this log?"),
     "unreachable": gettext_lazy("It cannot be reached. Is it running, and is the URL right?"),
-    "no_such_host": gettext_lazy("There is no machine of this name."),
+    "no_such_host": gettext_lazy("There is no machine with this name."),
     "timeout": gettext_lazy("It did not answer in time."),
     "tls": gettext_lazy("Its certificate is not valid for its name."),
-    "address": gettext_lazy("Its name leads to an address that is not public. It is not asked."),
-    "no_http": gettext_lazy("What answers at its URL is no web server."),
+    "address": gettext_lazy("Its name leads to an address that is not public, so this server does not ask it."),
+    "no_http": gettext_lazy("The program that answers at its URL is not a web server."),
     "too_long": gettext_lazy("Its answer is too long for a witness."),
 }
 
@@ -251,7 +253,7 @@ def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
     if found.kind != COSIGNATURE:
         raise NoWitness(_("This is the key of a log. A witness’s key has a B after the second plus sign."))
     if _is_own(found, tenant_id):
-        raise NoWitness(_("This is the log’s own name or key. Nobody is a witness of themselves."))
+        raise NoWitness(_("This is the log’s own name or key. A log can’t be its own witness."))
     if not found.name.isprintable():
         raise NoWitness(_("The witness’s name has characters that cannot be seen."))
     if len(str(found)) > MOST_VKEY:

@@ -55,7 +55,9 @@ def seconds_list(name: str, *, default: list[int]) -> list[int]:
     try:
         values = [int(part) for part in raw.split(",") if part.strip()]
     except ValueError:
-        raise ImproperlyConfigured(f"{name} must be seconds with commas between, not {raw!r}.") from None
+        raise ImproperlyConfigured(
+            f"{name} must be numbers of seconds with commas between them, not {raw!r}."
+        ) from None
     if any(value < 1 for value in values) or values != sorted(set(values)):
         raise ImproperlyConfigured(f"{name} must be rising numbers of seconds, not {raw!r}.")
     return values
@@ -113,7 +115,7 @@ def directory(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
         raise ImproperlyConfigured(
-            f"The directory {path} can't be made ({failure.strerror}). Look at DATA_DIR."
+            f"The directory {path} can't be made ({failure.strerror}). Check DATA_DIR."
         ) from None
     return path
 
@@ -127,7 +129,7 @@ def secret_kept_in(path: Path) -> str:
     try:
         return _secret_in(path)
     except OSError as failure:
-        raise ImproperlyConfigured(f"The file {path} can't be used ({failure.strerror}). Look at DATA_DIR.") from None
+        raise ImproperlyConfigured(f"The file {path} can't be used ({failure.strerror}). Check DATA_DIR.") from None
 
 
 def _secret_in(path: Path) -> str:

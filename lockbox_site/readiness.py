@@ -206,7 +206,7 @@ def _heads(at: dt.datetime) -> Check:
     from audit_app import setback
 
     made, set_back = setback.compare_once(at), setback.alarms()
-    detail = {"detail": "The heads that are kept outside the database can't be read."} if made.problem else {}
+    detail = {"detail": "The heads that are stored outside the database can't be read."} if made.problem else {}
     return {"ok": made.is_made and not set_back, "set_back": set_back, **detail}
 
 

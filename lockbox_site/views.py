@@ -31,15 +31,15 @@ def nonce_of(request: HttpRequest) -> str:
 def without_tls(request: HttpRequest) -> HttpResponse:
     """Refuse a program that calls in the open: a redirect would hide that its token can be read on the way."""
     request_id = getattr(request, "request_id", "")
-    return _problem(403, "tls_required", _("Call this by https: what was sent could be read on its way."), request_id)
+    return _problem(403, "tls_required", _("Use https for this call: others could read what was sent."), request_id)
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    return _problem(413, "too_large", _("This is larger than the API takes."), getattr(request, "request_id", ""))
+    return _problem(413, "too_large", _("This is larger than the API accepts."), getattr(request, "request_id", ""))
 
 
 def not_in_utf_8(request: HttpRequest) -> HttpResponse:
-    title = _("Send this in UTF-8, the only encoding that is read here.")
+    title = _("Send this in UTF-8, the only encoding that this server reads.")
     return _problem(415, "unsupported_media_type", title, getattr(request, "request_id", ""))
 
 

@@ -238,7 +238,7 @@ def hash_of(text: str) -> bytes:
 
 def number_of(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > MAX_NUMBER:
-        raise ValueError("no decimal number below 2^63")
+        raise ValueError("not a decimal number below 2^63")
     return int(text)
 
 
@@ -273,7 +273,7 @@ def key_of(vkey: str) -> Key:
     key_id, _, material = rest.partition("+")
     raw = decoded(material)
     if not name or any(each.isspace() for each in name) or len(raw) != 33 or raw[0] not in (ED25519, COSIGNATURE):
-        raise ValueError("no verifier key of an Ed25519 key")
+        raise ValueError("not a verifier key of an Ed25519 key")
     key = Key(name, raw[0], raw[1:])
     if key_id != key.id.hex():
         raise ValueError("the key id does not belong to the key")
@@ -352,7 +352,7 @@ def signatures_by(note: Note, key: Key) -> list[int]:
         except (InvalidSignature, ValueError):
             raise Bad(f"the signature of {key.name} ({key.id.hex()}) under the checkpoint is false") from None
         if at > MAX_NUMBER:
-            raise Bad(f"the cosignature of {key.name} has a time that is none")
+            raise Bad(f"the cosignature of {key.name} has an invalid time")
         times.append(at)
     note.times[key] = sorted(times)
     return note.times[key]
@@ -422,11 +422,11 @@ def entry_of(line: bytes) -> dict[str, Any]:
         is_plain = text.isascii() or not _BEYOND.search(line)
         is_canonical = end == len(text) and (_written(entry) if is_plain else _ordered(entry)) == text
     except (ValueError, RecursionError):
-        raise Bad("this is no entry: not JSON in UTF-8 with whole numbers") from None
+        raise Bad("this is not an entry: not JSON in UTF-8 with whole numbers") from None
     if not isinstance(entry, dict):
-        raise Bad("this is no entry: not a JSON object")
+        raise Bad("this is not an entry: not a JSON object")
     if not is_canonical:
-        raise Bad("the bytes are not canonical (RFC 8785): they would not come out of what they say")
+        raise Bad("the bytes are not canonical (RFC 8785): encoding their content again gives other bytes")
     try:
         version, request = entry["v"], entry["access_request"]
         if type(version) is int and version != 1:
@@ -441,7 +441,7 @@ def entry_of(line: bytes) -> dict[str, Any]:
     except (KeyError, TypeError):
         is_complete = False
     if not is_complete:
-        raise Bad("this is no entry: a member is missing or of another type")
+        raise Bad("this is not an entry: a member is missing or has another type")
     return entry
 
 
@@ -513,7 +513,7 @@ def by_whom(told: dict[str, Any]) -> str:
     return f"the client {quoted(told['client'])} for {who}" if told.get("client") else who
 
 
-_TOO_DEEP = "lists and objects lie too deep in each other"
+_TOO_DEEP = "lists and objects are nested too deeply"
 
 
 class Expected(NamedTuple):
@@ -569,7 +569,9 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
                 raise Bad("the entry is of another tenant")
             if expected.access_request is None:
                 if index != first + place:
-                    raise Bad(f"the entry has number {entry['seq']} where {expected.first_seq + first + place} is due")
+                    raise Bad(
+                        f"the entry has number {entry['seq']}, but it must be {expected.first_seq + first + place}"
+                    )
             elif index < 0 or (indexes and index <= indexes[-1]):
                 raise Bad(f"the entry has number {entry['seq']}, which does not follow the one before it")
             elif entry["access_request"] != expected.access_request and entry["event"] not in _OF_THE_LOG:
@@ -577,7 +579,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             if at < last_at:
                 raise Bad("the entry is older than the one before it")
             if not expected.since <= at < expected.until:
-                raise Bad("the entry is not of the period that the bundle says it is for")
+                raise Bad("the entry is not of the period that the bundle claims")
             told_of = [_fact(index, entry, share)] if entry["event"] in told else []
         except (Bad, CannotTell) as found:
             bad = (place, str(found), isinstance(found, CannotTell))
@@ -639,7 +641,7 @@ class Rules:
         elif fact.event in _CLOSED:
             window = self.windows.pop(str(fact.detail.get("grant")), None)
             if window is None or window.access_request != request:
-                raise Bad("a window is closed that was not open", index=fact.leaf_index)
+                raise Bad("a window is closed, but it was not open", index=fact.leaf_index)
             del self.asked[request]
         elif fact.event in _LOOKED:
             self._looked(fact, request)
@@ -648,7 +650,7 @@ class Rules:
         """A second one of that name would put other terms under a yes that was given to the first."""
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:
-            raise Bad(f"the {what} has no id, or one that was there before", index=fact.leaf_index)
+            raise Bad(f"the {what} has no id, or an id that was used before", index=fact.leaf_index)
         self.known.add(known)
 
     def _pending(self, fact: Fact, request: str, what: str) -> Asked:
@@ -660,12 +662,14 @@ class Rules:
     def _decided(self, fact: Fact, request: str) -> None:
         asked, detail = self._pending(fact, request, "a decision on"), fact.detail
         if fact.actor in asked.by:
-            raise Bad("one person counts twice: who asked or decided before decides again", index=fact.leaf_index)
+            raise Bad(
+                "one person counts twice: somebody who asked or decided before decides again", index=fact.leaf_index
+            )
         if detail.get("digest") != asked.detail["digest"]:
-            raise Bad("what was decided on is not what was asked for", index=fact.leaf_index)
+            raise Bad("the decision is not about what was asked for", index=fact.leaf_index)
         by_customer = fact.event.endswith("_by_customer")
         if by_customer != asked.is_approved:
-            raise Bad("the two stages of a decision are not in their order", index=fact.leaf_index)
+            raise Bad("the two stages of a decision are in the wrong order", index=fact.leaf_index)
         asked.by.add(fact.actor)
         if ".denied_" in fact.event:
             del self.asked[request]
@@ -675,7 +679,7 @@ class Rules:
             self._opens(fact, request, asked)
             self.by_provider_alone += not by_customer
         elif by_customer:
-            raise Bad("the customer said yes, and no window opened", index=fact.leaf_index)
+            raise Bad("the customer approved, but no window opened", index=fact.leaf_index)
 
     def _opens(self, fact: Fact, request: str, asked: Asked) -> None:
         start, end = str(fact.detail.get("opens_at")), str(fact.detail.get("closes_at"))
@@ -689,7 +693,7 @@ class Rules:
         longest = asked.detail.get("window_for")
         if start < fact.at or type(longest) is not int or length > longest:
             raise Bad(
-                "the window is earlier than its last yes, or longer than what was asked for", index=fact.leaf_index
+                "the window is earlier than its last approval, or longer than what was asked for", index=fact.leaf_index
             )
         grant = str(fact.detail.get("grant") or "")
         self._new(fact, "grant", grant)
@@ -711,7 +715,7 @@ class Rules:
         if fact.detail.get("resource") not in asked["resources"]:
             raise Bad(f"{what} of a resource that was not asked for", index=fact.leaf_index)
         if is_opened and asked.get("level") != "read":
-            raise Bad(f"{what} in a window that covers names only", index=fact.leaf_index)
+            raise Bad(f"{what} in a window that covers only names", index=fact.leaf_index)
 
 
 def instant(text: str) -> dt.datetime:
@@ -756,13 +760,13 @@ def proof_of(entry: dict[str, Any]) -> Proof:
     """Verify the signature in a decision's entry, with nothing but the entry."""
     signature = entry["detail"]["signature"]
     if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
-        return Proof(why="it is no signature that this version knows", is_unknown=True)
+        return Proof(why="this version does not know this kind of signature", is_unknown=True)
     try:
         return _verified(entry, signature)
     except Bad as flaw:
         return Proof(why=flaw.why)
     except (KeyError, TypeError, ValueError, RecursionError):
-        return Proof(why="a part of it is missing, or can't be read")
+        return Proof(why="a part of the signature is missing, or can't be read")
 
 
 def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
@@ -773,7 +777,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
     if len(text) > MAX_MANIFEST or end != len(text) or canonical(manifest) != text:
         raise Bad("what was signed is not canonical (RFC 8785)")
     if manifest["format"] != MANIFEST:
-        return Proof(why="what was signed is of another version", is_unknown=True)
+        return Proof(why="what was signed has another version", is_unknown=True)
     _check_manifest(manifest, entry)
     challenge = hashlib.sha256(f"{MANIFEST}\n{text}".encode()).digest()
     client, data = _base64url(assertion["clientDataJSON"]), _base64url(assertion["authenticatorData"])
@@ -784,7 +788,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
         raise Bad("the passkey did not check that it was its user")
     message = data + hashlib.sha256(client).digest()
     if not _is_signed(algorithm, _base64(public_key), _base64url(assertion["signature"]), message):
-        raise Bad("the signature does not hold under the key that stands beside it")
+        raise Bad("the signature is not valid under the key that is beside it")
     return Proof(
         passkey=passkey, credential=credential, public_key=public_key, rp_id=rp_id, origin=origin,
         is_device_bound=not data[32] & _BACKUP_ELIGIBLE, decider=_worded(manifest["decider"]["id"]),
@@ -803,15 +807,15 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
     if manifest["access_request"]["id"] != entry["access_request"]:
         raise Bad("what was signed is about another access request")
     if manifest["access_request"]["digest"] != entry["detail"]["digest"]:
-        raise Bad("what was signed asks for something else than what was decided on")
+        raise Bad("what was signed asks for something different from what was decided on")
     if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
         raise Bad("what was signed is another answer")
     if manifest["decider"]["id"] != actor["id"]:
         raise Bad("what was signed is another person's answer")
     if not _INSTANT.fullmatch(manifest["not_after"]) or entry["at"] >= manifest["not_after"]:
-        raise Bad("what was signed was no longer good when it was decided")
+        raise Bad("what was signed was no longer valid at the time of the decision")
     if (instant(manifest["not_after"]) - instant(entry["at"])).total_seconds() > _SIGNED_FOR:
-        raise Bad("what was signed was good for too long")
+        raise Bad("what was signed was valid for too long")
     if not manifest["nonce"]:
         raise Bad("what was signed has no nonce")
     if entry["detail"].get("state") == "OPEN":
@@ -830,17 +834,17 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
 def _check_client(said: dict[str, Any], challenge: bytes, rp_id: str) -> str:
     """What the browser said: that it asked for this, on a page of the passkey's own site."""
     if said["type"] != "webauthn.get":
-        raise Bad("the passkey was asked for something else")
+        raise Bad("the passkey was used for another purpose")
     if _base64url(said["challenge"]) != challenge:
-        raise Bad("the passkey signed something else than what stands beside its signature")
+        raise Bad("the passkey signed something different from what is beside its signature")
     origin = _worded(said["origin"])
     scheme, _sep, rest = origin.partition("://")
     host = rest.partition(":")[0].partition("/")[0]
     is_own = host == rp_id or host.endswith(f".{rp_id}")
     if not is_own or scheme != ("http" if host == "localhost" and scheme == "http" else "https"):
-        raise Bad("the page that asked the passkey is of another site")
+        raise Bad("the page that asked the passkey belongs to another site")
     if said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
-        raise Bad("the page that asked the passkey stood in the page of another site")
+        raise Bad("the page that asked the passkey was inside a page of another site")
     return origin
 
 
@@ -895,19 +899,19 @@ class Enrolment(NamedTuple):
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
     """Why the log does not tell that this key was the decider's when they decided, at number `seq`."""
     if found is None or found.seq != proof.seq:
-        return "no passkey was added at the number that it names"
+        return "no passkey was added in the entry whose number it names"
     detail = found.detail
     if detail.get("leaf") != proof.leaf:
-        return "the entry that tells of its passkey has another hash than it says"
+        return "the entry about its passkey does not have the hash that it names"
     same = (proof.passkey, proof.credential, proof.public_key, proof.rp_id, proof.decider)
     if tuple(detail.get(name) for name in ("passkey", "credential", "public_key", "rp_id", "person")) != same:
-        return "the key that it holds under is not the one that was added then, by this person"
+        return "the key under which it is valid is not the key that this person added then"
     if found.seq >= seq:
-        return "its passkey was added after it"
+        return "its passkey was added after the signature"
     if found.removed is not None and found.removed < seq:
-        return "its passkey was removed before it"
+        return "its passkey was removed before the signature"
     if bool(detail.get("backup_eligible")) is proof.is_device_bound:
-        return "its passkey says something else about copies of it than when it was added"
+        return "its passkey's backup status is not the same as when it was added"
     return ""
 
 
@@ -924,7 +928,7 @@ class Folder:
         self.path = path
         for each in sorted(path.iterdir()):
             if each.is_symlink() or not each.is_file():
-                raise Bad(f"{shown(each.name)} in the folder is no plain file")
+                raise Bad(f"{shown(each.name)} in the folder is not a plain file")
             self.sizes[each.name] = each.stat().st_size
 
     def open(self, name: str) -> BinaryIO:
@@ -941,13 +945,13 @@ class Zip:
         try:
             self.zip = zipfile.ZipFile(path)
         except _ZIP_ERRORS as error:
-            raise CannotTell(f"{path} is neither a ZIP nor a folder nor a receipt, or it is cut off") from error
+            raise CannotTell(f"{path} is not a ZIP file, a folder or a receipt, or it is incomplete") from error
         self.sizes: dict[str, int] = {}
         for member in self.zip.infolist():
             if not _SAFE_NAME.fullmatch(member.filename) or member.filename != member.orig_filename:
                 raise Bad(f"the ZIP has a member with an unsafe name: {shown(member.orig_filename)}")
             if member.filename in self.sizes:
-                raise Bad(f"the ZIP has two members of the name {member.filename}")
+                raise Bad(f"the ZIP has two members with the name {member.filename}")
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Bad(f"{member.filename} in the ZIP is encrypted, or packed in an unusual way")
             if member.file_size > max(64 << 20, MAX_RATIO * member.compress_size):
@@ -985,9 +989,9 @@ class Member:
             pass
         self.stream.close()
         if self.bytes != self.listed["bytes"]:
-            raise Bad(f"{self.name} has {self.bytes:,} bytes, and {self.listed['bytes']:,} by the manifest")
+            raise Bad(f"{self.name} has {self.bytes:,} bytes, but the manifest says {self.listed['bytes']:,}")
         if self.sha256.hexdigest() != self.listed["sha256"]:
-            raise Bad(f"{self.name} is not the file of the manifest: another SHA-256")
+            raise Bad(f"{self.name} is not the file that the manifest lists: its SHA-256 is different")
 
 
 def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
@@ -1003,7 +1007,7 @@ def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise Bad(f"{what} is no JSON object")
+        raise Bad(f"{what} is not a JSON object")
     return found
 
 
@@ -1031,9 +1035,9 @@ class Bundle:
             raise Bad("manifest.json does not list its files with sizes and SHA-256")
         self.files, self.unread = files, set(files)
         for name in sorted(source.sizes.keys() - files.keys() - {"manifest.json"}):
-            raise Bad(f"{shown(name)} is in the bundle, and not in the manifest")
+            raise Bad(f"{shown(name)} is in the bundle, but not in the manifest")
         for name in sorted(files.keys() - source.sizes.keys()):
-            raise CannotTell(f"{shown(name)} is missing: the manifest lists it")
+            raise CannotTell(f"{shown(name)} is missing, but the manifest lists it")
 
     def open(self, name: str) -> Member:
         if name not in self.files:
@@ -1163,7 +1167,7 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
     if manifest.get("kind") not in ("log", "period", "access_request"):
         raise CannotTell(f"a bundle of the kind {shown(manifest.get('kind'))}; this verifier does not know it")
     if not isinstance(tenant, dict) or not isinstance(tenant.get("id"), str) or not isinstance(logs, list):
-        raise Bad("manifest.json does not say whose logs these are")
+        raise Bad("manifest.json does not say to whom these logs belong")
     if manifest["kind"] == "access_request" and not isinstance(manifest.get("access_request"), str):
         raise Bad("manifest.json does not say which access request this is of")
     for name in ("since", "until", "made_at"):
@@ -1171,7 +1175,7 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
         try:
             manifest[name] = None if bound is None else f"{instant(bound).astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         except (ValueError, TypeError, OverflowError):
-            raise Bad(f"manifest.json: “{name}” is no time") from None
+            raise Bad(f"manifest.json: “{name}” is not a time") from None
     if len(logs) > MAX_SHARDS:
         raise Bad(f"manifest.json lists more than {MAX_SHARDS} logs")
     found = [_shard_of(bundle, log, tenant["id"]) for log in logs]
@@ -1179,7 +1183,7 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
     if not shards:
         raise CannotTell("the bundle has no log")
     if any(after.number <= before.number for before, after in itertools.pairwise(found)):
-        raise Bad("manifest.json: the logs are not in their order")
+        raise Bad("manifest.json: the logs are in the wrong order")
     return shards, [each for each in found if isinstance(each, Unsigned)]
 
 
@@ -1200,15 +1204,15 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
     ):
         raise Bad("manifest.json does not describe its logs")
     if not by_request and not (log["start"] + log["entries"] == log["end"] <= log["size"]):
-        raise Bad(f"manifest.json: the numbers of log {number} do not fit together")
+        raise Bad(f"manifest.json: the numbers of log {number} do not match each other")
     if closed_by is not None and log["size"] == 0 and f"checkpoint-{number}.txt" not in bundle.files:
         return Unsigned(number, closed_by)
     try:
         checkpoint = checkpoint_of(bundle.read(f"checkpoint-{number}.txt", MAX_NOTE))
     except ValueError as error:
-        raise Bad(f"checkpoint-{number}.txt is no checkpoint: {error}") from None
+        raise Bad(f"checkpoint-{number}.txt is not a checkpoint: {error}") from None
     if (checkpoint.origin, checkpoint.size) != (origin, log["size"]):
-        raise Bad(f"checkpoint-{number}.txt is of another log or size than the manifest says")
+        raise Bad(f"checkpoint-{number}.txt belongs to another log, or has another size, than the manifest says")
     numbers = {name: log[name] for name in names[1:]}
     return Shard(number, matched[0], matched[1], matched[2], closed_by=closed_by, checkpoint=checkpoint, **numbers)
 
@@ -1223,7 +1227,7 @@ def _hashes(value: Any, what: str) -> list[bytes]:
             raise ValueError("too many hashes")
         return [hash_of(each) for each in value]
     except (ValueError, TypeError):
-        raise Bad(f"{what} is no list of hashes") from None
+        raise Bad(f"{what} is not a list of hashes") from None
 
 
 def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
@@ -1286,7 +1290,7 @@ class Scan:
                 while waiting:
                     yield waiting.popleft().result()
             except concurrent.futures.BrokenExecutor as error:
-                raise CannotTell("a process that helped to verify died; try again with --jobs 1") from error
+                raise CannotTell("a helper process ended unexpectedly; try again with --jobs 1") from error
             finally:
                 for future in waiting:
                     future.cancel()
@@ -1333,11 +1337,11 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
         scan.progress(checked.good)
     if shard.count != shard.entries:
         index = shard.start + min(shard.count, shard.entries)
-        raise Bad(f"there are {shard.count} entries, and the manifest says {shard.entries}", index=index)
+        raise Bad(f"there are {shard.count} entries, but the manifest says {shard.entries}", index=index)
     if shard.entries:
         _check_root(shard, frontier, edge, proofs)
     elif shard.size == 0 and shard.checkpoint.root != EMPTY_ROOT:
-        raise Bad("the checkpoint of an empty log has the root of another")
+        raise Bad("the checkpoint of an empty log has the root of another log")
 
 
 def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
@@ -1350,7 +1354,7 @@ def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
                 break
     expected = {shard.start, shard.end - 1} if shard.entries else set()
     if (proofs or not shard.is_whole) and (len(proofs) > 2 or {index for index, _path in proofs} != expected):
-        raise Bad(f"{name} has not the proofs of the first and of the last entry")
+        raise Bad(f"{name} does not have the proofs of the first and the last entry")
     return proofs
 
 
@@ -1412,7 +1416,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
         record = parsed_json(line, f"a line of {name}")
         index, raw = record.get("index"), str(record.get("entry")).encode(errors="replace")
         if index not in (shard.start - 1, shard.end) or index in shard.edges:
-            raise Bad(f"{name} has an entry that is no neighbour of the period's")
+            raise Bad(f"{name} has an entry that is not a neighbour of the period's entries")
         path = _hashes(record.get("hashes"), f"a line of {name}")
         if not is_included(index, shard.size, leaf_hash(raw), path, shard.checkpoint.root):
             raise Bad(f"{name}: its proof does not lead to the signed root", index=index)
@@ -1420,7 +1424,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
         if (entry["tenant"], entry["seq"]) != (expected.tenant, shard.first_seq + index):
             raise Bad(f"{name}: the entry is of another log, or of another index", index=index)
         if not (entry["at"] < expected.since if index < shard.start else entry["at"] >= expected.until):
-            raise Bad("the entry is of the period, and was left out of it", index=index)
+            raise Bad("the entry belongs to the period, but was left out", index=index)
         if index == 0 and shard.number > 0:
             shard.is_opened = _closes(entry, shard.before)
         shard.edges.add(index)
@@ -1457,14 +1461,14 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
     for line in bundle.lines(name):
         entry, (index, path) = entry_of(line), next(proofs, (-1, []))
         if entry["tenant"] != expected.tenant or entry["event"] not in _OF_THE_LOG:
-            raise Bad(f"{name} has an entry that does not belong there", index=entry["seq"] - shard.first_seq)
+            raise Bad(f"{name} has an entry that does not belong in it", index=entry["seq"] - shard.first_seq)
         if entry["seq"] - shard.first_seq != index or not is_included(
             index, shard.size, leaf_hash(line), path, shard.checkpoint.root
         ):
             raise Bad("its inclusion proof does not lead to the signed root", index=entry["seq"] - shard.first_seq)
         see(shard, _fact(index, entry, share))
     if next(proofs, None) is not None:
-        raise Bad(f"log-proofs-{shard.number}.jsonl has a proof of no entry")
+        raise Bad(f"log-proofs-{shard.number}.jsonl has a proof that belongs to no entry")
 
 
 class Growth(NamedTuple):
@@ -1493,7 +1497,7 @@ def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | N
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
     root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(kept.size)
     if kept.size > new.size:
-        raise CannotTell(f"{what} has {kept.size} entries, more than the bundle's of {new.size}: take a newer bundle")
+        raise CannotTell(f"{what} has {kept.size} entries, more than the {new.size} of the bundle: get a newer bundle")
     if root is None and growth and (growth.old, growth.checkpoint.origin) == (kept.size, kept.origin):
         between = growth.checkpoint
         if not is_consistent(kept.size, between.size, kept.root, between.root, growth.path):
@@ -1501,7 +1505,7 @@ def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | N
         check_previous(shard, between, "the checkpoint to which the consistency proof leads")
         return
     if root is None:
-        raise CannotTell(f"{what} has {kept.size} entries, and the bundle has no consistency proof from there")
+        raise CannotTell(f"{what} has {kept.size} entries, but the bundle has no consistency proof from there")
     if root != kept.root:
         raise Bad(f"the log was rewritten: {what}, of {kept.size} entries, is not the beginning of this log")
 
@@ -1527,7 +1531,7 @@ class Trust:
         pinned = self.signers(kept, self.offered) if named is None and kept and _base(kept.origin) in bases else []
         self.is_named = named is not None or bool(pinned)
         found = named if named is not None else pinned or offered["log"]
-        how = "named by you" if named is not None else "signed the checkpoint that you kept"
+        how = "named by you" if named is not None else "signed the checkpoint that you saved"
         how = how if self.is_named else "from the bundle itself"
         self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
         self._ids = {}
@@ -1576,7 +1580,7 @@ class Trust:
         if signers:
             return signers
         if not self.is_named:
-            raise CannotTell(f"{what} is signed by no key that is known here")
+            raise CannotTell(f"{what} is not signed by any key that is known here")
         raise CannotTell(
             f"{what} is signed by a key that you did not name"
             + "".join(f" ({key}, fingerprint {key.fingerprint})" for key in others)
@@ -1601,10 +1605,10 @@ class Trust:
             what = f"the older checkpoint of {each.checkpoint.size} entries in consistency-{shard.number}.jsonl"
             signers = self.signers(each.checkpoint, self.offered | self.why.keys())
             if not signers:
-                raise Bad(f"{what} bears no signature of this log's keys")
+                raise Bad(f"{what} has no signature by this log's keys")
             if not any(key.public in self.why or key.public in past for key in signers):
                 if is_told and self.signers(shard.checkpoint, self.why):
-                    raise Bad(f"{what} is signed by a key that is not this log's by any signed entry")
+                    raise Bad(f"{what} is signed by a key that no signed entry names as this log's key")
                 unproven += 1
             self.clocks(each.checkpoint, shard.clock)
         return unproven
@@ -1681,7 +1685,7 @@ def keys_named(words: Sequence[str]) -> list[Key]:
         except (OSError, ValueError) as error:
             raise CannotTell(f"{shown(word)} is neither a verifier key nor a file of verifier keys") from error
         if not found:
-            raise CannotTell(f"{shown(word)} holds no verifier key")
+            raise CannotTell(f"{shown(word)} has no verifier key in it")
         keys += found
     return keys
 
@@ -1775,21 +1779,21 @@ class Report:
             if proof.is_unknown:
                 self.not_proven(shard, fact, proof.why)
                 continue
-            why = proof.why or ("what was signed had decided something before" if proof.nonce in nonces else "")
+            why = proof.why or ("what was signed was used for an earlier decision" if proof.nonce in nonces else "")
             nonces.add(proof.nonce)
             asked = self.asked.get(fact.access_request)
             if not why and asked not in (None, (fact.detail.get("digest"), proof.terms)):
-                why = "what was signed allows something else than what was asked for"
+                why = "what was signed allows something different from what was asked for"
             whose = ""
             if not why and proof.log == PROVIDER_LOG and fact.event.endswith("_by_provider"):
                 self._vouched(shard, fact, proof, seen.setdefault(proof.decider, {}))
                 continue
             if not why and is_receipt and proof.log == tenant:
-                whose = f"which entry {proof.seq} of the log is to tell of: a receipt does not show that"
+                whose = f"that entry {proof.seq} of the log must record: a receipt does not show that"
             elif not why and proof.log != tenant:
                 why = "it names a log that is not this one"
             elif not why and proof.passkey not in self.enrolled and self.data["problems"]:
-                self.not_proven(shard, fact, "what tells of its passkey was not reached")
+                self.not_proven(shard, fact, "the entry about its passkey was not reached")
                 continue
             elif not why:
                 why = why_not_enrolled(proof, shard.first_seq + fact.leaf_index, self.enrolled.get(proof.passkey))
@@ -1928,8 +1932,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_name(manifest, shards, report)
     if not trust.is_named and not options.trust_bundle_key:
         report.gap(
-            "no key of the log is named, and whoever makes a bundle up can put any key in it: name the one that you "
-            "have from elsewhere with --key (or take the bundle's own with --trust-bundle-key)"
+            "no key of the log is named, and a person who forges a bundle can put any key in it: name the key that "
+            "you got from another source with --key (or use the bundle's own key with --trust-bundle-key)"
         )
     judge_beginning(shards, report)
     judge_age(shards[-1], options, report)
@@ -1965,7 +1969,7 @@ def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
     report.data["files_not_proven"] = [name for name in others if not _OF_PROOF.fullmatch(name)]
     for name in others:
         if _OF_PROOF.fullmatch(name):
-            report.bad(Bad(f"{shown(name)} belongs to no log that manifest.json describes"))
+            report.bad(Bad(f"{shown(name)} does not belong to a log that manifest.json describes"))
 
 
 def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) -> None:
@@ -1985,7 +1989,7 @@ def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) ->
     report.data["tenant"]["name"] = rest[0].named
     if told not in (None, rest[0].named):
         report.data["tenant"]["name_not_proven"] = told
-        report.bad(Bad(f"manifest.json calls the tenant {quoted(told)}, and the log calls it {quoted(rest[0].named)}"))
+        report.bad(Bad(f"manifest.json calls the tenant {quoted(told)}, but the log calls it {quoted(rest[0].named)}"))
 
 
 def check_shard(
@@ -2009,7 +2013,10 @@ def check_shard(
         check_older(shard)
         if manifest["kind"] == "log" and (shard.start, shard.end) != (shard.pruned, shard.size):
             place = shard.pruned if shard.start > shard.pruned else shard.end
-            raise Bad("the bundle says that it is the whole log, and ends before it or begins after it", index=place)
+            raise Bad(
+                "the bundle claims to be the whole log, but it ends before the log's end or begins after its beginning",
+                index=place,
+            )
     except Bad as flaw:
         shard.flaw = flaw
     except CannotTell as gap:
@@ -2055,7 +2062,7 @@ def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Opti
             if shard.flaw:
                 _damaged(shard, after, trust, report)
             if shard.is_opened is False and shard.is_sound:
-                report.bad(Bad(f"this is no tombstone of log {shard.number - 1}, which ends here", index=0), shard)
+                report.bad(Bad(f"this is not a tombstone of log {shard.number - 1}, which ends here", index=0), shard)
             judge_witnesses(shard, witnesses, report, log, is_last=after is None)
             judge_signatures(shard, shards[place + 1 :], trust, report, log)
             judge_closing(shard, after, trust, report)
@@ -2121,7 +2128,7 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
     """Who was to cosign: by what you ask for, and by what the log's own entries say."""
     if options.require_witness and not witnesses.named:
-        report.gap("you asked for a witness's cosignature, and named no witness's key: name it with --witness")
+        report.gap("you asked for a witness's cosignature, but you named no witness's key: name it with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
     absent = [(seq, vkey) for vkey, seq in report.registered.items() if vkey not in named]
     for seq, vkey in sorted(absent)[:10]:
@@ -2132,7 +2139,7 @@ def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, repor
         except ValueError:
             is_here = False
         why = "its key was not named with --witness, so nothing here shows that it cosigned"
-        report.note(f"{says}; {why}" if is_here else f"{says}; the newest checkpoint bears no cosignature of it")
+        report.note(f"{says}; {why}" if is_here else f"{says}; the newest checkpoint has no cosignature by it")
     if len(absent) > 10:
         report.note(f"entries name {len(absent) - 10:,} more witnesses whose keys you did not name")
 
@@ -2148,7 +2155,7 @@ def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Rep
     made_at = report.data.get("made_at")
     log["age_when_made"] = int(instant(made_at).timestamp()) - at if made_at and at is not None else None
     if at is None:
-        report.gap(f"{what} bears no time: the cosignature of {shard.clock} is missing")
+        report.gap(f"{what} has no time: the cosignature of {shard.clock} is missing")
     elif at > time.time() + 600:
         # It could be shown as the newest for as long.
         report.gap(f"{what} is dated in the future, by the clock of this machine")
@@ -2159,14 +2166,14 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
         if shard.closed_by is not None:
             closed = f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle"
             if after is None and not _is_over(shard, report):
-                raise CannotTell(f"{closed}, and neither is the log that goes on from there")
+                raise CannotTell(f"{closed}, and neither is the log that continues from there")
             report.note(closed)
         return
     if shard.closed_by != after.first_seq:
         raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
     if not shard.is_closed or not after.is_sound:
         return
-    report.note(f"log {shard.number} was closed as damaged by entry {shard.closed_by}; log {after.number} goes on")
+    report.note(f"log {shard.number} was closed as damaged by entry {shard.closed_by}; log {after.number} continues it")
     if shard.tombstone is None or not shard.is_sound:
         return
     trust.check(shard.tombstone, f"the checkpoint in the tombstone of log {shard.number}")
@@ -2183,10 +2190,12 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
 def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
     """Whether the bundle can be all that it says it is of: no log is missing, and no entry at an edge of a period."""
     if manifest["kind"] == "access_request":
-        report.note("that these are all entries about the access request is not shown: only that each is in the log")
+        report.note(
+            "this does not show that these are all entries about the access request, only that each entry is in the log"
+        )
         return
     for each in unsigned:
-        why = "nothing that was signed of it is here, so its entries prove nothing"
+        why = "nothing signed of this log is here, so its entries prove nothing"
         report.gap(f"log {each.number} was closed by entry {each.closed_by}: {why}")
     here = sorted([*(shard.number for shard in shards), *(each.number for each in unsigned)])
     first, last = 0, here[-1]
@@ -2207,7 +2216,7 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
         if shard.start > shard.pruned and shard.start - 1 not in shard.edges:
             report.gap(f"entry {shard.start - 1} of log {shard.number} is not here: the period may begin before it")
         if shard.end < shard.size and shard.end not in shard.edges:
-            report.gap(f"entry {shard.end} of log {shard.number} is not here: the period may go on with it")
+            report.gap(f"entry {shard.end} of log {shard.number} is not here: the period may continue with it")
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
@@ -2227,14 +2236,14 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
         if shard.pruned:
             which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here"
             if shard.first_seq + shard.pruned <= gone:
-                report.note(f"{which}: removed after their time, as entry log.pruned says "
-                            "(of them only hashes are left, which lead to the signed root)")  # fmt: skip
+                report.note(f"{which}: removed because their storage time was over, as entry log.pruned says (only "
+                            "their hashes are left, and they lead to the signed root)")  # fmt: skip
             elif shard in doubted:
-                report.gap(f"{which}, and no signed entry here says that they were removed (log.pruned). "
-                           "If that was done a minute ago, a newer bundle has it; else they are held back")  # fmt: skip
+                report.gap(f"{which}, and no signed entry here says that they were removed (log.pruned). If they "
+                           "were removed a minute ago, a newer bundle says so; if not, they are held back")  # fmt: skip
             else:
-                report.note(f"{which}: removed after their time, by the word of the bundle alone; a bundle of the "
-                            "whole log has the entry that says so")  # fmt: skip
+                report.note(f"{which}: removed because their storage time was over, but only the bundle claims this; a "
+                            "bundle of the whole log has the entry that proves it")  # fmt: skip
 
 
 def _is_over(shard: Shard, report: Report) -> bool:
@@ -2251,14 +2260,14 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
         return
     what, age = f"the checkpoint of log {shard.number}", report.data["logs"][-1]["age_when_made"]
     if age is None:
-        report.gap("the bundle does not say when it was made, so whether its checkpoint is the newest is open")
+        report.gap("the bundle does not say when it was made, so it is not known whether its checkpoint is the newest")
     elif age > STALE:
         report.gap(
-            f"{what} was {lasting(age)} old when the bundle was made, and a log is dated anew each hour: "
-            "its signer has stopped, or newer entries are held back"
+            f"{what} was {lasting(age)} old when the bundle was made, but a log gets a new date each hour: its signer "
+            "has stopped, or newer entries are held back"
         )
     if options.max_age is not None and not (ago := time.time() - at) <= options.max_age:
-        report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine: older than you allow")
+        report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine, which is older than you allow")
 
 
 def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
@@ -2267,12 +2276,12 @@ def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, options:
     shard = next((shard for shard in shards if shard.origin == kept.origin), None)
     try:
         if shard is None:
-            raise CannotTell(f"the checkpoint you kept is of another log, {shown(kept.origin)}")
-        trust.check(kept, "the checkpoint you kept")
+            raise CannotTell(f"the checkpoint you saved is of another log, {shown(kept.origin)}")
+        trust.check(kept, "the checkpoint you saved")
         if shard.is_sound:
             if options.consistency:
                 trust.signers(options.consistency.checkpoint, trust.why)
-            check_previous(shard, kept, "the checkpoint you kept", options.consistency)
+            check_previous(shard, kept, "the checkpoint you saved", options.consistency)
             report.data["previous"]["holds"] = True
     except Bad as flaw:
         report.bad(flaw, shard)
@@ -2296,11 +2305,11 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         first, *lines = head.decode().split("\n")
         extra = decoded(lines.pop(0).removeprefix("extra ")) if lines and lines[0].startswith("extra ") else None
         if first != RECEIPT or not lines or not lines[0].startswith("index ") or len(lines) > MAX_PATH + 1:
-            raise ValueError("its lines are not those of a proof")
+            raise ValueError("its lines do not have the form of a proof")
         index, proof = number_of(lines[0].removeprefix("index ")), [hash_of(line) for line in lines[1:]]
         checkpoint = checkpoint_of(tail)
     except ValueError as error:
-        raise Bad(f"this is no receipt ({RECEIPT}): {error}") from None
+        raise Bad(f"this is not a receipt ({RECEIPT}): {error}") from None
     matched = _ORIGIN.fullmatch(checkpoint.origin)
     if not matched:
         raise CannotTell(f"the receipt is of a log of another kind: {shown(checkpoint.origin)}")
@@ -2314,7 +2323,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
     entry = entry_of(extra)
     shard.first_seq = entry["seq"] - index
     if entry["tenant"] != matched[3] or shard.first_seq < 0 or (number == 0 and shard.first_seq):
-        raise Bad("the entry is not of this log, or not of this index", index=index)
+        raise Bad("the entry does not belong to this log, or does not have this index", index=index)
     fact = _fact(index, entry, dict[Any, Any]().setdefault)
     told = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
     report.data["entry"] = {**told, **how_decided(fact)}
@@ -2322,7 +2331,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         report.decided(shard, fact)
         report.judge_signed(str(matched[3]), is_receipt=True)
     if options.keys is None:
-        raise CannotTell("a receipt brings no key with it: name the log's key with --key")
+        raise CannotTell("a receipt contains no key: name the log's key with --key")
     trust = Trust({shard.base}, options.keys, {"log": [], "witnesses": []})
     judge([shard], trust, Witnesses(options.witnesses, [], trust.why), options, report)
 
@@ -2392,25 +2401,29 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         words = "the log continues it" if previous["holds"] else "not shown that the log continues it"
         yield line("previous", f"{previous['origin']}, {previous['size']:,} entries: {words}")
     if data["result"] != "bad" and (rules := data.get("rules")):
-        words = f"replayed: {rules['windows']} windows, {rules['looks']} looks at content, each inside its window"
+        words = f"replayed: {rules['windows']} windows, {rules['looks']} accesses to content, each inside its window"
         yield line("rules", words)
         if rules["downloads"]:
-            yield line("", f"{rules['downloads']} of these looks were downloads")
+            yield line("", f"{rules['downloads']} of these accesses were downloads")
         if rules["by_provider_alone"]:
             alone = rules["by_provider_alone"]
-            yield line("", f"{alone} windows opened on the provider's yes alone (Lockbox off, or service not covered)")
+            yield line(
+                "", f"{alone} windows opened with only the provider's approval (Lockbox off, or service not covered)"
+            )
     yield from _decisions_in_words(data["decisions"], line)
     for note in data["notes"]:
         yield line("note", note)
     if data.get("keys_from_bundle") and data["keys"]:
-        yield line("WARNING", "the key came from the bundle itself. Whoever can forge the bundle can put in a key.")
-        yield line("", "Compare the fingerprint with one that you got some other way, or name the key with --key.")
+        yield line(
+            "WARNING", "the key came from the bundle itself. A person who can forge the bundle can put any key in it."
+        )
+        yield line("", "Compare the fingerprint with one that you got in another way, or name the key with --key.")
     for gap in data["gaps"]:
         yield line("CAN'T TELL", gap)
     for problem in data["problems"]:
         yield line("BAD", problem_in_words(problem))
-    verdicts = {"good": "GOOD: everything that was offered holds.", "bad": "BAD: do not rely on this.",
-                "unknown": "CAN'T TELL: what is missing is named above; nothing was found to be false."}  # fmt: skip
+    verdicts = {"good": "GOOD: everything that was checked is valid.", "bad": "BAD: do not rely on this.",
+                "unknown": "CAN'T TELL: something named above is missing; nothing was found false."}  # fmt: skip
     yield verdicts[data["result"]]
 
 
@@ -2431,7 +2444,9 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
     elif kind == "access_request":
         yield line("", f"{log['entries']:,} entries here, {log['older']:,} older checkpoints")
     if log.get("older_unproven"):
-        yield line("", f"not proven: {log['older_unproven']:,} of the older ones, whose key you did not name")
+        yield line(
+            "", f"not proven: {log['older_unproven']:,} of the older checkpoints, because you did not name their key"
+        )
     if log.get("signed_by"):
         names = ", ".join(vkey.split("+")[1] for vkey in log["signed_by"])
         yield line("", f"signed by key {names}; dated {log.get('dated_at') or 'by nobody'}")
@@ -2442,10 +2457,10 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
     for each in log.get("unpinned", ()):
         called = f"it calls itself {ascii_of(each['name'])}"
         if each["name"] in (witness["name"] for witness in log["witnesses"]):
-            called += ", as a witness does that you named with another key"
+            called += ", like a witness that you named with another key"
         yield line("", f"cosigned by a key that nobody pinned, at {each['at']} ({called})")
     if log.get("witnesses") == []:
-        yield line("", "cosigned by no witness whose key you named")
+        yield line("", "not cosigned by any witness whose key you named")
 
 
 def _age_in_words(log: dict[str, Any]) -> str:
@@ -2461,7 +2476,7 @@ def _age_in_words(log: dict[str, Any]) -> str:
 
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
     if decisions["holds"]:
-        yield line("signed", f"{decisions['holds']:,} decisions hold under the passkey of who decided:")
+        yield line("signed", f"{decisions['holds']:,} decisions are valid under the passkey of the person who decided:")
     for each in decisions["proven"][:10]:
         bound = "device-bound" if each["device_bound"] else "can be copied"
         key = f"passkey {each['passkey']} of {each['site']} ({bound}), added at {each['enrolled']}"
@@ -2471,13 +2486,16 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"  signed by {each['who']}'s {key}")
         yield line("", f"  digest {each['digest']}")
         if not each["is_compared"]:
-            yield line("", "  what was asked for is not in here, so what was signed was not compared with it")
+            yield line("", "  what was asked for is not in this bundle, so what was signed was not compared with it")
     if decisions["holds"] > 10:
         yield line("", f"… and {decisions['holds'] - 10:,} more (--json names them, up to {LISTED:,})")
     if decisions["vouches"]:
-        many = f"{decisions['vouches']:,} decisions of the provider's hold under a key that its own log tells of:"
+        many = (
+            f"{decisions['vouches']:,} decisions of the provider are valid under a key that only the provider's own "
+            "log records:"
+        )
         yield line("vouched", many)
-        yield line("", "whose key that is, is the provider's word")
+        yield line("", "you must trust the provider about the owner of the key")
     for each in decisions["vouched"][:10]:
         before = "the first of theirs here" if each["since"] == each["seq"] else f"as number {each['since']} is"
         before += f"; {each['others']} other keys of theirs before" if each["others"] else ""
@@ -2488,7 +2506,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"{decisions['unproven']:,} decisions carry no signature of a human's key that was checked:")
+    yield line("unproven", f"{decisions['unproven']:,} decisions have no signature by a human's key that was checked:")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
@@ -2529,12 +2547,12 @@ class State:
                     db.execute(f"PRAGMA application_id = {APPLICATION}")
                     db.execute(_SCHEMA)
                 elif found != APPLICATION:
-                    raise CannotTell(f"{path} is a database of something else")
+                    raise CannotTell(f"{path} is a database of another program")
                 if (flaw := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
                     raise CannotTell(f"{path} is damaged: {flaw}".splitlines()[0])
                 for origin, size, root, _at, note in db.execute("SELECT origin, size, root, at, note FROM head"):
                     if checkpoint_of(note.encode())[:3] != (origin, size, root):
-                        raise ValueError(f"what it says of {shown(origin)} does not fit together")
+                        raise ValueError(f"its data about {shown(origin)} does not match")
         except (sqlite3.Error, ValueError, AttributeError) as error:
             raise CannotTell(f"{path} is damaged or can't be used: {error}") from error
 
@@ -2588,15 +2606,17 @@ class Cosigner:
                 raise ValueError("another kind of key")
             signer = cls(found, Ed25519PrivateKey.from_private_bytes(raw[1:]))
         except (OSError, ValueError) as error:
-            raise CannotTell(f"{path} holds no witness key: {error}") from error
+            raise CannotTell(f"{path} does not contain a witness key: {error}") from error
         if found != name or key_id != signer.key.id.hex():
-            raise CannotTell(f"{path} holds the key of {shown(found)}, not of {shown(name)}")
+            raise CannotTell(f"{path} contains the key of {shown(found)}, not of {shown(name)}")
         return signer
 
     @classmethod
     def make(cls, path: Path, name: str) -> Cosigner:
         if not re.fullmatch(r"[^\s+]{1,200}", name):
-            raise CannotTell("a name has no spaces and no plus sign; a host or URL without “https://” is usual")
+            raise CannotTell(
+                "a name can't have spaces or a plus sign; usually it is a host name or a URL without “https://”"
+            )
         signer = cls(name, Ed25519PrivateKey.generate())
         material = encoded(bytes([COSIGNATURE]) + signer.private.private_bytes_raw())
         try:
@@ -2881,7 +2901,7 @@ def _kept(path: Path, parse: Callable[[bytes], T], what: str) -> T:
         with open(path, "rb") as stream:
             return parse(stream.read(MAX_NOTE + 1))
     except (OSError, ValueError) as error:
-        raise CannotTell(f"{path} holds no {what}: {error}") from error
+        raise CannotTell(f"{path} contains no {what}: {error}") from error
 
 
 def do_witness(args: argparse.Namespace) -> int:
@@ -2891,7 +2911,7 @@ def do_witness(args: argparse.Namespace) -> int:
         raise CannotTell("none of the keys is a log's (type 0x01)")
     path = Path(args.state)
     if not path.exists() or not path.stat().st_size:
-        diary(f"{path} is new: this witness takes the first checkpoint of each log as it comes")
+        diary(f"{path} is new: this witness accepts the first checkpoint of each log without a check")
     run_witness(Server(args.listen, State(path, create=True), logs, signer))
     return 0
 
@@ -2917,10 +2937,12 @@ def parser() -> argparse.ArgumentParser:
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY"}
     whose = add.add_mutually_exclusive_group()
     whose.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
-    whose.add_argument("--trust-bundle-key", action="store_true", help="take the bundle's own key, unseen by anybody")
+    whose.add_argument(
+        "--trust-bundle-key", action="store_true", help="use the bundle's own key, which nobody has compared"
+    )
     add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
     add.add_argument("--require-witness", action="store_true", help="no verdict without a witness that you named")
-    add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you kept from earlier")
+    add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
     add.add_argument("--consistency", metavar="PROOF", help="a file with the proof from there, if the bundle has none")
     add.add_argument("--max-age", type=float, metavar="HOURS", help="a checkpoint older than this, by this clock: 2")
     add.add_argument("--json", action="store_true", help="the verdict as JSON")
@@ -2930,7 +2952,7 @@ def parser() -> argparse.ArgumentParser:
     add = commands.add_parser("witness", help="run a witness (C2SP tlog-witness)")
     add.add_argument("--name", required=True, help="the witness's name, as in its key")
     add.add_argument("--key-file", required=True, help="made by witness-key")
-    add.add_argument("--state", required=True, help="an SQLite file, made if it is not there")
+    add.add_argument("--state", required=True, help="an SQLite file, created if it does not exist")
     add.add_argument("--log", required=True, help="the keys (vkeys) of the logs to cosign, or files", **many)
     add.add_argument("--listen", default="127.0.0.1:9180", help="host:port (127.0.0.1:9180)")
     add.set_defaults(do=do_witness)

@@ -52,7 +52,7 @@ def at_home(*arguments: str, expected: int = 0) -> str:
 @contextmanager
 def a_witness(here: Play) -> Iterator[Kept]:
     """Contoso notes its log's key, runs a witness, and has its administrator register it."""
-    here.scene("Contoso trusts nobody: it keeps the log's key, and runs a witness of its own")
+    here.scene("Contoso trusts nobody: it saves the log's key, and runs its own witness")
     home = Path(settings.DATA_DIR) / "contoso-at-home"
     home.mkdir()
     administrator = here.person("ines.vogel")
@@ -105,7 +105,7 @@ def receipt_of_the_mail(here: Play, mail: Mail, kept: Kept) -> None:
 
 
 def the_evidence(here: Play, kept: Kept, entries: int) -> None:
-    here.scene("Contoso's auditor takes the evidence home, and checks it without a network")
+    here.scene("Contoso's auditor downloads the evidence, and checks it without a network")
     auditor = here.person("otto.brandt")
     log = next(iter(auditor.get("/").links("/log/")), "")
     _until(lambda: _cosigned(auditor.get(f"{log}checkpoint/"), entries), "the log is signed and cosigned", within=90)
@@ -118,14 +118,16 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
         "verify", str(BUNDLE), "--key", kept.log_key, "--witness", kept.witness_key, "--previous", str(kept.checkpoint)
     )
     here.tell(
-        "Otto Brandt", "runs lockbox_verify.py: everything holds, and it continues what was kept on the first day"
+        "Otto Brandt", "runs lockbox_verify.py: everything is valid, and it continues what was saved on the first day"
     )
     signed = "signed by Ada Keller <ada.keller@contoso.example>'s passkey Software passkey"
-    expect(signed in said, f"the verifier says whose passkey signed the yes: {said}")
-    expect("signed in the name of Pat Doyle" in said, f"the verifier says that the provider's yes is signed: {said}")
+    expect(signed in said, f"the verifier says whose passkey signed the approval: {said}")
+    expect(
+        "signed in the name of Pat Doyle" in said, f"the verifier says that the provider's approval is signed: {said}"
+    )
     here.tell(
         "Otto Brandt",
-        "reads there whose passkey signed the yes, and which decisions nobody signed",
+        "reads there whose passkey signed the approval, and which decisions nobody signed",
         detail="The passkeys were software here: it shows that the format holds, and nothing about a human.",
     )
     here.console.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -91,22 +91,22 @@ def main_job(here: Play) -> tuple[str, str]:
     here.decides("pat.doyle", asked, "approve", comment="Rebuilt twice; the log names no messages.")
     here.tell(
         "Pat Doyle",
-        "confirms that there is no other way, and signs it with a passkey: the provider's yes",
-        detail="A passkey in software stands in for the device, and for the finger on it: so for everybody here.",
+        "confirms that there is no other way, and signs this with a passkey: the provider's approval",
+        detail="A passkey in software replaces the device and the finger on it, for everybody here.",
     )
     told = mail.wait_for("ada.keller@", "decide_as_customer", part="finance")
     here.mail(told, "Ada Keller")
     expect(asked in told.text, "the customer's mail links to the access request")
     mail.wait_for("security@contoso.example", "decide_as_customer", part="finance")
     page = here.person("priya.nair").get(asked)
-    expect(not page.links("/windows/"), "nobody reads before the customer's yes", page)
+    expect(not page.links("/windows/"), "nobody reads before the customer's approval", page)
     here.adds_passkey("ada.keller")
-    here.tell("Ada Keller", "has added a passkey; the log has its public key, and Contoso's approvers are told")
+    here.tell("Ada Keller", "has added a passkey; the log has its public key, and Contoso's approvers get a mail")
     here.decides("ada.keller", asked, "approve", comment="Headers are fine.")
     here.tell(
         "Ada Keller",
-        "reviews, and signs the very text that is shown: the customer's yes. A window opens",
-        detail="A passkey in software stands in for her device, and for her finger on it.",
+        "reviews, and signs exactly the text that is shown: the customer's approval. A window opens",
+        detail="A passkey in software replaces her device, and her finger on it.",
     )
     here.mail(mail.wait_for("priya.nair@", "window_opened"), "Priya Nair")
     window = here.window_of("priya.nair", asked)
@@ -122,7 +122,7 @@ def main_job(here: Play) -> tuple[str, str]:
 
 
 def a_no(here: Play) -> None:
-    here.scene("A no")
+    here.scene("A denial")
     ticket = here.opens_ticket(
         "mia.weber",
         service="Exchange Online",
@@ -141,10 +141,10 @@ def a_no(here: Play) -> None:
     here.decides("paula.reyes", asked, "approve")
     here.stage.mail.wait_for("alan.fischer@", "decide_as_customer", part="sales")
     here.decides("alan.fischer", asked, "deny", comment="We can send you both answers.")
-    here.tell("Alan Fischer", "says no: “We can send you both answers.”")
+    here.tell("Alan Fischer", "denies: “We can send you both answers.”")
     here.mail(here.stage.mail.wait_for("erik.lund@", "access_request_ended", part="both answers"), "Erik Lund")
     page = here.person("erik.lund").get(asked)
-    expect("Denied" in page.text and not page.links("/windows/"), "a no gives nothing", page)
+    expect("Denied" in page.text and not page.links("/windows/"), "a denial gives no access", page)
 
 
 def a_revoke_in_mid_read(here: Play) -> None:
@@ -170,12 +170,12 @@ def a_revoke_in_mid_read(here: Play) -> None:
     here.tell("Samira Haddad", f"opens a document of {BIG_BYTES // 2**20} MB, and is still reading …")
     taken, cut_after = _read_until_cut(here, address, lambda: _closes_now(here, "frida.olsen", asked))
     expect(0 < taken < BIG_BYTES, f"the reading is cut off ({taken} of {BIG_BYTES} bytes came)")
-    expect(cut_after <= CUT_WITHIN, f"the cut comes at once (it took {cut_after:.1f} s)")
+    expect(cut_after <= CUT_WITHIN, f"the cut comes immediately (it took {cut_after:.1f} s)")
     here.tell(
         "Samira Haddad", f"is cut off {cut_after:.1f} s later, with {100 * taken // BIG_BYTES} % of the document read"
     )
     again = here.person("samira.haddad").get(address)
-    expect(again.status == 403, "a closed window gives nothing", again)
+    expect(again.status == 403, "a closed window gives no access", again)
 
 
 def without_lockbox(here: Play) -> None:
@@ -196,14 +196,14 @@ def without_lockbox(here: Play) -> None:
         why="Two versions under names that look alike seem to exist. I need to see what is stored.",
     )
     here.decides("pat.doyle", asked, "approve")
-    here.tell("Pat Doyle", "says yes; no second stage here, the window is open")
+    here.tell("Pat Doyle", "approves; there is no second stage here, so the window is open")
     here.mail(here.stage.mail.wait_for("nils.berg@", "window_opened"), "Nils Berg")
     here.items("samira.haddad", here.window_of("samira.haddad", asked))
     browser = here.person("samira.haddad")
     page = browser.get(f"{asked}release/")
     page = browser.submit(page, page.form("/release/"))
-    expect(page.status == 200, "the engineer gives the window back", page)
-    here.tell("Samira Haddad", "sees names of documents, opens none, gives the window back early")
+    expect(page.status == 200, "the engineer closes the window early", page)
+    here.tell("Samira Haddad", "sees names of documents, opens none, and closes the window early")
     told = here.stage.mail.wait_for("nils.berg@", "window_closed")
     expect("nothing opened" in told.text, "the summary says how many names were listed, and that nothing was opened")
     here.mail(told, "Nils Berg")
@@ -235,11 +235,11 @@ def a_legal_demand(here: Play) -> None:
     told = here.stage.mail.wait_for("ada.keller@", "decide_as_customer", part="Amtsgericht")
     here.mail(told, "Ada Keller")
     here.decides("ada.keller", asked, "deny", comment="Our counsel will answer the court.")
-    here.tell("Ada Keller", "is told who demands it and by what, and says no: nothing is exempt")
+    here.tell("Ada Keller", "reads who demands it and with which instrument, and denies: nothing is exempt")
 
 
 def main_window_closes(here: Play, asked: str, window: str) -> Mail:
-    here.scene("Back at Contoso: the window closes by itself")
+    here.scene("Back at Contoso: the window closes automatically")
     told = here.stage.mail.wait_for("ada.keller@", "window_closed", within=40)
     expect("3 messages read" in told.text, "the summary counts what was read")
     here.mail(told, "Ada Keller")
@@ -252,19 +252,19 @@ def main_window_closes(here: Play, asked: str, window: str) -> Mail:
 
 
 def silent_customer_has_expired(here: Play, asked: str) -> None:
-    here.scene("And at Fabrikam: silence means no")
+    here.scene("And at Fabrikam: no answer means no access")
     here.mail(here.stage.mail.wait_for("frida.olsen@", "reminder", within=30), "Frida Olsen")
     here.mail(here.stage.mail.wait_for("erik.lund@", "access_request_ended", part="expired", within=40), "Erik Lund")
     page = here.person("frida.olsen").get(asked)
     expect("Expired" in page.text, "the page says that it expired", page)
     late = here.person("frida.olsen").get(f"{asked}decide/approve/")
-    expect(late.status == 409, "a late yes is refused", late)
-    here.tell("Frida Olsen", "is too late: a yes now is refused (409)")
+    expect(late.status == 409, "a late approval is refused", late)
+    here.tell("Frida Olsen", "is too late: an approval now is refused (409)")
 
 
 def the_log(here: Play) -> int:
     """Take the log away; return how many entries it has."""
-    here.scene("Contoso's log, as its auditor takes it away")
+    here.scene("Contoso's log, as its auditor exports it")
     auditor = here.person("otto.brandt")
     page = auditor.get("/")
     logs = page.links("/log/")
@@ -363,7 +363,7 @@ def working(console: Console, what: str) -> Iterator[None]:
 def introduction() -> str:
     deadline = SHORTENED["CUSTOMER_DECISION_SECONDS"]
     return (
-        "The whole main job through the real doors: a web server, django-q2 workers, a mail server, mailboxes and "
+        "The whole main job through the real interfaces: a web server, django-q2 workers, a mail server, mailboxes and "
         "documents, all on this machine.\n"
         f"[bold]Shortened for the demo by settings:[/] the customer's 12 hours are {deadline} seconds here, "
         f"the window in the main job {WINDOW} seconds, reminders come after "

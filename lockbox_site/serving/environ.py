@@ -32,7 +32,7 @@ class TooLong(io.RawIOBase):
         return True
 
     def readinto(self, _buffer: object) -> int:
-        raise RequestDataTooBig("The body is longer than what is taken here.")
+        raise RequestDataTooBig("The body is longer than this server accepts.")
 
 
 def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, Any]:

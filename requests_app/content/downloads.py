@@ -53,7 +53,9 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
         if not has_begun:
             raise  # it is answered as a failure, and no file comes
         with translation.override(language):
-            words = _("This file is not complete: its reader may not take it any more, or it could not be read.")
+            words = _(
+                "This file is not complete: its reader is no longer allowed to download it, or it could not be read."
+            )
         yield f'"{words}'.encode()
         raise
     finally:

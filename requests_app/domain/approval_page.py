@@ -31,7 +31,7 @@ def origin_of(text: str, *, own: str, needs_tls: bool) -> str:
     if parts.scheme == "http" and (needs_tls or not _is_this_machine(host)):
         raise Unacceptable(_("The page must be served by https."), field="origin")
     if host == own:
-        raise Unacceptable(_("This is where the provider’s own pages are."), field="origin")
+        raise Unacceptable(_("The provider’s own pages have this address. Enter another one."), field="origin")
     return origin
 
 
@@ -40,11 +40,13 @@ def rp_id_of(text: str, *, origin: str, own: str) -> str:
     host = urlsplit(origin).hostname or ""
     rp_id = text.strip().lower() or host
     if not _HOST.match(rp_id) or (host != rp_id and not host.endswith(f".{rp_id}")):
-        raise Unacceptable(_("This is the host of the page, or the end of it."), field="rp_id")
+        raise Unacceptable(_("Enter the host name of the page, or the end of that host name."), field="rp_id")
     if "." not in rp_id:
-        raise Unacceptable(_("A name of one word belongs to nobody."), field="rp_id")
+        raise Unacceptable(
+            _("A host name of one word belongs to nobody. Enter a name with at least one dot."), field="rp_id"
+        )
     if own == rp_id or own.endswith(f".{rp_id}"):
-        raise Unacceptable(_("The provider’s own pages could ask for such keys."), field="rp_id")
+        raise Unacceptable(_("The provider’s own pages could use these keys too. Enter another name."), field="rp_id")
     return rp_id
 
 
@@ -53,4 +55,6 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _unfit() -> Unacceptable:
-    return Unacceptable(_("Write it like https://approvals.example.com, with nothing behind."), field="origin")
+    return Unacceptable(
+        _("Write the address like https://approvals.example.com, with nothing after it."), field="origin"
+    )

@@ -41,7 +41,7 @@ class NotFound(DomainError):
     """Absent, or somebody else's: the two must never be told apart."""
 
     code, status = "not_found", 404
-    default = _("There is nothing here, or it is not yours to see.")
+    default = _("This does not exist, or you do not have access to it.")
 
 
 class NotAllowed(DomainError):
@@ -51,7 +51,7 @@ class NotAllowed(DomainError):
 
 class OwnAccessRequest(NotAllowed):
     code = "own_access_request"
-    default = _("Whoever raised an access request decides nothing on it.")
+    default = _("You raised this access request, so you can’t decide on it.")
 
 
 class OwnAccount(NotAllowed):
@@ -62,7 +62,10 @@ class OwnAccount(NotAllowed):
 
 class AlreadyDecidedByYou(NotAllowed):
     code = "second_decision"
-    default = _("One person counts once on an access request, whatever accounts or roles they hold.")
+    default = _(
+        "You have already decided on this access request. One person can decide only once, even with several "
+        "accounts or roles."
+    )
 
 
 class SecondPersonNeeded(NotAllowed):
@@ -96,7 +99,7 @@ class CodeAlreadyUsed(StepUpRequired):
     def __init__(self, wait_seconds: int) -> None:
         words = _("This code was already used. Wait for the next one (%(seconds)d s).")
         if not wait_seconds:
-            words = _("This code was already used. Enter the next one: your app shows it by now.")
+            words = _("This code was already used. Enter the code that your app shows now.")
         super().__init__(words % {"seconds": wait_seconds}, current={"wait_seconds": wait_seconds})
 
 
@@ -104,8 +107,8 @@ class NoPasswordCounts(WrongProof):
     """Nor is any other: who signs in elsewhere alone reads that no password will do, rather than to try again."""
 
     default = _(
-        "Single sign-on is your only way in, so no password counts here. Do this on the pages: there your passkey "
-        "confirms that it is you."
+        "You can sign in only with single sign-on, so no password is accepted here. Do this on the pages: there you "
+        "confirm your identity with your passkey."
     )
 
 
@@ -113,7 +116,7 @@ class InsufficientScope(NotAllowed):
     """RFC 6750, section 3.1. `scope` is the one that would do; empty where none does."""
 
     code = "insufficient_scope"
-    default = _("This token may not be used for that.")
+    default = _("This token can’t be used for this.")
 
     def __init__(self, scope: str = "") -> None:
         super().__init__()
@@ -125,46 +128,48 @@ class ServiceClientOnly(NotAllowed):
 
     code = "service_client_only"
     default = _(
-        "Only a client of the API reports an access: the service that opens the content. Ask for advice, or use a "
+        "Only an API client can report an access: the service that opens the content. Ask for advice, or use a "
         "client’s token."
     )
 
 
 class MachineMayNotDecide(NotAllowed):
     code = "machine_may_not_decide"
-    default = _("A client decides only where the tenant’s administrator allowed it, for an approver of the tenant.")
+    default = _(
+        "A client can decide only if the tenant’s administrator has allowed it to decide for an approver of the tenant."
+    )
 
 
 class PasskeyRefused(NotAllowed):
     """What a passkey answered was not accepted; its kinds say why, each with a code that never changes."""
 
     code = "passkey_refused"
-    default = _("What your passkey answered was not accepted.")
+    default = _("The answer of your passkey was not accepted.")
 
 
 class PasskeyUnreadable(PasskeyRefused):
     code, status = "passkey_unreadable", 400
-    default = _("What your passkey answered could not be read.")
+    default = _("The answer of your passkey could not be read.")
 
 
 class PasskeyUnknown(PasskeyRefused):
     code = "passkey_unknown"
-    default = _("This is none of your passkeys, or it was removed.")
+    default = _("This is not one of your passkeys, or it was removed.")
 
 
 class PasskeyWrongType(PasskeyRefused):
     code = "passkey_wrong_type"
-    default = _("The passkey was asked for something else than this.")
+    default = _("The answer of the passkey is for another purpose.")
 
 
 class PasskeyWrongChallenge(PasskeyRefused):
     code = "passkey_wrong_challenge"
-    default = _("The passkey signed something else than what was asked for.")
+    default = _("The passkey did not sign what it was asked to sign.")
 
 
 class PasskeyTooLate(PasskeyRefused):
     code = "passkey_too_late"
-    default = _("This was not asked for here, too long ago, or answered before. Try again.")
+    default = _("The passkey answered a challenge that is unknown, too old, or already used. Try again.")
 
 
 class PasskeyWrongOrigin(PasskeyRefused):
@@ -184,17 +189,22 @@ class PasskeyNotVerified(PasskeyRefused):
 
 class PasskeyBadSignature(PasskeyRefused):
     code = "passkey_bad_signature"
-    default = _("The signature is not one of this passkey.")
+    default = _("This passkey did not make this signature.")
 
 
 class PasskeyCounter(PasskeyRefused):
     code = "passkey_counter"
-    default = _("The passkey's counter did not go on. There may be a copy of it: remove it and add a new one.")
+    default = _(
+        "The passkey’s signature counter did not increase. There might be a copy of the passkey: remove it and add a "
+        "new one."
+    )
 
 
 class PasskeyBackupChanged(PasskeyRefused):
     code = "passkey_backup_changed"
-    default = _("The passkey says something else about copies of it than when it was added. Remove it and add it anew.")
+    default = _(
+        "The passkey’s backup status is not the same as when it was added. Remove the passkey and add it again."
+    )
 
 
 class PasskeyAlgorithm(PasskeyRefused):
@@ -206,39 +216,39 @@ class ManifestRefused(NotAllowed):
     """What was signed is not what may be decided by it; its kinds say why, each with a code that never changes."""
 
     code = "manifest_refused"
-    default = _("What was signed does not decide this.")
+    default = _("The signed text is not valid for this decision.")
 
 
 class ManifestChanged(ManifestRefused):
     code = "manifest_changed"
-    default = _("What was signed is not what was made here to be signed: something in it is different.")
+    default = _("The signed text is different from the text that was made here to be signed.")
 
 
 class ManifestForeign(ManifestRefused):
     code = "manifest_foreign"
-    default = _("What was signed is about another access request, another answer, or another person.")
+    default = _("The signed text is about another access request, another answer, or another person.")
 
 
 class ManifestExpired(ManifestRefused):
     code = "manifest_expired"
-    default = _("What was signed was good for five minutes, and they are over. Sign again.")
+    default = _("The signed text was valid for five minutes, and this time is over. Sign again.")
 
 
 class SignatureRequired(NotAllowed):
     """The tenant's own rule about its yes."""
 
     code = "signature_required"
-    default = _("This tenant’s yes must be signed with a passkey.")
+    default = _("This tenant’s approvals must be signed with a passkey.")
 
 
 class DeviceBoundRequired(NotAllowed):
     code = "device_bound_passkey_required"
-    default = _("This tenant’s yes must be signed with a passkey that can’t leave its device.")
+    default = _("This tenant’s approvals must be signed with a passkey that can’t leave its device.")
 
 
 class OwnKeyRequired(NotAllowed):
     code = "own_key_required"
-    default = _("This tenant’s yes is given on the tenant’s own approval page, with a key of that page.")
+    default = _("This tenant’s approvals are given on the tenant’s own approval page, with a key of that page.")
 
 
 class WindowNotOpen(NotAllowed):
@@ -255,7 +265,7 @@ class UnknownAction(NotAllowed):
     """Of the decision point alone: it is asked about the things that can be done with content."""
 
     code = "unknown_action"
-    default = _("Content can be listed, read and downloaded, and nothing else.")
+    default = _("Content can only be listed, read or downloaded.")
 
 
 class WrongState(DomainError):
@@ -279,7 +289,10 @@ class LastPasskey(WrongState):
     """The tenant's own rule: its yes is signed, and whoever gives it keeps what signs it."""
 
     code = "last_passkey"
-    default = _("This is the last passkey that may sign a yes, and the tenant wants its yes signed. Add another first.")
+    default = _(
+        "This is the last passkey that can sign approvals, and the tenant requires signed approvals. Add another "
+        "passkey first."
+    )
 
 
 class DeadlinePassed(WrongState):
@@ -296,14 +309,16 @@ class LogNotCosigned(WrongState):
     """The tenant's own rule: a window opens only while a witness vouches for its log."""
 
     code = "log_not_cosigned"
-    default = _("No witness has cosigned the log lately, and this tenant opens a window only if one has.")
+    default = _(
+        "No witness has cosigned the log recently, and this tenant opens a window only after a recent cosignature."
+    )
 
 
 class NotYetSigned(WrongState):
     """An entry is proven by the checkpoint over it, and that one comes after the entry."""
 
     code = "not_yet_signed"
-    default = _("This entry waits for its checkpoint, which comes within a minute. Then there is a proof of it.")
+    default = _("There is no proof of this entry yet: its checkpoint comes within a minute. Try again then.")
 
 
 class NotSignedNow(NotYetSigned):
@@ -313,14 +328,14 @@ class NotSignedNow(NotYetSigned):
 
 class NeverSigned(NotYetSigned):
     code = "never_signed"
-    default = _("This entry was never signed: its part of the log was closed as damaged before.")
+    default = _("This entry was never signed, because its part of the log was closed as damaged before that.")
 
 
 class LogDamaged(WrongState):
     """The stored log does not lead to the root that was signed of it."""
 
     code = "log_damaged"
-    default = _("There is no proof of this entry: what is stored does not fit what was signed.")
+    default = _("There is no proof of this entry, because what is stored does not match what was signed.")
 
 
 class Malformed(DomainError):
@@ -341,7 +356,7 @@ class Unacceptable(DomainError):
 
 class TooMany(DomainError):
     code, status = "too_many", 429
-    default = _("Too many at once. Wait until some of them are decided.")
+    default = _("There are too many at the same time. Wait until some of them are decided.")
 
 
 class TooManyGuesses(TooMany):
@@ -352,12 +367,12 @@ class TooManyGuesses(TooMany):
     def __init__(self, until: datetime, *, at: datetime) -> None:
         minutes = max(1, math.ceil((until - at).total_seconds() / 60))
         words = ngettext_lazy(
-            "Too many wrong passwords or codes were entered, so none is checked for the next %(minutes)d minute, not "
-            "even a right one. Nothing was done. Try again then. If it was not you who entered them, tell your "
-            "administrator.",
-            "Too many wrong passwords or codes were entered, so none is checked for the next %(minutes)d minutes, not "
-            "even a right one. Nothing was done. Try again then. If it was not you who entered them, tell your "
-            "administrator.",
+            "Too many wrong passwords or codes were entered. For the next %(minutes)d minute, no password or code is "
+            "checked, not even a correct one. Nothing was done. Try again after that. If you did not enter them, "
+            "tell your administrator.",
+            "Too many wrong passwords or codes were entered. For the next %(minutes)d minutes, no password or code "
+            "is checked, not even a correct one. Nothing was done. Try again after that. If you did not enter them, "
+            "tell your administrator.",
             minutes,
         )
         super().__init__(words % {"minutes": minutes}, current={"until_at": canonical.instant(until)})
@@ -378,7 +393,7 @@ class ChangeProposed(DomainError):
     """No refusal but the outcome under two-person control: it is kept as a proposal, which somebody else confirms."""
 
     code, status = "change_proposed", 202
-    default = _("This is proposed now. Somebody else who administers or decides has to confirm it within 7 days.")
+    default = _("Your change is now a proposal. Another administrator or approver must confirm it within 7 days.")
 
 
 class SentAlready(DomainError):

@@ -142,7 +142,7 @@ DOORS: dict[str, Promise] = {
     "api": _("API"),
     "admin": _("Administration"),
     "command": _("Command"),
-    "task": _("By itself"),
+    "task": _("Background task"),
 }
 
 

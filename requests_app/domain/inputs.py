@@ -40,7 +40,7 @@ def _email(each: Field, value: object) -> str:
     except ValidationError:
         email = ""
     if not 0 < len(email) <= EMAIL_MAX:
-        raise Unacceptable(_("Write an email address."), field=each.name)
+        raise Unacceptable(_("Enter an email address."), field=each.name)
     return email
 
 
@@ -67,14 +67,14 @@ def _flag(each: Field, value: object) -> bool:
 
 def _instant(each: Field, value: object) -> datetime:
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise Unacceptable(_("Write a date and a time."), field=each.name)
+        raise Unacceptable(_("Enter a date and a time."), field=each.name)
     return value
 
 
 def _id(each: Field, value: object) -> Any:
     found = as_id(value)
     if found is None:
-        raise Unacceptable(_("Choose one that is offered."), field=each.name)
+        raise Unacceptable(_("Choose one of the offered values."), field=each.name)
     return found
 
 

@@ -74,7 +74,7 @@ def require_look(look: Look, *, at: datetime) -> None:
     if not look.is_engineer:
         raise NotAllowed
     if not look.is_own:
-        raise NotAllowed(_("This window is somebody else's."))
+        raise NotAllowed(_("This window belongs to another engineer."))
     if look.lacks_second_factor:
         raise SecondFactorRequired
     if look.is_closed or not limits.is_within(at, look.opens_at, look.closes_at):

@@ -38,24 +38,24 @@ class Scope(StrEnum):
 LABELS: dict[Scope, Promise] = {
     Scope.TENANT_READ: _("Read how the tenant is set up, its services and resources"),
     Scope.TENANT_MANAGE: _(
-        "Switch Lockbox, set the longest window and the approval requirements, manage addresses for notices"
+        "Switch Lockbox on or off, set the longest window and the approval requirements, manage notification addresses"
     ),
     Scope.SIGN_ON_MANAGE: _("Set up single sign-on and its domains, unlink people from it"),
     Scope.MEMBERS_READ: _("Read who holds which role"),
-    Scope.MEMBERS_PROVISION: _("Keep the tenant’s people as a directory has them (SCIM)"),
+    Scope.MEMBERS_PROVISION: _("Synchronise the tenant’s people with a directory (SCIM)"),
     Scope.MEMBERS_MANAGE: _(
         "Invite people, give and take roles, name deputies, switch accounts off and on, reset second factors, and set "
         "two-person control"
     ),
-    Scope.TICKETS_READ: _("Read tickets and what was said on them"),
+    Scope.TICKETS_READ: _("Read tickets and their conversations"),
     Scope.TICKETS_WRITE: _("Open tickets, comment, assign, answer, resolve and close them"),
     Scope.REQUESTS_READ: _("Read access requests"),
     Scope.REQUESTS_SUBMIT: _("Raise and withdraw access requests"),
     Scope.DECISIONS_WRITE: _("Decide on access requests"),
     Scope.GRANTS_READ: _("Read windows and what was looked at"),
-    Scope.GRANTS_CLOSE: _("Close windows, or give them back"),
+    Scope.GRANTS_CLOSE: _("Close windows early"),
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
-    Scope.EVALUATE: _("Ask whether somebody may do something now; a client may also report what it opens"),
+    Scope.EVALUATE: _("Ask whether a person is allowed to do something now; a client can also report what it opens"),
     Scope.WEBHOOKS_MANAGE: _("Manage webhooks"),
     Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
 }

@@ -44,7 +44,7 @@ class NotGuessedSoon:
 
         if zxcvbn(password[:_LOOKED_AT])["score"] < LEAST_SCORE:
             raise ValidationError(
-                _("This password would soon be guessed. Take four or more words that do not belong together."),
+                _("This password is easy to guess. Use four or more words that do not belong together."),
                 code="password_guessed_soon",
             )
 
@@ -59,7 +59,7 @@ class NothingNear:
         require_far(password, [*_PRODUCT, settings.PROVIDER_NAME, *_about(user)])
 
     def get_help_text(self) -> str:
-        return _("Not your name, your address, your organisation’s name or the name of this product.")
+        return _("Do not use your name, your address, your organisation’s name or the name of this product.")
 
 
 class NotStolen:
@@ -80,12 +80,12 @@ class NotStolen:
             return
         if digest[_PREFIX:] in lines:
             raise ValidationError(
-                _("This password was stolen elsewhere, and is in the lists that are tried first. Choose another."),
+                _("This password was stolen elsewhere, and attackers try stolen passwords first. Choose another."),
                 code="password_stolen",
             )
 
     def get_help_text(self) -> str:
-        return _("None that you use elsewhere.")
+        return _("Do not use a password that you use elsewhere.")
 
 
 def require_far(password: str, words: Iterable[str]) -> None:
@@ -95,7 +95,7 @@ def require_far(password: str, words: Iterable[str]) -> None:
         plain = _plain(word)
         if len(plain) >= _SHORTEST and any(plain in spelling for spelling in spellings):
             raise ValidationError(
-                _("Leave out “%(word)s”: a name or an address that belongs to you is tried first.") % {"word": word},
+                _("Leave out “%(word)s”: attackers first try names and addresses that belong to you.") % {"word": word},
                 code="password_near",
             )
 

@@ -75,10 +75,10 @@ def _read(path: Path, tenant_id: UUID) -> int | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CursorInUse(_("%(path)s is no cursor file.") % {"path": path}) from error
+        raise CursorInUse(_("%(path)s is not a cursor file.") % {"path": path}) from error
     after = kept.get("after") if isinstance(kept, dict) else None
     if type(after) is not int or after < 0:
-        raise CursorInUse(_("%(path)s is no cursor file.") % {"path": path})
+        raise CursorInUse(_("%(path)s is not a cursor file.") % {"path": path})
     if kept.get("tenant") != str(tenant_id):
         raise CursorInUse(_("%(path)s belongs to another tenant's log.") % {"path": path})
     return after

@@ -117,7 +117,7 @@ def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
     """What another drain has made of it: a note, or the mail that is to be sent."""
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
-        return row.last_error or _("Not sent: another drain had it.")
+        return row.last_error or _("Not sent: another worker sends it.")
     if row.rendered is None:  # let loose again in this very moment
         raise NotYet(at)
     message.rendered = row.rendered

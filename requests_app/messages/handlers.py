@@ -39,7 +39,7 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
         for recipient in audiences.resolve(message)
     ]
     OutboxMessage.objects.bulk_create(mails, ignore_conflicts=True, batch_size=500)
-    return "" if mails else _("Nobody to tell.")
+    return "" if mails else _("Not sent: there is no recipient.")
 
 
 def send_mail(message: OutboxMessage, postman: Postman) -> str:

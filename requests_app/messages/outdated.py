@@ -28,17 +28,19 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
     notes = {}
     for message in messages:
         needed = Topic(message.topic).sending.state
-        note = "" if message.pk in concerned else _("Not sent: the recipient is no longer concerned.")
-        notes[message.pk] = note if rows[message.about].state_at(at) is needed else _("Not sent: no longer so.")
+        note = "" if message.pk in concerned else _("Not sent: this is no longer for the recipient.")
+        notes[message.pk] = (
+            note if rows[message.about].state_at(at) is needed else _("Not sent: the state has changed.")
+        )
     return notes
 
 
 def _of_one(message: OutboxMessage, at: datetime) -> str:
     sending = Topic(message.topic).sending
     if sending.state is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not sending.state:
-        return _("Not sent: no longer so.")
+        return _("Not sent: the state has changed.")
     if sending.is_of_live_ticket and not Ticket.objects.get(pk=message.about).is_live:
-        return _("Not sent: no longer so.")
+        return _("Not sent: the state has changed.")
     if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
-        return _("Not sent: the recipient is no longer concerned.")
+        return _("Not sent: this is no longer for the recipient.")
     return ""

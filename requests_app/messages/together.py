@@ -23,7 +23,7 @@ def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) ->
         state=OutboxMessage.State.DELIVERED,
         delivered_at=at,
         claimed_until=None,
-        last_error=_("Told with others in one mail: %(id)s") % {"id": message.pk},
+        last_error=_("Sent with others in one mail: %(id)s") % {"id": message.pk},
     )
 
 
@@ -34,7 +34,7 @@ def tell_again(message: OutboxMessage, at: datetime) -> None:
 
 def end(message: OutboxMessage, state: str, note: str) -> None:
     """A mail was not sent: give what it tells the same end. What staff have taken out of it is left."""
-    said = _("%(note)s (told with others in one mail: %(id)s)") % {"note": note[:400], "id": message.pk}
+    said = _("%(note)s (sent with others in one mail: %(id)s)") % {"note": note[:400], "id": message.pk}
     told_in(message).exclude(state=OutboxMessage.State.WAITING).update(state=state, last_error=said[:500])
 
 

@@ -458,7 +458,7 @@ class Migration(migrations.Migration):
                 ),
                 ("demand_date", models.DateField(blank=True, null=True, verbose_name="date of the demand")),
                 ("tried", models.TextField(verbose_name="what was tried")),
-                ("justification", models.TextField(verbose_name="why nothing else will do")),
+                ("justification", models.TextField(verbose_name="why there is no other way")),
                 (
                     "level",
                     models.CharField(
@@ -467,7 +467,7 @@ class Migration(migrations.Migration):
                 ),
                 ("window_for", models.PositiveIntegerField(verbose_name="window (seconds)")),
                 ("requester_human", models.UUIDField()),
-                ("needs_customer_approval", models.BooleanField(verbose_name="needs the customer's yes")),
+                ("needs_customer_approval", models.BooleanField(verbose_name="needs the customer's approval")),
                 ("content_digest", models.CharField(max_length=64, verbose_name="digest")),
                 (
                     "state",
@@ -811,7 +811,7 @@ class Migration(migrations.Migration):
                         default="any",
                         editable=False,
                         max_length=12,
-                        verbose_name="what a yes takes",
+                        verbose_name="approval requirements",
                     ),
                 ),
                 (
@@ -833,13 +833,13 @@ class Migration(migrations.Migration):
                         default="",
                         editable=False,
                         max_length=253,
-                        verbose_name="site of its keys",
+                        verbose_name="site of the page’s keys",
                     ),
                 ),
                 (
                     "own_keys_only",
                     models.BooleanField(
-                        db_default=False, default=False, editable=False, verbose_name="a yes takes such a key"
+                        db_default=False, default=False, editable=False, verbose_name="approvals need such a key"
                     ),
                 ),
                 ("created_at", models.DateTimeField(editable=False, verbose_name="created")),
@@ -1307,9 +1307,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("released", "given back by the engineer"),
+                            ("released", "closed by the engineer"),
                             ("revoked", "closed early"),
-                            ("elapsed", "closed by itself"),
+                            ("elapsed", "closed as planned"),
                         ],
                         max_length=10,
                         verbose_name="how it closed",
@@ -1358,7 +1358,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=253, verbose_name="domain")),
                 ("challenge", models.CharField(max_length=64)),
                 ("claimed_at", models.DateTimeField(verbose_name="added")),
-                ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="proven")),
+                ("verified_at", models.DateTimeField(blank=True, null=True, verbose_name="verified")),
                 (
                     "tenant",
                     models.ForeignKey(
@@ -1425,10 +1425,10 @@ class Migration(migrations.Migration):
                             ("opened", "opened"),
                             ("downloaded", "downloaded"),
                             ("failed", "could not be read"),
-                            ("cut", "cut off"),
-                            ("list_allowed", "list allowed elsewhere"),
-                            ("read_allowed", "opening allowed elsewhere"),
-                            ("download_allowed", "download allowed elsewhere"),
+                            ("cut", "interrupted"),
+                            ("list_allowed", "list allowed through another service"),
+                            ("read_allowed", "opening allowed through another service"),
+                            ("download_allowed", "download allowed through another service"),
                         ],
                         max_length=16,
                         verbose_name="kind",
@@ -1703,8 +1703,8 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[
                             ("person", "switched off by somebody"),
-                            ("gone", "it answered that it is gone (410)"),
-                            ("failing", "it failed for days"),
+                            ("gone", "it answered that it no longer exists (410)"),
+                            ("failing", "it failed for several days"),
                         ],
                         max_length=8,
                         verbose_name="why it is off",

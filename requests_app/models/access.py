@@ -72,7 +72,7 @@ class AccessRequest(models.Model):
     demand_reference = models.CharField(_("reference of the demand"), max_length=120, blank=True)
     demand_date = models.DateField(_("date of the demand"), null=True, blank=True)
     tried = models.TextField(_("what was tried"))
-    justification = models.TextField(_("why nothing else will do"))
+    justification = models.TextField(_("why there is no other way"))
     level = models.CharField(_("how much"), max_length=8, choices=Level.choices)
     window_for = models.PositiveIntegerField(_("window (seconds)"))
     resources = models.ManyToManyField(
@@ -80,7 +80,7 @@ class AccessRequest(models.Model):
     )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="access_requests")
     requester_human = models.UUIDField()
-    needs_customer_approval = models.BooleanField(_("needs the customer's yes"))
+    needs_customer_approval = models.BooleanField(_("needs the customer's approval"))
     content_digest = models.CharField(_("digest"), max_length=64)
     state = models.CharField(_("state"), max_length=20, choices=State.choices, default=State.PENDING_PROVIDER)
     submitted_at = models.DateTimeField(_("submitted"))
@@ -289,9 +289,9 @@ class Grant(models.Model):
     """What an approved access request gives: one engineer, its resources, one window."""
 
     class CloseReason(models.TextChoices):
-        RELEASED = "released", _("given back by the engineer")
+        RELEASED = "released", _("closed by the engineer")
         REVOKED = "revoked", _("closed early")
-        ELAPSED = "elapsed", _("closed by itself")
+        ELAPSED = "elapsed", _("closed as planned")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="grants")
@@ -368,11 +368,11 @@ class ContentAccess(models.Model):
         OPENED = "opened", _("opened")
         DOWNLOADED = "downloaded", _("downloaded")
         FAILED = "failed", _("could not be read")
-        CUT = "cut", _("cut off")
+        CUT = "cut", _("interrupted")
         # What a service elsewhere was told to let happen; what came of it is not known here.
-        LIST_ALLOWED = "list_allowed", _("list allowed elsewhere")
-        READ_ALLOWED = "read_allowed", _("opening allowed elsewhere")
-        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed elsewhere")
+        LIST_ALLOWED = "list_allowed", _("list allowed through another service")
+        READ_ALLOWED = "read_allowed", _("opening allowed through another service")
+        DOWNLOAD_ALLOWED = "download_allowed", _("download allowed through another service")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="content_accesses")

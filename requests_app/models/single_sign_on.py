@@ -57,7 +57,7 @@ class Domain(models.Model):
     name = models.CharField(_("domain"), max_length=253)
     challenge = models.CharField(max_length=64)
     claimed_at = models.DateTimeField(_("added"))
-    verified_at = models.DateTimeField(_("proven"), null=True, blank=True)
+    verified_at = models.DateTimeField(_("verified"), null=True, blank=True)
 
     objects = ScopedQuerySet.as_manager()
 

@@ -78,16 +78,16 @@ class Tenant(models.Model):
     # Changes of who decides, and of the rules above, are proposed by one human and confirmed by another.
     needs_two = models.BooleanField(_("two-person control"), default=False)
     yes_rule = models.CharField(
-        _("what a yes takes"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
+        _("approval requirements"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
     )
     # The customer's own approval page; its keys belong to a site of theirs, and may be the only ones that count.
     approval_origin = models.CharField(
         _("own approval page"), max_length=300, blank=True, default="", db_default="", editable=False
     )
     approval_rp_id = models.CharField(
-        _("site of its keys"), max_length=253, blank=True, default="", db_default="", editable=False
+        _("site of the page’s keys"), max_length=253, blank=True, default="", db_default="", editable=False
     )
-    own_keys_only = models.BooleanField(_("a yes takes such a key"), default=False, db_default=False, editable=False)
+    own_keys_only = models.BooleanField(_("approvals need such a key"), default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

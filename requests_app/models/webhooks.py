@@ -40,8 +40,8 @@ class Webhook(models.Model):
 
     class Because(models.TextChoices):
         PERSON = "person", _("switched off by somebody")
-        GONE = "gone", _("it answered that it is gone (410)")
-        FAILING = "failing", _("it failed for days")
+        GONE = "gone", _("it answered that it no longer exists (410)")
+        FAILING = "failing", _("it failed for several days")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, related_name="webhooks")

@@ -120,8 +120,8 @@ def require_established(person: Person, at: datetime) -> None:
     if since is not None and (since <= at - limits.staff_change_wait() or first is None or since < first):
         return
     words = _(
-        "%(name)s has not been staff for long enough: two members of the staff who have been so for %(hours)d hours "
-        "have to agree on this."
+        "%(name)s has not been staff for long enough. Two people who have been staff for at least %(hours)d hours "
+        "must agree on this."
     )
     raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
 
@@ -177,12 +177,12 @@ def _outcome(row: Proposal) -> DomainError:
     hours = int(limits.staff_change_wait().total_seconds() // 3600)
     if row.is_alone:
         words = _(
-            "This is proposed, and the customers whom it touches are told now. Nobody else has been staff during the "
-            "last %(hours)d hours, so no second person has to confirm it: it takes effect in %(hours)d hours."
+            "This is proposed, and the affected customers get a mail now. Nobody else has been staff during the last "
+            "%(hours)d hours, so no second person has to confirm it. It takes effect in %(hours)d hours."
         )
     else:
         words = _(
-            "This is proposed, and the customers whom it touches are told now. Another member of the staff has to "
-            "confirm it within 7 days; %(hours)d hours after that it takes effect."
+            "This is proposed, and the affected customers get a mail now. Another member of the staff must confirm "
+            "it within 7 days. It takes effect %(hours)d hours after that."
         )
     return ChangeProposed(words % {"hours": hours}, current={"proposal": str(row.pk)})

@@ -458,7 +458,7 @@ def _post(current: Step) -> None:
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
-            raise WrongState(_("This took too long, and the same call is being made by another process."))
+            raise WrongState(_("This took too long, and another process is making the same call now."))
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()
@@ -503,7 +503,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     """The database's own guard against what the code looked for and could not see yet; any other is a bug."""
     words = str(error)
     if "decision_not_by_requester" in words:
-        return NotAllowed(_("Whoever raised an access request decides nothing on it."))
+        return NotAllowed(_("You raised this access request, so you can’t decide on it."))
     if getattr(error.__cause__, "sqlstate", "") == _UNIQUE_VIOLATION or words.startswith("UNIQUE constraint failed"):
         return WrongState(_("This exists already."))
     raise error

@@ -39,7 +39,8 @@ def url(value: str) -> str:
         is_plain = False
     if not is_plain:
         raise Unacceptable(
-            _("Give a whole address, which begins with https:// and holds no name or password."), field="external_url"
+            _("Enter a complete address that begins with https:// and has no user name or password in it."),
+            field="external_url",
         )
     return text
 

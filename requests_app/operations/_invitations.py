@@ -47,7 +47,7 @@ def address_of(value: object) -> str:
     try:
         validate_email(email)
     except ValidationError:
-        raise Unacceptable(_("Write an email address."), field="email") from None
+        raise Unacceptable(_("Enter an email address."), field="email") from None
     if len(email) > _EMAIL_MAX:
-        raise Unacceptable(_("Write an email address."), field="email")
+        raise Unacceptable(_("Enter an email address."), field="email")
     return email

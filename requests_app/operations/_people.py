@@ -104,7 +104,9 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
     is_way_back = SignOn.objects.filter(tenant=tenant, is_only=True, break_glass=membership.person_id).exists()
     if is_way_back and membership.role == Membership.Role.ADMINISTRATOR:
         name = membership.person.name
-        words = _("%(name)s is the one who gets in past single sign-on. Name somebody else for that first.")
+        words = _(
+            "%(name)s is the administrator who can sign in without single sign-on. Name somebody else for that first."
+        )
         raise WrongState(words % {"name": name})
 
 
@@ -192,7 +194,7 @@ def set_up_again(person: Person, *, name: str, password: str, near: str, at: dat
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():
-        words = _("This address signs in already, with an account that belongs elsewhere. Ask for another address.")
+        words = _("An account that belongs elsewhere already signs in with this address. Ask for another address.")
         raise Unacceptable(words, field="name")
     person.name = name_of(name)
     require_password(password, person, near=near)

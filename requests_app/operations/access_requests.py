@@ -259,7 +259,9 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
 
 def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
     if row.ticket is not None:
-        raise Unacceptable(_("A law-enforcement demand stands in place of a ticket."), field="ticket_id")
+        raise Unacceptable(
+            _("A law-enforcement demand replaces a ticket. Name only one of the two."), field="ticket_id"
+        )
     row.authority = limits.require_text(demand.authority, field="authority", at_most=200)
     row.instrument = limits.require_text(demand.instrument, field="instrument", at_most=200)
     row.demand_reference = limits.require_text(demand.reference, field="demand_reference", at_most=120)
@@ -322,7 +324,7 @@ def _require_facts(step: Move) -> Tenant:
     if not facts.has_engineer:  # type: ignore[attr-defined]  # annotated
         raise FactsChanged(_("%(name)s no longer works for this service.") % {"name": row.requested_by.name})
     if facts.has_gone:  # type: ignore[attr-defined]  # annotated
-        raise FactsChanged(_("A resource that was asked for is gone."))
+        raise FactsChanged(_("A resource that was asked for is no longer available."))
     return facts
 
 

@@ -43,7 +43,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
     def state(current: Step) -> None:
         person, other = current.row
         if person.human_id == other.human_id:
-            words = _("%(name)s and %(other)s count as one already.")
+            words = _("%(name)s and %(other)s count as one human already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
 
     def announces(current: Step) -> tuple[Change, Said]:
@@ -121,7 +121,7 @@ def _lock(said: Said) -> None:
 def _link_agreed(current: Step, said: Said) -> None:
     person, other = _account(said["person"]), _account(said["other"])
     if (str(person.human_id), str(other.human_id)) != (said["human"], said["other_human"]):
-        raise WrongState(_("It was changed since."))
+        raise WrongState(_("It was changed after this was proposed."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     _link(current, person, other)
 
@@ -176,7 +176,7 @@ def _stands_in(said: Said, at: datetime) -> bool:
 def _unlink_agreed(current: Step, said: Said) -> None:
     person = _account(said["person"])
     if str(person.human_id) != said["human"]:
-        raise WrongState(_("It was changed since."))
+        raise WrongState(_("It was changed after this was proposed."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     _unlink(current, person)
 

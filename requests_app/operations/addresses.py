@@ -103,4 +103,4 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 def _is_own_keeper(current: Step) -> None:
     """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
     if not current.row.keeps_own_address():
-        raise NotAllowed(_("Your organisation’s directory keeps your address. Ask its administrator."))
+        raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

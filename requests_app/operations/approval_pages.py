@@ -36,7 +36,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
         _set(there, origin, rp_id, keys_only=keys_only)
         wanted.update(_now(there))
         if wanted == _now(current.row):
-            raise Unacceptable(_("This is so already."), field="origin")
+            raise Unacceptable(_("This is set already."), field="origin")
 
     with perform(SET_APPROVAL_PAGE, tenant_id, actor=actor, check=check, holds=lambda current: wanted) as current:
         tenant: Tenant = current.row
@@ -77,7 +77,7 @@ def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
         )
         tenant.own_keys_only = keys_only
     elif rp_id.strip() or keys_only:
-        raise Unacceptable(_("Say where the page is."), field="origin")
+        raise Unacceptable(_("Enter the address of the page."), field="origin")
     else:
         tenant.approval_origin, tenant.approval_rp_id, tenant.own_keys_only = "", "", False
     _require_signer(tenant, before)
@@ -88,8 +88,8 @@ def _require_signer(tenant: Tenant, before: Tenant) -> None:
     if not tenant.wants_signature or is_anybody_ready(tenant):
         return
     if tenant.own_keys_only:
-        words = _("No approver has a key of this site that would count yet. Let one be added on your page first.")
+        words = _("No approver has a key of this site yet that would count. First add such a key on your page.")
         raise Unacceptable(words, field="keys_only")
     if is_anybody_ready(before):
-        words = _("The only passkeys whose yes counts belong to the page as it is now. Let one be added here first.")
+        words = _("The only passkeys that count for approvals belong to the present page. First add a passkey here.")
         raise Unacceptable(words, field="origin")

@@ -66,7 +66,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
 
 def _is_no_deputy(current: Step) -> None:
     if current.tenant_id in current.actor.stands_in_for:
-        raise NotAllowed(_("A deputy names no other deputy."))
+        raise NotAllowed(_("A deputy can’t name another deputy."))
 
 
 def _deputy(tenant: Tenant, deputy_id: object, current: Step) -> Person:

@@ -146,7 +146,7 @@ def provision_role(
 
     def check(current: Step) -> None:
         if not to <= people.keys():
-            raise Unacceptable(_("Somebody of these is nobody of the tenant."), field="members")
+            raise Unacceptable(_("One of these people does not belong to the tenant."), field="members")
         # Each role that is given or taken asks for its own proof; where nothing is, none is needed.
         current.require_proof(needed=False)
 
@@ -270,7 +270,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 def _change_address(person: Person, wanted: _Wanted) -> None:
     """A reset of the password goes to the address. So that of somebody who decides is no machine's to move."""
     if person.memberships.filter(role__in=DECIDING).exists():
-        words = _("%(name)s decides for the tenant: this address is not changed by a directory.")
+        words = _("%(name)s decides for the tenant, so a directory can’t change this address.")
         raise Unacceptable(words % {"name": person.name}, field="emails")
     if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():
         raise Taken

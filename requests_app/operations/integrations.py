@@ -163,7 +163,7 @@ def change_client(
         if said is None:
             return None
         if set(current.row.scopes) - set(said["gained"]) != set(before["scopes"]):
-            words = _("This is announced to customers first: %(scopes)s. Choose it by itself.")
+            words = _("This is announced to customers first: %(scopes)s. Make this change separately.")
             raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
         return LET_CLIENT_ASK, said
 
@@ -235,8 +235,8 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client = current.row
         if client.decides_for is not None and _needs_two(client):
             words = _(
-                "Your tenant is under two-person control, and this client decides for %(name)s. Take that from it "
-                "first, and propose it again once its new secret is in place."
+                "Your tenant is under two-person control, and this client decides for %(name)s. First take that away "
+                "from the client. Propose it again after its new secret is set up."
             )
             raise WrongState(words % {"name": client.decides_for.name})
 
@@ -300,7 +300,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     def state(current: Step) -> None:
         if current.row.scopes != [Scope.MEMBERS_PROVISION]:
-            words = _("Only a client with the scope %(scope)s alone has such a token: one that keeps people.")
+            words = _("Only a client that has no scope except %(scope)s can have such a token.")
             raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
 
     def check(current: Step) -> None:
@@ -351,7 +351,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
             choices = ", ".join(str(each) for each in LIFETIMES)
             raise Unacceptable(_("Choose one of these: %(choices)s days.") % {"choices": choices}, field="days")
         if Scope.DECISIONS_WRITE in wanted and days > LONGEST_THAT_DECIDES:
-            words = _("A token that may decide lives %(days)d days at most.")
+            words = _("A token that can decide is valid for %(days)d days at most.")
             raise Unacceptable(words % {"days": LONGEST_THAT_DECIDES}, field="days")
         # A session ends within the day; a token must not be how a stolen one lives on.
         current.require_proof(needed=current.actor.token_id is None)
@@ -515,7 +515,7 @@ def _decider(person_id: object, client: Client) -> Person | None:
     if person_id is None:
         return None
     if client.tenant is None or Scope.DECISIONS_WRITE not in client.scopes:
-        words = _("Only a tenant’s own client with the scope %(scope)s decides for somebody.")
+        words = _("Only a tenant’s own client with the scope %(scope)s can decide for somebody.")
         raise Unacceptable(words % {"scope": Scope.DECISIONS_WRITE}, field="decides_for")
     approvers = Person.objects.get_queryset().approvers_of(client.tenant_id)
     person = next((each for each in approvers if str(each.pk) == str(person_id)), None)

@@ -84,9 +84,14 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         _require_unanswered(current)
         row = current.row
         if row.is_recovery:
-            raise WrongState(_("This was sent by the recovery key. It can be stopped, and is not sent again."))
+            raise WrongState(
+                _(
+                    "This invitation was sent because the recovery key was used. It can be withdrawn, but it can’t be "
+                    "sent again."
+                )
+            )
         if row.sends >= limits.INVITATION_SENDS_MAX:
-            raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite anew.") % {"max": row.sends})
+            raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite again.") % {"max": row.sends})
         current.require_proof(needed=row.role in DECIDING)
 
     with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:

@@ -73,7 +73,7 @@ def take_evidence(
 
     def state(_current: Step) -> None:
         if not is_ready:
-            raise WrongState(_("Your role has just changed. Open the page anew."))
+            raise WrongState(_("Your role has just changed. Open the page again."))
 
     with perform(TAKE_EVIDENCE, tenant_id, actor=actor, find=find, state=state) as current:
         tenant: Tenant = current.row

@@ -67,7 +67,7 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
         head = current.row
         kept, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
         if kept and latest and (kept.head.size, kept.head.root) == (latest.size, bytes(latest.root)):
-            raise WrongState(_("This head is kept already."))
+            raise WrongState(_("This head is stored already."))
 
     with perform(ADOPT_LOG_HEAD, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
         head, comment = current.row, current.inputs["comment"]
@@ -87,11 +87,11 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
 
 def _why_not(refusal: Refusal) -> str:
     if refusal.code == "missing":
-        return _("This log has no checkpoint yet: there is nothing to keep.")
+        return _("This log has no checkpoint yet, so there is nothing to store.")
     if refusal.code == "shorter":
         words = _(
-            "The file outside knows a longer log: %(signed)d entries were signed, and the newest checkpoint here has "
-            "%(found)d. Restore a newer backup, or close this log with a tombstone."
+            "The file outside the database shows a longer log: %(signed)d entries were signed, but the newest "
+            "checkpoint here has %(found)d. Restore a newer backup, or close this log with a tombstone."
         )
         return words % refusal.detail
     return _("The hashes here do not lead to the newest checkpoint. Close this log with a tombstone.")

@@ -126,7 +126,7 @@ def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute:
             continue
         if row.pk not in locked:
             # Submitted and passed on while this act waited for its turn; locking it now would be out of order.
-            raise WrongState(_("One more came in this very moment. Try again."))
+            raise WrongState(_("Another access request arrived at this moment. Try again."))
         if not policy.may(current.actor, _DENY, row, decided_by=row.deciders):
             left.append(row.reference)
             continue

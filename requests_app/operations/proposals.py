@@ -158,9 +158,9 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             _announced.tell_late(current, row, late)
             return row
         if row.effective_at is None or current.at < row.effective_at:
-            raise WrongState(_("It is not yet time."))
+            raise WrongState(_("It is too early for this."))
         if change.waits is not None and change.waits(row.said, current.at):
-            raise WrongState(_("Something that is under way would be touched: this takes effect after it."))
+            raise WrongState(_("This would affect something that is under way. It takes effect after that has ended."))
         if why := _doubt(row):
             _lapse(row, current, why)
             return row

@@ -60,7 +60,7 @@ def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
 
     def state(current: Step) -> None:
         if not current.row.has_second_factor:
-            raise WrongState(_("Recovery codes stand in for a second factor. Set one up first."))
+            raise WrongState(_("Recovery codes replace a second factor. Set up a second factor first."))
 
     with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as own:
         keep(own.person)

@@ -137,7 +137,7 @@ def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
 
     def check(current: Step) -> None:
         if not domains.is_name(said["domain"]):
-            raise Unacceptable(_("Write a domain, such as example.com."), field="name")
+            raise Unacceptable(_("Enter a domain, such as example.com."), field="name")
         _require_new_domain(current.row, said["domain"])
 
     with perform(
@@ -184,7 +184,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
     def state(current: Step) -> None:
         if current.row.verified_at is not None:
-            raise WrongState(_("This domain is proven already."))
+            raise WrongState(_("This domain is verified already."))
 
     def check(current: Step) -> None:
         if problem:
@@ -198,7 +198,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
                 row.save(update_fields=["verified_at"])
         except IntegrityError:
             # Of another tenant's domains nothing is seen here; the database knows them.
-            raise Taken(_("This domain is proven by somebody else.")) from None
+            raise Taken(_("Somebody else has verified this domain.")) from None
         current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
     return row
 
@@ -242,7 +242,7 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
         # Once more, all of it: until here anybody could change who gets in, and who is one human with whom.
         sign_on, person = _open_connection(tenant_id, came), _own(tenant_id, person.pk)
         if known is None and not _humans(person, came) <= locked:
-            raise WrongState(_("Which accounts are yours was changed at this moment. Sign in again."))
+            raise WrongState(_("The accounts that belong to you have just changed. Sign in again."))
         other = _also(person, came) if known is None else None
         is_proof = known is None and _proves_address(person, came)
         if known is None:
@@ -327,7 +327,7 @@ def _own(tenant_id: UUID | None, person_id: UUID | None) -> Person:
         people = people.filter(memberships__in=Membership.objects.filter(tenant=tenant_id))
     person = people.distinct().first()
     if person is None:
-        raise NotAllowed(_("Nobody here is known by this sign-in. Ask your administrator to add you."))
+        raise NotAllowed(_("No account here belongs to this sign-in. Ask your administrator to add you."))
     return person
 
 
@@ -408,7 +408,7 @@ def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:
     try:
         Target.parse(row.issuer, private=settings.SSO_PRIVATE_NETWORK)
     except BadTarget as error:
-        words = _("This is no address that can be asked: it begins with https:// and is public.")
+        words = _("This server can’t use this address. It must begin with https:// and be public.")
         raise Unacceptable(words, field="issuer") from error
     row.client_id = line(said.client_id, "client_id", at_least=1, at_most=254)
     if said.client_secret:
@@ -417,7 +417,7 @@ def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:
         raise Unacceptable(_("Enter the secret."), field="client_secret")
     row.scopes = line(said.scopes, "scopes", at_least=1, at_most=200)
     if "openid" not in row.scopes.split(" "):
-        raise Unacceptable(_("“openid” is one of them."), field="scopes")
+        raise Unacceptable(_("The scopes must include “openid”."), field="scopes")
     row.groups_claim = line(said.groups_claim, "groups_claim", at_most=80)
     row.key_claim = line(said.key_claim, "key_claim", at_least=1, at_most=80)
     roles = {line(group, "role_map", at_least=1, at_most=200): role for group, role in said.role_map.items()}
@@ -427,9 +427,11 @@ def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:
     row.is_on, row.is_only = said.is_on, said.is_only
     row.break_glass = _break_glass(said.break_glass_id, tenant)
     if row.is_only and not row.is_on:
-        raise Unacceptable(_("What is off cannot be the only way in."), field="is_only")
+        raise Unacceptable(_("Single sign-on can’t be the only way in while it is off."), field="is_only")
     if row.is_only and row.break_glass is None:
-        raise Unacceptable(_("Choose who gets in while the identity provider does not answer."), field="break_glass")
+        raise Unacceptable(
+            _("Choose who can sign in while the identity provider does not answer."), field="break_glass"
+        )
 
 
 def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
@@ -440,6 +442,6 @@ def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
     if person is None:
         raise Unacceptable(_("Choose an administrator of this tenant."), field="break_glass")
     if not gets_in_alone(person):
-        words = _("%(name)s has neither a password nor a passkey, and would not get in.") % {"name": person.name}
+        words = _("%(name)s has neither a password nor a passkey, and could not sign in.") % {"name": person.name}
         raise Unacceptable(words, field="break_glass")
     return person

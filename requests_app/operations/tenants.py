@@ -93,7 +93,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 def _switch_lockbox(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     on = bool(said["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
-        raise WrongState(_("This is no longer to be done."))
+        raise WrongState(_("This is no longer possible or needed."))
     tenant.lockbox_on = on
     # One that was on before this was written down has been so since it is known to be.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
@@ -177,7 +177,7 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
     wanted = copy(tenant)
     wanted.yes_rule = rule
     if not is_anybody_ready(wanted):
-        raise WrongState(_("None of your approvers has such a passkey yet: nobody could say yes."))
+        raise WrongState(_("None of your approvers has such a passkey yet, so nobody could approve."))
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
@@ -185,7 +185,7 @@ def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor)
 
     def check(current: Step) -> None:
         if current.row.notification_addresses.filter(email=current.inputs["email"]).exists():
-            raise Unacceptable(_("This address is told already."), field="email")
+            raise Unacceptable(_("This address gets mails already."), field="email")
 
     inputs = {"email": email, "label": label}
     with perform(ADD_ADDRESS, tenant_id, actor=actor, inputs=inputs, check=check) as current:
@@ -247,7 +247,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
             wanted["time_zone"] = _zone(wanted["time_zone"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
             # The root of the tenant's content carries this name; another tenant could then be given the old one.
-            raise Unacceptable(_("A tenant keeps its short name."), field="slug")
+            raise Unacceptable(_("The short name of a tenant can’t be changed."), field="slug")
         others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
             words = _("A plan without Lockbox is announced to the customer. Change the name or time zone first.")
@@ -397,7 +397,7 @@ def _renaming(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
     _validated(_copy_with(resource, {"name": wanted["name"]}))
     is_both = wanted.get("is_active", resource.is_active) != resource.is_active
     if is_both and is_announced(RENAME_RESOURCE, said):
-        words = _("A new name is announced to the customer. Change whether it is active first, by itself.")
+        words = _("A new name is announced to the customer. First change whether it is active, in a separate step.")
         raise Unacceptable(words, field="is_active")
     return RENAME_RESOURCE, said
 
@@ -443,7 +443,7 @@ def _lock_tenant(said: Said) -> None:
 def _move_tenant_agreed(current: Step, said: Said) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
     if str(tenant.plan_id) != said["was"]:
-        raise WrongState(_("It was changed since."))
+        raise WrongState(_("It was changed after this was proposed."))
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
     wanted = {"plan": _plan(said["plan"])}
     _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
@@ -514,7 +514,7 @@ def _resource_in_use(said: Said, at: datetime) -> bool:
 def _rename_resource_agreed(current: Step, said: Said) -> None:
     resource = Resource.objects.get(pk=said["resource"])
     if resource.name != said["was"]:
-        raise WrongState(_("It was changed since."))
+        raise WrongState(_("It was changed after this was proposed."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _change_row(current, resource, {"name": said["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
 
@@ -527,7 +527,7 @@ def _differing(row: Any, wanted: Said) -> Said:
 
 def _require_unchanged(row: Any, said: Said) -> None:
     if any(getattr(row, name) != value for name, value in said["was"].items()):
-        raise WrongState(_("It was changed since."))
+        raise WrongState(_("It was changed after this was proposed."))
 
 
 def _copy_with(row: Any, wanted: Said) -> Any:
@@ -553,7 +553,7 @@ def _require_place(resource: Resource, locator: object) -> None:
     if not is_own_place(resource.tenant, str(path)):
         root = resource.tenant.slug
         raise Unacceptable(
-            _("The locator begins with this tenant's own root: %(root)s/…") % {"root": root}, field="locator"
+            _("The locator must begin with this tenant's own root: %(root)s/…") % {"root": root}, field="locator"
         )
     above = [str(parent) for parent in path.parents]
     others = Resource.objects.filter(tenant=resource.tenant)

@@ -192,7 +192,7 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 
     def state(current: Step) -> None:
         if current.row.state == TicketState.CLOSED:
-            raise WrongState(_("This ticket is closed. Reopen it to go on."))
+            raise WrongState(_("This ticket is closed. Reopen it to continue."))
 
     with perform(COMMENT, ticket_id, actor=actor, inputs={"body": body}, may=may, state=state) as current:
         ticket = current.row
@@ -268,14 +268,14 @@ def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
     if report.on_behalf_of_id in (None, ""):
         return None
     if actor.side is Side.CUSTOMER:
-        raise Unacceptable(_("You open a ticket in your own name."), field="on_behalf_of_id")
+        raise Unacceptable(_("You can open a ticket only in your own name."), field="on_behalf_of_id")
     try:
         people = Person.objects.active().humans()
         person = people.filter(memberships__tenant=tenant, pk=report.on_behalf_of_id).first()
     except (ValueError, TypeError, ValidationError):
         person = None
     if person is None:
-        raise Unacceptable(_("Choose somebody of this tenant."), field="on_behalf_of_id")
+        raise Unacceptable(_("Choose a person of this tenant."), field="on_behalf_of_id")
     return person
 
 

@@ -50,9 +50,9 @@ CATCH_UP = timedelta(days=3)
 _OFF_ALREADY = gettext_lazy("This webhook is off already.")
 _ON_ALREADY = gettext_lazy("This webhook is on already.")
 _BAD_URL: dict[str, Promise] = {
-    "shape": gettext_lazy("Write the address that is posted to, such as https://example.com/lockbox."),
-    "scheme": gettext_lazy("The address begins with https://."),
-    "port": gettext_lazy("Messages are sent to port 443 or 8443."),
+    "shape": gettext_lazy("Enter the address that gets the messages, such as https://example.com/lockbox."),
+    "scheme": gettext_lazy("The address must begin with https://."),
+    "port": gettext_lazy("Messages are sent only to port 443 or 8443."),
     "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
 }
 
@@ -105,7 +105,7 @@ def _new(current: Step, tenant_id: object) -> Webhook:
 
 def _require_room(current: Step) -> None:
     if Webhook.objects.present().filter(tenant=current.tenant).count() >= MOST_WEBHOOKS:
-        raise Unacceptable(_("There are at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
+        raise Unacceptable(_("There can be at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
 
 
 def _lock_webhook(said: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 def _enable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     webhook = _still(tenant, said)
     if (webhook.place, webhook.events) != (said["place"], said["events"]):
-        raise WrongState(_("This webhook was changed since. Propose it again."))
+        raise WrongState(_("This webhook was changed after this was proposed. Propose it again."))
     if webhook.is_on:
         raise WrongState(_ON_ALREADY)
     _switch_on(webhook, current)
@@ -259,7 +259,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
     _begin_anew(webhook, current)
     webhook.save()
     old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
-    old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Left out: too old."))
+    old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: too old."))
     current.witness(Event.WEBHOOK_ENABLED, detail=_said(webhook), text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 
@@ -401,7 +401,7 @@ def _events(events: Sequence[str]) -> list[str]:
     """The chosen names, each once and in order; ALL stands alone."""
     wanted = {str(event) for event in events}
     if not wanted:
-        raise Unacceptable(_("Choose one event at least."), field="events")
+        raise Unacceptable(_("Choose at least one event."), field="events")
     if unknown := sorted(event for event in wanted if not messages.is_known(event)):
         raise Unacceptable(_("There is no event %(name)s.") % {"name": unknown[0]}, field="events")
     return [messages.ALL] if messages.ALL in wanted else sorted(wanted)

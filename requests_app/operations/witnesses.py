@@ -31,9 +31,9 @@ MOST_WITNESSES = 10
 SHORTEST_RULE, LONGEST_RULE = limits.COSIGNED_WITHIN_HOURS
 
 _BAD_URL: dict[str, Promise] = {
-    "shape": gettext_lazy("Write the address that the witness is asked at, such as https://witness.example.com/."),
-    "scheme": gettext_lazy("The address begins with https://."),
-    "port": gettext_lazy("A witness is asked on port 443 or 8443."),
+    "shape": gettext_lazy("Enter the address of the witness, such as https://witness.example.com/."),
+    "scheme": gettext_lazy("The address must begin with https://."),
+    "port": gettext_lazy("The port of a witness must be 443 or 8443."),
     "private": gettext_lazy("This address is not public, so it cannot be reached from here."),
 }
 
@@ -107,7 +107,7 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
     if tenant.cosigned_within is not None and own.count() == 1:
         raise WrongState(
             _(
-                "This is the last witness, and you have set that a window opens only if one cosigned the log. "
+                "This is the last witness, and your rule is that a window opens only if a witness cosigned the log. "
                 "Register another witness first, or switch that rule off."
             )
         )
@@ -138,7 +138,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 def _set_cosigning(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
     hours = said["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
-        raise WrongState(_("There is no witness any more, and no window could ever open."))
+        raise WrongState(_("There is no witness any more, so no window could ever open."))
     before, tenant.cosigned_within = tenant.cosigned_within, hours
     tenant.save(update_fields=["cosigned_within"])
     current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})
@@ -151,7 +151,8 @@ def _vkey(vkey: str, tenant: Tenant) -> str:
         raise Unacceptable(str(why), field="vkey") from why
     except BadNote as error:
         words = _(
-            "This is no witness’s key. It is one line: a name, a plus sign, 8 digits or letters, a plus sign, the key."
+            "This is not the key of a witness. The key is one line: a name, a plus sign, 8 digits or letters, a plus "
+            "sign, the key."
         )
         raise Unacceptable(words, field="vkey") from error
 

@@ -33,7 +33,12 @@ class Place:
     def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER) -> None:
         with _lock:
             if _places[account_id] >= most:
-                raise TooMany(_("You have as many downloads and calls that wait under way as you may."))
+                raise TooMany(
+                    _(
+                        "You have as many downloads and waiting calls under way as you are allowed. Wait until one of "
+                        "them has ended."
+                    )
+                )
             if _places.total() >= settings.WEB_STREAMS // 2:
                 raise TooMany(_("Too many calls wait here at the moment. Try again when some of them have ended."))
             _places[account_id] += 1

@@ -38,7 +38,7 @@ def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
     asked = grant.access_request
     policy.require_role(actor, frozenset({Role.ENGINEER}), tenant_id=grant.tenant_id, service_id=asked.service_id)
     if asked.requester_human != actor.human_id:
-        raise NotAllowed(_("This window is somebody else's."))
+        raise NotAllowed(_("This window belongs to another engineer."))
     resources = [line.resource for line in asked.scope.all()]
     is_live = grant.is_live(at) and (asked.ticket is None or asked.ticket.is_live)
     return Window(grant, resources, is_live)

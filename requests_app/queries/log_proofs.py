@@ -84,7 +84,7 @@ def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
         return Signed(shard, row.size, str(proofs.cosigned(row)))
     except BadNote as why:
         logger.error("log_checkpoint_damaged", tenant=str(tenant.pk), shard=shard)
-        raise LogDamaged(_("There is no checkpoint to download: what is stored is none.")) from why
+        raise LogDamaged(_("There is no checkpoint to download, because no valid checkpoint is stored.")) from why
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = No
         return Growth(old, tuple(proofs.consistency_to(row, old)), proofs.cosigned(row))
     except (NotProven, BadNote) as why:
         logger.error("log_consistency_damaged", tenant=str(tenant.pk), shard=shard, old=old, new=new)
-        raise LogDamaged(_("There is no such proof: what is stored does not fit what was signed.")) from why
+        raise LogDamaged(_("There is no such proof, because what is stored does not match what was signed.")) from why
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:

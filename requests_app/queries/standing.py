@@ -53,7 +53,7 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
     if edge.timing is Timing.BEFORE and at >= until:
         raise DeadlinePassed(words(row, edge, at=at), current={"state": str(row.state_at(at))})
     if edge.timing is Timing.AFTER and at < until:
-        raise WrongState(_("It is not yet time."), current={"state": str(row.state)})
+        raise WrongState(_("It is too early for this."), current={"state": str(row.state)})
 
 
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
@@ -85,12 +85,12 @@ def _faster(decision: Decision, state: State) -> str:
 def _closed(grant: Grant) -> str:
     name = grant.closed_by.name if grant.closed_by else ""
     if grant.close_reason == Grant.CloseReason.RELEASED:
-        return _("%(name)s gave the window back. It is closed.") % {"name": name}
+        return _("%(name)s closed the window early.") % {"name": name}
     if grant.close_reason == Grant.CloseReason.REVOKED and name:
         return _("%(name)s was faster and closed the window.") % {"name": name}
     if grant.close_reason == Grant.CloseReason.REVOKED:
         return _("The window is closed already.")
-    return _("The window has closed by itself.")
+    return _("The window has closed as planned.")
 
 
 _OF_STATE = {

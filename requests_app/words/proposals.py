@@ -46,7 +46,7 @@ _LAPSES: dict[str, Promise] = {
     "unanswered": _("Nobody confirmed it within 7 days"),
     "no_longer_staff": _("One of the two who agreed on it is no longer staff"),
     "one_human": _("The two who agreed on it count as one human now"),
-    "no_longer_fits": _("What it would change is not as it was when it was proposed"),
+    "no_longer_fits": _("What it would change has been changed since it was proposed"),
 }
 
 
@@ -62,7 +62,7 @@ def words(act: str, said: Mapping[str, Any]) -> str:
     if None in (said.get("days", 0), said.get("hours", 0)):
         return act if proposal.without is None else str(proposal.without)
     if act == "set_approval_page" and not said.get("approval_origin"):
-        return gettext("give up your own approval page")
+        return gettext("remove the tenant’s own approval page")
     shown = {**said, "on": gettext("on") if said.get("on") else gettext("off"), **_listed(said)}
     shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
     shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
@@ -83,7 +83,9 @@ def _listed(said: Mapping[str, Any]) -> dict[str, str]:
         "groups": ", ".join(groups) or gettext("none"),
         "sign_on": gettext("the only way in") if said.get("is_only") else sign_on,
         "break_glass": said.get("break_glass") or gettext("nobody"),
-        "only": gettext("and nowhere else") if said.get("own_keys_only") else gettext("or here"),
+        "only": gettext("and not on the pages of Lockbox")
+        if said.get("own_keys_only")
+        else gettext("or on the pages of Lockbox"),
     }
 
 

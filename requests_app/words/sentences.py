@@ -117,7 +117,7 @@ def level_choice(level: str, kinds: Iterable[str]) -> str:
     said = _joined([str(words[kind]) for kind in kinds if kind in words])
     if level == Level.READ:
         return _("Read: %(what)s") % {"what": said or _("open items")}
-    return _("Names only: %(what)s, and open none") % {"what": said or _("see names")}
+    return _("Names only: %(what)s, but open nothing") % {"what": said or _("see names")}
 
 
 def amount(resources: Iterable[Resource]) -> str:
@@ -220,19 +220,19 @@ def _first_line(text: str) -> str:
 
 _NOT_COSIGNED: dict[Doubt, Promise] = {
     Doubt.ALARM: gettext_lazy(
-        "A witness of %(tenant)s has seen another log than this one, and %(tenant)s has set that no window opens then. "
-        "Ask an administrator of %(tenant)s: their page “Witnesses” says what it has seen. A no is possible at any "
+        "A witness of %(tenant)s has seen a different log. By a rule of %(tenant)s, no window opens then. Ask an "
+        "administrator of %(tenant)s: their page “Witnesses” shows what the witness has seen. You can deny at any "
         "time."
     ),
     Doubt.STALE: gettext_lazy(
-        "No witness has cosigned the log of %(tenant)s within the last %(time)s, and %(tenant)s has set that no "
-        "window opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” "
-        "says what is wrong. A no is possible at any time."
+        "No witness has cosigned the log of %(tenant)s within the last %(time)s. By a rule of %(tenant)s, no window "
+        "opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” shows "
+        "what is wrong. You can deny at any time."
     ),
     Doubt.UNCOVERED: gettext_lazy(
-        "Entries of the log of %(tenant)s that are older than %(time)s are cosigned by no witness, and %(tenant)s has "
-        "set that no window opens then. Ask an administrator of %(tenant)s: their page “Witnesses” says how far each "
-        "witness is. A no is possible at any time."
+        "Entries of the log of %(tenant)s that are older than %(time)s have no cosignature of a witness. By a rule "
+        "of %(tenant)s, no window opens then. Ask an administrator of %(tenant)s: their page “Witnesses” shows how "
+        "far each witness is. You can deny at any time."
     ),
 }
 
@@ -254,7 +254,7 @@ def everybody() -> str:
 def muted(mute: Mute, now: datetime) -> str:
     """Whom a tenant takes no access requests from, and until when."""
     values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
-    return _("%(tenant)s takes no access requests from %(name)s until %(until)s.") % values
+    return _("%(tenant)s accepts no access requests from %(name)s until %(until)s.") % values
 
 
 def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:

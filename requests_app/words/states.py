@@ -30,7 +30,7 @@ ACCESS_REQUEST: dict[str, Look] = {
 
 TICKET: dict[str, Look] = {
     "NEW": Look("waiting", "circle", pgettext_lazy("state of a ticket", "New")),
-    "ASSIGNED": Look("active", "circle-dot", pgettext_lazy("state of a ticket", "In work")),
+    "ASSIGNED": Look("active", "circle-dot", pgettext_lazy("state of a ticket", "In progress")),
     "WAITING_FOR_CUSTOMER": Look("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
     "RESOLVED": Look("over", "check", pgettext_lazy("state of a ticket", "Resolved")),
     "CLOSED": Look("over", "minus", pgettext_lazy("state of a ticket", "Closed")),
@@ -62,10 +62,10 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
         "": gettext_lazy("read content"),
     },
     "names": {
-        "mailbox": gettext_lazy("see senders, dates and subjects, and open none"),
-        "library": gettext_lazy("see the names of documents, and open none"),
-        "database": gettext_lazy("see the names of records, and open none"),
-        "": gettext_lazy("see names, and open nothing"),
+        "mailbox": gettext_lazy("see senders, dates and subjects, but open no messages"),
+        "library": gettext_lazy("see the names of documents, but open no documents"),
+        "database": gettext_lazy("see the names of records, but open no records"),
+        "": gettext_lazy("see names, but open nothing"),
     },
 }
 

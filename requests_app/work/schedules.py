@@ -100,9 +100,9 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
         wanted = missing.pop(row.name or "", None)
         if wanted is None:
             why = {"name": str(row.name or row.pk), "why": _why_foreign(row)}
-            found.append(_Difference(_("Schedule %(name)s is taken out: %(why)s.") % why, row))
+            found.append(_Difference(_("Schedule %(name)s is removed: %(why)s.") % why, row))
         elif wrong := _wrong_columns(row, wanted, at):
-            line = _("Schedule %(name)s is put right: %(columns)s.")
+            line = _("Schedule %(name)s is corrected: %(columns)s.")
             found.append(_Difference(line % {"name": wanted.name, "columns": ", ".join(wrong)}, row, wanted))
     for name, wanted in missing.items():
         found.append(_Difference(_("Schedule %(name)s is added.") % {"name": name}, None, wanted))

@@ -34,7 +34,7 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
          "bulk must be at most 20 and queue_limit at most 40", "Otherwise a cluster hangs when it stops."),
         (bool(queue.get("recycle", 500)), "E006", "recycle must be 0", "A recycled worker can hang a stop."),
         (queue.get("broker_class") != BROKER, "E007", f"broker_class must be {BROKER}",
-         "Otherwise the watchdog sees no heartbeat, and starts healthy clusters anew for ever."),
+         "Otherwise the watchdog sees no heartbeat, and restarts healthy clusters again and again."),
     ]  # fmt: skip
     return [
         Error(f"Q_CLUSTER: {what}.", hint=why, id=f"requests_app.{code}") for wrong, code, what, why in found if wrong
@@ -103,7 +103,7 @@ def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[
             return []
     return [
         Warning(
-            "The role of DATABASE_URL passes by row-level security.",
+            "The role of DATABASE_URL bypasses row-level security.",
             hint="Use a role with NOSUPERUSER and NOBYPASSRLS, as docs/operators.md says.",
             id="requests_app.W032",
         )

@@ -183,7 +183,7 @@ class Supervisor:
             elif not part.child.is_running:
                 self._ended(part, now)
             elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started_readable):
-                line = _("%(part)s does no work any more; it is killed and started anew.")
+                line = _("%(part)s does not work any more; it is killed and started again.")
                 say(LABEL, line % {"part": part.label})
                 self._bury(part)
             elif part.kind == WEB and not self._web_answered:
@@ -203,7 +203,7 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         if self._web_is_stuck(part.started, part.child.pid, now):
-            line = _("%(part)s does not replace its processes; it is killed and started anew.")
+            line = _("%(part)s does not replace its processes; it is killed and started again.")
             say(LABEL, line % {"part": part.label})
             self._bury(part)
 
@@ -231,7 +231,7 @@ class Supervisor:
         assert part.child is not None
         code = part.child.process.returncode
         if not self._web_answered and part.kind == WEB:
-            raise CannotStart(_("The web server could not start; its own words are above."))
+            raise CannotStart(_("The web server could not start; its own messages are above."))
         part.pause = FIRST_PAUSE_SECONDS if now - part.started > STEADY_AFTER_SECONDS else part.pause
         line = _("%(part)s ended with code %(code)s; it starts again in %(pause)d s.")
         say(LABEL, line % {"part": part.label, "code": code, "pause": part.pause})
@@ -253,7 +253,7 @@ class Supervisor:
             self._web_answered = True
             say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
         elif now - part.started > WEB_MUST_ANSWER_WITHIN_SECONDS:
-            raise CannotStart(_("The web server does not answer; its own words are above."))
+            raise CannotStart(_("The web server does not answer; its own messages are above."))
 
     def _stop_all(self) -> None:
         """End everything within STOP_SECONDS and a little; a second signal makes it at once."""

@@ -55,7 +55,7 @@ def test_what_is_past_its_deadline_no_longer_waits_though_no_sweep_has_run(
     travel.to(row.decide_by)
     staff.force_login(cast.stella)
     tile = tiles(staff)["Waiting for the customer"]
-    assert (tile.figure, tile.alarm) == ("0", "1 more is past its deadline and not yet written down as expired")
+    assert (tile.figure, tile.alarm) == ("0", "1 more is past its deadline and not yet recorded as expired")
 
 
 def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, staff: Client, travel: Any) -> None:
@@ -68,9 +68,9 @@ def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, sta
     travel.by(minutes=4)
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="shorter")
     found = tiles(staff)
-    assert found["Waiting for a checkpoint"].alarm == "Is the machine that has the log’s key at work?"
+    assert found["Waiting for a checkpoint"].alarm == "Check that the machine with the log’s key works"
     assert found["Logs that are refused"].figure == "1"
-    assert found["Logs that are refused"].alarm == "Each says what was found and what to do"
+    assert found["Logs that are refused"].alarm == "Each alarm says what was found and what to do"
     LogAlarm.objects.all().delete()
     assert checkpoints.sign(cast.contoso.pk, at=clock.now()) is not None
     found = tiles(staff)

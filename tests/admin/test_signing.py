@@ -37,7 +37,7 @@ def text(answer: Any) -> str:
 
 def test_an_alarm_says_what_was_found_and_the_way_back(alarm: LogAlarm, staff: Client) -> None:
     shown = text(staff.get(address(LogAlarm, "change", alarm.pk)))
-    assert "1200 entries were signed, and only 7 are there." in shown
+    assert "1200 entries were signed, but only 7 are there." in shown
     assert "close this log with a tombstone" in shown
     assert "Contoso" in shown
 
@@ -66,7 +66,7 @@ def test_every_refusal_of_the_signer_has_words() -> None:
 def test_staff_close_the_log_after_they_have_said_why(alarm: LogAlarm, staff: Client, cast: Cast) -> None:
     url = act_address(alarm, "tombstone")
     page = text(staff.get(url))
-    assert "This cannot be taken back." in page
+    assert "This cannot be undone." in page
     assert not ClosedShard.objects.exists()
     assert staff.post(url, {"comment": ""}).status_code == 200
     assert staff.post(url, {"comment": "Because.", "shard": "7"}).status_code == 400

@@ -31,7 +31,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
     answer = uncovered(staff, cast)
     row = Proposal.objects.get()
     assert (answer.status_code, answer.headers["Location"]) == (302, address(Proposal, "change", row.pk))
-    assert "Another member of the staff has to confirm it within 7 days" in said(answer)
+    assert "Another member of the staff must confirm it within 7 days" in said(answer)
     assert Service.objects.get(pk=cast.exchange.pk).is_covered
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "waits for a second person" in page
@@ -98,4 +98,4 @@ def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
 
 def test_the_form_says_beforehand_that_a_change_is_announced(cast: Cast, staff: Client) -> None:
     for row in (cast.exchange, cast.resource()):
-        assert "its people get a mail at once" in staff.get(act_address(row, "change")).content.decode()
+        assert "people get a mail immediately" in staff.get(act_address(row, "change")).content.decode()

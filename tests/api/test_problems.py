@@ -28,7 +28,7 @@ def test_a_problem_has_the_members_of_rfc_9457_and_ours(cast: Cast, calling: Cal
     assert response["X-Request-ID"] == "abcdefgh1"
     assert response.json() == {
         "type": "http://localhost:8000/api/#problem-not-found",
-        "title": "There is nothing here, or it is not yours to see.",
+        "title": "This does not exist, or you do not have access to it.",
         "status": 404,
         "code": "not_found",
         "request_id": "abcdefgh1",

@@ -468,7 +468,7 @@ def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp
         status, verdict = verified(bundle, tmp_path)
         assert (status, verdict["problems"]) == (2, [])
         assert verdict["gaps"] == [
-            "log 0 was closed by entry 3: nothing that was signed of it is here, so its entries prove nothing"
+            "log 0 was closed by entry 3: nothing signed of this log is here, so its entries prove nothing"
         ]
     # A period that begins after it, and an access request, have nothing to do with it.
     for other in ({"since": AT + 2 * HOUR}, {"access_request": REQUEST}):

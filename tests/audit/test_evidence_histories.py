@@ -118,7 +118,7 @@ class History:
             if shard.signed_to is not None:
                 yield f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed"
             elif after is not None:
-                yield f"log {shard.number} was closed by entry {shard.closed_by}: nothing that was signed of it"
+                yield f"log {shard.number} was closed by entry {shard.closed_by}: nothing signed of this log"
         dated = checkpoints.newest(TENANT, last.number).dated_at
         if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
             yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"

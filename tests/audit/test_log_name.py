@@ -43,7 +43,7 @@ def test_the_name_is_written_down_at_the_first_signature(settings: Any) -> None:
     checkpoints.sign(TENANT, at=AT)
     assert [(row.origin, row.is_mixed, row.kept_at) for row in LogOrigin.objects.all()] == [("localhost", False, AT)]
     restarted(settings, "elsewhere.example")
-    assert "Name of the logs: localhost (written down at the first signature)\n" in show()
+    assert "Name of the logs: localhost (recorded at the first signature)\n" in show()
 
 
 def test_another_host_does_not_stop_signing(settings: Any) -> None:

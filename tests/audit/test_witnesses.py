@@ -700,7 +700,7 @@ def test_an_alarm_about_a_shard_ends_with_it_and_the_next_must_be_cosigned(trave
     small.misbehave = lambda _answer: said(404)
     ask(small)
     assert problem() == "unknown_log"
-    assert "another key line" in witnesses.problem_words(problem())
+    assert "the key line is not the same" in witnesses.problem_words(problem())
     small.misbehave = lambda given: given
     travel.by(minutes=1)
     ask(small)

@@ -50,7 +50,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
         expect(page.get_by_role("alert")).to_be_visible()
         check(page, widths=(360, 1280))
     page.get_by_label("What did you try").fill(TRIED)
-    page.get_by_label("Why will nothing else do").fill(WHY)
+    page.get_by_label("Why is there no other way").fill(WHY)
     page.get_by_label("finance@contoso.example").check()
     page.get_by_role("radio", name="Read").check()
     page.get_by_label("30 minutes").check()
@@ -58,7 +58,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
     expect(page.locator(".preview-sentence")).to_contain_text("wants to read messages in 1 mailbox")
     check(page, widths=(360, 1280))
     priya.button("Change something")
-    expect(page.get_by_label("Why will nothing else do")).to_have_value(WHY)
+    expect(page.get_by_label("Why is there no other way")).to_have_value(WHY)
     expect(page.get_by_label("finance@contoso.example")).to_be_checked()
     priya.button("Read what the customer will read")
     priya.button("Submit the access request")
@@ -78,7 +78,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
     kinds = ContentAccess.objects.filter(grant=grant, kind__in=["listed", "opened"]).order_by("at")
     assert [look.kind for look in kinds] == ["listed", "opened"]
     priya.button("I am done")
-    expect(page.locator("main")).to_contain_text("The window is closed. Thank you for giving it back early.")
+    expect(page.locator("main")).to_contain_text("The window is closed. Thank you for closing it early.")
     assert Grant.objects.get(pk=grant.pk).close_reason == "released"
     with priya.expecting(403):
         page.goto(f"{priya.base}/windows/{grant.pk}/{grant.access_request.resources.get().pk}/")

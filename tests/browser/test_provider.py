@@ -43,7 +43,7 @@ def test_a_no_needs_a_comment(visit: Visit) -> None:
     pat.link("Deny")
     with pat.expecting(422):
         pat.button("Deny this access request")
-        expect(page.locator("main")).to_contain_text("A no needs a reason: write one sentence.")
+        expect(page.locator("main")).to_contain_text("A denial needs a reason: write one sentence.")
         check(page, widths=(360, 1280))
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_PROVIDER"
     page.get_by_label("Your comment").fill("The customer can send the list of names.")

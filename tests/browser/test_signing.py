@@ -91,7 +91,7 @@ def test_a_passkey_is_added_signs_in_signs_a_yes_and_verifies_without_the_browse
     }""")
     with ada.expecting(403):
         page.get_by_role("button", name="signed with your passkey").click()
-        expect(page.get_by_role("alert").first).to_contain_text("something in it is different")
+        expect(page.get_by_role("alert").first).to_contain_text("is different from the text")
     assert not Decision.objects.filter(access_request=row, stage="customer").exists()
     page.get_by_role("button", name="signed with your passkey").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
@@ -213,7 +213,7 @@ def test_what_another_key_page_text_or_time_has_signed_decides_nothing(
     refused(text, unseen, "did not check that it is you")
 
     text, options = offered(page)
-    refused(text, page.evaluate(ANSWER, [options, True]), "none of your passkeys")
+    refused(text, page.evaluate(ANSWER, [options, True]), "not one of your passkeys")
 
     text, options = offered(page)
     hostile = browser.new_context()
@@ -229,7 +229,7 @@ def test_what_another_key_page_text_or_time_has_signed_decides_nothing(
     text, options = offered(page)
     old = page.evaluate(ANSWER, [options, False])
     travel.by(seconds=301)
-    refused(text, old, "they are over")
+    refused(text, old, "this time is over")
 
     text, options = offered(page)
     good = page.evaluate(ANSWER, [options, False])

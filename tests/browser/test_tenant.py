@@ -69,10 +69,10 @@ def test_an_administrator_brings_people_and_addresses_in(visit: Visit) -> None:
     ines.goto(f"/tenant/{contoso().pk}/addresses/")
     page.get_by_label("Email address").fill("soc@contoso.example")
     ines.button("Add this address")
-    expect(page.locator("main")).to_contain_text("soc@contoso.example is told from now on.")
+    expect(page.locator("main")).to_contain_text("soc@contoso.example gets mails from now on.")
     assert NotificationAddress.objects.filter(tenant=contoso(), email="soc@contoso.example").exists()
     ines.button("Remove soc@contoso.example")
-    expect(page.locator("main")).to_contain_text("soc@contoso.example is not told any more.")
+    expect(page.locator("main")).to_contain_text("soc@contoso.example gets no more mails.")
     check(page, widths=(360, 1280))
 
 

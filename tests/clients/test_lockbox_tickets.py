@@ -47,7 +47,7 @@ def test_a_list_leaves_out_what_is_over(cast: Cast, shell: Shells) -> None:
 
 def test_a_ticket_is_shown_with_what_was_said(cast: Cast, shell: Shells) -> None:
     row, mia = cast.ticket(), shell("mia")
-    assert mia("tickets", "comment", row.reference, "Only those of \u202eNovember.").out == "Said.\n"
+    assert mia("tickets", "comment", row.reference, "Only those of \u202eNovember.").out == "Saved.\n"
     ended = mia("tickets", "show", row.reference)
     assert ended.out.splitlines()[-1].split("\t")[1] == "Only those of \\u202eNovember."
     whole = mia("tickets", "show", str(row.pk), "--json").json

@@ -44,7 +44,7 @@ WORDS = _("words")
 WALKERS = frozenset({Role.ENGINEER})
 MOVES = Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,))
 PAGES = frozenset({Door.PAGES})
-OPEN_AND_CLOSED = "anybody may try walk, and it names who may"
+OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
 #: Functions of the kernel that are given an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
 #: Acts that the sweep does to many rows in a handful of statements, along the same edge.
@@ -77,52 +77,52 @@ def test_the_declarations_are_sound() -> None:
             [],
             "the proposal walk is declared 2 times",
         ),
-        ([], [event("Thing done")], "Thing done is not of the form subject.past"),
-        ([walk("Walk away")], [], "Walk away is no name of an act"),
+        ([], [event("Thing done")], "Thing done does not have the form subject.past"),
+        ([walk("Walk away")], [], "Walk away is not a name for an act"),
         (
             [walk(scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
             [],
-            "walk takes any token, and names a scope",
+            "walk accepts any token, but it names a scope",
         ),
-        ([walk(scope=Scope.LOG_READ)], [], "a token may do walk, and its refusal has no words"),
+        ([walk(scope=Scope.LOG_READ)], [], "a token can do walk, but its refusal has no words"),
         ([walk(events=(event(),))], [], "walk writes thing.done, which is not declared"),
         (
             [walk(proposes=(Proposal("run", WORDS),))],
             [],
             "walk proposes run: a tenant's proposal has the name of its act",
         ),
-        ([walk(roles=frozenset())], [], "nobody may walk"),
-        ([walk(is_public=True)], [], "anybody may try walk, and it names who may"),
+        ([walk(roles=frozenset())], [], "nobody is allowed to walk"),
+        ([walk(is_public=True)], [], "anybody can try walk, but it names who is allowed"),
         ([walk(roles=frozenset(), is_public=True, separate_from=(Party.SUBJECT,))], [], OPEN_AND_CLOSED),
         (
             [walk(roles=frozenset(), is_holders=True, provider_roles=WALKERS)],
             [],
-            "walk names roles of the provider alone",
+            "walk names only roles of the provider",
         ),
         ([walk(doors=frozenset())], [], "walk has no door"),
-        ([walk(doors=PAGES, title=WORDS)], [], "walk is offered to people, and has no words"),
-        ([walk(done=WORDS)], [], "walk says what was done where nobody reads it"),
+        ([walk(doors=PAGES, title=WORDS)], [], "walk is offered to people, but it has no words"),
+        ([walk(done=WORDS)], [], "walk says what was done, but nobody reads it"),
         ([walk(inputs=(Field("far", Kind.FLAG), Field("far", Kind.FLAG)))], [], "walk takes the input far 2 times"),
         (
             [walk(comment=Comment.OPTIONAL, inputs=(Field("note", Kind.FLAG),))],
             [],
-            "walk takes a comment, and an input of its name",
+            "walk takes a comment, and also an input with this name",
         ),
         (
             [walk(inputs=(Field("to", Kind.ID),))],
             [],
-            "walk: the input to is an id of nothing, or names a noun and is no id",
+            "walk: the input to is an id without a noun, or names a noun and is not an id",
         ),
         (
             [walk(inputs=(Field("to", Kind.CHOICE),))],
             [],
-            "walk: the input to has choices and is none, or is one without choices",
+            "walk: the input to has choices and is not a choice, or is a choice without choices",
         ),
         ([walk(inputs=(Field("to"),))], [], "walk: the input to has no limit"),
         (
             [walk(events=(event(),), moves=MOVES)],
             [event()],
-            "walk moves a state, and has not one title and one event",
+            "walk moves a state, but it does not have one title and one event",
         ),
         (
             [walk(title=WORDS, events=(event(),), moves=replace(MOVES, targets=()))],

@@ -75,7 +75,7 @@ def test_an_approver_reads_of_each_who_what_how_long_until_when_and_where(
         "The reason is a law-enforcement demand.",
         *(row.reference for row in rows),
         *(f"Wed 25 Nov, 02:0{minute} CET" for minute in range(5, 10)),
-        "You get this mail because you answer for Contoso.",
+        "You get this mail because of your role at Contoso.",
     )
     expected = [f"http://localhost:8000/access-requests/{row.pk}/" for row in rows]
     assert re.findall(r"http://localhost:8000/access-requests/\S+", found.body) == expected

@@ -55,7 +55,7 @@ def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(worl
         "No other way.",
         "2 hours",
         f"http://localhost:8000/access-requests/{row.pk}/",
-        "You get this mail because you answer for Contoso.",
+        "You get this mail because of your role at Contoso.",
     )
     plain, html = parts(found)
     assert row.content_digest in plain.replace(" ", "")
@@ -381,7 +381,7 @@ def test_a_way_to_a_new_password_goes_to_whoever_has_the_address(world: Cast, ma
     says(
         found,
         "Somebody, most likely you, asked for a new password for your account.",
-        "You get this mail because it is your account.",
+        "You get this mail because it is about your account.",
         f"http://localhost:8000/accounts/password/reset/key/{world.ada.pk.hex}-",
     )
 
@@ -412,9 +412,9 @@ def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, t
     assert found.subject == "Your password was changed"
     says(
         found,
-        "by somebody who knew the password before",
+        "by a person who knew the previous password",
         f"{world.people[name].email}",
-        "You get this mail because it is your account.",
+        "You get this mail because it is about your account.",
         "http://localhost:8000/accounts/password/reset/",
     )
     travel.by(seconds=1)
@@ -430,7 +430,7 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
     says(found, "Phone", "added", "because you answer for Contoso", f"/tenant/{world.contoso.pk}/people/")
     own = mails("mia", "passkeys_changed")
     assert own.subject == "A passkey was added to your account"
-    says(own, "If it was not you", "You get this mail because it is your account.")
+    says(own, "If it was not you", "You get this mail because it is about your account.")
     operations.remove_passkey(row.pk, actor=world.as_("mia"))
     found = mails.send()("mia", "passkeys_changed")
     assert found.subject == "A passkey of your account was removed"
@@ -503,7 +503,7 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
         "Ines Test changed the address of Contoso’s own approval page",
         "approvals.contoso.example",
         "before: none",
-        "wherever it is given",
+        "on any approval page",
         "with the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )
@@ -538,7 +538,7 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
 
 
 @pytest.mark.parametrize(
-    ("because", "words"), [("gone", "answered that it is gone (410)"), ("failing", "For days, every attempt")]
+    ("because", "words"), [("gone", "answered that it no longer exists (410)"), ("failing", "For days, every attempt")]
 )
 def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
     world: Cast, mails: Mails, because: str, words: str
@@ -553,7 +553,7 @@ def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
         found,
         "hooks.contoso.example",
         words,
-        "You get this mail because you look after Contoso here.",
+        "You get this mail because you manage webhooks for Contoso.",
         f"http://localhost:8000/tenant/{world.contoso.pk}/webhooks/{own.pk}/",
     )
     assert not any("canary" in part for part in parts(found))

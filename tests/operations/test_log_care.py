@@ -207,7 +207,7 @@ def test_the_operator_closes_it_by_a_command(cast: Cast, capsys: pytest.CaptureF
     call_command("tombstone", "contoso", "--because", "Restored.")
     first_seq = ChainHead.objects.get(pk=tenant).first_seq
     assert capsys.readouterr().out == (
-        f"Contoso: closed {checkpoints.origin_of(tenant, 0)}; the log goes on as {checkpoints.origin_of(tenant, 1)}, "
+        f"Contoso: closed {checkpoints.origin_of(tenant, 0)}; the log continues as {checkpoints.origin_of(tenant, 1)}, "
         f"from entry {first_seq} on.\n"
     )
     entry = newest(tenant)
@@ -268,7 +268,7 @@ def test_after_the_file_was_lost_the_operator_vouches_and_the_log_says_so(
     tasks.checkpoint()
     assert not LogAlarm.objects.exists()
     assert verify(tenant).is_good
-    with pytest.raises(CommandError, match="This head is kept already"):
+    with pytest.raises(CommandError, match="This head is stored already"):
         command("log_heads", "adopt", "contoso", "--because", "Again.")
 
 
@@ -284,7 +284,7 @@ def test_nobody_vouches_through_a_page(cast: Cast, who: str) -> None:
 def test_a_log_that_is_shorter_than_what_is_kept_is_not_adopted(cast: Cast) -> None:
     tenant = damaged(cast)
     kept = heads.get(checkpoints.origin_of(tenant, 0))
-    with pytest.raises(CommandError, match="The file outside knows a longer log"):
+    with pytest.raises(CommandError, match="The file outside the database shows a longer log"):
         command("log_heads", "adopt", "contoso", "--because", "Make it fit.")
     still = heads.get(checkpoints.origin_of(tenant, 0))
     assert kept is not None

@@ -91,7 +91,7 @@ def test_nothing_of_a_muted_engineer_is_put_to_the_customer_until_the_very_end(c
     with pytest.raises(Muted) as refused:
         cast.submitted(ticket=ticket)
     assert refused.value.status == 429
-    assert str(refused.value).startswith("Contoso takes no access requests from Priya Test until ")
+    assert str(refused.value).startswith("Contoso accepts no access requests from Priya Test until ")
     with pytest.raises(FactsChanged):
         operations.approve_as_provider(waiting.pk, actor=cast.as_("pat"))
     assert events_in(cast.contoso) == [*before, "act.refused", "act.refused"]

@@ -74,7 +74,7 @@ def test_a_changed_password_is_in_the_log_and_told_to_its_holder(
     [mail] = mailoutbox
     assert mail.to == [cast.people[name].email]
     assert mail.subject == "Your password was changed"
-    assert "by somebody who knew the password before" in mail.body
+    assert "by a person who knew the previous password" in mail.body
     # The sessions that there were end, here and elsewhere.
     for browser in (client, elsewhere):
         assert browser.get(reverse("web:home")).status_code == 302

@@ -88,7 +88,7 @@ ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], A
         lambda c: None,
         lambda c, a, _: operations.set_window_cap(c.contoso.pk, seconds=3600, actor=a),
     ),
-    "set how long the log is kept": (
+    "set how long the log is stored": (
         "ines",
         lambda c: None,
         lambda c, a, _: operations.set_log_retention(c.contoso.pk, days=400, actor=a),

@@ -155,15 +155,15 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
         "enable_webhook": (
             lambda: operations.enable_webhook(hook.pk, actor=actor),
             hooks,
-            "switch on the webhook at https://hooks.contoso.example, which is told of everything",
+            "switch on the webhook at https://hooks.contoso.example, which gets messages about everything",
         ),
         "change_webhook": (
             lambda: operations.change_webhook(
                 hook.pk, url="https://else.example/p4th", events=["grant.closed"], actor=actor
             ),
             hooks,
-            "tell the webhook at https://hooks.contoso.example, from now on at https://else.example, of Window closed "
-            "by itself",
+            "change the webhook at https://hooks.contoso.example to the address https://else.example; it gets "
+            "messages about Window closed as planned",
         ),
         "disable_webhook": (
             lambda: operations.disable_webhook(hook.pk, actor=actor),
@@ -180,7 +180,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
                 robot.pk, scopes=["decisions:write"], decides_for_id=cast.ada.pk, actor=actor
             ),
             lambda: list(Client.objects.values_list("scopes", "decides_for")),
-            "let the client Robot decide for Ada Test",
+            "allow the client Robot to decide for Ada Test",
         ),
         "add_witness": (
             watch(first),
@@ -201,12 +201,12 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
             lambda: operations.set_sign_on(pk, connection=connection, was=None, actor=actor),
             lambda: list(SignOn.objects.values_list("issuer", "client_id", "sealed")),
             "have people sign in at https://idp.contoso.example with the client lockbox: single sign-on is off; "
-            "groups that give roles: Staff → Member; who gets in without it: nobody",
+            "groups that give roles: Staff → Member; people who can sign in without it: nobody",
         ),
         "claim_domain": (
             lambda: operations.claim_domain(pk, name="contoso.example", actor=actor),
             lambda: list(Domain.objects.values_list("name")),
-            "claim the domain contoso.example, whose people then sign in with single sign-on",
+            "add the domain contoso.example, so that people with its addresses sign in with single sign-on",
         ),
     }
 

@@ -110,7 +110,7 @@ def _refused(cast: Cast, field: str, **given: str) -> str:
 
 
 def test_the_key_must_be_a_witnesss(cast: Cast) -> None:
-    assert "no witness’s key" in _refused(cast, "vkey", vkey="witness.example")
+    assert "not the key of a witness" in _refused(cast, "vkey", vkey="witness.example")
     log = notes.Verifier("witness.example", notes.public_bytes(SmallWitness().key), notes.ED25519)
     assert "key of a log" in _refused(cast, "vkey", vkey=str(log))
     assert "themselves" in _refused(cast, "vkey", vkey=str(keys.clock_key(keys.load().publics[0])))
@@ -303,7 +303,7 @@ def test_a_later_checkpoint_that_stays_uncosigned_for_too_long_stops_windows(cas
     kept.save()
     assert operations.approve_as_customer(old.pk, actor=cast.as_("ada")).state == "OPEN"
     travel.by(seconds=1)
-    _refused_to_open(cast, new, "older than 6 hours", "cosigned by no witness")
+    _refused_to_open(cast, new, "older than 6 hours", "have no cosignature of a witness")
     collect(small)
     assert operations.approve_as_customer(new.pk, actor=cast.as_("ada")).state == "OPEN"
 

@@ -102,7 +102,7 @@ def test_a_note_for_nobody_is_settled_and_says_so(cast: Cast) -> None:
     for name in ("pat", "paula", "bea"):
         cast.people[name].queue_assignments.all().delete()
     drain_all()
-    assert OutboxMessage.objects.get(topic=Topic.DECIDE_AS_PROVIDER).last_error == "Nobody to tell."
+    assert OutboxMessage.objects.get(topic=Topic.DECIDE_AS_PROVIDER).last_error == "Not sent: there is no recipient."
 
 
 def test_killed_before_the_sending_nothing_is_lost(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +362,7 @@ def test_nobody_is_asked_to_decide_what_is_decided(cast: Cast) -> None:
     operations.deny_as_customer(row.pk, actor=cast.as_("ada"))
     drain_all()
     assert sent_to(Topic.DECIDE_AS_PROVIDER) == sent_to(Topic.DECIDE_AS_CUSTOMER) == []
-    assert {m.last_error for m in mails(Topic.DECIDE_AS_CUSTOMER)} == {"Not sent: no longer so."}
+    assert {m.last_error for m in mails(Topic.DECIDE_AS_CUSTOMER)} == {"Not sent: the state has changed."}
     assert {m.rendered for m in mails(Topic.DECIDE_AS_CUSTOMER)} == {None}
     assert sent_to(Topic.ACCESS_REQUEST_ENDED) != []
 
@@ -391,7 +391,7 @@ def test_whoever_lost_the_role_meanwhile_is_told_nothing(cast: Cast) -> None:
     drain_all()
     assert sent_to(Topic.DECIDE_AS_CUSTOMER) == ["alan@contoso.example"]
     note = OutboxMessage.objects.get(topic=Topic.DECIDE_AS_CUSTOMER, recipient="ada@contoso.example").last_error
-    assert note == "Not sent: the recipient is no longer concerned."
+    assert note == "Not sent: this is no longer for the recipient."
 
 
 def test_the_engineer_who_asks_is_never_asked_to_confirm(cast: Cast) -> None:

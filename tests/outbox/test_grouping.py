@@ -137,7 +137,7 @@ def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_o
     assert set(rendered(leader)["tells"]) == {str(leader.pk), str(other.pk)}
     assert (leader.state, leader.last_error) == (other.state, "") == ("delivered", "")
     assert (other.rendered, other.attempts) == (None, 0)
-    assert other.last_error == f"Told with others in one mail: {leader.pk}"
+    assert other.last_error == f"Sent with others in one mail: {leader.pk}"
 
 
 def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: Any) -> None:
@@ -185,7 +185,7 @@ def test_what_was_answered_meanwhile_is_not_told(world: Cast, travel: Any) -> No
     deny(world, waiting[0], more[1])
     drain()
     assert told("ada")[3:] == [[waiting[1], more[0]]]
-    assert row_of(more[1]).last_error == "Not sent: no longer so."
+    assert row_of(more[1]).last_error == "Not sent: the state has changed."
 
 
 def test_what_was_answered_makes_room_for_nothing_else(world: Cast, travel: Any) -> None:
@@ -267,10 +267,10 @@ def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing
     drain()
     assert len(told("ada")) == 3
     leader, other = leader_and_other(waiting)
-    assert (leader.state, leader.last_error) == ("delivered", "Not sent: no longer so.")
+    assert (leader.state, leader.last_error) == ("delivered", "Not sent: the state has changed.")
     assert (other.state, other.last_error) == (
         "delivered",
-        f"Not sent: no longer so. (told with others in one mail: {leader.pk})",
+        f"Not sent: the state has changed. (sent with others in one mail: {leader.pk})",
     )
 
 
@@ -289,7 +289,7 @@ def test_whoever_lost_a_queue_reads_nothing_of_it_in_a_mail_of_several(
     drain(topic)
     assert sorted(told("pat", topic)) == sorted([row.reference] for row in here)
     notes = {row_of(row.reference, "pat", topic).last_error for row in there}
-    assert notes == {"Not sent: no longer so.", "Not sent: the recipient is no longer concerned."}
+    assert notes == {"Not sent: the state has changed.", "Not sent: this is no longer for the recipient."}
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
@@ -304,7 +304,7 @@ def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
         OutboxMessage.objects.filter(pk=leader.pk).update(**meanwhile)
         with pytest.raises(grouping.NotYet):
             grouping.take_apart(leader, clock.now())
-        assert row_of_pk(other).last_error == f"Told with others in one mail: {leader.pk}"
+        assert row_of_pk(other).last_error == f"Sent with others in one mail: {leader.pk}"
 
 
 def test_killed_while_it_is_put_together_nothing_counts_as_told(
@@ -400,7 +400,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     assert (leader.state, leader.last_error) == ("parked", "The server refused the recipient: 550")
     assert (other.state, other.last_error) == (
         "parked",
-        f"The server refused the recipient: 550 (told with others in one mail: {leader.pk})",
+        f"The server refused the recipient: 550 (sent with others in one mail: {leader.pk})",
     )
     assert events_in(world.contoso)[-2:] == ["mail.parked"] * 2, "one for each of the two approvers"
     entry = AuditEntry.objects.get(event="mail.parked", subject_id=str(leader.pk))
@@ -415,7 +415,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     drain()
     assert told("ada")[3:] == [waiting]
     other.refresh_from_db()
-    assert (other.state, other.last_error) == ("delivered", f"Told with others in one mail: {leader.pk}")
+    assert (other.state, other.last_error) == ("delivered", f"Sent with others in one mail: {leader.pk}")
 
 
 def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
@@ -479,7 +479,7 @@ def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel:
     for row in stale:
         fresh = OutboxMessage.objects.get(pk=row.pk)
         note = grouping.render(row, clock.now())
-        assert note == (fresh.last_error or "Not sent: another drain had it.")
+        assert note == (fresh.last_error or "Not sent: another worker sends it.")
     assert len(mail.outbox) == sent
     OutboxMessage.objects.filter(rendered__isnull=False).update(state="waiting")
     [leader] = [row for row in stale if row_of_pk(row).rendered]

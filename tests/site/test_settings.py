@@ -226,7 +226,7 @@ def test_a_base_url_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
 def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = refusal(tmp_path / "file")
-    assert said == f"The directory {tmp_path / 'file'} can't be made (File exists). Look at DATA_DIR."
+    assert said == f"The directory {tmp_path / 'file'} can't be made (File exists). Check DATA_DIR."
 
 
 def test_a_host_of_ipv6_has_an_address_that_browsers_take(tmp_path: Path) -> None:

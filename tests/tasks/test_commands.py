@@ -80,7 +80,7 @@ def test_sweep_and_drain_run_without_a_worker() -> None:
 
 
 def test_nothing_to_run_is_said() -> None:
-    with pytest.raises(CommandError, match="Nothing is left to run"):
+    with pytest.raises(CommandError, match="There is nothing to run"):
         call_command("lockbox", "--no-web", "--no-beat", "--clusters", "0")
 
 

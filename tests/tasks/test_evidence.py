@@ -159,10 +159,10 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
     ("arguments", "status", "words"),
     [
         (["nobody"], 2, "There is no tenant nobody."),
-        (["provider."], 2, "evidence is for tenants"),
+        (["provider."], 2, "evidence is only for tenants"),
         (["contoso", "--access-request", "AR-2222-2222"], 2, "contoso has no access request AR-2222-2222."),
         (["contoso", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "--until must be after --since."),
-        (["contoso", "--kept", "7"], 2, "The log of contoso has no checkpoint of 7 entries."),
+        (["contoso", "--kept", "7"], 2, "The log of contoso has no checkpoint with 7 entries."),
         (["contoso"], 1, "The log has nothing of this."),
     ],
 )
@@ -182,7 +182,7 @@ def test_an_access_request_of_another_tenant_is_not_known(cast: Cast, tmp_path: 
 def test_an_access_request_has_no_period(cast: Cast, tmp_path: Path) -> None:
     row = cast.submitted()
     found, said = refused(tmp_path, "contoso", "--access-request", row.reference, "--since", "2026-03-01")
-    assert (found, "--since and --until" in said) == (2, True)
+    assert (found, "with --since or --until" in said) == (2, True)
 
 
 def test_without_a_key_and_a_signature_nothing_is_taken(

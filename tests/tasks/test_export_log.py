@@ -233,7 +233,7 @@ def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Ca
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
     status, said = refused("contoso", *words)
     assert status == 1
-    assert said == "The log has 5 entries, and none with number 7: it is not the one that was read."
+    assert said == "The log has 5 entries, and no entry with number 7. It is not the log that was read before."
 
 
 # --- Bad input ---------------------------------------------------------------------------------------------
@@ -374,5 +374,5 @@ def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> 
         time.sleep(0.05)
     appended.join()
     assert gone.returncode == 1
-    assert gone.stderr.read().decode().splitlines() == ["CommandError: Whoever read the lines is gone."]
+    assert gone.stderr.read().decode().splitlines() == ["CommandError: The program that read the lines has ended."]
     gone.stderr.close()

@@ -71,7 +71,7 @@ def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, 
         async_task(NOTE, notes.path, f"word-{attempt}")
         wait_for(lambda: f"word-{attempt}" in notes(), within=40, why="work goes on")  # noqa: B023 - called at once
         # One that was at work in that moment held no lock, and django-q2 replaces it by itself.
-        if "cluster-1 does no work any more; it is killed and started anew." in running.log:
+        if "cluster-1 does no work any more; it is killed and started again." in running.log:
             break
     else:
         pytest.fail("The trap is gone from django-q2: the watchdog may have less to do.")
@@ -266,7 +266,7 @@ def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
         "lockbox", PORT=str(free_port()), GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere"
     )
     assert running.process.wait(timeout=120) == 1
-    assert "The web server could not start; its own words are above." in running.log
+    assert "The web server could not start; its own messages are above." in running.log
     assert running.orphans() == []
 
 
@@ -280,7 +280,7 @@ def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
     wait_for(lambda: OrmQ.objects.count() >= 4, within=20, why="the others are enqueued")
     Schedule.objects.create(name="another", func="os.system", kwargs="{", next_run=past)
     wait_for(lambda: not Schedule.objects.filter(func="os.system").exists(), within=10)
-    assert "Schedule another is taken out: its kwargs can't be read." in running.log
+    assert "Schedule another is removed: its kwargs can't be read." in running.log
     running.stop()
 
 

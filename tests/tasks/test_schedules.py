@@ -57,7 +57,7 @@ def test_one_row_that_cannot_be_parsed_stops_every_schedule_until_sync_takes_it_
     foreign(args="((", func="requests_app.tasks.sweep")
     scheduler()
     assert OrmQ.objects.count() == 0, "the trap is gone from django-q2: this guard may go too"
-    assert schedules.sync(clock.now()) == ["Schedule foreign is taken out: its args can't be read."]
+    assert schedules.sync(clock.now()) == ["Schedule foreign is removed: its args can't be read."]
     scheduler()
     assert OrmQ.objects.count() == len(DECLARED)
 
@@ -75,7 +75,7 @@ def test_one_row_that_cannot_be_parsed_stops_every_schedule_until_sync_takes_it_
 def test_a_foreign_row_is_taken_out_with_its_reason(columns: dict[str, Any], why: str) -> None:
     schedules.sync(clock.now())
     row = foreign(**columns)
-    assert schedules.sync(clock.now()) == [f"Schedule {row.name or row.pk} is taken out: {why}."]
+    assert schedules.sync(clock.now()) == [f"Schedule {row.name or row.pk} is removed: {why}."]
     assert names() == DECLARED
 
 
@@ -83,7 +83,7 @@ def test_a_cron_row_is_taken_out() -> None:
     schedules.sync(clock.now())
     row = foreign()
     Schedule.objects.filter(pk=row.pk).update(schedule_type=Schedule.CRON, cron="* * * * *")
-    assert schedules.sync(clock.now()) == ["Schedule foreign is taken out: cron schedules are not used."]
+    assert schedules.sync(clock.now()) == ["Schedule foreign is removed: cron schedules are not used."]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_changed_column_is_put_right(column: str, value: object) -> None:
     schedules.sync(clock.now())
     Schedule.objects.filter(name="sweep").update(**{column: value})
     at = clock.now()
-    assert schedules.sync(at) == [f"Schedule sweep is put right: {column}."]
+    assert schedules.sync(at) == [f"Schedule sweep is corrected: {column}."]
     assert schedules.faults(at) == []
     assert Schedule.objects.get(name="sweep").next_run == at
 
@@ -133,7 +133,7 @@ def test_the_command_says_what_it_did_and_checks_without_touching() -> None:
     out = StringIO()
     with pytest.raises(SystemExit, match="1"):
         call_command("sync_schedules", "--check", stdout=out)
-    assert "Schedule foreign is taken out" in out.getvalue()
+    assert "Schedule foreign is removed" in out.getvalue()
     assert names() == ["foreign"]
     call_command("sync_schedules", stdout=StringIO())
     assert names() == DECLARED

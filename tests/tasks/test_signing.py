@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_read_is_an_error_that_never_shows_it(own_key: Path
     with structlog.testing.capture_logs() as logged:
         assert tasks.checkpoint() == 0
     assert [(entry["event"], entry["log_level"]) for entry in logged] == [("log_key_unreadable", "error")]
-    assert "no Ed25519 seed" in logged[0]["why"]
+    assert "not an Ed25519 seed" in logged[0]["why"]
     assert "c2Vj" not in str(logged)
     assert not Checkpoint.objects.exists()
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_text_is_no_key(own_key: Path) -> None:
     own_key.parent.mkdir()
     own_key.write_bytes(b"\xff\xfe\x00")
     own_key.chmod(0o600)
-    with pytest.raises(keys.BadKey, match="the log key is no line"):
+    with pytest.raises(keys.BadKey, match="the log key is not a line"):
         keys.load()
 
 
@@ -251,9 +251,9 @@ def test_only_public_keys_are_shown(own_key: Path) -> None:
     new = keys.load().publics[0]
     shown = said("log_key", "show")
     assert shown.splitlines() == [
-        "Name of the logs: localhost (written down at the first signature)",
+        "Name of the logs: localhost (recorded at the first signature)",
         f"{keys.clock_key(new)}  signs",
-        f"{keys.clock_key(old)}  signs along until it is retired",
+        f"{keys.clock_key(old)}  also signs until it is retired",
     ]
     origin = checkpoints.origin_of(cast.contoso.pk, 0)
     of_contoso = said("log_key", "show", "--tenant", "contoso")
@@ -273,7 +273,7 @@ def test_a_rotation_from_its_beginning_to_its_end(own_key: Path) -> None:
     append(2)
     append(2, tenant=UUID(int=2))
     assert tasks.checkpoint() == 2
-    with pytest.raises(CommandError, match=r"^There is no old key to take out\.$"):
+    with pytest.raises(CommandError, match=r"^There is no old key to remove\.$"):
         said("log_key", "retire")
     said("log_key", "rotate")
     assert own_key.read_text().endswith(first)
@@ -290,7 +290,7 @@ def test_a_rotation_from_its_beginning_to_its_end(own_key: Path) -> None:
     old, new = (keys.log_key(checkpoints.origin_of(TENANT, 0), public) for public in reversed(keys.load().publics))
     note = Note.parse(checkpoints.newest(TENANT, 0).note)
     assert note.times(old) == note.times(new) == [None]
-    assert said("log_key", "retire") == "1 old key was taken out.\n"
+    assert said("log_key", "retire") == "1 old key was removed.\n"
     assert keys.load().publics == [new.public]
     assert LogKey.objects.count() == 2
 
@@ -300,7 +300,7 @@ def test_a_key_may_be_retired_while_a_log_cannot_be_signed_any_more(own_key: Pat
     append(1)
     tasks.checkpoint()
     said("log_key", "rotate")
-    assert said("log_key", "retire", "--anyway") == "1 old key was taken out.\n"
+    assert said("log_key", "retire", "--anyway") == "1 old key was removed.\n"
 
 
 @pytest.mark.parametrize("words", [(), ("nonsense",), ("show", "--secret")])

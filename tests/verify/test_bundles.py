@@ -53,8 +53,8 @@ def test_what_was_pruned_is_said(log: Log, tmp_path: Path) -> None:
     assert is_good(data)
     assert data["logs"][0]["entries"] == 223
     assert data["notes"] == [
-        "entries 0 to 76 of log 0 are not here: removed after their time, as entry log.pruned says (of them only "
-        "hashes are left, which lead to the signed root)"
+        "entries 0 to 76 of log 0 are not here: removed because their storage time was over, as entry log.pruned "
+        "says (only their hashes are left, and they lead to the signed root)"
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
     assert (data["exit"], data["problems"], data["notes"]) == (2, [], [])
     assert data["gaps"] == [
         f"entries 0 to {pruned - 1} of log 0 are not here, and no signed entry here says that they were removed "
-        "(log.pruned). If that was done a minute ago, a newer bundle has it; else they are held back"
+        "(log.pruned). If they were removed a minute ago, a newer bundle says so; if not, they are held back"
     ]
 
 
@@ -92,7 +92,7 @@ def test_elsewhere_a_removal_is_called_the_word_of_the_bundle(log: Log, kind: st
     data = verdict(bundle(log, kind=kind, pruned=2, **which), tmp_path)
     assert is_good(data)
     [removed] = [note for note in data["notes"] if note.startswith("entries 0 to 1 of log 0 are not here: ")]
-    assert "removed after their time, by the word of the bundle alone" in removed
+    assert "removed because their storage time was over, but only the bundle claims this" in removed
 
 
 def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:
@@ -101,7 +101,9 @@ def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:
     other = Log([b"x"])
     text = f"{other.origin}\n0\n{b64(other.tree.root())}\n"
     written.files["checkpoint-0.txt"] = f"{text}\n{other.signers[0].sign(other.origin, text)}".encode()
-    assert problems(verdict(written, tmp_path)) == [(None, "the checkpoint of an empty log has the root of another")]
+    assert problems(verdict(written, tmp_path)) == [
+        (None, "the checkpoint of an empty log has the root of another log")
+    ]
 
 
 def test_a_period_may_begin_and_end_anywhere(log: Log, tmp_path: Path) -> None:
@@ -116,17 +118,17 @@ def test_a_period_has_only_entries_of_its_time(log: Log, tmp_path: Path) -> None
     first, last, after = (json.loads(log.lines[index])["at"] for index in (13, 204, 205))
     assert is_good(verdict(bundle(log, kind="period", span=(13, 205), since=first, until=after), tmp_path))
     found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=last), tmp_path)
-    assert problems(found) == [(204, "the entry is not of the period that the bundle says it is for")]
+    assert problems(found) == [(204, "the entry is not of the period that the bundle claims")]
     later = json.loads(log.lines[50])["at"]
     found = verdict(bundle(log, kind="period", span=(13, 205), since=later, until=last), tmp_path)
-    assert problems(found) == [(13, "the entry is not of the period that the bundle says it is for")]
+    assert problems(found) == [(13, "the entry is not of the period that the bundle claims")]
     found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=later), tmp_path)
-    assert [why for _index, why in problems(found)] == ["the entry is not of the period that the bundle says it is for"]
+    assert [why for _index, why in problems(found)] == ["the entry is not of the period that the bundle claims"]
     assert 50 <= found["problems"][0]["index"] < 60
     assert verdict(bundle(log, kind="period", since="yesterday"), tmp_path)["problems"]
 
 
-LEFT_OUT = "the entry is of the period, and was left out of it"
+LEFT_OUT = "the entry belongs to the period, but was left out"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_period_without_its_neighbours_may_leave_something_out(log: Log, tmp_p
         assert (data["exit"], data["problems"]) == (2, [])
         assert data["gaps"] == [
             f"entry {span[0] - 1} of log 0 is not here: the period may begin before it",
-            "entry 205 of log 0 is not here: the period may go on with it",
+            "entry 205 of log 0 is not here: the period may continue with it",
         ]
 
 
@@ -169,7 +171,7 @@ def test_the_neighbours_of_a_period_are_proven(log: Log, tmp_path: Path) -> None
             why = "neighbours-0.jsonl: its proof does not lead to the signed root"
             assert problems(changed(place, entry=each)) == [(index, why)]
         for number in (index + 1, 100, -1, None, "12", [index], 10**30):
-            why = "neighbours-0.jsonl has an entry that is no neighbour of the period's"
+            why = "neighbours-0.jsonl has an entry that is not a neighbour of the period's entries"
             assert problems(changed(place, index=number)) == [(None, why)]
         assert changed(place, hashes=7)["exit"] == 1
     for raw in (b'{"index":12,"entry":"\\ud800","hashes":[]}\n', b"[]\n", b"{", b"\xff\n", b"\n"):
@@ -206,7 +208,7 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
 def test_that_an_access_request_is_whole_is_never_said(log: Log, tmp_path: Path) -> None:
     data = verdict(every_kind(log)["access_request"], tmp_path)
     assert data["notes"] == [
-        "that these are all entries about the access request is not shown: only that each is in the log"
+        "this does not show that these are all entries about the access request, only that each entry is in the log"
     ]
     assert verdict(every_kind(log)["period"], tmp_path)["notes"] == verdict(bundle(log), tmp_path)["notes"] == []
 
@@ -222,7 +224,7 @@ def test_more_than_a_file_may_have_is_refused(log: Log, tmp_path: Path) -> None:
     line = log.note().splitlines(keepends=True)[-1]
     written.files["checkpoint-0.txt"] += line.encode() * lv.MAX_SIGNATURES
     assert problems(verdict(written, tmp_path)) == [
-        (None, "checkpoint-0.txt is no checkpoint: more than 100 signatures")
+        (None, "checkpoint-0.txt is not a checkpoint: more than 100 signatures")
     ]
     written = bundle(log)
     written.manifest["logs"] *= lv.MAX_SHARDS + 1
@@ -306,7 +308,7 @@ def test_every_file_must_be_the_one_of_the_manifest(log: Log, kind: str, tmp_pat
             assert judged(longer.zip(tmp_path / "evidence.zip", listed))["exit"] == 1, name
         missing = Written({key: raw for key, raw in written.files.items() if key != name}, written.manifest)
         data = judged(missing.zip(tmp_path / "evidence.zip", listed))
-        assert (data["exit"], data["gaps"]) == (2, [f"{name} is missing: the manifest lists it"])
+        assert (data["exit"], data["gaps"]) == (2, [f"{name} is missing, but the manifest lists it"])
 
 
 def test_a_changed_timeline_is_named(log: Log, tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ def test_a_changed_timeline_is_named(log: Log, tmp_path: Path) -> None:
     listed = written.listed()
     written.files["timeline.html"] = b"<p>Not for people.</p>"[:18]
     assert problems(judged(written.zip(tmp_path / "evidence.zip", listed))) == [
-        (None, "timeline.html is not the file of the manifest: another SHA-256")
+        (None, "timeline.html is not the file that the manifest lists: its SHA-256 is different")
     ]
 
 
@@ -323,7 +325,7 @@ def test_a_file_that_the_manifest_does_not_know_is_refused(log: Log, tmp_path: P
     listed = written.listed()
     written.files["more.txt"] = b""
     for path in (written.zip(tmp_path / "a.zip", listed), written.folder(tmp_path / "a", listed)):
-        assert problems(judged(path)) == [(None, "more.txt is in the bundle, and not in the manifest")]
+        assert problems(judged(path)) == [(None, "more.txt is in the bundle, but not in the manifest")]
 
 
 @pytest.mark.parametrize(
@@ -407,7 +409,7 @@ def test_an_origin_of_another_tenant_is_bad(log: Log, tmp_path: Path) -> None:
 def test_a_whole_log_that_is_cut_off_with_good_proofs_is_not_whole(log: Log, tmp_path: Path) -> None:
     written = bundle(log, span=(0, 250))
     assert problems(verdict(written, tmp_path)) == [
-        (250, "the bundle says that it is the whole log, and ends before it or begins after it")
+        (250, "the bundle claims to be the whole log, but it ends before the log's end or begins after its beginning")
     ]
     written = bundle(log, span=(9, 300))
     assert problems(verdict(written, tmp_path))[0][0] == 0
@@ -417,7 +419,7 @@ def test_doubled_members_of_a_json_file_are_refused(log: Log, tmp_path: Path) ->
     path = bundle(log).folder(tmp_path / "a")
     manifest = (path / "manifest.json").read_text("utf-8")
     (path / "manifest.json").write_text('{"kind":"period",' + manifest[1:], "utf-8")
-    assert problems(judged(path)) == [(None, "manifest.json is no JSON object")]
+    assert problems(judged(path)) == [(None, "manifest.json is not a JSON object")]
 
 
 # --- What a ZIP may try ----------------------------------------------------------------------------------
@@ -442,7 +444,7 @@ def test_two_members_of_one_name_are_refused(log: Log, tmp_path: Path) -> None:
     path = bundle(log).zip(tmp_path / "a.zip")
     with zipfile.ZipFile(path, "a") as target, pytest.warns(UserWarning, match="Duplicate name"):
         target.writestr("keys.json", b"{}")
-    assert problems(judged(path)) == [(None, "the ZIP has two members of the name keys.json")]
+    assert problems(judged(path)) == [(None, "the ZIP has two members with the name keys.json")]
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(log: Log, tmp_path: Path) -> None:
@@ -468,7 +470,7 @@ def test_a_link_in_a_folder_is_refused(log: Log, tmp_path: Path) -> None:
     path = bundle(log).folder(tmp_path / "a")
     shutil.move(path / "keys.json", tmp_path / "keys.json")
     (path / "keys.json").symlink_to(tmp_path / "keys.json")
-    assert problems(judged(path)) == [(None, "keys.json in the folder is no plain file")]
+    assert problems(judged(path)) == [(None, "keys.json in the folder is not a plain file")]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, 20_000, -1])
@@ -477,7 +479,7 @@ def test_a_file_that_is_no_bundle_or_is_cut_off_can_t_be_judged(log: Log, cut: i
     path.write_bytes(path.read_bytes()[:cut])
     data = judged(path)
     assert data["exit"] == 2
-    assert data["gaps"] == [f"{path} is neither a ZIP nor a folder nor a receipt, or it is cut off"]
+    assert data["gaps"] == [f"{path} is not a ZIP file, a folder or a receipt, or it is incomplete"]
 
 
 def test_a_bundle_that_is_not_there_can_t_be_judged(tmp_path: Path) -> None:

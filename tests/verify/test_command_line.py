@@ -108,7 +108,7 @@ def test_a_kept_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log,
     kept.write_text(log.note(99), "utf-8")
     status, said, _ = run("verify", evidence, "--previous", kept)
     assert status == 0
-    assert "signed the checkpoint that you kept; fingerprint" in said
+    assert "signed the checkpoint that you saved; fingerprint" in said
     assert "WARNING" not in said
     kept.write_text(log.note(99, (Signer.of("x"),)), "utf-8")
     assert run("verify", evidence, "--previous", kept)[0] == 2
@@ -117,11 +117,14 @@ def test_a_kept_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log,
 def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log) -> None:
     status, said, errors = run("verify", evidence, "--trust-bundle-key")
     assert (status, errors) == (0, "")
-    assert said.splitlines()[-1] == "GOOD: everything that was offered holds."
-    assert "WARNING     the key came from the bundle itself. Whoever can forge the bundle can put in a key." in said
+    assert said.splitlines()[-1] == "GOOD: everything that was checked is valid."
+    assert (
+        "WARNING     the key came from the bundle itself. A person who can forge the bundle can put any key in it."
+        in said
+    )
     assert log.vkey() in said
     assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in said
-    assert "decisions carry no signature of a human's key that was checked:" in said
+    assert "decisions have no signature by a human's key that was checked:" in said
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         (("verify", evidence, "--key", "none"), "none is neither a verifier key nor a file of verifier keys"),
         (("verify", evidence, "--previous", "/none"), "/none holds no checkpoint"),
         (("verify", evidence, "--consistency", evidence), f"{evidence} holds no consistency proof"),
-        (("verify", receipt(log, 3, tmp_path)), "a receipt brings no key with it: name the log's key with --key"),
+        (("verify", receipt(log, 3, tmp_path)), "a receipt contains no key: name the log's key with --key"),
     ]
     for words, missing in cases:
         status, said, errors = run(*words)
@@ -177,7 +180,7 @@ def test_how_old_the_checkpoint_is_is_said_in_words(evidence: Path, log: Log, tm
     assert re.search(r"which was [\d,]+ days ago, by the clock of this machine", said)
     status, said, _ = run("verify", evidence, "--key", log.vkey(), "--max-age", "1.5")
     assert status == 2
-    assert re.search(r"is [\d,]+ days old by the clock of this machine: older than you allow", said)
+    assert re.search(r"is [\d,]+ days old by the clock of this machine, which is older than you allow", said)
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", 10**6)[0] == 0
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", "nan")[0] == 2
 
@@ -257,13 +260,13 @@ def test_a_witness_does_not_start_on_what_it_can_t_trust(log: Log, tmp_path: Pat
     state.unlink()
     with contextlib.closing(sqlite3.connect(state)) as other:
         other.execute("CREATE TABLE a (b)")
-    assert _refusal(words) == f"{state} is a database of something else\n"
+    assert _refusal(words) == f"{state} is a database of another program\n"
     state.unlink()
     key.chmod(0o644)
     assert _refusal(words) == f"{key} can be read by others: chmod 600 {key}\n"
     key.chmod(0o600)
     assert _refusal((*words[:2], "other.example", *words[3:])).endswith(
-        "holds the key of w.example, not of other.example\n"
+        "contains the key of w.example, not of other.example\n"
     )
     assert "none of the keys is a log's" in _refusal((*words[:8], W1.vkey("w", 4), *words[9:]))
     assert not state.exists()

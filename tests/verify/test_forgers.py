@@ -46,7 +46,7 @@ def test_a_witness_that_the_bundle_brings_is_nobody_s(tmp_path: Path) -> None:
     assert [each["vkey"] for each in shard["unpinned"]] == [FORGER.vkey(NAME, 4)]
     said = words(data)
     assert f"cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in said
-    assert "cosigned by no witness whose key you named" in said
+    assert "not cosigned by any witness whose key you named" in said
     assert f"cosigned by {NAME}" not in said
 
 
@@ -59,7 +59,7 @@ def test_another_key_under_a_pinned_witness_s_name_is_not_that_witness(tmp_path:
     data = verdict(bundle(both), tmp_path, keys=[log.vkey()], witnesses=[PINNED])
     assert is_good(data)
     assert [each["vkey"] for each in data["logs"][0]["witnesses"]] == [PINNED]
-    assert "as a witness does that you named with another key" in words(data)
+    assert "like a witness that you named with another key" in words(data)
 
 
 def test_a_pinned_witness_s_id_before_another_signature_is_bad(tmp_path: Path) -> None:
@@ -103,7 +103,9 @@ def test_where_cosigning_is_asked_for_and_no_key_is_pinned_it_can_t_be_told(tmp_
     log = named_log(witnesses=((NAME, WITNESS),))
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], require_witness=True)
     assert (data["exit"], data["problems"]) == (2, [])
-    assert data["gaps"] == ["you asked for a witness's cosignature, and named no witness's key: name it with --witness"]
+    assert data["gaps"] == [
+        "you asked for a witness's cosignature, but you named no witness's key: name it with --witness"
+    ]
     assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey()], witnesses=[PINNED], require_witness=True))
 
 
@@ -114,7 +116,7 @@ def test_a_witness_that_the_log_tells_of_is_a_note_while_it_is_not_named(tmp_pat
         return Log.of([NAMED, *told], **rest)
 
     says = f"entry 1 says that the witness {NAME} watches this log"
-    absent = f"{says}; the newest checkpoint bears no cosignature of it"
+    absent = f"{says}; the newest checkpoint has no cosignature by it"
     unnamed = f"{says}; its key was not named with --witness, so nothing here shows that it cosigned"
     log = log_with("witness.added")
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
@@ -146,13 +148,13 @@ def test_an_older_checkpoint_that_the_log_did_not_sign_is_bad(signers: tuple[Sig
     written = bundle(log)
     written.files["keys.json"] = json.dumps({"log": [log.vkey()]}).encode()
     assert problems(verdict(written, tmp_path, keys=[log.vkey()])) == [
-        (None, "the older checkpoint of 20 entries in consistency-0.jsonl bears no signature of this log's keys")
+        (None, "the older checkpoint of 20 entries in consistency-0.jsonl has no signature by this log's keys")
     ]
 
 
 def test_an_older_checkpoint_by_a_key_that_only_the_bundle_names_is_bad(tmp_path: Path) -> None:
     log = named_log(older=(20, 30), older_signers=(FORGER,))
-    why = "is signed by a key that is not this log's by any signed entry"
+    why = "is signed by a key that no signed entry names as this log's key"
     assert problems(verdict(bundle(log), tmp_path, keys=[log.vkey()])) == [
         (None, f"the older checkpoint of 20 entries in consistency-0.jsonl {why}")
     ]
@@ -169,7 +171,7 @@ def test_older_checkpoints_by_a_key_that_was_replaced_are_the_log_s(tmp_path: Pa
     # Where the newest checkpoint is by a key that you did not name, nothing is proven of the older one.
     data = verdict(bundle(log), tmp_path, keys=[FORGER.vkey(origin)])
     assert (data["exit"], data["problems"], data["logs"][0]["older_unproven"]) == (2, [], 1)
-    assert "not proven: 1 of the older ones, whose key you did not name" in words(data)
+    assert "not proven: 1 of the older checkpoints, because you did not name their key" in words(data)
 
 
 @pytest.mark.parametrize("where", ["newest", "older"])
@@ -282,7 +284,7 @@ def test_a_file_that_looks_like_proof_and_is_none_is_bad(name: str, tmp_path: Pa
     written = bundle(log)
     written.files[name] = log.note(10).encode()
     data = verdict(written, tmp_path, keys=[log.vkey()])
-    assert (None, f"{name} belongs to no log that manifest.json describes") in problems(data)
+    assert (None, f"{name} does not belong to a log that manifest.json describes") in problems(data)
 
 
 def test_a_member_twice_is_bad_in_the_zip_and_in_each_json(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_the_proof_of_the_specification_is_read_and_is_of_another_kind_of_log(tm
     path = tmp_path / "example.tlog-proof"
     path.write_text(PROOF + "— example.com/fancylog hI2DJw[...]1roloI=\n", "utf-8")
     data = judged(path)
-    assert (data["exit"], "this is no receipt" in problems(data)[0][1]) == (1, True)
+    assert (data["exit"], "this is not a receipt" in problems(data)[0][1]) == (1, True)
     text = PROOF.split("\n\n")[1] + "\n"
     path.write_text(PROOF + Signer.of("fancy").sign("example.com/fancylog", text), "utf-8")
     data = judged(path)
@@ -204,5 +204,5 @@ def test_a_size_that_no_tree_has_is_refused() -> None:
         if is_fine:
             assert lv.checkpoint_of(raw).size == size
         else:
-            with pytest.raises(ValueError, match="no decimal number below 2"):
+            with pytest.raises(ValueError, match="not a decimal number below 2"):
                 lv.checkpoint_of(raw)

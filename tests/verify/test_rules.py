@@ -123,10 +123,10 @@ def test_a_download_is_a_look_of_its_own_kind(tmp_path: Path) -> None:
     data = judged(entries, tmp_path)
     assert is_good(data)
     assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 1}
-    assert "1 of these looks were downloads" in "\n".join(lv.in_words(data))
+    assert "1 of these accesses were downloads" in "\n".join(lv.in_words(data))
     names_only = life({**ASKED, "level": "names"})
     names_only[opened]["event"] = "content.downloaded"
-    assert problems(judged(names_only, tmp_path)) == [(opened, "content downloaded in a window that covers names only")]
+    assert problems(judged(names_only, tmp_path)) == [(opened, "content downloaded in a window that covers only names")]
     assert is_good(judged(_allowed(life(), "download"), tmp_path))
 
 
@@ -196,7 +196,7 @@ def _detail(entries: Entries, index: int, **change: Any) -> Entries:
 BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "nobody said yes": (lambda: _drop(_drop(life(), 1), 1), 1, "names of content listed outside a window"),
     "the customer did not": (lambda: _drop(life(), 2), 2, "names of content listed outside a window"),
-    "the provider did not": (lambda: _drop(life(), 1), 1, "the two stages of a decision are not in their order"),
+    "the provider did not": (lambda: _drop(life(), 1), 1, "the two stages of a decision are in the wrong order"),
     "nobody asked": (lambda: _drop(life(), 0), 0, "a decision on an access request that is not pending"),
     "at the end": (lambda: _at(life()[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"),
     "before the beginning": (
@@ -204,11 +204,11 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     ),
     "back-dated": (
         lambda: _detail(life(), 2, opens_at=instant(0)), 2,
-        "the window is earlier than its last yes, or longer than what was asked for",
+        "the window is earlier than its last approval, or longer than what was asked for",
     ),
     "longer": (
         lambda: _detail(life(), 2, closes_at=instant(120_000_001 + HOUR)), 2,
-        "the window is earlier than its last yes, or longer than what was asked for",
+        "the window is earlier than its last approval, or longer than what was asked for",
     ),
     "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2, "a window without its times"),
     "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "a window without its times"),
@@ -218,7 +218,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "nobody's": (lambda: _change(life(), 5, access_request=None), 5, "content opened outside a window"),
     "another mailbox": (lambda: _detail(life(), 5, resource=OTHER), 5,
                         "content opened of a resource that was not asked for"),
-    "names only": (lambda: life({**ASKED, "level": "names"}), 5, "content opened in a window that covers names only"),
+    "names only": (lambda: life({**ASKED, "level": "names"}), 5, "content opened in a window that covers only names"),
     "allowed elsewhere at the end": (
         lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"
     ),
@@ -227,35 +227,35 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     ),
     "allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "read"), 5,
-        "content opened in a window that covers names only",
+        "content opened in a window that covers only names",
     ),
     "something unheard of allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "copy"), 5,
-        "content opened in a window that covers names only",
+        "content opened in a window that covers only names",
     ),
     "another mailbox elsewhere": (lambda: _detail(_allowed(life(), "read"), 5, resource=OTHER), 5,
                                   "content opened of a resource that was not asked for"),
     "another text": (lambda: _detail(life(), 0, justification="Please."), 1,
-                     "what was decided on is not what was asked for"),
+                     "the decision is not about what was asked for"),
     "one person on both stages": (lambda: _change(life(), 2, actor=PROVIDER), 2,
-                                  "one person counts twice: who asked or decided before decides again"),
+                                  "one person counts twice: somebody who asked or decided before decides again"),
     "who asked says yes": (lambda: _change(life(), 1, actor=ENGINEER), 1,
-                           "one person counts twice: who asked or decided before decides again"),
+                           "one person counts twice: somebody who asked or decided before decides again"),
     "a yes that opens nothing": (lambda: _detail(life(), 2, state="PENDING_CUSTOMER"), 2,
-                                 "the customer said yes, and no window opened"),
+                                 "the customer approved, but no window opened"),
     "another form of an instant": (lambda: _detail(life(), 2, closes_at="2025-W24-7T16:06:40Z"), 2,
                                    "a window without its times"),
     "an instant without its parts": (lambda: _detail(life(), 2, closes_at="2025-06-15T16:08:40Z"), 2,
                                      "a window without its times"),
     "asked for twice": (lambda: _again(life(), 0, 5, resources=[{"id": OTHER}], resource=OTHER), 6,
-                        "the access request has no id, or one that was there before"),
+                        "the access request has no id, or an id that was used before"),
     "asked for again after its end": (lambda: [*life()[:7], *_again(life(), 0)[6:]], 7,
-                                      "the access request has no id, or one that was there before"),
+                                      "the access request has no id, or an id that was used before"),
     "asked for by no id": (lambda: _change(life(), 0, access_request=None), 0,
-                           "the access request has no id, or one that was there before"),
-    "a grant opened twice": (lambda: _twice(), 8, "the grant has no id, or one that was there before"),
+                           "the access request has no id, or an id that was used before"),
+    "a grant opened twice": (lambda: _twice(), 8, "the grant has no id, or an id that was used before"),
     "a grant without an id": (lambda: _detail(life(), 2, grant=None), 2,
-                              "the grant has no id, or one that was there before"),
+                              "the grant has no id, or an id that was used before"),
     "withdrawn while open": (lambda: _ended("access_request.withdrawn", ENGINEER), 6,
                              "the end of an access request that is not pending"),
     "expired while open": (lambda: _ended("access_request.expired", ENGINEER), 6,
@@ -265,10 +265,11 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "approved while open": (lambda: _ended("access_request.approved_by_customer", SYSTEM), 6,
                             "a decision on an access request that is not pending"),
     "closed by another request": (lambda: _change(life(), 6, access_request=OTHER), 6,
-                                  "a window is closed that was not open"),
+                                  "a window is closed, but it was not open"),
     "a resource that is no text": (lambda: _detail(life({**ASKED, "resources": [{"id": "7"}]}), 5, resource=7), 3,
                                    "names of content listed of a resource that was not asked for"),
-    "a window that was not open": (lambda: _detail(life(), 6, grant=OTHER), 6, "a window is closed that was not open"),
+    "a window that was not open": (lambda: _detail(life(), 6, grant=OTHER), 6,
+                                   "a window is closed, but it was not open"),
 }  # fmt: skip
 
 
@@ -357,8 +358,8 @@ def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path:
     assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
     assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
     said = "\n".join(lv.in_words(data))
-    assert "unproven    2 decisions carry no signature of a human's key that was checked:" in said
-    assert "it is no signature that this version knows" in said
+    assert "unproven    2 decisions have no signature by a human's key that was checked:" in said
+    assert "this version does not know this kind of signature" in said
 
 
 def test_many_unproven_decisions_are_counted_and_the_first_thousand_named(tmp_path: Path) -> None:

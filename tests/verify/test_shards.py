@@ -52,7 +52,7 @@ def test_a_closed_log_and_the_next_are_good_under_one_named_key(tmp_path: Path) 
         data = verdict(written, tmp_path, **options)
         assert is_good(data), data
         assert [log["log"] for log in data["logs"]] == [0, 1]
-        assert data["notes"] == ["log 0 was closed as damaged by entry 80; log 1 goes on"]
+        assert data["notes"] == ["log 0 was closed as damaged by entry 80; log 1 continues it"]
 
 
 def test_damage_in_a_closed_log_is_said_and_leaves_it_open(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_damaged_log_that_no_tombstone_closed_is_bad(tmp_path: Path) -> None:
     closed, opened = two_logs(closes=origin_of(7))
     written = bundle(closed, opened)
     data = verdict(written, tmp_path, keys=[closed.vkey()])
-    assert problems(data) == [(0, "this is no tombstone of log 0, which ends here")]
+    assert problems(data) == [(0, "this is not a tombstone of log 0, which ends here")]
     written.files["entries-0.jsonl"] = written.files["entries-0.jsonl"].replace(b"pages", b"admin", 1)
     data = verdict(written, tmp_path, keys=[closed.vkey()])
     assert [(each["log"], each["index"]) for each in data["problems"]][0] == (0, 0)
@@ -125,7 +125,7 @@ def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
     data = verdict(bundle(closed), tmp_path)
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "log 0 was closed by entry 80, which is not in this bundle, and neither is the log that goes on from there"
+        "log 0 was closed by entry 80, which is not in this bundle, and neither is the log that continues from there"
     ]
 
 
@@ -220,10 +220,10 @@ def test_a_later_log_begins_with_a_tombstone_though_the_one_before_is_not_here(k
     written = bundle(
         Log.of(entries, shard=1, first_seq=80), kind=kind, request="x" if kind == "access_request" else None
     )
-    assert problems(verdict(written, tmp_path)) == [(0, "this is no tombstone of log 0, which ends here")]
+    assert problems(verdict(written, tmp_path)) == [(0, "this is not a tombstone of log 0, which ends here")]
     if kind == "period":
         written = bundle(Log.of(entries, shard=1, first_seq=80), kind=kind, span=(0, 0))
-        assert problems(verdict(written, tmp_path)) == [(0, "this is no tombstone of log 0, which ends here")]
+        assert problems(verdict(written, tmp_path)) == [(0, "this is not a tombstone of log 0, which ends here")]
 
 
 def test_a_period_may_begin_in_a_later_log_after_an_entry_that_is_older(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_log_that_was_closed_before_it_was_signed_is_listed_and_leaves_it_open
     data = verdict(written, tmp_path, keys=[opened.vkey()])
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "log 0 was closed by entry 80: nothing that was signed of it is here, so its entries prove nothing"
+        "log 0 was closed by entry 80: nothing signed of this log is here, so its entries prove nothing"
     ]
     written.manifest["logs"][0]["closed_by"] = None
     assert verdict(written, tmp_path, keys=[opened.vkey()])["gaps"] == ["checkpoint-0.txt is missing"]
@@ -292,7 +292,7 @@ def test_the_logs_of_a_bundle_are_in_their_order(tmp_path: Path) -> None:
     closed, opened = two_logs()
     written = bundle(closed, opened)
     written.manifest["logs"].reverse()
-    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json: the logs are not in their order")]
+    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json: the logs are in the wrong order")]
 
 
 @pytest.mark.parametrize("first", [b"rubbish", canonical({"v": 1}), b""])

@@ -149,26 +149,29 @@ OTHER_KEY = base64.b64encode(
     ).spki
 ).decode()  # fmt: skip
 
-ELSE = "allows something else than what was asked for"
+ELSE = "allows something different from what was asked for"
 #: What is wrong, how it is made so, and what the verifier says.
 FALSE: dict[str, tuple[dict[str, Any], str]] = {
-    "one letter": ({"signature": _one_letter}, "signed something else than what stands beside"),
+    "one letter": ({"signature": _one_letter}, "signed something different from what is beside"),
     "not canonical": (
         {"signature": lambda found: _set("manifest", found["manifest"].replace(":", ": ", 1))(found)},
         "not canonical",
     ),
-    "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "signed something else than what stands beside"),
+    "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "signed something different from what is beside"),
     "another request": (
         {"manifest": lambda said: said["access_request"].update(id="other")},
         "about another access request",
     ),
     "another tenant": ({"manifest": lambda said: said["tenant"].update(id="other")}, "about another tenant"),
-    "other content": ({"manifest": lambda said: said["access_request"].update(digest="0")}, "asks for something else"),
+    "other content": (
+        {"manifest": lambda said: said["access_request"].update(digest="0")},
+        "asks for something different",
+    ),
     "a no": ({"manifest": _set("decision", "deny")}, "another answer"),
     "another stage": ({"manifest": _set("stage", "provider")}, "another answer"),
     "another person": ({"manifest": lambda said: said["decider"].update(id=ENGINEER["id"])}, "another person's answer"),
-    "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer good"),
-    "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "good for too long"),
+    "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer valid"),
+    "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "valid for too long"),
     "a longer window": ({"manifest": _set("minutes", 56)}, "longer than what was signed"),
     "minutes of another type": ({"manifest": _set("minutes", "60")}, "missing, or can't be read"),
     "another resource": ({"manifest": _set("resources", [{"id": "harmless"}])}, ELSE),
@@ -178,23 +181,23 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "another service": ({"manifest": _set("service", "sharepoint-online")}, ELSE),
     "no terms": ({"manifest": lambda said: said.pop("resources")}, "missing, or can't be read"),
     "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
-    "another origin": ({"signature": _client(origin="https://evil.example")}, "of another site"),
-    "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "of another site"),
-    "in a frame": ({"signature": _client(crossOrigin=True)}, "in the page of another site"),
-    "another type": ({"signature": _client(type="webauthn.create")}, "asked for something else"),
-    "a member more": ({"signature": _client(more=1)}, "does not hold"),
+    "another origin": ({"signature": _client(origin="https://evil.example")}, "belongs to another site"),
+    "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "belongs to another site"),
+    "in a frame": ({"signature": _client(crossOrigin=True)}, "inside a page of another site"),
+    "another type": ({"signature": _client(type="webauthn.create")}, "used for another purpose"),
+    "a member more": ({"signature": _client(more=1)}, "is not valid under the key"),
     "another signature": (
         {"signature": _answered("signature", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]))},
-        "does not hold",
+        "is not valid under the key",
     ),
     "UV cleared": (
         {"signature": _answered("authenticatorData", lambda raw: raw[:32] + bytes([raw[32] & ~4]) + raw[33:])},
         "did not check that it was its user",
     ),
-    "another RP": ({"signature": _set("rp_id", "evil.example")}, "of another site"),
-    "another key": ({"signature": _set("public_key", OTHER_KEY)}, "does not hold"),
-    "no key": ({"signature": _set("public_key", "AAAA")}, "does not hold"),
-    "another kind": ({"signature": _set("algorithm", "EdDSA")}, "does not hold"),
+    "another RP": ({"signature": _set("rp_id", "evil.example")}, "belongs to another site"),
+    "another key": ({"signature": _set("public_key", OTHER_KEY)}, "is not valid under the key"),
+    "no key": ({"signature": _set("public_key", "AAAA")}, "is not valid under the key"),
+    "another kind": ({"signature": _set("algorithm", "EdDSA")}, "is not valid under the key"),
     "a part is missing": ({"signature": lambda found: found.pop("assertion")}, "missing, or can't be read"),
     "a part of another type": ({"signature": _set("enrolled", 7)}, "missing, or can't be read"),
     "another log": (
@@ -205,10 +208,16 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
         {"signature": lambda found: found["enrolled"].update(log=lv.PROVIDER_LOG)},
         "names a log that is not this one",
     ),
-    "another number": ({"signature": lambda found: found["enrolled"].update(seq=1)}, "no passkey was added at"),
-    "another leaf": ({"signature": lambda found: found["enrolled"].update(leaf="00")}, "has another hash"),
-    "told of another key": ({"enrolment": _set("person", ENGINEER["id"])}, "not the one that was added then"),
-    "told of copies": ({"enrolment": _set("backup_eligible", True)}, "something else about copies"),
+    "another number": (
+        {"signature": lambda found: found["enrolled"].update(seq=1)},
+        "no passkey was added in the entry",
+    ),
+    "another leaf": (
+        {"signature": lambda found: found["enrolled"].update(leaf="00")},
+        "does not have the hash that it names",
+    ),
+    "told of another key": ({"enrolment": _set("person", ENGINEER["id"])}, "not the key that this person added then"),
+    "told of copies": ({"enrolment": _set("backup_eligible", True)}, "backup status is not the same"),
 }
 
 
@@ -249,9 +258,9 @@ def test_a_key_that_is_added_later_or_was_removed_before_signs_nothing(tmp_path:
 
     for position, (order, number, words) in enumerate(
         (
-            ([1, 2, 3, 0], 3, "its passkey was added after it"),
-            ([0, 1, 4, 2, 3], 0, "its passkey was removed before it"),
-            ([4, 0, 1, 2, 3], 1, "its passkey was removed before it"),
+            ([1, 2, 3, 0], 3, "its passkey was added after the signature"),
+            ([0, 1, 4, 2, 3], 0, "its passkey was removed before the signature"),
+            ([4, 0, 1, 2, 3], 1, "its passkey was removed before the signature"),
         )
     ):
         place = tmp_path / str(position)
@@ -280,7 +289,7 @@ def test_more_signed_decisions_than_are_named_are_counted(tmp_path: Path, monkey
     found = data["decisions"]
     assert (found["holds"], found["proven"], found["vouches"], found["vouched"]) == (1, [], 1, [])
     said = "\n".join(lv.in_words(data))
-    assert "1 decisions hold under the passkey of who decided" in said
+    assert "1 decisions are valid under the passkey of the person who decided" in said
     assert "1 decisions of the provider's hold under a key" in said
 
 
@@ -291,7 +300,7 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
     data = lv.verify(path, lv.Options(keys=[lv.key_of(log.vkey())]))
     assert data["result"] == "good"
     [listed] = data["decisions"]["listed"]
-    assert listed["why"] == "signed by a passkey which entry 0 of the log is to tell of: a receipt does not show that"
+    assert listed["why"] == "signed by a passkey that entry 0 of the log must record: a receipt does not show that"
 
 
 def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
@@ -338,8 +347,11 @@ def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_
     found = [(each["seq"], each["since"], each["others"]) for each in data["decisions"]["vouched"]]
     assert found == [(2, 2, 0), (5, 2, 0), (7, 7, 1), (9, 2, 0)]
     said = "\n".join(lv.in_words(data))
-    assert "vouched     4 decisions of the provider's hold under a key that its own log tells of:" in said
-    assert "whose key that is, is the provider's word" in said
+    assert (
+        "vouched     4 decisions of the provider are valid under a key that only the provider's own log records:"
+        in said
+    )
+    assert "you must trust the provider about the owner of the key" in said
     name, key = "Pat Doyle <pat.doyle@provider.example>", data["decisions"]["vouched"][0]["key"][:16]
     assert f"signed in the name of {name} by key {key} (the first of theirs here)" in said
     assert f"signed in the name of {name} by key {key} (as number 2 is)" in said
@@ -350,4 +362,4 @@ def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_
     place.mkdir()
     data = judged(entries, place)
     assert (data["result"], data["problems"][0]["index"]) == ("bad", 2)
-    assert "signed something else" in data["problems"][0]["why"]
+    assert "signed something different" in data["problems"][0]["why"]

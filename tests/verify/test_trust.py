@@ -71,7 +71,7 @@ def test_a_bundle_whose_own_keys_did_not_sign_it_can_t_be_judged(tmp_path: Path)
     written = bundle(Log.of(ENTRIES))
     written.files["keys.json"] = json.dumps({"log": [STRANGER.vkey(origin_of())]}).encode()
     data = verdict(written, tmp_path)
-    assert "the checkpoint of log 0 is signed by no key that is known here" in data["gaps"]
+    assert "the checkpoint of log 0 is not signed by any key that is known here" in data["gaps"]
     assert (data["exit"], data["problems"]) == (2, [])
 
 
@@ -81,7 +81,7 @@ def test_a_checkpoint_without_a_time_leaves_open_when_it_was_made(tmp_path: Path
     written.files["checkpoint-0.txt"] = "".join(lines[:5]).encode()
     data = verdict(written, tmp_path, keys=[log.vkey()])
     assert data["exit"] == 2
-    assert data["gaps"] == [f"the checkpoint of log 0 bears no time: the cosignature of {HOST} is missing"]
+    assert data["gaps"] == [f"the checkpoint of log 0 has no time: the cosignature of {HOST} is missing"]
 
 
 def test_a_heartbeat_s_newest_time_is_shown(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_checkpoint_that_nobody_dates_any_more_leaves_open_what_is_held_back(
     if not is_fresh:
         assert (data["exit"], data["problems"], len(data["gaps"])) == (2, [], 1)
         assert data["gaps"][0].endswith(
-            " old when the bundle was made, and a log is dated anew each hour: its signer has stopped, or newer "
+            " old when the bundle was made, but a log gets a new date each hour: its signer has stopped, or newer "
             "entries are held back"
         )
 
@@ -133,9 +133,11 @@ def test_a_bundle_that_does_not_say_when_it_was_made_may_be_old(tmp_path: Path) 
     log, written = Log.of(ENTRIES), bundle(Log.of(ENTRIES))
     written.manifest["made_at"] = None
     data = verdict(written, tmp_path, keys=[log.vkey()])
-    assert data["gaps"] == ["the bundle does not say when it was made, so whether its checkpoint is the newest is open"]
+    assert data["gaps"] == [
+        "the bundle does not say when it was made, so it is not known whether its checkpoint is the newest"
+    ]
     written.manifest["made_at"] = "lately"
-    assert problems(verdict(written, tmp_path, keys=[log.vkey()])) == [(None, "manifest.json: “made_at” is no time")]
+    assert problems(verdict(written, tmp_path, keys=[log.vkey()])) == [(None, "manifest.json: “made_at” is not a time")]
 
 
 # --- Rotation --------------------------------------------------------------------------------------------
@@ -237,7 +239,7 @@ def test_a_log_that_was_rewritten_since_is_found(size: int, tmp_path: Path) -> N
     kept = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(size)
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=kept)
     assert problems(data) == [
-        (None, f"the log was rewritten: the checkpoint you kept, of {size} entries, is not the beginning of this log")
+        (None, f"the log was rewritten: the checkpoint you saved, of {size} entries, is not the beginning of this log")
     ]
     assert not data["previous"]["holds"]
 
@@ -249,7 +251,7 @@ def test_a_kept_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> 
         assert is_good(verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))), size
     for size in (39, 41, 59, 101, 119):
         data = verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))
-        why = f"the checkpoint you kept has {size} entries, and the bundle has no consistency proof from there"
+        why = f"the checkpoint you saved has {size} entries, but the bundle has no consistency proof from there"
         assert (data["exit"], data["gaps"]) == (2, [why])
     request = bundle(log, kind="access_request", request=str(json.loads(log.lines[1])["access_request"]))
     assert is_good(verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(40)))
@@ -287,7 +289,7 @@ def test_a_consistency_proof_that_does_not_lead_there_is_no_proof(tmp_path: Path
     # Of a kept checkpoint of another log, and to one.
     data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(log, 31, 120))
     assert problems(data) == [
-        (None, "the consistency proof does not lead from the checkpoint you kept to the checkpoint of 120 entries")
+        (None, "the consistency proof does not lead from the checkpoint you saved to the checkpoint of 120 entries")
     ]
     data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(fork, 31, 120))
     assert "the log was rewritten: the checkpoint to which the consistency proof leads" in data["problems"][0]["why"]
@@ -314,13 +316,13 @@ def test_a_newer_or_a_strange_kept_checkpoint_can_t_be_compared(tmp_path: Path) 
     newer = Log.of([*ENTRIES, entry(120, 10**12)]).note()
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=newer)
     assert data["gaps"] == [
-        "the checkpoint you kept has 121 entries, more than the bundle's of 120: take a newer bundle"
+        "the checkpoint you saved has 121 entries, more than the 120 of the bundle: get a newer bundle"
     ]
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=Log.of(ENTRIES, shard=3).note())
-    assert data["gaps"] == [f"the checkpoint you kept is of another log, {origin_of(3)}"]
+    assert data["gaps"] == [f"the checkpoint you saved is of another log, {origin_of(3)}"]
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=log.note(50, (STRANGER,)))
     assert data["exit"] == 2
-    assert "the checkpoint you kept is signed by a key that you did not name" in data["gaps"][0]
+    assert "the checkpoint you saved is signed by a key that you did not name" in data["gaps"][0]
 
 
 # --- Receipts --------------------------------------------------------------------------------------------
@@ -338,7 +340,7 @@ def test_a_receipt_is_good_under_a_named_key(tmp_path: Path) -> None:
 
 def test_a_receipt_without_a_named_key_can_t_be_judged(tmp_path: Path) -> None:
     data = judged(receipt(Log.of(ENTRIES), 3, tmp_path))
-    assert (data["exit"], data["gaps"]) == (2, ["a receipt brings no key with it: name the log's key with --key"])
+    assert (data["exit"], data["gaps"]) == (2, ["a receipt contains no key: name the log's key with --key"])
 
 
 def test_a_receipt_of_a_later_shard_counts_from_the_shard_s_beginning(tmp_path: Path) -> None:
@@ -386,7 +388,7 @@ def test_a_receipt_for_another_entry_is_bad(tmp_path: Path) -> None:
 def test_a_receipt_whose_entry_says_another_number_is_bad(tmp_path: Path) -> None:
     log = Log([canonical(entry(index + 1, index)) for index in range(9)])
     assert problems(judged(receipt(log, 5, tmp_path), keys=[log.vkey()])) == [
-        (5, "the entry is not of this log, or not of this index")
+        (5, "the entry does not belong to this log, or does not have this index")
     ]
 
 

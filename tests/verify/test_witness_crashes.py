@@ -190,7 +190,7 @@ def test_two_processes_on_one_state_cosign_one_lineage(start: Start) -> None:
 def test_a_state_that_is_empty_is_said_to_be_new(start: Start, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     first = start()
-    assert "is new: this witness takes the first checkpoint of each log as it comes" in first.said[0]
+    assert "is new: this witness accepts the first checkpoint of each log without a check" in first.said[0]
     assert first.post(asked(0, LOG, 5))[0] == 200
     first.end()
     assert len(start().said) == 1

@@ -167,7 +167,7 @@ def test_a_window_that_ran_out_is_closed_though_no_sweep_has_run(cast: Cast, tra
     grant = cast.opened(window_for=1800)
     travel.to(grant.closes_at)
     page = shown(cast, "ada", grant.access_request)
-    assert "Closed by itself" in page
+    assert "Closed as planned" in page
     assert page_of(grant.access_request, "access_request_act", "revoke") not in page
 
 
@@ -230,9 +230,9 @@ def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cas
     story = page[page.index("What happened, from the log") :]
     order = [
         "asked for this access",
-        "said yes for the provider",
+        "approved for the provider",
         "No other way.",
-        "said yes for the customer",
+        "approved for the customer",
         "2 messages read, in 1 mailbox",
         "closed the window early",
         "Thank you, enough.",
@@ -256,14 +256,14 @@ def test_a_refused_try_stands_in_the_timeline(cast: Cast) -> None:
     with pytest.raises(NotAllowed):
         operations.approve_as_customer(row.pk, actor=cast.as_("mia"))
     page = shown(cast, "ada", row)
-    assert "tried “Approve” and was refused: Your role does not allow this." in page
+    assert "tried “Approve” and was refused: “Your role does not allow this.”" in page
 
 
 def test_what_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
     row = cast.confirmed()
     operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
     page = shown(cast, "ada", row)
-    assert "as a consequence of what Mia Test did" in page
+    assert "because of what Mia Test did" in page
 
 
 # --- Hostile words -------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ def test_the_customer_sees_it_live(cast: Cast, grant: Grant) -> None:
     allow(cast)
     allow(cast, action="list", item="")
     page = _page(cast, grant, "ada", "live")
-    assert "was let open an item through another service" in page
-    assert "was let see names through another service" in page
+    assert "was allowed to open an item through another service" in page
+    assert "was allowed to see names through another service" in page
     assert "&lt;7@x.example&gt;" in page
 
 

@@ -101,6 +101,9 @@ def test_the_log_says_what_was_set(cast: Cast) -> None:
     put(cast, origin="")
     log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
     page = re.sub(r"<[^>]+>", "", log)
-    assert f"set the own approval page to {ORIGIN}; any key counts for a yes" in page
-    assert f"set that a yes takes a key of {SITE}, added on the own approval page {ORIGIN}" in page
-    assert "set that there is no own approval page; any key counts for a yes" in page
+    assert f"set the tenant’s own approval page to {ORIGIN}; any key counts for approvals" in page
+    assert (
+        f"set this rule: approvals need a key of {SITE} that was added on the tenant’s own approval page {ORIGIN}"
+        in page
+    )
+    assert "removed the tenant’s own approval page; any key counts for approvals" in page

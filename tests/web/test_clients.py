@@ -111,7 +111,7 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({**FORM, "scopes": []}, "Choose one at least."),
+        ({**FORM, "scopes": []}, "Choose at least one."),
         ({**FORM, "scopes": ["tokens:manage"]}, "tokens:manage"),
         ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
         ({**FORM, "name": " "}, "This field is required."),
@@ -157,7 +157,7 @@ def test_there_is_an_end_to_how_many_a_tenant_has(cast: Cast, monkeypatch: pytes
 
 def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_told_by_mail(cast: Cast) -> None:
     browser = signed_in(cast, "ines")
-    assert "says yes or no in this approver’s name, without a password" in browser.get(page(cast)).content.decode()
+    assert "approve or deny in this approver’s name, without a password" in browser.get(page(cast)).content.decode()
     form = {
         **FORM,
         "scopes": ["requests:read", "decisions:write"],

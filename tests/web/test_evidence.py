@@ -593,7 +593,7 @@ def test_letters_without_a_shape_are_owned_up_to(cast: Cast, monkeypatch: pytest
         row = cast.submitted(justification=text)
         sign(cast.contoso)
         taken(signed_in(cast, "otto"), row)
-        assert any("A box stands for a letter" in line for line in printed) is is_said
+        assert any("A box replaces a letter" in line for line in printed) is is_said
 
 
 def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(

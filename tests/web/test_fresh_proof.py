@@ -314,7 +314,7 @@ def test_after_the_half_minute_a_used_code_says_that_the_next_one_is_there(
     travel.by(seconds=22, milliseconds=999)
     assert "next one (1 s)" in confirm(client, row, password=PASSWORD, code=code).content.decode()
     travel.by(milliseconds=1)
-    assert "your app shows it by now" in confirm(client, row, code=code).content.decode()
+    assert "your app shows now" in confirm(client, row, code=code).content.decode()
     travel.by(seconds=30)
     # Out of the tolerance: it is looked at as any other wrong one is.
     assert "The code is not right." in confirm(client, row, code=code).content.decode()
@@ -363,8 +363,8 @@ def test_the_page_says_beforehand_what_an_approval_will_ask_of_this_person(cast:
     row = cast.confirmed()
     page = page_of(row)
     old, fresh = signed_in(cast, "ada", fresh=False), signed_in(cast, "ada")
-    assert "to approve for your password and a code of your app." in old.get(page).content.decode()
-    assert "and for nothing else: you have just proved who you are." in fresh.get(page).content.decode()
+    assert "To approve, you also need your password and a code of your app." in old.get(page).content.decode()
+    assert "asks only for your comment, because you have just proved who you are." in fresh.get(page).content.decode()
     enrolled(cast, "ada")
     for client in (old, fresh):
-        assert "to approve for your passkey." in client.get(page).content.decode()
+        assert "To approve, you also need your passkey." in client.get(page).content.decode()

@@ -175,8 +175,8 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
     with pytest.raises(Exception, match="last administrator"):
         operations.take_role(cast.contoso.pk, cast.ines.pk, role="administrator", actor=ines)
     assert sentences(signed_in(cast, "otto").get(url(cast.contoso))) == [
-        "Ines Test, Contoso tried to take a role away and was refused:"
-        " This is no longer possible: the state has changed.",
+        "Ines Test, Contoso tried to take a role away and was refused: “This is no longer possible: the state has "
+        "changed.”",
         "Ines Test, Contoso gave Mia Test the role “Auditor”",
         "Ines Test, Contoso switched Lockbox off",
         "Ines Test, Contoso set the longest window to 1 hour; it was 4 hours",
@@ -235,16 +235,16 @@ def test_a_detail_of_another_form_breaks_no_page(cast: Cast) -> None:
 
 def test_what_happens_to_the_log_itself_has_its_sentence(cast: Cast) -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
-        ("log.evidence_taken", {"kind": "log"}, "Mia Test, Contoso downloaded the evidence of the log"),
+        ("log.evidence_taken", {"kind": "log"}, "Mia Test, Contoso downloaded the evidence for the log"),
         (
             "log.evidence_taken",
             {"kind": "period"},
-            "Mia Test, Contoso downloaded the evidence of a period of the log",
+            "Mia Test, Contoso downloaded the evidence for a period of the log",
         ),
         (
             "log.evidence_taken",
             {"kind": "access_request", "reference": "AR-2222-3333"},
-            "Mia Test, Contoso downloaded the evidence of AR-2222-3333",
+            "Mia Test, Contoso downloaded the evidence for AR-2222-3333",
         ),
         (
             "log.key_rotated",
@@ -252,38 +252,39 @@ def test_what_happens_to_the_log_itself_has_its_sentence(cast: Cast) -> None:
                 "old": ["lockbox.example/log/1+0a1b2c3d+AAAA", "lockbox.example/log/1+11111111+BB+B"],
                 "new": "o+99999999+C",
             },
-            "The log is signed with a new key from here on: 99999999 in place of 0a1b2c3d, 11111111",
+            "From this entry on, the log is signed with a new key: 99999999 replaces 0a1b2c3d, 11111111",
         ),
         (
             "log.tombstoned",
             {"signed_size": 12000, "found_size": 1, "cause": "shorter"},
-            "Mia Test, Contoso closed the damaged log and began a new one;"
+            "Mia Test, Contoso closed the damaged log and started a new one;"
             " signed before: 12,000 entries, found: 1 entry",
         ),
         (
             "log.pruned",
             {"from": 0, "to": 4100, "days": 365},
-            "Mia Test, Contoso removed the entries before number 4,100, which were older than 365 days",
+            "Mia Test, Contoso removed the entries before number 4,100, because they were older than 365 days",
         ),
         (
             "log.policy_changed",
             {"cosigned_within": 24},
-            "Mia Test, Contoso set that a window opens only if a witness cosigned the log within 24 hours",
+            "Mia Test, Contoso set this rule: a window opens only if a witness cosigned the log "
+            "within the last 24 hours",
         ),
         (
             "log.policy_changed",
             {"cosigned_within": None},
-            "Mia Test, Contoso set that a window opens whether or not a witness cosigned the log",
+            "Mia Test, Contoso set this rule: a window opens even if no witness cosigned the log",
         ),
         (
             "log.policy_changed",
             {"log_retention_days": 1},
-            "Mia Test, Contoso set that entries of the log are kept for 1 day",
+            "Mia Test, Contoso set this rule: entries of the log are stored for 1 day",
         ),
         (
             "log.policy_changed",
             {"log_retention_days": None},
-            "Mia Test, Contoso set that entries of the log are kept for good",
+            "Mia Test, Contoso set this rule: entries of the log are stored permanently",
         ),
         (
             "witness.added",

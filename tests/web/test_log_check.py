@@ -146,7 +146,7 @@ def test_a_check_that_has_just_ended_is_shown_and_not_repeated(cast: Cast, trave
     filled(cast, 3)
     checked(cast)
     response = ask(signed_in(cast, "ada"), cast)
-    assert "The log has just been checked, and this is what was found. It can be checked anew from" in text(response)
+    assert "The log has just been checked, and this is the result. It can be checked again from" in text(response)
     assert LogCheck.objects.count() == 1
     travel.by(seconds=30)
     assert "has just been checked" not in text(ask(signed_in(cast, "ada"), cast))
@@ -181,9 +181,7 @@ def test_the_first_entry_that_is_not_as_it_was_written_is_named(cast: Cast) -> N
     response = checked(cast)
     assert response.status_code == 200
     assert "Verified" not in text(response)
-    assert "Entry 4 is the first that is not as it was written. Its hash does not belong to its bytes." in text(
-        response
-    )
+    assert "Entry 4 is the first that is not as it was written. Its hash does not match its bytes." in text(response)
     rows = re.findall(
         r'<tr id="entry-(\d+)">(?:(?!</tr>).)*not as it was written', response.content.decode(), re.DOTALL
     )
@@ -332,7 +330,7 @@ def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: 
     page = text(response)
     assert '<div class="problem" role="alert">' in response.content.decode()
     assert "This log differs from what was signed. Entry 3 is not as it was written." in page
-    assert "Its hash does not belong to its bytes." in page
+    assert "Its hash does not match its bytes." in page
     assert "nothing more is signed" in page
     assert "Microsoft must investigate, close this log with an entry that says what was found (a tombstone)" in page
     assert "Keep your last checkpoint" in page
@@ -357,12 +355,12 @@ def test_trouble_of_the_signer_is_no_damage(cast: Cast, code: str) -> None:
 
 def test_an_alarm_is_put_into_words() -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
-        ("shorter", {"signed": 12000, "found": 9}, "12,000 entries were signed once, and only 9 are there now."),
+        ("shorter", {"signed": 12000, "found": 9}, "12,000 entries were signed, but only 9 are there now."),
         ("missing", {"seq": 4}, "Entry 4 is missing."),
         ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
         ("altered", {"seq": ["x"], "why": 7}, "Entry ? is not as it was written."),
         ("different", {"signed": 3}, "Of the 3 entries that were signed last, at least one is another one"),
-        ("tile", {"why": "a hash"}, "The stored hashes of its tree do not belong to each other."),
+        ("tile", {"why": "a hash"}, "The stored hashes of its tree do not match each other."),
         ("outside_behind", {"signed": 8, "kept": 2}, "8 entries are signed, and the record that the signer keeps"),
         ("of_a_later_version", {"x": 1}, "of_a_later_version"),
     ]

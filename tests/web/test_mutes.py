@@ -43,7 +43,7 @@ def test_an_approver_denies_all_on_one_page_and_is_left_in_peace(cast: Cast, cli
     form = {"engineer": str(cast.priya.pk), "hours": "4", "note": "Nobody knows of this."}
     after = client.post(page_of(cast), form, follow=True)
     text = after.content.decode()
-    assert "2 access requests are denied. None from <bdi" in text
+    assert "2 access requests are denied. You get no access requests from <bdi" in text
     assert "Priya Test</bdi>: none waits" in text
     assert states() == ["DENIED", "DENIED", "PENDING_CUSTOMER"]
     row = Mute.objects.get()
@@ -132,7 +132,7 @@ def test_a_member_who_tries_is_in_the_log_though_the_form_says_nothing(cast: Cas
 def test_the_provider_reads_beforehand_that_nothing_is_put_to_the_customer(cast: Cast, client: Client) -> None:
     row, ticket = cast.submitted(), cast.ticket()
     operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
-    says = "takes no access requests from everybody at Microsoft until"
+    says = "accepts no access requests from everybody at Microsoft until"
     detail = signed_in(client, cast, "pat").get(reverse("web:access_request", args=[row.pk])).content.decode()
     assert "An approval would be refused now" in detail
     assert says in detail

@@ -129,7 +129,7 @@ def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkey
     meddle("UPDATE audit_app_tile SET hashes = %s", bytes(32 * 4))
     response = proof(cast, 2)
     assert response.status_code == 409
-    assert "There is no proof of this entry: what is stored does not fit what was signed." in text(response)
+    assert "There is no proof of this entry, because what is stored does not match what was signed." in text(response)
     assert "Somebody must investigate this." in text(response)
     assert said == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
 
@@ -142,7 +142,7 @@ def test_an_entry_of_a_closed_part_that_was_never_signed_says_so(cast: Cast) -> 
     sign(cast)
     assert proof(cast, 2).status_code == 200
     assert proof(cast, 4).status_code == 200
-    assert "never signed: its part of the log was closed as damaged" in text(proof(cast, 3))
+    assert "never signed, because its part of the log was closed as damaged" in text(proof(cast, 3))
     page = text(signed_in(cast, "otto").get(url(cast.contoso)))
     assert "never: its part of the log was closed as damaged before" in page
     assert f"index 0 of {settings.LOG_ORIGIN}/log/{cast.contoso.pk}/1" in page
@@ -415,7 +415,7 @@ def test_the_guide_explains_all_that_the_verifier_says(cast: Cast) -> None:
 
 def test_the_guide_promises_no_more_than_the_verifier_looks_at(cast: Cast) -> None:
     page = text(guide(cast))
-    assert "of one access request that is not shown" in page
+    assert "For one access request, it can’t show that" in page
     assert "add --max-age 2" in page
 
 

@@ -44,10 +44,10 @@ def test_everybody_of_the_tenant_sees_the_rule_and_only_its_administrator_the_fo
 def test_the_administrator_sets_a_limit_and_takes_it_away(cast: Cast) -> None:
     ines = signed_in(cast, "ines")
     page = ines.post(url(cast), {"days": "365", "understood": "on"}, follow=True)
-    assert "From now on each entry is kept for 365 days. Older ones are removed within hours." in text(page)
+    assert "From now on each entry is stored for 365 days. Older entries are removed within hours." in text(page)
     assert rule(cast) == 365
     page = ines.post(url(cast), {"days": "for-good"}, follow=True)
-    assert "From now on every entry is kept for good." in text(page)
+    assert "From now on every entry is stored permanently." in text(page)
     assert rule(cast) is None
     assert events_in(cast.contoso) == ["log.policy_changed", "log.policy_changed"]
 
@@ -56,7 +56,7 @@ def test_a_limit_needs_the_word_that_it_is_understood(cast: Cast) -> None:
     with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"days": "90"})
     assert answer.status_code == 422
-    assert "Say that you understand this." in text(answer)
+    assert "Confirm that you understand this." in text(answer)
     assert rule(cast) is None
 
 

@@ -186,5 +186,5 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
     late = signed_in(cast, "ines", fresh=False)
     asked = late.post(page, {**connection, "client_secret": "another", "shown": row.changed_at.isoformat()})
     told = late.post(page, {**held_by(asked), **proof(cast.ines)})
-    assert (told.status_code, "What you entered here was not kept." in told.content.decode()) == (422, True)
+    assert (told.status_code, "What you entered here was not saved." in told.content.decode()) == (422, True)
     assert sealing.opened(SignOn.objects.get().sealed) == secret

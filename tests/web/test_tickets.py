@@ -360,7 +360,7 @@ def test_what_was_written_too_late_is_kept(cast: Cast, as_: Callable[[str], Clie
     response = as_("mia").post(_act(taken, "comment"), {"note": "One more thing"})
     assert response.status_code == 409
     assert "One more thing" in _text(response)
-    assert "This ticket is closed. Reopen it to go on." in _text(response)
+    assert "This ticket is closed. Reopen it to continue." in _text(response)
     assert not TicketComment.objects.exists()
 
 
@@ -574,4 +574,4 @@ def test_the_log_says_that_a_reference_was_taken_away(cast: Cast, as_: Callable[
     ticket = cast.ticket(**LINK)
     as_("mia").post(_act(ticket, "link_ticket"), {"external_reference": "", "external_url": ""})
     log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
-    assert "took away what the ticket" in log
+    assert "removed the external reference of the ticket" in log

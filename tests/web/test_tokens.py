@@ -95,11 +95,14 @@ def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> Non
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({**FORM, "scopes": []}, "Choose one at least."),
+        ({**FORM, "scopes": []}, "Choose at least one."),
         ({**FORM, "scopes": ["content:read"]}, "content:read"),
         ({**FORM, "name": " "}, "This field is required."),
         ({**FORM, "days": "8"}, "8"),
-        ({**FORM, "scopes": ["decisions:write"], "days": "90"}, "A token that may decide lives 30 days at most."),
+        (
+            {**FORM, "scopes": ["decisions:write"], "days": "90"},
+            "A token that can decide is valid for 30 days at most.",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:

@@ -118,7 +118,7 @@ def test_the_administrator_is_led_there(cast: Cast) -> None:
     ("form", "words"),
     [
         ({**FORM, "url": "https://10.0.0.1/"}, "not public"),
-        ({**FORM, "events": []}, "Choose one event at least."),
+        ({**FORM, "events": []}, "Choose at least one event."),
         ({**FORM, "events": ["no.such"]}, "no.such"),
         ({**FORM, "url": ""}, "This field is required."),
     ],

@@ -786,7 +786,7 @@ def test_what_is_older_than_three_days_is_left_out_when_it_is_switched_on(
     deliver()
     assert [got.said["data"]["subject"]["id"] for got in receiver.got] == [str(young.pk)]
     assert str(old.pk) != str(dead.pk)
-    assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Left out: too old."
+    assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Not sent: too old."
 
 
 def test_one_that_answers_without_end_has_answered(cast: Cast, receiver: Receiver) -> None:

@@ -19,7 +19,7 @@ from audit_app.verify import verify
 
 
 class Command(BaseCommand):
-    help = "Recompute sequence, hashes and signed roots of the logs, and name the first entry that is not as it was."
+    help = "Recompute sequence, hashes and signed roots of the logs, and name the first entry that has changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = parser.add_mutually_exclusive_group()

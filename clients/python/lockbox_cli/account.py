@@ -32,13 +32,13 @@ def address(given: str) -> str:
     try:
         _port = parts.port
     except ValueError as error:
-        raise Usage("The address has a port that is none.") from error
+        raise Usage("The address has an invalid port.") from error
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise Usage("The address begins with https:// and names a host.")
+        raise Usage("The address must begin with https:// and name a host.")
     if parts.username is not None or parts.query or parts.fragment or parts.path:
-        raise Usage("The address is scheme and host alone, as in https://lockbox.example.")
+        raise Usage("The address must have only a scheme and a host, as in https://lockbox.example.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise Usage("The address begins with https://; http:// is for this machine alone.")
+        raise Usage("The address must begin with https://. Use http:// only for this machine.")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -61,12 +61,12 @@ def current() -> Account:
     stored = read()
     if token:
         if not url and stored is None:
-            raise NotSignedIn("LOCKBOX_TOKEN is set, and LOCKBOX_URL is not.")
+            raise NotSignedIn("LOCKBOX_TOKEN is set, but LOCKBOX_URL is not. Set both.")
         return Account(url=address(url or (stored.url if stored else "")), token=token)
     if stored is None:
         raise NotSignedIn("You are not signed in. Sign in: lockbox login")
     if url and address(url) != stored.url:
-        raise NotSignedIn("You are signed in elsewhere than at LOCKBOX_URL. Sign in there: lockbox login")
+        raise NotSignedIn("You are signed in, but not at LOCKBOX_URL. Sign in there: lockbox login")
     return stored
 
 
@@ -74,12 +74,12 @@ def read() -> Account | None:
     try:
         with path().open(encoding="utf-8") as file:
             if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise NotSignedIn(f"Others can read {path()}. Sign in anew: lockbox login")
+                raise NotSignedIn(f"Others can read {path()}. Sign in again: lockbox login")
             found = Account(**json.load(file))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise NotSignedIn(f"{path()} can't be read. Sign in anew: lockbox login") from error
+        raise NotSignedIn(f"{path()} can't be read. Sign in again: lockbox login") from error
     found.url = address(found.url)
     return found
 

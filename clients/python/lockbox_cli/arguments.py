@@ -54,11 +54,11 @@ def _group(words: Any, name: str, help: str) -> Any:
 
 
 def _accounts(words: Any, common: argparse.ArgumentParser) -> None:
-    found = _command(words, "login", login.login, common, "sign in, and keep the token", without_session=True)
+    found = _command(words, "login", login.login, common, "sign in, and save the token", without_session=True)
     found.add_argument("url", nargs="?", help="address of the installation, as in https://lockbox.example")
     found.add_argument("--client", metavar="ID", help="sign in as this client; its secret is asked for")
-    _command(words, "logout", login.logout, common, "forget the token", without_session=True)
-    _command(words, "whoami", login.whoami, common, "show whose token it is, and what it may")
+    _command(words, "logout", login.logout, common, "delete the saved token", without_session=True)
+    _command(words, "whoami", login.whoami, common, "show to whom the token belongs, and what it can do")
 
 
 def _requests(words: Any, common: argparse.ArgumentParser) -> None:
@@ -75,15 +75,15 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     _one(_command(inner, "show", requests.show, common, "show one access request"))
 
     found = _command(inner, "submit", requests.submit, common, "raise an access request")
-    found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket that it is for")
-    found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="may be repeated")
+    found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket to which it belongs")
+    found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="can be repeated")
     found.add_argument("--level", choices=["names", "read"], default="names", help="default: names")
-    found.add_argument("--minutes", type=whole, required=True, help="how long the window shall be")
+    found.add_argument("--minutes", type=whole, required=True, help="length of the window")
     found.add_argument("--tried", required=True, help="what was tried without access")
-    found.add_argument("--justification", required=True, help="why nothing else will do")
-    found.add_argument("--previous", type=uuid, metavar="ID", help="the access request that this one goes on from")
-    found.add_argument("--engineer", metavar="ID|ADDRESS", help="for clients: for whom they ask")
-    demand = found.add_argument_group("law-enforcement demand, in place of a ticket")
+    found.add_argument("--justification", required=True, help="why there is no other way")
+    found.add_argument("--previous", type=uuid, metavar="ID", help="the earlier access request that this one continues")
+    found.add_argument("--engineer", metavar="ID|ADDRESS", help="for clients: the engineer for whom they ask")
+    demand = found.add_argument_group("law-enforcement demand, instead of a ticket")
     demand.add_argument("--tenant", type=uuid, metavar="ID")
     demand.add_argument("--service", type=uuid, metavar="ID")
     demand.add_argument("--authority")
@@ -92,25 +92,27 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     demand.add_argument("--demand-date", type=date.fromisoformat, metavar="YYYY-MM-DD")
 
     for name, run, help in (
-        ("approve", requests.approve, "say yes, for your side"),
-        ("deny", requests.deny, "say no, for your side"),
+        ("approve", requests.approve, "approve, for your side"),
+        ("deny", requests.deny, "deny, for your side"),
     ):
         found = _command(inner, name, run, common, help)
         _one(found)
         _comment(found)
         found.add_argument("--yes", action="store_true", help="do not ask")
-        found.add_argument("--etag", help="decide on this ETag, read before, and on nothing newer")
-    found = _command(inner, "withdraw", requests.withdraw, common, "take an access request back")
+        found.add_argument("--etag", help="decide only on the version with this ETag, which you read before")
+    found = _command(inner, "withdraw", requests.withdraw, common, "withdraw an access request")
     _one(found)
     _comment(found)
 
-    found = _command(words, "windows", windows.windows, common, "list what is open, or show what was looked at")
-    found.add_argument("request", nargs="?", metavar="REQUEST", help="one, by its access request's reference or id")
-    found.add_argument("--all", action="store_true", help="also what was open")
+    found = _command(words, "windows", windows.windows, common, "list open windows, or show what was looked at")
+    found.add_argument(
+        "request", nargs="?", metavar="REQUEST", help="one window, by the reference or id of its access request"
+    )
+    found.add_argument("--all", action="store_true", help="also windows that are closed")
     _limit(found)
     for name, run, help in (
-        ("release", requests.release, "give a window back"),
-        ("revoke", requests.revoke, "close a window at once"),
+        ("release", requests.release, "close your own window early"),
+        ("revoke", requests.revoke, "close a window immediately"),
     ):
         found = _command(words, name, run, common, help)
         _one(found)
@@ -118,14 +120,14 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
-    inner = _group(words, "tickets", "list, read and open tickets, and talk on them")
-    found = _command(inner, "list", tickets.list_, common, "list tickets that are not over, the latest change first")
+    inner = _group(words, "tickets", "list, read and open tickets, and write on them")
+    found = _command(inner, "list", tickets.list_, common, "list open tickets, the latest change first")
     found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in tickets.STATES])
-    found.add_argument("--all", action="store_true", help="also those that are over")
+    found.add_argument("--all", action="store_true", help="also resolved and closed tickets")
     found.add_argument("--tenant", type=uuid, metavar="ID")
-    found.add_argument("--elsewhere", metavar="REFERENCE", help="the one that another system calls so")
+    found.add_argument("--elsewhere", metavar="REFERENCE", help="the ticket with this reference in another system")
     _limit(found)
-    _ticket(_command(inner, "show", tickets.show, common, "show one ticket and what was said on it"))
+    _ticket(_command(inner, "show", tickets.show, common, "show one ticket and its conversation"))
 
     found = _command(inner, "open", tickets.open_, common, "open a ticket")
     found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
@@ -136,11 +138,11 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     found.add_argument("--on-behalf-of", metavar="ID|ADDRESS", help="for the provider: who called or wrote")
     _elsewhere(found)
 
-    found = _command(inner, "comment", tickets.comment, common, "say something on a ticket")
+    found = _command(inner, "comment", tickets.comment, common, "write on a ticket")
     _ticket(found)
     found.add_argument("text", metavar="TEXT", help="- reads standard input")
-    found.add_argument("--internal", action="store_true", help="for the provider's side alone")
-    found = _command(inner, "link", tickets.link, common, "say what another system calls it")
+    found.add_argument("--internal", action="store_true", help="only for the provider's side")
+    found = _command(inner, "link", tickets.link, common, "set the ticket's reference in another system")
     _ticket(found)
     _elsewhere(found)
     for name, (operation, help) in tickets.ACTS.items():
@@ -153,19 +155,19 @@ def _log(words: Any, common: argparse.ArgumentParser) -> None:
     inner = _group(words, "log", "read a log")
     found = _command(inner, "tail", log.tail, common, "show the newest entries; with --json as JSON Lines")
     _whose(found)
-    found.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="so many (default: 10)")
-    found.add_argument("-f", "--follow", action="store_true", help="go on with those that come")
+    found.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="number of entries (default: 10)")
+    found.add_argument("-f", "--follow", action="store_true", help="continue with new entries")
     found = _command(inner, "export", log.export, common, "write entries as JSON Lines, with the text that was hashed")
     _whose(found)
-    found.add_argument("--after", type=int, metavar="SEQ", help="only those after this one, to go on")
+    found.add_argument("--after", type=int, metavar="SEQ", help="only entries after this number, to continue")
     found.add_argument("-o", "--output", metavar="FILE", help="a new file (default: standard output)")
     found = _command(words, "watch", log.watch, common, "show events as they happen; with --json as JSON Lines")
     found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
-    found.add_argument("--after", metavar="CURSOR", help="go on from here; 0 is the beginning (default: now)")
+    found.add_argument("--after", metavar="CURSOR", help="continue from here; 0 is the beginning (default: now)")
     found.add_argument(
-        "--type", action="append", metavar="EVENT", help="only these, as in grant.revoked; may be repeated"
+        "--type", action="append", metavar="EVENT", help="only these events, as in grant.revoked; can be repeated"
     )
-    found.add_argument("--count", type=whole, metavar="N", help="end after so many")
+    found.add_argument("--count", type=whole, metavar="N", help="end after this number of events")
 
 
 def _whose(found: Any) -> None:
@@ -179,8 +181,10 @@ def _ticket(found: Any) -> None:
 
 
 def _elsewhere(found: Any) -> None:
-    found.add_argument("--external-reference", default="", metavar="REFERENCE", help="what another system calls it")
-    found.add_argument("--external-url", default="", metavar="URL", help="where it is there")
+    found.add_argument(
+        "--external-reference", default="", metavar="REFERENCE", help="the reference in the other system"
+    )
+    found.add_argument("--external-url", default="", metavar="URL", help="the address in the other system")
 
 
 def _one(found: Any) -> None:
@@ -192,7 +196,7 @@ def _comment(found: Any) -> None:
 
 
 def _limit(found: Any) -> None:
-    found.add_argument("--limit", type=whole, default=50, metavar="N", help="at most so many (default: 50)")
+    found.add_argument("--limit", type=whole, default=50, metavar="N", help="the largest number to list (default: 50)")
 
 
 def uuid(given: str) -> UUID:

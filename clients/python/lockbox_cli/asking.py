@@ -16,7 +16,7 @@ def is_possible() -> bool:
 def confirm(question: str) -> None:
     """Raise unless the answer is yes; just Enter is a no."""
     if not is_possible():
-        raise Usage("There is no terminal to ask at. Say it with --yes.")
+        raise Usage("There is no terminal to ask on. Confirm with --yes.")
     print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotConfirmed("Nothing was done.")

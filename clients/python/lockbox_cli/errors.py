@@ -23,7 +23,7 @@ class Refused(Failure):
 
     def __init__(self, problem: dict[str, Any], *, wait: str = "") -> None:
         title = problem.get("title")
-        super().__init__(title if isinstance(title, str) else "The server said no.")
+        super().__init__(title if isinstance(title, str) else "The server refused this.")
         self._problem, self.wait = problem, wait
         self.code = str(problem.get("code", Failure.code))
 

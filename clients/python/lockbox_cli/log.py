@@ -40,7 +40,7 @@ def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
             for row in rows:
                 out.line(row)
         else:
-            out.table(_NAMES, (_line(row) for row in rows), nothing="Nothing was written yet.")
+            out.table(_NAMES, (_line(row) for row in rows), nothing="There are no entries yet.")
         return
     last = rows[-1]["seq"] if rows else -1
     for row in rows:
@@ -62,7 +62,7 @@ def export(args: argparse.Namespace, session: Session, out: Output) -> None:
     if args.output:
         out.note(f"{count} entries in {args.output}.")
     if damaged:
-        raise Damaged(f"{damaged} of {count} entries are not what was hashed.")
+        raise Damaged(f"{damaged} of {count} entries do not match their hash.")
 
 
 def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -70,7 +70,7 @@ def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
     tenant = args.tenant or own_tenant(session)
     for name in set(args.type or ()) - LOG_ENTRIES_EVENT_VALUES:
         # A newer server may have it; whoever misspelled it would wait for ever.
-        out.note(f"This program knows no event {name}.")
+        out.note(f"This program does not know the event {name}.")
     left = args.count
     for event in _events(session, tenant, args.after, out):
         if args.type and event["type"] not in args.type:
@@ -136,7 +136,7 @@ def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> I
             time.sleep(pause)
             continue
         if after is None:
-            out.note(f"From now on; to go on from here later: --after {page['cursor']}")
+            out.note(f"From now on; to continue from here later: --after {page['cursor']}")
         tries, after = 0, page["cursor"]
         yield from page["items"]
 

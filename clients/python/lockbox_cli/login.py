@@ -31,7 +31,7 @@ def login(args: argparse.Namespace, out: Output) -> None:
     accounts.store(account)
     if out.as_json:
         out.document(found)
-    out.say(f"Signed in at {account.url} as {found['name']}. Kept in {accounts.path()}.")
+    out.say(f"Signed in at {account.url} as {found['name']}. Saved in {accounts.path()}.")
 
 
 def logout(args: argparse.Namespace, out: Output) -> None:
@@ -40,7 +40,9 @@ def logout(args: argparse.Namespace, out: Output) -> None:
     if out.as_json:
         out.document({"signed_out": was_there})
     out.say(
-        "Signed out here. The token serves until it ends or is revoked." if was_there else "You were not signed in."
+        "Signed out here. The token still works until it ends or is revoked."
+        if was_there
+        else "You were not signed in."
     )
 
 

@@ -49,7 +49,7 @@ _REASONS = {
     "provider_initiated": "the provider's own",
     "legal_demand": "a law-enforcement demand",
 }
-ENDS = {"released": "given back by the engineer", "revoked": "closed early", "elapsed": "closed by itself"}
+ENDS = {"released": "closed by the engineer", "revoked": "closed early", "elapsed": "closed as planned"}
 
 
 # --- Reading -------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
         out.document(rows)
         return
     names = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "ASKS TO", "FOR", "DECIDE BY")
-    nothing = "There are no access requests that you may see, or none that fits."
+    nothing = "There are no access requests that you can see, or none matches."
     out.table(names, (_line(row, out.now) for row in rows), nothing=nothing)
 
 
@@ -136,7 +136,7 @@ def _facts(row: dict[str, Any], now: datetime) -> list[tuple[str, Shown]]:
     facts += [(f"By the {each['stage']}", _decision(each)) for each in row["decisions"]]
     if row["grant"]:
         facts += window(row["grant"], now)
-    facts.append(("You may", ", ".join(row["allowed_actions"])))
+    facts.append(("You can", ", ".join(row["allowed_actions"])))
     facts.append(("Digest", Cell(row["digest"], "dim")))
     facts.append(("Id", Cell(row["id"], "dim")))
     return facts
@@ -231,7 +231,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
     if not args.yes:
         out.facts(_facts(row, out.now), aside=True)
         asking.confirm(
-            f"{word}: {row['engineer']['name']} may {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
+            f"{word}: {row['engineer']['name']} can {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
         )
     named: dict[str, Any] = {"body": DecisionInRequest(comment=args.comment), "if_match": tag}
     _outcome(_proven(session, lambda: session.change(operation, UUID(row["id"]), **named)), out)
@@ -244,8 +244,8 @@ def _proven(session: Session, change: Callable[[], Any]) -> Any:
     except Refused as refused:
         if refused.code != "step_up_required" or not asking.is_possible():
             raise
-    password = asking.password("Your password, for this")
-    code = asking.password("The code of your authenticator app (none: just Enter)")
+    password = asking.password("Your password")
+    code = asking.password("The code of your authenticator app (if you have none, press Enter)")
     session.call(step_up.sync_detailed, body=StepUpInRequest(password=password, code=code))
     return change()
 

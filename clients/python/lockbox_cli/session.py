@@ -164,7 +164,7 @@ class Session:
         except httpx.TransportError as error:
             raise NotReachable(f"{self.account.url} does not answer: {_why(error)}") from error
         if answer.status_code in (400, 401):
-            raise NotSignedIn("The client's id or secret is not accepted. Sign in anew: lockbox login --client")
+            raise NotSignedIn("The client's id or secret is not accepted. Sign in again: lockbox login --client")
         found = _body(answer)
         self.account.token = str(found["access_token"])
         # A minute less, so that none ends on its way.
@@ -202,7 +202,7 @@ def _body(answer: httpx.Response) -> Any:
     if 400 <= status < 500 and isinstance(found, dict) and "code" in found and found["code"] not in NOT_DONE:
         raise Refused(found, wait=answer.headers.get("Retry-After", ""))
     if 300 <= status < 400:
-        raise NotReachable("The address leads elsewhere. Sign in with the one that it leads to: lockbox login")
+        raise NotReachable("The address redirects to another address. Sign in with that address: lockbox login")
     title = found.get("title") if isinstance(found, dict) else None
     raise NotReachable(f"The server answered {status}: {title or 'this is not the answer of a Lockbox'}")
 
@@ -235,7 +235,7 @@ def own_tenant(session: Session) -> uuid.UUID:
     """The caller's tenant, if it is one alone."""
     tenants = session.call(me.sync_detailed)["tenants"]
     if len(tenants) != 1:
-        raise Usage("Say whose: --tenant ID.")
+        raise Usage("Name the tenant: --tenant ID.")
     return uuid.UUID(tenants[0])
 
 
@@ -250,5 +250,5 @@ def identifier(given: str) -> uuid.UUID | None:
 def required(given: str) -> uuid.UUID:
     found = identifier(given)
     if found is None:
-        raise Usage("This takes an id, as in 0193c2a4-7f1e-7c3b-9d55-2f6f0d1c8e11.")
+        raise Usage("Enter an id, as in 0193c2a4-7f1e-7c3b-9d55-2f6f0d1c8e11.")
     return found

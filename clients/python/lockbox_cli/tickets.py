@@ -40,10 +40,10 @@ _NAMES = ("REFERENCE", "STATE", "TENANT", "ASSIGNEE", "ELSEWHERE", "TITLE", "CHA
 _COMMENTS = 200
 #: What is done to a ticket in one word, with a comment.
 ACTS: dict[str, tuple[Callable[..., Any], str]] = {
-    "ask": (tickets_ask.sync_detailed, "ask the customer something, and wait for the answer"),
-    "answer": (tickets_answer.sync_detailed, "answer what the customer was asked"),
-    "resolve": (tickets_resolve.sync_detailed, "say that the problem is solved; access under it ends"),
-    "close": (tickets_close.sync_detailed, "close a ticket; access under it ends"),
+    "ask": (tickets_ask.sync_detailed, "ask the customer a question, and wait for the answer"),
+    "answer": (tickets_answer.sync_detailed, "answer the provider's question"),
+    "resolve": (tickets_resolve.sync_detailed, "mark the problem as solved; access under the ticket ends"),
+    "close": (tickets_close.sync_detailed, "close a ticket; access under the ticket ends"),
     "reopen": (tickets_reopen.sync_detailed, "reopen a ticket"),
 }
 
@@ -72,7 +72,7 @@ def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
         out.document(rows)
         return
     out.table(
-        _NAMES, (_line(row, out) for row in rows), nothing="There are no tickets that you may see, or none that fits."
+        _NAMES, (_line(row, out) for row in rows), nothing="There are no tickets that you can see, or none matches."
     )
 
 
@@ -108,7 +108,7 @@ def comment(args: argparse.Namespace, session: Session, out: Output) -> None:
     row = session.change(tickets_comment.sync_detailed, found(session, args.ticket), body=body)
     if out.as_json:
         out.document(row)
-    out.say("Said.")
+    out.say("Saved.")
 
 
 def act(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -155,7 +155,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, Cell | str]]:
         ("Assignee", row["assignee"]["name"] if row["assignee"] else ""),
         ("Elsewhere", " ".join(part for part in (row["external_reference"], row["external_url"]) if part)),
         ("What", row["body"]),
-        ("You may", ", ".join(row["allowed_actions"])),
+        ("You can", ", ".join(row["allowed_actions"])),
         ("Id", Cell(row["id"], "dim")),
     ]
 

@@ -21,10 +21,10 @@ _LOOKED = {
     "opened": "opened",
     "downloaded": "downloaded",
     "failed": "could not be read",
-    "cut": "cut off",
-    "list_allowed": "list allowed elsewhere",
-    "read_allowed": "opening allowed elsewhere",
-    "download_allowed": "download allowed elsewhere",
+    "cut": "interrupted",
+    "list_allowed": "list allowed through another service",
+    "read_allowed": "opening allowed through another service",
+    "download_allowed": "download allowed through another service",
 }
 
 
@@ -67,8 +67,8 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
             ("Downloaded items", str(seen["downloaded"])),
             ("Downloaded attachments", str(seen["attachments"] or "")),
             ("Names listed", str(seen["listed"])),
-            ("Allowed elsewhere", str(seen["allowed"] or "")),
-            ("You may", ", ".join(row["allowed_actions"])),
+            ("Allowed through another service", str(seen["allowed"] or "")),
+            ("You can", ", ".join(row["allowed_actions"])),
         ]
     )
     if looks:

@@ -17,7 +17,7 @@ from lockbox_site.demo.stage import STEPS, Stage
 
 
 class Command(BaseCommand):
-    help = "Play the main job through the real doors, in a data directory of its own, and print it as a timeline."
+    help = "Play the main job through the real interfaces, in a separate data directory, and print it as a timeline."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -19,11 +19,13 @@ from requests_app.platform import totp
 
 
 class Command(BaseCommand):
-    help = "List the people of the demo world with their passwords, which are made per installation."
+    help = "List the people of the demo world with their passwords, which are different in each installation."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="for programs: a list of objects")
-        parser.add_argument("--code", metavar="WHO", help="the code that this person's authenticator app shows now")
+        parser.add_argument(
+            "--code", metavar="WHO", help="print the code that this person's authenticator app shows now"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not exists():
@@ -44,8 +46,8 @@ class Command(BaseCommand):
         console = Console(file=cast(IO[str], self.stdout), width=max(Console().width, 150))
         console.print(table)
         console.print(
-            "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the code"
-            f" of the moment:\n{line('demo_people --code ada.keller')}",
+            "\nThe last column is the secret of the person's authenticator app. Type it into an app, or print the "
+            f"present code:\n{line('demo_people --code ada.keller')}",
             highlight=False,
             soft_wrap=True,
         )

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     help = "Make the demo world: Contoso, Fabrikam and Northwind with people, content, tickets and access requests."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--bare", action="store_true", help="people and content only, nothing that happened yet")
+        parser.add_argument("--bare", action="store_true", help="only people and content, without a history")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if world.exists():

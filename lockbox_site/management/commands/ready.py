@@ -14,7 +14,8 @@ from requests_app.platform.database import bounds
 
 class Command(BaseCommand):
     help = (
-        "Say whether a part is fit for work, or all of them; exit 0 if so, else 1. For probes where no page is served."
+        "Print whether one part or all parts are ready; exit with 0 if so, otherwise with 1. For probes where no "
+        "page is served."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

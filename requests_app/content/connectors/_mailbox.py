@@ -53,7 +53,7 @@ def require_maildir(box: int, error: type[ConnectorError]) -> None:
             with _paths.subdirectory(box, [place]):
                 pass
     except ItemNotFound as absent:
-        raise error("This directory is no Maildir.") from absent
+        raise error("This directory is not a Maildir.") from absent
 
 
 def is_folder_name(name: str) -> bool:

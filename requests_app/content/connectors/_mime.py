@@ -243,7 +243,7 @@ class PartSource(ByteSource):
                 # Another reader of the same file may have moved on meanwhile.
                 self._file.seek(position)
             except (OSError, ValueError) as error:
-                raise ConnectorUnavailable("The part could not be read to its end.") from error
+                raise ConnectorUnavailable("The part could not be read completely.") from error
             data = read_exactly_some(self._file, min(CHUNK_BYTES, self._part.end - position))
             position += len(data)
             yield data

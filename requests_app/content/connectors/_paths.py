@@ -157,8 +157,8 @@ def translated() -> Iterator[None]:
         if error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.ENXIO):
             raise ItemNotFound("Nothing has exactly this name.") from error
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise LinkRefused("A link stands where a file or folder was expected.") from error
-        raise ConnectorUnavailable("The store refused.") from error
+            raise LinkRefused("There is a link where a file or folder was expected.") from error
+        raise ConnectorUnavailable("The store refused access.") from error
 
 
 class FileSource(ByteSource):
@@ -185,7 +185,7 @@ def read_exactly_some(file: io.FileIO, count: int) -> bytes:
     try:
         chunk = file.read(count)
     except (OSError, ValueError) as error:
-        raise ConnectorUnavailable("The item could not be read to its end.") from error
+        raise ConnectorUnavailable("The item could not be read completely.") from error
     if not chunk:
         raise ConnectorUnavailable("The item became shorter while it was read.")
     return chunk

@@ -70,15 +70,15 @@ ACCESS_REQUEST_WITHDRAWN = Event(
 ACCESS_REQUEST_EXPIRED = Event(
     "access_request.expired",
     label=_("Access request expired"),
-    sentence=_("Nobody answered {request} in time; it expired"),
+    sentence=_("Nobody decided on {request} in time, so it expired"),
     siem=UPDATED,
     mark=Mark.OVER,
     look=("over", "timer-off"),
 )
 GRANT_RELEASED = Event(
     "grant.released",
-    label=_("Window given back"),
-    sentence=_("{who} gave the window of {request} back early"),
+    label=_("Window closed by the engineer"),
+    sentence=_("{who} closed their own window of {request} early"),
     siem=Meaning(Family.USER_ACCESS, 2),
     mark=Mark.CLOSED,
     look=("sealed", "lock"),
@@ -96,8 +96,8 @@ GRANT_REVOKED = Event(
 )
 GRANT_CLOSED = Event(
     "grant.closed",
-    label=_("Window closed by itself"),
-    sentence=_("The window of {request} closed by itself"),
+    label=_("Window closed as planned"),
+    sentence=_("The window of {request} closed as planned"),
     siem=Meaning(Family.USER_ACCESS, 2),
     mark=Mark.CLOSED,
     look=("sealed", "lock"),
@@ -214,8 +214,8 @@ RELEASE = Act(
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_RELEASED,),
-    tried=_("give a window back"),
-    done=_("The window is closed. Thank you for giving it back early."),
+    tried=_("close a window as its engineer"),
+    done=_("The window is closed. Thank you for closing it early."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REVOKE = Act(

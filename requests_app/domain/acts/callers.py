@@ -22,7 +22,7 @@ CLIENT_CHANGED = Event(
     sentence=_("{who} changed the client {name}"),
     variants=(
         (has("decides_for"), _("{who} changed the client {name}; it decides for {decides_for}")),
-        (has("decides_for_id_before"), _("{who} changed the client {name}; it decides for nobody any more")),
+        (has("decides_for_id_before"), _("{who} changed the client {name}; it no longer decides for anybody")),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
@@ -57,7 +57,9 @@ TOKEN_REVOKED = Event(
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 
-LET_CLIENT_ASK = Proposal("let_client_ask", _("allow the client %(name)s, for every tenant: %(gained)s"), by_staff=True)
+LET_CLIENT_ASK = Proposal(
+    "let_client_ask", _("give the client %(name)s these permissions for every tenant: %(gained)s"), by_staff=True
+)
 
 CREATE_CLIENT = Act(
     "create_client",
@@ -87,10 +89,10 @@ CHANGE_CLIENT = Act(
     events=(CLIENT_CHANGED,),
     tried=_("change a client"),
     proposes=(
-        Proposal("change_client", _("let the client %(name)s decide for %(decides_for)s")),
+        Proposal("change_client", _("allow the client %(name)s to decide for %(decides_for)s")),
         LET_CLIENT_ASK,
     ),
-    done=_("The client was changed. It counts from its next call on."),
+    done=_("The client was changed. The change applies from its next call on."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ROTATE_CLIENT_SECRET = Act(
@@ -117,7 +119,7 @@ REMOVE_CLIENT = Act(
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_REMOVED,),
     tried=_("remove a client"),
-    done=_("The client was removed. What it had is dead."),
+    done=_("The client was removed. Its secret and its tokens no longer work."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 MAKE_LASTING_TOKEN = Act(
@@ -165,9 +167,9 @@ STEP_UP_TOKEN = Act(
     noun=Noun.TOKEN,
     is_holders=True,
     humans_only=True,
-    title=_("Confirm with the password who holds a token"),
+    title=_("Confirm with the password that you hold a token"),
     any_token=True,
-    tried=_("confirm with the password who holds a token"),
+    tried=_("confirm with the password that they hold a token"),
     doors=frozenset({Door.API}),
     own_order="The proof is compared before the act begins, because hashing takes a while.",
 )

@@ -41,32 +41,32 @@ CONTENT_DOWNLOADED = Event(
 CONTENT_FAILED = Event(
     "content.failed",
     label=_("Content could not be read"),
-    sentence=_("{who} tried to look at {item} in {resource_name}; it could not be read"),
-    variants=((has("item", ""), _("{who} tried to look at {resource_name}; it could not be read")),),
+    sentence=_("{who} tried to access {item} in {resource_name}, but it could not be read"),
+    variants=((has("item", ""), _("{who} tried to access {resource_name}, but it could not be read")),),
     siem=Meaning(Family.DATASTORE, 1, severity=Severity.LOW, has_failed=True),
     mark=Mark.TROUBLE,
 )
 CONTENT_CUT = Event(
     "content.cut",
-    label=_("Reading cut off"),
-    sentence=_("{who} was reading {item} in {resource_name}; it was cut off when the window closed"),
+    label=_("Reading interrupted"),
+    sentence=_("{who} was reading {item} in {resource_name} when the window closed, and the reading was interrupted"),
     siem=Meaning(Family.DATASTORE, OTHER, "Cut off", Severity.MEDIUM, Action.DENIED),
 )
 CONTENT_ACCESS_ALLOWED = Event(
     "content.access_allowed",
-    label=_("Access allowed elsewhere"),
-    sentence=_("{who} let {engineer} open {item} in {resource_name} through another service"),
+    label=_("Access allowed through another service"),
+    sentence=_("{who} allowed {engineer} to open {item} in {resource_name} through another service"),
     variants=(
-        (has("action", "list"), _("{who} let {engineer} see names in {resource_name} through another service")),
+        (has("action", "list"), _("{who} allowed {engineer} to see names in {resource_name} through another service")),
         (
             has("action", "download", and_also="item"),
-            _("{who} let {engineer} download {item} from {resource_name} through another service"),
+            _("{who} allowed {engineer} to download {item} from {resource_name} through another service"),
         ),
         (
             has("action", "download"),
-            _("{who} let {engineer} download something from {resource_name} through another service"),
+            _("{who} allowed {engineer} to download something from {resource_name} through another service"),
         ),
-        (has("item", ""), _("{who} let {engineer} open something in {resource_name} through another service")),
+        (has("item", ""), _("{who} allowed {engineer} to open something in {resource_name} through another service")),
     ),
     siem=Meaning(
         Family.DATASTORE,
@@ -87,8 +87,8 @@ WATCH = Act(
     roles=frozenset(
         {Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER}
     ),
-    title=_("See what is looked at through a window"),
-    tried=_("see what is looked at through a window"),
+    title=_("See what is accessed through a window"),
+    tried=_("see what is accessed through a window"),
     doors=frozenset({Door.PAGES}),
     own_order="It only reads. Its refusal alone is an entry.",
 )
@@ -124,10 +124,10 @@ ALLOW_ACCESS = Act(
     "allow_access",
     noun=Noun.RESOURCE,
     is_public=True,
-    title=_("Let content be opened through another service"),
+    title=_("Allow content to be opened through another service"),
     scope=Scope.EVALUATE,
     events=(CONTENT_ACCESS_ALLOWED,),
-    tried=_("let content be opened through another service"),
+    tried=_("allow content to be opened through another service"),
     doors=frozenset({Door.API}),
     own_order="It judges a question about somebody else, and its answer is an entry in either case.",
 )

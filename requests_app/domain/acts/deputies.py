@@ -17,8 +17,8 @@ OUT_OF_OFFICE_SET = Event(
 )
 OUT_OF_OFFICE_ENDED = Event(
     "out_of_office.ended",
-    label=_("Deputy’s time ended early"),
-    sentence=_("{who} ended the time in which {deputy_name} decides for {approver_name}"),
+    label=_("Deputy’s period ended early"),
+    sentence=_("{who} ended the period in which {deputy_name} decides for {approver_name}"),
     siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
 )
 
@@ -33,7 +33,7 @@ SET_OUT_OF_OFFICE = Act(
     scope=Scope.MEMBERS_MANAGE,
     events=(OUT_OF_OFFICE_SET,),
     tried=_("name a deputy"),
-    done=_("{name} decides in your place for that time."),
+    done=_("{name} can decide in your place in that time."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 END_OUT_OF_OFFICE = Act(
@@ -41,11 +41,11 @@ END_OUT_OF_OFFICE = Act(
     noun=Noun.DEPUTY,
     roles=frozenset({Role.ADMINISTRATOR}),
     is_holders=True,
-    title=_("End a deputy’s time"),
+    title=_("End a deputy’s period"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(OUT_OF_OFFICE_ENDED,),
-    tried=_("end a deputy’s time"),
+    tried=_("end a deputy’s period"),
     done=_("{name} no longer decides for {approver}."),
     doors=frozenset({Door.PAGES, Door.API}),
 )

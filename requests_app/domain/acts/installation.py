@@ -23,24 +23,30 @@ SERVICE_CHANGED = Event(
 )
 ACCOUNTS_LINKED = Event(
     "accounts.linked",
-    label=_("Accounts linked as one human’s"),
+    label=_("Accounts linked to one human"),
     sentence=_("{who} linked the accounts of {name} and {other_name}: they count as one human"),
     variants=(
         (
             has("because", "same_identity"),
-            _("The account {email} counts as one human with another one that signs in at {issuer} as the same"),
+            _(
+                "The account {email} and another account count as one human, because both sign in at {issuer} as the "
+                "same person"
+            ),
         ),
         (
             has("because", "same_address"),
-            _("The new account {email} counts as one human with another account of the same mailbox"),
+            _(
+                "The new account {email} and another account count as one human, because both addresses belong to "
+                "the same mailbox"
+            ),
         ),
     ),
     siem=Meaning(Family.ACCOUNT, OTHER, "Link", Severity.MEDIUM),
 )
 ACCOUNTS_UNLINKED = Event(
     "accounts.unlinked",
-    label=_("Account no longer linked"),
-    sentence=_("{who} unlinked the account of {name}: it counts as a human of its own"),
+    label=_("Account unlinked"),
+    sentence=_("{who} unlinked the account of {name}: it counts as a separate human"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Unlink", Severity.MEDIUM),
 )
 RESOURCE_ADDED = Event(
@@ -64,8 +70,8 @@ ADD_RESOURCE = Proposal(
     _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
     by_staff=True,
 )
-RENAME_RESOURCE = Proposal("rename_resource", _("give the resource “%(was)s” the name “%(name)s”"), by_staff=True)
-MAKE_STAFF_ANNOUNCED = Proposal("make_staff", _("make %(name)s a member of the staff"), by_staff=True)
+RENAME_RESOURCE = Proposal("rename_resource", _("rename the resource “%(was)s” to “%(name)s”"), by_staff=True)
+MAKE_STAFF_ANNOUNCED = Proposal("make_staff", _("make %(name)s a member of the provider’s staff"), by_staff=True)
 GIVE_QUEUE_ROLE_ANNOUNCED = Proposal(
     "give_queue_role", _("give %(name)s the role “%(role)s” for %(service_name)s"), by_staff=True
 )
@@ -73,7 +79,7 @@ LINK_ACCOUNTS_ANNOUNCED = Proposal(
     "link_accounts", _("count the accounts of %(name)s and %(other_name)s as one human"), by_staff=True
 )
 UNLINK_ACCOUNTS_ANNOUNCED = Proposal(
-    "unlink_accounts", _("count the account of %(name)s as a human of its own"), by_staff=True
+    "unlink_accounts", _("count the account of %(name)s as a separate human"), by_staff=True
 )
 
 SAVE_PLAN = Act(
@@ -134,10 +140,10 @@ MAKE_STAFF = Act(
     "make_staff",
     noun=Noun.PERSON,
     roles=frozenset({Role.STAFF}),
-    title=_("Make somebody staff"),
+    title=_("Make somebody a member of the provider’s staff"),
     step_up=StepUp.ALWAYS,
     events=(ROLE_GIVEN,),
-    tried=_("make somebody staff"),
+    tried=_("make somebody a member of the provider’s staff"),
     proposes=(MAKE_STAFF_ANNOUNCED,),
     done=_("The person is a member of the staff."),
     doors=frozenset({Door.ADMIN}),
@@ -188,6 +194,6 @@ UNLINK_ACCOUNTS = Act(
     events=(ACCOUNTS_UNLINKED,),
     tried=_("unlink an account"),
     proposes=(UNLINK_ACCOUNTS_ANNOUNCED,),
-    done=_("The account counts as a human of its own from now on."),
+    done=_("The account counts as a separate human from now on."),
     doors=frozenset({Door.ADMIN}),
 )

@@ -18,32 +18,37 @@ INVITATION_SENT = Event(
 INVITATION_WITHDRAWN = Event(
     "invitation.withdrawn",
     label=_("Invitation withdrawn"),
-    sentence=_("{who} withdrew the invitation of {email}"),
+    sentence=_("{who} withdrew the invitation sent to {email}"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Withdraw invitation", Severity.LOW),
 )
 INVITATION_ACCEPTED = Event(
     "invitation.accepted",
     label=_("Invitation accepted"),
     sentence=_("{who} accepted the invitation that {invited_by} had sent to {email}"),
-    variants=((has("invited_by", ""), _("{who} accepted the invitation that the recovery key had sent to {email}")),),
+    variants=(
+        (
+            has("invited_by", ""),
+            _("{who} accepted the invitation that was sent to {email} because the recovery key was used"),
+        ),
+    ),
     siem=Meaning(Family.ACCOUNT, 1, severity=Severity.MEDIUM),
 )
 RECOVERY_KEY_MADE = Event(
     "recovery_key.made",
     label=_("Recovery key made"),
-    sentence=_("{who} had a recovery key made; one that was made before is dead"),
+    sentence=_("{who} made a recovery key; any earlier recovery key no longer works"),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
 RECOVERY_KEY_USED = Event(
     "recovery_key.used",
     label=_("Recovery key used"),
-    sentence=_("The recovery key was used to make {email} an administrator; its people were told"),
+    sentence=_("The recovery key was used to make {email} an administrator, and the tenant’s people were informed"),
     siem=Meaning(Family.ENTITY, OTHER, "Use", Severity.HIGH),
 )
 RECOVERY_KEY_REFUSED = Event(
     "recovery_key.refused",
-    label=_("Wrong recovery key"),
-    sentence=_("{title}: somebody tried one that is none"),
+    label=_("Recovery key refused"),
+    sentence=_("{title}: someone entered an invalid recovery key"),
     siem=Meaning(Family.ENTITY, OTHER, "Use", Severity.MEDIUM, Action.DENIED, has_failed=True),
 )
 
@@ -71,7 +76,7 @@ RESEND_INVITATION = Act(
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_SENT,),
     tried=_("send an invitation again"),
-    done=_("A new mail goes to {email}. The link in the one before opens nothing any more."),
+    done=_("A new mail goes to {email}. The link in the earlier mail no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 WITHDRAW_INVITATION = Act(
@@ -82,7 +87,7 @@ WITHDRAW_INVITATION = Act(
     scope=Scope.MEMBERS_MANAGE,
     events=(INVITATION_WITHDRAWN,),
     tried=_("withdraw an invitation"),
-    done=_("The invitation of {email} is withdrawn. Its link opens nothing any more."),
+    done=_("The invitation sent to {email} is withdrawn. Its link no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ACCEPT_INVITATION = Act(
@@ -103,10 +108,10 @@ MAKE_RECOVERY_KEY = Act(
     makes=Noun.RECOVERY_KEY,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
-    title=_("Have a recovery key made"),
+    title=_("Make a recovery key"),
     step_up=StepUp.ALWAYS,
     events=(RECOVERY_KEY_MADE,),
-    tried=_("have a recovery key made"),
+    tried=_("make a recovery key"),
     doors=frozenset({Door.PAGES}),
 )
 TRY_RECOVERY_KEY = Act(

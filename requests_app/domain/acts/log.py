@@ -19,36 +19,39 @@ LOG_EXPORTED = Event(
 LOG_EVIDENCE_TAKEN = Event(
     "log.evidence_taken",
     label=_("Evidence downloaded"),
-    sentence=_("{who} downloaded the evidence of the log"),
+    sentence=_("{who} downloaded the evidence for the log"),
     variants=(
-        (has("kind", "access_request"), _("{who} downloaded the evidence of {request}")),
-        (has("kind", "period"), _("{who} downloaded the evidence of a period of the log")),
+        (has("kind", "access_request"), _("{who} downloaded the evidence for {request}")),
+        (has("kind", "period"), _("{who} downloaded the evidence for a period of the log")),
     ),
     siem=Meaning(Family.LOG, 3, severity=Severity.LOW),
 )
 LOG_KEY_ROTATED = Event(
     "log.key_rotated",
     label=_("Log key changed"),
-    sentence=_("The log is signed with a new key from here on: {new_key} in place of {old_keys}"),
+    sentence=_("From this entry on, the log is signed with a new key: {new_key} replaces {old_keys}"),
     siem=Meaning(Family.LOG, OTHER, "Key rotated", Severity.MEDIUM),
 )
 LOG_TOMBSTONED = Event(
     "log.tombstoned",
-    label=_("Damaged log closed, and a new one begun"),
-    sentence=_("{who} closed the damaged log and began a new one; signed before: {signed_size}, found: {found_size}"),
+    label=_("Damaged log closed and new log started"),
+    sentence=_("{who} closed the damaged log and started a new one; signed before: {signed_size}, found: {found_size}"),
     siem=Meaning(Family.LOG, OTHER, "Shard closed", Severity.HIGH),
     mark=Mark.TROUBLE,
 )
 LOG_PRUNED = Event(
     "log.pruned",
     label=_("Old entries removed"),
-    sentence=_("{who} removed the entries before number {to}, which were older than {days}"),
+    sentence=_("{who} removed the entries before number {to}, because they were older than {days}"),
     siem=Meaning(Family.LOG, 2, severity=Severity.MEDIUM),
 )
 LOG_HEAD_ADOPTED = Event(
     "log.head_adopted",
     label=_("Newest checkpoint vouched for"),
-    sentence=_("{who} was told by the operator to go on from the newest checkpoint, whose copy outside was lost"),
+    sentence=_(
+        "{who} continued from the newest checkpoint. Its copy outside the database was lost, and the operator "
+        "vouched for the checkpoint"
+    ),
     siem=Meaning(Family.LOG, OTHER, "Head vouched for", Severity.HIGH),
 )
 LOG_POLICY_CHANGED = Event(
@@ -58,11 +61,14 @@ LOG_POLICY_CHANGED = Event(
     variants=(
         (
             has("cosigned_within"),
-            _("{who} set that a window opens only if a witness cosigned the log within {cosigned_within}"),
+            _(
+                "{who} set this rule: a window opens only if a witness cosigned the log within the last "
+                "{cosigned_within}"
+            ),
         ),
-        (says("cosigned_within"), _("{who} set that a window opens whether or not a witness cosigned the log")),
-        (has("log_retention_days"), _("{who} set that entries of the log are kept for {retention}")),
-        (says("log_retention_days"), _("{who} set that entries of the log are kept for good")),
+        (says("cosigned_within"), _("{who} set this rule: a window opens even if no witness cosigned the log")),
+        (has("log_retention_days"), _("{who} set this rule: entries of the log are stored for {retention}")),
+        (says("log_retention_days"), _("{who} set this rule: entries of the log are stored permanently")),
     ),
     siem=Meaning(Family.LOG, OTHER, "Policy changed", Severity.MEDIUM),
 )
@@ -104,7 +110,7 @@ SET_LOG_RETENTION = Act(
     "set_log_retention",
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
-    title=_("Set how long the log is kept"),
+    title=_("Set how long the log is stored"),
     inputs=(
         Field(
             "days",
@@ -116,8 +122,10 @@ SET_LOG_RETENTION = Act(
     ),
     step_up=StepUp.ALWAYS,
     events=(LOG_POLICY_CHANGED,),
-    tried=_("set how long the log is kept"),
-    proposes=(Proposal("set_log_retention", _("keep the log for %(days)s days"), without=_("keep the log for good")),),
+    tried=_("set how long the log is stored"),
+    proposes=(
+        Proposal("set_log_retention", _("store the log for %(days)s days"), without=_("store the log permanently")),
+    ),
     doors=frozenset({Door.PAGES}),
 )
 PRUNE_LOG = Act(
@@ -151,7 +159,7 @@ SET_COSIGNING = Act(
         Proposal(
             "set_cosigning",
             _("open windows only if a witness cosigned the log within the last %(time)s"),
-            without=_("open windows whether or not a witness cosigned the log"),
+            without=_("open windows even if no witness cosigned the log"),
         ),
     ),
     doors=frozenset({Door.PAGES}),
@@ -178,7 +186,7 @@ REMOVE_WITNESS = Act(
     events=(WITNESS_REMOVED,),
     tried=_("remove a witness"),
     proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),
-    done=_("{name} is asked no more."),
+    done=_("{name} is no longer asked."),
     doors=frozenset({Door.PAGES}),
 )
 TOMBSTONE = Act(
@@ -189,7 +197,7 @@ TOMBSTONE = Act(
     inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_TOMBSTONED,),
     tried=_("close the damaged log"),
-    done=_("The damaged log is closed, and its next part has begun."),
+    done=_("The damaged log is closed, and its next part has started."),
     doors=frozenset({Door.ADMIN, Door.COMMAND}),
 )
 ADOPT_LOG_HEAD = Act(

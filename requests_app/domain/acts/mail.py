@@ -11,7 +11,7 @@ from requests_app.domain.acts.declaration import Act, Door, Event, Noun
 MAIL_PARKED = Event(
     "mail.parked",
     label=_("Mail could not be delivered"),
-    sentence=_("A mail to {to} could not be delivered and was given up"),
+    sentence=_("A mail to {to} could not be delivered and is not retried any more"),
     siem=Meaning(Family.ENTITY, OTHER, "Delivery given up", Severity.MEDIUM, has_failed=True),
 )
 MAIL_RESENT = Event(

@@ -11,14 +11,14 @@ from requests_app.domain.scopes import Scope
 
 MUTE_SET = Event(
     "mute.set",
-    label=_("Everything denied and muted"),
-    sentence=_("{who} denied {denied_amount} that waited, and takes none from {muted} until {until_at}"),
+    label=_("Access requests denied and muted"),
+    sentence=_("{who} denied {denied_amount} that waited, and muted {muted} until {until_at}"),
     siem=Meaning(Family.ENTITY, 8, severity=Severity.HIGH),
 )
 MUTE_LIFTED = Event(
     "mute.lifted",
     label=_("Mute lifted"),
-    sentence=_("{who} lifted the mute of {muted}"),
+    sentence=_("{who} lifted the mute on {muted}"),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.LOW),
 )
 
@@ -28,12 +28,12 @@ DENY_ALL_AND_MUTE = Act(
     makes=Noun.MUTE,
     roles=frozenset({Role.APPROVER}),
     comment=Comment.OPTIONAL,
-    title=_("Deny all that waits, and mute"),
+    title=_("Deny all waiting access requests and mute"),
     step_up=StepUp.DEPENDS,
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_SET,),
-    tried=_("deny all that waits, and mute"),
+    tried=_("deny all waiting access requests and mute"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 LIFT_MUTE = Act(
@@ -46,6 +46,6 @@ LIFT_MUTE = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_LIFTED,),
     tried=_("lift a mute"),
-    done=_("The mute of {muted} is lifted."),
+    done=_("The mute on {muted} is lifted."),
     doors=frozenset({Door.PAGES, Door.API}),
 )

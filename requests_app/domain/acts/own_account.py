@@ -11,26 +11,26 @@ from requests_app.domain.scopes import Scope
 PERSON_PASSWORD_CHANGED = Event(
     "person.password_changed",
     label=_("Password changed"),
-    sentence=_("{who} changed the password of the own account"),
+    sentence=_("{who} changed their own password"),
     variants=((has("how", "reset"), _("{who} set a new password through a link that was sent to {email}")),),
     siem=Meaning(Family.ACCOUNT, 3, severity=Severity.MEDIUM),
 )
 PERSON_ADDRESS_REQUESTED = Event(
     "person.address_requested",
-    label=_("Change of an address asked for"),
-    sentence=_("{who} asked for another address, {new_email}"),
+    label=_("Change of address requested"),
+    sentence=_("{who} asked to change their address to {new_email}"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Change of address asked for", Severity.LOW),
 )
 PERSON_ADDRESS_CHANGED = Event(
     "person.address_changed",
     label=_("Address changed"),
-    sentence=_("{who} changed the own address from {email_before} to {email}"),
+    sentence=_("{who} changed their own address from {email_before} to {email}"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Address changed", Severity.MEDIUM),
 )
 PASSKEY_ENROLLED = Event(
     "passkey.enrolled",
     label=_("Passkey added"),
-    sentence=_("{who} added the passkey “{passkey_name}” to the own account"),
+    sentence=_("{who} added the passkey “{passkey_name}” to their own account"),
     siem=Meaning(Family.ACCOUNT, 10, severity=Severity.MEDIUM),
 )
 PASSKEY_REMOVED = Event(
@@ -42,19 +42,19 @@ PASSKEY_REMOVED = Event(
 PERSON_TOTP_SET_UP = Event(
     "person.totp_set_up",
     label=_("Authenticator app set up"),
-    sentence=_("{who} set up an authenticator app for the own account"),
+    sentence=_("{who} set up an authenticator app for their own account"),
     siem=Meaning(Family.ACCOUNT, 10, severity=Severity.LOW),
 )
 PERSON_TOTP_REMOVED = Event(
     "person.totp_removed",
     label=_("Authenticator app removed"),
-    sentence=_("{who} removed the authenticator app from the own account"),
+    sentence=_("{who} removed the authenticator app from their own account"),
     siem=Meaning(Family.ACCOUNT, 11, severity=Severity.MEDIUM),
 )
 PERSON_RECOVERY_CODES_MADE = Event(
     "person.recovery_codes_made",
     label=_("Recovery codes made"),
-    sentence=_("{who} had new recovery codes made for the own account"),
+    sentence=_("{who} made new recovery codes for their own account"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Recovery codes made", Severity.MEDIUM),
 )
 
@@ -74,7 +74,7 @@ SET_PASSWORD = Act(
     title=_("Change the password of your account"),
     step_up=StepUp.DEPENDS,
     events=(PERSON_PASSWORD_CHANGED,),
-    tried=_("change the password of the own account"),
+    tried=_("change their own password"),
     doors=frozenset({Door.PAGES}),
 )
 ASK_FOR_RESET = Act(
@@ -90,11 +90,11 @@ REQUEST_ADDRESS = Act(
     "request_address",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Ask for another address"),
+    title=_("Ask to change your address"),
     inputs=(Field("email", Kind.EMAIL),),
     step_up=StepUp.ALWAYS,
     events=(PERSON_ADDRESS_REQUESTED,),
-    tried=_("ask for another address"),
+    tried=_("ask to change their address"),
     done=_("A link is on its way to the new address. Until you open it, nothing changes."),
     doors=frozenset({Door.PAGES}),
 )
@@ -102,9 +102,9 @@ CONFIRM_ADDRESS = Act(
     "confirm_address",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Take another address"),
+    title=_("Change your address"),
     events=(PERSON_ADDRESS_CHANGED,),
-    tried=_("take another address"),
+    tried=_("change their address"),
     done=_("Your address was changed. From now on you sign in with it."),
     doors=frozenset({Door.PAGES}),
 )
@@ -118,7 +118,7 @@ ENROL_PASSKEY = Act(
     step_up=StepUp.ALWAYS,
     scope=Scope.DECISIONS_WRITE,
     events=(PASSKEY_ENROLLED,),
-    tried=_("add a passkey to the own account"),
+    tried=_("add a passkey to their own account"),
     done=_("The passkey “{name}” is added."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
@@ -159,9 +159,9 @@ MAKE_RECOVERY_CODES = Act(
     "make_recovery_codes",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Have new recovery codes made"),
+    title=_("Make new recovery codes"),
     step_up=StepUp.ALWAYS,
     events=(PERSON_RECOVERY_CODES_MADE,),
-    tried=_("have new recovery codes made"),
+    tried=_("make new recovery codes"),
     doors=frozenset({Door.PAGES}),
 )

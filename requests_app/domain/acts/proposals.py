@@ -28,12 +28,12 @@ PROPOSAL_MADE = Event(
     variants=(
         (
             has("told_late", and_also="effective_at"),
-            _("{proposed_by} had proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+            _("{proposed_by} had proposed to {proposed}. Nobody else could confirm it. It takes effect {effective_at}"),
         ),
         (has("told_late"), _("{proposed_by} had proposed to {proposed}")),
         (
             has("effective_at"),
-            _("{who} proposed to {proposed}. Nobody else could confirm it; it takes effect {effective_at}"),
+            _("{who} proposed to {proposed}. Nobody else could confirm it. It takes effect {effective_at}"),
         ),
     ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
@@ -41,7 +41,7 @@ PROPOSAL_MADE = Event(
 PROPOSAL_CONFIRMED = Event(
     "proposal.confirmed",
     label=_("Change confirmed"),
-    sentence=_("{who} confirmed what {proposed_by} had proposed: to {proposed}"),
+    sentence=_("{who} confirmed the change that {proposed_by} had proposed: to {proposed}"),
     variants=(
         (
             has("told_late"),
@@ -49,7 +49,10 @@ PROPOSAL_CONFIRMED = Event(
         ),
         (
             has("effective_at"),
-            _("{who} confirmed what {proposed_by} had proposed: to {proposed}. It takes effect {effective_at}"),
+            _(
+                "{who} confirmed the change that {proposed_by} had proposed: to {proposed}. It takes effect "
+                "{effective_at}"
+            ),
         ),
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Confirm", Severity.MEDIUM),
@@ -57,19 +60,19 @@ PROPOSAL_CONFIRMED = Event(
 PROPOSAL_WITHDRAWN = Event(
     "proposal.withdrawn",
     label=_("Proposed change withdrawn"),
-    sentence=_("{who} withdrew what {proposed_by} had proposed: to {proposed}"),
+    sentence=_("{who} withdrew the change that {proposed_by} had proposed: to {proposed}"),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 PROPOSAL_APPLIED = Event(
     "proposal.applied",
     label=_("Announced change took effect"),
-    sentence=_("What {proposed_by} had proposed took effect: to {proposed} ({confirmed})"),
+    sentence=_("The change that {proposed_by} had proposed took effect: to {proposed} ({confirmed})"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
 )
 PROPOSAL_LAPSED = Event(
     "proposal.lapsed",
     label=_("Announced change lapsed"),
-    sentence=_("What {proposed_by} had proposed lapsed, nothing was changed: to {proposed}. {lapsed}"),
+    sentence=_("The change that {proposed_by} had proposed lapsed: to {proposed}. Nothing was changed. {lapsed}"),
     siem=Meaning(Family.ENTITY, OTHER, "Lapse", Severity.LOW),
 )
 
@@ -78,11 +81,11 @@ SET_TWO_PERSON_CONTROL = Act(
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
-    title=_("Switch two-person control"),
+    title=_("Switch two-person control on or off"),
     step_up=StepUp.ALWAYS,
     scope=Scope.MEMBERS_MANAGE,
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
-    tried=_("switch two-person control"),
+    tried=_("switch two-person control on or off"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )

@@ -17,7 +17,7 @@ IDENTITY_LINKED = Event(
 )
 IDENTITY_UNLINKED = Event(
     "identity.unlinked",
-    label=_("No longer linked to single sign-on"),
+    label=_("Unlinked from single sign-on"),
     sentence=_("{who} unlinked {name} from {issuer}"),
     siem=Meaning(Family.ACCOUNT, OTHER, "Unlinked", Severity.MEDIUM),
 )
@@ -29,9 +29,9 @@ SIGN_ON_CHANGED = Event(
 )
 SIGN_ON_BYPASSED = Event(
     "sign_on.bypassed",
-    label=_("Signed in past single sign-on"),
-    sentence=_("{who} signed in past single sign-on"),
-    siem=Meaning(Family.ACCOUNT, OTHER, "Signed in past single sign-on", Severity.HIGH),
+    label=_("Signed in without single sign-on"),
+    sentence=_("{who} signed in without single sign-on"),
+    siem=Meaning(Family.ACCOUNT, OTHER, "Signed in without single sign-on", Severity.HIGH),
 )
 DOMAIN_CLAIMED = Event(
     "domain.claimed",
@@ -41,8 +41,8 @@ DOMAIN_CLAIMED = Event(
 )
 DOMAIN_VERIFIED = Event(
     "domain.verified",
-    label=_("Domain proven"),
-    sentence=_("{who} had the domain {domain} proven"),
+    label=_("Domain verified"),
+    sentence=_("{who} verified the domain {domain}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 DOMAIN_REMOVED = Event(
@@ -67,7 +67,7 @@ SET_SIGN_ON = Act(
             "set_sign_on",
             _(
                 "have people sign in at %(issuer)s with the client %(client_id)s: single sign-on is %(sign_on)s; "
-                "groups that give roles: %(groups)s; who gets in without it: %(break_glass)s"
+                "groups that give roles: %(groups)s; people who can sign in without it: %(break_glass)s"
             ),
         ),
     ),
@@ -86,9 +86,12 @@ CLAIM_DOMAIN = Act(
     events=(DOMAIN_CLAIMED,),
     tried=_("add a domain"),
     proposes=(
-        Proposal("claim_domain", _("claim the domain %(domain)s, whose people then sign in with single sign-on")),
+        Proposal(
+            "claim_domain",
+            _("add the domain %(domain)s, so that people with its addresses sign in with single sign-on"),
+        ),
     ),
-    done=_("Put the file on its web server now, and check it then."),
+    done=_("Put the file on the domain’s web server now. Then check the domain."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 VERIFY_DOMAIN = Act(
@@ -96,12 +99,12 @@ VERIFY_DOMAIN = Act(
     noun=Noun.DOMAIN,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
-    title=_("Have a domain proven"),
+    title=_("Verify a domain"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_VERIFIED,),
-    tried=_("have a domain proven"),
-    done=_("The domain is proven: its addresses lead to your sign-in."),
+    tried=_("verify a domain"),
+    done=_("The domain is verified: its addresses lead to your sign-in."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_DOMAIN = Act(
@@ -123,12 +126,12 @@ UNLINK_IDENTITY = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Unlink somebody from single sign-on"),
+    title=_("Unlink a person from single sign-on"),
     step_up=StepUp.ALWAYS,
     scope=Scope.SIGN_ON_MANAGE,
     events=(IDENTITY_UNLINKED,),
-    tried=_("unlink somebody from single sign-on"),
-    done=_("The account is unlinked, and whoever was signed in with it is out."),
+    tried=_("unlink a person from single sign-on"),
+    done=_("The account is unlinked, and anybody who was signed in with it is signed out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 SIGN_IN = Act(
@@ -145,9 +148,9 @@ NOTE_BYPASS = Act(
     "note_bypass",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Sign in past single sign-on"),
+    title=_("Sign in without single sign-on"),
     events=(SIGN_ON_BYPASSED,),
-    tried=_("sign in past single sign-on"),
+    tried=_("sign in without single sign-on"),
     doors=frozenset({Door.PAGES}),
     own_order="The person is signing in, and holds no role yet.",
 )

@@ -21,14 +21,14 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
     yield from _twice("act", [act.name for act in acts])
     yield from _twice("event", events)
     yield from _twice("proposal", [proposal.name for act in acts for proposal in act.proposes])
-    yield from (f"{event} is not of the form subject.past" for event in events if not _EVENT.fullmatch(event))
+    yield from (f"{event} does not have the form subject.past" for event in events if not _EVENT.fullmatch(event))
     for act in acts:
         if not _ACT.fullmatch(act.name):
-            yield f"{act.name} is no name of an act"
+            yield f"{act.name} is not a name for an act"
         if act.scope is not None and act.any_token:
-            yield f"{act.name} takes any token, and names a scope"
+            yield f"{act.name} accepts any token, but it names a scope"
         if (act.scope is not None or act.any_token) and act.tried is None:
-            yield f"a token may do {act.name}, and its refusal has no words"
+            yield f"a token can do {act.name}, but its refusal has no words"
         yield from _of_people(act)
         yield from _of_inputs(act)
         yield from _of_moves(act)
@@ -41,32 +41,32 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
 def _of_people(act: Act) -> Iterator[str]:
     """Who may do it, and where it is offered."""
     if not (act.roles or act.is_holders or act.is_public):
-        yield f"nobody may {act.name}"
+        yield f"nobody is allowed to {act.name}"
     if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):
-        yield f"anybody may try {act.name}, and it names who may"
+        yield f"anybody can try {act.name}, but it names who is allowed"
     if act.provider_roles and not act.roles:
-        yield f"{act.name} names roles of the provider alone"
+        yield f"{act.name} names only roles of the provider"
     if not act.doors:
         yield f"{act.name} has no door"
     if act.doors & _OFFERING and (act.tried is None or act.title is None) and not act.own_order:
-        yield f"{act.name} is offered to people, and has no words"
+        yield f"{act.name} is offered to people, but it has no words"
     if act.done is not None and not act.doors & _OFFERING:
-        yield f"{act.name} says what was done where nobody reads it"
+        yield f"{act.name} says what was done, but nobody reads it"
 
 
 def _of_inputs(act: Act) -> Iterator[str]:
     names = [each.name for each in act.inputs]
     yield from (f"{act.name} takes the input {name} {n} times" for name, n in Counter(names).items() if n > 1)
     if act.comment is not Comment.NONE and "note" in names:
-        yield f"{act.name} takes a comment, and an input of its name"
+        yield f"{act.name} takes a comment, and also an input with this name"
     yield from (f"{act.name}: {problem}" for each in act.inputs for problem in _of_field(each))
 
 
 def _of_field(each: Field) -> Iterator[str]:
     if (each.of is not None) is not (each.kind is Kind.ID):
-        yield f"the input {each.name} is an id of nothing, or names a noun and is no id"
+        yield f"the input {each.name} is an id without a noun, or names a noun and is not an id"
     if bool(each.choices) is not (each.kind is Kind.CHOICE):
-        yield f"the input {each.name} has choices and is none, or is one without choices"
+        yield f"the input {each.name} has choices and is not a choice, or is a choice without choices"
     if each.kind in (Kind.LINE, Kind.TEXT) and each.at_most < max(each.at_least, 1):
         yield f"the input {each.name} has no limit"
 
@@ -75,7 +75,7 @@ def _of_moves(act: Act) -> Iterator[str]:
     if act.moves is None:
         return
     if act.title is None or len(act.events) != 1:
-        yield f"{act.name} moves a state, and has not one title and one event"
+        yield f"{act.name} moves a state, but it does not have one title and one event"
     if not act.moves.targets:
         yield f"{act.name} leads to no state"
     if act.moves.is_decision and act.moves.timing is not Timing.BEFORE:

@@ -21,18 +21,24 @@ TENANT_CHANGED = Event(
     sentence=_("{who} changed the tenant: {changes}"),
     variants=(
         (has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),
-        (has("yes_rule", "any"), _("{who} set that a yes counts signed or not")),
-        (has("yes_rule", "signed"), _("{who} set that a yes must be signed with a passkey")),
+        (has("yes_rule", "any"), _("{who} set this rule: approvals count with or without a signature")),
+        (has("yes_rule", "signed"), _("{who} set this rule: approvals must be signed with a passkey")),
         (
             has("yes_rule", "device_bound"),
-            _("{who} set that a yes must be signed with a passkey that can’t leave its device"),
+            _("{who} set this rule: approvals must be signed with a passkey that can’t leave its device"),
         ),
         (
             has("own_keys_only"),
-            _("{who} set that a yes takes a key of {approval_rp_id}, added on the own approval page {approval_origin}"),
+            _(
+                "{who} set this rule: approvals need a key of {approval_rp_id} that was added on the tenant’s own "
+                "approval page {approval_origin}"
+            ),
         ),
-        (has("approval_origin"), _("{who} set the own approval page to {approval_origin}; any key counts for a yes")),
-        (says("approval_origin"), _("{who} set that there is no own approval page; any key counts for a yes")),
+        (
+            has("approval_origin"),
+            _("{who} set the tenant’s own approval page to {approval_origin}; any key counts for approvals"),
+        ),
+        (says("approval_origin"), _("{who} removed the tenant’s own approval page; any key counts for approvals")),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.LOW),
 )
@@ -63,7 +69,7 @@ ADDRESS_REMOVED = Event(
 
 MOVE_TENANT = Proposal(
     "move_tenant",
-    _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, without Lockbox"),
+    _("move the tenant %(name)s from the plan %(plan_before)s to %(plan_name)s, which does not include Lockbox"),
     by_staff=True,
 )
 
@@ -121,24 +127,28 @@ SET_YES_RULE = Act(
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
-    title=_("Set what a yes takes"),
+    title=_("Set the approval requirements"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TENANT_MANAGE,
     events=(TENANT_CHANGED,),
-    tried=_("set what a yes takes"),
-    proposes=(Proposal("set_yes_rule", _("let a yes count if it is %(rule)s")),),
-    done=_("The rule is set. It counts from the next yes on."),
+    tried=_("set the approval requirements"),
+    proposes=(Proposal("set_yes_rule", _("set the approval requirements: %(rule)s")),),
+    done=_("The rule is set. It applies from the next approval on."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_APPROVAL_PAGE = Act(
     "set_approval_page",
     noun=Noun.TENANT,
     roles=frozenset({Role.ADMINISTRATOR}),
-    title=_("Say where the own approval page is"),
+    title=_("Set the address of the tenant’s own approval page"),
     step_up=StepUp.ALWAYS,
     events=(TENANT_CHANGED,),
-    tried=_("say where the own approval page is"),
-    proposes=(Proposal("set_approval_page", _("have a yes signed on your own page %(approval_origin)s, %(only)s")),),
+    tried=_("set the address of the tenant’s own approval page"),
+    proposes=(
+        Proposal(
+            "set_approval_page", _("have approvals signed on the tenant’s own page %(approval_origin)s, %(only)s")
+        ),
+    ),
     done=_("Saved. It counts from now on."),
     doors=frozenset({Door.PAGES}),
 )
@@ -152,7 +162,7 @@ ADD_ADDRESS = Act(
     scope=Scope.TENANT_MANAGE,
     events=(ADDRESS_ADDED,),
     tried=_("add a notification address"),
-    done=_("{email} is told from now on."),
+    done=_("{email} gets mails from now on."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_ADDRESS = Act(
@@ -163,6 +173,6 @@ REMOVE_ADDRESS = Act(
     scope=Scope.TENANT_MANAGE,
     events=(ADDRESS_REMOVED,),
     tried=_("remove a notification address"),
-    done=_("{email} is not told any more."),
+    done=_("{email} gets no more mails."),
     doors=frozenset({Door.PAGES, Door.API}),
 )

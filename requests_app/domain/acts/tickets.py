@@ -24,14 +24,14 @@ TICKET_OPENED = Event(
 TICKET_ASSIGNED = Event(
     "ticket.assigned",
     label=_("Ticket assigned"),
-    sentence=_("{who} gave the ticket {ticket} to {assignee}"),
+    sentence=_("{who} assigned the ticket {ticket} to {assignee}"),
     variants=((is_actor("assignee_id"), _("{who} took the ticket {ticket}")),),
     siem=UPDATED,
 )
 TICKET_ANSWER_ASKED = Event(
     "ticket.answer_asked",
-    label=_("Answer asked of the customer"),
-    sentence=_("{who} asked the customer something on the ticket {ticket}"),
+    label=_("Question to the customer"),
+    sentence=_("{who} asked the customer a question on the ticket {ticket}"),
     siem=UPDATED,
 )
 TICKET_ANSWERED = Event(
@@ -73,7 +73,7 @@ TICKET_REOPENED = Event(
 TICKET_LINKED = Event(
     "ticket.linked",
     label=_("Ticket linked"),
-    sentence=_("{who} took away what the ticket {ticket} is called elsewhere"),
+    sentence=_("{who} removed the external reference of the ticket {ticket}"),
     variants=(
         (has("external_reference"), _("{who} linked the ticket {ticket} to {external_reference}")),
         (has("external_url"), _("{who} linked the ticket {ticket} to {external_url}")),
@@ -110,7 +110,7 @@ ASSIGN_TICKET = Act(
     ),
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_ASSIGNED,),
-    tried=_("take or give a ticket"),
+    tried=_("take a ticket or assign it"),
     done=_("The ticket is assigned."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -123,7 +123,7 @@ ASK_CUSTOMER = Act(
     moves=Moves(sources=frozenset({TicketState.ASSIGNED}), targets=(TicketState.WAITING_FOR_CUSTOMER,)),
     scope=Scope.TICKETS_WRITE,
     events=(TICKET_ANSWER_ASKED,),
-    tried=_("ask the customer something"),
+    tried=_("ask the customer a question"),
     done=_("The question is sent. The ticket waits for the customer."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

@@ -29,8 +29,8 @@ WEBHOOK_REMOVED = Event(
 )
 WEBHOOK_SECRET_ROTATED = Event(
     "webhook.secret_rotated",
-    label=_("Webhook given a new secret"),
-    sentence=_("{who} had a new secret made for the webhook to {place}"),
+    label=_("New webhook secret made"),
+    sentence=_("{who} made a new secret for the webhook to {place}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 WEBHOOK_DISABLED = Event(
@@ -38,8 +38,11 @@ WEBHOOK_DISABLED = Event(
     label=_("Webhook switched off"),
     sentence=_("{who} switched the webhook to {place} off"),
     variants=(
-        (has("because", "gone"), _("The webhook to {place} was switched off, because it answered that it is gone")),
-        (has("because", "failing"), _("The webhook to {place} was switched off, because it failed for days")),
+        (
+            has("because", "gone"),
+            _("The webhook to {place} was switched off, because it answered that it no longer exists"),
+        ),
+        (has("because", "failing"), _("The webhook to {place} was switched off, because it failed for several days")),
     ),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.MEDIUM),
 )
@@ -58,7 +61,7 @@ WEBHOOK_TESTED = Event(
 WEBHOOK_REDELIVERED = Event(
     "webhook.redelivered",
     label=_("Message to a webhook sent again"),
-    sentence=_("{who} had a message sent again to the webhook to {place}"),
+    sentence=_("{who} sent a message again to the webhook to {place}"),
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )
 
@@ -89,7 +92,10 @@ CHANGE_WEBHOOK = Act(
     events=(WEBHOOK_CHANGED,),
     tried=_("change a webhook"),
     proposes=(
-        Proposal("change_webhook", _("tell the webhook at %(place_before)s, from now on at %(place)s, of %(events)s")),
+        Proposal(
+            "change_webhook",
+            _("change the webhook at %(place_before)s to the address %(place)s; it gets messages about %(events)s"),
+        ),
     ),
     done=_("The webhook was changed."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
@@ -113,11 +119,11 @@ ROTATE_WEBHOOK_SECRET = Act(
     noun=Noun.WEBHOOK,
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
-    title=_("Have a new secret made for a webhook"),
+    title=_("Make a new secret for a webhook"),
     step_up=StepUp.ALWAYS,
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_SECRET_ROTATED,),
-    tried=_("have a new secret made for a webhook"),
+    tried=_("make a new secret for a webhook"),
     done=_("A new secret was made."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -145,8 +151,10 @@ ENABLE_WEBHOOK = Act(
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_ENABLED,),
     tried=_("switch a webhook on"),
-    proposes=(Proposal("enable_webhook", _("switch on the webhook at %(place)s, which is told of %(events)s")),),
-    done=_("It goes on where it stopped. What is older than three days is left out."),
+    proposes=(
+        Proposal("enable_webhook", _("switch on the webhook at %(place)s, which gets messages about %(events)s")),
+    ),
+    done=_("It continues where it stopped. Messages older than three days are left out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 SEND_WEBHOOK_TEST = Act(
@@ -158,7 +166,7 @@ SEND_WEBHOOK_TEST = Act(
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_TESTED,),
     tried=_("send a test to a webhook"),
-    done=_("A test is on its way. Its outcome is shown below within seconds."),
+    done=_("A test is on its way. Its result appears below within seconds."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 REDELIVER = Act(
@@ -166,10 +174,10 @@ REDELIVER = Act(
     noun=Noun.MESSAGE,
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
-    title=_("Have a message sent again to a webhook"),
+    title=_("Send a message to a webhook again"),
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REDELIVERED,),
-    tried=_("have a message sent again to a webhook"),
+    tried=_("send a message to a webhook again"),
     done=_("It is sent again, under the same id."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

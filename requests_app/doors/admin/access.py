@@ -37,9 +37,9 @@ from requests_app.templatetags import lockbox as tags
 from requests_app.words import sentences, text
 
 _BEFORE_EVERYTHING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-SEALED = _("This is evidence: nobody changes it here, whatever their rights.")
+SEALED = _("This is evidence: nobody can change it here, with any rights.")
 CLOSED_WORDS = {
-    Grant.CloseReason.RELEASED: _("Given back"),
+    Grant.CloseReason.RELEASED: _("Closed by the engineer"),
     Grant.CloseReason.REVOKED: _("Closed early"),
     Grant.CloseReason.ELAPSED: _("Closed"),
 }
@@ -131,7 +131,7 @@ def _close_now(**fields: Any) -> Act:
         form=NoteForm,
         run=revoke,
         done=_("The window is closed."),
-        explains=_("From this moment on it gives nothing. The engineer and the customer are told."),
+        explains=_("It gives no access from this moment. The engineer and the customer get a mail."),
         bulk=_("Close these windows now"),
         **fields,
     )

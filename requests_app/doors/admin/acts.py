@@ -107,7 +107,7 @@ def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: C
     """Run the act on each chosen row, one transaction each, and say how many it was done to and why not to the rest."""
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:
-        messages.error(request, _("Choose at most %(most)d at once. Nothing was done.") % {"most": BULK_MAX})
+        messages.error(request, _("Choose at most %(most)d at the same time. Nothing was done.") % {"most": BULK_MAX})
         return
     done = proposed = 0
     refusals: list[str] = []
@@ -180,7 +180,7 @@ class TenantField(forms.CharField):
         typed = super().clean(value)
         tenant = Tenant.objects.filter(slug=typed.lower()).first() if typed else None
         if typed and tenant is None:
-            raise ValidationError(_("There is no tenant of this short name."))
+            raise ValidationError(_("There is no tenant with this short name."))
         return tenant
 
 

@@ -54,7 +54,7 @@ def is_live(row: Token) -> bool:
 
 
 class ScopesForm(ActForm):
-    scopes = forms.MultipleChoiceField(label=gettext_lazy("What it may do"), widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(label=gettext_lazy("What it can do"), widget=forms.CheckboxSelectMultiple)
 
     def prepare(self) -> None:
         self.fields["scopes"].choices = scope_words.choices(OF_PROVIDER_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
@@ -95,8 +95,8 @@ class ClientAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "account"), tenant="tenant", words=("account__name",))
     list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
     lead = gettext_lazy(
-        "Machines that call the API. Those without a tenant are the provider’s own and serve every tenant. A "
-        "customer’s is kept by its own administrator; you can only end it."
+        "Machines that call the API. Clients without a tenant belong to the provider and serve every tenant. A "
+        "customer’s own administrator manages the customer’s clients. You can only remove them."
     )
     facts: ClassVar = [
         ("", ("account", "id", "tenant", scopes, "decides_for", works)),
@@ -110,16 +110,16 @@ class ClientAdmin(StaffAdmin):
         run=add,
         done=gettext_lazy("The client was added."),
         explains=gettext_lazy(
-            "One of the provider’s own: it serves every tenant, and decides nothing. Its secret is shown once."
+            "This client belongs to the provider: it serves every tenant and decides nothing. Its secret is shown once."
         ),
     )
     acts: ClassVar = [
         Act(
             name="change",
-            label=gettext_lazy("Change what it may do"),
+            label=gettext_lazy("Change what it can do"),
             form=ScopesForm,
             run=change,
-            done=gettext_lazy("The client was changed. It counts from its next call on."),
+            done=gettext_lazy("The client was changed. The change applies from its next call on."),
             offered=is_own,
         ),
         Act(
@@ -128,7 +128,7 @@ class ClientAdmin(StaffAdmin):
             run=rotate,
             done=gettext_lazy("A new secret was made."),
             explains=gettext_lazy(
-                "It is shown once. The secret of now, and every token of this client, is dead at once."
+                "It is shown once. The present secret and all tokens of this client stop working immediately."
             ),
             offered=is_own,
         ),
@@ -136,8 +136,8 @@ class ClientAdmin(StaffAdmin):
             name="remove",
             label=gettext_lazy("Remove the client"),
             run=remove,
-            done=gettext_lazy("The client was removed. What it had is dead."),
-            explains=gettext_lazy("Its secret and its tokens are dead at once. Nobody can bring it back."),
+            done=gettext_lazy("The client was removed. Its secret and its tokens no longer work."),
+            explains=gettext_lazy("Its secret and its tokens stop working immediately. Nobody can restore the client."),
             offered=works,
             bulk=gettext_lazy("Remove"),
         ),
@@ -149,7 +149,8 @@ class ClientAdmin(StaffAdmin):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
             words = _(
-                "Part of what the client may do was proposed: customers are told first. You find it under Proposals."
+                "Part of what the client can do was proposed, because customers get a mail first. It is listed under "
+                "Proposals."
             )
             messages.info(request, words)
         context = {
@@ -186,7 +187,9 @@ class TokenAdmin(StaffAdmin):
         by_choice("kind", gettext_lazy("kind"), Token.Kind.choices),
         by_row("account", gettext_lazy("account"), Person),
     )
-    lead = gettext_lazy("Kept as hashes: nobody can read one here. People make their own, on their own page.")
+    lead = gettext_lazy(
+        "Tokens are stored as hashes: nobody can read a token here. People make their tokens on their own page."
+    )
     facts: ClassVar = [
         ("", ("account", "name", "kind", "hint", scopes, is_live)),
         (
@@ -200,7 +203,7 @@ class TokenAdmin(StaffAdmin):
             label=gettext_lazy("Revoke the token"),
             run=revoke,
             done=gettext_lazy("The token is revoked."),
-            explains=gettext_lazy("It is dead at once, for good. What was done with it stays done."),
+            explains=gettext_lazy("It stops working immediately and permanently. What was done with it is not undone."),
             offered=may_be_revoked,
             bulk=gettext_lazy("Revoke"),
         )

@@ -73,14 +73,14 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
 def _stage(stage: Stage, at: dt.datetime) -> Tile:
     who = _("Waiting for the provider") if stage.state == State.PENDING_PROVIDER else _("Waiting for the customer")
     late = ngettext(
-        "%(n)d more is past its deadline and not yet written down as expired",
-        "%(n)d more are past their deadline and not yet written down as expired",
+        "%(n)d more is past its deadline and not yet recorded as expired",
+        "%(n)d more are past their deadline and not yet recorded as expired",
         stage.late.n,
     ) % {"n": stage.late.n}
     return Tile(
         label=who,
         figure=_figure(stage.waiting),
-        detail=_("Answer by %(when)s at the soonest.") % {"when": _relative(stage.oldest, at)}
+        detail=_("The first deadline is %(when)s.") % {"when": _relative(stage.oldest, at)}
         if stage.oldest
         else _("Nothing waits."),
         url=list_of(AccessRequest, state=stage.state.value, o="8"),
@@ -115,9 +115,11 @@ def _parked(found: Dashboard) -> Tile:
     return Tile(
         label=_("Mail given up"),
         figure=_figure(found.mail_parked),
-        detail=_("Somebody was not told what they should know.") if found.mail_parked.n else _("Everybody was told."),
+        detail=_("Somebody did not get a mail that they need.")
+        if found.mail_parked.n
+        else _("Everybody got their mail."),
         url=list_of(OutboxMessage, state="parked"),
-        alarm=_("Look at them, and send them again") if found.mail_parked.n else "",
+        alarm=_("Check them, and send them again") if found.mail_parked.n else "",
     )
 
 
@@ -126,9 +128,9 @@ def _refused(found: Dashboard) -> Tile:
     return Tile(
         label=_("Logs that are refused"),
         figure=_figure(found.logs_refused),
-        detail=_("They are not what was signed of them, or cannot be compared.") if n else _("None is refused."),
+        detail=_("They differ from what was signed, or can’t be compared with it.") if n else _("None is refused."),
         url=list_of(LogAlarm),
-        alarm=_("Each says what was found and what to do") if n else "",
+        alarm=_("Each alarm says what was found and what to do") if n else "",
     )
 
 
@@ -141,7 +143,7 @@ def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
         if since
         else _("Every entry is signed."),
         url=list_of(SignedHead),
-        alarm=_("Is the machine that has the log’s key at work?") if found.signing_is_late else "",
+        alarm=_("Check that the machine with the log’s key works") if found.signing_is_late else "",
     )
 
 
@@ -161,7 +163,7 @@ def _sweep(found: Dashboard, at: dt.datetime) -> Tile:
         figure=times.relative_words(found.sweep.at, at) if found.sweep.at else _("never"),
         detail=_seen(_("The beat was last seen"), found.beat, at),
         url=list_of(Heartbeat),
-        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines hold all the same"),
+        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines still hold"),
     )
 
 
@@ -169,7 +171,7 @@ def _queue(found: Dashboard) -> Tile:
     return Tile(
         label=_("Queued tasks"),
         figure=_figure(found.queued),
-        detail=_("Waiting for a worker, or in its hands."),
+        detail=_("Waiting for a worker, or being done by a worker."),
         url=list_of(OrmQ),
     )
 

@@ -185,7 +185,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
 class LogHeadAdmin(StaffAdmin, ChainHeadAdmin):
     list_display = (tenant, entries, "last_at", "unsigned_since")
     words = _("Logs")
-    lead = _("One log per tenant, and one for what concerns none of them.")
+    lead = _("One log for each tenant, and one log for what concerns no tenant.")
     facts: ClassVar = [
         ("", (tenant, entries, "last_at")),
         (_("How it is signed"), (part, "first_seq", "unsigned_since", "pruned_to")),
@@ -237,7 +237,7 @@ def line(row: Cosignature) -> str:
 
 class Failing(Filter):
     parameter_name = "failing"
-    title = _("how it stands")
+    title = _("state")
     narrow = staticmethod(lambda rows, value: rows.filter(problem="") if value == "no" else rows.exclude(problem=""))
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> Choices:
@@ -268,10 +268,13 @@ class WitnessAdmin(StaffAdmin):
     list_filter = (Failing, ByLog)
     ordering = ("-added_at", "-pk")
     words = _("Witnesses")
-    lead = _("Whom tenants have asked to cosign their logs. Only a tenant’s own administrators add or remove them.")
+    lead = _(
+        "The witnesses that tenants have asked to cosign their logs. Only a tenant’s own administrators add or "
+        "remove them."
+    )
     facts: ClassVar = [
         ("", (witness, tenant, address, "added_at")),
-        (_("How it stands"), ("cosigned_at", "held_size", problem, "failures", "due_at")),
+        (_("State"), ("cosigned_at", "held_size", problem, "failures", "due_at")),
         (_("Evidence"), (vkey,)),
     ]
     related: ClassVar = [
@@ -292,7 +295,7 @@ class CosignatureAdmin(StaffAdmin):
     list_filter = (ByLog, in_one_log(ByWitness))
     ordering = ("-id",)
     words = _("Cosignatures")
-    lead = _("What witnesses signed. It stays when a witness goes.")
+    lead = _("What witnesses signed. It stays when a witness is removed.")
     facts: ClassVar = [("", (witness, tenant, checkpoint, "at")), (_("Evidence"), (vkey, line))]
 
     def name_of(self, row: Any) -> str:

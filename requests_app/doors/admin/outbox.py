@@ -75,7 +75,7 @@ def html_part(row: OutboxMessage) -> str:
     if not (row.rendered or {}).get("html"):
         return NOTHING
     url = reverse("admin:requests_app_outboxmessage_html", args=[row.pk])
-    return format_html('<a href="{}">{}</a>', url, _("Look at it"))
+    return format_html('<a href="{}">{}</a>', url, _("Show it"))
 
 
 def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
@@ -91,11 +91,13 @@ class OutboxMessageAdmin(StaffAdmin):
     reads: ClassVar = ("tenant",)
     ordering = ("-created_at",)
     date_hierarchy = "created_at"
-    lead = _("Each message first becomes one mail for each recipient, and those are sent until the server takes them.")
+    lead = _("Each message first becomes one mail for each recipient. Each mail is sent until the server accepts it.")
     search: ClassVar = Search(ids=("pk", "about"), tenant="tenant")
     list_filter = (
         by_choice("state", _("state"), OutboxMessage.State.choices),
-        by_choice("lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("to be told")), (WEBHOOK, _("to a webhook"))]),
+        by_choice(
+            "lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("still to be addressed")), (WEBHOOK, _("to a webhook"))]
+        ),
         by_choice("topic", _("topic"), [(topic.value, topic.purpose) for topic in Topic]),
         by_tenant(),
         by_row("about", _("about")),
@@ -117,7 +119,7 @@ class OutboxMessageAdmin(StaffAdmin):
             label=_("Send again"),
             run=resend,
             done=_("The mail will be sent again."),
-            explains=_("It keeps its Message-ID: a mailbox that has it already shows it once."),
+            explains=_("It keeps its Message-ID: a mailbox that has the mail already shows it once."),
             offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
             bulk=_("Send these mails again"),
         ),
@@ -126,7 +128,7 @@ class OutboxMessageAdmin(StaffAdmin):
             label=_("Send again to the webhook"),
             run=redeliver,
             done=_("The message will be sent again."),
-            explains=_("It keeps its id: a receiver that has it already knows it again."),
+            explains=_("It keeps its id: a receiver that has the message already recognises it."),
             offered=lambda row: (
                 row.lane == WEBHOOK and row.tenant_id is None and row.state != OutboxMessage.State.WAITING
             ),

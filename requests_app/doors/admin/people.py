@@ -43,13 +43,13 @@ class NewPersonForm(ActForm):
     email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with it."))
     name = forms.CharField(label=_("Name"), max_length=120)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
-    is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("May use this portal."))
+    is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("Can use this portal."))
     password = forms.CharField(
         label=_("First password"),
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text=_(
-            "At least 12 characters. It opens nothing but a mail with a link, through which they set their own."
+            "At least 12 characters. It only leads to a mail with a link, with which they set their own password."
         ),
     )
 
@@ -149,7 +149,7 @@ class PersonAdmin(StaffAdmin):
         by_flag("is_staff", _("staff")),
         by_row("human_id", _("human")),
     )
-    lead = _("Nobody is ever deleted, for their name stands in logs. Switched off, an account can do nothing.")
+    lead = _("Nobody is ever deleted, because their name is in logs. An account that is switched off can do nothing.")
     facts: ClassVar = [
         ("", ("name", "email", "side", "kind", "is_active", "is_staff", "created_at", "last_login")),
         (_("Preferences"), ("time_zone", "language", "theme")),
@@ -172,7 +172,7 @@ class PersonAdmin(StaffAdmin):
         Related(
             model=Ticket,
             by=lambda p: {"assignee": p} if p.side == "provider" else None,
-            title=_("Tickets in work"),
+            title=_("Tickets in progress"),
         ),
         Related(
             model=AuditEntry,
@@ -187,7 +187,7 @@ class PersonAdmin(StaffAdmin):
         form=NewPersonForm,
         run=add_person,
         done=_("The person was added. They can do nothing until they are given a role."),
-        explains=_("For the provider's people. A customer's come by invitation, from the page of their tenant."),
+        explains=_("For the provider's people. A customer's people are invited, from the page of their tenant."),
     )
     acts: ClassVar = [
         Act(
@@ -204,8 +204,8 @@ class PersonAdmin(StaffAdmin):
             run=make_staff,
             done=_("The person is a member of the staff."),
             explains=_(
-                "They may then use this portal. Once a customer has had Lockbox on, a second member of the staff "
-                "confirms it, customers are told, and it takes effect after the waiting time."
+                "They can then use this portal. If a customer has ever had Lockbox on, a second member of the staff "
+                "must confirm it, customers get a mail, and it takes effect after the waiting time."
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
         ),
@@ -214,8 +214,10 @@ class PersonAdmin(StaffAdmin):
             label=_("Give a role in a tenant"),
             form=TenantRoleForm,
             run=give_role,
-            done=_("The role was given, and the tenant's approvers are told."),
-            explains=_("Once a tenant has somebody in a role that decides, only the customer gives it to others."),
+            done=_("The role was given, and the tenant's approvers get a mail."),
+            explains=_(
+                "If a tenant has somebody in a role that decides, only the customer can give this role to others."
+            ),
             offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
         Act(
@@ -223,7 +225,9 @@ class PersonAdmin(StaffAdmin):
             label=_("Switch off"),
             run=switch_off,
             done=_("The account is switched off. What it had asked for or been given has ended."),
-            explains=_("At once the account can do nothing, and the access it had asked for or been given ends."),
+            explains=_(
+                "From now on the account can do nothing, and the access that it had asked for or been given ends."
+            ),
             offered=lambda p: is_human(p) and p.is_active,
             bulk=_("Switch off"),
         ),
@@ -240,10 +244,13 @@ class PersonAdmin(StaffAdmin):
             name="reset",
             label=_("Reset second factors"),
             run=reset_second_factors,
-            done=_("The second factors are gone, and every session has ended. The next sign-in sets up new ones."),
+            done=_(
+                "The second factors are removed, and every session has ended. The next sign-in sets up new second "
+                "factors."
+            ),
             explains=_(
-                "For one of the provider's people who has lost the device and the recovery codes; a superuser does it. "
-                "Until new ones are set up, the password alone lets in whoever knows it."
+                "For one of the provider's people who has lost the device and the recovery codes; only a superuser "
+                "can do it. Until new second factors are set up, anybody who knows the password can sign in."
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.has_second_factor,
         ),
@@ -254,8 +261,9 @@ class PersonAdmin(StaffAdmin):
             run=link_accounts,
             done=_("The two accounts count as one human from now on."),
             explains=_(
-                "For two accounts of the same human. They then count once on every access request. One under way on "
-                "which they stood on both sides ends. It is in the log of each tenant that it concerns."
+                "For two accounts of the same human. They then count once on every access request. If they were on "
+                "both sides of an access request that is under way, it ends. The link is recorded in the log of each "
+                "tenant that it concerns."
             ),
             offered=is_human,
         ),
@@ -263,7 +271,7 @@ class PersonAdmin(StaffAdmin):
             name="unlink",
             label=_("Unlink"),
             run=unlink_accounts,
-            done=_("The account counts as a human of its own from now on."),
+            done=_("The account counts as a separate human from now on."),
             explains=_("For an account that was linked by mistake. Decisions that were taken stay as they are."),
             offered=is_linked,
         ),
@@ -290,7 +298,9 @@ class InvitationAdmin(StaffAdmin):
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
-    lead = _("The link is in the mail alone. Once somebody decides for a tenant, only its own administrator invites.")
+    lead = _(
+        "Only the mail has the link. If somebody decides for a tenant, only the tenant's own administrator can invite."
+    )
     facts: ClassVar = [
         ("", ("email", "role", "tenant", "invited_by", "sends")),
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
@@ -300,7 +310,7 @@ class InvitationAdmin(StaffAdmin):
             name="send-again",
             label=_("Send again"),
             run=resend_invitation,
-            done=_("A new mail goes out. The link in the one before opens nothing any more."),
+            done=_("A new mail is sent. The link in the earlier mail no longer works."),
             offered=is_unanswered,
         ),
         Act(
@@ -319,7 +329,7 @@ class PasskeyAdmin(StaffAdmin):
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",))
     list_filter = (by_tenant(), by_row("person", _("person"), Person))
-    lead = _("Added and removed by their holders. What a key has signed stays signed, and the log tells of each.")
+    lead = _("Their holders add and remove them. What a key has signed stays signed, and the log records each key.")
     facts: ClassVar = [
         ("", ("name", "person", "tenant", "created_at", "removed_at")),
         (_("Key"), ("algorithm", "rp_id", "origin", "aaguid", "is_backup_eligible", "is_backed_up", "sign_count")),
@@ -333,7 +343,7 @@ class OutOfOfficeAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("approver", "deputy"), tenant="tenant", people=("approver", "deputy"))
     list_filter = (by_tenant(),)
     words = _("Deputies")
-    lead = _("Named by each tenant's approvers. A deputy holds the role for that time alone.")
+    lead = _("Each tenant's approvers name them. A deputy has the role only for that time.")
     facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
 
 
@@ -343,7 +353,10 @@ class MuteAdmin(StaffAdmin):
     ordering = ("-set_at",)
     search: ClassVar = Search(ids=("pk", "engineer"), tenant="tenant", people=("engineer", "set_by"))
     list_filter = (by_tenant(),)
-    lead = _("Set by each tenant's approvers: until then nothing is put to them. They alone lift one.")
+    lead = _(
+        "Each tenant's approvers set them, and only they can lift a mute. Until it ends, they get no access requests "
+        "from the person named."
+    )
     facts: ClassVar = [("", ("engineer", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied", "note"))]
 
 
@@ -366,7 +379,7 @@ def _state(row: Proposal) -> str:
     if row.effective_at is None:
         return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
     if row.effective_at <= at:
-        return gettext("due: it takes effect once nothing is under way that it would touch")
+        return gettext("due: it takes effect when nothing that it would affect is under way")
     if row.is_alone:
         return gettext("announced; nobody else was staff who could confirm it")
     return gettext("announced")
@@ -401,8 +414,9 @@ class ProposalAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
     list_filter = (by_tenant(),)
     lead = _(
-        "A change by staff that weakens customers is confirmed here by a second member of the staff. It is announced, "
-        "and takes effect after the waiting time. A tenant's own proposals are for its people: they are only shown."
+        "A second member of the staff confirms here a change by staff that weakens customers' protection. The change "
+        "is announced, and takes effect after the waiting time. A tenant's own people confirm the tenant's own "
+        "proposals: here they are only shown."
     )
     facts: ClassVar = [
         ("", (_words, _state, "tenant", _touched, "act", _said)),
@@ -414,10 +428,10 @@ class ProposalAdmin(StaffAdmin):
             name="confirm",
             label=_("Confirm the change"),
             run=confirm_proposal,
-            done=_("The change is confirmed. The customers are told from when it takes effect."),
+            done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
-                "For a second person who has been staff for at least the waiting time. It takes effect that time after "
-                "your confirmation, and until then anybody of the staff can withdraw it."
+                "For a second person who has been staff for at least the waiting time. The change takes effect after "
+                "your confirmation and that waiting time. Until then, any member of the staff can withdraw it."
             ),
             offered=is_unconfirmed,
         ),
@@ -425,7 +439,7 @@ class ProposalAdmin(StaffAdmin):
             name="withdraw",
             label=_("Withdraw the change"),
             run=withdraw_proposal,
-            done=_("The change is withdrawn, and nothing was changed. The customers are told."),
+            done=_("The change is withdrawn, and nothing was changed. The customers get a mail."),
             offered=is_ahead,
         ),
     ]

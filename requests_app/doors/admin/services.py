@@ -18,8 +18,9 @@ from requests_app.models import AccessRequest, AccessRequestResource, QueueAssig
 
 #: What the operations do with a change that weakens customers.
 _ANNOUNCED = _(
-    "Once a customer has had Lockbox on, a change that weakens its protection is announced: its people get a mail at "
-    "once, a second member of the staff confirms it, and it takes effect after the waiting time."
+    "If a customer has ever had Lockbox on, a change that weakens its protection is announced. The customer's people "
+    "get a mail immediately, a second member of the staff must confirm the change, and it takes effect after the "
+    "waiting time."
 )
 
 
@@ -31,7 +32,7 @@ class ServiceForm(ActForm):
         label=_("Covered by Lockbox"),
         required=False,
         initial=True,
-        help_text=_("What is not covered behaves as if the tenant had no Lockbox, and every page says so."),
+        help_text=_("A service that is not covered behaves as if the tenant had no Lockbox, and every page says so."),
     )
 
     def prepare(self) -> None:
@@ -47,14 +48,16 @@ class NewResourceForm(ActForm):
     locator = forms.CharField(
         label=_("Locator"),
         max_length=400,
-        help_text=_("The connector's own name for it. It never changes: windows that are open rely on it."),
+        help_text=_("The connector's own name for the resource. It never changes, because open windows depend on it."),
     )
 
 
 class ResourceForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=200)
     is_active = forms.BooleanField(
-        label=_("Active"), required=False, help_text=_("Access to what is not active can't be asked for or approved.")
+        label=_("Active"),
+        required=False,
+        help_text=_("Nobody can ask for access to an inactive resource, or approve it."),
     )
 
     def prepare(self) -> None:

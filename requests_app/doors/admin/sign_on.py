@@ -65,12 +65,12 @@ class SignOnAdmin(StaffAdmin):
     )
     words = gettext_lazy("Single sign-on of tenants")
     lead = gettext_lazy(
-        "Set up by each tenant’s own administrator: it is shown, not set. Whoever answers there can be anybody of the "
-        "tenant."
+        "Each tenant’s own administrator sets it up: here it is only shown. The person who controls that identity "
+        "provider can sign in as anybody of the tenant."
     )
     facts: ClassVar = [
         ("", ("tenant", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
-        (gettext_lazy("Who comes in"), ("is_on", "is_only", "break_glass")),
+        (gettext_lazy("Who can sign in"), ("is_on", "is_only", "break_glass")),
         (gettext_lazy("Claims"), ("key_claim", "groups_claim", role_map)),
     ]
     related: ClassVar = [
@@ -86,7 +86,7 @@ class DomainAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", words=("name",))
     list_filter = (by_tenant(),)
     words = gettext_lazy("Domains")
-    lead = gettext_lazy("Each tenant’s administrator proves them by a file on the domain’s web server.")
+    lead = gettext_lazy("Each tenant’s administrator verifies them with a file on the domain’s web server.")
     facts: ClassVar = [("", ("name", "tenant", proof, "claimed_at", "verified_at"))]
 
 
@@ -98,7 +98,8 @@ class IdentityAdmin(StaffAdmin):
     list_filter = (by_tenant(), by_row("person", gettext_lazy("person"), Person))
     words = gettext_lazy("Who is known at an identity provider")
     lead = gettext_lazy(
-        "By issuer and subject, and by no address. Those of a tenant’s people are unlinked by its own administrator."
+        "People are recognised by issuer and subject, never by an address. Only a tenant’s own administrator unlinks "
+        "the tenant’s people."
     )
     facts: ClassVar = [("", ("person", "issuer", subject, "tenant", "linked_at"))]
     acts: ClassVar = [
@@ -106,10 +107,10 @@ class IdentityAdmin(StaffAdmin):
             name="unlink",
             label=gettext_lazy("Unlink"),
             run=unlink,
-            done=gettext_lazy("The account is unlinked, and whoever was signed in with it is out."),
+            done=gettext_lazy("The account is unlinked, and anybody who was signed in with it is signed out."),
             explains=gettext_lazy(
-                "Whoever is signed in with the account is out at once. The next single sign-on is looked at as a first "
-                "one: by a verified address of the provider’s domains."
+                "Anybody who is signed in with the account is signed out immediately. The next single sign-on counts "
+                "as the first: it needs a verified address of the provider’s domains."
             ),
             offered=is_own,
         )

@@ -28,29 +28,32 @@ from requests_app.words import text
 #: By the code of a refusal (audit_app.checkpoints.Refusal): what was found.
 _FOUND: dict[str, Promise] = {
     "missing": gettext_lazy("An entry is missing: number %(seq)s."),
-    "altered": gettext_lazy("An entry is not as it was written: number %(seq)s."),
-    "different": gettext_lazy("Of the %(signed)s entries that were signed, at least one is another one now."),
-    "shorter": gettext_lazy("%(signed)s entries were signed, and only %(found)s are there."),
-    "tile": gettext_lazy("The stored hashes of the tree do not belong to each other, or some are gone."),
-    "signature": gettext_lazy("A signature that had just been made was not good: the machine that signs makes errors."),
+    "altered": gettext_lazy("An entry has changed since it was written: number %(seq)s."),
+    "different": gettext_lazy("At least one of the %(signed)s entries that were signed has changed."),
+    "shorter": gettext_lazy("%(signed)s entries were signed, but only %(found)s are there."),
+    "tile": gettext_lazy("The stored hashes of the tree do not match each other, or some are missing."),
+    "signature": gettext_lazy(
+        "A signature was not valid directly after it was made: the machine that signs makes errors."
+    ),
     "no_tombstone": gettext_lazy(
-        "This part of the log begins at number %(seq)s, and nothing was closed there that would let it."
+        "This part of the log begins at number %(seq)s, but no earlier part was closed there."
     ),
     "outside_behind": gettext_lazy(
-        "%(signed)s entries are signed, and the file outside the database knows of %(kept)s."
+        "%(signed)s entries are signed, but the file outside the database has only %(kept)s."
     ),
     "outside_unreadable": gettext_lazy("The file outside the database can’t be read."),
 }
 _DAMAGED = gettext_lazy(
-    "If a backup was restored: restore a newer one that has all that was signed, and the log is signed again by "
-    "itself. If there is none, or somebody changed the database: keep a copy of it as it is, tell the tenant, and "
-    "close this log with a tombstone. It goes on as its next part, and what was signed before stays provable."
+    "If a backup was restored, restore a newer backup that has all that was signed. Then the log is signed again "
+    "automatically. If there is no such backup, or if somebody changed the database, save a copy of the database, "
+    "inform the tenant, and close this log with a tombstone. The log continues as its next part, and what was signed "
+    "before stays provable."
 )
 _OUTSIDE = gettext_lazy(
-    "Put LOG_HEADS_FILE back from its backup on the machine that signs. If there is none, and you are sure that the "
-    "database was not set back: manage.py log_heads adopt, there."
+    "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure that "
+    "the database is not an older copy, run there: manage.py log_heads adopt"
 )
-_MACHINE = gettext_lazy("Try again on another machine. The log itself is as it was.")
+_MACHINE = gettext_lazy("Try again on another machine. The log itself is unchanged.")
 _WAYS: dict[str, Promise] = {
     "outside_behind": _OUTSIDE,
     "outside_unreadable": _OUTSIDE,
@@ -71,7 +74,7 @@ def found(alarm: LogAlarm) -> str:
     return text.visible_single(str(words) % _Unknown(alarm.detail) if words else alarm.code)
 
 
-@admin.display(description=gettext_lazy("the way back"))
+@admin.display(description=gettext_lazy("how to repair it"))
 def way_back(alarm: LogAlarm) -> str:
     return str(_WAYS.get(alarm.code, _DAMAGED))
 
@@ -126,7 +129,7 @@ class TombstoneForm(ActForm):
         label=gettext_lazy("What happened"),
         widget=forms.Textarea,
         max_length=limits.COMMENT_MAX,
-        help_text=gettext_lazy("It stands in the tenant’s log, for the tenant to read."),
+        help_text=gettext_lazy("It is written to the tenant’s log, where the tenant reads it."),
     )
 
 
@@ -151,8 +154,8 @@ class LogAlarmAdmin(OfOneLog):
     ordering = ("since",)
     words = gettext_lazy("Log alarms")
     lead = gettext_lazy(
-        "Logs that the signer refuses. Windows and decisions go on, and so does the log; nothing of it is signed until "
-        "it is put right. An alarm goes by itself when the log is well again."
+        "Logs that the signer refuses. Windows, decisions and the log continue to work, but the log is not signed "
+        "until it is repaired. An alarm disappears automatically when the log is correct again."
     )
     facts: ClassVar = [("", (tenant, found, "since", "last_at", code)), (gettext_lazy("What to do"), (way_back,))]
     related: ClassVar = [
@@ -165,11 +168,11 @@ class LogAlarmAdmin(OfOneLog):
             label=gettext_lazy("Close this log with a tombstone"),
             form=TombstoneForm,
             run=tombstone,
-            done=gettext_lazy("The damaged log is closed, and its next part has begun."),
+            done=gettext_lazy("The damaged log is closed, and its next part has started."),
             explains=gettext_lazy(
-                "This cannot be taken back. The log as it is here is closed for good, with an entry that says what was "
-                "signed, what was found and what you write. The next entries form a new part of their own. Nothing is "
-                "deleted. Do it only if no backup holds what is missing, and keep a copy of the database first."
+                "This cannot be undone. The log as it is here is closed permanently, with an entry that says what "
+                "was signed, what was found and what you write. The next entries form a new part. Nothing is "
+                "deleted. Do it only if no backup has what is missing, and save a copy of the database first."
             ),
         )
     ]
@@ -179,7 +182,7 @@ class CheckpointAdmin(OfOneLog):
     list_display = (tenant, part, "size", "signed_at", "dated_at")
     ordering = ("-id",)
     words = gettext_lazy("Checkpoints")
-    lead = gettext_lazy("Signed heads. An hour in which nothing happens dates the newest one anew.")
+    lead = gettext_lazy("Signed heads. After an hour in which nothing happens, the newest head gets a new date.")
     facts: ClassVar = [
         ("", (tenant, part, "size", "signed_at", "dated_at")),
         (gettext_lazy("Evidence"), (origin, root, note)),

@@ -43,7 +43,7 @@ class PlanForm(ActForm):
     includes_lockbox = forms.BooleanField(
         label=_("Includes Lockbox"),
         required=False,
-        help_text=_("Tenants of this plan may switch Lockbox on. One that is on stays on, whatever the plan."),
+        help_text=_("Tenants with this plan can switch Lockbox on. If Lockbox is on, it stays on with any plan."),
     )
 
     def prepare(self) -> None:
@@ -90,7 +90,9 @@ def give_role(row: Tenant, actor: Actor, data: dict[str, Any]) -> Membership:
 
 
 class InvitationForm(ActForm):
-    email = forms.EmailField(label=_("Email"), help_text=_("Whoever reads its mail chooses the name and the password."))
+    email = forms.EmailField(
+        label=_("Email"), help_text=_("The person who reads mail at this address chooses the name and the password.")
+    )
     role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices, initial="administrator")
 
 
@@ -119,7 +121,7 @@ class TenantAdmin(StaffAdmin):
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "slug"))
     list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
-    lead = _("Whether Lockbox is on and how long a window may be is each customer's own choice: it is shown, not set.")
+    lead = _("Each customer chooses whether Lockbox is on and how long a window can be: here it is only shown.")
     facts: ClassVar = [
         ("", ("name", "slug", "plan", "time_zone", "created_at")),
         (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
@@ -160,10 +162,10 @@ class TenantAdmin(StaffAdmin):
             label=_("Invite the first person"),
             form=InvitationForm,
             run=invite,
-            done=_("A mail goes out now, with a link that works once, for 7 days."),
+            done=_("A mail is sent now, with a link that works once, for 7 days."),
             explains=_(
-                "For a new tenant: its first administrator, who invites the others. Once somebody decides for it, only "
-                "the customer invites."
+                "For a new tenant: its first administrator, who invites the others. If somebody decides for the "
+                "tenant, only the customer can invite."
             ),
         ),
         Act(
@@ -171,10 +173,10 @@ class TenantAdmin(StaffAdmin):
             label=_("Give a role"),
             form=RoleForm,
             run=give_role,
-            done=_("The role was given, and the tenant's approvers are told."),
+            done=_("The role was given, and the tenant's approvers get a mail."),
             explains=_(
-                "For setting up a tenant: its first approver, its first administrator. Once it has somebody in such a "
-                "role, only the customer gives it to others."
+                "For setting up a tenant: its first approver, its first administrator. If it has somebody in such a "
+                "role, only the customer can give the role to others."
             ),
         ),
     ]
@@ -192,5 +194,5 @@ class NotificationAddressAdmin(StaffAdmin):
     ordering = ("email",)
     search: ClassVar = Search(emails=("email",), tenant="tenant", words=("email",))
     list_filter = (by_tenant(),)
-    lead = _("Kept by each tenant's own administrator.")
+    lead = _("Each tenant's own administrator manages them.")
     facts: ClassVar = [("", ("email", "label", "tenant", "created_at"))]

@@ -61,7 +61,7 @@ class AssignForm(ActForm):
 class CommentForm(ActForm):
     body = forms.CharField(label=_("Text"), widget=forms.Textarea, max_length=limits.JUSTIFICATION_MAX)
     is_internal = forms.BooleanField(
-        label=_("Internal note"), required=False, help_text=_("Read by the provider's side alone.")
+        label=_("Internal note"), required=False, help_text=_("Only the provider's side reads it.")
     )
 
 

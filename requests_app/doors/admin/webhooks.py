@@ -29,13 +29,13 @@ from requests_app.operations import Issued
 from requests_app.words import text
 
 
-@admin.display(description=gettext_lazy("where it is"))
+@admin.display(description=gettext_lazy("address"))
 def place(row: Webhook) -> str:
     """Of a customer's without the path, which may be as good as a password."""
     return mono(row.url if row.tenant_id is None else row.place)
 
 
-@admin.display(description=gettext_lazy("hears of"))
+@admin.display(description=gettext_lazy("events"))
 def events(row: Webhook) -> str:
     if ALL in row.events:
         return _("everything")
@@ -60,10 +60,10 @@ def log(row: WebhookCursor) -> str:
 class WebhookForm(ActForm):
     url = forms.CharField(label=gettext_lazy("Address"), max_length=1000)
     label = forms.CharField(label=gettext_lazy("Label"), max_length=80, required=False)
-    events = forms.MultipleChoiceField(label=gettext_lazy("Hears of"), widget=forms.CheckboxSelectMultiple)
+    events = forms.MultipleChoiceField(label=gettext_lazy("Events"), widget=forms.CheckboxSelectMultiple)
 
     def prepare(self) -> None:
-        choices = [(ALL, _("Everything, and what later versions add"))]
+        choices = [(ALL, _("Everything, including what later versions add"))]
         choices += [(str(event), str(words)) for event, words in TITLES.items()]
         self.fields["events"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
         if self.row is not None:
@@ -110,13 +110,13 @@ class WebhookAdmin(StaffAdmin):
     search: ClassVar = Search(tenant="tenant", words=("label",))
     list_filter = (by_flag("is_on", gettext_lazy("on")), by_tenant())
     lead = gettext_lazy(
-        "Those without a tenant are the provider’s own and hear of every log. A customer’s is kept by its own "
-        "administrator."
+        "Webhooks without a tenant belong to the provider and get the entries of every log. A customer’s own "
+        "administrator manages the customer’s webhooks."
     )
     facts: ClassVar = [
         ("", (place, "label", "tenant", events, "created_at", "removed_at")),
         (
-            gettext_lazy("How it stands"),
+            gettext_lazy("State"),
             ("is_on", "off_at", "off_because", "failures", "failing_since", "from_at"),
         ),
         (gettext_lazy("Keys"), ("public_key", "former_until")),
@@ -138,7 +138,10 @@ class WebhookAdmin(StaffAdmin):
         form=WebhookForm,
         run=add,
         done=gettext_lazy("The webhook was added."),
-        explains=gettext_lazy("One of the provider’s own: it hears of every log, of those of later tenants, too."),
+        explains=gettext_lazy(
+            "This webhook belongs to the provider: it gets the entries of every log, including the logs of later "
+            "tenants."
+        ),
     )
     acts: ClassVar = [
         Act(
@@ -161,7 +164,7 @@ class WebhookAdmin(StaffAdmin):
             label=gettext_lazy("Make a new secret"),
             run=rotate,
             done=gettext_lazy("A new secret was made."),
-            explains=gettext_lazy("It is shown once. For 24 hours the keys before sign along."),
+            explains=gettext_lazy("It is shown once. For 24 hours, the earlier keys also sign each message."),
             offered=is_own,
         ),
         Act(
@@ -175,8 +178,8 @@ class WebhookAdmin(StaffAdmin):
             name="switch-on",
             label=gettext_lazy("Switch on"),
             run=switch_on,
-            done=gettext_lazy("It goes on where it stopped."),
-            explains=gettext_lazy("It goes on where it stopped. What is older than three days is left out."),
+            done=gettext_lazy("It continues where it stopped."),
+            explains=gettext_lazy("It continues where it stopped. Messages older than three days are left out."),
             offered=lambda row: is_own(row) and not row.is_on,
         ),
         Act(
@@ -184,7 +187,7 @@ class WebhookAdmin(StaffAdmin):
             label=gettext_lazy("Remove the webhook"),
             run=remove,
             done=gettext_lazy("The webhook was removed."),
-            explains=gettext_lazy("Nothing is sent to it any more, nor what waits."),
+            explains=gettext_lazy("Nothing more is sent to it, not even the messages that wait."),
             offered=is_own,
         ),
     ]

@@ -44,8 +44,8 @@ def plain_text(stored: str | None) -> str:
     try:
         value = _StringsOnly(io.BytesIO(b64decode(stored))).load()
     except (pickle.UnpicklingError, NotBase64, ValueError, EOFError, IndexError, KeyError, AttributeError, TypeError):
-        return str(_("This is no text."))
-    return value if isinstance(value, str) else str(_("This is no text."))
+        return str(_("This is not text."))
+    return value if isinstance(value, str) else str(_("This is not text."))
 
 
 @admin.display(description=_("error"))
@@ -76,11 +76,11 @@ class TaskAdmin(StaffAdmin):
 
 
 class SuccessAdmin(TaskAdmin):
-    lead = _("Tasks that came to their end.")
+    lead = _("Tasks that ended.")
 
 
 class FailureAdmin(TaskAdmin):
-    lead = _("Attempts that failed. A task is tried again, and parked when it goes on failing.")
+    lead = _("Attempts that failed. A task is tried again. If it continues to fail, it is parked.")
     facts: ClassVar = [*TaskAdmin.facts, (_("What went wrong"), (error_text,))]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
@@ -90,14 +90,14 @@ class FailureAdmin(TaskAdmin):
 class QueuedAdmin(StaffAdmin):
     list_display = ("id", queued_name, "key", "lock")
     ordering = ("id",)
-    lead = _("A locked task is in a worker's hands until the instant of its lock; the others wait to be taken.")
+    lead = _("A worker has a locked task until the instant of its lock. The other tasks wait for a worker.")
     facts: ClassVar = [("", ("id", queued_name, "key", "lock"))]
 
 
 class ScheduleAdmin(StaffAdmin):
     list_display = ("name", "func", "schedule_type", "minutes", "next_run", "cluster")
     ordering = ("name",)
-    lead = _("Declared in the code. The beat takes out what does not belong here, and puts right what was changed.")
+    lead = _("Declared in the code. The beat removes what does not belong here, and corrects what was changed.")
     facts: ClassVar = [("", ("name", "func", "schedule_type", "minutes", "repeats", "next_run", "cluster", "cron"))]
 
 
@@ -116,7 +116,7 @@ def parked(row: TaskAttempt) -> str:
 class TaskAttemptAdmin(StaffAdmin):
     list_display = ("name", "attempts", "first_at", "last_at", parked)
     ordering = ("-last_at",)
-    lead = _("Tasks that were begun and have not succeeded. A parked one has been given up: it is an alarm.")
+    lead = _("Tasks that were started and have not succeeded. A parked task is not tried again: it is an alarm.")
     search: ClassVar = Search(ids=(), words=("name",))
     list_filter = (
         by_choice(

@@ -145,9 +145,9 @@ class Window:
 def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
     """`polls` is how many looks the list asks for again and again; 0 for a list that stands still."""
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
-    heading = format_html(_("{who} may {act}"), **values)
+    heading = format_html(_("{who} can {act}"), **values)
     if with_tenant:
-        heading = format_html(_("{who} may {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
+        heading = format_html(_("{who} can {act} at {tenant}"), tenant=visible_single(line.row.tenant.name), **values)
     poll = f"{reverse('web:live', args=[line.row.pk])}?lines={polls}" if polls else ""
     return Window(line, heading, poll, look_lines(looks), newest(looks))
 
@@ -184,13 +184,13 @@ def look_words(look: ContentAccess) -> str:
     if look.kind == kinds.FAILED:
         return _("asked for an item that could not be read")
     if look.kind == kinds.CUT:
-        return _("was cut off in the middle of reading")
+        return _("was interrupted while reading")
     if look.kind == kinds.LIST_ALLOWED:
-        return _("was let see names through another service")
+        return _("was allowed to see names through another service")
     if look.kind == kinds.READ_ALLOWED:
-        return _("was let open an item through another service")
+        return _("was allowed to open an item through another service")
     if look.kind == kinds.DOWNLOAD_ALLOWED:
-        return _("was let download an item through another service")
+        return _("was allowed to download an item through another service")
     if look.kind == kinds.DOWNLOADED:
         return _downloaded(look)
     if look.part:

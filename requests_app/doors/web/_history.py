@@ -64,7 +64,7 @@ def _stage_step(
 ) -> dict[str, Any]:
     if decision is not None:
         yes = decision.verdict == Decision.Verdict.APPROVE
-        label = _("%(side)s said yes") if yes else _("%(side)s said no")
+        label = _("%(side)s approved") if yes else _("%(side)s denied")
         status = "done" if yes else "stopped"
         return {"label": label % {"side": side}, "status": status, "at": decision.at, "note": decision.who}
     if state == State.EXPIRED:
@@ -79,17 +79,17 @@ def _window_step(grant: Grant | None, state: State) -> dict[str, Any]:
     if grant is None:
         return {"label": _("Window opens"), "status": "upcoming"}
     if state == State.OPEN:
-        return {"label": _("Window is open"), "status": "current", "note": _("closes by itself")}
+        return {"label": _("Window is open"), "status": "current", "note": _("closes automatically")}
     return {"label": how_closed(grant), "status": "done", "at": grant.ends_at}
 
 
 def how_closed(grant: Grant) -> str:
     """How a window ended; one that no sweep has written down closed by itself, too."""
     if grant.close_reason == Grant.CloseReason.RELEASED:
-        return _("Given back early")
+        return _("Closed early by the engineer")
     if grant.close_reason == Grant.CloseReason.REVOKED:
         return _("Closed early")
-    return _("Closed by itself")
+    return _("Closed as planned")
 
 
 # --- Timeline ------------------------------------------------------------------------------------------------
@@ -161,10 +161,10 @@ def _words(entry: Entry) -> str:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
         act = str(edge.label) if edge else _("an act")
         why = why_refused(entry.detail, at=entry.row.at)
-        return _("tried “%(act)s” and was refused: %(why)s") % {"act": act, "why": why}
+        return _("tried “%(act)s” and was refused: “%(why)s”") % {"act": act, "why": why}
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
-        return _("%(title)s, as a consequence of what %(name)s did") % {"title": title, "name": by} if by else title
+        return _("%(title)s, because of what %(name)s did") % {"title": title, "name": by} if by else title
     said = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
     signature = signed.of(entry.detail)
     if signature is None:
@@ -218,7 +218,7 @@ def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
 
 _ENDED: dict[str, Any] = {
     Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for it on %(at)s."),
-    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s gave the window for it back on %(at)s."),
+    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s closed their own window for it on %(at)s."),
     Grant.CloseReason.ELAPSED: gettext_lazy("The window for it ended on %(at)s."),
 }
 
@@ -231,7 +231,7 @@ def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
         parts.append(sentences.summary({"kinds": kinds, "allowed": looked.allowed}))
     if looked.failed:
         parts.append(
-            ngettext("%(n)d could not be read to its end", "%(n)d could not be read to their end", looked.failed)
+            ngettext("%(n)d could not be read completely", "%(n)d could not be read completely", looked.failed)
             % {"n": looked.failed}
         )
     more = looked.taken - len(looked.items)

@@ -19,8 +19,8 @@ CAUSES: dict[str, Promise] = {
     "ticket-closed": _("{by} closed the ticket"),
     "ticket-resolved": _("{by} resolved the ticket"),
     "person-switched-off": _("{by} switched off the engineer’s account"),
-    "role-taken": _("{by} took the engineer out of the queue"),
-    "accounts-linked": _("{by} linked two accounts, and one human now stood on both sides of it"),
+    "role-taken": _("{by} removed the engineer from the queue"),
+    "accounts-linked": _("{by} linked two accounts, and one human was then on both sides of the access request"),
 }
 
 

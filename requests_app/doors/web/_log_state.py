@@ -27,17 +27,15 @@ from requests_app.queries import log as queries
 ALARMS: dict[str, Promise] = {
     "missing": gettext_lazy("Entry {seq} is missing."),
     "altered": gettext_lazy("Entry {seq} is not as it was written. {why}"),
-    "different": gettext_lazy(
-        "Of the {signed} entries that were signed last, at least one is another one now than it was then."
-    ),
-    "shorter": gettext_lazy("{signed} entries were signed once, and only {found} are there now."),
-    "tile": gettext_lazy("The stored hashes of its tree do not belong to each other."),
-    "signature": gettext_lazy("A signature that had just been made was not good."),
-    "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, and no tombstone says why."),
+    "different": gettext_lazy("At least one of the {signed} entries that were signed last has changed since then."),
+    "shorter": gettext_lazy("{signed} entries were signed, but only {found} are there now."),
+    "tile": gettext_lazy("The stored hashes of its tree do not match each other."),
+    "signature": gettext_lazy("A signature was not valid directly after it was made."),
+    "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, but no tombstone gives the reason."),
     "outside_behind": gettext_lazy(
-        "{signed} entries are signed, and the record that the signer keeps outside the database says {kept}."
+        "{signed} entries are signed, but the signer’s record outside the database says {kept}."
     ),
-    "outside_unreadable": gettext_lazy("The record that the signer keeps outside the database can’t be read."),
+    "outside_unreadable": gettext_lazy("The signer’s record outside the database can’t be read."),
 }
 #: Trouble of the signer itself: it can't compare, and so says nothing. Everything else is damage to the log.
 OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable"})

@@ -38,24 +38,27 @@ _FLAWS: tuple[tuple[str, Promise], ...] = (
         "missing: the hashes of what was pruned",
         gettext_lazy("The hashes of the entries that were removed are missing."),
     ),
-    ("missing: no entry says", gettext_lazy("Entries were removed, and no entry says so.")),
+    ("missing: no entry says", gettext_lazy("Entries were removed, but no entry says so.")),
     ("missing", gettext_lazy("An entry is missing here.")),
-    ("nothing was closed", gettext_lazy("A part of the log begins here, and none was closed.")),
-    ("this part of the log does not begin", gettext_lazy("A part of the log begins here, and no tombstone says why.")),
-    ("the hash", gettext_lazy("Its hash does not belong to its bytes.")),
-    ("the tree has another hash", gettext_lazy("The tree that was signed has another hash for it.")),
-    ("the bytes are no JSON", gettext_lazy("Its bytes are no JSON.")),
+    ("nothing was closed", gettext_lazy("A part of the log begins here, but no part was closed.")),
+    (
+        "this part of the log does not begin",
+        gettext_lazy("A part of the log begins here, but no tombstone gives the reason."),
+    ),
+    ("the hash", gettext_lazy("Its hash does not match its bytes.")),
+    ("the tree has another hash", gettext_lazy("The signed tree has a different hash for it.")),
+    ("the bytes are no JSON", gettext_lazy("Its bytes are not JSON.")),
     ("the bytes are not canonical", gettext_lazy("Its bytes are not canonical JSON.")),
-    ("the column", gettext_lazy("What is stored beside it says something else than its bytes.")),
+    ("the column", gettext_lazy("What is stored beside it does not match its bytes.")),
     ("it is older", gettext_lazy("It is older than the entry before it.")),
     ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
     (
         "the signed root is another one",
-        gettext_lazy("The checkpoint that was signed here belongs to other entries: one up to here was changed."),
+        gettext_lazy("The checkpoint that was signed here belongs to other entries: an entry up to here was changed."),
     ),
-    ("the checkpoint says another head", gettext_lazy("The checkpoint does not say what is stored beside it.")),
+    ("the checkpoint says another head", gettext_lazy("The checkpoint does not match what is stored beside it.")),
     ("the checkpoint can't be read", gettext_lazy("The checkpoint over it can’t be read.")),
-    ("the checkpoint has no good signature", gettext_lazy("The checkpoint over it has no good signature.")),
+    ("the checkpoint has no good signature", gettext_lazy("The checkpoint over it has no valid signature.")),
 )
 
 
@@ -253,7 +256,7 @@ class _Words:
     def confirmed(self) -> SafeString:
         """Of a change by staff: who confirmed it, or that nobody else could."""
         by = self._plain("confirmed_by")
-        return format_html(_("confirmed by {name}"), name=by) if by else escape(_("with nobody else to confirm it"))
+        return format_html(_("confirmed by {name}"), name=by) if by else escape(_("nobody else could confirm it"))
 
     @property
     def lapsed(self) -> str:

@@ -50,12 +50,12 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
     """What the page that confirms will ask of this very person, by what they have set up and have just shown."""
     actor = actor_in(request)
     if signing.passkeys(actor, tenant_id):
-        return _("The next page asks for your comment, and to approve for your passkey.")
+        return _("The next page asks for your comment. To approve, you also need your passkey.")
     if is_fresh(request, at=at):
-        return _("The next page asks for your comment, and for nothing else: you have just proved who you are.")
+        return _("The next page asks only for your comment, because you have just proved who you are.")
     if factors.has_code(cast(Person, request.user)):
-        return _("The next page asks for your comment, and to approve for your password and a code of your app.")
-    return _("The next page asks for your comment, and an approval also takes proof that it is you.")
+        return _("The next page asks for your comment. To approve, you also need your password and a code of your app.")
+    return _("The next page asks for your comment. To approve, you also need to prove that it is you.")
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:

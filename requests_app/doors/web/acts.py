@@ -39,7 +39,7 @@ _OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
 }
 _DONE = {
     "withdraw": _("The access request is withdrawn."),
-    "release": _("The window is closed. Thank you for giving it back early."),
+    "release": _("The window is closed. Thank you for closing it early."),
 }
 _CLOSED = _("The window is closed. {who} can no longer {act}. {link}")
 
@@ -50,7 +50,7 @@ class ActForm(forms.Form):
         max_length=limits.COMMENT_MAX,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        error_messages={"required": _("A no needs a reason: write one sentence.")},
+        error_messages={"required": _("A denial needs a reason: write one sentence.")},
     )
 
     def refuse_unknown(self) -> None:

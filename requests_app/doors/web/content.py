@@ -46,7 +46,7 @@ _PROBLEMS: dict[str, str | Promise] = {
     "depth_cut": _("The message is nested deeper than can be shown."),
     "text_cut": _("The text is longer than can be shown; download the message for all of it."),
     "html_cut": _("The formatted text is longer than can be shown; download the message for all of it."),
-    "images_withheld": _("Pictures are not loaded: whoever sent the message would learn that it was opened."),
+    "images_withheld": _("Pictures are not loaded, because the sender of the message would learn that it was opened."),
 }
 
 View = Callable[..., HttpResponseBase]

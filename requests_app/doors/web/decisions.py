@@ -322,7 +322,7 @@ def _told(row: AccessRequest, *, asks_customer: bool) -> list[str]:
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values
     provider = gettext("the approvers of %(provider)s") % values
-    customer = gettext("the approvers of %(tenant)s, and its addresses for notices") % values
+    customer = gettext("the approvers of %(tenant)s, and its notification addresses") % values
     grant = grant_of(row)
     if asks_customer and grant is None:
         return [customer]

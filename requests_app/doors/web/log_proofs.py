@@ -36,61 +36,65 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "GOOD",
         0,
         gettext_lazy(
-            "Every entry is the one that was signed. Of the whole log and of a period none is missing, but those "
-            "that it says were removed; of one access request that is not shown. Where it says “replayed”, each look "
-            "at content lies in a window that was approved."
+            "Every entry is the one that was signed. For the whole log or a period, no entry is missing, except "
+            "those that it lists as removed. For one access request, it can’t show that. Where it says "
+            "“replayed”, each access to content lies in a window that was approved."
         ),
     ),
     (
         "BAD",
         1,
         gettext_lazy(
-            "Something is false. It says which entry is the first bad one, and why. Keep the file as it is, and get "
-            "your security people."
+            "Something is false. The verifier prints the first bad entry, and why it is bad. Do not change the file, "
+            "and call your security people."
         ),
     ),
     (
         "CAN'T TELL",
         2,
-        gettext_lazy("Nothing was found to be false, but something that is needed is missing: it says what."),
+        gettext_lazy(
+            "Nothing was found to be false, but something that is needed is missing. The verifier prints what is "
+            "missing."
+        ),
     ),
     (
         "vouched",
         None,
         gettext_lazy(
-            "A decision of the provider’s that is signed, and the signature holds. Whose key it is stands in the "
-            "provider’s own log, so that is the provider’s word."
+            "The provider’s decision is signed, and the signature is valid. Only the provider’s own log says to whom "
+            "the key belongs, so you must trust the provider for that."
         ),
     ),
     (
         "unproven",
         None,
         gettext_lazy(
-            "A decision that carries no signature by a key of the person who decided. That it was written down then is "
-            "proven; that this person made it is the provider’s word."
+            "The decision has no signature by a key of the person who decided. It is proven that the decision was "
+            "recorded at that time. You must trust the provider that this person made it."
         ),
     ),
     (
         "not proven",
         None,
         gettext_lazy(
-            "The evidence says so, and nothing that was signed does: such as the files for people, or the tenant’s "
-            "name where no entry in it gives one."
+            "Only the evidence says so, and nothing that was signed says it. Examples are the files for people, or "
+            "the tenant’s name if no entry in the evidence gives one."
         ),
     ),
     (
         "cosigned by a key that nobody pinned",
         None,
         gettext_lazy(
-            "The evidence itself brought this witness’s key, and anybody can make one up. Name the key of your own "
-            "witness with --witness."
+            "This witness’s key comes from the evidence itself, and anybody can make such a key. Name the key of "
+            "your own witness with --witness."
         ),
     ),
     (
         "WARNING",
         None,
         gettext_lazy(
-            "You did not name a key, so it took the one in the evidence itself. Name the one that you kept: step 1."
+            "You did not name a key, so the verifier used the key in the evidence itself. Name the key that you "
+            "saved: step 1."
         ),
     ),
 )

@@ -81,7 +81,7 @@ def _set_rule(request: HttpRequest, row: Tenant) -> HttpResponse:
 
 def _rule_words(hours: int | None) -> str:
     if hours is None:
-        return _("From now on a window opens whatever the witnesses say.")
+        return _("From now on a window opens even if no witness cosigned the log.")
     words = _("From now on a window opens only if a witness cosigned the log within the last %(time)s.")
     return words % {"time": duration_words(hours * 3600)}
 
@@ -128,7 +128,7 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
     if request.method == "POST":
         require_nothing(request.POST)
         operations.remove_witness(row.pk, witness, actor=actor)
-        messages.success(request, _about(_("{name} is asked no more."), standing.name))
+        messages.success(request, _about(_("{name} is no longer asked."), standing.name))
         return redirect("web:log_rules", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     is_last = row.cosigned_within is not None and len(witnesses.of(row.pk)) == 1

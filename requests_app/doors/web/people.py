@@ -61,10 +61,10 @@ def _on_invitation(request: HttpRequest, row: Tenant) -> HttpResponse:
     actor, pk = actor_in(request), queries.invitation(row, form.cleaned_data["invitation"]).pk
     if form.cleaned_data["act"] == "withdraw":
         done = operations.withdraw_invitation(pk, actor=actor)
-        words = _("The invitation of {email} is withdrawn. Its link opens nothing any more.")
+        words = _("The invitation sent to {email} is withdrawn. Its link no longer works.")
     else:
         done = operations.resend_invitation(pk, actor=actor)
-        words = _("A new mail goes to {email}. The link in the one before opens nothing any more.")
+        words = _("A new mail goes to {email}. The link in the earlier mail no longer works.")
     messages.success(request, format_html(words, email=visible_single(done.email)))
     return redirect("web:people", row.pk)
 
@@ -138,8 +138,8 @@ def _said(someone: Person, act: str, role: str) -> str:
         "take": _("{name} no longer has the role “{role}”."),
         "switch_off": _("The account of {name} is switched off."),
         "switch_on": _("The account of {name} is switched on."),
-        "unlink": _("{name} is signed out, and found anew at the next single sign-on."),
-        "reset": _("The second factors of {name} are gone. New ones are set up at the next sign-in."),
+        "unlink": _("{name} is signed out, and is found again at the next single sign-on."),
+        "reset": _("The second factors of {name} are removed. New ones are set up at the next sign-in."),
     }
     label = Membership.Role(role).label if role else ""
     return format_html(words[act], name=visible_single(someone.name), role=label)

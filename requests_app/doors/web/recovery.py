@@ -123,7 +123,9 @@ def recover(request: HttpRequest) -> HttpResponse:
                     key=given["recovery_key"], email=given["email"], actor=stranger(request)
                 )
             except NotFound:
-                form.add_error("recovery_key", _("No recovery key reads like this. Compare it letter by letter."))
+                form.add_error(
+                    "recovery_key", _("This does not have the form of a recovery key. Compare it letter by letter.")
+                )
             except (Unacceptable, TooMany) as refusal:
                 form.refuse(refusal)
                 status = refusal.status

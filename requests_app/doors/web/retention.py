@@ -48,8 +48,8 @@ def log_retention(request: HttpRequest, tenant: UUID) -> HttpResponse:
 
 def _said(days: int | None) -> str:
     if days is None:
-        return _("From now on every entry is kept for good.")
-    return _("From now on each entry is kept for %(time)s. Older ones are removed within hours.") % {
+        return _("From now on every entry is stored permanently.")
+    return _("From now on each entry is stored for %(time)s. Older entries are removed within hours.") % {
         "time": days_words(days)
     }
 

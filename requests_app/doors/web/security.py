@@ -80,7 +80,9 @@ def set_up(request: HttpRequest) -> HttpResponse:
         if step is not None:
             return _taken(request, secret, step, onward=local(form.cleaned_data["next"]))
         if form.is_valid():
-            form.add_error("code", _("This is not the app’s code for this secret. Is the telephone’s time right?"))
+            form.add_error(
+                "code", _("This is not the app’s code for this secret. Check that the phone’s time is correct.")
+            )
     address = factors.address_of(person, secret)
     context = {
         "form": form,

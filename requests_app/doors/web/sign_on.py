@@ -81,7 +81,7 @@ def domains_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except (Unacceptable, TooMany) as refusal:
             status = _put_on(form, refusal)
         else:
-            messages.success(request, _("Put the file on its web server now, and check it then."))
+            messages.success(request, _("Put the file on the domain’s web server now. Then check the domain."))
             return redirect("web:sign_on_domains", row.pk)
     return _domains_page(request, row, form, status=status)
 
@@ -99,7 +99,7 @@ def _domain_act(request: HttpRequest, row: Tenant) -> HttpResponse:
         operations.verify_domain(pk, actor=actor)
     except (WrongState, Taken) as refusal:
         return _domains_page(request, row, DomainForm(), problem=str(refusal), status=refusal.status)
-    messages.success(request, _("The domain is proven: its addresses lead to your sign-in."))
+    messages.success(request, _("The domain is verified: its addresses lead to your sign-in."))
     return redirect("web:sign_on_domains", row.pk)
 
 

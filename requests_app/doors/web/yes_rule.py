@@ -38,7 +38,7 @@ def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
                 operations.set_yes_rule(row.pk, rule=form.cleaned_data["rule"], actor=actor)
             except StepUpRequired:
                 return to_step_up(request)
-            messages.success(request, _("The rule is set. It counts from the next yes on."))
+            messages.success(request, _("The rule is set. It applies from the next approval on."))
             return redirect("web:tenant", row.pk)
         status = Unacceptable.status
     readers.require_administrator(row.pk, actor=actor)

@@ -9,7 +9,7 @@ from requests_app.work.beat import Beat
 
 
 class Command(BaseCommand):
-    help = "Enqueues periodic work when it is due, until SIGTERM. Several may run."
+    help = "Enqueues periodic work when it is due, until SIGTERM. Several can run at the same time."
 
     def handle(self, *args: Any, **options: Any) -> None:
         beat = Beat()

@@ -38,16 +38,16 @@ _EVERY = 100_000
 
 
 class Command(BaseCommand):
-    help = "Write the evidence of a tenant's log, of some of its time, or of one access request, to a file."
+    help = "Write the evidence for a tenant's log, for a period of it, or for one access request, to a file."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", metavar="TENANT", help="the tenant's short name or id")
-        parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the ZIP to write")
-        parser.add_argument("--access-request", metavar="REF", help="only this one: AR-7K2M-Q4XD")
+        parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the ZIP file to write")
+        parser.add_argument("--access-request", metavar="REF", help="only this access request: AR-7K2M-Q4XD")
         parser.add_argument("--since", type=_instant, metavar="TIME", help="from this day or instant on (UTC)")
         parser.add_argument("--until", type=_instant, metavar="TIME", help="before this day or instant (UTC)")
         parser.add_argument(
-            "--kept", type=int, metavar="SIZE", help="the number of entries in a checkpoint that you kept"
+            "--kept", type=int, metavar="SIZE", help="the number of entries in a checkpoint that you saved"
         )
         parser.add_argument("--no-timeline", action="store_true", help="without the files for people")
 
@@ -144,7 +144,10 @@ def _tenant(wanted: str) -> Tenant:
     log = log_of(wanted)
     found = Tenant.objects.filter(pk=log.id).first()
     if found is None:
-        raise CommandError(_("%(log)s is no tenant's, and evidence is for tenants.") % {"log": log.name}, returncode=2)
+        raise CommandError(
+            _("%(log)s does not belong to a tenant, and evidence is only for tenants.") % {"log": log.name},
+            returncode=2,
+        )
     return found
 
 
@@ -153,7 +156,9 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
     if reference is None:
         return None
     if options["since"] or options["until"]:
-        raise CommandError(_("--access-request takes all of one; --since and --until don't go with it."), returncode=2)
+        raise CommandError(
+            _("--access-request takes a whole access request. It can't be used with --since or --until."), returncode=2
+        )
     found = AccessRequest.objects.filter(tenant=tenant, reference=reference.upper()).first()
     if found is None:
         words = _("%(tenant)s has no access request %(reference)s.")
@@ -163,7 +168,7 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
 
 def _require_kept(tenant: Tenant, size: int | None) -> None:
     if size and not older.is_known(tenant.pk, size):
-        words = _("The log of %(tenant)s has no checkpoint of %(size)d entries.")
+        words = _("The log of %(tenant)s has no checkpoint with %(size)d entries.")
         raise CommandError(words % {"tenant": tenant.slug, "size": size}, returncode=2)
 
 
@@ -171,7 +176,7 @@ def _words(refusal: NotProven) -> str:
     return {
         "unsigned": _("Nothing of this is signed yet, and this machine has no log key."),
         "absent": _("The log has nothing of this."),
-    }.get(refusal.code) or _("The proofs can't be made: a part of the signed tree is missing in the store.")
+    }.get(refusal.code) or _("The proofs can't be made, because a part of the signed tree is missing in the store.")
 
 
 def _said(prepared: Evidence, path: Path) -> str:

@@ -32,16 +32,18 @@ KINDS = sorted(name for name, each in FORMATS.items() if not each.has_header)
 
 
 class Command(BaseCommand):
-    help = "Write a tenant's log to standard output, one line an entry, for a system that watches logs (SIEM)."
+    help = "Write a tenant's log to standard output, one line for each entry, for a system that watches logs (SIEM)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("tenant", metavar="TENANT", help="the tenant's short name or id")
         parser.add_argument("--format", choices=KINDS, default="jsonl", help="default: jsonl")
         begin = parser.add_mutually_exclusive_group()
         begin.add_argument("--after", type=_number, metavar="N", help="begin after entry number N")
-        begin.add_argument("--cursor-file", type=Path, metavar="FILE", help="go on where the last run with FILE ended")
+        begin.add_argument(
+            "--cursor-file", type=Path, metavar="FILE", help="continue where the last run with FILE ended"
+        )
         parser.add_argument("--limit", type=_number, metavar="N", help="write at most N lines")
-        parser.add_argument("--follow", action="store_true", help="go on with new entries until SIGTERM or Ctrl-C")
+        parser.add_argument("--follow", action="store_true", help="continue with new entries until SIGTERM or Ctrl-C")
         parser.add_argument("--every", type=_seconds, default=2.0, metavar="SECONDS", help="with --follow; default: 2")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -53,13 +55,16 @@ class Command(BaseCommand):
         except CursorInUse as refusal:
             raise CommandError(str(refusal), returncode=2) from refusal
         except ReaderGone:
-            raise CommandError(_("Whoever read the lines is gone."), returncode=1) from None
+            raise CommandError(_("The program that read the lines has ended."), returncode=1) from None
 
     def _export(self, tenant: Tenant, cursor: Cursor | None, options: dict[str, Any]) -> None:
         after = cursor.after if cursor else options["after"]
         size = queries.head(tenant).size
         if after is not None and after >= size:
-            words = _("The log has %(size)d entries, and none with number %(after)d: it is not the one that was read.")
+            words = _(
+                "The log has %(size)d entries, and no entry with number %(after)d. It is not the log that was read "
+                "before."
+            )
             raise CommandError(words % {"size": size, "after": after}, returncode=1)
         filters = {} if after is None else {"after": str(after)}
         # Once for all that follows: an entry for each round of --follow would itself be something to follow.

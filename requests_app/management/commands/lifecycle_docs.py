@@ -22,7 +22,9 @@ class Command(BaseCommand):
     help = "Write docs/lifecycle.md from the table of moves."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the file is out of date")
+        parser.add_argument(
+            "--check", action="store_true", help="write nothing; exit with 1 if the file is out of date"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = settings.BASE_DIR / "docs" / "lifecycle.md"

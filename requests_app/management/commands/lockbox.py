@@ -14,17 +14,22 @@ from requests_app.work import schedules, supervisor
 
 
 class Command(BaseCommand):
-    help = "Runs web server, clusters and beat until Ctrl-C or SIGTERM, and starts again what ends by itself."
+    help = (
+        "Runs the web server, the clusters and the beat until Ctrl-C or SIGTERM. It restarts a part that ends "
+        "unexpectedly."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--no-web", action="store_true", help="leave the web server to somebody else")
-        parser.add_argument("--no-beat", action="store_true", help="leave the beat to another machine")
+        parser.add_argument("--no-web", action="store_true", help="do not run the web server")
+        parser.add_argument(
+            "--no-beat", action="store_true", help="do not run the beat, because another machine runs it"
+        )
         parser.add_argument("--clusters", type=int, default=settings.CLUSTERS, help="how many (default: CLUSTERS)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         web, beat, clusters = not options["no_web"], not options["no_beat"], options["clusters"]
         if not (web or beat or clusters):
-            raise CommandError(_("Nothing is left to run."))
+            raise CommandError(_("There is nothing to run."))
         require_migrated()
         require_log_name()
         for line in compare_heads():
@@ -39,8 +44,8 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from refusal
         if web and not webauthn.site_has_name():
             words = _(
-                "Passkeys can't be used at %(address)s: browsers keep them for a name, not for an IP address. "
-                "Set BASE_URL or HOST to a name, for example localhost."
+                "Passkeys can't be used at %(address)s: browsers store them for a name, not for an IP address. Set "
+                "BASE_URL or HOST to a name, for example localhost."
             )
             self.stderr.write(words % {"address": settings.BASE_URL})
         if beat:

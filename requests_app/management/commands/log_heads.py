@@ -18,15 +18,17 @@ from requests_app.management._logs import Log, actor, log_of
 
 
 class Command(BaseCommand):
-    help = "Show a log's head as it is kept outside the database, or keep the database's newest one there anew."
+    help = (
+        "Show the head of a log that is stored outside the database, or store the database's newest head there again."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="show|adopt")
-        show = acts.add_parser("show", help="what is kept outside, and what the database has")
-        adopt = acts.add_parser("adopt", help="after the file outside was lost: keep the database's newest checkpoint")
+        show = acts.add_parser("show", help="what is stored outside, and what the database has")
+        adopt = acts.add_parser("adopt", help="after the file outside was lost: store the database's newest checkpoint")
         for each in (show, adopt):
-            each.add_argument("tenant", metavar="TENANT", help="short name or id; provider. for the own log")
-        adopt.add_argument("--because", required=True, metavar="WORDS", help="what happened; it stands in the log")
+            each.add_argument("tenant", metavar="TENANT", help="short name or id; provider. for the provider's own log")
+        adopt.add_argument("--because", required=True, metavar="WORDS", help="what happened; it is written to the log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         log = log_of(options["tenant"])
@@ -54,8 +56,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{head.origin}\n{_head(head.size, head.root)}")
         self.stderr.write(
             _(
-                "You vouch that this database was not set back since it was signed last. A witness, an exported "
-                "checkpoint or a receipt that names more entries proves the opposite."
+                "You vouch that this database was not replaced by an older copy since it was signed last. A witness, "
+                "an exported checkpoint or a receipt that names more entries proves the opposite."
             )
         )
 

@@ -17,17 +17,17 @@ from requests_app.management._logs import log_of
 
 
 class Command(BaseCommand):
-    help = "Make, show, rotate and retire the key that signs the logs; show also tells what the logs are called."
+    help = "Make, show, rotate and retire the key that signs the logs; show also prints the names of the logs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True, metavar="create|show|rotate|retire")
         create = acts.add_parser("create", help="make the first key, in LOG_KEY_FILE")
-        create.add_argument("--if-missing", action="store_true", help="do nothing where there is one")
+        create.add_argument("--if-missing", action="store_true", help="do nothing if there is a key")
         create.add_argument("--anyway", action="store_true", help="even if logs were signed with a key that is lost")
         show = acts.add_parser("show", help="print the public keys")
         show.add_argument("--tenant", metavar="TENANT", help="under the names of this tenant's log (short name or id)")
-        acts.add_parser("rotate", help="put a new key in front; the old one signs along until it is retired")
-        retire = acts.add_parser("retire", help="take the old key out")
+        acts.add_parser("rotate", help="add a new key; the old key also signs until it is retired")
+        retire = acts.add_parser("retire", help="remove the old key")
         retire.add_argument("--anyway", action="store_true", help="even while logs wait for the new key's signature")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,7 +50,7 @@ class Command(BaseCommand):
                 raise NoKey(
                     _(
                         "the logs were signed with a key that is not here: put it into %(path)s, or, if it is lost, "
-                        "say --anyway"
+                        "use --anyway"
                     )
                     % {"path": settings.LOG_KEY_FILE}
                 ) from None
@@ -87,15 +87,15 @@ class Command(BaseCommand):
         self.stdout.write(str(keys.clock_key(keys.rotate())))
         self.stderr.write(
             _(
-                "The new key signs from now on, and the old one signs along. Back the file up. When every log has been "
-                "signed with the new key, which takes about a day, take the old one out: manage.py log_key retire"
+                "From now on the new key signs, and the old key also signs. Back the file up. When every log has "
+                "been signed with the new key, which takes about a day, remove the old key: manage.py log_key retire"
             )
         )
 
     def _retire(self, options: dict[str, Any]) -> None:
         have = keys.load()
         if len(have.keys) == 1:
-            raise NoKey(_("there is no old key to take out"))
+            raise NoKey(_("there is no old key to remove"))
         waiting = checkpoints.without_key(have.publics[0])
         if waiting and not options["anyway"]:
             words = ngettext(
@@ -105,7 +105,7 @@ class Command(BaseCommand):
             )
             raise NoKey(words % {"n": waiting})
         gone = keys.retire()
-        words = ngettext("%(n)d old key was taken out.", "%(n)d old keys were taken out.", gone)
+        words = ngettext("%(n)d old key was removed.", "%(n)d old keys were removed.", gone)
         self.stdout.write(words % {"n": gone})
 
 
@@ -113,7 +113,7 @@ def _name() -> tuple[str, str]:
     """What the logs are called, and why."""
     try:
         if log_name.is_kept():
-            return log_name.current(), _("written down at the first signature")
+            return log_name.current(), _("recorded at the first signature")
         return log_name.current(), _("from the settings, until the first signature")
     except DatabaseError:
         # Before the first migration nothing has been signed.
@@ -141,7 +141,7 @@ def _publics_used() -> list[bytes]:
 def _standing(place: int, is_here: bool) -> str:
     if not is_here:
         return _("has signed, and is not on this machine")
-    return _("signs") if place == 0 else _("signs along until it is retired")
+    return _("signs") if place == 0 else _("also signs until it is retired")
 
 
 def _one_line(refusal: NoKey) -> str:

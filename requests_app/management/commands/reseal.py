@@ -11,10 +11,13 @@ from requests_app.work.webhooks import tidying
 
 
 class Command(BaseCommand):
-    help = "Encrypts again what a former SECRET_KEY, WEBHOOK_KEY or SECOND_FACTOR_KEY encrypted, so that it can go."
+    help = (
+        "Encrypts again what a former SECRET_KEY, WEBHOOK_KEY or SECOND_FACTOR_KEY encrypted, so that the former key "
+        "can be removed."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         resealing.work(lambda: False)
         for webhook in Webhook.objects.filter(removed_at=None):
             tidying.seal_anew(webhook)
-        self.stdout.write(_("Everything that a known key opens is encrypted with the first keys now."))
+        self.stdout.write(_("Everything that a known key can decrypt is now encrypted with the first keys."))

@@ -12,7 +12,9 @@ class Command(BaseCommand):
     help = "Adds, repairs and removes schedules until they are exactly the declared ones."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--check", action="store_true", help="only say what differs; exit 1 if anything does")
+        parser.add_argument(
+            "--check", action="store_true", help="only print what differs; exit with 1 if anything differs"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         lines = schedules.faults(clock.now()) if options["check"] else schedules.sync(clock.now())

@@ -16,11 +16,13 @@ from requests_app.management._logs import actor, log_of
 
 
 class Command(BaseCommand):
-    help = "Close a damaged log with an entry that says so, and begin its next shard. Nothing is deleted."
+    help = "Close a damaged log with an entry that says so, and start its next shard. Nothing is deleted."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", metavar="TENANT", help="the tenant's short name or id; provider. for the own log")
-        parser.add_argument("--because", required=True, metavar="WORDS", help="what happened; it stands in the log")
+        parser.add_argument(
+            "tenant", metavar="TENANT", help="the tenant's short name or id; provider. for the provider's own log"
+        )
+        parser.add_argument("--because", required=True, metavar="WORDS", help="what happened; it is written to the log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         log = log_of(options["tenant"])
@@ -30,6 +32,6 @@ class Command(BaseCommand):
             raise refused(refusal) from refusal
         state = checkpoints.state(log.id)
         closed = state.closed[-1]
-        words = _("%(name)s: closed %(old)s; the log goes on as %(new)s, from entry %(seq)d on.")
+        words = _("%(name)s: closed %(old)s; the log continues as %(new)s, from entry %(seq)d on.")
         old = checkpoints.origin_of(log.id, closed.shard)
         self.stdout.write(words % {"name": log.name, "old": old, "new": state.origin, "seq": state.first_seq})

@@ -237,6 +237,8 @@ def _cause(said: dict[str, Any]) -> str:
         "ticket-closed": _("the ticket was closed"),
         "person-switched-off": _("the engineer’s account was switched off"),
         "role-taken": _("the engineer no longer works for this service"),
-        "accounts-linked": _("two accounts were found to be one person’s, who stood on both sides of it"),
+        "accounts-linked": _(
+            "two accounts were found to belong to one person, who was on both sides of the access request"
+        ),
     }
     return causes.get(said.get("cause", ""), "")

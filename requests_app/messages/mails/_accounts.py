@@ -22,7 +22,7 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
     """The password was changed, or set anew through a link sent by mail."""
     person = Person.objects.get(pk=message.about)
     is_reset = message.payload["how"] == "reset"
-    how = _("through a link sent to this address") if is_reset else _("by somebody who knew the password before")
+    how = _("through a link sent to this address") if is_reset else _("by a person who knew the previous password")
     return {
         "path": reverse("account_reset_password"),
         "is_own_account": True,
@@ -61,7 +61,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
         "is_own_account": True,
         "until": words.when(row.expires_at, at),
         "facts": [
-            Fact(_("Address now"), [words.line(row.email_before)]),
+            Fact(_("Current address"), [words.line(row.email_before)]),
             Fact(_("New address"), [words.line(row.email)]),
             Fact(_("Works until"), [words.when(row.expires_at, at)]),
         ],

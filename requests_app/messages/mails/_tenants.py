@@ -154,7 +154,7 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     effective = words.when(row.effective_at, at) if row.effective_at else ""
     second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet")
     if row.is_alone:
-        second = _("nobody: there was nobody else on the staff")
+        second = _("nobody, because the staff had no other member")
     return {
         "path": f"/tenant/{message.tenant_id}/",
         "what": what,
@@ -188,7 +188,7 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
             Fact(
                 _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
             ),
-            Fact(_("Other ways in"), [_("none") if row.is_only else _("as before")]),
+            Fact(_("Other ways to sign in"), [_("none") if row.is_only else _("as before")]),
             *_act(message, at),
         ],
     }
@@ -205,15 +205,15 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
         site, site_was = (words.line(said[name]) or _("none") for name in ("rp_id", "rp_id_before"))
         facts = [
             Fact(_("Own approval page"), [now, _("before: %(was)s") % {"was": was}]),
-            Fact(_("Site of its keys"), [site, _("before: %(was)s") % {"was": site_was}]),
+            Fact(_("Site of the page’s keys"), [site, _("before: %(was)s") % {"was": site_was}]),
             Fact(
-                _("A yes counts"),
-                [_("with a key of that site only") if said["keys_only"] else _("wherever it is given")],
+                _("Approvals count"),
+                [_("with a key of that site only") if said["keys_only"] else _("on any approval page")],
             ),
         ]
     else:
         rule, before = (str(Tenant.YesRule(said[name]).label) for name in ("rule", "rule_before"))
-        facts = [Fact(_("What a yes takes"), [rule, _("before: %(was)s") % {"was": before}])]
+        facts = [Fact(_("Approval requirements"), [rule, _("before: %(was)s") % {"was": before}])]
     return {
         "path": f"/tenant/{message.tenant_id}/" + ("approval-page/" if is_page else ""),
         "is_page": is_page,

@@ -53,21 +53,21 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
     if found.get("by_provider"):
         return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
     if found.get("is_invited"):
-        return _("You get this mail because somebody at %(tenant)s wrote your address.") % found
+        return _("You get this mail because somebody at %(tenant)s entered your address.") % found
     if found["is_address"]:
-        return _("This address is told what happens at %(tenant)s. It decides nothing.") % found
+        return _("This address gets mails about what happens at %(tenant)s. It decides nothing.") % found
     if found.get("is_of_tenant"):
-        return _("You get this mail because you belong to %(tenant)s here.") % found
+        return _("You get this mail because you are one of the people of %(tenant)s.") % found
     if found.get("is_own_account"):
-        return _("You get this mail because it is your account.")
+        return _("You get this mail because it is about your account.")
     if found.get("is_webhook"):
-        return _("You get this mail because you look after %(tenant)s here.") % found
+        return _("You get this mail because you manage webhooks for %(tenant)s.") % found
     if found.get("is_requester"):
         return _("You get this mail because you asked for this access.")
     if "ticket_reference" in found:
         if found["is_customer"]:
             return _("You get this mail because this is your ticket.")
-        return _("You get this mail because you work tickets of %(service)s.") % found
+        return _("You get this mail because you work on tickets of %(service)s.") % found
     if found["is_customer"]:
-        return _("You get this mail because you answer for %(tenant)s.") % found
+        return _("You get this mail because of your role at %(tenant)s.") % found
     return _("You get this mail because you confirm access requests of %(service)s.") % found

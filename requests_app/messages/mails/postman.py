@@ -61,13 +61,13 @@ class Postman:
             # The sender refused, a login refused: every mail would meet the same.
             self._hang_up()
             self.is_down = True
-            raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server would not have us"))) from None
+            raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server refused this sender"))) from None
         except (OSError, smtplib.SMTPException) as error:
             self._hang_up()
             # One recipient can make a server choke; two in a row, and it is the server.
             self._broken.update(mail.to)
             self.is_down = len(self._broken) >= 2
-            raise Unreachable(_("The server broke off: %(kind)s") % {"kind": type(error).__name__}) from None
+            raise Unreachable(_("The server ended the connection: %(kind)s") % {"kind": type(error).__name__}) from None
         self._broken.clear()
 
     def _send(self, mail: EmailMultiAlternatives) -> None:

@@ -7,15 +7,15 @@ from django.utils.translation import gettext_lazy as _
 
 #: By the code of an attempt: those of outbound.Unreachable, and ours.
 _WORDS: dict[str, Promise] = {
-    "no_such_host": _("The name of the host is unknown."),
+    "no_such_host": _("The host name is unknown."),
     "address": _("The address is not public, so nothing was sent."),
     "unreachable": _("Nobody answered at this address."),
     "timeout": _("It took longer than 15 seconds."),
-    "tls": _("The connection could not be secured: its certificate is not good for this name, or out of date."),
-    "no_http": _("What was answered is no HTTP."),
-    "too_long": _("What was answered did not come to an end."),
-    "keys": _("The keys of this webhook cannot be read any more. Have a new secret made."),
-    "unexpected": _("Something unexpected went wrong here. The operator’s log says what."),
+    "tls": _("The connection could not be secured: the certificate is not valid for this name, or has expired."),
+    "no_http": _("The answer is not HTTP."),
+    "too_long": _("The answer did not end."),
+    "keys": _("The keys of this webhook cannot be read any more. Make a new secret."),
+    "unexpected": _("An unexpected error happened here. The operator’s log has the details."),
 }
 
 

@@ -13,5 +13,5 @@ class AddressForm(StrictForm):
         label=_("New address"),
         max_length=254,
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
-        error_messages={"required": _("Write an email address."), "invalid": _("Write an email address.")},
+        error_messages={"required": _("Enter an email address."), "invalid": _("Enter an email address.")},
     )

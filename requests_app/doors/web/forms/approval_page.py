@@ -14,22 +14,23 @@ from requests_app.models import Tenant
 class ApprovalPageForm(StrictForm):
     origin = forms.CharField(
         label=_("Address of your page"),
-        help_text=_("For example: https://approvals.example.com. Leave it empty if there is none any more."),
+        help_text=_("For example: https://approvals.example.com. Leave it empty if you have no such page."),
         max_length=300,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
     )
     rp_id = forms.CharField(
-        label=_("Site of its keys (RP ID)"),
+        label=_("Site of the page’s keys (RP ID)"),
         help_text=_(
-            "The host of the page, or the end of it. Left empty, it is the host. Keys of another site are others."
+            "The host name of the page, or the end of that name. If this is empty, the host name is used. Keys of "
+            "other sites do not count."
         ),
         max_length=253,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     keys_only = forms.BooleanField(
-        label=_("A yes counts only if it is signed with a key of this site."),
+        label=_("Approvals count only if they are signed with a key of this site."),
         required=False,
     )
 

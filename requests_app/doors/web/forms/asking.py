@@ -32,17 +32,17 @@ class AskForm(PageForm):
 
     tried = forms.CharField(
         label=gettext_lazy("What did you try without access?"),
-        help_text=gettext_lazy("Logs you read, questions you asked, changes you made, and what came of them."),
+        help_text=gettext_lazy("Logs you read, questions you asked, changes you made, and the results."),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},
     )
     justification = forms.CharField(
-        label=gettext_lazy("Why will nothing else do?"),
+        label=gettext_lazy("Why is there no other way?"),
         help_text=gettext_lazy(
-            "Begin with one line that says it all: the customer reads it first. Say what you will look for."
+            "Begin with a summary in one line: the customer reads it first. Say what you will look for."
         ),
         widget=forms.Textarea(attrs=_TEXTAREA),
-        error_messages={"required": gettext_lazy("Say why nothing else will do: the customer decides by it.")},
+        error_messages={"required": gettext_lazy("Say why there is no other way: the customer needs this to decide.")},
     )
     find = forms.CharField(
         label=gettext_lazy("Find by name"),
@@ -109,7 +109,7 @@ class AskForm(PageForm):
     def require_known(self) -> None:
         """Raise Malformed for a name that has no place here."""
         if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
-            raise Malformed(_("Something was sent that has no place here."))
+            raise Malformed(_("Something was sent that is not allowed here."))
 
     def chosen(self) -> list[Resource]:
         """The resources of a valid form, in the order of the list."""
@@ -157,9 +157,11 @@ class AskForm(PageForm):
         choices = limits.window_choices(self.tenant.window_cap)
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
-        words = _("%(tenant)s opens a window for %(cap)s at most. It opens at the last yes, and closes by itself.")
+        words = _(
+            "%(tenant)s opens a window for %(cap)s at most. It opens at the last approval, and closes automatically."
+        )
         if not choices:
-            words = _("%(tenant)s opens a window for %(cap)s at most, and no length that is offered is that short.")
+            words = _("%(tenant)s opens a window for %(cap)s at most, but all offered lengths are longer.")
         self.fields["window_for"].help_text = words % values
 
 
@@ -175,10 +177,10 @@ class DemandForm(AskForm):
         widget=forms.TextInput(attrs={"maxlength": 200}),
     )
     demand_reference = forms.CharField(
-        label=gettext_lazy("Its reference"), widget=forms.TextInput(attrs={"maxlength": 120})
+        label=gettext_lazy("Reference of the demand"), widget=forms.TextInput(attrs={"maxlength": 120})
     )
     demand_date = forms.DateField(
-        label=gettext_lazy("Its date"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=gettext_lazy("Date of the demand"), widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
     field_order = ("authority", "instrument", "demand_reference", "demand_date")
 
@@ -189,7 +191,7 @@ class DemandForm(AskForm):
             "How the authority was referred to the customer, and what it answered."
         )
         self.fields["justification"].help_text = gettext_lazy(
-            "Begin with one line that says it all: the customer reads it first. Say what the instrument covers."
+            "Begin with a summary in one line: the customer reads it first. Say what the instrument covers."
         )
 
     def demand(self) -> operations.Demand:

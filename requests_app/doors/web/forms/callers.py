@@ -15,7 +15,7 @@ from requests_app.models import Client, Person
 from requests_app.operations.integrations import LASTING_LIFETIMES, LIFETIMES, LONGEST_THAT_DECIDES
 from requests_app.words import scopes as _scopes_shown
 
-_AT_LEAST_ONE = {"required": gettext_lazy("Choose one at least.")}
+_AT_LEAST_ONE = {"required": gettext_lazy("Choose at least one.")}
 #: A week is long enough to try something out, and short enough to be forgotten.
 _USUAL_DAYS = 7
 _YEAR = 365
@@ -34,15 +34,15 @@ class TokenForm(StrictForm):
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    scopes = _scopes(gettext_lazy("What it may be used for"))
-    days = forms.TypedChoiceField(label=gettext_lazy("How long it lives"), coerce=int, initial=_USUAL_DAYS)
+    scopes = _scopes(gettext_lazy("What it can be used for"))
+    days = forms.TypedChoiceField(label=gettext_lazy("How long it is valid"), coerce=int, initial=_USUAL_DAYS)
 
     def __init__(self, *args: Any, offered: frozenset[Scope], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.offer("scopes", _scopes_shown.choices(offered))
         lifetimes = [(n, ngettext("%(n)d day", "%(n)d days", n) % {"n": n}) for n in LIFETIMES]
         self.offer("days", lifetimes)
-        words = _("One that may decide lives %(days)d days at most.")
+        words = _("A token that can decide is valid for %(days)d days at most.")
         self.fields["days"].help_text = words % {"days": LONGEST_THAT_DECIDES}
 
 
@@ -50,12 +50,13 @@ class _OfClient(StrictForm):
     """What is chosen when a client is added, and may be changed."""
 
     many = frozenset({"scopes"})
-    scopes = _scopes(gettext_lazy("What it may do"))
+    scopes = _scopes(gettext_lazy("What it can do"))
     decides_for = forms.ChoiceField(
         label=gettext_lazy("Decides for"),
         help_text=gettext_lazy(
-            "Whoever has its secret then says yes or no in this approver’s name, without a password. All approvers are "
-            "told by mail, and the log says each time that a machine decided. It needs the scope decisions:write."
+            "Anybody who has the client’s secret can then approve or deny in this approver’s name, without a "
+            "password. All approvers get a mail about this. Each time, the log says that a machine decided. The "
+            "client needs the scope decisions:write."
         ),
         required=False,
     )
@@ -73,7 +74,7 @@ class _OfClient(StrictForm):
 class ClientForm(_OfClient):
     name = forms.CharField(
         label=gettext_lazy("What it is"),
-        help_text=gettext_lazy("The log calls it by this name, for good. For example: help desk."),
+        help_text=gettext_lazy("The log shows this name permanently. For example: help desk."),
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
@@ -81,7 +82,7 @@ class ClientForm(_OfClient):
 
 
 class LastingTokenForm(StrictForm):
-    days = forms.TypedChoiceField(label=gettext_lazy("How long it lives"), coerce=int, initial=_YEAR)
+    days = forms.TypedChoiceField(label=gettext_lazy("How long it is valid"), coerce=int, initial=_YEAR)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -22,9 +22,10 @@ class DownloadForm(StrictForm):
 
     download = IdField(widget=forms.HiddenInput)
     kept = forms.IntegerField(
-        label=gettext_lazy("Number of entries in the checkpoint you kept"),
+        label=gettext_lazy("Number of entries in the checkpoint that you saved"),
         help_text=gettext_lazy(
-            "If you kept one: it is the second line in it. The proof from there is then in the file."
+            "If you saved a checkpoint: the number is its second line. The file then contains the proof from that "
+            "checkpoint."
         ),
         required=False,
         min_value=0,
@@ -38,7 +39,7 @@ class DownloadForm(StrictForm):
     def clean_kept(self) -> int | None:
         size: int | None = self.cleaned_data["kept"]
         if size and not older.is_known(self.tenant.pk, size):
-            raise forms.ValidationError(_("This log has no checkpoint of so many entries."))
+            raise forms.ValidationError(_("This log has no checkpoint with this number of entries."))
         return size
 
 

@@ -20,15 +20,16 @@ _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"
 
 class WitnessForm(StrictForm):
     vkey = forms.CharField(
-        label=gettext_lazy("Its key"),
+        label=gettext_lazy("Key of the witness"),
         help_text=gettext_lazy("One line, as the witness prints it: name+id+key."),
         max_length=400,
         widget=forms.TextInput(attrs=_PLAIN),
     )
     url = forms.CharField(
-        label=gettext_lazy("Its address"),
+        label=gettext_lazy("Address of the witness"),
         help_text=gettext_lazy(
-            "Where it is asked, such as https://witness.example.com/. It must be reachable from here."
+            "Where this server asks the witness, such as https://witness.example.com/. This server must be able to "
+            "reach it."
         ),
         max_length=300,
         widget=forms.TextInput(attrs={**_PLAIN, "inputmode": "url"}),

@@ -22,7 +22,7 @@ def days_words(days: int) -> str:
 
 class RetentionForm(StrictForm):
     days = forms.TypedChoiceField(
-        label=gettext_lazy("Keep each entry for"),
+        label=gettext_lazy("How long to store each entry"),
         coerce=lambda days: None if days == FOR_GOOD else int(days),
         error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
     )
@@ -35,11 +35,11 @@ class RetentionForm(StrictForm):
         kwargs.setdefault("initial", {"days": tenant.log_retention_days or FOR_GOOD})
         super().__init__(*args, **kwargs)
         days = sorted({*DAYS, *([tenant.log_retention_days] if tenant.log_retention_days else [])})
-        choices = [(FOR_GOOD, _("for good")), *((each, days_words(each)) for each in days)]
+        choices = [(FOR_GOOD, _("permanently")), *((each, days_words(each)) for each in days)]
         self.offer("days", choices)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
         if values.get("days") is not None and not values.get("understood"):
-            self.add_error("understood", _("Say that you understand this."))
+            self.add_error("understood", _("Confirm that you understand this."))
         return values

@@ -60,7 +60,9 @@ class PasskeyForm(StrictForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=60,
-        help_text=_("So that you know it again, such as “Laptop” or “Key on my key ring”. It stands in the log, too."),
+        help_text=_(
+            "Choose a name that you will recognise, such as “Laptop” or “Key on my key ring”. The log shows it, too."
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": _("Give the passkey a name.")},
     )
@@ -69,7 +71,7 @@ class PasskeyForm(StrictForm):
             widget=forms.HiddenInput,
             error_messages={
                 "required": _("No passkey was made. Press the button, and let your device check that it is you."),
-                "invalid": _("What your passkey answered could not be read."),
+                "invalid": _("The answer of your passkey could not be read."),
             },
         )
     )

@@ -31,14 +31,16 @@ class SignOnForm(StrictForm):
 
     issuer = forms.CharField(
         label=gettext_lazy("Issuer"),
-        help_text=gettext_lazy("As your identity provider writes it, letter by letter: https://…"),
+        help_text=gettext_lazy("Exactly as your identity provider writes it: https://…"),
         max_length=300,
         widget=_PLAIN,
     )
     client_id = forms.CharField(label=gettext_lazy("Client id"), max_length=254, widget=_PLAIN)
     client_secret = forms.CharField(
         label=gettext_lazy("Client secret"),
-        help_text=gettext_lazy("Kept encrypted, and shown to nobody. Leave it empty to keep the one that is set."),
+        help_text=gettext_lazy(
+            "It is stored encrypted and shown to nobody. Leave the field empty to keep the present secret."
+        ),
         max_length=500,
         required=False,
         strip=False,
@@ -47,13 +49,15 @@ class SignOnForm(StrictForm):
     scopes = forms.CharField(label=gettext_lazy("Scopes"), max_length=200, widget=_PLAIN)
     key_claim = forms.CharField(
         label=gettext_lazy("Claim with the directory’s key"),
-        help_text=gettext_lazy("What equals externalId where your directory keeps people over SCIM; in Entra ID: oid."),
+        help_text=gettext_lazy(
+            "The claim that equals externalId, if your directory manages people with SCIM; in Entra ID: oid."
+        ),
         max_length=80,
         widget=_PLAIN,
     )
     groups_claim = forms.CharField(
         label=gettext_lazy("Claim with the groups"),
-        help_text=gettext_lazy("Empty: roles are given here alone."),
+        help_text=gettext_lazy("If this is empty, roles are given only here."),
         max_length=80,
         required=False,
         widget=_PLAIN,
@@ -61,24 +65,25 @@ class SignOnForm(StrictForm):
     role_map = forms.CharField(
         label=gettext_lazy("Roles by group"),
         help_text=gettext_lazy(
-            "One line each: a group, an equals sign, and member, approver, auditor or administrator. Roles named here "
-            "are given and taken at each sign-in; the last approver and the last administrator stay."
+            "One line for each group: the group, an equals sign, and member, approver, auditor or administrator. "
+            "Each sign-in gives and takes the roles that are named here. The last approver and the last "
+            "administrator keep their roles."
         ),
         max_length=20_000,
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
     )
-    is_on = forms.BooleanField(label=gettext_lazy("People may sign in this way"), required=False)
+    is_on = forms.BooleanField(label=gettext_lazy("People can sign in this way"), required=False)
     is_only = forms.BooleanField(
         label=gettext_lazy("It is the only way in"),
-        help_text=gettext_lazy("Passwords of your people, and links to set them, then count for nothing here."),
+        help_text=gettext_lazy("Your people’s passwords, and links to set them, then no longer work here."),
         required=False,
     )
     break_glass_id = forms.TypedChoiceField(
-        label=gettext_lazy("Who gets in all the same"),
+        label=gettext_lazy("Who can sign in without it"),
         help_text=gettext_lazy(
-            "An administrator with a password of their own, for the day when your identity provider does not answer. "
-            "Each time is in the log, and told to your approvers and administrators."
+            "An administrator with a password of their own, in case your identity provider does not answer. Each "
+            "such sign-in is in the log, and your approvers and administrators get a mail."
         ),
         required=False,
         empty_value=None,
@@ -95,7 +100,9 @@ class SignOnForm(StrictForm):
         # A browser sends an empty field, too. What is missing was typed, and did not wait while somebody confirmed:
         # it is not to be taken for one that was left empty.
         if self.add_prefix("client_secret") not in self.data:
-            raise forms.ValidationError(_("What you entered here was not kept. Enter it again, or leave it empty."))
+            raise forms.ValidationError(
+                _("What you entered here was not saved. Enter it again, or leave the field empty.")
+            )
         return str(self.cleaned_data["client_secret"])
 
     def clean_role_map(self) -> dict[str, str]:
@@ -103,7 +110,7 @@ class SignOnForm(StrictForm):
         for line in filter(None, (each.strip() for each in self.cleaned_data["role_map"].splitlines())):
             group, equals, role = (part.strip() for part in line.rpartition("="))
             if not (equals and group) or role not in Membership.Role.values:
-                raise forms.ValidationError(_("This line is no group with a role: %(line)s") % {"line": line[:80]})
+                raise forms.ValidationError(_("This line is not a group with a role: %(line)s") % {"line": line[:80]})
             found[group] = role
         return found
 

@@ -27,7 +27,9 @@ ROLE_HELP = {
     Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
     Membership.Role.APPROVER: gettext_lazy("decides on access requests, closes windows, reads the log"),
     Membership.Role.AUDITOR: gettext_lazy("reads everything and the log, decides nothing"),
-    Membership.Role.ADMINISTRATOR: gettext_lazy("switches Lockbox, manages people and addresses, reads the log"),
+    Membership.Role.ADMINISTRATOR: gettext_lazy(
+        "switches Lockbox on and off, manages people and addresses, reads the log"
+    ),
     Membership.Role.DEPUTY: gettext_lazy("decides while an approver who named them is away, and only then"),
 }
 
@@ -41,7 +43,8 @@ class CapForm(StrictForm):
     window_cap = forms.TypedChoiceField(
         label=gettext_lazy("The longest window"),
         help_text=gettext_lazy(
-            "No window is longer than this, whatever was asked for. It counts for windows that open from now on."
+            "No window is longer than this, even if more was asked for. The limit applies to windows that open from "
+            "now on."
         ),
         coerce=int,
         error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
@@ -56,7 +59,7 @@ class CapForm(StrictForm):
 
 class YesRuleForm(StrictForm):
     rule = forms.ChoiceField(
-        label=gettext_lazy("A yes counts if it is"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
+        label=gettext_lazy("Approvals count if they are"), choices=Tenant.YesRule.choices, widget=forms.RadioSelect
     )
 
     def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
@@ -67,7 +70,9 @@ class YesRuleForm(StrictForm):
 class InvitationForm(StrictForm):
     email = forms.EmailField(
         label=gettext_lazy("Email address"),
-        help_text=gettext_lazy("With this the person signs in. The link in the mail works for this address alone."),
+        help_text=gettext_lazy(
+            "The person signs in with this address. The link in the mail works only for this address."
+        ),
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
     role = forms.ChoiceField(
@@ -103,7 +108,7 @@ class RecoveryForm(StrictForm):
     )
     email = forms.EmailField(
         label=gettext_lazy("Address of the new administrator"),
-        help_text=gettext_lazy("One that has no account here yet."),
+        help_text=gettext_lazy("An address that has no account here yet."),
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
 
@@ -124,7 +129,7 @@ class ControlForm(StrictForm):
 class AcceptForm(StrictForm):
     name = forms.CharField(
         label=gettext_lazy("Your name"),
-        help_text=gettext_lazy("As others see it, in the log too."),
+        help_text=gettext_lazy("Other people see this name, in the log too."),
         max_length=120,
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
@@ -138,7 +143,8 @@ class AcceptForm(StrictForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["password"].help_text = _(
-            "At least %(n)d characters, not only digits, nothing common, nothing like the name or the address."
+            "At least %(n)d characters, not only digits. It must not be a common password, or similar to the name or "
+            "the address."
         ) % {"n": _shortest_password()}
 
 
@@ -153,7 +159,7 @@ class OutOfOfficeForm(StrictForm):
     )
     until_at = forms.DateTimeField(
         label=gettext_lazy("Until"),
-        help_text=gettext_lazy("It ends by itself. Times are in your own time zone."),
+        help_text=gettext_lazy("It ends automatically. Times are in your own time zone."),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
 
@@ -178,7 +184,7 @@ class MuteForm(StrictForm):
 
     engineer = forms.ChoiceField(label=gettext_lazy("Whose"), required=False, widget=_needed_choice())
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("Take none from them for"),
+        label=gettext_lazy("Accept none from them for"),
         coerce=int,
         required=False,
         widget=_needed_choice(),
@@ -252,9 +258,9 @@ class RoleForm(StrictForm):
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if bool(values.get("role")) != (values.get("act") in ("give", "take")):
-            self.add_error("role", _("Name a role to give or to take, and none for anything else."))
+            self.add_error("role", _("Name a role only to give or to take it."))
         if bool(values.get("identity")) != (values.get("act") == "unlink"):
-            self.add_error("identity", _("Name an identity to unlink, and none for anything else."))
+            self.add_error("identity", _("Name an identity only to unlink it."))
         return values
 
 

@@ -52,7 +52,7 @@ class LinkForm(StrictForm):
     external_reference = forms.CharField(
         label=_("Reference in your own system"),
         required=False,
-        help_text=_("If your help desk has a case for it: what it is called there, such as INC-4711."),
+        help_text=_("If your help desk has a case for it: the reference of that case, such as INC-4711."),
         widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
     )
     external_url = forms.CharField(
@@ -82,7 +82,7 @@ class NewTicketForm(StrictForm):
     )
     body = forms.CharField(
         label=_("What happened?"),
-        help_text=_("What did you do, what did you expect, what came instead, and since when?"),
+        help_text=_("What did you do, what did you expect, what happened instead, and since when?"),
         widget=forms.Textarea(attrs={"rows": 8, "maxlength": limits.JUSTIFICATION_MAX}),
     )
     priority = forms.ChoiceField(
@@ -143,7 +143,7 @@ class EndForm(StrictForm):
 
 
 class AssignForm(StrictForm):
-    assignee_id = _PersonChoice(queryset=None, label=_("Give it to"), empty_label=None)
+    assignee_id = _PersonChoice(queryset=None, label=_("Assign it to"), empty_label=None)
 
     def __init__(self, *args: Any, engineers: QuerySet[Person], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

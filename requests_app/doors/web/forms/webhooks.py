@@ -20,9 +20,9 @@ class WebhookForm(StrictForm):
     many = frozenset({"events"})
 
     url = forms.CharField(
-        label=gettext_lazy("Its address"),
+        label=gettext_lazy("Address of the webhook"),
         help_text=gettext_lazy(
-            "Where messages are posted to, such as https://example.com/lockbox. It must be reachable from here."
+            "Where messages are sent, such as https://example.com/lockbox. This server must be able to reach it."
         ),
         max_length=1000,
         widget=forms.TextInput(attrs=_PLAIN),
@@ -35,9 +35,9 @@ class WebhookForm(StrictForm):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     events = forms.MultipleChoiceField(
-        label=gettext_lazy("What it hears of"),
+        label=gettext_lazy("Which events it gets"),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": gettext_lazy("Choose one event at least.")},
+        error_messages={"required": gettext_lazy("Choose at least one event.")},
     )
 
     def __init__(self, *args: Any, webhook: Webhook | None = None, **kwargs: Any) -> None:
@@ -58,4 +58,4 @@ def event_choices(chosen: list[str]) -> list[tuple[str, str]]:
     """All events by their titles; one that was chosen in a newer version stands for itself."""
     known = {str(event): str(words) for event, words in TITLES.items()}
     newer = {name: title_of(name) for name in chosen if name not in known and name != messages.ALL}
-    return [(messages.ALL, _("Everything, and what later versions add")), *known.items(), *newer.items()]
+    return [(messages.ALL, _("Everything, including what later versions add")), *known.items(), *newer.items()]

@@ -62,7 +62,9 @@ class _Document:
         self._proof()
         self._entries()
         if self.has_unknown_letters:
-            self._say("soft", _("A box stands for a letter that this file has no shape for. timeline.html has it."))
+            self._say(
+                "soft", _("A box replaces a letter that this file has no shape for. timeline.html shows the letter.")
+            )
         return self._built()
 
     # --- Parts --------------------------------------------------------------------------------------------
@@ -116,9 +118,9 @@ class _Document:
         self._say(
             "body",
             _(
-                "This file is for reading and proves nothing by itself. The same entries stand beside it as they were "
-                "hashed, with the checkpoint that was signed over them and the proofs that lead from the one to the "
-                "other. Check them on a machine of yours, without a network, with the key from where you keep it:"
+                "This file is for reading and proves nothing alone. Beside it are the same entries as they were "
+                "hashed, the checkpoint that was signed over them, and the proofs that connect the two. Check them "
+                "on your own machine, without a network, with the key that you saved:"
             ),
         )
         self._say("code", _VERIFY)

@@ -146,7 +146,7 @@ class Story:
             ) % {"n": counted(waiting)}
         for part in self.prepared.parts:
             if part.pruned:
-                yield _("entries 0 to %(last)s of log %(shard)s were removed after their time") % {
+                yield _("entries 0 to %(last)s of log %(shard)s were removed, because their storage time was over") % {
                     "last": counted(part.pruned - 1),
                     "shard": part.shard,
                 }
