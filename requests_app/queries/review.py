@@ -90,7 +90,7 @@ def last_change(row: AccessRequest) -> Entry | None:
     return Entry(last) if last else None
 
 
-def decision_entry(row: AccessRequest, event: Event) -> AuditEntry | None:
+def decision_entry(row: AccessRequest, event: str) -> AuditEntry | None:
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
     return entries.order_by("-seq").first()
 

@@ -70,6 +70,7 @@ class Shell:
             changed.enter_context(mock.patch.object(sys, "argv", ["lockbox", *words]))
             for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
                 changed.enter_context(mock.patch.object(sys, name, stream))
+            status: str | int | None
             try:
                 status = main()
             except SystemExit as end:
