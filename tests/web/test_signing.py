@@ -73,7 +73,7 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
     assert "approved for the provider, not signed" in whole
     while outbox.drain():
         pass
-    [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "may read" in each.subject]
+    [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "can read" in each.subject]
     short = " ".join(digest[at : at + 4] for at in range(0, 16, 4))
     said = " ".join(opened.body.split())
     assert f"Ada Test (Contoso): s{key}; digest {short} …" in said
