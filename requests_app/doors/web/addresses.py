@@ -10,6 +10,7 @@ from django.urls import path
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain.errors import NotFound
@@ -108,6 +109,7 @@ CONFIRMATION = Page(
 
 
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, secret: str) -> HttpResponse:
     """Show one page for every link that does not work, and for every link of somebody else."""
     try:
