@@ -36,6 +36,7 @@ def history(db: None, travel: Any, settings: Any, monkeypatch: Any, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # ten seconds on an idle machine, and minutes on one that is shared by ten
 def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path) -> None:
     """One test, for the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
