@@ -28,7 +28,7 @@ ACCESS_REQUEST_APPROVED_BY_PROVIDER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
     mark=Mark.APPROVED,
     look=("active", "check"),
-    did=_("said yes for the provider"),
+    did=_("approved for the provider"),
 )
 ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
     "access_request.denied_by_provider",
@@ -37,7 +37,7 @@ ACCESS_REQUEST_DENIED_BY_PROVIDER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
     mark=Mark.DENIED,
     look=("refused", "x"),
-    did=_("said no for the provider"),
+    did=_("denied for the provider"),
 )
 ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
     "access_request.approved_by_customer",
@@ -46,7 +46,7 @@ ACCESS_REQUEST_APPROVED_BY_CUSTOMER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Approve", Severity.LOW, Action.ALLOWED, is_decision=True),
     mark=Mark.APPROVED,
     look=("open", "check"),
-    did=_("said yes for the customer"),
+    did=_("approved for the customer"),
 )
 ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
     "access_request.denied_by_customer",
@@ -55,7 +55,7 @@ ACCESS_REQUEST_DENIED_BY_CUSTOMER = Event(
     siem=Meaning(Family.ENTITY, OTHER, "Deny", Severity.INFORMATIONAL, Action.DENIED, is_decision=True),
     mark=Mark.DENIED,
     look=("refused", "x"),
-    did=_("said no for the customer"),
+    did=_("denied for the customer"),
 )
 ACCESS_REQUEST_WITHDRAWN = Event(
     "access_request.withdrawn",
@@ -82,7 +82,7 @@ GRANT_RELEASED = Event(
     siem=Meaning(Family.USER_ACCESS, 2),
     mark=Mark.CLOSED,
     look=("sealed", "lock"),
-    did=_("gave the window back"),
+    did=_("closed their own window early"),
 )
 GRANT_REVOKED = Event(
     "grant.revoked",
