@@ -22,7 +22,7 @@ from tests.clients.generated import PACKAGE, ROOT
 CLIENT = ROOT / "clients" / "python"
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())
 REQUIRES: list[str] = PROJECT["build-system"]["requires"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def small_document(**more: object) -> str:
