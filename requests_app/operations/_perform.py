@@ -84,7 +84,7 @@ def _read(each: Field, value: object, current: Step) -> Any:
         return read
     row = choose(current, read)
     if row is None:
-        raise Unacceptable(_("Choose one that is offered."), field=each.name)
+        raise Unacceptable(_("Choose one of the offered values."), field=each.name)
     return row
 
 

@@ -89,7 +89,7 @@ CONFIRMATION = Page(
     is_narrow=True,
     find=_find,
     facts=(
-        Column(_("Address now"), lambda row: row.email_before),
+        Column(_("Current address"), lambda row: row.email_before),
         Column(_("New address"), lambda row: row.email),
         Column(_("Works until"), lambda row: row.expires_at, when),
     ),

@@ -207,7 +207,7 @@ CHANGE = _page(
         cancel=_("Cancel"),
         form=_changed,
         run=_change,
-        done=_("The client was changed. It counts from its next call on."),
+        done=_("The client was changed. The change applies from its next call on."),
         then=_ONE,
     ),
 )
@@ -265,14 +265,14 @@ REMOVAL = _page(
     title=_("Remove the client {thing}"),
     action=Action(
         consequences=(
-            _("Its secret and its tokens are dead at once. Nobody can bring it back."),
+            _("Its secret and its tokens stop working immediately. Nobody can restore the client."),
             _("Its name stays in the log, wherever it acted."),
             _("The log says that you removed it."),
         ),
         label=_("Remove this client"),
         cancel=_("Keep it"),
         run=lambda visit, values: operations.remove_client(visit.thing.pk, actor=visit.actor),
-        done=_("The client was removed. What it had is dead."),
+        done=_("The client was removed. Its secret and its tokens no longer work."),
         then=_LIST,
     ),
 )

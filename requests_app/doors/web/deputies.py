@@ -47,7 +47,7 @@ def _name(visit: Visit, values: dict[str, Any]) -> OutOfOffice:
 
 
 def _named(visit: Visit, row: OutOfOffice) -> str:
-    return filled(_("{name} decides in your place for that time."), name=row.deputy.name)
+    return filled(_("{name} can decide in your place in that time."), name=row.deputy.name)
 
 
 def _ended(visit: Visit, row: OutOfOffice) -> str:

@@ -50,7 +50,7 @@ def _done(visit: Visit, made: Mute) -> str:
     denied = ngettext("%(n)d access request is denied.", "%(n)d access requests are denied.", made.denied)
     first = denied % {"n": made.denied} if made.denied else _("Nothing waited for your answer.")
     until = when_words(made.until_at, visit.at)
-    words = _("None from {muted} is put to you until {until}.")
+    words = _("You get no access requests from {muted} until {until}.")
     return format_html("{} {}", first, filled(words, muted=sentences.muted_name(made), until=until))
 
 
@@ -84,7 +84,7 @@ PAGE = Page(
             form=LiftForm,
             find=lambda visit, pk: queries.mute(visit.tenant, pk),
             run=lambda visit: operations.lift_mute(visit.thing.pk, actor=visit.actor),
-            done=lambda visit, row: filled(_("The mute of {muted} is lifted."), muted=sentences.muted_name(row)),
+            done=lambda visit, row: filled(_("The mute on {muted} is lifted."), muted=sentences.muted_name(row)),
             offered=_may_mute,
             describes=sentences.muted_name,
         ),

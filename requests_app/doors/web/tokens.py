@@ -160,7 +160,7 @@ REVOCATION = Page(
     ),
     action=Action(
         consequences=(
-            _("It is dead at once, for good. What was done with it stays done."),
+            _("It stops working immediately and permanently. What was done with it is not undone."),
             _("The log says that you revoked it."),
         ),
         label=_("Revoke this token"),

@@ -42,7 +42,7 @@ _LIST = to("web:webhooks", "tenant")
 _ONE = to("web:webhook", "tenant", "thing")
 _PATH = "tenant/<uuid:tenant>/webhooks/"
 _BACK = Link("{thing}", _ONE)
-_STATE = Column(_("How it stands"), lambda row: row, as_part("tenant/_webhook_state.html", "webhook"))
+_STATE = Column(_("State"), lambda row: row, as_part("tenant/_webhook_state.html", "webhook"))
 
 
 def _find(visit: Visit, ids: dict[str, Any]) -> Webhook:
@@ -189,7 +189,7 @@ WEBHOOK = Page(
             form=WebhookActForm,
             value="test",
             run=lambda visit: operations.send_webhook_test(visit.thing.pk, actor=visit.actor),
-            done=_("A test is on its way. What became of it stands below within seconds."),
+            done=_("A test is on its way. Its result appears below within seconds."),
             style="",
         ),
         Button(
@@ -206,7 +206,7 @@ WEBHOOK = Page(
             form=WebhookActForm,
             value="on",
             run=lambda visit: operations.enable_webhook(visit.thing.pk, actor=visit.actor),
-            done=_("It goes on where it stopped. What is older than three days is left out."),
+            done=_("It continues where it stopped. Messages older than three days are left out."),
             offered=lambda visit, row: not row.is_on,
             style="primary",
         ),
@@ -265,7 +265,7 @@ REMOVAL = _page(
     title=_("Remove the webhook {thing}"),
     action=Action(
         consequences=(
-            _("Nothing is sent to it any more, nor what waits."),
+            _("Nothing more is sent to it, not even the messages that wait."),
             _("Its keys and its deliveries are forgotten. The log keeps what happened."),
             _("The log says that you removed it."),
         ),
