@@ -25,7 +25,7 @@ from requests_app.models import Heartbeat, OutboxMessage
 from requests_app.platform.database import bounds
 from requests_app.work import heartbeats
 
-pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.timed, pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 
 TENANT = UUID(int=77)
 WEB = "/readyz?part=web"
