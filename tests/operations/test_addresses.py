@@ -117,7 +117,7 @@ def test_what_a_directory_keeps_is_the_directorys(cast: Cast) -> None:
     with pytest.raises(NotAllowed):
         asked(cast)
     page = signed_in(cast, "ada").get(reverse("web:address")).content.decode()
-    assert "directory keeps it" in page
+    assert "directory manages this address" in page
     assert 'name="email"' not in page
 
 

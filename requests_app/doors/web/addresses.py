@@ -42,7 +42,7 @@ def _address_now(visit: Visit) -> str:
 def _who_keeps_it(visit: Visit) -> Text:
     if _keeps_address(visit):
         return ""
-    return _("Your organisation’s directory keeps it. Ask its administrator for another one.")
+    return _("Your organisation’s directory manages this address. Ask the directory’s administrator for another one.")
 
 
 def _send_link(visit: Visit, values: dict[str, Any]) -> None:
@@ -69,8 +69,8 @@ ADDRESS = Page(
     lead=(_address_now, _who_keeps_it),
     action=Action(
         lead=_(
-            "A link goes to the new address and works once, for 24 hours, for you alone. Only then does it take "
-            "the place of this one, which is told of both steps."
+            "We send a link to the new address. It works once, for 24 hours, only for you. The new address replaces "
+            "the old address only after you have used the link. The old address gets a mail about both steps."
         ),
         label=_("Send the link"),
         form=lambda visit, data: AddressForm(data),
@@ -84,7 +84,7 @@ ADDRESS = Page(
 CONFIRMATION = Page(
     name="address_confirm",
     path="address/<str:secret>/",
-    heading=_("Take the new address?"),
+    heading=_("Use the new address?"),
     back=_HOW_YOU_SIGN_IN,
     is_narrow=True,
     find=_find,
@@ -95,10 +95,10 @@ CONFIRMATION = Page(
     ),
     action=Action(
         lead=_(
-            "From then on you sign in with the new one, and your mail goes there. It is in the log, and the former "
-            "address is told."
+            "From then on, you sign in with the new address, and get your mail there. The log records this, and the "
+            "old address gets a mail."
         ),
-        label=_("Take this address"),
+        label=_("Use this address"),
         cancel=_("Cancel"),
         style="strong",
         run=_confirm,

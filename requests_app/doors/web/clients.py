@@ -43,7 +43,7 @@ _LIST = to("web:clients", "tenant")
 _ONE = to("web:client", "tenant", "thing")
 _PATH = "tenant/<uuid:tenant>/clients/"
 _BACK = Link("{thing}", _ONE)
-_MAY = Column(_("May"), lambda row: labels(row.scopes), SCOPES)
+_MAY = Column(_("Allowed"), lambda row: labels(row.scopes), SCOPES)
 
 
 def _find(visit: Visit, ids: dict[str, Any]) -> Client:
@@ -81,7 +81,9 @@ def _secret(visit: Visit, made: Made) -> Secret:
         heading=_("The client’s secret"),
         value=made.secret,
         warning=_("This secret is shown now and never again."),
-        text=_("Give it to the machine, and keep it where you keep passwords: whoever has it is this client."),
+        text=_(
+            "Give it to the machine, and store it where you store passwords. Anybody who has it can act as this client."
+        ),
         shown=(
             Shown(made.secret, _("Secret (client_secret)")),
             Shown(made.row.pk, _("Id (client_id)")),
@@ -93,7 +95,7 @@ def _secret(visit: Visit, made: Made) -> Secret:
 
 def _token(visit: Visit, made: Made) -> Secret:
     address = absolute(reverse("api:scim_users")).removesuffix("/Users")
-    words = _("Put it into the directory. Make the next one before it ends:")
+    words = _("Enter it in the directory. Create the next token before this one ends:")
     return Secret(
         heading=_("The directory’s token"),
         value=made.secret,
@@ -108,16 +110,16 @@ def _token(visit: Visit, made: Made) -> Secret:
 
 
 def _who(visit: Visit) -> Text:
-    return _("The log says that you did it.")
+    return _("The log records that you did this.")
 
 
 def _what_becomes_of_tokens(visit: Visit) -> Text:
     if not callers.lasting_tokens(visit.thing, at=visit.at):
-        return _("When you make the next one, this one works for a week more.")
+        return _("When you create the next token, this token works for one more week.")
     return strong(
         _(
-            "The token of now works for a week more, so that the directory can be given the new one. One that was "
-            "before that is dead at once."
+            "The present token works for one more week, so that you can give the new token to the directory. A token "
+            "from before the present one stops working immediately."
         )
     )
 
@@ -134,8 +136,8 @@ CLIENTS = Page(
     tab="clients",
     lead=(
         _(
-            "A client is a machine that calls the API for you: a ticket system, a SIEM. It does what it was given "
-            "scopes for and nothing else, never sees content, and decides only where it says so here."
+            "A client is a machine that calls the API for you: a ticket system, a SIEM. It can do only what its "
+            "scopes allow, never sees content, and decides only if this page says so."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -149,14 +151,17 @@ CLIENTS = Page(
             LAST_USED,
         ),
         empty=Empty(
-            _("No machine calls for you yet"),
-            _("Add one for each program: it is seen in the log by its own name, and is switched off by itself."),
+            _("No machine calls the API for you yet"),
+            _(
+                "Add one client for each program. The log then shows each program by its own name, and you can switch "
+                "it off separately."
+            ),
             "key-round",
         ),
     ),
     action=Action(
         heading=_("Add a client"),
-        lead=_("Its secret is shown once, on the page that follows."),
+        lead=_("Its secret is shown once, on the next page."),
         label=_("Add this client"),
         form=_new,
         offered=lambda visit: administers(visit.actor, visit.tenant),
@@ -200,8 +205,8 @@ CHANGE = _page(
     title=_("Change the client {thing}"),
     action=Action(
         lead=_(
-            "What you take away is gone at its next call, also from tokens that it holds. What you add comes with "
-            "its next token."
+            "What you take away no longer works from its next call on, also with tokens that it has. What you add "
+            "works from its next token on."
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
@@ -215,19 +220,19 @@ CHANGE = _page(
 NEW_TOKEN = _page(
     name="client_token",
     path=f"{_PATH}<uuid:client>/token/",
-    heading=_("Make a lasting token?"),
+    heading=_("Create a lasting token?"),
     title=_("A lasting token for {thing}"),
     action=Action(
         consequences=(
             _(
-                "It is for a directory that keeps one token, and can’t get its own with an id and a secret. It is "
-                "shown once, on the page that follows."
+                "It is for a directory that stores one token, and can’t get its own tokens with an id and a secret. "
+                "The token is shown once, on the next page."
             ),
-            _("Whoever has it adds, changes and switches off your people, and gives them roles."),
+            _("Anybody who has it can add, change and switch off your people, and give them roles."),
             _what_becomes_of_tokens,
             _who,
         ),
-        label=_("Make a lasting token"),
+        label=_("Create a lasting token"),
         cancel=_("Cancel"),
         form=lambda visit, data: LastingTokenForm(data),
         run=lambda visit, values: operations.make_lasting_token(visit.thing.pk, **values, actor=visit.actor),
@@ -238,20 +243,20 @@ NEW_TOKEN = _page(
 NEW_SECRET = _page(
     name="client_rotate",
     path=f"{_PATH}<uuid:client>/secret/",
-    heading=_("Have a new secret made?"),
+    heading=_("Create a new secret?"),
     title=_("A new secret for {thing}"),
     action=Action(
         consequences=(
-            _("The new secret is shown once, on the page that follows."),
+            _("The new secret is shown once, on the next page."),
             lambda visit: strong(
                 _(
-                    "The secret of now is dead at once, and so is every token of this client. The machine stands still "
-                    "until it has the new one."
+                    "The present secret and every token of this client stop working immediately. The machine can do "
+                    "nothing until it has the new secret."
                 )
             ),
             _who,
         ),
-        label=_("Make a new secret"),
+        label=_("Create a new secret"),
         cancel=_("Cancel"),
         run=lambda visit, values: operations.rotate_client_secret(visit.thing.pk, actor=visit.actor),
         secret=_secret,
@@ -267,7 +272,7 @@ REMOVAL = _page(
         consequences=(
             _("Its secret and its tokens stop working immediately. Nobody can restore the client."),
             _("Its name stays in the log, wherever it acted."),
-            _("The log says that you removed it."),
+            _("The log records that you removed it."),
         ),
         label=_("Remove this client"),
         cancel=_("Keep it"),

@@ -33,7 +33,7 @@ def _form(visit: Visit, data: QueryDict | None) -> OutOfOfficeForm:
 def _no_deputy(form: PageForm) -> Text:
     if form.fields["deputy"].choices:  # type: ignore[attr-defined]  # a ChoiceField
         return ""
-    return _("There is nobody whom you could name: your administrator has to give somebody the role “Deputy” first.")
+    return _("There is nobody that you can name. Your administrator has to give somebody the role “Deputy” first.")
 
 
 def _name(visit: Visit, values: dict[str, Any]) -> OutOfOffice:
@@ -60,8 +60,9 @@ PAGE = Page(
     heading=_("Out of office"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "An approver who is away names a deputy. For that time alone the deputy gets the mails about decisions and "
-        "decides under the own name; the log says for whom. The approver still may, too. It ends by itself."
+        "An approver who is away names a deputy. Only during that time, the deputy gets the mails about decisions and "
+        "decides under their own name. The log says for whom. The approver can still decide, too. The deputy’s time "
+        "ends automatically."
     ),
     table=Table(
         caption=_("Who is out of the office, now or later"),
@@ -74,7 +75,7 @@ PAGE = Page(
         ),
         empty=Empty(
             _("Nobody is out of the office"),
-            _("Here stands who is away until when, and who decides in their place."),
+            _("This list shows who is away until when, and who decides in their place."),
             "clock",
         ),
         button=Button(
@@ -89,7 +90,7 @@ PAGE = Page(
         ),
     ),
     action=Action(
-        heading=_("You are away?"),
+        heading=_("Are you away?"),
         label=_("Name this deputy"),
         missing=_no_deputy,
         form=_form,

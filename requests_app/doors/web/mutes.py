@@ -60,9 +60,9 @@ PAGE = Page(
     heading=_("Deny all and mute"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "For when you are asked so often that somebody might say yes to have peace. Everything that waits for your "
-        "answer is denied at once, and for the time that you choose nothing new is put to you: {provider} can "
-        "neither submit it nor pass it on. It ends by itself, and the log tells of it."
+        "Use this when repeated access requests might wear somebody down into approving. Everything that waits for "
+        "your answer is denied immediately. For the time that you choose, you get no new access requests: {provider} "
+        "can neither submit them nor pass them on. The mute ends automatically, and the log records it."
     ),
     table=Table(
         caption=_("Who is muted now"),
@@ -75,11 +75,11 @@ PAGE = Page(
         ),
         empty=Empty(
             _("Nobody is muted"),
-            _("Here stands whose access requests you don’t take, and until when."),
+            _("This list shows whose access requests you don’t accept, and until when."),
             "hourglass",
         ),
         button=Button(
-            label=_("Take them again"),
+            label=_("End the mute"),
             column=_("Manage"),
             form=LiftForm,
             find=lambda visit, pk: queries.mute(visit.tenant, pk),
@@ -90,11 +90,11 @@ PAGE = Page(
         ),
     ),
     action=Action(
-        heading=_("Deny all that wait for you"),
-        label=_("Deny all, and mute"),
+        heading=_("Deny all access requests that wait for you"),
+        label=_("Deny all and mute"),
         hint=_(
-            "Windows that are open stay open: close them on their own pages. Each denial is a decision of yours, and "
-            "the engineers are told."
+            "Windows that are open stay open: close them on their own pages. Each denial is your decision, and the "
+            "engineers are informed."
         ),
         form=_form,
         offered=_may_mute,

@@ -30,9 +30,9 @@ PAGE = Page(
     heading=_("Addresses of {tenant}"),
     tab="addresses",
     lead=_(
-        "These addresses get the mail that your approvers get: who asks for what and until when, what opened, what "
-        "closed and what was looked at; reminders go to the approvers alone. They can decide nothing: a link in a "
-        "mail only opens a page."
+        "These addresses get the same mails as your approvers: who asks for what and until when, what opened, what "
+        "closed and what was looked at. Only the approvers get reminders. The addresses can decide nothing: a link in "
+        "a mail only opens a page."
     ),
     table=Table(
         caption=_("Addresses that only get mail"),
@@ -43,10 +43,10 @@ PAGE = Page(
             Column(_("Since"), lambda row: row.created_at, when),
         ),
         empty=Empty(
-            _("No address is told yet"),
+            _("No address gets mails yet"),
             _(
-                "Add the mailbox of your security team, or of whoever is on call: they learn of every access request "
-                "at once."
+                "Add the mailbox of your security team, or of the person on call. They learn about every access "
+                "request immediately."
             ),
             "mail",
         ),
@@ -56,7 +56,7 @@ PAGE = Page(
             form=RemovalForm,
             find=lambda visit, pk: queries.address(visit.tenant, pk),
             run=lambda visit: operations.remove_address(visit.thing.pk, actor=visit.actor),
-            done=_("{thing} is not told any more."),
+            done=_("{thing} gets no more mails."),
             offered=_may_change,
             describes=lambda row: row.email,
         ),
@@ -67,7 +67,7 @@ PAGE = Page(
         form=lambda visit, data: AddressForm(data),
         offered=_may_change,
         run=_add,
-        done=_("{thing} is told from now on."),
+        done=_("{thing} gets mails from now on."),
     ),
 )
 

@@ -124,10 +124,10 @@ REMOVAL = Page(
     action=Action(
         lead=(
             gettext_lazy(
-                "From then on it signs nobody in and signs nothing. What has been signed with it stays signed. It is "
-                "in the log, and you and your approvers get a mail."
+                "From then on, nobody can sign in with it or sign anything with it. What was signed with it stays "
+                "signed. The log records this, and you and your approvers get a mail."
             ),
-            gettext_lazy("Your device may go on showing it: delete it there as well."),
+            gettext_lazy("Your device might still show it: delete it there as well."),
         ),
         label=gettext_lazy("Remove the passkey"),
         cancel=gettext_lazy("Cancel"),

@@ -33,8 +33,8 @@ def _delay() -> str:
 
 def _way_back(visit: Visit) -> str:
     words = _(
-        "When it is used, everybody of your tenant and all its addresses are told by mail, and nothing happens for "
-        "%(delay)s. Until then any administrator or approver stops it with one button."
+        "When somebody uses it, everybody in your tenant and all its addresses get a mail, and nothing happens for "
+        "%(delay)s. Until then, any administrator or approver can stop it with one button."
     )
     return words % {"delay": _delay()}
 
@@ -42,23 +42,23 @@ def _way_back(visit: Visit) -> str:
 def _key_of_now(visit: Visit) -> str:
     known = visit.thing
     if known is None:
-        return strong(_("You have none. Make it now, while there is somebody who can."))
+        return strong(_("You have no recovery key. Create it now, while there is somebody who can."))
     return format_html(
         "{} {}. {}",
-        filled(_("{name} had one made"), name=known.made_by.name),
+        filled(_("{name} created a key"), name=known.made_by.name),
         visit.when(known.made_at),
-        strong(_("A new one makes it worthless.")),
+        strong(_("When you create a new key, that key no longer works.")),
     )
 
 
 def _label(visit: Visit) -> str:
-    return _("Make a new recovery key") if visit.thing else _("Make the recovery key")
+    return _("Create a new recovery key") if visit.thing else _("Create the recovery key")
 
 
 def _shown_once(visit: Visit, made: Any) -> Secret:
     words = _(
-        "It names a new administrator when none is left. It works once, after %(delay)s in which everybody of your "
-        "tenant is told. A key that was made before is worthless now: throw it away."
+        "With it, you name a new administrator when you have no administrator left. It works once, after %(delay)s. "
+        "In that time, everybody in your tenant is informed. An earlier key no longer works: throw it away."
     )
     return Secret(
         heading=gettext_lazy("Recovery key of {tenant}"),
@@ -69,7 +69,7 @@ def _shown_once(visit: Visit, made: Any) -> Secret:
         shown=(Shown(made.key, gettext_lazy("Recovery key")),),
         facts=(
             Column(gettext_lazy("For"), lambda row: visit.tenant.name),
-            Column(gettext_lazy("Made"), lambda row: made.row.made_at, when),
+            Column(gettext_lazy("Created"), lambda row: made.row.made_at, when),
             Column(gettext_lazy("Used at"), lambda row: settings.BASE_URL + reverse("web:recover"), css="mono"),
         ),
         back=_PEOPLE,
@@ -87,15 +87,15 @@ KEY = Page(
     is_narrow=True,
     find=lambda visit, ids: queries.recovery_key(visit.tenant),
     lead=gettext_lazy(
-        "The way back for the day on which every administrator of {tenant} is lost. Whoever holds the key can name "
-        "a new administrator, without signing in. {provider} cannot do it for you, and cannot make or read a key."
+        "Use it if {tenant} has lost every administrator. Anybody who has the key can name a new administrator, "
+        "without signing in. {provider} cannot do this for you, and cannot create or read a key."
     ),
     action=Action(
         consequences=(
             _way_back,
             gettext_lazy(
-                "It works once. Print it, and keep it where no single person gets at it unseen: a safe, a sealed "
-                "envelope."
+                "It works once. Print it, and keep it where one person alone can’t take it unnoticed: in a safe, or "
+                "in a sealed envelope."
             ),
             _key_of_now,
         ),

@@ -44,10 +44,10 @@ REVOKE = RowLink(
 )
 _STATE = as_part("tokens/_state.html", "token")
 _LIST = Link(_("API tokens"), to("web:tokens"))
-WHAT_CAN_BE_CALLED = Link(_("What can be called"), lambda visit: reverse("api:reader"))
+WHAT_CAN_BE_CALLED = Link(_("What the API offers"), lambda visit: reverse("api:reader"))
 
 _TOKEN = Column(_("Token"), lambda row: row, as_part("tokens/_name.html", "token"))
-_OWNER = Column(_("Whose"), lambda row: row.account, person)
+_OWNER = Column(_("Owner"), lambda row: row.account, person)
 _SCOPES = Column(_("For"), lambda row: labels(row.scopes), SCOPES)
 LAST_USED = Column(_("Last used"), lambda row: row.last_used_at, when, absent=_("never"))
 _EXPIRES = Column(_("Expires"), lambda row: row, _STATE)
@@ -61,12 +61,12 @@ def _form(visit: Visit, data: QueryDict | None) -> TokenForm:
 def _secret(visit: Visit, made: Made) -> Secret:
     command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {absolute(reverse("api:me"))}'
     until = format_html("{} {}.", _("It works until"), visit.when(made.row.expires_at))
-    how = _("With the token in the variable LOCKBOX_TOKEN, this says who you are to the API:")
+    how = _("With the token in the variable LOCKBOX_TOKEN, this command prints who you are for the API:")
     return Secret(
         heading=_("Your new token"),
         value=made.secret,
         warning=_("This token is shown now and never again."),
-        text=_("Keep it where you keep passwords: whoever has it calls the API as you."),
+        text=_("Store it where you store passwords. Anybody who has it can call the API as you."),
         shown=(
             Shown(made.secret, made.row.name),
             Shown(command, text=format_html("{} {}", until, how)),
@@ -105,9 +105,9 @@ TOKENS = Page(
     back=Link(_("Your settings"), to("web:preferences")),
     lead=(
         _(
-            "With a token a program of yours calls the API as you. It can do what you may do at that moment and the "
-            "token is for, never more, and never sees content. To decide with it, your password and a code are asked "
-            "for as on a page."
+            "With a token, a program of yours calls the API as you. It can do only what you are allowed to do at that "
+            "moment and what the token is for. It never sees content. To decide with it, you need your password and a "
+            "code, as on a page."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -117,21 +117,24 @@ TOKENS = Page(
         columns=(_TOKEN, _SCOPES, LAST_USED, _EXPIRES),
         empty=Empty(
             _("You have no token"),
-            _("Make one for each program: you see when it was used last, and revoke it without touching the others."),
+            _(
+                "Create one token for each program. You then see when it was last used, and can revoke it without "
+                "affecting the others."
+            ),
             "key-round",
         ),
         link=REVOKE,
     ),
     action=Action(
-        heading=_("Make a token"),
-        lead=_("It is shown once, on the page that follows."),
-        label=_("Make this token"),
+        heading=_("Create a token"),
+        lead=_("It is shown once, on the next page."),
+        label=_("Create this token"),
         form=_form,
         run=lambda visit, values: operations.create_token(actor=visit.actor, **values),
         secret=_secret,
     ),
     also=Table(
-        heading=_("Those that ended last"),
+        heading=_("Tokens that ended recently"),
         caption=_("Tokens that ended"),
         rows=lambda visit: callers.own_ended_tokens(visit.actor, at=visit.at),
         columns=(_TOKEN, _SCOPES, LAST_USED, _ENDED),
@@ -160,8 +163,8 @@ REVOCATION = Page(
     ),
     action=Action(
         consequences=(
-            _("It stops working immediately and permanently. What was done with it is not undone."),
-            _("The log says that you revoked it."),
+            _("It stops working immediately and permanently. What was done with it stays done."),
+            _("The log records that you revoked it."),
         ),
         label=_("Revoke this token"),
         cancel=_("Keep it"),
@@ -188,8 +191,8 @@ OF_TENANT = Page(
     is_for_administrators=True,
     find=lambda visit, ids: callers.tokens_in(visit.tenant, at=visit.at),
     lead=_(
-        "Each carries its human: what the person may not do any more, the token can’t either. Revoke one that was "
-        "lost or is not needed."
+        "Each token belongs to a person. What the person is not allowed to do any more, the token can’t do either. "
+        "Revoke a token that was lost or is not needed."
     ),
     table=Table(
         caption=_("Tokens that work"),

@@ -87,11 +87,11 @@ DELIVERY = Page(
     is_for_administrators=True,
     find=_delivery,
     facts=(
-        Column(_("What became of it"), lambda row: row.message.state, _message_state),
+        Column(_("Result"), lambda row: row.message.state, _message_state),
         Column(_("Id"), lambda row: row.id, css="mono digest-value"),
         Column(_("When"), lambda row: row.message.created_at, when),
         Column(
-            _("Tried next"),
+            _("Next attempt"),
             lambda row: row.message.next_attempt_at,
             when,
             is_shown=lambda visit, row: row.message.state == OutboxMessage.State.WAITING,

@@ -76,18 +76,21 @@ def _keys(visit: Visit, issued: Issued) -> Secret:
         Shown(
             keys.whpk,
             _("Public key, for signatures v1a"),
-            _("A receiver that knows signatures v1a (Ed25519) needs no secret: it checks them with this public key."),
+            _(
+                "A receiver that supports signatures v1a (Ed25519) needs no secret: it checks them with this public "
+                "key."
+            ),
         ),
     ]
     if former_until is not None and visit.at < former_until:
-        words = _("The keys before these sign along until")
+        words = _("The earlier keys also sign until")
         shown.append(Shown(text=format_html("{} {}.", words, visit.when(former_until))))
     return Secret(
         heading=_("The webhook’s secret"),
         value=keys.whsec,
         warning=_("This secret is shown now and never again."),
         text=_(
-            "Give it to the receiver, which checks with it that a message comes from here, and keep it where you keep "
+            "Give it to the receiver, which checks with it that a message comes from here. Store it where you store "
             "passwords."
         ),
         shown=tuple(shown),
@@ -109,7 +112,7 @@ def _amount_of_events(row: Webhook) -> Text:
 
 
 def _signs_until(context: Context, at: datetime) -> str:
-    return format_html("{} {}", _("signs along until"), when(context, at))
+    return format_html("{} {}", _("also signs until"), when(context, at))
 
 
 def _will_be_off(visit: Visit) -> Text:
@@ -121,7 +124,7 @@ def _will_be_off(visit: Visit) -> Text:
 def _end_of_former_keys(visit: Visit) -> str:
     if not _has_former_keys(visit, visit.thing):
         return ""
-    return strong(_("The keys before those of now still sign along. They end at once."))
+    return strong(_("The keys from before the present keys still sign, too. They end immediately."))
 
 
 WEBHOOKS = Page(
@@ -131,8 +134,8 @@ WEBHOOKS = Page(
     tab="webhooks",
     is_for_administrators=True,
     lead=_(
-        "A webhook tells a machine of yours what has just been written into your log: what happened to what, by "
-        "ids, never content and nothing that somebody wrote. Every message is signed, and is sent again until it "
+        "A webhook informs a machine of yours about what has just been written into your log: what happened to what, "
+        "by ids, never content and nothing that somebody wrote. Every message is signed, and is sent again until it "
         "arrives."
     ),
     table=Table(
@@ -141,13 +144,13 @@ WEBHOOKS = Page(
         columns=(
             Column(_("Webhook"), lambda row: row, as_part("tenant/_webhook_name.html", "webhook")),
             _STATE,
-            Column(_("Hears of"), _amount_of_events),
+            Column(_("Events"), _amount_of_events),
             Column(_("Since"), lambda row: row.created_at, when),
         ),
         empty=Empty(
-            _("No machine is told yet"),
+            _("No machine is informed yet"),
             _(
-                "Add the address of your help desk, your chat or your own service: it learns within seconds of what "
+                "Add the address of your help desk, your chat or your own service. It learns within seconds what "
                 "happens."
             ),
             "list",
@@ -155,7 +158,7 @@ WEBHOOKS = Page(
     ),
     action=Action(
         heading=_("Add a webhook"),
-        lead=(_("Its secret is shown once, on the page that follows."), _will_be_off),
+        lead=(_("Its secret is shown once, on the next page."), _will_be_off),
         label=_("Add this webhook"),
         form=lambda visit, data: WebhookForm(data),
         run=_add,
@@ -174,7 +177,7 @@ WEBHOOK = Page(
     facts=(
         _STATE,
         Column(_("Address"), lambda row: row.url, css="mono"),
-        Column(_("Hears of"), _events),
+        Column(_("Events"), _events),
         Column(_("Public key"), lambda row: row.public_key, css="mono digest-value"),
         Column(
             _("Former secret"),
@@ -226,7 +229,10 @@ CHANGE = _page(
     heading=_("Change the webhook"),
     title=_("Change the webhook {thing}"),
     action=Action(
-        lead=_("What waits goes to the new address, at once. What it hears of counts for what happens from now on."),
+        lead=_(
+            "Messages that wait go to the new address, immediately. The choice of events applies to what happens "
+            "from now on."
+        ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
         form=lambda visit, data: WebhookForm(data, webhook=visit.thing),
@@ -239,20 +245,20 @@ CHANGE = _page(
 NEW_SECRET = _page(
     name="webhook_rotate",
     path=f"{_PATH}<uuid:webhook>/secret/",
-    heading=_("Have a new secret made?"),
+    heading=_("Create a new secret?"),
     title=_("A new secret for {thing}"),
     action=Action(
         consequences=(
-            _("The new secret is shown once, on the page that follows."),
+            _("The new secret is shown once, on the next page."),
             _(
-                "For 24 hours each message carries two signatures, by the new keys and by those before: the receiver "
-                "can be changed in between."
+                "For 24 hours, each message has two signatures, by the new keys and by the earlier keys. Change the "
+                "receiver during that time."
             ),
             _end_of_former_keys,
-            _("The log says that you did it."),
+            _("The log records that you did this."),
         ),
-        label=_("Make a new secret"),
-        cancel=_("Keep the one of now"),
+        label=_("Create a new secret"),
+        cancel=_("Keep the present secret"),
         run=_rotate,
         secret=_keys,
     ),
@@ -265,9 +271,9 @@ REMOVAL = _page(
     title=_("Remove the webhook {thing}"),
     action=Action(
         consequences=(
-            _("Nothing more is sent to it, not even the messages that wait."),
-            _("Its keys and its deliveries are forgotten. The log keeps what happened."),
-            _("The log says that you removed it."),
+            _("Nothing is sent to it any more, not even messages that wait."),
+            _("Its keys and its deliveries are deleted. The log keeps what happened."),
+            _("The log records that you removed it."),
         ),
         label=_("Remove this webhook"),
         cancel=_("Keep it"),
