@@ -107,7 +107,7 @@ def test_a_contradiction_is_told_to_whoever_watches_and_stops_what_signs(setting
         )
         assert "adopt" not in said
         assert "vouch" not in said
-    assert "localhost (written down" in show(), "who looks into it is not turned away"
+    assert "localhost (recorded" in show(), "who looks into it is not turned away"
 
 
 @pytest.mark.parametrize("sql", ["UPDATE audit_app_logorigin SET origin = 'x'", "DELETE FROM audit_app_logorigin"])

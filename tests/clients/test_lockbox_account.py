@@ -72,7 +72,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_personal_token_is_tried_and_kept_for_its_owner_alone(cast: Cast, bare: Shell, url: str) -> None:
     token = token_of(cast, "ada")
     ended = bare("login", url, typed=f"{token}\n")
-    assert ended.out == f"Signed in at {url} as Ada Test. Kept in {bare.kept}.\n"
+    assert ended.out == f"Signed in at {url} as Ada Test. Saved in {bare.kept}.\n"
     assert stat.S_IMODE(bare.kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(bare.kept.parent.stat().st_mode) == 0o700
     assert [path.name for path in bare.kept.parent.iterdir()] == ["account.json"]

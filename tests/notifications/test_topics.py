@@ -427,7 +427,13 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
     found = mails.send()("alan", "passkeys_changed")
     assert mails.to("passkeys_changed") == ["ada", "alan", "mia", "soc"]
     assert found.subject == "Contoso: Mia Test added a passkey"
-    says(found, "Phone", "added", "because you answer for Contoso", f"/tenant/{world.contoso.pk}/people/")
+    says(
+        found,
+        "Phone",
+        "added",
+        "because you are one of those who answer for Contoso",
+        f"/tenant/{world.contoso.pk}/people/",
+    )
     own = mails("mia", "passkeys_changed")
     assert own.subject == "A passkey was added to your account"
     says(own, "If it was not you", "You get this mail because it is about your account.")

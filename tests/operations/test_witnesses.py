@@ -113,7 +113,7 @@ def test_the_key_must_be_a_witnesss(cast: Cast) -> None:
     assert "not the key of a witness" in _refused(cast, "vkey", vkey="witness.example")
     log = notes.Verifier("witness.example", notes.public_bytes(SmallWitness().key), notes.ED25519)
     assert "key of a log" in _refused(cast, "vkey", vkey=str(log))
-    assert "themselves" in _refused(cast, "vkey", vkey=str(keys.clock_key(keys.load().publics[0])))
+    assert "its own witness" in _refused(cast, "vkey", vkey=str(keys.clock_key(keys.load().publics[0])))
     assert "too long" in _refused(cast, "vkey", vkey=SmallWitness("w" * 260).vkey)
 
 
@@ -272,7 +272,7 @@ def test_a_witness_that_has_seen_another_log_stops_windows_at_once(cast: Cast, t
     cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))
     # The other one has cosigned all of it within the second.
     assert [each.problem == "" for each in Witness.objects.order_by("vkey")] == [True, False]
-    _refused_to_open(cast, rows[1], "A witness of Contoso has seen another log")
+    _refused_to_open(cast, rows[1], "A witness of Contoso has seen a different log")
     second.misbehave = _honest
     travel.by(minutes=1)
     cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))

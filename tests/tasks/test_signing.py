@@ -118,7 +118,7 @@ def test_a_key_that_others_may_read_is_not_used(own_key: Path, mode: int) -> Non
     assert "chmod 600" in logged[0]["why"]
     assert not Checkpoint.objects.exists()
     for words in (("show",), ("create", "--if-missing"), ("rotate",), ("retire", "--anyway")):
-        with pytest.raises(CommandError, match=r"^The log key's file is open to others than its owner.*chmod 600"):
+        with pytest.raises(CommandError, match=r"^The log key's file can be read by other users.*chmod 600"):
             said("log_key", *words)
     assert own_key.read_bytes() == before
     own_key.chmod(0o400)

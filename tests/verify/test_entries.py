@@ -120,8 +120,8 @@ def test_a_block_is_good_up_to_its_first_bad_line() -> None:
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        (entry(2, 9), "number 2 where 1 is due"),
-        (entry(0, 9), "number 0 where 1 is due"),
+        (entry(2, 9), "number 2, but it must be 1"),
+        (entry(0, 9), "number 0, but it must be 1"),
         (entry(1, 4), "older than the one before"),
         ({**entry(1, 9), "tenant": "a" * 36}, "of another tenant"),
     ],

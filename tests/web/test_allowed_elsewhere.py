@@ -74,9 +74,9 @@ def test_a_closed_window_does_not_say_that_nothing_was_opened(cast: Cast, grant:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({}, "let Priya Test open <7@x.example> in finance@contoso.example through another service"),
-        ({"item": ""}, "let Priya Test open something in finance@contoso.example through another service"),
-        ({"action": "list"}, "let Priya Test see names in finance@contoso.example through another service"),
+        ({}, "allowed Priya Test to open <7@x.example> in finance@contoso.example through another service"),
+        ({"item": ""}, "allowed Priya Test to open something in finance@contoso.example through another service"),
+        ({"action": "list"}, "allowed Priya Test to see names in finance@contoso.example through another service"),
     ],
 )
 def test_the_log_says_whom_it_was_allowed(cast: Cast, grant: Grant, asked: dict[str, Any], words: str) -> None:

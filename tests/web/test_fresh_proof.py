@@ -284,7 +284,7 @@ def test_used_codes_between_wrong_ones_give_no_further_guess(cast: Cast, at: dt.
         assert confirm(client, row, password=PASSWORD, code=f"00000{number}").status_code == 403
     assert guesses_of(cast.ada) == 5
     locked = confirm(client, row, password=PASSWORD, code=code)
-    assert (locked.status_code, "none is checked for the next 5 minutes" in locked.content.decode()) == (429, True)
+    assert (locked.status_code, "For the next 5 minutes, no password or code" in locked.content.decode()) == (429, True)
     assert ("Please be quick." in locked.content.decode(), locked["Retry-After"]) == (True, "300")
     assert "already used" not in locked.content.decode()
     assert "grant.opened" not in events_of(row)
@@ -343,7 +343,7 @@ def test_the_limit_ends_five_minutes_after_the_first_guess_and_not_before(cast: 
     travel.by(seconds=299.999)
     refused = guesses.of_person(cast.ada)
     assert not refused.count()
-    assert "for the next 1 minute," in str(refused.refusal)
+    assert "For the next 1 minute," in str(refused.refusal)
     travel.by(seconds=0.001)
     assert guesses.of_person(cast.ada).count()
     assert guesses_of(cast.ada) == 1

@@ -168,7 +168,7 @@ def test_a_check_that_was_given_up_has_no_verdict(cast: Cast) -> None:
     ask(signed_in(cast, "otto"), cast)
     LogCheck.objects.update(ended_at=clock.now(), flaw=checks.GIVEN_UP)
     page = shown(cast)
-    assert "No verdict The check could not be brought to its end" in page
+    assert "No result The check could not be finished." in page
     assert "Verified" not in page
     assert "Verify now" in page
 
@@ -359,9 +359,13 @@ def test_an_alarm_is_put_into_words() -> None:
         ("missing", {"seq": 4}, "Entry 4 is missing."),
         ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
         ("altered", {"seq": ["x"], "why": 7}, "Entry ? is not as it was written."),
-        ("different", {"signed": 3}, "Of the 3 entries that were signed last, at least one is another one"),
+        ("different", {"signed": 3}, "At least one of the 3 entries that were signed last has changed"),
         ("tile", {"why": "a hash"}, "The stored hashes of its tree do not match each other."),
-        ("outside_behind", {"signed": 8, "kept": 2}, "8 entries are signed, and the record that the signer keeps"),
+        (
+            "outside_behind",
+            {"signed": 8, "kept": 2},
+            "8 entries are signed, but the signer’s record outside the database says 2",
+        ),
         ("of_a_later_version", {"x": 1}, "of_a_later_version"),
     ]
     with collected() as case:

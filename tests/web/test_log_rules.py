@@ -280,7 +280,7 @@ def test_a_witness_is_shown_as_it_stands(cast: Cast, travel: Any) -> None:
     small.misbehave = lambda _answer: said(422)
     travel.by(hours=1)
     collect(small)
-    assert "Has seen another log It holds a checkpoint that does not fit this log." in text(client.get(page(cast)))
+    assert "Has seen a different log It has a checkpoint that does not match this log." in text(client.get(page(cast)))
 
 
 def test_the_commands_carry_this_logs_own_key(cast: Cast) -> None:
@@ -319,10 +319,10 @@ def test_the_page_says_that_an_alarm_stops_windows_and_which_witness_it_is_of(ca
     small.misbehave = lambda _answer: said(422)
     collect(small)
     shown = text(signed_in(cast, "ines").get(page(cast)))
-    assert "No window opens now: a witness has seen another log than this one" in shown
-    assert "Has seen another log It holds a checkpoint that does not fit this log." in shown
+    assert "No window opens now: a witness has seen a different log" in shown
+    assert "Has seen a different log It has a checkpoint that does not match this log." in shown
     client = signed_in(cast, "ada")
-    words = "A witness of Contoso has seen another log than this one"
+    words = "A witness of Contoso has seen a different log"
     assert words in text(client.get(reverse("web:access_request", args=[row.pk])))
     response = _decide(client, row)
     assert response.status_code == 409
