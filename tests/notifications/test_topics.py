@@ -431,7 +431,7 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
         found,
         "Phone",
         "added",
-        "because you are one of those who answer for Contoso",
+        "because of your role at Contoso",
         f"/tenant/{world.contoso.pk}/people/",
     )
     own = mails("mia", "passkeys_changed")
