@@ -183,7 +183,7 @@ class Supervisor:
             elif not part.child.is_running:
                 self._ended(part, now)
             elif part.heartbeat and self._watchdog.is_stuck(part.heartbeat, started=part.started_readable):
-                line = _("%(part)s does not work any more; it is killed and started again.")
+                line = _("%(part)s does no work any more; it is killed and started again.")
                 say(LABEL, line % {"part": part.label})
                 self._bury(part)
             elif part.kind == WEB and not self._web_answered:
