@@ -1,4 +1,4 @@
-"""How staff see the logs: to read and to check, never to change. The portal's site registers these classes."""
+"""Read-only pages of the logs for staff. The portal's admin site registers these classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry
 
 
 class CappedPaginator(Paginator):
-    """Counts no further than MOST rows: counting millions takes seconds, and nobody turns so many pages."""
+    """Counts no further than MOST rows, because counting millions takes seconds."""
 
     MOST = 10_000
 
@@ -30,15 +30,15 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def _counted(self) -> int:
-        # Without its order and its columns, or the database would sort and join what is only counted.
+        # Drop order and columns: the database would sort and join rows that it only has to count.
         rows: Any = self.object_list
         return rows.order_by().values_list("pk")[: self.MOST + 1].count()
 
 
 class SealedAdmin(admin.ModelAdmin):
-    """Rows that every member of the staff may read and that nobody adds, changes or deletes here, superusers included.
+    """Rows that all staff may read and nobody, superusers included, may add, change or delete here.
 
-    Django's own permissions play no part: being staff is what it takes to look, and nothing is enough to touch.
+    Django's own permissions are not used.
     """
 
     paginator = CappedPaginator
@@ -64,19 +64,19 @@ class SealedAdmin(admin.ModelAdmin):
 
 
 class AuditEntryAdmin(SealedAdmin):
-    """One entry: its canonical bytes as they are hashed, and whether the stored hash is theirs."""
+    """One entry: its canonical bytes, and whether the stored hash belongs to them."""
 
     list_display: tuple[Any, ...] = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
     fields = (
         *("tenant_id", "seq", "at", "event", "door", "actor_kind", "actor_id", "actor_name"),
         *("subject_type", "subject_id", "correlation_id", "record", "leaf", "is_intact"),
     )
-    # By its key, which grows with time and has an index over all logs.
+    # Ordered by the key, which grows with time and has an index over all logs.
     ordering = ("-id",)
 
     @admin.display(description=_("Canonical record"))
     def record(self, entry: AuditEntry) -> str:
-        """The hashed bytes, laid out for people; bytes that are no JSON are shown as they are."""
+        """Return the hashed bytes laid out for people. Bytes that are not JSON are shown as they are."""
         raw = bytes(entry.canonical)
         try:
             return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The versioned bytes that are hashed: RFC 8785 (JCS) JSON of one record."""
+"""The canonical bytes of a record that are hashed: JSON as in RFC 8785 (JCS)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import rfc8785
 from audit_app import tree
 
 VERSION = 1
-#: RFC 8785, section 3.2.2.3: what a double holds exactly.
+#: RFC 8785, section 3.2.2.3: the integers that a double holds exactly.
 _SAFE = 2**53 - 1
 
 
 def instant(at: datetime) -> str:
-    """RFC 3339 in UTC with six digits, always, so that equal instants have equal bytes."""
+    """Return the time as RFC 3339 in UTC, always with six digits, so that equal instants have equal bytes."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def encode(record: dict[str, Any]) -> bytes:
     """Return the canonical bytes (RFC 8785) of the record.
 
-    For what records are made of, Python's own encoder in C writes the very same bytes, ten times as fast: names in
-    ASCII sort alike by code point and by UTF-16, and short escapes and whole numbers are spelled alike. Anything else
-    goes to the library, and what that can't write is refused.
+    For the values in our records, Python's own encoder in C writes the same bytes ten times as fast: ASCII names sort
+    alike by code point and by UTF-16, and short escapes and integers are written alike. Any other value goes to the
+    library, which raises an error for what it can't write.
     """
     if not _is_plain(record):
         return rfc8785.dumps(record)

@@ -1,9 +1,9 @@
-"""The signer: a log's next checkpoint, or the reason why there will be none.
+"""Signs a log's next checkpoint, or records why it can't be signed.
 
-A head is signed only if it follows from the one that is kept outside the database (heads.py), and only after two ways
-to its root agree: from the kept frontier and the entries' own bytes, in memory; and from the tiles, as the database
-gives them back. What was signed is compared with the tiles once more before it is kept anywhere. Whatever is found on
-the way is a Refusal: it is written down as an alarm, and nothing is signed.
+A head is signed only if it follows from the head that is stored outside the database (heads.py), and only after two
+ways to its root agree: from the stored frontier and the entries' bytes, in memory; and from the tiles, as the database
+returns them. The signed head is compared with the tiles once more before it is stored. Any difference is a Refusal: it
+is recorded as an alarm, and nothing is signed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, heads, keys, log_name, lookback, notes, own, recorder
+from audit_app import canonical, heads, keys, log_events, log_name, notes, rechecks, recorder
 from audit_app.entries import flaws_of
-from audit_app.heads import HeadConflict, HeadsUnavailable, Kept
+from audit_app.heads import HeadConflict, HeadsUnavailable, StoredHead
 from audit_app.keys import Keys, NoKey
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, LogKey, SignedHead, Witness
 from audit_app.notes import BadNote, Head, Note, Signature
@@ -30,18 +30,18 @@ from audit_app.tree import Frontier
 
 logger = structlog.get_logger(__name__)
 
-#: So many entries are read for one checkpoint; a longer backlog gets several, one after the other.
+#: Entries read for one checkpoint. A longer backlog gets several checkpoints, one after the other.
 MOST_ENTRIES = 20_000
-#: So many signed entries are looked at anew before each signature at least, in turn: 8 tiles. See lookback.py.
+#: The least number of signed entries that are compared again before each signature: 8 tiles. See rechecks.py.
 LOOK_BACK = 8 * WIDTH
-#: An alarm is looked into again no sooner than this.
+#: An alarm is checked again no sooner than this.
 RETRY_AFTER = dt.timedelta(seconds=60)
 
 _SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "email": ""}
 
 
 class Refusal(Exception):
-    """The log is not what was signed of it, or can't be compared. `code` is stable; `detail` is for people."""
+    """The log differs from what was signed, or can't be compared. `code` is stable; `detail` is for people."""
 
     def __init__(self, code: str, **detail: Any) -> None:
         super().__init__(code)
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What one round of the signer did. What failed is not the log's fault, and is tried again in the next."""
+    """What one round of the signer did. `failed` logs could not be read or written, and are tried again next round."""
 
     signed: int = 0
     dated: int = 0
@@ -60,7 +60,7 @@ class Work:
 
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
-    """The first line of this log's checkpoints, which no other log has."""
+    """Return the first line of this shard's checkpoints, which no other log has."""
     return log_name.origin(log_name.of_log(tenant_id), tenant_id, shard)
 
 
@@ -68,11 +68,11 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 
 
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
-    """Sign up to `limit` logs that grew, then date those on which nothing happened for an hour.
+    """Sign up to `limit` logs that grew, then date those that did not change for an hour.
 
-    Raises NoKey where this machine has none: another one signs; WrongName where LOG_ORIGIN contradicts what was signed;
-    and HeadsUnavailable where no head can be kept, which is no log's fault. A log that is refused, or can't be read or
-    written, holds up no other. Where another process of this machine is at it, there is nothing to do.
+    Raises NoKey if this machine has no key (another one signs), WrongName if LOG_ORIGIN contradicts what was signed,
+    and HeadsUnavailable if no head can be stored. A log that is refused, or can't be read or written, does not delay
+    the others. If another process of this machine is signing, there is nothing to do.
     """
     have = keys.load()
     log_name.require()
@@ -89,15 +89,15 @@ def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bo
 
 
 def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int, is_over: Callable[[], bool]) -> Work:
-    from audit_app import dating  # which stands on this module
+    from audit_app import redating  # which imports this module
 
-    for some in dating.batches(_undated(now(), limit), at=now()):
+    for some in redating.batches(_undated(now(), limit), at=now()):
         if is_over():
             return done
         try:
-            dated = dating.date(some, at=now(), have=have)
+            dated = redating.date(some, at=now(), have=have)
         except DatabaseError:
-            # One by one, it shows whose rows it is.
+            # One at a time, so that a failure shows which log's rows caused it.
             dated = set()
         done = replace(done, dated=done.dated + len(dated))
         for tenant_id in some:
@@ -142,13 +142,13 @@ def _alarmed(at: dt.datetime) -> list[UUID]:
 
 
 def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
-    """Bring a log's newest checkpoint up to its entries, and date it. None: somebody else is at it, or it is empty.
+    """Sign a log's newest entries and date its checkpoint. Returns None if the log is empty or another signer has it.
 
-    Raises Refusal, after it has been written down as an alarm, and NoKey. A log that is well again is so from here on.
+    Raises Refusal, after it was recorded as an alarm, and NoKey. A successful signature clears the alarm.
     """
     have = have or keys.load()
     log_name.require()
-    log_name.keep(at)
+    log_name.record(at)
     try:
         _announce(tenant_id, have, at)
         found = None
@@ -172,13 +172,13 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
 
 @dataclass
 class _Reading:
-    """What one signature is made from."""
+    """What was read to make one signature."""
 
     tenant_id: UUID
     shard: int
     first_seq: int
     size: int
-    kept: Kept | None
+    last: StoredHead | None
     signed: SignedHead
     latest: Checkpoint | None
     pruned_to: int
@@ -189,17 +189,17 @@ class _Reading:
 
     @property
     def before(self) -> Frontier:
-        return self.kept.frontier.copy() if self.kept else Frontier()
+        return self.last.frontier.copy() if self.last else Frontier()
 
 
 def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, bool] | None:
-    """One checkpoint, and whether there is more to sign after it."""
+    """Sign one checkpoint. Returns it, and whether there is more to sign."""
     reading = _read(tenant_id)
     if reading is None:
         return None
     size = min(reading.size, reading.before.size + MOST_ENTRIES)
     tiled = min(reading.signed.size, size)
-    # Entries that the tiles have and the kept head does not, or the other way round, are left by a crash or a restore.
+    # After a crash or a restore the tiles and the stored head may have different lengths.
     start = min(tiled, reading.before.size)
     computed, stored = _leaves(reading, start, size)
     frontier = reading.before
@@ -213,9 +213,9 @@ def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, boo
         tiles.extend(tiled, stored[tiled - start :])
         _agree(reading, tiles, frontier)
         head = Head(reading.origin, size, frontier.root())
-        note = signed_note(head, have, at, kept=reading.kept, again=lambda: _head_again(tenant_id, reading.shard, size))
-        if reading.kept is None or reading.kept.head != head:
-            heads.put(head, frontier, str(note), after=reading.kept.head if reading.kept else None)
+        note = signed_note(head, have, at, last=reading.last, again=lambda: _head_again(tenant_id, reading.shard, size))
+        if reading.last is None or reading.last.head != head:
+            heads.put(head, frontier, str(note), after=reading.last.head if reading.last else None)
         checkpoint = _write(reading, head, note, have, locked, at)
     _mark(reading, size, at)
     return checkpoint, size < reading.size
@@ -232,34 +232,34 @@ def _read(tenant_id: UUID) -> _Reading | None:
     if signed.shard < head.shard:
         signed.shard, signed.size, signed.checked_to = head.shard, 0, 0
         SignedHead.objects.filter(pk=tenant_id, shard__lt=head.shard).update(shard=head.shard, size=0, checked_to=0)
-    # In this order: another signer keeps a head before it writes its checkpoint, and has read the entries before
-    # that. Read in any other, its work done in between would look like a log that was cut.
+    # The order matters. Another signer stores a head before it writes its checkpoint, and has read the entries before
+    # that. Read in any other order, the other signer's work in between would look like a log that was cut.
     latest = newest(tenant_id, head.shard)
-    kept = heads.get(origin_of(tenant_id, head.shard))
+    stored = heads.get(origin_of(tenant_id, head.shard))
     head = ChainHead.objects.get(pk=tenant_id)
     if head.shard != signed.shard:
         return None
     size = head.size - head.first_seq
-    if latest is not None and (kept is None or kept.head.size < latest.size):
-        raise Refusal("outside_behind", kept=kept.head.size if kept else 0, signed=latest.size)
-    if kept is not None and kept.head.size > size:
-        raise Refusal("shorter", signed=kept.head.size, found=size, checkpoint=kept.note)
+    if latest is not None and (stored is None or stored.head.size < latest.size):
+        raise Refusal("outside_behind", kept=stored.head.size if stored else 0, signed=latest.size)
+    if stored is not None and stored.head.size > size:
+        raise Refusal("shorter", signed=stored.head.size, found=size, checkpoint=stored.note)
     if (later := heads.get(origin_of(tenant_id, head.shard + 1))) is not None:
-        # The database was set back to before a tombstone.
+        # The database was restored to a state before a tombstone.
         found = heads.get_many([origin_of(tenant_id, shard) for shard in range(head.shard + 2)])
         end = sum(each.head.size for each in found.values())
         raise Refusal("shorter", signed=later.head.size, found=0, checkpoint=later.note, end=end)
-    if kept is None and head.shard:
+    if stored is None and head.shard:
         _require_tombstone(head)
-    return _Reading(tenant_id, head.shard, head.first_seq, size, kept, signed, latest, head.pruned_to)
+    return _Reading(tenant_id, head.shard, head.first_seq, size, stored, signed, latest, head.pruned_to)
 
 
 def _require_tombstone(head: ChainHead) -> None:
-    """Let a new shard begin only where a tombstone says so, and above all that was ever signed.
+    """Require that a new shard begins with a tombstone, above everything that was ever signed.
 
-    Otherwise a log that was cut or written anew would be signed without a word, under the next shard's name.
+    Otherwise a log that was cut or rewritten would be signed without notice, under the next shard's name.
     """
-    if why := own.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
+    if why := log_events.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
         raise Refusal("no_tombstone", seq=head.first_seq, why=why)
     if (least := _signed_before(head)) > head.first_seq:
         why = "more was signed before than there are numbers before this part of the log"
@@ -267,15 +267,15 @@ def _require_tombstone(head: ChainHead) -> None:
 
 
 def _signed_before(head: ChainHead) -> int:
-    """How many entries the shards before this one had at least, by what is kept outside the database."""
+    """Return how many entries the earlier shards had at least, by the heads outside the database."""
     known = heads.get_many([origin_of(head.pk, shard) for shard in range(head.shard)])
     return sum(each.head.size for each in known.values())
 
 
 def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
-    """The leaf hashes of entries start to size: as their bytes give them, and as they are stored beside them.
+    """Return the leaf hashes of entries start to size twice: from their bytes, and as stored beside them.
 
-    They are equal here, and each goes its own way to the root: a fault on one way does not go unseen.
+    They are equal here. Each list goes its own way to the root, so that a fault on one way is noticed.
     """
     first = expected = reading.first_seq + start
     rows = AuditEntry.objects.filter(
@@ -296,30 +296,29 @@ def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list
 
 
 def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
-    """Both ways lead to one root, and through the one that was signed last. The tiles are read back for it."""
+    """Require that both ways lead to one root, through the root that was signed last. Reads the tiles back."""
     tiles.forget()
-    if reading.kept and tiles.frontier(reading.kept.head.size).root() != reading.kept.head.root:
-        raise Refusal("different", signed=reading.kept.head.size, checkpoint=reading.kept.note)
+    if reading.last and tiles.frontier(reading.last.head.size).root() != reading.last.head.root:
+        raise Refusal("different", signed=reading.last.head.size, checkpoint=reading.last.note)
     if tiles.frontier(frontier.size).hashes != frontier.hashes:
         raise Refusal("tile", why="the tiles lead to another root than the entries")
 
 
 def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
-    """The head once more, from nothing but the tiles: read anew, whatever was held in memory before."""
+    """Compute the head once more from tiles that are read from the database again."""
     return Head(origin_of(tenant_id, shard), size, Tiles(tenant_id, shard).frontier(size).root())
 
 
-def signed_note(head: Head, have: Keys, at: dt.datetime, *, kept: Kept | None, again: Callable[[], Head]) -> Note:
-    """The checkpoint with every key's signature, checked as a stranger would: from its text on.
+def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | None, again: Callable[[], Head]) -> Note:
+    """Return the checkpoint signed with every key, after checking it from its text as a stranger would.
 
-    `kept` is the head that was signed last. Where it is this one, what a key signed of it that is retired now stays.
-
-    `again` computes the head a second time, after the signatures were made. A bit that flips in memory after all else
-    was compared would otherwise be signed, and what is signed can't be taken back.
+    `last` is the head that was signed last. If it is this head, the signatures of keys that are retired by now are
+    kept. `again` computes the head a second time, after the signatures were made: a bit that flips in memory after all
+    comparisons would otherwise be signed, and a signature can't be taken back.
     """
-    own = [notes.sign(head.text, head.origin, key) for key in have.keys]
+    signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
-    note = Note.parse(str(Note(head.text, (*own, *clock, *_of_retired(head, have, kept)))))
+    note = Note.parse(str(Note(head.text, (*signatures, *clock, *_of_retired(head, have, last)))))
     try:
         for public in have.publics:
             note.times(keys.log_key(head.origin, public))
@@ -331,15 +330,14 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, kept: Kept | None, a
     return note
 
 
-def _of_retired(head: Head, have: Keys, kept: Kept | None) -> list[Signature]:
-    """Who has an old key alone learns of the new one from a tree that both signed, and of a log on which nothing
-    happened since there is no other. Taken from the file outside: what the database holds is not repeated."""
-    if kept is None or kept.head != head:
+def _of_retired(head: Head, have: Keys, stored: StoredHead | None) -> list[Signature]:
+    """Return retired keys' signatures on this head, by which a reader with only an old key learns of the new one."""
+    if stored is None or stored.head != head:
         return []
-    own = [keys.log_key(head.origin, public) for public in have.publics]
+    current_keys = [keys.log_key(head.origin, public) for public in have.publics]
     with suppress(BadNote):
-        signatures = [each for each in Note.parse(kept.note).signatures if each.name == head.origin]
-        return [each for each in signatures if not any(map(each.is_of, own))]
+        signatures = [each for each in Note.parse(stored.note).signatures if each.name == head.origin]
+        return [each for each in signatures if not any(map(each.is_of, current_keys))]
     return []
 
 
@@ -370,7 +368,7 @@ def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: Signed
 
 
 def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
-    """Outside the signer's transaction, which must never wait for a writer's turn at the log."""
+    """Update how long entries have waited, outside the signer's transaction, which must not wait for the log's lock."""
     row = ChainHead.objects.filter(pk=reading.tenant_id, unsigned_since__isnull=False)
     end = reading.first_seq + size
     if not row.filter(size=end, shard=reading.shard).update(unsigned_since=None):
@@ -378,32 +376,31 @@ def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
 
 
 def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
-    """Tell the log of a new key before it signs. The old one, where it is still there, signs this entry's tree too."""
+    """Record a new key in the log before it signs. An old key that is still present signs that tree as well."""
     new = have.publics[0]
-    told = bytes(SignedHead.objects.filter(pk=tenant_id).values_list("key", flat=True).first() or b"")
-    if told in (b"", new):
+    last_key = bytes(SignedHead.objects.filter(pk=tenant_id).values_list("key", flat=True).first() or b"")
+    if last_key in (b"", new):
         return
     with transaction.atomic(durable=True):
         recorder.lock(tenant_id)
         head = ChainHead.objects.get(pk=tenant_id)
-        # Whoever was faster has written it.
-        if not SignedHead.objects.filter(pk=tenant_id, key=told).update(key=new):
-            return
+        if not SignedHead.objects.filter(pk=tenant_id, key=last_key).update(key=new):
+            return  # another process has recorded it meanwhile
         origin = origin_of(tenant_id, head.shard)
         entry = recorder.Witnessed(
             tenant_id=tenant_id,
-            event=own.KEY_ROTATED,
+            event=log_events.KEY_ROTATED,
             door="task",
             actor=_SYSTEM,
             subject_type="log",
             subject_id=str(tenant_id),
-            detail={"old": [str(keys.log_key(origin, told))], "new": str(keys.log_key(origin, new))},
+            detail={"old": [str(keys.log_key(origin, last_key))], "new": str(keys.log_key(origin, new))},
         )
         recorder.record([entry], at=at)
 
 
 def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
-    """Write down why this log is not signed."""
+    """Record why this log is not signed."""
     row, is_new = LogAlarm.objects.get_or_create(pk=tenant_id, defaults={"since": at, "last_at": at})
     if is_new or row.code != refusal.code:
         logger.error("log_signing_refused", tenant=str(tenant_id), code=refusal.code)
@@ -415,9 +412,9 @@ def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
 
 
 def _look_back(reading: _Reading, at: dt.datetime) -> None:
-    """Compare the next few tiles of what was signed with the entries' bytes, and each with the tile above it."""
-    _require_pruning_said(reading)
-    part = lookback.part(reading.signed, at, least=LOOK_BACK)
+    """Compare the next few signed tiles with the bytes of their entries, and each with the tile above it."""
+    _require_pruning_logged(reading)
+    part = rechecks.due(reading.signed, at, least=LOOK_BACK)
     tiles = Tiles(reading.tenant_id, reading.shard)
     for start, end in part.tiles:
         try:
@@ -429,13 +426,14 @@ def _look_back(reading: _Reading, at: dt.datetime) -> None:
     reading.signed.checked_to = part.end
 
 
-def _require_pruning_said(reading: _Reading) -> None:
-    if reading.pruned_to > reading.first_seq and not own.is_pruning_said(ChainHead.objects.get(pk=reading.tenant_id)):
+def _require_pruning_logged(reading: _Reading) -> None:
+    is_pruned = reading.pruned_to > reading.first_seq
+    if is_pruned and not log_events.is_pruning_logged(ChainHead.objects.get(pk=reading.tenant_id)):
         raise Refusal("missing", seq=reading.first_seq, why="no entry says that it was removed")
 
 
 def _was_pruned(reading: _Reading) -> bool:
-    """Whether entries were removed, as they may be, between the reading of the head and the reading of them."""
+    """Return whether retention removed entries between the reading of the head and the reading of the entries."""
     before, reading.pruned_to = reading.pruned_to, ChainHead.objects.get(pk=reading.tenant_id).pruned_to
     return reading.pruned_to != before
 
@@ -461,7 +459,7 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None
 
 
 def look_above(tiles: Tiles, number: int) -> None:
-    """The full tile's root is the hash that stands for it one level up, and so on where that tile is full too."""
+    """Require that a full tile's root is its hash one level up, and so on while that tile is full too."""
     level, last = 0, WIDTH - 1
     while last == WIDTH - 1:
         if tiles.root(level, number) != tiles.subtree((level + 1) * BITS, number):
@@ -477,24 +475,24 @@ def newest(tenant_id: UUID, shard: int) -> Checkpoint | None:
 
 
 def publics() -> list[bytes]:
-    """The public keys that ever signed here, the oldest first."""
+    """Return the public keys that ever signed here, the oldest first."""
     return [bytes(public) for public in LogKey.objects.order_by("first_used_at", "pk").values_list("pk", flat=True)]
 
 
 def without_key(public: bytes) -> int:
-    """How many of the logs that are signed have not been told of this key."""
+    """Return how many of the signed logs have no entry about this key yet."""
     return SignedHead.objects.filter(size__gt=0).exclude(key=public).count()
 
 
 def origins(tenant_id: UUID) -> list[str]:
-    """The names of this log's shards, from the first to the one in use."""
+    """Return the names of this log's shards, from the first to the current one."""
     shard = ChainHead.objects.filter(pk=tenant_id).values_list("shard", flat=True).first() or 0
     return [origin_of(tenant_id, each) for each in range(shard + 1)]
 
 
 @dataclass(frozen=True)
 class LogState:
-    """How a tenant's log stands: what it has, what of it is signed, and what is wrong."""
+    """The state of a tenant's log: its length, how much of it is signed, and what is wrong with it."""
 
     tenant_id: UUID
     origin: str
@@ -536,29 +534,29 @@ def state(tenant_id: UUID) -> LogState:
 
 
 def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
-    """Close the shard that can't be signed any more and open the next; returns what the tombstone is to say.
+    """Close the shard that can't be signed any more, open the next one, and return the tombstone's detail.
 
-    Inside the caller's transaction, which holds the turn at the log and writes the tombstone as its next entry. The
-    new shard begins above everything that was ever signed, so no number stands for two entries.
+    Runs inside the caller's transaction, which holds the log's lock and writes the tombstone as the next entry. The new
+    shard begins above everything that was ever signed, so no number is used for two entries.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     origin, found = origin_of(tenant_id, head.shard), head.size - head.first_seq
     try:
-        kept = heads.get(origin)
+        stored = heads.get(origin)
     except HeadsUnavailable:
-        kept = None
+        stored = None
     latest = newest(tenant_id, head.shard)
     alarm = LogAlarm.objects.filter(pk=tenant_id).first()
-    # The machine that runs this may not be the one that signs, and has no file outside: the alarm tells what was in it.
-    told = alarm.detail if alarm else {}
+    # This machine may not be the one that signs, and then has no file of heads. The alarm holds what that file said.
+    alarm_detail = alarm.detail if alarm else {}
     known = [
         (latest.size, latest.note) if latest else (0, ""),
-        (int(told.get("signed", 0)), str(told.get("checkpoint", ""))),
-        (kept.head.size, kept.note) if kept else (0, ""),
+        (int(alarm_detail.get("signed", 0)), str(alarm_detail.get("checkpoint", ""))),
+        (stored.head.size, stored.note) if stored else (0, ""),
     ]
     signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
-    # The last: what a shard that was itself forged may lack. Its numbers stand for what was signed before it.
-    end = max(head.first_seq + max(signed, found), int(told.get("end", 0)))
+    # The alarm's `end` covers entries that a forged shard may lack. Their numbers must not be used again.
+    end = max(head.first_seq + max(signed, found), int(alarm_detail.get("end", 0)))
     ClosedShard.objects.create(
         tenant_id=tenant_id,
         shard=head.shard,
@@ -570,7 +568,7 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     )
     ChainHead.objects.filter(pk=tenant_id).update(shard=head.shard + 1, first_seq=end, size=end)
     LogAlarm.objects.filter(pk=tenant_id).delete()
-    # What a witness said was of the shard that is closed now. To the next one it is asked at once, and from nothing.
+    # What a witness reported was about the closed shard. It is asked about the new one at once, from size 0.
     Witness.objects.filter(tenant_id=tenant_id).update(problem="", failures=0, due_at=at)
     return {
         "closes": origin,
@@ -583,22 +581,23 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def adopt(tenant_id: UUID) -> Head:
-    """Keep the database's newest checkpoint outside anew, after the outside file was lost. Raises Refusal.
+    """Store the database's newest checkpoint outside again after the outside file was lost. Raises Refusal.
 
-    Whoever does this vouches that the database was not set back meanwhile: a witness or a kept checkpoint tells.
+    The person who does this vouches that the database was not restored meanwhile. A witness or a saved checkpoint can
+    tell.
     """
     current = state(tenant_id)
     if current.checkpoint is None:
         raise Refusal("missing", seq=current.first_seq)
-    kept = heads.get(current.origin)
-    if kept is not None and kept.head.size > current.checkpoint.size:
-        raise Refusal("shorter", signed=kept.head.size, found=current.checkpoint.size)
+    stored = heads.get(current.origin)
+    if stored is not None and stored.head.size > current.checkpoint.size:
+        raise Refusal("shorter", signed=stored.head.size, found=current.checkpoint.size)
     head = Head.parse(Note.parse(current.checkpoint.note).text)
     frontier = Tiles(tenant_id, current.shard).frontier(head.size)
     if frontier.root() != head.root or head.root != bytes(current.checkpoint.root):
         raise Refusal("different", signed=head.size)
-    if kept is None or kept.head != head:
-        heads.put(head, frontier, current.checkpoint.note, after=kept.head if kept else None)
+    if stored is None or stored.head != head:
+        heads.put(head, frontier, current.checkpoint.note, after=stored.head if stored else None)
     return head
 
 

@@ -19,15 +19,15 @@ from audit_app import checkpoints, notes, proofs
 from audit_app.models import ChainHead, Checkpoint, Cosignature, Witness
 from audit_app.notes import BadNote, Head, Note, Verifier
 from audit_app.proofs import NotProven
-from audit_app.witnesses import ALARMS, PROBLEMS, Problem, cosigned_at, in_alarm
+from audit_app.witnesses import ALARMS, PROBLEMS, WitnessProblem, cosigned_at, in_alarm
 
 logger = structlog.get_logger(__name__)
 
-#: Asked side by side; a witness that hangs holds up one place, and for no longer than one request may last.
+#: Witnesses asked at the same time. One that hangs blocks one thread, for as long as one request may take.
 AT_ONCE = 8
-#: One that is well is asked again after this, though nothing is new: the shortest rule wants an hour.
+#: A witness without a problem is asked again after this time even if nothing is new: the shortest rule is one hour.
 ASK_AGAIN = dt.timedelta(minutes=30)
-#: The wait after the first failure; it doubles with each further one up to the longest.
+#: The wait after the first failure. It doubles with each further failure, up to the longest wait.
 FIRST_WAIT, LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(minutes=15)
 #: A witness's clock may be off by this much.
 CLOCK_SKEW = dt.timedelta(minutes=5)
@@ -37,7 +37,7 @@ _SIZE = re.compile(r"\A(0|[1-9][0-9]{0,18})\n?\Z")
 
 
 class Answer(Protocol):
-    """What came back from a witness; the body is as short as the caller's limits."""
+    """A witness's answer. The caller limits the length of the body."""
 
     @property
     def status(self) -> int: ...
@@ -47,7 +47,7 @@ class Answer(Protocol):
     def body(self) -> bytes: ...
 
 
-#: Sends a body to a URL, within limits of its own. Raises OSError where no answer came; its first argument is a code.
+#: Sends a body to a URL, within limits of its own. Raises OSError if no answer came; the first argument is a code.
 Post = Callable[[str, bytes], Answer]
 
 
@@ -56,19 +56,19 @@ Post = Callable[[str, bytes], Answer]
 
 @dataclass(frozen=True)
 class Round:
-    """What came of asking: how many cosigned, and who did not."""
+    """The result of asking: how many witnesses cosigned, and how many failed."""
 
     cosigned: int = 0
     failed: int = 0
 
     @property
-    def asked(self) -> int:
+    def total(self) -> int:
         return self.cosigned + self.failed
 
 
 @dataclass
 class _Ask:
-    """One witness that is being asked: about which checkpoint, and from which size on."""
+    """One question to a witness: about which checkpoint, and from which size on."""
 
     witness: Witness
     checkpoint: Checkpoint
@@ -83,10 +83,10 @@ class _Ask:
 def collect(
     now: Callable[[], dt.datetime], post: Post, *, is_over: Callable[[], bool] = lambda: False, at_once: int = AT_ONCE
 ) -> Round:
-    """Ask every witness that is due, until all are asked or time is over.
+    """Ask every witness that is due, until all were asked or time is over.
 
-    The threads do nothing but `post`: the database is read and written here, and no transaction is open while an
-    answer is waited for. Those that answered last time come first, so that dead ones cannot starve them.
+    The threads only call `post`. The database is read and written in this thread, and no transaction is open while an
+    answer is awaited. Witnesses that answered last time come first, so that dead ones can't starve them.
     """
     done = Round()
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="witness") as pool:
@@ -100,7 +100,7 @@ def collect(
             while len(waiting) < at_once and not is_over() and (ask := next(claimed, None)):
                 try:
                     send(ask)
-                except Problem as problem:
+                except WitnessProblem as problem:
                     _failed(ask.witness, problem, now())
                     done = replace(done, failed=done.failed + 1)
             if not waiting:
@@ -112,7 +112,7 @@ def collect(
                     if again:
                         send(again)
                         continue
-                except Problem as problem:
+                except WitnessProblem as problem:
                     _failed(ask.witness, problem, now())
                     done = replace(done, failed=done.failed + 1)
                 else:
@@ -120,11 +120,11 @@ def collect(
 
 
 def request(checkpoint: Checkpoint, old_size: int) -> bytes:
-    """The body of add-checkpoint: what the witness holds, the proof from there, and the note as the log signed it."""
+    """Return the body of add-checkpoint: the witness's size, the proof from there, and the log's signed note."""
     try:
         path = _proof(checkpoint, old_size)
     except NotProven as error:
-        raise Problem("damaged") from error
+        raise WitnessProblem("damaged") from error
     return f"old {old_size}\n{notes.hash_lines(path)}\n{checkpoint.note}".encode()
 
 
@@ -133,7 +133,7 @@ def _proof(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
         return []
     same = Q(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size=old_size)
     older = Checkpoint.objects.filter(same).first()
-    # Where the older checkpoint is known, the proof is tried here first: a damaged tile must not look like a fork.
+    # If the older checkpoint is known, check the proof here first: a damaged tile must not look like a fork.
     return proofs.consistency(older, checkpoint) if older else proofs.consistency_to(checkpoint, old_size)
 
 
@@ -142,7 +142,7 @@ def _url(witness: Witness) -> str:
 
 
 def _due(at: dt.datetime) -> QuerySet[Witness]:
-    """Those whose time has come, and those that are well and have not cosigned the newest checkpoint."""
+    """Return the witnesses whose time has come, and those without a problem that lack the newest checkpoint."""
     newest = Checkpoint.objects.filter(tenant_id=OuterRef("tenant_id")).order_by("-shard", "-size").values("pk")[:1]
     signed = Cosignature.objects.filter(
         tenant_id=OuterRef("tenant_id"), checkpoint_id=OuterRef("newest"), vkey=OuterRef("vkey")
@@ -153,9 +153,9 @@ def _due(at: dt.datetime) -> QuerySet[Witness]:
 
 
 def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
-    """Take one due witness after the other, each as if it had failed: nobody else takes it, nor is it asked for ever.
+    """Claim the due witnesses one by one, each as if it had failed, so that no other process asks it too.
 
-    A success puts that right; a process that dies over an answer does not, and so backs off.
+    A success resets this. A process that dies during a request does not, so the witness is asked less often.
     """
     passed: set[UUID] = set()
     while True:
@@ -170,7 +170,7 @@ def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
         row.failures += 1
         checkpoint = checkpoints.newest(row.tenant_id, _shard(row))
         if checkpoint is not None:
-            # What it held of a shard that is closed says nothing here; it will tell its size.
+            # Its size in a closed shard means nothing here. It will report its size.
             yield _Ask(row, checkpoint, row.held_size if row.held_size <= checkpoint.size else 0)
 
 
@@ -179,7 +179,7 @@ def _shard(row: Witness) -> int:
 
 
 def _wait(failures: int) -> dt.timedelta:
-    """Doubling, and up to half of it shorter by chance, so that many that failed at once do not come back at once."""
+    """Return the wait after failures: it doubles, less a random part of up to half, so that retries spread out."""
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1)  # noqa: S311  # spreads load, hides nothing
 
@@ -188,12 +188,12 @@ def _wait(failures: int) -> dt.timedelta:
 
 
 def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None:
-    """Keep the cosignature, or return what to ask next. Raises Problem."""
+    """Store the cosignature, or return the next question. Raises WitnessProblem."""
     try:
         answer = future.result()
     except OSError as error:
         code = error.args[0] if error.args and error.args[0] in PROBLEMS else "unreachable"
-        raise Problem(str(code)) from error
+        raise WitnessProblem(str(code)) from error
     if answer.status == 409:
         return _other_size(ask, answer)
     if answer.status != 200:
@@ -201,72 +201,71 @@ def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None
     try:
         line, when = cosigned_at(ask.head, answer.body.decode(), Verifier.parse(ask.witness.vkey))
     except (UnicodeDecodeError, BadNote) as error:
-        raise Problem("no_cosignature") from error
-    # One from the future would be taken for fresh long after it was made.
+        raise WitnessProblem("no_cosignature") from error
+    # A cosignature from the future would count as fresh long after it was made.
     if when > at + CLOCK_SKEW:
-        raise Problem("clock")
+        raise WitnessProblem("clock")
     _keep(ask, line, when, at)
     if when < at - CLOCK_SKEW:
-        raise Problem("clock")
+        raise WitnessProblem("clock")
     return None
 
 
-def _refusal(status: int) -> Problem:
+def _refusal(status: int) -> WitnessProblem:
     known = {400: "not_understood", 403: "unknown_key", 404: "unknown_log", 422: "other_root"}
     if 300 <= status < 400:
-        return Problem("elsewhere")
-    return Problem(known[status]) if status in known else Problem("status", status)
+        return WitnessProblem("elsewhere")
+    return WitnessProblem(known[status]) if status in known else WitnessProblem("status", status)
 
 
 def _other_size(ask: _Ask, answer: Answer) -> _Ask:
-    """The witness holds another size than it was told; ask once more from there. Raises Problem."""
+    """Return the question to ask once more from the size that the witness reports. Raises WitnessProblem."""
     kind = answer.content_type.partition(";")[0].strip().lower()
-    said = _SIZE.match(answer.body.decode(errors="replace"))
-    if kind != SIZE_TYPE or not said:
-        # At equal sizes this is how a witness says that the roots differ.
-        raise Problem("other_root" if ask.old_size == ask.checkpoint.size else "undecided")
-    size = int(said[1])
+    held_size = _SIZE.match(answer.body.decode(errors="replace"))
+    if kind != SIZE_TYPE or not held_size:
+        # At equal sizes this answer says that the roots differ.
+        raise WitnessProblem("other_root" if ask.old_size == ask.checkpoint.size else "undecided")
+    size = int(held_size[1])
     if size == ask.old_size == ask.checkpoint.size:
-        raise Problem("other_root")
+        raise WitnessProblem("other_root")
     # Another worker may have got a newer checkpoint cosigned meanwhile.
     newest = checkpoints.newest(ask.checkpoint.tenant_id, ask.checkpoint.shard) or ask.checkpoint
     if size > newest.size:
-        raise Problem("longer", size)
+        raise WitnessProblem("longer", size)
     if ask.is_second or size == ask.old_size:
-        raise Problem("undecided")
+        raise WitnessProblem("undecided")
     return _Ask(ask.witness, newest, size, is_second=True)
 
 
 def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
-    """Keep the line in place of an older one under the same checkpoint; a witness that was removed meanwhile left."""
+    """Store the line, replacing an older one under the same checkpoint, unless the witness was removed meanwhile."""
     with transaction.atomic():
         witness = Witness.objects.filter(pk=ask.witness.pk)
         well = {"failures": 0, "problem": "", "due_at": at + ASK_AGAIN}
         if not witness.update(held_size=ask.checkpoint.size, cosigned_at=when, **well):
             return
-        kept, is_new = Cosignature.objects.get_or_create(
+        cosignature, is_new = Cosignature.objects.get_or_create(
             tenant_id=ask.checkpoint.tenant_id,
             checkpoint=ask.checkpoint,
             vkey=ask.witness.vkey,
             defaults={"line": line, "at": when},
         )
-        if not is_new and kept.at < when:
-            kept.line, kept.at = line, when
-            kept.save(update_fields=["line", "at"])
+        if not is_new and cosignature.at < when:
+            cosignature.line, cosignature.at = line, when
+            cosignature.save(update_fields=["line", "at"])
 
 
-def _failed(witness: Witness, problem: Problem, at: dt.datetime) -> None:
-    """Say what is wrong, on the row and in the operator's log, and come back later.
+def _failed(witness: Witness, problem: WitnessProblem, at: dt.datetime) -> None:
+    """Record the problem on the row and in the operator's log, and postpone the next attempt.
 
-    A witness that has seen another log and is then switched off, so that nothing of what it holds is lost, has seen it
-    all the same: nothing but a cosignature takes that back.
+    A witness that has seen another log keeps that problem until it cosigns again, even if it is switched off meanwhile.
     """
     row = Witness.objects.filter(pk=witness.pk)
     if not row.update(failures=witness.failures, due_at=at + _wait(witness.failures)):
         return
     (row if problem.code in ALARMS else row.exclude(in_alarm())).update(problem=str(problem))
-    told = {"tenant": str(witness.tenant_id), "witness": str(witness), "problem": str(problem)}
+    context = {"tenant": str(witness.tenant_id), "witness": str(witness), "problem": str(problem)}
     if problem.code in ALARMS:
-        logger.error("witness_disagrees", **told)
+        logger.error("witness_disagrees", **context)
     else:
-        logger.warning("witness_failed", **told, failures=witness.failures)
+        logger.warning("witness_failed", **context, failures=witness.failures)

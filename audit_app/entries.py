@@ -1,4 +1,4 @@
-"""What can be wrong with one stored entry: its number, its hash, its bytes, its columns, its time."""
+"""Finds what is wrong with one stored entry: number, hash, bytes, columns or time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def flaws_of(entry: AuditEntry, seq: int, last_at: dt.datetime | None) -> Iterat
     if canonical.leaf_hash(body) != bytes(entry.leaf_hash):
         yield "the hash does not belong to the bytes"
     try:
-        said = json.loads(body)
+        record = json.loads(body)
     except ValueError:
         yield "the bytes are no JSON"
         return
-    if canonical.encode(said) != body:
+    if canonical.encode(record) != body:
         yield "the bytes are not canonical (RFC 8785)"
-    columns, written = _columns(entry), _written(said)
+    columns, written = _columns(entry), _written(record)
     for name, value in columns.items():
         if written.get(name) != value:
             yield f"the column {name} says something else than the bytes"
@@ -48,12 +48,12 @@ def _columns(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def _written(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict):
+def _written(record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
         return {}
-    actor, subject = said.get("actor") or {}, said.get("subject") or {}
+    actor, subject = record.get("actor") or {}, record.get("subject") or {}
     return {
-        **{name: said.get(name) for name in ("tenant", "seq", "at", "event", "door", "access_request")},
+        **{name: record.get(name) for name in ("tenant", "seq", "at", "event", "door", "access_request")},
         "actor_kind": actor.get("kind"),
         "actor_id": actor.get("id"),
         "actor_name": actor.get("name"),

@@ -1,7 +1,7 @@
-"""The evidence bundle: entries, what was signed of them, and the proofs between the two, as a ZIP that streams.
+"""The evidence bundle: entries, their signed checkpoints and the proofs between them, as a ZIP that streams.
 
-A bundle has a fixed end, the newest checkpoint when it was begun: what is appended meanwhile is not in it. Nothing is
-held but a batch of entries, so a million of them take no more memory than a thousand.
+A bundle ends at the newest checkpoint at the time it was begun; later entries are not in it. Only one batch of entries
+is in memory, so a million of them take no more memory than a thousand.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from uuid import UUID
 
 import structlog
 
-from audit_app import canonical, keys, own, tree
+from audit_app import canonical, keys, log_events, tree
+from audit_app.bundle_selection import ACCESS_REQUEST, LOG, PERIOD, BundledShard, EvidenceScope, UnsignedShard, choose
+from audit_app.checkpoint_history import older
 from audit_app.models import AuditEntry, LogKey, Witness
-from audit_app.older import older
-from audit_app.parts import ACCESS_REQUEST, LOG, PERIOD, Part, Unsigned, Wanted, choose
 from audit_app.tiles import WIDTH, Tiles
 from audit_app.tree import BadProof, Frontier
 from audit_app.zips import ZipStream
@@ -29,7 +29,7 @@ logger = structlog.get_logger(__name__)
 
 FORMAT = "lockbox-evidence-v1"
 _KINDS = {LOG: "the whole log", PERIOD: "a period of the log", ACCESS_REQUEST: "the log about one access request"}
-#: A file that others add to the bundle: its name, and what is in it.
+#: A file that the caller adds to the bundle: its name and its content.
 Extra = tuple[str, Iterable[bytes]]
 
 
@@ -38,20 +38,20 @@ Extra = tuple[str, Iterable[bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A bundle before its first byte: which entries, under which checkpoints. `waiting` entries are not signed yet."""
+    """A bundle before its first byte: its entries and checkpoints. `waiting` entries are not signed yet."""
 
-    wanted: Wanted
+    wanted: EvidenceScope
     at: dt.datetime
-    parts: tuple[Part, ...]
+    parts: tuple[BundledShard, ...]
     waiting: int
-    unsigned: tuple[Unsigned, ...] = ()
+    unsigned: tuple[UnsignedShard, ...] = ()
 
     @property
     def count(self) -> int:
         return sum(part.count for part in self.parts)
 
     def entries(self) -> Iterator[AuditEntry]:
-        """Every entry of the bundle, in its order, a batch at a time."""
+        """Yield every entry of the bundle in order, in batches."""
         for part in self.parts:
             for batch in part.batches():
                 yield from batch
@@ -59,14 +59,15 @@ class Evidence:
     def stream(
         self, extras: Sequence[Extra] = (), *, progress: Callable[[int], None] = lambda count: None
     ) -> Iterator[bytes]:
-        """The bytes of the ZIP; `progress` is told how many more entries are in.
+        """Yield the bytes of the ZIP. `progress` gets the number of entries added since its last call.
 
-        What breaks off (a tile is gone, entries are pruned meanwhile) leaves no ZIP behind, as its end is missing.
+        If the stream fails (a tile is missing, or entries were pruned meanwhile), the ZIP has no end and can't be
+        opened.
         """
         bundle, vkeys = ZipStream(self.at), _Vkeys(self.wanted.tenant_id, self.parts)
         yield from bundle.add("README.txt", [_readme(self)])
         for part in self.parts:
-            yield from _add_part(bundle, part, vkeys, self.wanted.kept, progress)
+            yield from _add_part(bundle, part, vkeys, self.wanted.previous_size, progress)
         yield from bundle.add("keys.json", [_json(vkeys.described())])
         is_big = any(part.is_big for part in self.parts)
         for name, chunks in extras:
@@ -92,14 +93,14 @@ class Evidence:
         }
 
 
-def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
-    """Settle what is in the bundle; see `parts.choose`. Raises NotProven.
+def prepare(wanted: EvidenceScope, *, at: dt.datetime) -> Evidence:
+    """Choose what goes into the bundle; see `bundle_selection.choose`. Raises NotProven.
 
-    The tenant is called what the signed entries call it: a name that is newer than they are would contradict them.
+    The tenant has the name that the signed entries give it: a newer name would contradict them.
     """
     chosen = choose(wanted)
     newest = chosen.parts[-1]
-    if name := own.name_in(wanted.tenant_id, newest.first_seq + newest.size):
+    if name := log_events.name_in(wanted.tenant_id, newest.first_seq + newest.size):
         wanted = replace(wanted, tenant_name=name)
     return Evidence(wanted=wanted, at=at, parts=chosen.parts, waiting=chosen.waiting, unsigned=chosen.unsigned)
 
@@ -108,7 +109,7 @@ def prepare(wanted: Wanted, *, at: dt.datetime) -> Evidence:
 
 
 def _add_part(
-    bundle: ZipStream, part: Part, vkeys: _Vkeys, kept: int | None, progress: Callable[[int], None]
+    bundle: ZipStream, part: BundledShard, vkeys: _Vkeys, previous_size: int | None, progress: Callable[[int], None]
 ) -> Iterator[bytes]:
     number, seen = part.shard, _Seen(part)
     yield from bundle.add(f"entries-{number}.jsonl", seen.lines(progress), is_big=part.is_big)
@@ -117,7 +118,7 @@ def _add_part(
     yield from bundle.add(f"proofs-{number}.jsonl", _inclusions(part, seen), is_big=part.is_big)
     if part.neighbours:
         yield from bundle.add(f"neighbours-{number}.jsonl", _neighbours(part, seen))
-    yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys, kept))
+    yield from bundle.add(f"consistency-{number}.jsonl", _consistency(part, vkeys, previous_size))
     if beside := part.beside():
         yield from bundle.add(f"log-entries-{number}.jsonl", (bytes(entry.canonical) + b"\n" for entry in beside))
         yield from bundle.add(f"log-proofs-{number}.jsonl", _inclusions_of(beside, part, seen))
@@ -126,9 +127,9 @@ def _add_part(
 
 @dataclass
 class _Seen:
-    """What the entries on their way out were, to be compared with what was signed."""
+    """What was seen of the entries while they were written, to compare it with what was signed."""
 
-    part: Part
+    part: BundledShard
     frontier: Frontier = field(init=False)
     flaw: int | None = None
 
@@ -152,7 +153,7 @@ class _Seen:
         self.flaw = index if self.flaw is None else min(self.flaw, index)
 
     def report(self) -> None:
-        """Say so if the entries are not those that were signed. The verifier finds it too, and so does the signer."""
+        """Log an error if the entries differ from what was signed. The verifier and the signer find this too."""
         part = self.part
         if self.flaw is None and part.is_contiguous and part.count:
             signed = Tiles(part.tenant_id, part.shard).frontier(part.end)
@@ -161,8 +162,8 @@ class _Seen:
             logger.error("evidence_differs", tenant_id=str(part.tenant_id), shard=part.shard, index=self.flaw)
 
 
-def _leaf_hashes(part: Part) -> Iterator[bytes]:
-    """The leaves of the signed tree itself: what an entry says of its own hash is worth no more than the entry."""
+def _leaf_hashes(part: BundledShard) -> Iterator[bytes]:
+    """Yield the leaves of the signed tree itself. The hash stored with an entry proves no more than the entry."""
     if part.is_contiguous:
         for number in range(part.start // WIDTH, -(-part.end // WIDTH) if part.count else 0):
             hashes = Tiles(part.tenant_id, part.shard).leaves(number)
@@ -174,8 +175,8 @@ def _leaf_hashes(part: Part) -> Iterator[bytes]:
         yield b"".join(tiles.subtree(0, entry.seq - part.first_seq) for entry in batch)
 
 
-def _inclusions(part: Part, seen: _Seen) -> Iterator[bytes]:
-    """The proofs of the first and the last entry where all between them are there, otherwise of each."""
+def _inclusions(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
+    """Yield proofs of the first and the last entry if none between them is missing, otherwise of each entry."""
     if part.is_contiguous:
         tiles = Tiles(part.tenant_id, part.shard)
         for index in sorted({part.start, part.end - 1}) if part.count else ():
@@ -187,7 +188,7 @@ def _inclusions(part: Part, seen: _Seen) -> Iterator[bytes]:
         yield from _inclusions_of(batch, part, seen)
 
 
-def _inclusions_of(entries: Sequence[AuditEntry], part: Part, seen: _Seen) -> Iterator[bytes]:
+def _inclusions_of(entries: Sequence[AuditEntry], part: BundledShard, seen: _Seen) -> Iterator[bytes]:
     tiles = Tiles(part.tenant_id, part.shard)
     for entry in entries:
         index = entry.seq - part.first_seq
@@ -196,8 +197,8 @@ def _inclusions_of(entries: Sequence[AuditEntry], part: Part, seen: _Seen) -> It
         yield _proof(index, path)
 
 
-def _neighbours(part: Part, seen: _Seen) -> Iterator[bytes]:
-    """The entry before a period and the one after it, each with its proof."""
+def _neighbours(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
+    """Yield the entry before a period and the one after it, each with its proof."""
     seqs = [part.first_seq + index for index in part.neighbours]
     rows = AuditEntry.objects.filter(tenant_id=part.tenant_id, seq__in=seqs)
     bodies = {seq - part.first_seq: bytes(body) for seq, body in rows.values_list("seq", "canonical")}
@@ -213,7 +214,7 @@ def _neighbours(part: Part, seen: _Seen) -> Iterator[bytes]:
 
 
 def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:
-    """A proof that leads elsewhere goes out as it is: that the log was changed is itself what the bundle shows."""
+    """Note a proof that leads elsewhere. It is still written: the bundle must show that the log was changed."""
     try:
         tree.check_inclusion(index, seen.part.size, leaf, path, bytes(seen.part.checkpoint.root))
     except BadProof:
@@ -224,8 +225,8 @@ def _proof(index: int, path: list[bytes]) -> bytes:
     return _line({"index": index, "hashes": [_b64(each) for each in path]})
 
 
-def _consistency(part: Part, vkeys: _Vkeys, kept: int | None) -> Iterator[bytes]:
-    for batch in older(part.checkpoint, kept=kept):
+def _consistency(part: BundledShard, vkeys: _Vkeys, previous_size: int | None) -> Iterator[bytes]:
+    for batch in older(part.checkpoint, previous_size=previous_size):
         tiles = Tiles(part.tenant_id, part.shard)
         for old, note, witnesses in batch:
             vkeys.saw(witnesses)
@@ -237,13 +238,13 @@ def _consistency(part: Part, vkeys: _Vkeys, kept: int | None) -> Iterator[bytes]
 
 
 class _Vkeys:
-    """Whose signatures the bundle bears. A reader compares the log's keys with those that they got another way."""
+    """The keys whose signatures the bundle holds. A reader compares the log's keys with keys from another source."""
 
-    def __init__(self, tenant_id: UUID, parts: Sequence[Part]) -> None:
+    def __init__(self, tenant_id: UUID, parts: Sequence[BundledShard]) -> None:
         self._origins = [part.origin for part in parts]
         self._publics = [bytes(public) for public in LogKey.objects.values_list("pk", flat=True)]
         registered = Witness.objects.filter(tenant_id=tenant_id).order_by("added_at").values_list("vkey", flat=True)
-        # A witness that is gone has left its signatures; so each that is met is added.
+        # A removed witness's signatures remain, so the key of each signature is added.
         self._witnesses = dict.fromkeys([*registered, *(vkey for part in parts for vkey in part.witnesses)])
 
     def saw(self, witnesses: Iterable[str]) -> None:
@@ -294,18 +295,18 @@ Formats: RFC 6962 (tree), RFC 8785 (entries), c2sp.org/signed-note, /tlog-checkp
 
 
 def _readme(evidence: Evidence) -> bytes:
-    said = evidence.described()
+    described = evidence.described()
     text = _README.format(
         what=_KINDS[evidence.wanted.kind],
         tenant=_one_line(evidence.wanted.tenant_name),
-        made_at=said["made_at"],
+        made_at=described["made_at"],
         count=evidence.count,
         logs="\n".join([*map(_about_part, evidence.parts), *map(_about_unsigned, evidence.unsigned)]),
     )
     return text.encode()
 
 
-def _about_part(part: Part) -> str:
+def _about_part(part: BundledShard) -> str:
     about = [f"Log {part.shard} ({part.origin}): {part.count} entries, under a checkpoint of {part.size} entries."]
     if part.pruned:
         about.append(f"  Entries 0 to {part.pruned - 1} were removed after their time; their hashes are in the proofs.")
@@ -314,7 +315,7 @@ def _about_part(part: Part) -> str:
     return "\n".join(about)
 
 
-def _about_unsigned(log: Unsigned) -> str:
+def _about_unsigned(log: UnsignedShard) -> str:
     about = f"Log {log.shard} ({log.origin}): closed by entry number {log.closed_by}, before anything of it was signed."
     return f"{about} Nothing of that log is here."
 

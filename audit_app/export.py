@@ -1,4 +1,4 @@
-"""A log on its way out: JSON Lines and CSV, line by line, in constant memory."""
+"""Exports a log as JSON Lines and CSV, line by line, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from audit_app import canonical
+from audit_app.exported_entries import ExportedEntry, parse, read
 from audit_app.models import AuditEntry
-from audit_app.places import Places
-from audit_app.said import Said, parse, read
+from audit_app.shard_positions import Shards
 
 COLUMNS = (
     "seq",
@@ -34,70 +34,70 @@ COLUMNS = (
     "device_bound",
     "deputy_for",
 )
-#: A spreadsheet takes a cell that begins so for a formula.
+#: A spreadsheet treats a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def json_lines(entries: Iterable[AuditEntry], places: Places) -> Iterator[str]:
-    """One line an entry: the record as it is hashed, with its place in the tree and its leaf hash beside it.
+def json_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
+    """Yield one line per entry: the record as it is hashed, its position in the tree and its leaf hash.
 
-    Bytes that are no JSON, which somebody must have damaged, are given as they are, in Base64.
+    Bytes that are not JSON, because somebody damaged them, are given in Base64.
     """
     for entry in entries:
-        place, body = places.place(entry.seq), bytes(entry.canonical)
-        line: dict[str, Any] = {"seq": entry.seq, "index": place.index, "leaf_hash": bytes(entry.leaf_hash).hex()}
-        line["origin"] = place.origin
+        position, body = shards.position(entry.seq), bytes(entry.canonical)
+        line: dict[str, Any] = {"seq": entry.seq, "index": position.index, "leaf_hash": bytes(entry.leaf_hash).hex()}
+        line["origin"] = position.origin
         try:
             line["entry"] = parse(body)
         except ValueError:
             line |= {"entry": None, "bytes": base64.b64encode(body).decode()}
-        # The line separators of Unicode would split a line for some readers; escaped they are one line still.
+        # Some readers split lines at Unicode line separators, so these are escaped.
         yield json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def csv_lines(entries: Iterable[AuditEntry], places: Places) -> Iterator[str]:
-    """RFC 4180 with a header; cells that a spreadsheet would run are neutralised by a leading apostrophe."""
+def csv_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
+    """Yield CSV (RFC 4180) with a header. A leading apostrophe disarms cells that a spreadsheet would run."""
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
-    for entry in entries:
-        yield writer.writerow([neutral(cell) for cell in _cells(entry, places)])
+    for row in entries:
+        yield writer.writerow([neutral(cell) for cell in _cells(row, shards)])
 
 
 def neutral(cell: object) -> str:
-    """The cell as text that no spreadsheet takes for a formula, and that stays on one line."""
+    """Return the cell as text on one line that no spreadsheet treats as a formula."""
     text = str(cell) if cell is not None else ""
     is_formula = text.startswith(_FORMULA)
-    # splitlines() knows every line break there is; those of Unicode divide a line for some readers.
+    # splitlines() knows every line break, also those of Unicode, at which some readers split.
     text = " ".join(f"{text}.".splitlines())[:-1].encode(errors="backslashreplace").decode()
     return f"'{text}" if is_formula else text
 
 
-def _cells(entry: AuditEntry, places: Places) -> list[Any]:
-    said = read(entry, places)
+def _cells(row: AuditEntry, shards: Shards) -> list[Any]:
+    entry = read(row, shards)
     return [
-        said.seq,
-        said.place.index,
-        canonical.instant(said.at),
-        said.event,
-        said.door,
-        said.actor["name"],
-        said.actor["side"],
-        said.actor["email"],
-        said.whose.get("email") or said.whose.get("name", ""),
-        said.subject_type,
-        said.subject_id,
-        said.access_request,
-        json.dumps(said.detail, ensure_ascii=False, sort_keys=True),
-        said.leaf_hash,
-        said.place.origin,
-        *_signed(said),
-        said.deputy_for,
+        entry.seq,
+        entry.position.index,
+        canonical.instant(entry.at),
+        entry.event,
+        entry.door,
+        entry.actor["name"],
+        entry.actor["side"],
+        entry.actor["email"],
+        entry.in_name_of.get("email") or entry.in_name_of.get("name", ""),
+        entry.subject_type,
+        entry.subject_id,
+        entry.access_request,
+        json.dumps(entry.detail, ensure_ascii=False, sort_keys=True),
+        entry.leaf_hash,
+        entry.position.origin,
+        *_signed(entry),
+        entry.deputy_for,
     ]
 
 
-def _signed(said: Said) -> list[str]:
-    """Empty for what is no decision."""
-    found = said.signature
+def _signed(entry: ExportedEntry) -> list[str]:
+    """Return the columns about a decision's signature; empty for other entries."""
+    found = entry.signature
     if found is None:
         return ["", "", ""]
     bound = {True: "yes", False: "no", None: ""}[found.is_device_bound]
@@ -105,7 +105,7 @@ def _signed(said: Said) -> list[str]:
 
 
 class _Echo:
-    """A file for csv.writer that gives each line back instead of keeping it."""
+    """A file for csv.writer that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,7 +1,7 @@
-"""The heads that were signed last, kept outside the database that they vouch for.
+"""Stores the heads that were signed last, outside the database that they vouch for.
 
 A database that was restored, cut or exchanged can't know that a longer log was signed once; this file does. It is an
-SQLite file of its own, because that is what writes a row whole or not at all. Nothing in it is secret.
+SQLite file of its own, because SQLite writes a row as a whole or not at all. Nothing in it is secret.
 """
 
 from __future__ import annotations
@@ -31,54 +31,54 @@ class HeadsUnavailable(RuntimeError):
 
 
 class HeadConflict(RuntimeError):
-    """A head was to be kept that does not follow from the one that is: somebody signed meanwhile, or worse."""
+    """The head to be stored does not follow from the one in the file: another process signed meanwhile, or worse."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredHead:
     head: Head
     frontier: Frontier
     note: str
 
 
-def get(origin: str) -> Kept | None:
-    """The head of this log that was signed last; None if none ever was, as far as this file knows."""
+def get(origin: str) -> StoredHead | None:
+    """Return the head of this log that was signed last; None if this file knows none."""
     with _opened() as file:
         row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
-    return _kept(*row) if row else None
+    return _stored(*row) if row else None
 
 
-def get_many(origins: Sequence[str]) -> dict[str, Kept]:
-    """The heads of these logs; one that is damaged is left out, and told by get()."""
+def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
+    """Return the heads of these logs. A damaged one is left out; get() reports it."""
     found = {}
     with _opened() as file:
         marks = ", ".join("?" * len(origins))
         for row in file.execute(f"{_SELECT} IN ({marks})", list(origins)):
             with suppress(HeadsUnavailable):
-                found[row[0]] = _kept(*row)
+                found[row[0]] = _stored(*row)
     return found
 
 
-def every() -> list[Kept]:
-    """All that is kept. Raises HeadsUnavailable where one is damaged."""
+def every() -> list[StoredHead]:
+    """Return all stored heads. Raises HeadsUnavailable if one is damaged."""
     with _opened() as file:
-        return [_kept(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
+        return [_stored(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
 
 
-def _kept(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> Kept:
+def _stored(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> StoredHead:
     hashes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
     try:
-        kept = Kept(Head(origin, size, root), Frontier(size, hashes), note)
+        stored = StoredHead(Head(origin, size, root), Frontier(size, hashes), note)
     except ValueError as error:
         raise HeadsUnavailable(f"the stored head of {origin} is damaged") from error
-    if kept.frontier.root() != root:
+    if stored.frontier.root() != root:
         raise HeadsUnavailable(f"the stored head of {origin} is damaged")
-    return kept
+    return stored
 
 
 @contextmanager
 def turn() -> Iterator[bool]:
-    """Take the signer's turn; False where another process of this machine has it. It ends with the process."""
+    """Take the signer's lock; False if another process of this machine has it. The lock ends with the process."""
     path = Path(settings.LOG_HEADS_FILE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def require_usable() -> None:
 
 
 def put(head: Head, frontier: Frontier, note: str, *, after: Head | None) -> None:
-    """Keep this head in place of `after`, on the disk before it returns; raises HeadConflict if another one is kept."""
+    """Store this head in place of `after`, on disk before it returns. Raises HeadConflict if another one is stored."""
     expected = (after.size, after.root) if after else None
     values = (head.size, head.root, b"".join(frontier.hashes), note, head.origin)
     with _opened() as file:
@@ -125,7 +125,7 @@ def _opened() -> Iterator[sqlite3.Connection]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = sqlite3.connect(path, timeout=20, isolation_level=None)
         try:
-            # FULL: a head is on the disk before its signature leaves the house.
+            # FULL: a head is on the disk before its signature is published.
             file.execute("PRAGMA synchronous=FULL")
             file.execute(_TABLE)
             yield file

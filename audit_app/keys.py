@@ -1,8 +1,8 @@
-"""The key that signs the logs' heads. It lives outside the database: in the environment or in a file.
+"""The key that signs the logs' heads. It is stored outside the database: in the environment or in a file.
 
-A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The first line signs and dates; the ones
-below it are on their way out, and sign along for as long as they stand there, so that whoever knows only an old key
-still has a signature to check.
+A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The first line signs and dates. The lines
+below it are keys to be retired: they sign too, so that a reader who knows only an old key still has a signature to
+check.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _OPEN_TO_OTHERS = (
 
 
 class NoKey(RuntimeError):
-    """There is no key here. The message never holds one."""
+    """This machine has no key. The message never holds a key."""
 
 
 class BadKey(NoKey):
-    """There should be a key here, and it can't be used: somebody has to look."""
+    """A key is configured but can't be used, so an operator must look."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The private keys, the one that signs first."""
+    """The private keys. The first one is the current one."""
 
     keys: tuple[Ed25519PrivateKey, ...]
 
@@ -52,23 +52,23 @@ class Keys:
 
 
 def log_key(origin: str, public: bytes) -> Verifier:
-    """The key under the name of one log, as its checkpoints are signed with it."""
+    """Return the key under the name of one log, as it signs that log's checkpoints."""
     return Verifier(origin, public)
 
 
 def clock_key(public: bytes, *, name: str = "") -> Verifier:
-    """The same key as the cosigner that dates every log's checkpoints."""
-    from audit_app import log_name  # which raises an error of this module
+    """Return the same key as the cosigner that dates every log's checkpoints."""
+    from audit_app import log_name  # which imports an error from this module
 
     return Verifier(name or log_name.current(), public, COSIGNATURE)
 
 
 def load() -> Keys:
-    """The keys of this machine. Read anew each time, so that a rotation needs no restart. Raises NoKey."""
+    """Return the keys of this machine. They are read each time, so a rotation needs no restart. Raises NoKey."""
     raw = settings.LOG_KEY
     if not raw:
         try:
-            # What is no text at all is no key either, and is said to be none by what reads its lines.
+            # A file that is not text holds no key. The parser of its lines says so.
             with Path(settings.LOG_KEY_FILE).open(errors="replace") as handle:
                 if _is_open_to_others(os.fstat(handle.fileno())):
                     raise BadKey(_OPEN_TO_OTHERS)
@@ -81,7 +81,7 @@ def load() -> Keys:
 
 
 def trouble() -> str:
-    """What is wrong with who may read the key's file; empty where all is well, or there is no such file here."""
+    """Return what is wrong with the permissions of the key's file; empty if nothing is, or there is no file."""
     if settings.LOG_KEY:
         return ""
     try:
@@ -91,7 +91,7 @@ def trouble() -> str:
 
 
 def create() -> bytes:
-    """Make the first key and return the public one; refuses where one is. The file appears whole, and private."""
+    """Make the first key and return the public one; the file appears as a whole. Raises NoKey if there is a key."""
     path = Path(settings.LOG_KEY_FILE)
     line, key = _new()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,8 +106,8 @@ def create() -> bytes:
 
 
 def rotate() -> bytes:
-    """Put a new key in front of the present ones, which sign along from now on; return the new public one."""
-    path = _own_file()
+    """Put a new key in front of the present ones, which continue to sign too. Return the new public key."""
+    path = _key_file()
     line, key = _new()
     lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
     os.replace(_draft(path, "\n".join(lines) + "\n"), path)
@@ -115,19 +115,19 @@ def rotate() -> bytes:
 
 
 def retire() -> int:
-    """Take out all keys but the one that signs; return how many went."""
-    path = _own_file()
+    """Remove all keys but the first; return how many were removed."""
+    path = _key_file()
     lines = [each for each in path.read_text().splitlines() if each.strip()]
     os.replace(_draft(path, lines[0] + "\n"), path)
     return len(lines) - 1
 
 
 def _is_open_to_others(facts: os.stat_result) -> bool:
-    """Elsewhere than on POSIX these bits say nothing."""
+    """Return whether others may read the file. Outside POSIX the permission bits say nothing."""
     return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def _own_file() -> Path:
+def _key_file() -> Path:
     if settings.LOG_KEY:
         raise NoKey("the log key comes from the environment: put a new first line into LOG_KEY")
     load()

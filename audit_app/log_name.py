@@ -1,7 +1,7 @@
-"""The name of this installation's logs: the first part of the origin line of every checkpoint (C2SP tlog-checkpoint).
+"""The name of this installation's logs: the first part of the origin line of each checkpoint (C2SP tlog-checkpoint).
 
-It is written down once, in the database, before the first signature. From then on no setting changes it: under another
-name a log would be another log, of which no head is kept and which no customer and no witness knows.
+It is stored in the database once, before the first signature. From then on no setting changes it. Under another name a
+log would be another log, without a stored head, and unknown to customers and witnesses.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from django.conf import settings
 from audit_app.keys import BadKey
 from audit_app.models import Checkpoint, LogOrigin
 
-#: What this process has read. Rows never change, so nothing here gets old.
-_kept: dict[int, LogOrigin] = {}
+#: What this process has read. Rows never change, so this can't be out of date.
+_rows: dict[int, LogOrigin] = {}
 _of_log: dict[UUID, str] = {}
 
 
 class WrongName(BadKey):
-    """The settings and the database name the logs differently. Nothing is signed."""
+    """The settings and the database have different names for the logs. Nothing is signed."""
 
 
 def current() -> str:
-    """The name that dates checkpoints and that a new log gets."""
+    """Return the name under which checkpoints are dated and new logs begin."""
     if (row := _row()) is not None:
         return row.origin
     newest = Checkpoint.objects.order_by("-pk").first()
-    # Without a row but with a checkpoint: the version before this one has signed since the database was migrated.
+    # No row, but a checkpoint: the previous version has signed after the database was migrated.
     return name_in(newest.note) if newest is not None else settings.LOG_ORIGIN
 
 
 def of_log(tenant_id: UUID) -> str:
-    """The name of one log. It differs from the current one where the host was renamed before names were kept."""
+    """Return the name of one log. It differs from the current one if the host was renamed before names were stored."""
     row = _row()
     if row is None or not row.is_mixed:
         return current() if row is None else row.origin
@@ -45,25 +45,25 @@ def of_log(tenant_id: UUID) -> str:
     return _of_log[tenant_id]
 
 
-def is_kept() -> bool:
-    """Whether the name is written down, and so for good."""
+def is_recorded() -> bool:
+    """Return whether the name is stored, and so can't change any more."""
     return _row() is not None
 
 
-def keep(at: dt.datetime) -> None:
-    """Write the name down, if it is not yet."""
+def record(at: dt.datetime) -> None:
+    """Store the name, unless it is stored already."""
     if _row() is None:
         LogOrigin.objects.bulk_create([LogOrigin(origin=current(), kept_at=at)], ignore_conflicts=True)
 
 
 def require() -> None:
-    """Raise WrongName where LOG_ORIGIN names the logs differently from what was signed."""
+    """Raise WrongName if LOG_ORIGIN differs from the name that was signed."""
     if why := contradiction():
         raise WrongName(why)
 
 
 def contradiction() -> str:
-    """Why LOG_ORIGIN can't be right, and what to do; empty where it is not set, or is what was signed."""
+    """Return why LOG_ORIGIN is wrong and what to do; empty if it is not set or is right."""
     if not settings.LOG_ORIGIN_IS_SET or (signed := current()) == settings.LOG_ORIGIN:
         return ""
     return (
@@ -74,18 +74,18 @@ def contradiction() -> str:
 
 
 def origin(name: str, tenant_id: UUID, shard: int) -> str:
-    """The origin line of one shard of a log."""
+    """Return the origin line of one shard of a log."""
     base = f"{name}/log/{tenant_id}"
     return f"{base}/{shard}" if shard else base
 
 
 def name_in(note: str) -> str:
-    """The name in a checkpoint's origin line."""
+    """Return the name in a checkpoint's origin line."""
     return note.partition("\n")[0].rpartition("/log/")[0]
 
 
 def log_in(origin: str) -> tuple[UUID, int] | None:
-    """The tenant and the shard in a log's origin line; None where it has none."""
+    """Return the tenant and the shard in a log's origin line; None if it names no log."""
     tenant_id, _slash, shard = origin.rpartition("/log/")[2].partition("/")
     try:
         return UUID(tenant_id), int(shard or 0)
@@ -94,15 +94,15 @@ def log_in(origin: str) -> tuple[UUID, int] | None:
 
 
 def forget() -> None:
-    """Forget what this process has read, for tests, whose databases come and go."""
-    _kept.clear()
+    """Forget what this process has read. For tests, which change databases."""
+    _rows.clear()
     _of_log.clear()
 
 
 def _row() -> LogOrigin | None:
-    if LogOrigin.ONLY not in _kept:
+    if LogOrigin.ONLY not in _rows:
         row = LogOrigin.objects.filter(pk=LogOrigin.ONLY).first()
         if row is None:
             return None
-        _kept[LogOrigin.ONLY] = row
-    return _kept[LogOrigin.ONLY]
+        _rows[LogOrigin.ONLY] = row
+    return _rows[LogOrigin.ONLY]

@@ -1,6 +1,6 @@
-"""What an event of the log means in OCSF: class and activity, severity, outcome. Pure.
+"""The meaning of a log's event in OCSF: class, activity, severity and outcome. Pure.
 
-The log does not know the product. The application that writes into the log sets what its events mean, with
+The log does not know the product. The application that writes the log sets the meanings of its events with
 `settings.LOG_MEANINGS`.
 """
 
@@ -13,7 +13,7 @@ _NONE: dict[int, str] = {}
 
 
 class Family(Enum):
-    """The event classes of OCSF that the log's events fall into: class, category, and activities that are used."""
+    """The OCSF event classes that the log uses: class, category and activities."""
 
     BASE = (0, "Base Event", 0, "Uncategorized", _NONE)
     LOG = (1008, "Event Log Activity", 1, "System Activity", {2: "Delete", 3: "Export"})
@@ -59,7 +59,7 @@ class Severity(IntEnum):
 
     @property
     def of_ten(self) -> int:
-        """On CEF's scale: 0 to 3 is low, 4 to 6 medium, 7 and 8 high."""
+        """Return the severity on CEF's scale: 0 to 3 is low, 4 to 6 medium, 7 and 8 high."""
         return {1: 1, 2: 3, 3: 5, 4: 8}[self.value]
 
 
@@ -75,9 +75,9 @@ OTHER = 99
 
 @dataclass(frozen=True)
 class Meaning:
-    """`name` is the activity's where OCSF has no number for it.
+    """The meaning of one event. `name` names the activity if OCSF has no number for it.
 
-    `by_action` has another meaning for an event whose detail names this `action`.
+    `by_action` gives another meaning if the entry's detail names that `action`.
     """
 
     family: Family

@@ -1,4 +1,4 @@
-"""One append-only log per tenant: strings and ids only, so that deleting a person never deletes evidence."""
+"""One append-only log per tenant. Rows hold strings and ids only, so deleting a person never deletes evidence."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db import models
 
 
 class ChainHead(models.Model):
-    """How long a tenant's log is; its row is the lock under which the next entry gets its number.
+    """The length of a tenant's log. Its row is the lock under which the next entry gets its number.
 
-    `size` is the sequence number of the next entry. Of what stands before `pruned_to` only hashes are left. The tree
-    that is signed now is the shard that begins at `first_seq`.
+    `size` is the sequence number of the next entry. Of the entries before `pruned_to` only hashes are left. The current
+    shard, which is signed now, begins at `first_seq`.
     """
 
     tenant_id = models.UUIDField(primary_key=True)
@@ -20,8 +20,8 @@ class ChainHead(models.Model):
     shard = models.PositiveIntegerField(default=0)
     first_seq = models.PositiveBigIntegerField(default=0)
     pruned_to = models.PositiveBigIntegerField(default=0)
-    # Set by whoever appends first after a checkpoint: the signer finds the few logs that grew among the many that
-    # did not, and everybody sees how long they have been waiting.
+    # Set by the first entry after a checkpoint. The signer finds the few logs that grew by it, and it shows how long
+    # they have waited.
     unsigned_since = models.DateTimeField(null=True)
 
     class Meta:
@@ -39,7 +39,7 @@ class ChainHead(models.Model):
 
 
 class AuditEntry(models.Model):
-    """`canonical` is the evidence; every other column is an index into it and is checked against it."""
+    """One entry. `canonical` is the evidence; all other columns are indexes into it and are checked against it."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -76,13 +76,13 @@ class AuditEntry(models.Model):
 
 
 class ClosedShard(models.Model):
-    """A shard that a tombstone closed: what was signed of it last, and where the next one begins."""
+    """A shard that a tombstone closed: the last that was signed of it, and where the next one begins."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
     shard = models.PositiveIntegerField()
     first_seq = models.PositiveBigIntegerField()
-    # One above the last entry that was ever in it, found or not; the tombstone has this number.
+    # One above the last entry that ever existed, found or not. The tombstone has this number.
     end_seq = models.PositiveBigIntegerField()
     found_size = models.PositiveBigIntegerField()
     checkpoint = models.TextField(default="")
@@ -98,7 +98,7 @@ class ClosedShard(models.Model):
 
 
 class Tile(models.Model):
-    """Up to 256 hashes of one level of a shard's tree (C2SP tlog-tiles): the last of a level grows until it is full."""
+    """Up to 256 hashes of one level of a shard's tree (C2SP tlog-tiles). A level's last tile grows until it is full."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -116,15 +116,15 @@ class Tile(models.Model):
 
 
 class SignedHead(models.Model):
-    """How far a tenant's log is signed; its row is the signer's lock. What may be signed is said outside: heads.py."""
+    """How much of a tenant's log is signed. Its row is the signer's lock. heads.py decides what may be signed."""
 
     tenant_id = models.UUIDField(primary_key=True)
     shard = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)
     dated_at = models.DateTimeField(null=True)
-    # The public key that the log was told of last; another one is announced by an entry before it signs.
+    # The public key in the newest entry about a key. Another key is announced by an entry before it signs.
     key = models.BinaryField(max_length=32, default=b"")
-    # Where the signer goes on looking through what was signed long ago.
+    # Where the signer's next re-check of old entries begins.
     checked_to = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -136,7 +136,7 @@ class SignedHead(models.Model):
 
 
 class Checkpoint(models.Model):
-    """A signed head of a shard (C2SP tlog-checkpoint). A heartbeat dates it anew; size and root never change."""
+    """A signed head of a shard (C2SP tlog-checkpoint). A heartbeat dates it again; size and root never change."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -157,7 +157,7 @@ class Checkpoint(models.Model):
 
 
 class LogKey(models.Model):
-    """A public key that has signed here. Whoever trusts one got it some other way than from this table."""
+    """A public key that has signed here. To trust a key, get it from another source than this table."""
 
     public = models.BinaryField(max_length=32, primary_key=True)
     first_used_at = models.DateTimeField()
@@ -171,13 +171,13 @@ class LogKey(models.Model):
 
 
 class LogOrigin(models.Model):
-    """What this installation's logs are called in their checkpoints: one row, written once. See log_name.py."""
+    """The name of this installation's logs in their checkpoints: one row, written once. See log_name.py."""
 
     ONLY = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
     origin = models.CharField(max_length=300)
-    # Whether some logs were signed under other names before this row was there: each goes on under its own.
+    # Whether some logs were signed under other names before this row existed. Each keeps its name.
     is_mixed = models.BooleanField(default=False)
     kept_at = models.DateTimeField()
 
@@ -190,7 +190,7 @@ class LogOrigin(models.Model):
 
 
 class LogAlarm(models.Model):
-    """Why a tenant's log is not signed any more, for as long as that is so."""
+    """Why a tenant's log is not signed any more. The row exists as long as that is so."""
 
     tenant_id = models.UUIDField(primary_key=True)
     since = models.DateTimeField()
@@ -207,14 +207,14 @@ class LogAlarm(models.Model):
 
 
 class Witness(models.Model):
-    """Whom a tenant asks to cosign its checkpoints (C2SP tlog-witness), and how that went last."""
+    """A witness that cosigns a tenant's checkpoints (C2SP tlog-witness), and the result of the last request."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant_id = models.UUIDField()
     vkey = models.CharField(max_length=300)
     url = models.CharField(max_length=300)
     added_at = models.DateTimeField()
-    # The next attempt, moved on by failures; what the witness said it holds; what went wrong last.
+    # The next attempt, postponed by failures; the size that the witness reported; the last problem.
     due_at = models.DateTimeField()
     failures = models.PositiveIntegerField(default=0)
     held_size = models.PositiveBigIntegerField(default=0)
@@ -233,7 +233,7 @@ class Witness(models.Model):
 
 
 class Cosignature(models.Model):
-    """A witness's line under a checkpoint. It stays when the witness goes."""
+    """A witness's line under a checkpoint. It remains when the witness is removed."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -252,7 +252,7 @@ class Cosignature(models.Model):
 
 
 class LogCheck(models.Model):
-    """A verification that somebody asked for: how far it is, and what it found."""
+    """A verification that somebody started: how far it is, and what it found."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant_id = models.UUIDField()
@@ -260,7 +260,7 @@ class LogCheck(models.Model):
     asked_at = models.DateTimeField()
     size = models.PositiveBigIntegerField()
     done = models.PositiveBigIntegerField(default=0)
-    # The frontier so far and the time of the last entry: a long check goes on in a fresh task.
+    # The frontier so far and the time of the last entry, so that a new task can continue a long check.
     kept = models.JSONField(default=dict)
     worked_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

@@ -1,7 +1,7 @@
 """C2SP texts: signed notes, verifier keys, checkpoints, cosignatures, and proofs in one file.
 
-https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature, /tlog-proof. A parser takes exactly what the
-specification allows: what two readers could read in two ways is refused.
+https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature, /tlog-proof. A parser accepts exactly what the
+specification allows, so that two readers can't read one text in two ways.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 #: Signature types of signed-note and tlog-cosignature.
 ED25519, COSIGNATURE = 0x01, 0x04
 PROOF = "c2sp.org/tlog-proof@v1"
-#: A checkpoint with some dozen cosignatures has a few kilobytes; more is no checkpoint.
+#: A checkpoint with dozens of cosignatures has a few kilobytes; a larger text is refused.
 MAX_NOTE = 64 * 1024
 MAX_PATH = 63
 
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"\A(0|[1-9][0-9]{0,18})\Z")
 
 
 class BadNote(ValueError):
-    """A text that is no such note, or whose signature is not what it says."""
+    """The text is not a note, or its signature is wrong."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Verifier:
 
     @classmethod
     def parse(cls, vkey: str) -> Verifier:
-        # The base64 part may hold a plus sign, a name may not.
+        # The base64 part may contain a plus sign; a name may not.
         name, _, rest = vkey.partition("+")
         key_id, _, material = rest.partition("+")
         raw = _bytes(material)
@@ -60,7 +60,7 @@ class Verifier:
         return found
 
     def check(self, text: str, signature: bytes) -> int | None:
-        """Return when a cosignature was made (seconds since 1970), None for a plain signature. Raises BadNote."""
+        """Return when a cosignature was made (seconds since 1970), or None for a plain signature. Raises BadNote."""
         try:
             if self.kind == ED25519:
                 Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
@@ -110,11 +110,11 @@ class Note:
         return cls(text + "\n", signature_lines(tail))
 
     def times(self, verifier: Verifier) -> list[int | None]:
-        """Check every signature of this key; what other keys signed is not looked at. None of it: BadNote."""
-        own = [each for each in self.signatures if each.is_of(verifier)]
-        if not own:
+        """Check every signature of this key and ignore those of other keys. Raises BadNote without one of this key."""
+        matching = [each for each in self.signatures if each.is_of(verifier)]
+        if not matching:
             raise BadNote(f"there is no signature of {verifier.name} ({verifier.key_id.hex()})")
-        return [verifier.check(self.text, each.signature) for each in own]
+        return [verifier.check(self.text, each.signature) for each in matching]
 
     def with_signatures(self, more: Iterable[Signature]) -> Note:
         return Note(self.text, (*self.signatures, *more))
@@ -122,7 +122,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Head:
-    """The body of a checkpoint: which log, how long, and its root."""
+    """The body of a checkpoint: the log's name, its size and its root."""
 
     origin: str
     size: int
@@ -134,7 +134,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Read the three lines; extension lines, which this product never writes, may follow."""
+        """Read the three lines. Extension lines, which this product never writes, may follow."""
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] != "" or not all(lines[:-1]):
             raise BadNote("a checkpoint has an origin, a size and a root")
@@ -145,7 +145,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Proof:
-    """A `.tlog-proof`: one entry's place under a checkpoint. `extra` holds the entry's bytes, which are not trusted."""
+    """A `.tlog-proof`: one entry's index under a checkpoint. `extra` holds the entry's bytes, which are not trusted."""
 
     index: int
     path: tuple[bytes, ...]
@@ -167,7 +167,7 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
 
 
 def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
-    """State that, at this time in seconds since 1970, this is the largest consistent tree that was seen."""
+    """Sign that, at this time in seconds since 1970, this is the largest consistent tree that the signer has seen."""
     verifier = Verifier(name, public_bytes(key), COSIGNATURE)
     return Signature(name, verifier.key_id, at.to_bytes(8) + key.sign(_cosigned(text, at)))
 
@@ -184,7 +184,7 @@ def _cosigned(text: str, at: int) -> bytes:
 
 
 def signature_lines(raw: str) -> tuple[Signature, ...]:
-    """The signature lines of a note, or of a witness's answer."""
+    """Return the signature lines of a note, or of a witness's answer."""
     found = []
     for line in raw.removesuffix("\n").split("\n"):
         matched = _SIGNATURE.match(line)
@@ -215,7 +215,7 @@ def _b64(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Strict: padding and the last bits must be what an encoder writes, or one value had several spellings."""
+    """Decode strictly: padding and last bits must be as an encoder writes them, so that a value has one spelling."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

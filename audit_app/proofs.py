@@ -1,4 +1,4 @@
-"""Proofs out of the database: that an entry is in a signed tree, and that one tree grew out of another."""
+"""Proofs from the database: that an entry is in a signed tree, and that one tree grew out of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audit_app.tree import BadProof
 
 
 class NotProven(Exception):
-    """There is no proof of this: not yet, or not any more. `code` is `unsigned`, `absent` or `damaged`."""
+    """There is no proof: not yet, or not any more. `code` is `unsigned`, `absent` or `damaged`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -21,36 +21,36 @@ class NotProven(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in which tree an entry stands."""
+class TreePosition:
+    """An entry's shard and its index in that shard's tree."""
 
     shard: int
     first_seq: int
     index: int
 
 
-def place_of(tenant_id: UUID, seq: int) -> Place:
-    """The shard that has this entry, and its index in that shard's tree. Raises NotProven."""
+def tree_position(tenant_id: UUID, seq: int) -> TreePosition:
+    """Return the shard that has this entry, and the entry's index in its tree. Raises NotProven."""
     head = ChainHead.objects.filter(pk=tenant_id).first()
     if head is None or not 0 <= seq < head.size:
         raise NotProven("absent")
     if seq >= head.first_seq:
-        return Place(head.shard, head.first_seq, seq - head.first_seq)
+        return TreePosition(head.shard, head.first_seq, seq - head.first_seq)
     shards = ClosedShard.objects.filter(tenant_id=tenant_id, first_seq__lte=seq, end_seq__gt=seq)
     shard = shards.order_by("shard").last()
     if shard is None:
         raise NotProven("absent")
-    return Place(shard.shard, shard.first_seq, seq - shard.first_seq)
+    return TreePosition(shard.shard, shard.first_seq, seq - shard.first_seq)
 
 
 def cosigned(checkpoint: Checkpoint) -> Note:
-    """The checkpoint as a note, with what its witnesses signed."""
+    """Return the checkpoint as a note, with its witnesses' cosignatures."""
     lines = Cosignature.objects.filter(checkpoint=checkpoint).order_by("pk").values_list("line", flat=True)
     return Note.parse(checkpoint.note).with_signatures(notes.signature_lines("".join(lines)) if lines else ())
 
 
 def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
-    """The newest checkpoint of the shard, if it covers this index. Raises NotProven."""
+    """Return the newest checkpoint of the shard, if it covers this index. Raises NotProven."""
     newest = checkpoints.newest(tenant_id, shard)
     if newest is None or newest.size <= index:
         raise NotProven("unsigned")
@@ -58,8 +58,8 @@ def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
 
 
 def receipt(tenant_id: UUID, seq: int) -> Proof:
-    """A `.tlog-proof` of one entry under the newest checkpoint, checked before it is given away. Raises NotProven."""
-    place = place_of(tenant_id, seq)
+    """Return a `.tlog-proof` of one entry under the newest checkpoint, after checking it. Raises NotProven."""
+    place = tree_position(tenant_id, seq)
     checkpoint = covering(tenant_id, place.shard, place.index)
     entry = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).first()
     if entry is None:
@@ -69,7 +69,7 @@ def receipt(tenant_id: UUID, seq: int) -> Proof:
 
 
 def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
-    """The path from this entry's bytes to the checkpoint's root. Raises NotProven if it does not lead there."""
+    """Return the path from this entry's bytes to the checkpoint's root. Raises NotProven."""
     try:
         path = Tiles(checkpoint.tenant_id, checkpoint.shard).inclusion(index, checkpoint.size)
         tree.check_inclusion(index, checkpoint.size, tree.leaf(entry), path, bytes(checkpoint.root))
@@ -79,7 +79,7 @@ def inclusion(checkpoint: Checkpoint, index: int, entry: bytes) -> list[bytes]:
 
 
 def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
-    """The path from an older checkpoint of the shard to a newer one. Raises NotProven if there is none."""
+    """Return the path from an older checkpoint of the shard to a newer one. Raises NotProven."""
     try:
         path = Tiles(new.tenant_id, new.shard).consistency(old.size, new.size)
         tree.check_consistency(old.size, new.size, bytes(old.root), bytes(new.root), path)
@@ -89,7 +89,7 @@ def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
 
 
 def consistency_to(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
-    """The path from a size that somebody else holds; whether their root fits is theirs to check."""
+    """Return the path from a size that a reader has. The reader checks whether their root fits."""
     try:
         return Tiles(checkpoint.tenant_id, checkpoint.shard).consistency(old_size, checkpoint.size)
     except (MissingTile, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Remove old entries of which a checkpoint keeps the hash, so that all that remains can still be proven.
+"""Removes old entries whose hashes a checkpoint covers, so that all that remains can still be proven.
 
-What was removed is said by `ChainHead.pruned_to`, which only grows, and only up to what is signed, and by an entry that
-names the same number. Triggers see to that, and to it that nothing else is ever deleted, nor what tells of a new key or
-a closed shard. The tiles stay: they hold the hashes of what went.
+`ChainHead.pruned_to` says what was removed. It only grows, and only up to what is signed, and an entry records the same
+number. Triggers enforce this, and that nothing else is ever deleted, nor an entry about a new key or a closed shard.
+The tiles keep the hashes of removed entries.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from uuid import UUID
 
 from django.db.models import Exists, Min, OuterRef
 
-from audit_app import canonical, checkpoints, own
+from audit_app import canonical, checkpoints, log_events
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, SignedHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles
 
-#: So many entries go under one entry that says so: they are looked at once more before they do.
+#: The most entries that are removed under one entry. They are checked once more before.
 MOST_ENTRIES = 50_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Entries `start` to `end` (exclusive) may go; the checkpoint is the one that keeps their hashes."""
+    """Entries `start` to `end` (exclusive) may be removed. The checkpoint is the one that covers their hashes."""
 
     tenant_id: UUID
     start: int
@@ -35,30 +35,33 @@ class Plan:
     checkpoint: Checkpoint | None
 
     @property
-    def said(self) -> dict[str, Any]:
-        """What the entry about it says."""
-        kept = self.checkpoint
-        where = {"origin": checkpoints.origin_of(self.tenant_id, kept.shard), "size": kept.size} if kept else {}
-        root = {"root": bytes(kept.root).hex()} if kept else {}
-        return {"from": self.start, "to": self.end, "checkpoint": {**where, **root}}
+    def entry_detail(self) -> dict[str, Any]:
+        """The detail of the entry that records the removal."""
+        return {"from": self.start, "to": self.end, "checkpoint": self._described_checkpoint()}
+
+    def _described_checkpoint(self) -> dict[str, Any]:
+        if self.checkpoint is None:
+            return {}
+        origin = checkpoints.origin_of(self.tenant_id, self.checkpoint.shard)
+        return {"origin": origin, "size": self.checkpoint.size, "root": bytes(self.checkpoint.root).hex()}
 
 
 def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | None:
-    """What may go of the entries that are older than `before`; None if nothing may.
+    """Return which entries older than `before` may be removed, or None.
 
-    Nothing goes from the first entry on that is about an access request in `keep`, nor what no checkpoint covers. What
-    a closed shard had left unsigned goes once the shard after it is signed: nothing will ever cover it.
+    Nothing from the first entry about an access request in `keep` is removed, nor an entry that no checkpoint covers.
+    Unsigned entries of a closed shard are removed once the next shard is signed, as nothing will ever cover them.
     """
     head = ChainHead.objects.get(pk=tenant_id)
-    own = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
-    newest_old = own.filter(at__lt=before).order_by("-at", "-seq").values_list("seq", flat=True).first()
+    remaining = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
+    newest_old = remaining.filter(at__lt=before).order_by("-at", "-seq").values_list("seq", flat=True).first()
     if newest_old is None:
         return None
     covered, checkpoint = _covered(head)
     end = min(newest_old + 1, covered, head.pruned_to + MOST_ENTRIES)
-    first_kept = own.filter(correlation_id__in=keep).aggregate(first=Min("seq"))["first"] if keep else None
-    if first_kept is not None:
-        end = min(end, first_kept)
+    first_needed = remaining.filter(correlation_id__in=keep).aggregate(first=Min("seq"))["first"] if keep else None
+    if first_needed is not None:
+        end = min(end, first_needed)
     if end <= head.pruned_to:
         return None
     return Plan(tenant_id, head.pruned_to, end, head.shard, head.first_seq, checkpoint)
@@ -75,11 +78,11 @@ def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
     return closed.first_seq + min(latest.size, closed.found_size), latest
 
 
-def require_kept(wanted: Plan) -> None:
-    """Raise Refusal unless the tiles hold the hashes of what is to go, and lead to the checkpoint.
+def require_hashes(wanted: Plan) -> None:
+    """Raise Refusal unless the tiles hold the hashes of these entries and lead to the checkpoint.
 
-    An entry that was changed must not vanish before somebody has seen it. The signer is shown the place, so that it
-    raises the alarm when it comes by. Shards that a tombstone closed are known to be damaged, and not looked at.
+    A changed entry must not be removed before somebody has seen it. A Refusal also points the signer to the place, so
+    that it raises an alarm. Shards that a tombstone closed are known to be damaged and are not checked.
     """
     first = max(wanted.start, wanted.first_seq) - wanted.first_seq
     end = wanted.end - wanted.first_seq
@@ -112,20 +115,20 @@ def _compare(wanted: Plan, number: int, start: int, end: int) -> None:
 
 
 def allow(wanted: Plan) -> bool:
-    """Let the entries of the plan go from here on; False if the log was pruned or closed meanwhile.
+    """Allow the removal of the plan's entries; False if the log was pruned or closed meanwhile.
 
-    Inside the caller's transaction, which holds the turn at the log and writes the entry that says so.
+    Runs inside the caller's transaction, which holds the log's lock and writes the entry about the removal.
     """
     same = ChainHead.objects.filter(pk=wanted.tenant_id, pruned_to=wanted.start, shard=wanted.shard)
     return bool(same.update(pruned_to=wanted.end))
 
 
 def remove(tenant_id: UUID, *, limit: int) -> int:
-    """Delete up to `limit` entries that are allowed to go; return how many went. It may be broken off anywhere."""
+    """Delete up to `limit` entries whose removal was allowed; return how many. It may be interrupted at any point."""
     gone = AuditEntry.objects.filter(
         tenant_id=tenant_id,
         seq__lt=ChainHead.objects.filter(pk=tenant_id).values("pruned_to"),
-    ).exclude(event__in=own.KEPT)
+    ).exclude(event__in=log_events.RETAINED)
     numbers = list(gone.order_by("seq").values_list("seq", flat=True)[:limit])
     if not numbers:
         return 0
@@ -133,7 +136,7 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
 
 
 def unfinished() -> list[UUID]:
-    """The logs with entries that were allowed to go and are still there, because somebody was broken off."""
+    """Return the logs that still have entries whose removal was allowed, because a removal was interrupted."""
     left = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), seq__lt=OuterRef("pruned_to"))
-    left = left.exclude(event__in=own.KEPT)
+    left = left.exclude(event__in=log_events.RETAINED)
     return list(ChainHead.objects.filter(Exists(left), pruned_to__gt=0).order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Read a tenant's log: a page of it, one access request's part of it, all of it in order."""
+"""Reads a tenant's log: one page, the entries about one access request, or all entries in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """What to show of a log; `before` is a sequence number, the cursor of the page that was shown last."""
+    """Which entries of a log to show. `before` is a sequence number, the cursor of the previous page."""
 
     event: str = ""
     actor_id: UUID | None = None
@@ -27,7 +27,7 @@ class Filter:
 
 
 def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
-    """The entries of one tenant that the filter lets through, newest first."""
+    """Return the entries of one tenant that match the filter, newest first."""
     rows = AuditEntry.objects.filter(tenant_id=tenant_id).order_by("-seq")
     if wanted.event:
         rows = rows.filter(event=wanted.event)
@@ -45,7 +45,7 @@ def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
 
 
 def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
-    """One page, newest first; ask for one more than is shown to learn whether there is a next one."""
+    """Return one page, newest first. Ask for one entry more than is shown to learn whether there is a next page."""
     rows = matching(tenant_id, wanted)
     if before is not None:
         rows = rows.filter(seq__lt=before)
@@ -53,13 +53,13 @@ def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: i
 
 
 def about(tenant_id: UUID, correlation_id: UUID, *, limit: int = 500) -> list[AuditEntry]:
-    """What the log says about one access request, in its order."""
+    """Return the entries about one access request, in order."""
     rows = AuditEntry.objects.filter(tenant_id=tenant_id, correlation_id=correlation_id)
     return list(rows.order_by("seq")[:limit])
 
 
 def in_order(tenant_id: UUID, *, until: int | None = None) -> Iterator[AuditEntry]:
-    """Every entry from the first on, in constant memory; `until` is a size, so that a growing log has an end."""
+    """Yield every entry from the first one, in constant memory. `until` is a size, so that a growing log has an end."""
     next_seq = 0
     while True:
         rows = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=next_seq).order_by("seq")
@@ -77,5 +77,5 @@ def size(tenant_id: UUID) -> int:
 
 
 def logs() -> list[UUID]:
-    """Every tenant that has a log."""
+    """Return every tenant that has a log."""
     return list(ChainHead.objects.order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Append entries to tenants' logs, inside the caller's transaction; nothing else writes entries."""
+"""Appends entries to tenants' logs, inside the caller's transaction. Nothing else writes entries."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from audit_app.models import AuditEntry, ChainHead
 
 
 class NotInTransaction(RuntimeError):
-    """record() outside a transaction would let a change and its entry part ways."""
+    """record() was called outside a transaction, where a change could be saved without its entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Witnessed:
-    """What an entry says. `actor` is {kind, id, name, side, ...}; `detail` is JSON of strings, integers and lists."""
+    """An entry to write. `actor` is {kind, id, name, side, ...}; `detail` is JSON of strings, integers and lists."""
 
     tenant_id: UUID
     event: str
@@ -36,21 +36,24 @@ class Witnessed:
 
 
 def record(
-    entries: Sequence[Witnessed], *, at: datetime, held: ChainHead | None = None, beside: Beside | None = None
+    entries: Sequence[Witnessed], *, at: datetime, locked_head: ChainHead | None = None, beside: Beside | None = None
 ) -> list[AuditEntry]:
     """Append the entries, each to its tenant's log, and return them with their sequence numbers.
 
-    A head's row is locked until the caller commits, so a tenant's numbers are dense and in commit order, and
-    tenants never wait for each other. Heads are locked in one order everywhere, so writers that touch several
-    tenants never wait in a circle. An entry is never older than the one before it: a clock that was set back
-    stands still in the log until it has caught up. `held` is the head of the one log that is written to, where a
-    statement of this transaction has locked and read it already (`audit_lock_head`). `beside` is a row of the caller's
-    that is inserted with the one entry that says so, on PostgreSQL in the same statement.
+    A head's row is locked until the caller commits, so a tenant's numbers are dense and in commit order, and tenants
+    never wait for each other. Heads are always locked in the same order, so writers to several tenants never deadlock.
+    An entry is never older than the one before it: if the clock was set back, the log's time does not move until the
+    clock has caught up.
+
+    `locked_head` is the head of the only log that is written to, if a statement of this transaction has locked and read
+    it already (`audit_lock_head`). `beside` is a row of the caller's that is inserted together with the one entry, on
+    PostgreSQL in the same statement.
     """
     if not connection.in_atomic_block:
         raise NotInTransaction("record() was called outside a transaction")
     tenants = {entry.tenant_id for entry in entries}
-    heads = {held.pk: held} if held is not None and tenants == {held.pk} else _locked_heads(tenants)
+    is_locked = locked_head is not None and tenants == {locked_head.pk}
+    heads = {locked_head.pk: locked_head} if locked_head is not None and is_locked else _locked_heads(tenants)
     rows = [_appended(entry, heads[entry.tenant_id], at) for entry in entries]
     if connection.vendor == "postgresql" and len(rows) == len(heads) == 1:
         _write_one(rows[0], heads[rows[0].tenant_id], beside)
@@ -62,17 +65,17 @@ def record(
     return rows
 
 
-#: From so many rows on, PostgreSQL takes each column as one array, several times as fast as a tuple for each row.
-#: COPY would be faster still, but it is refused where row-level security holds the role back.
+#: From this many rows on, PostgreSQL gets each column as one array, several times as fast as a tuple per row. COPY
+#: would be faster still, but is refused where row-level security applies to the role.
 ARRAYS_FROM = 20
-#: More heads than these are locked in one statement.
+#: More heads than this are locked in one statement.
 EACH_FOR_ITSELF = 20
 _FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
 _COLUMNS = [str(field.column) for field in _FIELDS]
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
-#: One entry and its head in one statement: what nearly every act writes. Made from the model each time, the two took
-#: longer to spell than to run.
+#: One entry and its head in one statement: what nearly every act writes. It is spelled once, because building it from
+#: the model took longer than running it.
 _ONE = f"""
     WITH head AS (UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s)
     INSERT INTO {_INTO} VALUES ({", ".join(["%s"] * len(_COLUMNS))})
@@ -80,7 +83,7 @@ _ONE = f"""
 
 
 class Beside:
-    """A model's row that its caller inserts together with an entry, and the text of the statement for both."""
+    """A row of the caller's that is inserted together with an entry, and the text of the statement for both."""
 
     def __init__(self, row: Model) -> None:
         self.row = row
@@ -107,7 +110,7 @@ _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE
 
 
 def _move(heads: list[ChainHead]) -> None:
-    """A sweep touches hundreds of logs, and the model would spell a statement for each."""
+    """Move the heads on in one statement: a sweep changes hundreds of logs, and the model would send one for each."""
     values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
     with connection.cursor() as cursor:
         cursor.executemany(_MOVE, values)
@@ -120,19 +123,19 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
 
 
 def _write(rows: list[AuditEntry]) -> None:
-    """Insert the rows as they are; the database gives them ids that nobody asks for."""
+    """Insert the rows as they are. The database gives them ids, which are not read back."""
     if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
         arrays = ", ".join(f"%s::{_type(field)}[]" for field in _FIELDS)
         with connection.cursor() as cursor:
             columns = [[getattr(row, column) for row in rows] for column in _COLUMNS]
-            said = f"INSERT INTO {_INTO} SELECT * FROM unnest({arrays})"  # noqa: S608 - names and types of the model
-            cursor.execute(said, columns)
+            statement = f"INSERT INTO {_INTO} SELECT * FROM unnest({arrays})"  # noqa: S608 - names and types of the model
+            cursor.execute(statement, columns)
     else:
         AuditEntry.objects.bulk_create(rows, batch_size=500)
 
 
 def _type(field: Field[Any, Any]) -> str:
-    """Return PostgreSQL's type without a length: a cast to a length cuts a text off, where the column would refuse."""
+    """Return PostgreSQL's type without a length: a cast would cut a long text, where the column refuses it."""
     return str(field.db_type(connection)).partition("(")[0]
 
 
@@ -141,12 +144,10 @@ def _values(row: AuditEntry) -> list[Any]:
 
 
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
-    """Take the turn at these logs until the caller commits, and return the time of the newest entry in them.
+    """Lock these logs until the caller commits, and return the time of their newest entry.
 
-    A caller that holds the turn at other logs says so: their tenants wait as long as it does.
-
-    Whoever asks the clock after this asks it after every wait: nobody can hold up the entry of an act until past the
-    deadline that it was judged by.
+    A caller that holds locks of other logs says so, because their tenants wait meanwhile. Read the clock after this
+    call: then no wait can delay an act's entry past the deadline by which it was judged.
     """
     heads = _locked_heads(set(tenant_ids), is_holding=is_holding).values()
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
@@ -156,7 +157,7 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
     """Take the turn at one log until the caller commits, and return its head.
 
     PostgreSQL brings the instant after the wait along: the function in FROM holds the lock before the database works
-    out what is selected. Elsewhere the instant is None, and the caller asks its clock.
+    out what is selected. Other databases return no instant (None), and the caller asks its clock.
     """
     if connection.vendor != "postgresql":
         return _locked_heads({tenant_id})[tenant_id], None

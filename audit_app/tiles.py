@@ -27,7 +27,7 @@ class MissingTile(LookupError):
 
 
 class Tiles:
-    """One shard's tiles; what was read is kept, so one of these serves one proof or one signature."""
+    """One shard's tiles. What was read is cached, so use one instance for one proof or one signature."""
 
     def __init__(self, tenant_id: UUID, shard: int) -> None:
         self.tenant_id = tenant_id
@@ -35,7 +35,7 @@ class Tiles:
         self._read: dict[_Place, bytes] = {}
 
     def subtree(self, level: int, index: int) -> bytes:
-        """The hash of a complete subtree; see tree.Subtree."""
+        """Return the hash of a complete subtree; see tree.Subtree."""
         tile_level, height = divmod(level, BITS)
         first = index << height
         place = (tile_level, first >> BITS)
@@ -49,7 +49,7 @@ class Tiles:
         return found[0]
 
     def hashes_of(self, parts: Iterable[Range]) -> list[bytes]:
-        """The hash of each range, after one query for all that they need."""
+        """Return the hash of each range, after one query for all of them."""
         parts = list(parts)
         self._fetch({place for part in parts for place in places(part)})
         return [tree.hash_of(part, self.subtree) for part in parts]
@@ -59,11 +59,11 @@ class Tiles:
         return tree.frontier_at(size, self.subtree)
 
     def leaves(self, number: int) -> bytes:
-        """The leaf hashes of one tile of the lowest level, one after the other."""
+        """Return the leaf hashes of one tile of the lowest level."""
         return self._hashes((0, number))
 
     def root(self, level: int, number: int) -> bytes:
-        """The root over one tile's hashes, as many as it has."""
+        """Return the root over one tile's hashes, as many as it has."""
         return root_of(self._hashes((level, number)))
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
@@ -73,12 +73,12 @@ class Tiles:
         return self.hashes_of(tree.consistency(old, new))
 
     def extend(self, size: int, leaf_hashes: Sequence[bytes]) -> None:
-        """Append leaves to a tree of this size. Inside the caller's transaction, under the signer's lock."""
+        """Append leaves to a tree of this size. Runs inside the caller's transaction, under the signer's lock."""
         level, count, added = 0, size, list(leaf_hashes)
         rows = []
         while added:
             number, width = count >> BITS, count & (WIDTH - 1)
-            # Cut to the width that the size says: what a crash left behind is not built upon.
+            # Cut to the width that the size says, so that nothing is built on what a crash left.
             start = self._hashes((level, number))[: width * _HASH] if width else b""
             if len(start) != width * _HASH:
                 raise MissingTile(f"tile {(level, number)} of shard {self.shard} is too short")
@@ -101,11 +101,11 @@ class Tiles:
         )
 
     def give(self, place: _Place, hashes: bytes) -> None:
-        """Take a tile that somebody has read together with others."""
+        """Add a tile to the cache that was read together with others."""
         self._read[place] = hashes
 
     def forget(self) -> None:
-        """Read anew from the database from here on."""
+        """Clear the cache, so that tiles are read from the database again."""
         self._read.clear()
 
     def _row(self, level: int, number: int, hashes: bytes) -> Tile:
@@ -134,7 +134,7 @@ def root_of(hashes: bytes) -> bytes:
 
 
 def places(part: Range) -> Iterable[_Place]:
-    """The tiles, as (level, number), that hold the hashes of a range of leaves."""
+    """Return the tiles, as (level, number), that hold the hashes of a range of leaves."""
     for level, index in tree.subtrees(part):
         tile_level, height = divmod(level, BITS)
         yield tile_level, (index << height) >> BITS

@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962, section 2.1: hashes, proofs and their verification. Pure: it reads nothing by itself.
+"""The Merkle tree of RFC 6962, section 2.1: hashes, proofs and their verification. Pure.
 
 A tree of n leaves splits at the largest power of two below n. A *complete subtree* has 2**level leaves and starts at
 index << level; a proof is a list of hashes of ranges, and each range is a handful of complete subtrees.
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 #: The hash of the complete subtree (level, index).
 Subtree = Callable[[int, int], bytes]
-#: Leaves start to end, `end` not among them.
+#: Leaves from start to end, `end` excluded.
 Range = tuple[int, int]
 
 EMPTY = hashlib.sha256(b"").digest()
 
 
 class BadProof(ValueError):
-    """A proof that proves nothing, or something else."""
+    """The proof is wrong, or proves something else."""
 
 
 def leaf(entry: bytes) -> bytes:
@@ -66,7 +66,7 @@ class Frontier:
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """MTH(D[n]) of RFC 6962 over leaves that are hashed already."""
+    """Return MTH(D[n]) of RFC 6962 over leaves that are hashed already."""
     frontier = Frontier()
     frontier.extend(leaf_hashes)
     return frontier.root()
@@ -80,7 +80,7 @@ def frontier_at(size: int, subtree: Subtree) -> Frontier:
 
 
 def subtrees(part: Range) -> Iterator[tuple[int, int]]:
-    """The complete subtrees, from left to right, of a range that the tree itself has (its start is aligned)."""
+    """Yield the complete subtrees, from left to right, of a range of the tree whose start is aligned."""
     start, end = part
     while start < end:
         level = (end - start).bit_length() - 1
@@ -91,7 +91,7 @@ def subtrees(part: Range) -> Iterator[tuple[int, int]]:
 
 
 def hash_of(part: Range, subtree: Subtree) -> bytes:
-    """MTH of the leaves in this range of the tree."""
+    """Return MTH of the leaves in this range of the tree."""
     hashes = [subtree(level, index) for level, index in subtrees(part)]
     found = hashes.pop()
     while hashes:
@@ -100,7 +100,7 @@ def hash_of(part: Range, subtree: Subtree) -> bytes:
 
 
 def inclusion(index: int, size: int) -> list[Range]:
-    """The ranges of PATH(index, D[size]), RFC 6962, section 2.1.1, from the leaf's sibling up."""
+    """Return the ranges of PATH(index, D[size]), RFC 6962, section 2.1.1, from the leaf's sibling up."""
     if not 0 <= index < size:
         raise ValueError(f"there is no entry {index} in a tree of {size}")
     found, start, end = [], 0, size
@@ -116,7 +116,7 @@ def inclusion(index: int, size: int) -> list[Range]:
 
 
 def consistency(old: int, new: int) -> list[Range]:
-    """The ranges of PROOF(old, D[new]), RFC 6962, section 2.1.2. From none or to itself: nothing."""
+    """Return the ranges of PROOF(old, D[new]), RFC 6962, section 2.1.2; none from size 0 or to the same size."""
     if not 0 <= old <= new:
         raise ValueError(f"a tree of {new} does not follow from one of {old}")
     if old in (0, new):
@@ -137,7 +137,7 @@ def consistency(old: int, new: int) -> list[Range]:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below the size."""
+    """Return the largest power of two below the size."""
     return 1 << ((size - 1).bit_length() - 1)
 
 

@@ -1,7 +1,7 @@
-"""Recompute a tenant's log: dense sequence, hashes, columns that say what the bytes say, and every signed root.
+"""Recomputes a tenant's log: dense numbers, hashes, columns that match the bytes, and every signed root.
 
-It begins where the entries begin: after what was pruned, and with the shard that is in use. A shard that a tombstone
-closed is known to be damaged, and is not looked at.
+It begins with the oldest entry that is left, in the current shard. A shard that a tombstone closed is known to be
+damaged and is not checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.utils import dateparse
 
-from audit_app import checkpoints, keys, notes, own, queries
+from audit_app import checkpoints, keys, log_events, notes, queries
 from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogKey
 from audit_app.notes import BadNote, Head, Note
@@ -24,7 +24,7 @@ from audit_app.tree import Frontier
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong, and at which sequence number it shows first."""
+    """What is wrong, and the first sequence number that shows it."""
 
     tenant_id: UUID
     seq: int
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Check the whole log as it stands and stop at the first flaw. An entry that is added meanwhile is not read."""
+    """Check the whole log and stop at the first flaw. Entries that are added meanwhile are not read."""
     found = Verification.begin(tenant_id)
     while not found.has_ended:
         found.advance(queries.BATCH)
@@ -57,7 +57,7 @@ def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) ->
 
 @dataclass
 class Verification:
-    """A check under way, which can be put down (`kept`) and taken up again by another process (`resume`)."""
+    """A running check. Another process can continue it: `saved` stores it, `resume` takes it up again."""
 
     tenant_id: UUID
     shard: int
@@ -78,22 +78,22 @@ class Verification:
             found.frontier = Tiles(tenant_id, head.shard).frontier(start - head.first_seq)
         except MissingTile:
             found._end(start, "missing: the hashes of what was pruned are not there")
-        if not own.is_pruning_said(head):
+        if not log_events.is_pruning_logged(head):
             found._end(head.first_seq, "missing: no entry says that it was removed")
         if head.shard:
             closes = checkpoints.origin_of(tenant_id, head.shard - 1)
-            if why := own.flaw_of_tombstone(head, closes=closes):
+            if why := log_events.flaw_of_tombstone(head, closes=closes):
                 found._end(head.first_seq, why)
         return found
 
     @classmethod
-    def resume(cls, tenant_id: UUID, kept: dict[str, Any]) -> Self:
-        hashes = [bytes.fromhex(each) for each in kept["frontier"]]
-        last_at = dateparse.parse_datetime(kept["last_at"]) if kept["last_at"] else None
-        frontier = Frontier(kept["seq"] - kept["first_seq"], hashes)
-        return cls(tenant_id, kept["shard"], kept["first_seq"], kept["size"], kept["seq"], frontier, last_at)
+    def resume(cls, tenant_id: UUID, saved: dict[str, Any]) -> Self:
+        hashes = [bytes.fromhex(each) for each in saved["frontier"]]
+        last_at = dateparse.parse_datetime(saved["last_at"]) if saved["last_at"] else None
+        frontier = Frontier(saved["seq"] - saved["first_seq"], hashes)
+        return cls(tenant_id, saved["shard"], saved["first_seq"], saved["size"], saved["seq"], frontier, last_at)
 
-    def kept(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
         return {
             "shard": self.shard,
             "first_seq": self.first_seq,
@@ -104,7 +104,7 @@ class Verification:
         }
 
     def advance(self, limit: int) -> None:
-        """Check the next entries, and the signed heads on the way; `has_ended` says whether that was all."""
+        """Check the next entries and the signed heads among them. `has_ended` tells whether that was all."""
         if self.has_ended:
             return
         end = min(self.size, self.seq + limit)
@@ -126,9 +126,9 @@ class Verification:
         return None
 
     def _was_pruned(self) -> bool:
-        """Go on behind what was removed, as it may be, while this check is under way."""
+        """Continue after entries that retention removed while this check runs; False if it removed none."""
         head = ChainHead.objects.get(pk=self.tenant_id)
-        if head.shard != self.shard or head.pruned_to <= self.seq or not own.is_pruning_said(head):
+        if head.shard != self.shard or head.pruned_to <= self.seq or not log_events.is_pruning_logged(head):
             return False
         try:
             self.frontier = Tiles(self.tenant_id, self.shard).frontier(head.pruned_to - self.first_seq)
@@ -164,7 +164,7 @@ class Verification:
 
 
 def _flaw_of_note(checkpoint: Checkpoint) -> str:
-    """Why the newest checkpoint's signature is not good; keys are those that are known to have signed here."""
+    """Return why the newest checkpoint's signature is bad. Only keys that are known to have signed here count."""
     origin = checkpoints.origin_of(checkpoint.tenant_id, checkpoint.shard)
     try:
         note = Note.parse(checkpoint.note)

@@ -1,6 +1,6 @@
 """A tenant's witnesses: who may be one, what they cosigned and when, and what is wrong with them.
 
-How they are asked: cosigning.py. A cosignature counts because it is good, not because a row says so.
+cosigning.py asks them. A cosignature counts because its signature is good, not because a row says so.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit_app import checkpoints, keys, log_name, notes
+from audit_app.exported_entries import parse
 from audit_app.keys import NoKey
 from audit_app.models import AuditEntry, ChainHead, Cosignature, LogKey, Witness
 from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
-from audit_app.said import parse
 
 MOST_VKEY = 300
 
 
 class NoWitness(ValueError):
-    """A good key that can't be a witness's here, in words for whoever registers it."""
+    """The key is good but may not be a witness's here. The text is for the person who registers it."""
 
 
-class Problem(Exception):
-    """Why there is no cosignature: a code that PROBLEMS knows, and a number that belongs to it."""
+class WitnessProblem(Exception):
+    """Why there is no cosignature: a code of PROBLEMS and a number that belongs to it."""
 
     def __init__(self, code: str, number: int | None = None) -> None:
         super().__init__(code)
@@ -40,9 +40,9 @@ class Problem(Exception):
         return self.code if self.number is None else f"{self.code} {self.number}"
 
 
-#: The witness has seen another log than this one is: one of the two is not telling the truth.
+#: The witness has seen a log that differs from this one, so one of the two is false.
 ALARMS = frozenset({"longer", "other_root"})
-#: All that can be wrong with a witness, in words that say what to do. {n} is the number that belongs to it.
+#: What can be wrong with a witness, in words that say what to do. {n} is the problem's number.
 PROBLEMS: dict[str, Promise] = {
     "longer": gettext_lazy(
         "It has cosigned {n} entries of this log, which is more than the log has now. Entries are missing: save what "
@@ -80,7 +80,7 @@ PROBLEMS: dict[str, Promise] = {
 
 
 def problem_words(problem: str) -> str:
-    """What is wrong, and what to do; a code of a newer version stands for itself."""
+    """Return what is wrong and what to do. A code of a newer version is shown as it is."""
     code, _gap, number = problem.partition(" ")
     words = PROBLEMS.get(code)
     return str(words).replace("{n}", number) if words else problem
@@ -90,8 +90,8 @@ def problem_words(problem: str) -> str:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One witness as it stands: which checkpoint of the log's current shard it cosigned last, and when."""
+class WitnessStatus:
+    """One witness: which checkpoint of the current shard it cosigned last, and when."""
 
     witness: Witness
     size: int | None
@@ -116,22 +116,22 @@ class Standing:
         return self.witness.problem.partition(" ")[0] in ALARMS
 
 
-def of(tenant_id: UUID) -> list[Standing]:
+def of(tenant_id: UUID) -> list[WitnessStatus]:
     """The tenant's witnesses, the longest registered first, each with what it cosigned of the current shard."""
     shard = _shard(tenant_id)
     newest = checkpoints.newest(tenant_id, shard)
     found = []
     for witness, line in _newest_lines(tenant_id, shard):
         size, at = (line.checkpoint.size, line.at) if line else (None, None)
-        found.append(Standing(witness, size, at, newest.size if newest else 0))
+        found.append(WitnessStatus(witness, size, at, newest.size if newest else 0))
     return found
 
 
 def freshest(tenant_id: UUID) -> dt.datetime | None:
-    """When a witness that is registered now last cosigned the log as it is now; None if none ever has.
+    """Return when a registered witness last cosigned the log as it is now; None if none has.
 
-    Read from the signatures themselves and not from the columns beside them: whoever could write only those columns
-    could otherwise make an old log look witnessed. A witness never goes back, so its newest checkpoint is its latest.
+    It is read from the signatures and not from the columns beside them, because somebody who can write only those
+    columns could make an old log look witnessed. A witness never goes back, so its newest checkpoint is its latest.
     """
     lines = _newest_lines(tenant_id, _shard(tenant_id))
     return max((at for _size, at in _good(lines)), default=None)
@@ -146,11 +146,11 @@ class Doubt(StrEnum):
 
 
 def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
-    """What keeps the log from being witnessed within so many hours before this instant; None where nothing does.
+    """Return what keeps the log from being witnessed within so many hours before this instant; None if nothing does.
 
     The last checkpoint itself need not be cosigned: every entry makes a new one, which reaches no witness before the
-    next act. Entries are asked and not checkpoints, and by the time that their own bytes say: so a column can't make
-    them younger, and what the signer leaves unsigned is missed as well.
+    next act. The age is that of entries and not of checkpoints, by the time in the entries' own bytes. So a column
+    can't make them younger, and entries that the signer leaves unsigned count too.
     """
     if Witness.objects.filter(in_alarm(), tenant_id=tenant_id).exists():
         return Doubt.ALARM
@@ -164,7 +164,7 @@ def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
 
 
 def in_alarm() -> Q:
-    """Those that have seen another log, and have not cosigned this one since."""
+    """Return the witnesses that have seen another log and have not cosigned this one since."""
     found = Q()
     for code in ALARMS:
         found |= Q(problem=code) | Q(problem__startswith=f"{code} ")
@@ -172,7 +172,7 @@ def in_alarm() -> Q:
 
 
 def failing() -> int:
-    """How many witnesses, of all tenants, have a problem now: informational, for whoever runs the whole."""
+    """Return how many witnesses of all tenants have a problem now. For information of the operator."""
     return Witness.objects.exclude(problem="").count()
 
 
@@ -181,7 +181,7 @@ def _shard(tenant_id: UUID) -> int:
 
 
 def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignature | None]]:
-    """Each witness with its cosignature of the newest checkpoint of the shard that it has cosigned."""
+    """Yield each witness with its cosignature of the newest checkpoint of the shard that it cosigned."""
     lines = Cosignature.objects.filter(tenant_id=tenant_id, vkey=OuterRef("vkey"), checkpoint__shard=shard)
     newest = Subquery(lines.order_by("-checkpoint_id").values("pk")[:1])
     rows = list(Witness.objects.filter(tenant_id=tenant_id).annotate(newest=newest).order_by("added_at", "pk"))
@@ -191,7 +191,7 @@ def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignatur
 
 
 def _good(lines: list[tuple[Witness, Cosignature | None]]) -> list[tuple[int, dt.datetime]]:
-    """What the signatures that hold say: how many entries, and when."""
+    """Return how many entries the valid signatures cover, and when they were made."""
     found = [_signed(line, witness.vkey) for witness, line in lines if line is not None]
     return [each for each in found if each is not None]
 
@@ -202,12 +202,12 @@ def _signed(row: Cosignature, vkey: str) -> tuple[int, dt.datetime] | None:
         if head.origin != checkpoints.origin_of(row.tenant_id, row.checkpoint.shard):
             return None
         return head.size, cosigned_at(head, row.line, Verifier.parse(vkey))[1]
-    except (BadNote, Problem):
+    except (BadNote, WitnessProblem):
         return None
 
 
 def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
-    """Whether this entry was written before that instant; one that is gone or damaged is taken for old."""
+    """Return whether this entry was written before that instant. A missing or damaged entry counts as old."""
     body = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).values_list("canonical", flat=True).first()
     try:
         return body is None or dt.datetime.fromisoformat(parse(bytes(body))["at"]) < since
@@ -219,40 +219,40 @@ def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
 
 
 def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datetime]:
-    """The witness's latest good line among these, and its time. Lines of other keys are passed over, as they must be.
+    """Return the witness's latest good line and its time. Lines of other keys are ignored, as the spec requires.
 
-    Raises Problem where there is none of it, or one that is not good.
+    Raises WitnessProblem if the witness has no line here, or a bad one.
     """
     try:
         lines = notes.signature_lines(raw)
     except BadNote as error:
-        raise Problem("no_cosignature") from error
-    own = [each for each in lines if each.is_of(verifier)]
-    if not own or verifier.kind != COSIGNATURE:
-        raise Problem("no_cosignature")
+        raise WitnessProblem("no_cosignature") from error
+    signatures = [each for each in lines if each.is_of(verifier)]
+    if not signatures or verifier.kind != COSIGNATURE:
+        raise WitnessProblem("no_cosignature")
     try:
-        times = {each.line: verifier.check(head.text, each.signature) or 0 for each in own}
+        times = {each.line: verifier.check(head.text, each.signature) or 0 for each in signatures}
     except BadNote as error:
-        raise Problem("bad_signature") from error
+        raise WitnessProblem("bad_signature") from error
     line = max(times, key=lambda each: times[each])
     try:
         return line, dt.datetime.fromtimestamp(times[line], tz=dt.UTC)
     except (OverflowError, ValueError, OSError) as error:  # beyond the year 9999
-        raise Problem("clock") from error
+        raise WitnessProblem("clock") from error
 
 
 # --- Registering -----------------------------------------------------------------------------------------
 
 
 def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
-    """The witness's key, if it may be one. Raises BadNote where it is no key, and NoWitness where it is a wrong one.
+    """Return the witness's key. Raises BadNote if it is not a key, and NoWitness if it may not be a witness.
 
-    The log's own key or name would let whoever runs the log stand for its witness.
+    With the log's own key or name, the log's operator could pose as its witness.
     """
     found = Verifier.parse(vkey.strip())
     if found.kind != COSIGNATURE:
         raise NoWitness(_("This is the key of a log. A witness’s key has a B after the second plus sign."))
-    if _is_own(found, tenant_id):
+    if _is_of_log(found, tenant_id):
         raise NoWitness(_("This is the log’s own name or key. A log can’t be its own witness."))
     if not found.name.isprintable():
         raise NoWitness(_("The witness’s name has characters that cannot be seen."))
@@ -261,7 +261,7 @@ def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
     return found
 
 
-def _is_own(verifier: Verifier, tenant_id: UUID) -> bool:
+def _is_of_log(verifier: Verifier, tenant_id: UUID) -> bool:
     origin = checkpoints.origin_of(tenant_id, 0)
     if verifier.name == log_name.current() or f"{verifier.name}/".startswith(f"{origin}/"):
         return True

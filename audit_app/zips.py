@@ -1,4 +1,4 @@
-"""A ZIP that goes out while it is written: one file after the other, none of them held in memory."""
+"""A ZIP that is sent while it is written: one file after the other, none of them held in memory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-#: So much is gathered before it goes on: every piece costs whoever carries it a little.
+#: Bytes that are gathered before a piece is sent, because every piece has a cost for the server.
 PIECE = 128 * 1024
-#: Text of this kind packs to a tenth at level 3; higher levels take twice the time for a few percent.
+#: Text of this kind compresses to a tenth at level 3. Higher levels take twice the time for a few percent.
 _LEVEL = 3
 
 
 class ZipStream:
-    """Iterate over what `add` and `end` give; `files` then lists size and SHA-256 of every file that is in."""
+    """Iterate over what `add` and `end` return. `files` then lists size and SHA-256 of every file."""
 
     def __init__(self, at: dt.datetime) -> None:
         self.files: dict[str, dict[str, Any]] = {}
@@ -26,7 +26,7 @@ class ZipStream:
     def add(
         self, name: str, chunks: Iterable[bytes], *, is_packed: bool = True, is_big: bool = False
     ) -> Iterator[bytes]:
-        """Write one file. `is_big`: it may have over 2 GiB, and takes the 64-bit form, which old tools can't read."""
+        """Write one file. `is_big`: it may exceed 2 GiB and needs the 64-bit format, which old tools can't read."""
         info = zipfile.ZipInfo(name, date_time=self._at)
         info.compress_type = zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED
         info._compresslevel = _LEVEL  # type: ignore[attr-defined]  # public from Python 3.13 on, as compress_level
@@ -42,13 +42,13 @@ class ZipStream:
         self.files[name] = {"sha256": digest.hexdigest(), "bytes": size}
 
     def end(self) -> Iterator[bytes]:
-        """Write the directory, without which it is no ZIP: whatever broke off before is seen to be cut."""
+        """Write the directory, without which the file is no ZIP. So a transfer that broke off is noticed."""
         self._zip.close()
         yield self._pipe.take()
 
 
 class _Pipe:
-    """What zipfile takes for a file that can't be sought in; it then writes sizes behind each file (APPNOTE 4.4.4)."""
+    """A file for zipfile that can't seek. zipfile then writes sizes after each file (APPNOTE 4.4.4)."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -1,4 +1,4 @@
-"""`python -m bench`: decisions, opens, sweeps, pages, the log, the decision point, the sign-in, on DATABASE_URL."""
+"""`python -m bench`: measures decisions, opens, sweeps, pages, the log, the decision point and the sign-in."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
     priya = cast.as_("priya")
 
     def read(item: str) -> None:
-        _looked, _item, stream = operations.content.open_item(grant.pk, mailbox.pk, item, actor=priya)
+        _access, _item, stream = operations.content.open_item(grant.pk, mailbox.pk, item, actor=priya)
         with stream:
             for _chunk in stream.chunks:
                 pass
@@ -154,7 +154,7 @@ def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
 
 
 def _lift_limits() -> None:
-    """The limits on one engineer and on a tenant's clients are not what is measured."""
+    """Lift the limits on one engineer and on a tenant's clients, which are not measured."""
     from requests_app.domain import limits
     from requests_app.operations import integrations
 
@@ -162,14 +162,14 @@ def _lift_limits() -> None:
 
 
 def _confirmed(cast: Any, ticket: Any, tick: Callable[[], None]) -> Any:
-    """One access request that waits for the customer."""
+    """Return an access request that waits for the customer."""
     _lift_limits()
     tick()
     return cast.confirmed(ticket=ticket)
 
 
 def _deep(cast: Any) -> str:
-    """The address of a page in the middle of the customer's list."""
+    """Return the address of a page in the middle of the customer's list."""
     from urllib.parse import urlencode
 
     from requests_app.models import AccessRequest

@@ -1,4 +1,4 @@
-"""What an answer of the decision point costs, as advice and as access with its entry, beside those of others."""
+"""Measures answers of the decision point, as advice and as access with its entry, beside those of other products."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tests.cast import Cast
 
 CONNECTIONS, ROUNDS = 8, 3
 PEERS = Path(__file__).parent / "peers"
-#: Where peers are put, between runs, too.
+#: Where peers are installed; they stay between runs.
 PLACE = Path("var/bench/peers")
-#: The package of the registry npm, and SHA-256 of its file.
+#: The npm package, and the SHA-256 of its file.
 _CERBOS = "@cerbos/cerbos-linux-x64@0.55.0"
 _CERBOS_SUM = "dab3152a1530bec16b945473e9aea9af493fee123c477c4196a990fad58656d1"
 _LACKS = "no database, no log"
 
 
 def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
-    """Measure at each number of grants, and the peers beside the first. Also returns what could not be measured."""
+    """Measure at each number of grants, and the peers beside the first. Also return what could not be measured."""
     results: list[Result] = []
     missing: list[str] = []
     if connection.vendor != "postgresql":
@@ -80,7 +80,7 @@ def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) 
 
 
 def _one_log(cast: Cast, pairs: list[grants.Pair], each: int, bar: Any) -> Result:
-    """All at one tenant, whose log is one queue."""
+    """Measure all calls at one tenant, whose log is one queue."""
     service = service_of(cast)
     return _measured(
         "access, all to one tenant", lambda question: allow_access(question, actor=service), pairs[:1], each, "", bar
@@ -102,7 +102,7 @@ def _measured(
     ticking = bar.add_task(name, total=ROUNDS)
     questions = [_question(pair) for pair in pairs]
     seconds, wall = [], 0.0
-    # The children open connections of their own; of this one they would close the parent's.
+    # The children open their own connections; with the parent's open they would close it.
     connection.close()
     for _ in range(ROUNDS):
         found, took = together.measure(make, questions, processes=CONNECTIONS, each=each)
@@ -140,14 +140,14 @@ def _peers(pairs: list[grants.Pair], each: int, bar: Any) -> tuple[list[Result],
             ticking = bar.add_task(name, total=1)
             try:
                 python, program = _environment(), get()
-                said = _asked(python, name, program, file.name, each)
+                answer = _peer_answer(python, name, program, file.name, each)
             except (OSError, subprocess.SubprocessError, ValueError) as error:
                 missing.append(f"{name}: {error}")
                 continue
             finally:
                 bar.advance(ticking)
-            called = f"{name} {said['version']}, {how}, handed the grant"
-            results.append(Result(called, said["seconds"], said["wall"], _LACKS))
+            called = f"{name} {answer['version']}, {how}, handed the grant"
+            results.append(Result(called, answer["seconds"], answer["wall"], _LACKS))
     return results, missing
 
 
@@ -156,17 +156,17 @@ def _for_peers(pair: grants.Pair) -> dict[str, Any]:
     return {"engineer": pair.engineer, "resource": pair.resource, "action": "read", "grant": grant}
 
 
-def _asked(python: str, name: str, program: str, questions: str, each: int) -> dict[str, Any]:
+def _peer_answer(python: str, name: str, program: str, questions: str, each: int) -> dict[str, Any]:
     command = [python, str(PEERS / "ask.py"), name, program, questions, str(each), str(CONNECTIONS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or ["it failed"])[-1])
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
 
 
 def _environment() -> str:
-    """The peers' own Python, with what their lock file names and nothing of ours."""
+    """Return the peers' own Python, with only what their lock file names."""
     python, lock = PLACE / "venv" / "bin" / "python", PEERS / "requirements.txt"
     stamp = PLACE / "venv" / lock.name
     if not stamp.exists() or stamp.read_text() != lock.read_text():
@@ -179,7 +179,7 @@ def _environment() -> str:
 
 
 def _cerbos() -> str:
-    """The server's program, from npm; what another file than the known one holds is not run."""
+    """Return the server's program from npm. A file with another hash is not run."""
     program = PLACE / "cerbos" / "package" / "cerbos-linux-x64"
     if not program.exists():
         npm = shutil.which("npm")

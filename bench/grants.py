@@ -1,4 +1,4 @@
-"""A database with millions of grants, of which a few thousand are live, written by PostgreSQL itself."""
+"""Fills a database with millions of grants, a few thousand of them live, with PostgreSQL itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.cast import Cast
 
-#: Tenants (bench.world makes them), engineers, resources of each tenant, and grants that are live.
+#: Numbers of tenants (made by bench.world), engineers, resources per tenant, and live grants.
 TENANTS, ENGINEERS, RESOURCES, LIVE = 1_000, 1_000, 10, 4_000
 STEP = 250_000
 _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "requests_app_grant")
@@ -18,7 +18,7 @@ _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "
 
 @dataclass(frozen=True)
 class Pair:
-    """An engineer with an open window on a resource, and what a peer needs to know of it."""
+    """An engineer with an open window on a resource, and what a peer needs to know about it."""
 
     engineer: str
     resource: str
@@ -27,7 +27,7 @@ class Pair:
 
 
 def people(cast: Cast) -> None:
-    """Engineers of one queue, and mailboxes of every tenant."""
+    """Return engineers of one queue, and mailboxes of every tenant."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO requests_app_person (id, kind, password, is_superuser, email, name, side, human_id, time_zone,"
@@ -51,10 +51,10 @@ def people(cast: Cast) -> None:
 
 
 def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -> None:
-    """Bring the number of grants from `start` to `total`. The last of the live ones are there from the beginning.
+    """Increase the number of grants from `start` to `total`. The live ones exist from the beginning.
 
-    Without indexes and without the checks of foreign keys while rows are written: both take ten times as long as the
-    rows. What was there is then there again.
+    Rows are written without indexes and without checks of foreign keys, which take ten times as long as the rows. Both
+    are restored afterwards.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
@@ -70,7 +70,7 @@ def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) ->
 
 
 def _drop_indexes(cursor: Any) -> list[str]:
-    """Take away what no constraint needs; return the statements that make it again."""
+    """Drop the indexes that no constraint needs; return the statements that restore them."""
     run = cursor.execute
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -84,7 +84,7 @@ def _drop_indexes(cursor: Any) -> list[str]:
 
 
 def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None:
-    """One statement a table. A number decides all of a row, so that engineer, tenant and resource fit together."""
+    """Insert with one statement per table. A number determines all of a row, so that its references fit together."""
     run = cursor.execute
     run("DROP TABLE IF EXISTS bench_numbers")
     run(
@@ -122,7 +122,7 @@ def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None
 
 
 def pairs() -> list[Pair]:
-    """Every live pair of engineer and resource that may be read."""
+    """Return every live pair of engineer and resource that may be read."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT g.engineer_id::text, line.resource_id::text, extract(epoch FROM g.closes_at)::float8, g.level"

@@ -1,4 +1,4 @@
-"""What the verifiable log costs: appending with its share of tiles and checkpoints, dating, verifying, proving."""
+"""Measures the verifiable log: appending with its share of tiles and checkpoints, dating, verifying, proving."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from audit_app import checkpoints, dating, keys, recorder, tree
+from audit_app import checkpoints, keys, recorder, redating, tree
 from audit_app.models import Tile
 from audit_app.tiles import Tiles
 from audit_app.verify import Verification
@@ -23,13 +23,13 @@ from bench.measure import Result, timed
 BATCH = 500
 #: Entries of an idle log.
 SHORT = 20
-#: The beat asks for checkpoints this often; here the signer's time is part of the appender's.
+#: How often the beat asks for checkpoints. Here the signer's time is part of the appender's.
 SIGN_EVERY = 10.0
 
 
 def run(entries: int, proven: int, bar: Any) -> list[Result]:
     keys.create()
-    # First, as a round takes whatever log is due.
+    # First, because a round takes any log that is due.
     idle = _heartbeats(bar, 2_000)
     alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 1,000/s on PostgreSQL")[1]
     tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 10,000 entries/s")
@@ -85,7 +85,7 @@ def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
 
 
 def _proven(bar: Any, size: int) -> list[Result]:
-    """A tree of this size has its tiles and no entries: a proof reads nothing else."""
+    """Measure proofs in a tree of this size, which has tiles and no entries: a proof reads nothing else."""
     tenant = uuid4()
     _grow(tenant, size, bar)
     root = Tiles(tenant, 0).frontier(size).root()
@@ -106,7 +106,7 @@ def _proven(bar: Any, size: int) -> list[Result]:
 
 
 def _peer(tenant: UUID, size: int, root: bytes) -> Callable[[int], None] | None:
-    """Another implementation over our tiles, where the Python is new enough for it."""
+    """Run another implementation over our tiles, if the Python is new enough for it."""
     try:
         import aics_tlog
     except ImportError:
@@ -141,7 +141,7 @@ def _leaf(index: int) -> bytes:
 
 
 def _heartbeats(bar: Any, count: int) -> Result:
-    """Idle logs of a handful of entries, dated anew by rounds of the signer: 200,000 of them in an hour are the aim."""
+    """Measure how rounds of the signer date idle logs of a few entries again; 200,000 in an hour are the aim."""
     tenants = [uuid4() for _ in range(count)]
     ticking = bar.add_task("heartbeats", total=2 * count)
     for tenant in tenants:
@@ -150,7 +150,7 @@ def _heartbeats(bar: Any, count: int) -> Result:
     for tenant in tenants:
         checkpoints.sign(tenant, at=AT)
         bar.advance(ticking)
-    later, each = AT + dt.timedelta(hours=2), dating.BATCH
+    later, each = AT + dt.timedelta(hours=2), redating.BATCH
 
     def round_of_the_signer() -> None:
         done = checkpoints.work(lambda: later, limit=each)
@@ -163,11 +163,11 @@ def _heartbeats(bar: Any, count: int) -> Result:
 
 
 def _heartbeats_of_one(bar: Any, tenant: UUID, count: int) -> Result:
-    """A day of a long log on which nothing happens: every entry is looked at anew once."""
+    """Measure a day of a long log that does not change: every entry is compared once again."""
     ticking, have = bar.add_task("heartbeats of a long log", total=24), keys.load()
 
     def beat(hour: int) -> None:
-        if dating.date([tenant], at=AT + hour * dt.timedelta(hours=1), have=have) != {tenant}:
+        if redating.date([tenant], at=AT + hour * dt.timedelta(hours=1), have=have) != {tenant}:
             raise SystemExit("the long log was not dated")
 
     acts = [partial(beat, hour) for hour in range(1, 25)]

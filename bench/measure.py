@@ -1,4 +1,4 @@
-"""Times single acts and says what machine they ran on."""
+"""Times single acts and describes the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django.db import connection
 
 @dataclass(frozen=True)
 class Result:
-    """`seconds` has one figure per act; `rate` counts acts, or what they consist of, in the wall-clock time of all."""
+    """`seconds` has one figure per act; `rate` counts acts, or their parts, in the wall-clock time of all."""
 
     name: str
     seconds: list[float]
@@ -29,7 +29,7 @@ class Result:
     aim: str = ""
     units: int = 0
     unit: str = ""
-    #: The most memory that was in use at once, in bytes; 0 where it was not looked at.
+    #: The peak of memory in bytes; 0 if it was not measured.
     peak: int = 0
 
     @property
@@ -58,15 +58,15 @@ def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: 
 
 
 def process(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Run a command in a process of its own; return its seconds, and its peak in bytes with all that it forked.
+    """Run a command in its own process; return its seconds, and its peak in bytes with all children.
 
-    Raises SystemExit with what it said where it fails.
+    Raises SystemExit with its output if it fails.
     """
     env = {**os.environ, **(environment or {})}
     begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        # In a session of its own, by which those that it forks are found.
-        run = subprocess.Popen(command, env=env, stdout=said, stderr=said, start_new_session=True)
+    with tempfile.TemporaryFile() as output:
+        # In a session of its own, by which its children are found.
+        run = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
         peak = 0
         try:
             while run.poll() is None:
@@ -78,14 +78,14 @@ def process(command: Sequence[str], *, environment: Mapping[str, str] | None = N
                 run.wait()
         wall = time.perf_counter() - begun
         if run.returncode:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(command)}: {said.read().decode(errors='replace')[-2000:]}")
-    # Elsewhere than on Linux: the largest of them alone.
+            output.seek(0)
+            raise SystemExit(f"{' '.join(command)}: {output.read().decode(errors='replace')[-2000:]}")
+    # On other systems than Linux: only the largest of them.
     return wall, peak or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _memory_of_session(leader: int) -> int:
-    """The memory of all its processes together; pages that they share count once (PSS)."""
+    """Return the memory of all its processes together. Pages that they share count once (PSS)."""
     found = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, ValueError, IndexError):  # one that has just ended

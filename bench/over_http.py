@@ -1,4 +1,4 @@
-"""The decision point as others meet it: the product's own web server, a client's token, and connections kept open."""
+"""Measures the decision point over HTTP: the product's own web server, a client's token, and open connections."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from requests_app.domain.scopes import Scope
 from requests_app.work.supervisor import web_command
 from tests.cast import Cast
 
-#: As many as the machine has cores, and for each of them as many threads as there are callers.
+#: As many processes as the machine has cores, each with as many threads as there are callers.
 WORKERS = os.cpu_count() or 2
-#: Nothing of the quota is measured.
+#: The quota is not measured.
 _PLENTY = "100000000"
 
 
 def measure(cast: Cast, pairs: Sequence[grants.Pair], *, each: int, callers: int, bar: Any) -> list[Result]:
-    """Advice and access over HTTP, with so many callers at once."""
+    """Measure advice and access over HTTP, with so many callers at once."""
     scopes = frozenset({Scope.EVALUATE})
     made = cast.own_client("Gateway", sorted(scopes))
     secret = operations.issue_access_token(made.row, scopes=scopes).secret
@@ -56,15 +56,15 @@ def _question(pair: grants.Pair, context: dict[str, str]) -> dict[str, Any]:
 
 def _caller(port: int, secret: str) -> Callable[[], Callable[[str], None]]:
     def make() -> Callable[[str], None]:
-        kept = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
 
         def act(body: str) -> None:
-            kept.request("POST", "/access/v1/evaluation", body, headers)
-            answer = kept.getresponse()
-            said = answer.read()
-            if answer.status != 200 or json.loads(said)["decision"] is not True:
-                raise SystemExit(f"no: {answer.status} {said!r}")
+            connection.request("POST", "/access/v1/evaluation", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200 or json.loads(text)["decision"] is not True:
+                raise SystemExit(f"no: {answer.status} {text!r}")
 
         return act
 
@@ -73,11 +73,11 @@ def _caller(port: int, secret: str) -> Callable[[], Callable[[str], None]]:
 
 @contextmanager
 def _server(callers: int) -> Iterator[int]:
-    """The web server over this database, on loopback, until the block ends."""
+    """Run the web server over this database, on loopback, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    # The children open connections of their own; of this one they would close the parent's.
+    # The children open their own connections; with the parent's open they would close it.
     connection.close()
     environment = {**os.environ, "DATABASE_URL": address(), "EVALUATIONS_PER_MINUTE": _PLENTY}
     threads = max(2, callers // WORKERS)
@@ -106,7 +106,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def address() -> str:
-    """This connection's database as a DATABASE_URL."""
+    """Return this connection's database as a DATABASE_URL."""
     so = connection.settings_dict
     user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")
     host = quote(so["HOST"], safe="")

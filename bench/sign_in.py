@@ -1,4 +1,4 @@
-"""Whether the sign-in tells who has an account: known and unknown addresses in turn, with a wrong password, timed."""
+"""Measures whether the sign-in reveals who has an account: known and unknown addresses with a wrong password."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from requests_app.domain import clock
 from requests_app.identity import guesses
 from requests_app.models import OutboxMessage, Person, Tries
 
-#: Milliseconds between the medians of two that nobody may tell apart.
+#: The most milliseconds between the medians of two that nobody may tell apart.
 AIM = 2.0
-#: What differs from answer to answer whoever asks: tokens, nonces, ids of requests, and the address that was typed.
+#: Parts that differ between any two answers: tokens, nonces, request ids, and the typed address.
 _OWN = (
     re.compile(rb'(name="(csrfmiddlewaretoken|once)" value=")[^"]+'),
     re.compile(rb"(csrftoken=)[^;]+"),
@@ -34,8 +34,8 @@ _PASSWORD = "not the password of anybody"
 
 
 def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """`count` tries at the sign-in and as many resets, half of them each for people who are there."""
-    # Each failure is a line of the security log; here it would stand between the figures.
+    """Make `count` sign-in attempts and as many resets, half of them each for existing people."""
+    # Each failure is a line of the security log, which would appear between the figures.
     logging.disable(logging.WARNING)
     people = _people(count // 2)
     results: list[Result] = []
@@ -64,12 +64,12 @@ def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
 def _verdict(name: str, times: dict[bool, list[float]], answers: dict[bool, set[bytes]]) -> str:
     apart = abs(statistics.median(times[True]) - statistics.median(times[False])) * 1000
     same = "the same, byte by byte" if answers[True] == answers[False] else "DIFFERENT"
-    told = "within the aim" if apart <= AIM else "NOT within the aim"
-    return f"{name}: medians {apart:.2f} ms apart, {told}; answers {same} ({len(answers[True])} kind)."
+    verdict = "within the aim" if apart <= AIM else "NOT within the aim"
+    return f"{name}: medians {apart:.2f} ms apart, {verdict}; answers {same} ({len(answers[True])} kind)."
 
 
 def _people(count: int) -> int:
-    """People with the hash of a real installation; each is tried a few times and no more, as the limits have it."""
+    """Return people with the hash of a real installation. Each is tried only a few times, within the limits."""
     at, hashed = clock.now(), make_password("a quite long password of theirs")
     wanted = max(1, -(-count // (guesses.OF_ACCOUNT.most - 1)))
     Person.objects.bulk_create(
@@ -95,7 +95,7 @@ def _reset(email: str, number: int) -> Any:
 
 
 def _browser(number: int) -> Client:
-    """From an address of its own: how many come from one is limited."""
+    """Return a browser with an address of its own, because calls from one address are limited."""
     place = number % 65_000 + 1
     return Client(REMOTE_ADDR=f"10.{place // 256}.{place % 256}.7")
 
@@ -108,7 +108,7 @@ def _timed(act: Callable[[], Any]) -> tuple[float, bytes]:
 
 
 def plain(response: Any) -> bytes:
-    """All that a stranger sees of it, but for what is nobody's: status, headers, cookies, body."""
+    """Return all of an answer that a stranger sees, except what differs anyway: status, headers, cookies, body."""
     head = [f"{response.status_code}", *(f"{name}: {value}" for name, value in sorted(response.items()))]
     cookies = [morsel.OutputString() for _name, morsel in sorted(response.cookies.items())]
     found = "\n".join([*head, *cookies]).encode() + b"\n\n" + bytes(response.content)

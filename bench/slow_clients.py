@@ -1,4 +1,4 @@
-"""A page and the probes of the product's own web server, while hundreds of clients send, read or wait slowly."""
+"""Measures a page and the probes of the web server while hundreds of clients send, read or wait slowly."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tests.factors import a_code
 SIZE = 40 * 1024 * 1024
 PAGE, PROBES = "/", ("/healthz", "/readyz?part=web")
 AIM_OF_A_PAGE, AIM_OF_A_PROBE = "p99 ≤ 500 ms", "p99 ≤ 100 ms"
-#: What a slow client sends, or reads, in a second, in bytes.
+#: The bytes per second that a slow client sends or reads.
 A_SECOND = 1024
-#: By then all of them have been let in, in seconds. Bodies and headers that are slow end after ten and fifteen.
+#: The seconds after which all of them are connected. Slow bodies and headers end after ten and fifteen.
 SETTLED = 2
 
 
@@ -144,7 +144,7 @@ class Slow:
             line.connect(("127.0.0.1", port))
             line.sendall(head.replace("\n", "\r\n").encode())
             if head.startswith("GET /windows/"):
-                # One after the other: what is measured are slow clients, and not the beginning of hundreds at once.
+                # One after the other, because slow clients are measured and not hundreds of connections at once.
                 line.settimeout(60)
                 if not (found := line.recv(12)).endswith(b"200"):
                     raise SystemExit(f"no: {found!r}")

@@ -24,15 +24,15 @@ security_log = structlog.get_logger("security")
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """People are added by their administrator or by staff; nobody signs up."""
+    """Administrators and staff add people; nobody signs up."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
-        """Count the try before it is looked at; the library's own limits are off (`ACCOUNT_RATE_LIMITS`).
+        """Count the attempt before it is checked. The library's own limits are off (`ACCOUNT_RATE_LIMITS`).
 
-        Where too many others have a password checked, it is not looked at, and counts nothing.
+        If too many other passwords are being checked, this one is neither checked nor counted.
         """
         with hashing.place_of_a_stranger():
             return self._authenticate_counted(request, **credentials)
@@ -53,11 +53,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Leave a trace, without the address that was typed: people type their password there by mistake."""
+        """Log the failure without the address that was typed: people type their password there by mistake."""
         security_log.warning("sign_in.failed", ip=request.META.get("REMOTE_ADDR", ""))
 
     def set_password(self, user: Any, password: str) -> None:
-        """Change the row where everything is changed: with its entry in the log and its mail, or not at all."""
+        """Change the password through the operation, with its audit entry and its mail, or not at all."""
         match = self.request.resolver_match
         is_reset = match is not None and match.url_name == "account_reset_password_from_key"
         ip, request_id = self.request.META.get("REMOTE_ADDR", ""), getattr(self.request, "request_id", "")
@@ -68,11 +68,11 @@ class AccountAdapter(DefaultAccountAdapter):
             person = operations.set_password(actor=actor, password=password, how="reset" if is_reset else "change")
         if is_reset:
             guesses.forgive_sign_in(person.email)
-        # The library goes on with its own copy of the row.
+        # The library continues with its own copy of the row.
         user.password = person.password
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
-        """Turn away whoever signs in elsewhere alone: a passkey of theirs is no way around it either."""
+        """Refuse people who may only sign in through single sign-on. A passkey does not bypass this."""
         if user.signs_in_elsewhere():
             security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
             return redirect("web:sso")
@@ -89,11 +89,11 @@ class AccountAdapter(DefaultAccountAdapter):
         remember_sign_in(request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Nothing is sent from within a request: how long that takes would tell who has an account."""
+        """Send nothing from within a request: the time that it takes would tell who has an account."""
         raise NotImplementedError
 
     def _ask_to_verify(self, request: HttpRequest, user: Any) -> HttpResponse:
-        """Nobody signs in with an address that may be somebody else's: its reader sets a password through a link."""
+        """Refuse a sign-in with an unverified address and send a link to it, where its reader sets a password."""
         ip = request.META.get("REMOTE_ADDR", "")
         security_log.info("sign_in.unverified", user_id=str(user.pk))
         if guesses.at_reset(user.email, ip).count():
@@ -103,10 +103,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Secrets are sealed where they are kept, and a passkey belongs to the site that the operator named."""
+    """Seals stored secrets, and binds passkeys to the site that the operator named."""
 
     def is_mfa_enabled(self, user: Any, types: Any = None) -> bool:
-        """As the domain has it: what counts as a second factor is a fact of its own, and no row of the library's."""
+        """Ask the domain what counts as a second factor; the library's rows do not decide it."""
         return bool(user.is_authenticated and user.has_second_factor)
 
     def encrypt(self, text: str) -> str:
@@ -119,4 +119,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return {"id": settings.PASSKEY_RP_ID, "name": f"{settings.PROVIDER_NAME} Customer Lockbox"}
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
-        """What is told of a second factor leaves through the outbox, with the change."""
+        """Send nothing here: mails about second factors leave through the outbox, with the change."""

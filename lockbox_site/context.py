@@ -1,4 +1,4 @@
-"""What every template may read."""
+"""The values that every template can use."""
 
 from typing import Any
 
@@ -14,6 +14,6 @@ def site(request: HttpRequest) -> dict[str, Any]:
     return {
         "provider_name": settings.PROVIDER_NAME,
         "request_id": getattr(request, "request_id", ""),
-        # Lazy: an answer without scripts has no nonce in its policy.
+        # Lazy: a response without scripts has no nonce in its policy.
         "csp_nonce": SimpleLazyObject(lambda: views.nonce_of(request)),
     }

@@ -1,8 +1,8 @@
-"""What another site makes a browser ask of this one: a page may be opened by a link, and nothing else is let in.
+"""Limits what other sites can make a browser request here: they may link to a page, and nothing else.
 
 Browsers say where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
-write these headers. A browser too old to send them, and a program, pass: cookies, tokens and the policy of the page
-hold them.
+write these headers. Programs and browsers too old to send them pass; cookies, tokens and the page's policy protect
+against them.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from lockbox_site import views
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-#: A sibling host ("same-site") is somebody else's program as well.
+#: A sibling host ("same-site") also belongs to somebody else.
 FROM_HERE = frozenset({"same-origin", "none"})
 
-#: By each name that the framework takes for it, or that is a part of it.
+#: Every name that the framework accepts for UTF-8 or a part of it.
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 security_log = structlog.get_logger("security")
 
 
 class CrossingMiddleware:
-    """Refuses what another site sends for a person, and lets a link from a mail step inside before it counts.
+    """Refuses what another site sends for a person, and lets a link from a mail enter before cookies count.
 
-    The cookies are `SameSite=Strict`: a browser leaves them out when a link on another site is followed. Such a
-    request is answered with a page that asks for the same address once more, now from here and with the cookies.
+    The cookies are `SameSite=Strict`: a browser leaves them out when it follows a link on another site. Such a request
+    is answered with a page that requests the same address once more, now from this site and with the cookies.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -50,7 +50,7 @@ class CrossingMiddleware:
 
 
 def _is_a_link(request: HttpRequest) -> bool:
-    """A page in a tab of its own, asked for without a body."""
+    """Return whether this is a page in a tab of its own, requested without a body."""
     headers = request.headers
     return (
         request.method in ("GET", "HEAD")
@@ -60,7 +60,7 @@ def _is_a_link(request: HttpRequest) -> bool:
 
 
 def _is_only_from_here(request: HttpRequest) -> bool:
-    """Whether the view says that no other site may lead to it (`from_here_only`): a look at content is recorded."""
+    """Return whether the view allows no links from other sites (`from_here_only`), as it records content access."""
     try:
         view: Any = resolve(request.path_info).func
     except Resolver404:
@@ -82,7 +82,7 @@ def _refused(request: HttpRequest, site: str) -> HttpResponse:
 
 
 def _step_inside(request: HttpRequest) -> HttpResponse:
-    # With two slashes at its beginning it would lead to another host.
+    # Two slashes at the beginning would lead to another host.
     here = escape_leading_slashes(request.get_full_path())
     response = HttpResponse(_page("step_inside.html", request, here=here))
     response["Cache-Control"] = "no-store"
@@ -90,16 +90,16 @@ def _step_inside(request: HttpRequest) -> HttpResponse:
 
 
 def _page(template: str, request: HttpRequest, **context: object) -> str:
-    """Rendered without any context processor: nobody is looked up for whom another site asks."""
+    """Render without any context processor, so that another site's request looks nobody up."""
     known = {"request_id": getattr(request, "request_id", ""), "csp_nonce": views.nonce_of(request)}
     return str(loader.get_template(template).render({**known, **context}))
 
 
 class BodyLimitMiddleware:
-    """Answers 413 before a body is read that is longer than any form of ours.
+    """Answers 413 before it reads a body that is longer than any form of this product.
 
-    Without it, files in a form have no limit: the framework's counts only what is no file. Where programs call, a form
-    with files is refused here as well; whatever else is too long they are told in their own words.
+    Otherwise files in a form have no limit, because the framework's limit does not count files. On paths for programs,
+    a form with files is refused here too; other bodies that are too long get the API's own answer.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -124,7 +124,7 @@ class CharsetMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         charset = (request.content_params or {}).get("charset", "").strip().lower()
-        # Where nothing is sent nothing is wrong.
+        # Without a body there is nothing to refuse.
         if not charset or charset in UTF_8 or request.method in ("GET", "HEAD", "OPTIONS"):
             return self.get_response(request)
         security_log.warning("charset.refused", charset=charset[:40], path=request.path)

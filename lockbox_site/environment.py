@@ -1,4 +1,4 @@
-"""Reads single values from the environment, and refuses the ones that could be misread."""
+"""Reads single values from the environment, and refuses those that could be misread."""
 
 import os
 import secrets
@@ -18,10 +18,10 @@ OFF = frozenset({"off", "false", "no", "0"})
 
 
 def switch(name: str, *, default: bool) -> bool:
-    """Return an on/off value; anything else refuses to start.
+    """Return an on/off value. Any other value refuses the start.
 
-    django-environ's own boolean turns every unknown word into False, so that `SECURE=ture` would silently
-    switch a protection off.
+    django-environ's own boolean turns every unknown word into False, so that `SECURE=ture` would silently switch a
+    protection off.
     """
     raw = str(env.str(name, default="on" if default else "off")).strip().lower()
     if raw in ON:
@@ -64,13 +64,13 @@ def seconds_list(name: str, *, default: list[int]) -> list[int]:
 
 
 def words(name: str, *, default: list[str]) -> list[str]:
-    """Return the parts of a value written with commas between."""
+    """Return the parts of a comma-separated value."""
     raw = str(env.str(name, default=",".join(default)))
     return [part.strip() for part in raw.split(",") if part.strip()]
 
 
 def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
-    """Return one of a few words."""
+    """Return one of a few allowed words."""
     raw = str(env.str(name, default=default)).strip()
     if raw not in allowed:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {raw!r}.")
@@ -78,12 +78,12 @@ def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def text(name: str, *, default: str = "") -> str:
-    """Return a value as it is written."""
+    """Return a value as it is."""
     return str(env.str(name, default=default))
 
 
 def http_address(name: str, *, default: str) -> str:
-    """Return an address of http or https without a slash at its end."""
+    """Return an http or https address without a trailing slash."""
     raw = text(name, default=default).strip().rstrip("/")
     try:
         parts = urlsplit(raw)
@@ -96,10 +96,10 @@ def http_address(name: str, *, default: str) -> str:
 
 
 def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
-    """Return what `read` makes of an address with a scheme. The refusal does not quote it: it may hold a password."""
+    """Return what `read` makes of an address with a scheme. The error does not quote it: it may hold a password."""
     try:
         with warnings.catch_warnings():
-            # It warns, in two lines, where it does not know the scheme.
+            # It warns, in two lines, about an unknown scheme.
             warnings.simplefilter("error")
             return read(name, default=default)
     except (ImproperlyConfigured, ValueError, KeyError, UserWarning):
@@ -110,7 +110,7 @@ def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> d
 
 
 def directory(path: Path) -> Path:
-    """Make a directory where it is missing."""
+    """Make a directory if it does not exist."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
@@ -120,7 +120,7 @@ def directory(path: Path) -> Path:
     return path
 
 
-def secret_kept_in(path: Path) -> str:
+def secret_in_file(path: Path) -> str:
     """Return the secret in `path`, made on the first call and readable by its owner alone.
 
     The file appears by a hard link, which fails where it exists: two processes that start together end up

@@ -22,7 +22,7 @@ from requests_app.identity import factors, guesses
 
 
 class ResetPasswordForm(LibraryResetForm):
-    """Has a mail sent, and does not look whether the address is anybody's."""
+    """Sends the mail without checking whether the address belongs to anybody."""
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
@@ -38,7 +38,7 @@ class ResetPasswordForm(LibraryResetForm):
 
 
 class ChangePasswordForm(LibraryChangeForm):
-    """The password before is a guess like any other."""
+    """Counts the present password as a guess, like any other."""
 
     def clean_oldpassword(self) -> str:
         typed: str = self.cleaned_data["oldpassword"]
@@ -52,7 +52,7 @@ class ChangePasswordForm(LibraryChangeForm):
 
 
 class CodeForm(forms.Form):
-    """The code after the password. It is used up when it is looked at, and so is a guess."""
+    """The code after the password. A code is used up when it is checked, and counts as a guess."""
 
     code = code_field()
 
@@ -77,7 +77,7 @@ class CodeForm(forms.Form):
         return typed
 
     def save(self) -> None:
-        """Let the library note that the second factor was given, and the product that it is a fresh proof."""
+        """Tell the library that the second factor was given, and the product that it is a fresh proof."""
         note_second_factor(context.request)
         used = Authenticator.objects.filter(user=self.user, last_used_at__isnull=False)
         latest = used.exclude(type=Authenticator.Type.WEBAUTHN).order_by("-last_used_at").first()

@@ -1,7 +1,7 @@
-"""Tells operators and load balancers whether this process lives, and whether a part of the whole is fit for work.
+"""Tells operators and load balancers whether this process is alive, and whether a part of the installation works.
 
-No answer waits longer than `ANSWER_WITHIN`. The database is asked in three threads, however often somebody calls: one
-looks whether it can be read, one whether it can be written, one what the other parts have left in it.
+No answer takes longer than `ANSWER_WITHIN`. Three threads ask the database, however many callers there are: one checks
+that it can be read, one that it can be written, one the state of the other parts.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ from requests_app.platform.database import bounds
 ANSWER_WITHIN = 1.5
 #: A write is tried no more often than this.
 WRITE_EVERY = 10.0
-#: An older result of a write says nothing. A younger one counts while the next write is under way, which on SQLite may
-#: have to wait for its turn.
+#: A result of a write counts for this long, while the next write runs. On SQLite that write may have to wait.
 WRITE_COUNTS_FOR = 12.0
-#: Waited so long for the next result where there is one that still counts.
+#: How long to wait for the next result while the last one still counts.
 SHORTLY = 0.08
 
 _Checks = dict[str, Check]
 
 
 class Prober:
-    """Runs one set of checks in a thread of its own, never twice at a time, and keeps what it found.
+    """Runs one set of checks in its own thread, never twice at a time, and keeps the result.
 
-    Each of its waits for the database has an end of its own. A check that takes longer holds this thread and its
-    connection, and nobody waits for it.
+    Each wait for the database has a limit. A check that takes longer blocks this thread and its connection, but no
+    caller.
     """
 
     def __init__(self, name: str, check: Callable[[], _Checks], *, every: float = 0, counts_for: float = 0) -> None:
@@ -48,35 +47,35 @@ class Prober:
         self._found: tuple[float, _Checks] | None = None
 
     def ask(self, until: float) -> _Checks:
-        """Return what was found lately, or is found by `until`; else say that the database did not answer."""
+        """Return a recent result, or one that is ready by `until`; else say that the database did not answer."""
         now = clock.monotonic()
         with self._lock:
-            kept, age = self._kept(now)
-            if kept is not None and age < self._every:
-                return kept
+            last, age = self._recent(now)
+            if last is not None and age < self._every:
+                return last
             is_new = self._running is None
             if is_new:
                 self._began, self._running = now, self._pool.submit(self._run, now)
             running, began = self._running, self._began
         assert running is not None
-        patience = SHORTLY if kept is not None else min(until, began + ANSWER_WITHIN) - now
+        patience = SHORTLY if last is not None else min(until, began + ANSWER_WITHIN) - now
         try:
             return running.result(timeout=max(0.0, patience))
         except TimeoutError:
-            if kept is not None:
-                return kept
+            if last is not None:
+                return last
             late = (
                 "The database did not answer in time." if is_new else "An earlier check still waits for the database."
             )
             return {"database": bad(late)}
 
     def settle(self) -> None:
-        """Wait until nothing runs and forget what was found, for tests, whose databases come and go."""
+        """Wait until nothing runs and forget the results. For tests, which change databases."""
         while (running := self._running) is not None:
             running.exception()
         self._found = None
 
-    def _kept(self, now: float) -> tuple[_Checks | None, float]:
+    def _recent(self, now: float) -> tuple[_Checks | None, float]:
         if self._found is None or now - self._found[0] > self._counts_for:
             return None, 0.0
         return self._found[1], now - self._found[0]
@@ -100,14 +99,14 @@ PROBERS = (_base, _write, _states)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Say that the process answers and can make pages. It asks nobody, or a sick database would have it restarted."""
+    """Say that the process answers and can render pages. It asks no database: a sick one would cause restarts."""
     if why := statics.why_not_served():
         return _answer({"status": "unavailable", "detail": why}, 503)
     return _answer({"status": "ok"}, 200)
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether a part is fit for work, or without `?part=` whether all are well; 503 where one check fails."""
+    """Say whether a part works, or without `?part=` whether all parts do; 503 if one check fails."""
     part = request.GET.get("part")
     if part is not None and part not in PARTS:
         return _answer(

@@ -1,4 +1,4 @@
-"""Structured logs: one event, one line, and nothing in it that must stay secret."""
+"""Structured logs: one line per event, without secrets."""
 
 import re
 import sys
@@ -9,15 +9,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
-# What stands in an address and is as good as a password: the link of an invitation, and of a new password.
+# Parts of an address that work like a password: the link of an invitation, and of a new password.
 SECRET_PATHS = re.compile(r"(/invitation/|/address/|/accounts/password/reset/key/)[^/\s]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-# These hold a traceback, whose lines are its meaning; JSON escapes them anyway.
+# These hold a traceback, whose line breaks matter. JSON escapes them anyway.
 MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank every value whose name says that it is a secret, however deep it lies."""
+    """Blank every value with the name of a secret, at any depth."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 
@@ -32,7 +32,7 @@ def _redacted(name: str, value: Any) -> Any:
 
 
 def one_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape line breaks and direction overrides, so that a text from outside can't pose as another event."""
+    """Escape line breaks and direction overrides, so that text from outside can't look like another event."""
     return {
         name: CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
         if isinstance(value, str) and name not in MANY_LINES
@@ -50,7 +50,7 @@ def _shared() -> list[Processor]:
     ]
 
 
-#: One list, however often the settings are read: loggers that are in use keep the one that they began with.
+#: One list, however often the settings are read, because loggers in use keep their first one.
 _PROCESSORS: list[Processor] = [
     structlog.stdlib.filter_by_level,
     *_shared(),
@@ -61,7 +61,7 @@ _PROCESSORS: list[Processor] = [
 
 
 def configure_structlog() -> None:
-    """Send structlog's events through the standard library, so that there is one way out."""
+    """Send structlog's events through the standard library, so that all logs leave in one way."""
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -93,10 +93,10 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
             # Django's own handlers would print every event a second time, unformatted.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
-            # Each request has its own event, with its traceback where it failed; this one would repeat it.
+            # Each request has its own event, with its traceback if it failed. This logger would repeat it.
             "django.request": {"handlers": [], "level": "CRITICAL", "propagate": True},
             "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
-            # Refusals that belong to no tenant's log: unknown addresses, throttled sign-ins, forged requests.
+            # Refusals that no tenant's log holds: unknown addresses, throttled sign-ins, forged requests.
             "security": {"handlers": [], "level": "INFO", "propagate": True},
         },
     }

@@ -1,4 +1,4 @@
-"""What happens to every request: an id, a log line, a session's limits, an answer without a database."""
+"""Runs for every request: its id, its log line, the session's limits, and answers without a database."""
 
 import datetime as dt
 import logging
@@ -30,7 +30,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 STARTED_AT, SEEN_AT = "session_started_at", "session_seen_at"
-# Writing the stamp on every request would make every page view a database write.
+# Writing the stamp on every request would make each page view a database write.
 SEEN_GRAIN = dt.timedelta(seconds=30)
 
 log = structlog.get_logger("django_structlog.middlewares.request")
@@ -38,7 +38,7 @@ security_log = structlog.get_logger("security")
 
 
 class RequestIdMiddleware:
-    """Gives the request its id and the address that it really came from."""
+    """Gives the request its id and the client's real address."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -57,10 +57,10 @@ class RequestIdMiddleware:
 
 
 class IsolationMiddleware:
-    """Keeps each answer out of other sites' processes: none may embed, read or open it with a hold on its window;
-    and programs out of the open.
+    """Isolates each answer from other sites, which may not embed it, read it or keep a hold on its window.
 
-    What calls the API with a token reads it as before: these headers bind only what a page embeds (Fetch, section 3.7).
+    It also refuses programs without TLS. Callers of the API with a token are not affected: these headers bind only what
+    a page embeds (Fetch, section 3.7).
     """
 
     HEADERS: ClassVar[dict[str, str]] = {
@@ -83,8 +83,8 @@ class IsolationMiddleware:
 def client_address(environ: Mapping[str, Any]) -> str:
     """Return the address that the outermost trusted proxy saw.
 
-    Each trusted proxy appends the address it was called from, so the honest part of the list is counted from
-    its end; what stands before it was written by the caller and may be anything.
+    Each trusted proxy appends the address from which it was called, so the honest part of the list is counted from its
+    end. The caller wrote what comes before, and it may be anything.
     """
     direct = str(environ.get("REMOTE_ADDR", ""))
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
@@ -93,7 +93,7 @@ def client_address(environ: Mapping[str, Any]) -> str:
 
 
 class RequestLogMiddleware(RequestMiddleware):
-    """One event per request: never its query string, and never a look into the session for the log's sake."""
+    """Logs one event per request, without the query string. It never reads the session for the log's sake."""
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:
@@ -105,14 +105,14 @@ class RequestLogMiddleware(RequestMiddleware):
 
     @staticmethod
     def bind_user_id(request: HttpRequest) -> None:
-        # Only somebody who was looked up for the page's own sake: asking here would cost two queries per
-        # request, and would fail the answer where the database is away.
+        # Only a person whom the page itself looked up. Asking here would cost two queries per request, and would fail
+        # the answer when the database is away.
         person = getattr(request, "_cached_user", None)
         if person is not None and person.pk:
             structlog.contextvars.bind_contextvars(user_id=str(person.pk))
 
     def _process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Leave what is answered with 503 to the line of every request; the library would call it a failure and 500."""
+        """Leave a 503 to the request's own line. The library would log a failure and a 500."""
         if isinstance(exception, (OperationalError, InterfaceError)):
             return
         if isinstance(exception, DomainError) and exception.status == 503:
@@ -120,7 +120,7 @@ class RequestLogMiddleware(RequestMiddleware):
         super()._process_exception(request, exception)
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
-        """Write the line of a call that waits when it ends: before, nobody knows how it will be answered."""
+        """Log a waiting call when it ends, because its answer is not known before."""
         if not isinstance(response, Waiting):
             super().handle_response(request, response)
             return
@@ -147,7 +147,7 @@ class RequestLogMiddleware(RequestMiddleware):
 
 
 class ProbeMiddleware:
-    """Answers the two health addresses before anything needs a host name, a session or the database."""
+    """Answers the two health addresses before a host name, a session or the database is needed."""
 
     PROBES: ClassVar[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
         "/healthz": health.healthz,
@@ -163,7 +163,7 @@ class ProbeMiddleware:
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Serves static files, and names them, so that the web server can answer them without a thread."""
+    """Serves static files, and names them, so that the web server can send them without a thread."""
 
     paths: ClassVar[Mapping[str, object]] = {}
 
@@ -175,8 +175,8 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 class FirstPieceMiddleware:
     """Makes the first piece of a stream while the request still runs.
 
-    Nothing has been sent by then, so what fails there is answered as any other failure, in words that know which acts
-    were committed before. Later, only breaking the connection is left.
+    Nothing has been sent by then, so a failure is answered like any other, by code that knows which acts were
+    committed. Later the only way is to break the connection.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -196,10 +196,10 @@ class FirstPieceMiddleware:
 
 
 class StoreUnavailableMiddleware:
-    """Turns a database that is away, full or locked into a 503 that says so.
+    """Answers 503 if the database is away, full or locked.
 
-    A view's exception passes here; one raised by a middleware further in becomes a 500 on the way and is
-    recognised by `views.server_error`.
+    A view's exception passes here. One from a middleware further in becomes a 500 on the way, and `views.server_error`
+    recognises it.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -215,13 +215,13 @@ class StoreUnavailableMiddleware:
 
 
 class SessionLimitsMiddleware:
-    """Ends a session 12 hours after it began, and a decider's after 15 minutes without a sign of life."""
+    """Ends a session after 12 hours, and a decider's after 15 minutes without activity."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # A browser without a session cookie has nothing to end, and costs no query.
+        # Without a session cookie there is nothing to end, and no query to make.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
             request.began_at = at = clock.now()  # type: ignore[attr-defined]  # read by context.began()
             why = self.reason_to_end(request, at)
@@ -230,7 +230,7 @@ class SessionLimitsMiddleware:
         return self.get_response(request)
 
     def reason_to_end(self, request: HttpRequest, at: dt.datetime) -> str:
-        """Return why the session is over, or "" after noting the sign of life."""
+        """Return why the session is over, or "" after recording activity."""
         started_at = _instant(request, STARTED_AT)
         seen_at = _instant(request, SEEN_AT)
         if started_at is None or seen_at is None:
@@ -250,11 +250,11 @@ class SessionLimitsMiddleware:
         fields = keeping.fields_of(request)
         logout(request)
         if is_background(request):
-            # htmx loads the whole page anew, which then meets the sign-in.
+            # htmx reloads the whole page, which then redirects to the sign-in.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
         if fields:
-            # Somebody typed this, and comes back to it after the sign-in.
+            # The person typed this address, and returns to it after the sign-in.
             keeping.keep(request, fields, person_id=person_id, at=clock.now())
             target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
@@ -266,12 +266,12 @@ def _instant(request: HttpRequest, name: str) -> dt.datetime | None:
 
 
 def is_background(request: HttpRequest) -> bool:
-    """Say whether a page asked by itself: a screen that refreshes is no sign of somebody in front of it."""
+    """Return whether a page sent this by itself. A screen that refreshes does not prove that somebody is there."""
     return request.headers.get("HX-Request") == "true" and request.method == "GET"
 
 
 def decides(request: HttpRequest) -> bool:
-    """Say whether this person may decide access requests, on either side, be it in somebody's place."""
+    """Return whether this person may decide access requests, on either side, also as a deputy."""
     from requests_app.models import Membership, QueueAssignment
 
     person = str(request.user.pk)

@@ -1,4 +1,4 @@
-"""Signing in with a passkey: in place of the password, or after it."""
+"""Signing in with a passkey, instead of the password or after it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AnswerForm(StrictForm):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """GET says what any passkey is asked for, the same to everybody; POST signs in whose passkey answered."""
+    """GET returns the options, the same for everybody. POST signs in the owner of the passkey that answered."""
     if request.method != "POST":
         challenge = challenges.issue(Purpose.SIGN_IN, at=clock.now())
         return JsonResponse(webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge))
@@ -70,13 +70,13 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, onward: str) -> HttpResponse:
-    """The page again, in the same words whatever was wrong: it tells nobody whose passkey there is."""
+    """Show the page again with the same words for every failure, so that nobody learns which passkeys exist."""
     context = {"form": LoginForm(request=request), "redirect_field_value": onward, "passkey_refused": True}
     return render(request, "account/login.html", context, status=PasskeyRefused.status)
 
 
 def _note(request: HttpRequest, person: Person, **more: bool) -> None:
-    """Let the library know that the second factor was given, or that no other is needed; and that it is fresh."""
+    """Tell the library that the second factor was given or is not needed, and that the proof is fresh."""
     note_second_factor(request)
     record_authentication(request, person, "mfa", type="webauthn", **more)
 
@@ -85,7 +85,7 @@ def _note(request: HttpRequest, person: Person, **more: bool) -> None:
 
 
 class PasskeyAfterPasswordForm(forms.Form):
-    """Counted as a code is: whoever comes here knows the password."""
+    """A passkey after the password. It counts as a guess like a code does."""
 
     assertion = assertion_field(error_messages={"invalid": PasskeyRefused.default, "required": PasskeyRefused.default})
 
@@ -107,7 +107,7 @@ class PasskeyAfterPasswordForm(forms.Form):
 
 
 class SecondFactorView(AuthenticateView):
-    """A code or a passkey, whichever the person has; each is judged by the product and not by the library."""
+    """Asks for a code or a passkey. The product judges them, not the library."""
 
     def _build_forms(self) -> forms.Form | None:
         user, data = self.stage.login.user, self.request.POST if self.request.method == "POST" else None

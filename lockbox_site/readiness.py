@@ -1,4 +1,4 @@
-"""What is looked at to say whether a part of the installation is fit for work, and by which part's probe."""
+"""The checks that say whether each part of the installation works."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from django.db.models import Max, Min, QuerySet
 from requests_app.domain import clock
 from requests_app.platform import statics
 
-# The task writes this row when it has succeeded.
+# The task writes this row when it succeeds.
 SWEEP = "sweep"
-# Counted no further: the answer is the same, and a count over every tenant takes its time.
+# Counting stops here: the answer is the same, and a count over every tenant takes long.
 MOST_COUNTED = 1000
 
 Check = dict[str, Any]
 
 #: What each part needs to do its work. A part whose own probe fails can be taken out of service or restarted; the whole
-#: is for alarms.
+#: installation, without a part, is for alarms.
 PARTS = {
     "web": ("static", "database", "migrations", "write"),
     "worker": ("database", "migrations", "worker", "outbox", "sweep", "tasks"),
@@ -46,7 +46,7 @@ def bad(detail: str) -> Check:
 
 
 def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
-    """Run these checks here and now, for a command and for tests; a web server asks health.py, which does not wait."""
+    """Run these checks now, for commands and tests. A web server asks health.py, which does not wait."""
     wanted = tuple(names)
     checks = {"static": static()} if "static" in wanted else {}
     database = base()
@@ -57,7 +57,7 @@ def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
     return {name: check for name, check in checks.items() if name in wanted}
 
 
-# --- What everything stands on ---------------------------------------------------------------------------
+# --- What everything needs ---------------------------------------------------------------------------------
 
 
 def static() -> Check:
@@ -81,24 +81,24 @@ def _unapplied_migrations() -> int:
 
 # --- Whether an act can be written -----------------------------------------------------------------------
 
-#: As long as an entry with a long justification. On SQLite it never reaches the disk, and fits on no single page.
+#: As long as an entry with a long justification. On SQLite it is never written to disk, and exceeds one page.
 _TEXT = {"postgresql": "." * 1500, "sqlite": "." * 65536}
 
 
 def write() -> Check:
-    """Say whether an act can be written: commit this host's sign of life, and take an audit entry back."""
+    """Return whether an act can be written: commit this host's heartbeat, and roll an audit entry back."""
     try:
         try_to_write()
-    except Exception as failure:  # whatever the driver says, it would say to an act as well
+    except Exception as failure:  # any error here would fail an act as well
         return bad(f"No act can be written ({_kind_of(failure)}).")
     return {"ok": True}
 
 
 def try_to_write() -> None:
-    """Write as an act does, in one transaction, and leave only the host's own row behind.
+    """Write as an act does, in one transaction, and leave only this host's own row.
 
-    The entry goes the recorder's way, into a log that nobody else has: it waits for no tenant's log, and two probes at
-    once do not wait for each other.
+    The entry takes the recorder's way into a log that nobody else uses. So it waits for no tenant's log, and two probes
+    at once do not wait for each other.
     """
     from audit_app import recorder
     from requests_app.models import Heartbeat
@@ -122,7 +122,7 @@ def try_to_write() -> None:
 
 
 def _kind_of(failure: Exception) -> str:
-    """The driver's own name for what happened, which holds no address: InsufficientPrivilege, SQLITE_FULL."""
+    """Return the driver's own name of the failure, which holds no address: InsufficientPrivilege, SQLITE_FULL."""
     cause = failure.__cause__ or failure
     return getattr(cause, "sqlite_errorname", type(cause).__name__)
 
@@ -131,7 +131,7 @@ def _kind_of(failure: Exception) -> str:
 
 
 def states(names: Iterable[str]) -> dict[str, Check]:
-    """Read the state of parts that leave their traces in the database."""
+    """Return the state of the parts that leave their traces in the database."""
     at = clock.now()
     return {name: _state(STATES[name], at) for name in names}
 
@@ -144,7 +144,7 @@ def _state(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
 
 
 def _worker(at: dt.datetime) -> Check:
-    """Report the freshest worker: rows of clusters that were taken away stay behind and mean nothing."""
+    """Report the most recent worker. Rows of clusters that were removed remain and mean nothing."""
     from requests_app.models import Heartbeat
 
     return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
@@ -157,7 +157,7 @@ def _beat(at: dt.datetime) -> Check:
 
 
 def _tasks(at: dt.datetime) -> Check:
-    """Report the tasks that were given up. A person has to look; taking web servers out of service would not help."""
+    """Report tasks that were given up. A person has to look; removing web servers from service would not help."""
     from requests_app.models import TaskAttempt
 
     return {"ok": True, "parked": TaskAttempt.objects.parked().count()}
@@ -170,9 +170,9 @@ def _sweep(at: dt.datetime) -> Check:
 
 
 def _log(at: dt.datetime) -> Check:
-    """Report logs that are refused, entries that nobody signs, heartbeats that do not come, and a key that is open.
+    """Report refused and unsigned logs, missing heartbeats, and a key file that others can read.
 
-    Each is read from an index that holds only what waits, or from its end.
+    Each is read from an index that holds only what waits, or from an index's end.
     """
     from audit_app import keys, log_name
     from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -182,7 +182,7 @@ def _log(at: dt.datetime) -> Check:
     age = _seconds_since(waiting.aggregate(oldest=Min("unsigned_since"))["oldest"], at)
     late = waiting.filter(unsigned_since__lt=at - dt.timedelta(seconds=most))[:MOST_COUNTED].count()
     alarms = LogAlarm.objects.all()[:MOST_COUNTED].count()
-    # A log that is refused is not dated either, and is counted already.
+    # A refused log is not dated either, and is counted already.
     dated = SignedHead.objects.filter(dated_at__isnull=False)
     if alarms:
         dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
@@ -202,26 +202,26 @@ def _log(at: dt.datetime) -> Check:
 
 
 def _heads(at: dt.datetime) -> Check:
-    """Report logs that a restore has set back. This process compares at its start, or here if it could not."""
-    from audit_app import setback
+    """Report logs of a restored database. This process compares when it starts, or here if it could not."""
+    from audit_app import restored_database
 
-    made, set_back = setback.compare_once(at), setback.alarms()
+    made, set_back = restored_database.compare_once(at), restored_database.alarms()
     detail = {"detail": "The heads that are stored outside the database can't be read."} if made.problem else {}
     return {"ok": made.is_made and not set_back, "set_back": set_back, **detail}
 
 
 def _witnesses(at: dt.datetime) -> Check:
-    """Report how many customers' witnesses fail. They are the customers' own: nobody here need wake up for them."""
+    """Report how many customers' witnesses fail. They are the customers' own, so this raises no alarm."""
     from audit_app import witnesses
 
     return {"ok": True, "failing": witnesses.failing()}
 
 
 def _outbox(at: dt.datetime) -> Check:
-    """Report how long the oldest message has been due; one that waits for its next attempt is not late."""
+    """Report how long the oldest message has been due. A message that waits for its next attempt is not late."""
     from requests_app.models import OutboxMessage
 
-    # A receiver of webhooks that is away is its owner's trouble.
+    # A webhook receiver that is away is its owner's problem.
     waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
     oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))

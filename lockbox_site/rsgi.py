@@ -12,11 +12,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     django.setup()
-    # Before the first question: a database that hangs must not hang the start.
+    # Before the first query: a database that hangs must not hang the start.
     statements.bound()
     starting.require_fit()
 
-# After the set-up, which they need. Who serves the web has streams, and each ends with its window.
+# After the set-up, which they need. A web process has streams; each ends with its window.
 from django.conf import settings
 from django.urls import get_resolver
 
@@ -26,7 +26,7 @@ from requests_app.doors.api import reader
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
 
-#: Each client holds a descriptor, the slow ones for long.
+#: Each client holds a descriptor; slow clients hold one for long.
 DESCRIPTORS = 65_536
 
 
@@ -38,14 +38,14 @@ def _allow_descriptors() -> None:
 
 
 _allow_descriptors()
-# Else the first request would load all views.
+# Otherwise the first request would load all views.
 get_resolver().url_patterns  # noqa: B018 - loads them
-# It takes a moment, for which nobody else need wait.
+# It takes a moment, and nobody else needs to wait for it.
 threading.Thread(target=reader.as_json, name="document", daemon=True).start()
 hashing.bound()
 outbound.bound()
 streams.keep_watch()
-# The listening socket is here already; what it accepts is limited as it is.
+# The listening socket exists already, and its limits stay as they are.
 sockets.narrow(settings.PORT)
 application = Bridge(
     Handler(),

@@ -1,4 +1,4 @@
-"""Every setting of the site. Each value comes from the environment; README.md lists names and defaults."""
+"""The settings of the site. Each value comes from the environment; README.md lists names and defaults."""
 
 import hashlib
 import hmac
@@ -20,7 +20,7 @@ from lockbox_site.environment import (
     http_address,
     seconds,
     seconds_list,
-    secret_kept_in,
+    secret_in_file,
     switch,
     text,
     url_of,
@@ -39,7 +39,7 @@ def path_from(raw: str) -> Path:
 # --- Where it keeps things ------------------------------------------------------------------------
 
 DATA_DIR = path_from(text("DATA_DIR", default="var"))
-# The real environment wins over the file, so that one value can be tried out without editing anything.
+# The real environment overrides the file, so that one value can be tried without editing anything.
 if (DATA_DIR / ".env").is_file():
     env.read_env(str(DATA_DIR / ".env"), overwrite=False)
 
@@ -56,15 +56,16 @@ if PRODUCTION:
     if missing:
         raise ImproperlyConfigured(f"PRODUCTION=on needs these settings too: {', '.join(missing)}.")
 
-SECRET_KEY = text("SECRET_KEY") or secret_kept_in(DATA_DIR / "secret_key")
+SECRET_KEY = text("SECRET_KEY") or secret_in_file(DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", default=[])
-# Queued tasks are pickles. They are signed with a key of their own, so that whoever learns to make Django
-# sign something (a session, a reset link) still can't forge a task; lockbox_site.apps hands it to django-q2.
+# Queued tasks are pickles. They are signed with their own key: somebody who can make Django sign something (a session,
+# a reset link) still can't forge a task. lockbox_site.apps passes the key to django-q2.
 TASK_SIGNING_KEY = (
     text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
 )
 
-# The secrets of webhooks must be read to sign with them, so they are encrypted: with the first of these, read with any.
+# Webhook secrets must be readable to sign with them, so they are encrypted: with the first of these keys, decrypted
+# with any.
 WEBHOOK_KEYS = [
     *filter(None, [text("WEBHOOK_KEY"), *words("WEBHOOK_KEY_FALLBACKS", default=[])]),
     *(
@@ -73,7 +74,7 @@ WEBHOOK_KEYS = [
     ),
 ]
 
-# So must the secrets of authenticator apps, to compare with them.
+# The same for the secrets of authenticator apps, which are compared with codes.
 SECOND_FACTOR_KEYS = [
     *filter(None, [text("SECOND_FACTOR_KEY"), *words("SECOND_FACTOR_KEY_FALLBACKS", default=[])]),
     *(
@@ -85,7 +86,7 @@ SECOND_FACTOR_KEYS = [
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
-# Mails are written where there is no request to take the address from.
+# Mails are rendered without a request from which to take the address.
 _url_host = f"[{_public_host}]" if ":" in _public_host else _public_host
 BASE_URL = http_address("BASE_URL", default=f"http://{_url_host}:{PORT}")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _url_host}))
@@ -100,14 +101,12 @@ if PRODUCTION:
     }
     if _unsafe := production.problems(keys=_keys, allowed_hosts=ALLOWED_HOSTS, base_url=BASE_URL):
         raise ImproperlyConfigured("\n".join(_unsafe))
-_own_origins = [BASE_URL] if BASE_URL.startswith("https://") else []
-CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_own_origins)
-# How many reverse proxies add themselves to X-Forwarded-For. At 0 that header, which anybody can send, is
-# ignored.
+_site_origins = [BASE_URL] if BASE_URL.startswith("https://") else []
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_site_origins)
+# How many reverse proxies append to X-Forwarded-For. At 0 the header, which anybody can send, is ignored.
 TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
 
-# Passkeys belong to a site, and that is for good: under another name they are other passkeys. Pages of these origins
-# may ask for them.
+# Passkeys belong to one site permanently: under another name they do not work. Pages of these origins may use them.
 PASSKEY_RP_ID = text("PASSKEY_RP_ID") or urlsplit(BASE_URL).hostname or "localhost"
 PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".format(urlsplit(BASE_URL))])
 
@@ -115,9 +114,9 @@ PASSKEY_ORIGINS = words("PASSKEY_ORIGINS", default=["{0.scheme}://{0.netloc}".fo
 
 PROVIDER_NAME = text("PROVIDER_NAME", default="Microsoft")
 CUSTOMER_DECISION_SECONDS = seconds("CUSTOMER_DECISION_SECONDS", default=12 * 3600)
-# Between the use of a tenant's recovery key and the moment at which its new administrator gets in.
+# The time between the use of a tenant's recovery key and the first access of the new administrator.
 RECOVERY_DELAY_SECONDS = seconds("RECOVERY_DELAY_SECONDS", default=72 * 3600)
-# Between the confirmation of a change by staff that weakens customers and the moment at which it takes effect.
+# The time between the confirmation of a staff change that weakens customers and its effect.
 STAFF_CHANGE_WAIT_SECONDS = whole_number(
     "STAFF_CHANGE_WAIT_SECONDS", default=72 * 3600, least=24 * 3600 if PRODUCTION else 1
 )
@@ -126,24 +125,24 @@ WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
 REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
 if not WINDOW_CHOICES_SECONDS or WINDOW_CHOICES_SECONDS[0] > 4 * 3600:
-    # Four hours is the longest window of a new tenant: nobody could ask for any.
+    # A new tenant's cap is four hours, so without a shorter choice nobody could ask for a window.
     raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of at most 14400.")
 
 # --- The log --------------------------------------------------------------------------------------
 
-# What the logs are called in their checkpoints. The database keeps the name from the first signature on (log_name.py);
-# only one that is set here can contradict it.
+# The name of the logs in their checkpoints. The database keeps it from the first signature on (log_name.py). A name
+# that is set here must agree with it.
 LOG_ORIGIN_IS_SET = bool(text("LOG_ORIGIN"))
 LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
-# The private key, from here or from the file. Only machines that sign need one.
+# The private key, from here or from the file. Only machines that sign need it.
 LOG_KEY = text("LOG_KEY")
 LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")))
-# The heads that were signed last, outside the database that they vouch for. Back it up apart from the database.
+# The heads that were signed last, outside the database that they vouch for. Back this up apart from the database.
 LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
-# The log does not know what it watches: what an event means to a SIEM is declared beside the act.
+# The log does not know the product. The meaning of an event for a SIEM is declared beside the act.
 LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
-# Witnesses are asked over the network. Where they may be reached without TLS and on this very network is said here.
+# Witnesses are asked over the network. These may be reached without TLS and in this network.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
     raise ImproperlyConfigured("LOG_ORIGIN is a name like lockbox.example.com, without spaces and plus signs.")
@@ -154,7 +153,7 @@ if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
 WEBHOOK_PRIVATE_NETWORK = switch("WEBHOOK_PRIVATE_NETWORK", default=not PRODUCTION)
 # And for identity providers.
 SSO_PRIVATE_NETWORK = switch("SSO_PRIVATE_NETWORK", default=not PRODUCTION)
-# The provider's own people sign in here; each tenant's administrator says it for the tenant.
+# Single sign-on of the provider's own people. Each tenant's administrator sets it up for the tenant.
 SSO_ISSUER = text("SSO_ISSUER")
 SSO_CLIENT_ID = text("SSO_CLIENT_ID")
 SSO_CLIENT_SECRET = text("SSO_CLIENT_SECRET")
@@ -187,8 +186,8 @@ INSTALLED_APPS = [
     "django_structlog",
 ]
 
-# Read from the outside in. Whatever answers early has its request id and its headers; the probes come before
-# anything that needs a host name, a session or the database. Probes and static files are not logged.
+# The order is from the outside in. Early answers need the request id and the headers; the probes come before anything
+# that needs a host name, a session or the database. Probes and static files are not logged.
 MIDDLEWARE = [
     "lockbox_site.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -235,7 +234,7 @@ TEMPLATES = [
                 "lockbox_site.context.site",
                 "requests_app.doors.web.context.page",
             ],
-            # Every form is sent once, whoever writes its template.
+            # Protects every form in every template from being sent twice.
             "builtins": ["requests_app.templatetags.once"],
         },
     }
@@ -251,8 +250,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "requests_app.platform.database.sqlite"
     directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
-        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take
-        # turns; one that takes it later is refused at once, whatever the timeout.
+        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns; one
+        # that takes it later is refused at once, even before the timeout.
         "transaction_mode": "IMMEDIATE",
         # FULL: a committed audit entry survives a power cut.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
@@ -265,21 +264,21 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
     # No "pool": its threads do not survive the fork of django-q2's workers.
     _database["OPTIONS"] = {
-        # For all hosts together, where the address names several.
+        # For all hosts together, if the address names several.
         "connect_timeout": 2,
-        # A server that vanished is noticed by the kernel: within 10 seconds where it owes an acknowledgement, and
-        # within 25 where this side only waits. One that is stopped acknowledges everything; see ADR 69 for it.
+        # The kernel notices a server that vanished: within 10 seconds if it owes an acknowledgement, within 25 if this
+        # side only waits. A server that is stopped still acknowledges everything; see ADR 69.
         "tcp_user_timeout": 10_000,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        # What the address says goes before these.
+        # Options in the address override these.
         **_database.get("OPTIONS", {}),
         "server_side_binding": True,
     }
 
 STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=300)
-# How long a statement of a worker, the beat or the signer may go without an answer before its connection is given up.
+# How long a statement of a worker, the beat or the signer may take before its connection is given up.
 WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, most=3600)
 
 # --- People and sessions --------------------------------------------------------------------------
@@ -297,7 +296,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "requests_app.identity.passwords.NotGuessedSoon"},
     {"NAME": "requests_app.identity.passwords.NotStolen"},
 ]
-# A folder with the ranges of Pwned Passwords, or the address of a service that answers as theirs does. "" is neither.
+# A folder with the ranges of Pwned Passwords, or the address of a service that answers like theirs. "" means neither.
 BREACHED_PASSWORDS = text("BREACHED_PASSWORDS", default="")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -310,21 +309,21 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-# What is told of a password leaves through the outbox, with the change.
+# Mails about passwords leave through the outbox, with the change.
 ACCOUNT_EMAIL_NOTIFICATIONS = False
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = False
-# The product's own step-up asks, and the operation insists.
+# The product's own step-up asks for proof, and the operation requires it.
 ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
-# The library counts in the cache, and what is there may be dropped. The product counts in the database (guesses.py).
+# The library counts in the cache, which may drop entries. The product counts in the database (guesses.py).
 ACCOUNT_RATE_LIMITS = False
 ACCOUNT_FORMS = {
     "reset_password": "lockbox_site.forms.ResetPasswordForm",
     "change_password": "lockbox_site.forms.ChangePasswordForm",
 }
-# The link is made where the mail leaves, by the framework's own tokens.
+# The link is made when the mail leaves, with the framework's own tokens.
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105 - a name
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
@@ -336,7 +335,7 @@ MFA_WEBAUTHN_USER_VERIFICATION = "required"
 MFA_RECOVERY_CODE_COUNT = 10
 MFA_RECOVERY_CODE_DIGITS = 10
 
-# Whether engineers, who alone open content, must have a second factor, as everybody who decides must.
+# Whether engineers, who open content, must have a second factor, as all deciders must.
 ENGINEER_SECOND_FACTOR = switch("ENGINEER_SECOND_FACTOR", default=True)
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
@@ -344,17 +343,17 @@ DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
 SESSION_ENGINE = "lockbox_site.sessions"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
-# Left out by browsers whenever another site leads here; a link from a mail steps inside first (crossing.py).
+# Browsers leave the cookie out when another site links here. A link from a mail is handled in crossing.py.
 SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
-# No third cookie, and what was said stays on this side.
+# Messages need no third cookie, and stay on the server.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# --- What browsers are told -----------------------------------------------------------------------
+# --- Headers for browsers -------------------------------------------------------------------------
 
-# What is not named is not loaded. A script runs only with the nonce of this very answer: not even one from this host,
-# which also serves what strangers wrote.
+# Browsers load only what is listed. A script runs only with the nonce of this very answer, and not from this host
+# alone, which also serves what strangers wrote.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -367,7 +366,7 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
-        # Text becomes markup only where static/js/trusted.js lets it.
+        # Text becomes markup only where static/js/trusted.js allows it.
         "require-trusted-types-for": ["'script'"],
         "trusted-types": ["default"],
     }
@@ -391,7 +390,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
-# Where programs call: no cookie counts, no page is answered, and in the open a call is refused and not redirected.
+# Paths for programs: cookies do not count, no page is answered, and a call without TLS is refused and not redirected.
 FOR_PROGRAMS = ("api/v1/", "oauth/", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
@@ -399,7 +398,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = switch("SECURE_COOKIES", default=PRODUCTION)
 if SESSION_COOKIE_SECURE:
-    # A cookie with this prefix is accepted by browsers only from the very host, over TLS.
+    # Browsers accept a cookie with this prefix only from this very host, over TLS.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
     LANGUAGE_COOKIE_NAME = "__Host-language"
@@ -419,10 +418,10 @@ USE_I18N = True
 LANGUAGE_CODE = "en"
 LANGUAGES: list[tuple[str, Any]] = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-# Shows every translated word in brackets and with accents, so that a raw one stands out. For tests alone.
+# Shows translated words in brackets and with accents, so that an untranslated one is seen. For tests only.
 PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
 if PSEUDO_LOCALE:
-    # The only one, or a browser that asks for English would get it.
+    # The only language, or a browser that asks for English would get English.
     LANGUAGE_CODE = "en-xa"
     LANGUAGES = [(LANGUAGE_CODE, "Pseudo")]
 LANGUAGE_COOKIE_SAMESITE = "Strict"
@@ -438,12 +437,12 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# A missing picture must not take the decision page down; tests/site proves that every name in use exists.
+# A missing picture must not break the decision page; tests/site proves that every name in use exists.
 WHITENOISE_MANIFEST_STRICT = False
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
-    # A round trip of single sign-on is used up here. With a cache of its own each web process would take it once more.
+    # A single sign-on is used up here. With a cache of its own, each web process would accept it once more.
     "default": url_of("CACHE_URL", env.cache_url, default="dbcache://lockbox_cache?max_entries=10000"),
     # django-q2 writes here twice a second; nobody else reads it.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
@@ -452,12 +451,12 @@ CACHES = {
 _mail = url_of("EMAIL_URL", env.email_url, default=f"filemail://{DATA_DIR / 'mail'}")
 EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
 if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
-    # One file per mail, that a mail program opens, in place of a log of several.
+    # One file per mail, which a mail program can open.
     EMAIL_BACKEND = "requests_app.messages.mails.files.EmailBackend"
 elif EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
-    # With a bound on each dialogue's time and on each answer's length.
+    # With a limit on each dialogue's time and on each answer's length.
     EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
-# The library drops the slash that makes the path absolute; mails would land wherever a process was started.
+# The library drops the slash that makes the path absolute, and mails would land in the current directory.
 EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _mail["EMAIL_PORT"] or 25
@@ -469,11 +468,11 @@ EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text(
     "DEFAULT_FROM_EMAIL",
-    # Quoted where it must be: a provider's name may hold a comma, which parts addresses.
+    # Quoted if needed: a provider's name may contain a comma, which separates addresses.
     default=formataddr((f"{PROVIDER_NAME} Customer Lockbox", "lockbox@localhost")),
 )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-# Where an answer to a notice goes; without it, to the sender's address.
+# The address for answers to a notice; without it, the sender's address.
 REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")
 
 # --- Tasks ----------------------------------------------------------------------------------------
@@ -484,7 +483,7 @@ Q_CLUSTER: dict[str, Any] = {
     "name": "lockbox",
     "orm": "default",
     "broker_class": "requests_app.work.broker.HeartbeatBroker",
-    # The mail server, receivers of webhooks and witnesses may each hang and hold one; the fourth goes on working.
+    # The mail server, webhook receivers and witnesses may each hang and block one worker; the fourth continues.
     "workers": whole_number("WORKERS", default=4, least=1, most=32),
     "timeout": 60,
     "retry": 120,
@@ -502,8 +501,8 @@ Q_CLUSTER: dict[str, Any] = {
 }
 TASK_ATTEMPTS = whole_number("TASK_ATTEMPTS", default=3, least=1, most=5)
 HEARTBEAT_SECONDS = seconds("HEARTBEAT_SECONDS", default=10)
-# How often sweep, outbox and checkpoints are looked after between the minutes of the schedule. Rarer than twice a
-# minute, an entry would not be under a signed checkpoint within one.
+# How often sweep, outbox and checkpoints run between the minutes of the schedule. Less than twice a minute, an entry
+# would wait more than a minute for its signed checkpoint.
 SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 
 # --- Processes of `manage.py lockbox` -------------------------------------------------------------
@@ -511,10 +510,10 @@ SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
 WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
 WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
-# Downloads, streams of events and calls that wait, in each web process. They hold memory and a connection with their
-# client, and no thread. Downloads of content get at most half of them, and so do the API's.
+# Downloads, event streams and waiting calls in each web process. They hold memory and a client connection, but no
+# thread. Downloads of content get at most half of them, and so do those of the API.
 WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
-# What has not ended this long after a SIGTERM is killed.
+# A process that has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 
 # --- Health ---------------------------------------------------------------------------------------
@@ -522,7 +521,7 @@ STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 HEARTBEAT_MAX_AGE_SECONDS = seconds("HEARTBEAT_MAX_AGE_SECONDS", default=60)
 OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
 SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
-# Entries that wait longer than this for their checkpoint are reported.
+# Entries that wait longer than this for a checkpoint are reported.
 CHECKPOINT_MAX_AGE_SECONDS = seconds("CHECKPOINT_MAX_AGE_SECONDS", default=180)
 
 # --- Logs -----------------------------------------------------------------------------------------
@@ -539,10 +538,10 @@ logs.configure_structlog()
 
 # Calls of one caller within a minute, counted in each web process.
 API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=1, most=1_000_000)
-# Questions of one caller to the decision point, counted in the same way.
+# Calls of one caller to the decision point, counted in the same way.
 EVALUATIONS_PER_MINUTE = whole_number("EVALUATIONS_PER_MINUTE", default=120_000, least=1, most=100_000_000)
 REST_FRAMEWORK: dict[str, object] = {
-    # A view that forgets to say who may call is closed to everybody.
+    # A view that does not say who may call it is closed to everybody.
     "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.doors.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

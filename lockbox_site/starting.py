@@ -13,7 +13,7 @@ NOT_MIGRATED = "The database is not up to date. Run: manage.py migrate"
 
 
 class CannotStart(SystemExit):
-    """Ends the process with status 1. Its text is already on standard error."""
+    """Ends the process with status 1. Its text was already written to standard error."""
 
     def __init__(self, program: str, why: str) -> None:
         for line in why.splitlines():
@@ -24,7 +24,7 @@ class CannotStart(SystemExit):
 
 @contextmanager
 def settings_or_exit(program: str) -> Iterator[None]:
-    """End the process where a setting refuses the start."""
+    """End the process if a setting refuses the start."""
     try:
         yield
     except ImproperlyConfigured as refusal:
@@ -32,12 +32,12 @@ def settings_or_exit(program: str) -> Iterator[None]:
 
 
 def why_database_failed(failure: Exception) -> str:
-    """Return what an operator can do about a failure of the database; empty where it is a fault of the program."""
+    """Return what an operator can do about a database failure; empty if it is a bug in the program."""
     from django.db import OperationalError, connection
     from django.db.migrations.executor import MigrationExecutor
 
     try:
-        # The connection may be in a transaction that has failed.
+        # The connection may be in a failed transaction.
         connection.close()
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -48,7 +48,7 @@ def why_database_failed(failure: Exception) -> str:
 
 
 def require_fit() -> None:
-    """Refuse to serve pages that could not be made, and logs that would be signed under another name."""
+    """Refuse to start without the files that pages need, or with a wrong name of the logs."""
     from requests_app.platform import statics
 
     if why := statics.why_not_collected():
@@ -74,15 +74,15 @@ def _require_log_name() -> None:
 
 
 def compare_heads() -> None:
-    """Compare the logs with what was signed of them, before anything is added to them. What differs is an alarm.
+    """Compare the logs with their signed heads before anything is added to them. A difference raises an alarm.
 
-    Without its database a web server adds nothing. As soon as there is one it compares, before it answers anybody.
+    Without its database a web server adds nothing. Once there is one, it compares before it answers any request.
     """
-    from audit_app import setback
+    from audit_app import restored_database
     from requests_app.domain import clock
 
     if not _has_compared():
-        setback.compare_when_connected(clock.now)
+        restored_database.compare_when_connected(clock.now)
         threading.Thread(target=_compare_when_possible, name="heads", daemon=True).start()
 
 
@@ -95,11 +95,11 @@ def _compare_when_possible() -> None:
 def _has_compared() -> bool:
     from django.db import DatabaseError, InterfaceError, connection
 
-    from audit_app import setback
+    from audit_app import restored_database
     from requests_app.domain import clock
 
     try:
-        setback.compare_once(clock.now())
+        restored_database.compare_once(clock.now())
     except (DatabaseError, InterfaceError):
         return False
     finally:

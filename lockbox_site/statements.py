@@ -1,4 +1,4 @@
-"""Say how long this process waits for the database (ADR 49 and 69); commands say nothing, and wait as they must."""
+"""Limits how long a web process waits for the database (ADR 49 and 69). Commands set no limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from requests_app.platform.database import bounds
 
 
 def bound() -> None:
-    """Bound every statement of this web process from now on. What takes longer is a 503, with nothing done."""
+    """Limit every statement of this web process from now on. One that takes longer is a 503, with nothing done."""
     bounds.of_process(bounds.web(statement_seconds=settings.STATEMENT_SECONDS, threads=settings.WEB_THREADS))
-    # What is open was not told.
+    # Open connections do not have the limit yet.
     connections.close_all()

@@ -1,4 +1,4 @@
-"""Which door an address leads to."""
+"""The door behind each address."""
 
 from allauth.account.urls import urlpatterns as library_routes
 from django.contrib import admin
@@ -7,8 +7,8 @@ from django.urls import URLPattern, include, path
 
 from lockbox_site import health, passkeys
 
-#: What of the sign-in library people here need. The rest (an address changed by oneself, sign-up, codes) would change
-#: who somebody is past the operations and the log.
+#: The routes of the sign-in library that are used here. The others (changing one's own address, sign-up, codes) would
+#: change a person without the operations and the log.
 OFFERED = frozenset(
     {
         "account_login",
@@ -28,7 +28,7 @@ def absent(request: HttpRequest, **named: object) -> HttpResponse:
 
 
 def sign_in_urls() -> list[URLPattern]:
-    """The library's routes; those that are not offered keep their names, which its views reverse, and answer 404."""
+    """Return the library's routes. Those not offered keep their names, which its views reverse, and answer 404."""
     return [
         route if route.name in OFFERED else URLPattern(route.pattern, absent, name=route.name)
         for route in library_routes
@@ -43,7 +43,7 @@ urlpatterns = [
     path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
     path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),
     path("admin/", admin.site.urls),
-    # ProbeMiddleware answers these two earlier; they stand here so that they are part of the address plan.
+    # ProbeMiddleware answers these two earlier; they are here to be part of the address plan.
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

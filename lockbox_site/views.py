@@ -1,4 +1,4 @@
-"""The answers of last resort."""
+"""The answers to errors that nothing else handles."""
 
 import sys
 from typing import Any
@@ -19,17 +19,17 @@ log = structlog.get_logger(__name__)
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    """Whether no page is here, whatever the caller says that it takes."""
+    """Return whether this address serves programs, whose callers may accept HTML all the same."""
     return request.path_info.removeprefix("/").startswith(settings.FOR_PROGRAMS)
 
 
 def nonce_of(request: HttpRequest) -> str:
-    """The nonce that the page's scripts need; asking for it puts it into the policy of this answer."""
+    """Return the nonce for the page's scripts. Reading it adds it to this answer's policy."""
     return str(getattr(request, "csp_nonce", ""))
 
 
 def without_tls(request: HttpRequest) -> HttpResponse:
-    """Refuse a program that calls in the open: a redirect would hide that its token can be read on the way."""
+    """Refuse a program that calls without TLS: a redirect would hide that its token can be read on the way."""
     request_id = getattr(request, "request_id", "")
     return _problem(403, "tls_required", _("Use https for this call: others could read what was sent."), request_id)
 
@@ -44,7 +44,7 @@ def not_in_utf_8(request: HttpRequest) -> HttpResponse:
 
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
-    """Answer 503: nobody knows what was saved if an act was committed before, or was being committed."""
+    """Answer 503. If an act was committed or was being committed, nobody knows what was saved."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)
     return _refused(request, outcome.refusal_of(exception))
 
@@ -52,7 +52,7 @@ def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpRes
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400 as Django does, but never say that nothing was changed after an act was committed.
 
-    A session may end elsewhere while its request is under way.
+    A session may end elsewhere while its request runs.
     """
     if outcome.current().may_have_changed:
         return _refused(request, outcome.refusal_of(exception))
@@ -70,9 +70,9 @@ def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500, or 503 where the database is what failed below a middleware, or where an act was committed before.
+    """Answer 500, or 503 if the database failed below a middleware or an act was committed before.
 
-    The page for 500 says that nothing was applied. After a commit that is not true, whatever has failed since.
+    The page for 500 says that nothing was applied. After a commit that is not true, even if something failed since.
     """
     exception = sys.exc_info()[1]
     if isinstance(exception, (OperationalError, InterfaceError)):
@@ -91,7 +91,7 @@ def _answer(
     current: dict[str, Any] | None = None,
     way: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """Render without any context processor: they ask the database who is signed in."""
+    """Render without any context processor, because these query the database for the signed-in person."""
     request_id = getattr(request, "request_id", "")
     if not request.accepts("text/html") or is_for_programs(request):
         return _problem(status, code, title, request_id, current)

@@ -1,4 +1,4 @@
-"""What the workers run. Each task can be lost, run late, or run twice side by side without harm."""
+"""The tasks of the workers. Each can be lost, run late, or run twice side by side without harm."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -23,17 +23,17 @@ from requests_app.work.webhooks import dispatch, tidying
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
-#: A task hands over to a fresh one well before django-q2's time-out, which would count as a failure.
+#: A task hands over to a new one well before django-q2's time-out, which would count as a failure.
 LONGEST_SECONDS = 20.0
-#: A round of witnesses is over after LONGEST_SECONDS, and after that of the last question.
+#: A round of witnesses ends after LONGEST_SECONDS, and after the last question's own limit.
 COSIGN_TURN_SECONDS = 45
 
 
 @guarded
 def sweep() -> int:
-    """Write down what has expired and what has elapsed, and do what staff announced and is due.
+    """Record what has expired or elapsed, and make the staff's announced changes that are due.
 
-    Neither half keeps the other from its work: one that fails is left, and its failure is the task's at the end.
+    A failure of one half does not stop the other; the task raises it at the end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
     halves = [sweeps.close_elapsed, sweeps.expire_overdue]
@@ -62,7 +62,7 @@ def sweep() -> int:
 
 @guarded
 def drain_outbox() -> int:
-    """Deliver the messages that are due. Whatever rang for them may be an event for webhooks as well."""
+    """Deliver due messages. Whatever caused them may be an event for webhooks as well."""
     if dispatch.has_news():
         bell.ring(bell.DELIVER_WEBHOOKS)
     return _until_done(bell.DRAIN_OUTBOX, lambda: outbox.drain(limit=BATCH))
@@ -70,13 +70,13 @@ def drain_outbox() -> int:
 
 @guarded
 def deliver_webhooks() -> int:
-    """Tell webhooks what is new in the logs, and try again what failed."""
+    """Send webhooks the new entries of the logs, and retry what failed."""
     return webhooks.drain()
 
 
 @guarded
 def tidy_webhooks() -> int:
-    """Forget old deliveries, and encrypt again what a former key of the settings encrypted."""
+    """Delete old deliveries, and encrypt again what a former key of the settings encrypted."""
     started = clock.monotonic()
 
     def is_over() -> bool:
@@ -88,21 +88,21 @@ def tidy_webhooks() -> int:
 
 @guarded
 def closing_soon() -> int:
-    """Tell who holds or watches a window that it closes soon."""
+    """Tell the people of a window that it closes soon."""
     return sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=BATCH)
 
 
 @guarded
 def remind() -> int:
-    """Remind those who have not decided yet."""
+    """Remind deciders who have not decided yet."""
     return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
 
 
 @guarded
 def checkpoint() -> int:
-    """Sign the logs that grew, and date those on which nothing happens.
+    """Sign the logs that grew, and date those that did not change.
 
-    Without the key this is nothing to do: another machine has it. Entries that nobody signs show on /readyz.
+    Without the key there is nothing to do: another machine has it. Entries that nobody signs show on /readyz.
     """
     started = clock.monotonic()
 
@@ -133,33 +133,33 @@ def _sign_once(is_over: Callable[[], bool]) -> int:
 
 @guarded
 def forget_calls() -> int:
-    """Delete access tokens that ended long ago, and what was kept of calls that nobody repeats, and of old guesses."""
+    """Delete old access tokens, stored answers to calls that nobody repeats, and old guesses."""
     at = clock.now()
     return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(at) + guesses.forget_old(at))
 
 
 @guarded
 def check_logs() -> int:
-    """Go on with the checks of logs that somebody asked for."""
+    """Continue the checks of logs that somebody started."""
     return _until_done(bell.CHECK_LOGS, checks.work_off_check)
 
 
 @guarded
 def cosign() -> int:
-    """Ask the witnesses that are due to cosign their tenants' checkpoints; whoever is left is due in the next round."""
+    """Ask the witnesses that are due to cosign their tenants' checkpoints; the rest is due in the next round."""
     started = clock.monotonic()
     with turns.taken("cosign", seconds=COSIGN_TURN_SECONDS) as turn:
         if turn is None:
             return 0
         done = cosigning.collect(clock.now, _asked, is_over=lambda: clock.monotonic() - started > LONGEST_SECONDS)
-    return done.asked
+    return done.total
 
 
 def _asked(url: str, body: bytes) -> outbound.Answer:
     try:
         return outbound.post(url, body, private=settings.WITNESS_PRIVATE_NETWORK)
     except outbound.BadTarget:
-        # Registered while private networks were open to witnesses.
+        # Registered while witnesses in private networks were allowed.
         raise outbound.Unreachable("address") from None
 
 
@@ -179,11 +179,11 @@ def prune_logs() -> int:
 
 @guarded
 def heartbeat() -> None:
-    """Do nothing: that it comes to its end is the sign of life."""
+    """Do nothing: that it completes is the heartbeat."""
 
 
 def _until_done(task: str, batch: Callable[[], int]) -> int:
-    """Work batch by batch until one finds nothing; after LONGEST_SECONDS leave the rest to a new task."""
+    """Work in batches until one finds nothing; after LONGEST_SECONDS leave the rest to a new task."""
     started, done = clock.monotonic(), 0
     while found := batch():
         done += found

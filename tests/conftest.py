@@ -1,4 +1,4 @@
-"""What every test stands on: one clock, no network, clean caches, and databases that are there at once."""
+"""What every test is on: one clock, no network, clean caches, and databases that are there at once."""
 
 import contextlib
 import datetime as dt
@@ -184,7 +184,7 @@ def django_db_setup(
 def _empty_tables_fast() -> Iterator[None]:
     """Empty the tables after a test with real transactions, in the place of Django's flush.
 
-    A flush goes through all tables, and makes content types and permissions anew, each time.
+    A flush goes through all tables, and makes content types and permissions again, each time.
     """
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
@@ -313,11 +313,11 @@ def _forget_counts() -> None:
     """Forget what the process counts by the ids of rows: the cast has the same ids in each test."""
     from requests_app.doors.api import events, quota
     from requests_app.operations import streams
-    from requests_app.platform import held
+    from requests_app.platform import long_calls
 
     quota.CALLS.clear()
     events._sizes.clear()
-    if held._places or streams._places:
+    if long_calls._places or streams._places:
         # Streams that a test did not read to their end give their places back when they are collected.
         gc.collect()
 
@@ -352,7 +352,7 @@ def _own_heads() -> Iterator[None]:
 
 @pytest.fixture
 def cast(db: None) -> Any:
-    """The people; a test with real transactions, after which all tables are emptied, writes them anew."""
+    """The people; a test with real transactions, after which all tables are emptied, writes them again."""
     from tests.cast import find, gather
 
     return find() if ground.has_cast() or MEMORY.put_cast() else gather()

@@ -54,10 +54,14 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def _migrate(url: str) -> None:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    own = {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATABASE_URL": url, "DATA_DIR": str(place() / "data")}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    overrides = {
+        "DJANGO_SETTINGS_MODULE": "lockbox_site.settings",
+        "DATABASE_URL": url,
+        "DATA_DIR": str(place() / "data"),
+    }
     command = [sys.executable, "manage.py", "migrate", "--noinput"]
-    done = subprocess.run(command, cwd=settings.BASE_DIR, env=kept | own, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=inherited | overrides, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -78,16 +82,16 @@ def sqlite() -> Path:
 
     It stays for later runs in the same clone, until a migration or a model changes.
     """
-    kept = settings.BASE_DIR / "var" / "test-ground"
-    made = kept / f"{_sources_digest()}.sqlite3"
+    stored = settings.BASE_DIR / "var" / "test-ground"
+    made = stored / f"{_sources_digest()}.sqlite3"
     with one_at_a_time():
         if not made.exists():
             half = place() / "half.sqlite3"
             _migrate(f"sqlite:///{half}")
             with contextlib.closing(sqlite3.connect(half)) as plain:
                 plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            kept.mkdir(parents=True, exist_ok=True)
-            for outdated in set(kept.iterdir()) - {made}:
+            stored.mkdir(parents=True, exist_ok=True)
+            for outdated in set(stored.iterdir()) - {made}:
                 outdated.unlink(missing_ok=True)
             # The copy gets its name when it is whole: another run may be looking.
             shutil.copy(half, unfinished := made.with_suffix(f".{os.getpid()}"))

@@ -17,7 +17,7 @@ from tests.cast import Cast
 ORIGIN = "http://localhost:8000"
 
 
-def asked(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
+def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
     """What a page asks the device of this person for, to make a key."""
     person = cast.people[name]
     return webauthn.registration_options(
@@ -33,7 +33,7 @@ def enrolled(cast: Cast, name: str, *, called: str = "Phone", **device: Any) -> 
     """A new passkey of this person, and the device that holds it."""
     challenge, made = secrets.token_bytes(32), Authenticator(**{"origin": ORIGIN, **device})
     row = operations.enrol_passkey(
-        actor=cast.as_(name), response=made.create(asked(cast, name, challenge)), challenge=challenge, name=called
+        actor=cast.as_(name), response=made.create(options_for(cast, name, challenge)), challenge=challenge, name=called
     )
     return row, made
 
@@ -52,11 +52,11 @@ def added(client: Any, device: Authenticator, *, called: str = "Phone", page: st
     shown = client.get(page)
     assert shown.status_code == 200, shown
     onward = re.search(r'name="next" value="([^"]*)"[^>]*id="id_next"', shown.content.decode())
-    form = {"name": called, "credential": json.dumps(device.create(asked_by(shown, "data-create")))}
+    form = {"name": called, "credential": json.dumps(device.create(options_on(shown, "data-create")))}
     return client.post(page.partition("?")[0], {**form, "next": html.unescape(onward[1]) if onward else ""})
 
 
-def asked_by(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
+def options_on(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
     """What a page's button asks the device for."""
     found = re.search(rf'{attribute}="([^"]*)"', page.content.decode())
     assert found is not None, page.content.decode()[-2000:]

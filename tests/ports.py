@@ -16,13 +16,13 @@ FIRST, LAST, EACH = 21_000, 32_000, 100
 def _own() -> tuple[Iterator[int], socket.socket]:
     """The ports of this process. It holds the one before them until it ends, and so tells the others whose they are."""
     for flag in range(FIRST, LAST, EACH):
-        held = socket.socket()
+        listener = socket.socket()
         try:
-            held.bind(("127.0.0.1", flag))
+            listener.bind(("127.0.0.1", flag))
         except OSError:
-            held.close()
+            listener.close()
             continue
-        return itertools.cycle(range(flag + 1, flag + EACH)), held
+        return itertools.cycle(range(flag + 1, flag + EACH)), listener
     raise AssertionError("other test runs have all ports")
 
 

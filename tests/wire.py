@@ -214,11 +214,11 @@ def _is_commit(message: bytes) -> bool:
 @contextlib.contextmanager
 def through(wire: Wire, connection: Any) -> Iterator[None]:
     """Have one of Django's connections lead through the wire, in this thread and in those that connect meanwhile."""
-    kept = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
+    inherited = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
     connection.close()
     connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": wire.port})
     try:
         yield
     finally:
         connection.close()
-        connection.settings_dict.update(kept)
+        connection.settings_dict.update(inherited)

@@ -16,14 +16,14 @@ from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Verifier
 from requests_app.domain import clock
 
 
-class Said(NamedTuple):
+class WitnessAnswer(NamedTuple):
     status: int
     content_type: str
     body: bytes
 
 
-def said(status: int, text: str = "", kind: str = "text/plain") -> Said:
-    return Said(status, kind, text.encode())
+def witness_answer(status: int, text: str = "", kind: str = "text/plain") -> WitnessAnswer:
+    return WitnessAnswer(status, kind, text.encode())
 
 
 class SmallWitness:
@@ -37,18 +37,18 @@ class SmallWitness:
         self.verifier = Verifier(name, notes.public_bytes(self.key), COSIGNATURE)
         self.now = now
         self.seen: dict[str, Head] = {}
-        self.asked: list[tuple[str, bytes]] = []
-        self.misbehave: Callable[[Said], Said] = lambda answer: answer
+        self.requests: list[tuple[str, bytes]] = []
+        self.misbehave: Callable[[WitnessAnswer], WitnessAnswer] = lambda answer: answer
 
     @property
     def vkey(self) -> str:
         return str(self.verifier)
 
-    def post(self, url: str, body: bytes) -> Said:
-        self.asked.append((url, body))
+    def post(self, url: str, body: bytes) -> WitnessAnswer:
+        self.requests.append((url, body))
         return self.misbehave(self._answer(body.decode()))
 
-    def _answer(self, body: str) -> Said:
+    def _answer(self, body: str) -> WitnessAnswer:
         first, _gap, note_text = body.partition("\n\n")
         lines = first.split("\n")
         assert lines[0].startswith("old ")
@@ -56,28 +56,28 @@ class SmallWitness:
         note = Note.parse(note_text)
         head = Head.parse(note.text)
         if not head.origin.startswith(f"{settings.LOG_ORIGIN}/log/"):
-            return said(404)
+            return witness_answer(404)
         try:
             note.times(keys.log_key(head.origin, keys.load().publics[0]))
         except BadNote:
-            return said(403)
+            return witness_answer(403)
         if old > head.size:
-            return said(400)
+            return witness_answer(400)
         seen = self.seen.get(head.origin)
         if old != (seen.size if seen else 0):
-            return said(409, f"{seen.size if seen else 0}\n", "text/x.tlog.size")
+            return witness_answer(409, f"{seen.size if seen else 0}\n", "text/x.tlog.size")
         if seen and old == head.size and seen.root != head.root:
-            return said(409)
+            return witness_answer(409)
         try:
             if old:
                 assert seen is not None
                 tree.check_consistency(old, head.size, seen.root, head.root, path)
             elif path:
-                return said(422)
+                return witness_answer(422)
         except tree.BadProof:
-            return said(422)
+            return witness_answer(422)
         self.seen[head.origin] = head
-        return said(200, self.line(head))
+        return witness_answer(200, self.line(head))
 
     def line(self, head: Head, at: dt.datetime | None = None) -> str:
         return notes.cosign(head.text, self.verifier.name, self.key, int((at or self.now()).timestamp())).line

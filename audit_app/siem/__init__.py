@@ -1,4 +1,4 @@
-"""The log for other systems: each format by its name, one line an entry, in constant memory."""
+"""The log for other systems: the formats by name, one line per entry, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FORMATS", "Format", "Source"]
 
 @dataclass(frozen=True)
 class Format:
-    """`ending` is that of a file's name. Without a header, one export is continued by the next."""
+    """`ending` is the file name's. A format without a header can be continued by the next export."""
 
     content_type: str
     ending: str
@@ -27,9 +27,9 @@ _JSON_LINES = "application/jsonl; charset=utf-8"
 
 FORMATS = {
     "csv": Format(
-        "text/csv; charset=utf-8", "csv", lambda rows, source: export.csv_lines(rows, source.places), has_header=True
+        "text/csv; charset=utf-8", "csv", lambda rows, source: export.csv_lines(rows, source.shards), has_header=True
     ),
-    "jsonl": Format(_JSON_LINES, "jsonl", lambda rows, source: export.json_lines(rows, source.places)),
+    "jsonl": Format(_JSON_LINES, "jsonl", lambda rows, source: export.json_lines(rows, source.shards)),
     "ocsf": Format(_JSON_LINES, "ocsf.jsonl", ocsf.lines),
     "o365": Format(_JSON_LINES, "o365.jsonl", office365.lines),
     "cef": Format("text/plain; charset=utf-8", "cef", cef.lines),

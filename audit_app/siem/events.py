@@ -1,6 +1,6 @@
-"""What an event of the log means to a SIEM, by its name.
+"""The meaning of a log's event to a SIEM, by the event's name.
 
-A name that nobody declared comes from a newer version and gets OCSF's base event.
+A name that is not declared comes from a newer version and gets OCSF's base event.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ UNKNOWN = Meaning(Family.BASE)
 
 @cache
 def declared() -> Mapping[str, Meaning]:
-    """Return the meanings that `settings.LOG_MEANINGS` leads to, by the event's name."""
+    """Return the meanings in `settings.LOG_MEANINGS` by event name."""
     return cast("Mapping[str, Meaning]", import_string(settings.LOG_MEANINGS))
 
 
 def meaning_of(event: str, action: str = "") -> Meaning:
-    """`action` is the one in the entry's detail."""
+    """Return the meaning of an event. `action` is the one in the entry's detail."""
     meaning = declared().get(event, UNKNOWN)
     return dict(meaning.by_action).get(action, meaning)
 
 
 def title_of(event: str) -> str:
-    """A name for people that no translation changes, so that a rule about it holds in every language."""
+    """Return an untranslated title for people, so that a SIEM rule about it works in every language."""
     return event.replace(".", " ").replace("_", " ").capitalize()

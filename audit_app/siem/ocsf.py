@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from audit_app.exported_entries import ExportedEntry, read
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from audit_app.models import AuditEntry
-from audit_app.said import Said, read
 from audit_app.siem.events import meaning_of, title_of
 from audit_app.siem.source import PRODUCT, Source
 
 VERSION = "1.8.0"
-#: The pattern of the schema's type email_t, with the end of the text as its end.
+#: The pattern of the schema's type email_t, anchored at the end of the text.
 _EMAIL = re.compile(r"[a-zA-Z0-9!#$%&'*+-/=?^_`{|}~.]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+")
-#: `type_id` of managed_entity; every other kind of thing is of the schema's "Other".
+#: `type_id` of managed_entity. Everything else is the schema's "Other".
 _ENTITY_TYPES = {"person": 2, "tenant": 4}
 _KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System"), "client": (4, "Service")}
 
@@ -24,15 +24,15 @@ _KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System"), "client": (4, 
 def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
     """One event a line, with the hashed record itself in `raw_data`: a line can be checked against a checkpoint."""
     requesters = _Requesters(source)
-    for entry in entries:
-        said = read(entry, source.places)
-        yield json.dumps(event(said, source, requesters), ensure_ascii=True, separators=(",", ":")) + "\n"
+    for row in entries:
+        entry = read(row, source.shards)
+        yield json.dumps(event(entry, source, requesters), ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def event(said: Said, source: Source, requesters: _Requesters) -> dict[str, Any]:
-    meaning = meaning_of(said.event, said.told("action"))
+def event(entry: ExportedEntry, source: Source, requesters: _Requesters) -> dict[str, Any]:
+    meaning = meaning_of(entry.event, entry.detail_text("action"))
     family = meaning.family
-    severity = meaning.severity if said.is_intact else Severity.HIGH
+    severity = meaning.severity if entry.is_intact else Severity.HIGH
     found: dict[str, Any] = {
         "class_uid": family.uid,
         "class_name": family.caption,
@@ -46,89 +46,89 @@ def event(said: Said, source: Source, requesters: _Requesters) -> dict[str, Any]
         "severity": severity.name.capitalize(),
         "status_id": 2 if meaning.has_failed else 1,
         "status": "Failure" if meaning.has_failed else "Success",
-        "time": said.at_ms,
-        "message": title_of(said.event),
-        "metadata": _metadata(said, meaning, source),
-        "unmapped": _unmapped(said),
-        **_of_family(said, meaning, requesters),
+        "time": entry.at_ms,
+        "message": title_of(entry.event),
+        "metadata": _metadata(entry, meaning, source),
+        "unmapped": _unmapped(entry),
+        **_of_family(entry, meaning, requesters),
     }
     if meaning.action is not None:
         found |= {"action_id": meaning.action.value, "action": meaning.action.name.capitalize()}
-    if code := said.told("code"):
+    if code := entry.detail_text("code"):
         found["status_code"] = code
-    if said.raw:
-        # Of the leaf, so over a zero byte and the record: no algorithm that the schema has a number for.
-        leaf = {"algorithm_id": OTHER, "algorithm": "RFC 6962 leaf, SHA-256", "value": said.leaf_hash}
-        found |= {"raw_data": said.raw, "raw_data_size": len(said.raw.encode()), "raw_data_hash": leaf}
+    if entry.raw:
+        # The hash of the leaf covers a zero byte and the record, so the schema has no number for its algorithm.
+        leaf = {"algorithm_id": OTHER, "algorithm": "RFC 6962 leaf, SHA-256", "value": entry.leaf_hash}
+        found |= {"raw_data": entry.raw, "raw_data_size": len(entry.raw.encode()), "raw_data_hash": leaf}
     return found
 
 
-def _metadata(said: Said, meaning: Meaning, source: Source) -> dict[str, Any]:
+def _metadata(entry: ExportedEntry, meaning: Meaning, source: Source) -> dict[str, Any]:
     found: dict[str, Any] = {
         "version": VERSION,
         "product": {"name": PRODUCT, "vendor_name": source.vendor, "version": source.version},
-        "uid": said.guid,
-        "event_code": said.event,
-        "sequence": said.seq,
-        "tenant_uid": str(said.tenant),
-        "log_name": said.place.origin,
+        "uid": entry.guid,
+        "event_code": entry.event,
+        "sequence": entry.seq,
+        "tenant_uid": str(entry.tenant),
+        "log_name": entry.position.origin,
         "log_provider": PRODUCT,
-        "logged_time": said.at_ms,
-        "original_time": said.at.isoformat(),
+        "logged_time": entry.at_ms,
+        "original_time": entry.at.isoformat(),
     }
     if meaning.action is not None:
         found["profiles"] = ["security_control"]
-    if said.access_request:
-        found["correlation_uid"] = said.access_request
+    if entry.access_request:
+        found["correlation_uid"] = entry.access_request
     return found
 
 
-def _unmapped(said: Said) -> dict[str, Any]:
+def _unmapped(entry: ExportedEntry) -> dict[str, Any]:
     return {
-        "index": said.place.index,
-        "seq": said.seq,
-        "origin": said.place.origin,
-        "leaf_hash": said.leaf_hash,
-        "is_intact": said.is_intact,
-        "event": said.event,
-        "door": said.door,
-        "subject": {"type": said.subject_type, "id": said.subject_id},
-        "actor": said.actor | ({"for": said.whose} if said.whose else {}),
-        "detail": said.detail,
-        **({"signature": said.signature.told} if said.signature else {}),
-        **({"deputy_for": said.deputy_for} if said.deputy_for else {}),
+        "index": entry.position.index,
+        "seq": entry.seq,
+        "origin": entry.position.origin,
+        "leaf_hash": entry.leaf_hash,
+        "is_intact": entry.is_intact,
+        "event": entry.event,
+        "door": entry.door,
+        "subject": {"type": entry.subject_type, "id": entry.subject_id},
+        "actor": entry.actor | ({"for": entry.in_name_of} if entry.in_name_of else {}),
+        "detail": entry.detail,
+        **({"signature": entry.signature.as_json} if entry.signature else {}),
+        **({"deputy_for": entry.deputy_for} if entry.deputy_for else {}),
     }
 
 
-def _of_family(said: Said, meaning: Meaning, requesters: _Requesters) -> dict[str, Any]:
-    """What the class of the event asks for, beside what every event has."""
-    actor = {"user": _actor(said), **_application(said)}
+def _of_family(entry: ExportedEntry, meaning: Meaning, requesters: _Requesters) -> dict[str, Any]:
+    """Return the fields that the event's class requires, beside those of every event."""
+    actor = {"user": _actor(entry), **_application(entry)}
     match meaning.family:
         case Family.LOG:
-            return {"actor": actor, "log_name": said.place.origin, "log_provider": PRODUCT}
+            return {"actor": actor, "log_name": entry.position.origin, "log_provider": PRODUCT}
         case Family.ACCOUNT:
-            return {"actor": actor, "user": _told_person(said) or {"uid": said.subject_id or "unknown"}}
+            return {"actor": actor, "user": _affected_person(entry) or {"uid": entry.subject_id or "unknown"}}
         case Family.ENTITY:
-            comment = said.told("comment")
-            opened = _opened(said, requesters) if meaning.is_decision else {}
-            return {"actor": actor, "entity": _entity(said), **({"comment": comment} if comment else {}), **opened}
+            comment = entry.detail_text("comment")
+            opened = _opened(entry, requesters) if meaning.is_decision else {}
+            return {"actor": actor, "entity": _entity(entry), **({"comment": comment} if comment else {}), **opened}
         case Family.USER_ACCESS:
-            return {"actor": actor, **_access(said, requesters)}
+            return {"actor": actor, **_access(entry, requesters)}
         case Family.API:
-            return {"actor": actor, "src_endpoint": _door(said), **_call(said)}
+            return {"actor": actor, "src_endpoint": _door(entry), **_call(entry)}
         case Family.DATASTORE:
-            return {"actor": actor, "src_endpoint": _door(said), **_content(said)}
+            return {"actor": actor, "src_endpoint": _door(entry), **_content(entry)}
     return {}
 
 
-def _application(said: Said) -> dict[str, Any]:
-    """The client that acted, where it did so in a human's name: the user is that human then."""
-    client = said.through
+def _application(entry: ExportedEntry) -> dict[str, Any]:
+    """Return the client that acted in a human's name. The user is then that human."""
+    client = entry.through
     return {"app_name": client["name"] or "unknown", "app_uid": client["id"] or "unknown"} if client else {}
 
 
-def _actor(said: Said) -> dict[str, Any]:
-    who = said.who
+def _actor(entry: ExportedEntry) -> dict[str, Any]:
+    who = entry.who
     type_id, type_name = _KINDS_OF_USER.get(who["kind"], (0, "Unknown"))
     found = _user(uid=who["id"], name=who["name"], email=who["email"])
     if who["side"]:
@@ -141,74 +141,74 @@ def _user(*, uid: str, name: str, email: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value} or {"name": "unknown"}
 
 
-def _told_person(said: Said) -> dict[str, Any]:
-    """The person whom an act is about, if its detail names one."""
-    uid, name, email = (said.told(part) for part in ("person", "name", "email"))
+def _affected_person(entry: ExportedEntry) -> dict[str, Any]:
+    """Return the person whom the act is about, if its detail names one."""
+    uid, name, email = (entry.detail_text(part) for part in ("person", "name", "email"))
     return _user(uid=uid, name=name, email=email) if uid or name else {}
 
 
-def _entity(said: Said) -> dict[str, Any]:
-    words = said.subject_type.replace("_", " ").title() or "Unknown"
-    found: dict[str, Any] = {"type_id": _ENTITY_TYPES.get(said.subject_type, OTHER), "type": words}
-    found["uid"] = said.subject_id or said.guid
-    if reference := said.told("reference") or said.told("name"):
+def _entity(entry: ExportedEntry) -> dict[str, Any]:
+    words = entry.subject_type.replace("_", " ").title() or "Unknown"
+    found: dict[str, Any] = {"type_id": _ENTITY_TYPES.get(entry.subject_type, OTHER), "type": words}
+    found["uid"] = entry.subject_id or entry.guid
+    if reference := entry.detail_text("reference") or entry.detail_text("name"):
         found["name"] = reference
     return found
 
 
-def _opened(said: Said, requesters: _Requesters) -> dict[str, Any]:
-    """The window that this decision opened, if it did, and whose it is: the log has one entry for both."""
-    grant = said.told("grant")
+def _opened(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
+    """Return the window that this decision opened, if any, and its engineer: one entry records both."""
+    grant = entry.detail_text("grant")
     if not grant:
         return {}
     found: dict[str, Any] = {"uid": grant, "type_id": OTHER, "type": "Grant"}
-    found["data"] = {name: said.told(name) for name in ("opens_at", "closes_at")}
-    if user := requesters.find(said.access_request):
+    found["data"] = {name: entry.detail_text(name) for name in ("opens_at", "closes_at")}
+    if user := requesters.find(entry.access_request):
         found["user"] = user
     return {"entity_result": found}
 
 
-def _access(said: Said, requesters: _Requesters) -> dict[str, Any]:
-    """Whose privilege it is. A window belongs to whoever asked for it, whoever closes it."""
-    if role := said.told("role"):
-        return {"privileges": [role], "user": _told_person(said) or {"name": "unknown"}}
-    grant = said.told("grant")
-    resources = [{"uid": grant, "type": "Grant", "name": said.told("reference") or grant}] if grant else []
-    user = requesters.find(said.access_request) or {"name": "unknown", "type_id": 0, "type": "Unknown"}
+def _access(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
+    """Return who has the privilege. A window belongs to the engineer who asked for it, also when others close it."""
+    if role := entry.detail_text("role"):
+        return {"privileges": [role], "user": _affected_person(entry) or {"name": "unknown"}}
+    grant = entry.detail_text("grant")
+    resources = [{"uid": grant, "type": "Grant", "name": entry.detail_text("reference") or grant}] if grant else []
+    user = requesters.find(entry.access_request) or {"name": "unknown", "type_id": 0, "type": "Unknown"}
     return {"privileges": ["content access"], "user": user, **({"resources": resources} if resources else {})}
 
 
-def _call(said: Said) -> dict[str, Any]:
-    operation = said.told("action") or said.event
+def _call(entry: ExportedEntry) -> dict[str, Any]:
+    operation = entry.detail_text("action") or entry.event
     api: dict[str, Any] = {"operation": operation, "service": {"name": PRODUCT}}
-    if code := said.told("code"):
+    if code := entry.detail_text("code"):
         api["response"] = {"error": code}
-    subject = {"uid": said.subject_id or said.guid, "type": said.subject_type}
+    subject = {"uid": entry.subject_id or entry.guid, "type": entry.subject_type}
     return {"api": api, "resources": [subject]}
 
 
-def _content(said: Said) -> dict[str, Any]:
-    """The resource is the databucket, the item looked at is the file in it."""
-    name = said.told("resource_name") or said.told("resource") or said.subject_id or "unknown"
+def _content(entry: ExportedEntry) -> dict[str, Any]:
+    """Return the resource as the databucket and the item as a file in it."""
+    name = entry.detail_text("resource_name") or entry.detail_text("resource") or entry.subject_id or "unknown"
     bucket: dict[str, Any] = {"name": name, "type_id": OTHER, "type": "Customer content"}
-    if uid := said.told("resource"):
+    if uid := entry.detail_text("resource"):
         bucket["uid"] = uid
-    if item := said.told("reference") or said.told("item"):
-        bucket["file"] = {"name": item, "uid": said.told("item") or item, "type_id": 1, "type": "Regular File"}
-    items = said.detail.get("items")
+    if item := entry.detail_text("reference") or entry.detail_text("item"):
+        bucket["file"] = {"name": item, "uid": entry.detail_text("item") or item, "type_id": 1, "type": "Regular File"}
+    items = entry.detail.get("items")
     count = {"count": len(items)} if isinstance(items, list) else {}
     return {"databucket": bucket, "type_id": 2, "type": "Databucket", **count}
 
 
-def _door(said: Said) -> dict[str, Any]:
-    """The log keeps no network address of anybody: what it knows of where an act came from is the door."""
-    return {"name": said.door or "unknown", "svc_name": PRODUCT}
+def _door(entry: ExportedEntry) -> dict[str, Any]:
+    """Return the door as the endpoint: the log stores no network address."""
+    return {"name": entry.door or "unknown", "svc_name": PRODUCT}
 
 
 class _Requesters:
-    """Who raised which access request, from the log itself; the last few are kept."""
+    """Finds who raised an access request, from the log itself, and remembers the last ones."""
 
-    KEPT = 1000
+    MOST = 1000
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -218,7 +218,7 @@ class _Requesters:
         if not access_request:
             return None
         if access_request not in self._found:
-            if len(self._found) >= self.KEPT:
+            if len(self._found) >= self.MOST:
                 self._found.clear()
             self._found[access_request] = self._look(access_request)
         return self._found[access_request] or None
@@ -229,4 +229,4 @@ class _Requesters:
             entry = rows.filter(correlation_id=access_request).order_by("seq").first()
         except ValueError:
             return {}
-        return _actor(read(entry, self._source.places)) if entry else {}
+        return _actor(read(entry, self._source.shards)) if entry else {}

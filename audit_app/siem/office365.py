@@ -1,4 +1,4 @@
-"""The log as records of the Office 365 Management Activity API: its common schema, and what is ours beside it.
+"""The log as records of the Office 365 Management Activity API: its common schema, and fields of our own.
 
 https://learn.microsoft.com/office/office-365-management-api/office-365-management-activity-api-schema
 """
@@ -10,64 +10,64 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from audit_app import canonical
+from audit_app.exported_entries import ExportedEntry, read
 from audit_app.meanings import Meaning
 from audit_app.models import AuditEntry
-from audit_app.said import Said, read
 from audit_app.siem.events import meaning_of
 from audit_app.siem.source import Source
 
-#: AuditLogRecordType: a decision is what the cmdlet of Exchange's administration would have logged.
+#: AuditLogRecordType: Exchange's administration logs a decision as its cmdlet.
 EXCHANGE_ADMIN, APPLICATION_AUDIT = 1, 67
-#: UserType by side; the provider's people are its datacenter operators (DcAdmin).
+#: UserType by side. The provider's people are its datacenter operators (DcAdmin).
 _REGULAR, _DC_ADMIN, _SYSTEM, _APPLICATION = 0, 3, 4, 5
 _USER_TYPES = {"customer": _REGULAR, "provider": _DC_ADMIN}
 DECIDES = "Set-AccessToCustomerDataRequest"
 
 
 def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
-    for entry in entries:
-        said = read(entry, source.places)
-        yield json.dumps(record(said), ensure_ascii=True, separators=(",", ":")) + "\n"
+    for row in entries:
+        entry = read(row, source.shards)
+        yield json.dumps(record(entry), ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
-def record(said: Said) -> dict[str, Any]:
-    """One record. Unlike in the original, `UserId` of a decision is the human who decided, not a service account.
+def record(entry: ExportedEntry) -> dict[str, Any]:
+    """Return one record. Unlike in the original, a decision's `UserId` is the human who decided, not a service account.
 
-    Where a client acted in a human's name, the client stands in `ExtendedProperties`.
+    If a client acted in a human's name, `ExtendedProperties` names the client.
     """
-    meaning, who = meaning_of(said.event, said.told("action")), said.who
+    meaning, who = meaning_of(entry.event, entry.detail_text("action")), entry.who
     return {
-        "Id": said.guid,
+        "Id": entry.guid,
         "RecordType": EXCHANGE_ADMIN if meaning.is_decision else APPLICATION_AUDIT,
-        # Edm.Date in UTC, without a zone, as the service itself writes it; the log's own instant is in `At`.
-        "CreationTime": said.at.strftime("%Y-%m-%dT%H:%M:%S"),
-        "Operation": DECIDES if meaning.is_decision else operation_of(said.event),
-        "OrganizationId": str(said.tenant),
+        # Edm.Date in UTC without a zone, as Microsoft's service writes it. The log's own time is in `At`.
+        "CreationTime": entry.at.strftime("%Y-%m-%dT%H:%M:%S"),
+        "Operation": DECIDES if meaning.is_decision else operation_of(entry.event),
+        "OrganizationId": str(entry.tenant),
         "UserType": _user_type(who),
         "UserKey": who["id"] or who["name"] or "unknown",
         "Workload": "CustomerLockbox",
         "ResultStatus": "Failed" if meaning.has_failed else "Succeeded",
-        "ObjectId": _object(said),
+        "ObjectId": _object(entry),
         "UserId": who["email"] or who["name"] or "unknown",
-        # The log keeps no network address; the schema's own answer to that is null.
+        # The log stores no network address; the schema uses null for this.
         "ClientIP": None,
         "Scope": 0,
-        **_client(said),
-        **(_decision(said, meaning) if meaning.is_decision else {}),
-        "Event": said.event,
-        "At": canonical.instant(said.at),
+        **_client(entry),
+        **(_decision(entry, meaning) if meaning.is_decision else {}),
+        "Event": entry.event,
+        "At": canonical.instant(entry.at),
         "ActorName": who["name"],
         "ActorSide": who["side"],
-        "Door": said.door,
-        "SubjectType": said.subject_type,
-        "SubjectId": said.subject_id,
-        "AccessRequestId": said.access_request or None,
-        "Detail": said.detail,
-        "LogIndex": said.place.index,
-        "LogSequence": said.seq,
-        "LogOrigin": said.place.origin,
-        "LeafHash": said.leaf_hash,
-        "IsIntact": said.is_intact,
+        "Door": entry.door,
+        "SubjectType": entry.subject_type,
+        "SubjectId": entry.subject_id,
+        "AccessRequestId": entry.access_request or None,
+        "Detail": entry.detail,
+        "LogIndex": entry.position.index,
+        "LogSequence": entry.seq,
+        "LogOrigin": entry.position.origin,
+        "LeafHash": entry.leaf_hash,
+        "IsIntact": entry.is_intact,
     }
 
 
@@ -77,40 +77,40 @@ def _user_type(who: dict[str, str]) -> int:
     return _USER_TYPES.get(who["side"], _REGULAR) if who["kind"] == "person" else _SYSTEM
 
 
-def _client(said: Said) -> dict[str, Any]:
-    """Which machine acted for the human of `UserId`, or whose deputy they were (ExtendedProperties, Exchange Admin)."""
-    client = said.through
+def _client(entry: ExportedEntry) -> dict[str, Any]:
+    """Return the client that acted for the human of `UserId`, or whose deputy they were (Exchange Admin schema)."""
+    client = entry.through
     given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]} if client else {}
-    if said.deputy_for:
-        given |= {"ActedAs": "deputy", "DeputyFor": said.deputy_for}
+    if entry.deputy_for:
+        given |= {"ActedAs": "deputy", "DeputyFor": entry.deputy_for}
     if not given:
         return {}
     return {"ExtendedProperties": [{"Name": name, "Value": value} for name, value in given.items()]}
 
 
 def operation_of(event: str) -> str:
-    """The event's name as the service writes its operations: `grant.revoked` is GrantRevoked."""
+    """Return the event's name as the service writes operations: `grant.revoked` is GrantRevoked."""
     return "".join(word.capitalize() for word in event.replace(".", "_").split("_")) or "Unknown"
 
 
-def _decision(said: Said, meaning: Meaning) -> dict[str, Any]:
-    """The parameters of the cmdlet, and whether somebody outside of the organization ran it (Exchange Admin schema)."""
+def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
+    """Return the cmdlet's parameters, and whether somebody outside the organization ran it (Exchange Admin schema)."""
     given = {
-        "RequestId": said.access_request,
+        "RequestId": entry.access_request,
         "ApprovalDecision": meaning.activity_name,
-        "Comment": said.told("comment"),
+        "Comment": entry.detail_text("comment"),
     }
-    signature = said.signature
+    signature = entry.signature
     return {
-        "ExternalAccess": said.actor["side"] != "customer",
+        "ExternalAccess": entry.actor["side"] != "customer",
         "Parameters": [{"Name": name, "Value": value} for name, value in given.items() if value],
-        "Signature": signature.told if signature else None,
+        "Signature": signature.as_json if signature else None,
     }
 
 
-def _object(said: Said) -> str:
-    """What was acted on: the item where content was looked at, else the access request, else the subject."""
-    item = said.told("reference") or said.told("item")
-    if said.event.startswith("content.") and item:
+def _object(entry: ExportedEntry) -> str:
+    """Return what was acted on: the item that was accessed, else the access request, else the subject."""
+    item = entry.detail_text("reference") or entry.detail_text("item")
+    if entry.event.startswith("content.") and item:
         return item
-    return said.access_request or said.subject_id
+    return entry.access_request or entry.subject_id

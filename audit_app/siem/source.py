@@ -1,11 +1,11 @@
-"""Whose log is exported, by which product, and where its entries stand."""
+"""The log that is exported, the product that exports it, and the positions of its entries."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 
 PRODUCT = "Customer Lockbox"
 VERSION = "0.1.0"
@@ -13,12 +13,12 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Source:
-    """`vendor` is the provider: to its customers it is who makes the product."""
+    """`vendor` is the provider: for its customers it makes the product."""
 
-    places: Places
+    shards: Shards
     vendor: str
     version: str = VERSION
 
     @property
     def tenant_id(self) -> UUID:
-        return self.places.tenant_id
+        return self.shards.tenant_id

@@ -1,7 +1,7 @@
 """Asks one peer the benchmark's questions, in the peers' own Python: `ask.py NAME PROGRAM QUESTIONS EACH PROCESSES`.
 
-Each peer is handed the grant with the question, and evaluates the same rule over it: this engineer, this resource,
-before the window's end, enough of a level. Prints {"version", "seconds", "wall"} as JSON.
+Each peer gets the grant with the question, and evaluates the same rule over it: this engineer, this resource, before
+the window's end, a sufficient level. Prints {"version", "seconds", "wall"} as JSON.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def cerbos(port: int) -> Callable[[], Ask]:
 
 
 def surely(make: Callable[[], Ask]) -> Callable[[], Callable[[Question], None]]:
-    """The peer's act, which ends the run where the peer does not tell a yes from a no."""
+    """Return the peer's call, which ends the run if the peer confuses the two answers."""
 
     def made() -> Callable[[Question], None]:
         ask = make()
@@ -173,10 +173,10 @@ def free_port() -> int:
 def main(name: str, program: str, path: str, each: str, processes: str) -> None:
     questions = json.loads(Path(path).read_text())
     if name == "cerbos":
-        said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()
+        output = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()
         with Server(program) as port:
             seconds, wall = measure(surely(cerbos(port)), questions, processes=int(processes), each=int(each))
-        number = said[0] if said else ""
+        number = output[0] if output else ""
     else:
         make = {"cedarpy": cedarpy, "pycasbin": pycasbin, "regopy": regopy}[name]
         seconds, wall = measure(surely(make), questions, processes=int(processes), each=int(each))

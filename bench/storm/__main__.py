@@ -1,4 +1,4 @@
-"""`python -m bench.storm`: one storm over a tree of this product, and what it came to. Exit 1 if anything is wrong."""
+"""`python -m bench.storm`: run one storm over a tree of this product, and report. Exit 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.storm.storm import Storm
 ROOT = Path(__file__).resolve().parents[2]
 
 
-#: What goes wrong in a short storm: one fault of the web, one of the database and one of the workers.
+#: The faults of a short storm: one of the web, one of the database and one of the workers.
 SHORT = {
     "sqlite": ("kill one web worker", "SQLite is locked", "kill the cluster"),
     "postgres": ("cut at COMMIT's answer", "PostgreSQL crashes", "kill one web worker"),
@@ -31,7 +31,7 @@ DISK_BYTES = 700_000_000
 
 
 def main() -> int:
-    # So that what was started is ended, too.
+    # So that started processes are ended, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = _arguments()
     seed = SHORT_SEED if arguments.short else secrets.randbelow(10**6)
@@ -58,9 +58,9 @@ def main() -> int:
     finally:
         if disk is not None:
             subprocess.run(["umount", "--lazy", disk], check=False)
-    said = "\n".join(report.lines(result))
-    print(f"\n{said}")
-    (directory / "report.txt").write_text(said + "\n")
+    text = "\n".join(report.lines(result))
+    print(f"\n{text}")
+    (directory / "report.txt").write_text(text + "\n")
     (directory / "result.json").write_text(json.dumps(report.numbers(result)))
     is_well = not result.violations and not result.problems and bool(report.acknowledged(result.acts))
     if is_well and not arguments.keep:
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _small_disk(directory: Path) -> Path:
-    """A file system of its own for the database, which the storm may fill. Only root can mount one."""
+    """Mount a file system for the database, which the storm may fill. Only root can mount one."""
     disk = directory / "disk"
     disk.mkdir()
     directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What the callers do: one client is one thread that plays a few people, and picks its next act by its own dice."""
+"""The acts of the callers: one client is one thread that plays a few people and draws its next act by its own dice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from bench.storm.calling import Answer, Browser, Form, Line, forms_of
-from bench.storm.journal import Act, Call, Journal, Outcome, code_of, judged
+from bench.storm.journal import Call, IntendedAct, Journal, Outcome, code_of, judged
 from bench.storm.people import Asked, Board, Cast, Machine, Person, Ticket
 
 AZURE = "providers/Microsoft.CustomerLockbox"
@@ -26,20 +26,20 @@ API_VERSION = "api-version=2018-02-28-preview"
 SCIM_USER, SCIM_PATCH = (
     "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:api:messages:2.0:PatchOp",
 )  # fmt: skip
-#: A comment, which is an answer where the ticket waits for one.
+#: A comment, which is an answer if the ticket waits for one.
 SAID = "ticket.said"
 LIVE = ("NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER")
-#: How often a caller tries, while it is told that nothing was changed or is told nothing.
+#: How often a caller tries while the answer is that nothing was changed, or there is no answer.
 TRIES = 3
 #: How many of a client's people are signed in when the storm begins, and how long each may take.
 ARRIVED, ARRIVES_WITHIN = 2, 20.0
-#: One command at a time: a process that starts takes the two cores from everybody.
+#: One command at a time, because a starting process takes both cores from all others.
 _ONE_COMMAND = threading.Semaphore(1)
 
 
 @dataclass
-class Place:
-    """What every client has to know of the installation under storm."""
+class StormTarget:
+    """What every client has to know about the installation under storm."""
 
     port: int
     tree: Path
@@ -58,35 +58,35 @@ class Client:
     """One of the sixteen. `chores` lists its acts with how often each is picked."""
 
     def __init__(
-        self, number: int, seed: int, place: Place, cast: Cast, board: Board, journal: Journal, people: list[Person],
-        stop: threading.Event,
+        self, number: int, seed: int, target: StormTarget, cast: Cast, board: Board, journal: Journal,
+        people: list[Person], stop: threading.Event,
     ) -> None:  # fmt: skip
-        self.number, self.place, self.cast, self.board, self.journal = number, place, cast, board, journal
+        self.number, self.target, self.cast, self.board, self.journal = number, target, cast, board, journal
         self.people, self.stop = people, stop
         self.dice = random.Random(f"{seed}/{number}")
-        self.line = Line(place.port, f"10.9.{number}.1")
-        self.browser_line = Line(place.port, f"10.9.{number}.2")
+        self.line = Line(target.port, f"10.9.{number}.1")
+        self.browser_line = Line(target.port, f"10.9.{number}.2")
         self.seen_events: dict[str, int] = {}
         self.crashes: list[str] = []
-        #: How many acts were tried: what tells a chore that found nothing to do.
+        #: How many acts were tried, to notice a chore that found nothing to do.
         self.tried = 0
 
     # --- The loop ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         while not self.stop.is_set():
-            # Where there is nothing to do for one of them, or their app shows no new code yet, somebody else acts.
+            # If one of them has nothing to do, or their app shows no new code yet, somebody else acts.
             for _ in range(6):
                 tried = self.tried
                 self._one()
                 if self.tried > tried or self.stop.is_set():
                     break
-            self.stop.wait(self.dice.uniform(0.3, 1.7) * self.place.pace)
+            self.stop.wait(self.dice.uniform(0.3, 1.7) * self.target.pace)
         self.line.hang_up()
         self.browser_line.hang_up()
 
     def arrive(self) -> None:
-        """Sign some of its people in before the storm, as people are who have been at work for a while."""
+        """Sign some of its people in before the storm, like people who have been at work for a while."""
         for person in self.people[:ARRIVED]:
             until = time.monotonic() + ARRIVES_WITHIN
             while self._browser(person) is None and time.monotonic() < until:
@@ -126,23 +126,24 @@ class Client:
         if person.is_a("auditor"):
             return [(self.export_api, 3), (self.export_page, 2), (self.evidence, 1), (self.long_poll, 3),
                     (self.evaluate, 3)]  # fmt: skip
-        own = [(self.open_ticket_api, 3), (self.open_ticket_page, 1), (self.comment_api, 3), (self.comment_page, 1),
+        chores = [(self.open_ticket_api, 3), (self.open_ticket_page, 1), (self.comment_api, 3), (self.comment_page, 1),
                (self.answer_ticket, 2), (self.comment_cli, 1)]  # fmt: skip
         if person.is_a("approver"):
             return [(self.decide_api, 4), (self.decide_page, 4), (self.decide_azure, 4), (self.decide_machine, 1),
                     (self.revoke_api, 2), (self.revoke_page, 1)]  # fmt: skip
-        return own
+        return chores
 
     # --- Acting, and writing down what was answered ------------------------------------------------------------
 
-    def _act(self, door: str, name: str, who: str, tenant: str, event: str, mark: str = "") -> Act:
+    def _act(self, door: str, name: str, who: str, tenant: str, event: str, mark: str = "") -> IntendedAct:
         number = self.journal.number()
-        return Act(number, self.number, door, name, who, tenant, event, mark, f"K{number:06}Q")
+        return IntendedAct(number, self.number, door, name, who, tenant, event, mark, f"K{number:06}Q")
 
     def _try(
-        self, act: Act, send: Callable[[], Answer], *, is_repeatable: bool, refusals: frozenset[int] = frozenset(),
+        self, act: IntendedAct, send: Callable[[], Answer], *, is_repeatable: bool,
+        refusals: frozenset[int] = frozenset(),
     ) -> Answer:  # fmt: skip
-        """Send it, and where that is safe send it again, with the same key, until somebody says how it stands."""
+        """Send it, and if that is safe repeat it with the same key, until the outcome is known."""
         self.tried += 1
         for attempt in range(1, TRIES + 1):
             begun = time.time()
@@ -157,7 +158,7 @@ class Client:
             )  # fmt: skip
             if outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.WRONG):
                 break
-            # Half of those who are told nothing leave it there: then the log alone says how it was.
+            # Half of the callers without an answer stop: then only the log says what happened.
             gives_up = attempt == 1 and outcome is not Outcome.BUSY and self.dice.random() < 0.5
             if not is_repeatable or gives_up or attempt == TRIES or self.stop.wait(1.0):
                 break
@@ -165,10 +166,10 @@ class Client:
         return answer
 
     def _api(
-        self, act: Act, who: Person | Machine, method: str, path: str, body: Any = None, *,
+        self, act: IntendedAct, who: Person | Machine, method: str, path: str, body: Any = None, *,
         refusals: frozenset[int] = frozenset(), scim: bool = False, **headers: str,
     ) -> Answer:  # fmt: skip
-        """A call of the API with this act's key as its Idempotency-Key."""
+        """Call the API with this act's key as its Idempotency-Key."""
         token = who.token or self._token_of(who)  # type: ignore[arg-type]  # a person has a token from the beginning
         if not token:
             return Answer(0, lost="no token")
@@ -179,7 +180,7 @@ class Client:
             content = json.dumps(body).encode()
         if method == "POST" and act.changes and not scim:
             sent["Idempotency-Key"] = f"{act.key}-storm"
-        # Only with a key is a second try the same act; an export that is asked for twice is two exports.
+        # Only with a key is a second try the same act. Two exports are two acts.
         is_repeatable = "Idempotency-Key" in sent
         return self._try(
             act, lambda: self.line.call(method, path, content, sent), is_repeatable=is_repeatable, refusals=refusals
@@ -200,7 +201,7 @@ class Client:
         return self._api(self._act("api", name, who.name, who.tenant, ""), who, "GET", path)
 
     def _proven(self, person: Person) -> bool:
-        """Confirm with password and code, where the last time was too long ago."""
+        """Confirm with password and code, if the last time was too long ago."""
         if person.token_is_proven:
             return True
         code = person.next_code()
@@ -217,8 +218,8 @@ class Client:
     # --- Browsers ----------------------------------------------------------------------------------------------
 
     def _browser(self, person: Person) -> Browser | None:
-        """A browser in which this person is signed in, with their code; None where that failed."""
-        browser = Browser(self.browser_line, self.place.base)
+        """Return a browser in which this person is signed in, with their code; None if that failed."""
+        browser = Browser(self.browser_line, self.target.base)
         browser.cookies = person.cookies
         if person.signed_in_at:
             return browser
@@ -248,7 +249,7 @@ class Client:
         return browser.post("/accounts/code/", form.filled(code=code)) if page.status == 200 else page
 
     def _page(self, browser: Browser, person: Person, path: str, name: str) -> Answer:
-        """Look at a page. Anybody who is led to the sign-in has lost their session, which no outage may take."""
+        """Get a page. A person who is led to the sign-in has lost their session, which no outage may take."""
         act = self._act("pages", name, person.name, person.tenant, "")
         answer = self._try(
             act, lambda: _unless_signed_out(browser, browser.get(path)), is_repeatable=False,
@@ -259,7 +260,7 @@ class Client:
         return answer
 
     def _send(
-        self, browser: Browser, person: Person, act: Act, path: str, form: Form, *,
+        self, browser: Browser, person: Person, act: IntendedAct, path: str, form: Form, *,
         refusals: frozenset[int] = frozenset({422}), is_file: bool = False, **given: str | list[str],
     ) -> Answer:  # fmt: skip
         """Send a form. Only a redirect is a receipt: a page that comes back with its form has done nothing.
@@ -356,7 +357,7 @@ class Client:
 
     def _move_ticket(self, person: Person, ticket: Ticket, verb: str, state: str, event: str) -> None:
         act = self._act("api", f"{verb} ticket", person.name, ticket.tenant, event)
-        # Taking a ticket carries no comment by which it could be found again; everything else does.
+        # Taking a ticket has no comment by which it could be found again; everything else does.
         act.mark = f"{ticket.id} {person.id}" if verb == "assign" else act.key
         body = {} if verb == "assign" else {"comment": act.key}
         answer = self._api(act, person, "POST", f"/api/v1/tickets/{ticket.id}/{verb}", body)
@@ -374,7 +375,7 @@ class Client:
             ticket.state = json.loads(answer.body)["state"]
 
     def _ticket_for(self, person: Person, *states: str) -> Ticket | None:
-        """One of the tenant's; and of any tenant for the provider's people. Where there is none, one is opened."""
+        """Return one of the tenant's tickets, for the provider's people one of any tenant. If needed, one is opened."""
         tenant = person.tenant or self.dice.choice(list(self.cast.tenants))
         found = self.board.ticket(self.dice, tenant, *states)
         if found is None and person.is_a("member", "approver", "administrator"):
@@ -390,7 +391,8 @@ class Client:
         act = self._act("api", "submit", person.name, ticket.tenant, "access_request.submitted")
         act.mark = act.key
         body = {"ticket": ticket.id, "resources": [self.cast.tenants[ticket.tenant]["resource"]], "level": "read",
-                "window_seconds": self.dice.choice(self.place.windows), "tried": "Rebuilt the index, and read the log.",
+                "window_seconds": self.dice.choice(self.target.windows),
+                "tried": "Rebuilt the index, and read the log.",
                 "justification": f"{act.key} Nothing else shows why the invoices are missing."}  # fmt: skip
         # 422: a ticket that was closed meanwhile carries no access request.
         answer = self._api(act, person, "POST", "/api/v1/access-requests", body, refusals=frozenset({422}))
@@ -414,14 +416,14 @@ class Client:
             browser, person, act, path, form, step="submit", tried="Rebuilt the index, and read the log.",
             justification=f"{act.key} Nothing else shows why the invoices are missing.", level="read",
             resource_ids=[self.cast.tenants[ticket.tenant]["resource"]],
-            window_for=str(self.dice.choice(self.place.windows)),
+            window_for=str(self.dice.choice(self.target.windows)),
         )  # fmt: skip
         if answer.status == 302:
             found = browser.path_of(answer).split("/")[2]
             self.board.put_asked(Asked(found, ticket.tenant, person.name, changed=time.time()))
 
     def _to_decide(self, person: Person) -> tuple[Asked, str, str] | None:
-        """An access request that waits for this person, with the verdict and the event that it leaves."""
+        """Return an access request that waits for this person, with the verdict and the event that it leaves."""
         if person.side == "provider":
             row = self.board.access_request(self.dice, "PENDING_PROVIDER", untried_by=person.name)
         else:
@@ -466,7 +468,7 @@ class Client:
             proof = {"password": person.password, "code": code}
         act = self._act("pages", verdict, person.name, row.tenant, event)
         act.mark = act.key
-        # Where no proof was asked for, the last one may have become too old since; then the form asks for it.
+        # If no proof was asked for, the last one may have become too old since; then the form asks for it.
         refusals = frozenset({422} if proof else {422, 403})
         answer = self._send(browser, person, act, path, form, refusals=refusals, comment=act.key, **proof)
         if answer.status == 302:
@@ -475,7 +477,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_cli(self, person: Person) -> None:
-        """The command reads, shows and decides; the token was confirmed before, so that nothing is asked."""
+        """The command reads, shows and decides. The token was confirmed before, so it asks for nothing."""
         found = self._to_decide(person) if self._proven(person) else None
         if found is None:
             return
@@ -501,7 +503,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_machine(self, person: Person) -> None:
-        """The tenant's machine answers for the approver that its administrator named; the two are one human."""
+        """The tenant's machine decides for the approver that its administrator named; the two are one human."""
         machine = self.cast.machines[person.tenant]
         named = f"boris-{person.tenant.rpartition('-')[2]}"
         row = self.board.access_request(self.dice, "PENDING_CUSTOMER", tenant=person.tenant, untried_by=named)
@@ -519,7 +521,7 @@ class Client:
         self._heard(row, answer)
 
     def _heard(self, row: Asked, answer: Answer) -> bool:
-        """Note the state that an answer tells of, if it does; whether the access request still waits."""
+        """Record the state in an answer, if there is one; return whether the access request still waits."""
         if answer.status == 200:
             found = json.loads(answer.body)
             if found["state"] != row.state:
@@ -532,7 +534,7 @@ class Client:
         return row.state.startswith("PENDING")
 
     def _decided_elsewhere(self, row: Asked, answer: Answer) -> None:
-        """Somebody was faster, or time was: look how it stands, as the engineer's own token sees it."""
+        """Somebody was faster, or time was over: read the state with the engineer's own token."""
         engineer = self.cast.people[row.engineer]
         shown = self._read(engineer, f"/api/v1/access-requests/{row.id}", "see an access request")
         if shown.status == 200:
@@ -616,8 +618,8 @@ class Client:
 
         def send() -> Answer:
             answer = _unless_signed_out(browser, browser.get(path))
-            # A page that says that the window is closed is no look. Every page of content brings those words along too,
-            # to show them when its window ends.
+            # A page that says that the window is closed is no access. Every content page contains these words, to show
+            # them when its window ends.
             if answer.status == 200 and b"reader-closed" in answer.body and b'id="closed-notice"' not in answer.body:
                 return Answer(409, answer.body, answer.headers)
             return answer
@@ -629,7 +631,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def evaluate(self, person: Person) -> None:
-        """A service that enforces windows asks whether somebody may read now, and says that they do."""
+        """A service that enforces windows asks whether somebody may read now, and reports that they do."""
         row = self.board.access_request(self.dice, "OPEN", tenant=person.tenant)
         if row is None:
             return
@@ -648,7 +650,7 @@ class Client:
 
         def send() -> Answer:
             answer = self.line.call("POST", "/access/v1/evaluation", json.dumps(body).encode(), headers)
-            # "No" is 200 there; it leaves no entry.
+            # A denial has status 200 there, and leaves no entry.
             if answer.status == 200 and json.loads(answer.body).get("decision") is not True:
                 return Answer(409, answer.body, answer.headers)
             return answer
@@ -661,7 +663,7 @@ class Client:
         act = self._act("api", "export", person.name, person.tenant, "log.exported")
         self._file_of_the_log(act, person, "export?format=jsonl&")
 
-    def _file_of_the_log(self, act: Act, person: Person, what: str) -> None:
+    def _file_of_the_log(self, act: IntendedAct, person: Person, what: str) -> None:
         """The filter is in the entry, so each file has one of its own."""
         act.mark = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
         tenant = self.cast.tenants[person.tenant]["id"]
@@ -769,43 +771,43 @@ class Client:
 
     # --- The command line --------------------------------------------------------------------------------------
 
-    def _cli(self, act: Act, person: Person, *words: str) -> None:
-        env = {**self.place.env, "LOCKBOX_URL": self.place.base, "LOCKBOX_TOKEN": person.token,
-               "PYTHONPATH": f"{self.place.tree / 'clients' / 'python'}{os.pathsep}{self.place.client}",
-               "XDG_CONFIG_HOME": str(Path(self.place.env["DATA_DIR"]) / "nobody")}  # fmt: skip
+    def _cli(self, act: IntendedAct, person: Person, *words: str) -> None:
+        env = {**self.target.env, "LOCKBOX_URL": self.target.base, "LOCKBOX_TOKEN": person.token,
+               "PYTHONPATH": f"{self.target.tree / 'clients' / 'python'}{os.pathsep}{self.target.client}",
+               "XDG_CONFIG_HOME": str(Path(self.target.env["DATA_DIR"]) / "nobody")}  # fmt: skip
         self._command(act, [sys.executable, "-m", "lockbox_cli", *words, "--json"], env, refusals={1})
 
     def manage_export(self, person: Person) -> None:
-        """An operator writes a tenant's log out on the machine itself."""
+        """An operator exports a tenant's log on the machine itself."""
         slug = self.dice.choice(list(self.cast.tenants))
         act = self._act("command line", "export", "operator", slug, "log.exported", "command")
         command = [sys.executable, "manage.py", "export_log", slug, "--format", "jsonl", "--limit", "50"]
-        self._command(act, command, self.place.env, refusals=set())
+        self._command(act, command, self.target.env, refusals=set())
 
-    def _command(self, act: Act, command: list[str], env: dict[str, str], *, refusals: set[int]) -> None:
+    def _command(self, act: IntendedAct, command: list[str], env: dict[str, str], *, refusals: set[int]) -> None:
         self.tried += 1
         with _ONE_COMMAND:
             begun = time.time()
             try:
                 done = subprocess.run(
-                    command, cwd=self.place.tree, env={**env, "PATH": os.environ["PATH"]}, capture_output=True,
+                    command, cwd=self.target.tree, env={**env, "PATH": os.environ["PATH"]}, capture_output=True,
                     text=True, timeout=90,
                 )  # fmt: skip
-                status, said = done.returncode, done.stderr
+                status, errors = done.returncode, done.stderr
             except subprocess.TimeoutExpired:
-                status, said = -1, "it did not end in 90 seconds"
-        outcome = _of_command(status, said, refusals)
-        act.calls.append(Call(begun, time.time(), 200 if status == 0 else 0, f"exit {status}", outcome, said[-300:]))
+                status, errors = -1, "it did not end in 90 seconds"
+        outcome = _of_command(status, errors, refusals)
+        act.calls.append(Call(begun, time.time(), 200 if status == 0 else 0, f"exit {status}", outcome, errors[-300:]))
         self.journal.add(act)
 
 
-def _of_command(status: int, said: str, refusals: set[int]) -> str:
-    """Sort how a command ended, by its exit status and by the code of the problem that it printed."""
+def _of_command(status: int, text: str, refusals: set[int]) -> str:
+    """Sort how a command ended, by its exit status and the code of the problem that it printed."""
     if status == 0:
         return Outcome.DONE
-    if "outcome_unknown" in said or "know whether" in said:
+    if "outcome_unknown" in text or "know whether" in text:
         return Outcome.UNKNOWN
-    if "store_unavailable" in said:
+    if "store_unavailable" in text:
         return Outcome.NOTHING
     # 4: nobody answered. Every other end of a command that works on the database itself says nothing either way.
     return Outcome.REFUSED if status in refusals else Outcome.LOST
@@ -830,7 +832,7 @@ def _is_redirect(answer: Answer) -> bool:
 
 
 def _unless_signed_out(browser: Browser, answer: Answer) -> Answer:
-    """A redirect to the sign-in is no receipt: it counts as 401, which a signed-in person must never meet."""
+    """Count a redirect to the sign-in as 401 and not as a receipt: a signed-in person must never get one."""
     if _is_redirect(answer) and "/accounts/login" in browser.path_of(answer):
         return Answer(401, b"The session is gone.", answer.headers)
     return answer

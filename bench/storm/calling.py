@@ -1,4 +1,4 @@
-"""One caller's line to the web server: connections that are kept, forms that are read off pages, and nothing clever."""
+"""A caller's simple connection to the web server, and forms that are read from pages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
-#: Longer than any wait that the product allows itself; what takes longer hangs.
+#: Longer than any wait in the product; a call that takes longer hangs.
 PATIENCE = 40.0
 
 
 @dataclass
 class Answer:
-    """What came back. Status 0 means that none came, and `lost` says why."""
+    """An answer. Status 0 means that there was none, and `lost` says why."""
 
     status: int
     body: bytes = b""
@@ -32,18 +32,18 @@ class Answer:
 
 
 class Line:
-    """A connection to one web server, opened again where it broke. Calls come from one thread at a time."""
+    """A connection to one web server, opened again if it breaks. Calls come from one thread at a time."""
 
     def __init__(self, port: int, address: str) -> None:
         self.port, self.address = port, address
-        self._kept: http.client.HTTPConnection | None = None
+        self._opened: http.client.HTTPConnection | None = None
 
     def call(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None,
         *, read_at_most: int = -1, patience: float = PATIENCE,
     ) -> Answer:  # fmt: skip
         connection = self._connection(patience)
-        # The web server believes one proxy: so each caller has an address of its own.
+        # The web server trusts one proxy, so each caller has an address of its own.
         sent = {"X-Forwarded-For": self.address, "X-Forwarded-Proto": "http", **(headers or {})}
         try:
             connection.request(method, path, body, sent)
@@ -64,19 +64,19 @@ class Line:
         return Answer(response.status, content, found)
 
     def hang_up(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _connection(self, patience: float) -> http.client.HTTPConnection:
-        """The kept connection, unless the server has closed it meanwhile: that would look like a lost answer."""
-        kept = self._kept
-        if kept is not None and kept.sock is not None and not select.select([kept.sock], [], [], 0)[0]:
-            kept.sock.settimeout(patience)
-            return kept
+        """Return the open connection, unless the server has closed it: that would look like a lost answer."""
+        opened = self._opened
+        if opened is not None and opened.sock is not None and not select.select([opened.sock], [], [], 0)[0]:
+            opened.sock.settimeout(patience)
+            return opened
         self.hang_up()
-        self._kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
-        return self._kept
+        self._opened = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
+        return self._opened
 
 
 @dataclass
@@ -95,14 +95,14 @@ class Form:
 
     @property
     def is_once(self) -> bool:
-        """Whether it carries a token by which a second try can't act twice."""
+        """Whether it has a token by which a second try can't act twice."""
         return any("once" in name for name, _value in self.values)
 
     def filled(self, **given: str | list[str]) -> bytes:
-        """The body with these values in place of the form's own."""
-        kept = [(name, value) for name, value in self.values if name not in given]
+        """Return the body with these values replacing the form's own."""
+        unchanged = [(name, value) for name, value in self.values if name not in given]
         new = [(name, v) for name, value in given.items() for v in ([value] if isinstance(value, str) else value)]
-        return urlencode([*kept, *new]).encode()
+        return urlencode([*unchanged, *new]).encode()
 
 
 class _Forms(HTMLParser):

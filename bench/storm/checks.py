@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.storm import tree
-from bench.storm.journal import Act, Outcome
+from bench.storm.journal import IntendedAct, Outcome
 from bench.storm.lifecycle import LOOKS, Replay
 
 KEY = re.compile(r"K\d{6,}Q")
@@ -65,9 +65,9 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
     return found
 
 
-def once(acts: Iterable[Act], found: Counter[Mark]) -> list[Violation]:
+def once(acts: Iterable[IntendedAct], found: Counter[Mark]) -> list[Violation]:
     """Every acknowledged act is in the log exactly once; what was refused, or changed nothing, is not."""
-    groups: dict[Mark, list[Act]] = defaultdict(list)
+    groups: dict[Mark, list[IntendedAct]] = defaultdict(list)
     for act in acts:
         if act.changes and act.calls:
             groups[act.tenant, act.event, act.mark].append(act)
@@ -90,7 +90,7 @@ def once(acts: Iterable[Act], found: Counter[Mark]) -> list[Violation]:
     return wrong
 
 
-def _violation(kind: str, group: list[Act], there: int, *, safety: bool = True) -> Violation:
+def _violation(kind: str, group: list[IntendedAct], there: int, *, safety: bool = True) -> Violation:
     act = group[0]
     answers = [[(call.status, call.code) for call in each.calls] for each in group]
     doors = "/".join(sorted({each.door for each in group}))
@@ -98,7 +98,7 @@ def _violation(kind: str, group: list[Act], there: int, *, safety: bool = True) 
     return Violation(kind, words, safety)
 
 
-def answers(acts: Iterable[Act]) -> list[Violation]:
+def answers(acts: Iterable[IntendedAct]) -> list[Violation]:
     """Answers that must not be: 5xx other than 503, 4xx that do not fit, and "nothing was changed" before a replay."""
     wrong = []
     for act in acts:
@@ -182,7 +182,7 @@ def _difference(first: bytes, second: bytes) -> str:
 def engineers_were_told(
     replay: Replay, texts_by_address: Mapping[str, str], address_of: Mapping[str, str]
 ) -> list[Violation]:
-    """Each engineer got at least one mail about each of their access requests that was decided, or ended by itself."""
+    """Each engineer got at least one mail about each of their decided or ended access requests."""
     wrong = []
     for life in replay.lives.values():
         if life.state in ("DENIED", "EXPIRED", "CLOSED"):

@@ -1,6 +1,6 @@
-"""The backup and restore drill: a backup under load by the printed commands, everything destroyed, restored elsewhere.
+"""The backup and restore drill: a backup under load with the documented commands, a loss, and a restore elsewhere.
 
-The commands are read out of docs/operators.md of the tree that is tried, so the drill tries what operators are told.
+The commands are read from docs/operators.md of the tree under test, so the drill tests what operators read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from bench.storm import checks, processes
 from bench.storm.checks import Violation
 from bench.storm.installation import CommandFailed, Installation
-from bench.storm.journal import Act, Outcome
+from bench.storm.journal import IntendedAct, Outcome
 from bench.storm.postgres import Server
 from bench.storm.reading import Database, Reader
 from bench.storm.storm import Storm
@@ -31,7 +31,7 @@ AFTER = 0.5
 
 
 def commands(tree: Path) -> dict[str, str]:
-    """What docs/operators.md tells operators to run, to back up and to restore."""
+    """Return the commands of docs/operators.md for backup and restore."""
     text = (tree / "docs" / "operators.md").read_text()
     section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(?:sh|text)\n(.*?)```", section, re.DOTALL)
@@ -43,7 +43,7 @@ def commands(tree: Path) -> dict[str, str]:
 
 
 class Drill(Storm):
-    """A storm without faults, in whose middle a backup is taken; then the machine burns, and a new one takes over."""
+    """A storm without faults, with a backup in the middle; then the machine is lost, and a new one takes over."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{**named, "with_faults": False})
@@ -74,16 +74,16 @@ class Drill(Storm):
             env["PATH"] = f"{self.server.bin}:{env['PATH']}"
             env["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
         # `.venv` and `var` are named from the directory of the code; the copy goes where the drill keeps it.
-        said = command.replace("var/", f"{installation.data}/").replace(".venv/bin/python", sys.executable)
-        done = subprocess.run(["sh", "-c", said], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+        line = command.replace("var/", f"{installation.data}/").replace(".venv/bin/python", sys.executable)
+        done = subprocess.run(["sh", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
         if done.returncode:
-            raise CommandFailed([said], done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
+            raise CommandFailed([line], done.returncode, done.stdout[-2000:] + done.stderr[-2000:])
         return done.stdout
 
     # --- Afterwards --------------------------------------------------------------------------------------------
 
     def calm_down_and_check(self, journal: Any) -> list[Violation]:
-        """Nothing calms down: everything ends at once, and only the backup, the key and the newest heads are left."""
+        """End everything at once without calming down: only the backup, the key and the newest heads are left."""
         self.memory_ended = processes.memory(self.installation.family())
         heads = self.directory / "log_heads.sqlite3"
         notes_before = Reader(self.installation, self.cast).heads()
@@ -109,7 +109,7 @@ class Drill(Storm):
             self.proxy.kill()
 
     def _restore(self, heads: Path) -> None:
-        """A new machine: a new directory, a new server, and what was kept."""
+        """Restore on a new machine: a new directory, a new server, and what was saved."""
         elsewhere = self.directory / "elsewhere"
         url = ""
         if self.server is not None:
@@ -131,7 +131,7 @@ class Drill(Storm):
         self.installation, self.rows = restored, Database(restored, self.server)
         restored.manage("collectstatic", "--noinput", "-v0")
 
-    def _check_restored(self, acts: list[Act], notes_before: list[str]) -> list[Violation]:
+    def _check_restored(self, acts: list[IntendedAct], notes_before: list[str]) -> list[Violation]:
         found = self._told_as_documented()
         self.installation.start()
         # Long enough for the signer to look at every log.
@@ -154,19 +154,19 @@ class Drill(Storm):
         return found
 
     def _told_as_documented(self) -> list[Violation]:
-        """`verify_audit` says BAD, and how many entries were signed, of each log that is shorter than its head."""
+        """`verify_audit` prints BAD and the signed length of each log that is shorter than its head."""
         try:
-            said = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
+            output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
             status = 0
         except CommandFailed as failure:
-            said, status = failure.said, failure.status
-        print("verify_audit after the restore:", status, *said.strip().splitlines()[-4:], sep="\n  ")
-        (self.directory / "verify_audit.txt").write_text(said)
-        self.was_told = status == 1 and "BAD" in said
+            output, status = failure.output, failure.status
+        print("verify_audit after the restore:", status, *output.strip().splitlines()[-4:], sep="\n  ")
+        (self.directory / "verify_audit.txt").write_text(output)
+        self.was_told = status == 1 and "BAD" in output
         return []
 
     def _signed_as_documented(self, reader: Reader, logs: dict[str, Any], notes: list[str]) -> list[Violation]:
-        """A log that is as long as its head is signed on; a shorter one is refused, with an alarm that says so."""
+        """A log as long as its head is signed again; a shorter one is refused, with an alarm that says so."""
         found, shorter = [], 0
         for slug, lines in logs.items():
             tenant = self.cast.tenants[slug]["id"]
@@ -190,5 +190,5 @@ class Drill(Storm):
         return found
 
 
-def _done(acts: list[Act]) -> int:
+def _done(acts: list[IntendedAct]) -> int:
     return sum(act.changes and act.outcome is Outcome.DONE for act in acts)

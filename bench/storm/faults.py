@@ -1,4 +1,4 @@
-"""What goes wrong, when, and for how long: drawn from the seed before the storm, and written down as it happens."""
+"""The faults of a storm: drawn from the seed before it, and recorded as they happen."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bench.storm.receivers import Hooks, MailServer
 
 #: Seconds between one fault and the next.
 EVERY = (10.0, 20.0)
-#: By when acts must be done again, from the moment at which the fault is over; None: no act is held up at all.
+#: How soon acts must succeed again after the fault is over; None if the fault delays no act.
 BOUNDS: dict[str, float | None] = {
-    # From the kill, where nobody has to start anything; from the new start or the first connection, where somebody has.
+    # From the kill if nobody has to start anything; otherwise from the new start or the first connection.
     "kill one web worker": 2.0,
     "freeze one web worker": 10.0,
     "kill all web workers": 10.0,
@@ -66,7 +66,7 @@ _SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill 
 
 @dataclass
 class Fault:
-    """One fault. `over` is when nothing stood in the way of acts any more: the bound runs from there."""
+    """One fault. `over` is when nothing prevented acts any more; the limit counts from then."""
 
     at: float
     kind: str
@@ -100,7 +100,7 @@ def plan(
     # Nothing begins in the last seconds: each fault is to be seen to its end.
     while at < seconds - 12.0:
         if not bag:
-            # Every kind comes round before one comes again.
+            # Every kind happens before one happens again.
             bag = dice.sample(every, len(every))
         found.append(Fault(at, bag.pop(), round(dice.uniform(3.0, 8.0), 1)))
         at += dice.uniform(*EVERY)
@@ -109,7 +109,7 @@ def plan(
 
 @dataclass
 class Weather:
-    """Makes the planned faults happen to one installation, each in its turn."""
+    """Makes the planned faults happen to one installation, one after the other."""
 
     installation: Installation
     mail: MailServer
@@ -227,7 +227,7 @@ class Weather:
         fault.over = self.server.restart()
 
     def hang(self, fault: Fault) -> None:
-        """Stopped, not dead: its kernel still acknowledges, so no timeout of TCP sees it."""
+        """Stop the server, but do not kill it: its kernel still acknowledges, so no TCP timeout notices."""
         assert self.server is not None
         family = self.server.freeze()
         self._probe(fault)
@@ -275,7 +275,7 @@ class Weather:
         self._order("cut-before-commit 0")
 
     def fill_disk(self, fault: Fault) -> None:
-        """Leave the database no byte. A server that ends itself is started again once there is room."""
+        """Leave the database no free byte. A server that ends itself is started again once there is room."""
         assert self.small_disk is not None
         filler = self.small_disk / "filler"
         with filler.open("wb") as file:

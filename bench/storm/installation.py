@@ -1,4 +1,4 @@
-"""One installation of the tree under storm: its own directory, port and database, and its processes by what they do."""
+"""One installation of the tree under storm: its directory, port and database, and its processes by their duty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY_WITHIN = 120.0
 
 
 def free_port() -> int:
-    """A port that nobody uses, below those that the system gives to outgoing connections."""
+    """Return a port that nobody uses, below those that the system gives to outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(12_000, 20_000)
         with socket.socket() as probe:
@@ -45,8 +45,8 @@ class Installation:
         self.client = directory / "client"
         self.log = directory / "lockbox.log"
         self.process: subprocess.Popen[bytes] | None = None
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
-        own = {
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+        overrides = {
             "DATA_DIR": str(self.data), "HOST": "127.0.0.1", "PORT": str(self.port),
             "BASE_URL": f"http://127.0.0.1:{self.port}", "LOG_ORIGIN": "storm.example",
             "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "LOG_FORMAT": "json", "LOG_LEVEL": "WARNING",
@@ -56,10 +56,10 @@ class Installation:
             "REMINDER_SECONDS": "15", "SWEEP_SECONDS": "2", "API_CALLS_PER_MINUTE": "1000000",
         }  # fmt: skip
         if mail_port:
-            own["EMAIL_URL"] = f"smtp://127.0.0.1:{mail_port}"
+            overrides["EMAIL_URL"] = f"smtp://127.0.0.1:{mail_port}"
         if database_url:
-            own["DATABASE_URL"] = database_url
-        self.env = kept | own
+            overrides["DATABASE_URL"] = database_url
+        self.env = inherited | overrides
 
     # --- Setting up --------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Installation:
         raise CannotStart(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self, within: float = 60.0) -> None:
-        """Stop it by SIGTERM, as an operator does. Kill what has not ended then."""
+        """Stop it with SIGTERM, as an operator does, and kill what has not ended then."""
         if self.process is None:
             return
         family = processes.tree(self.process.pid)
@@ -119,7 +119,7 @@ class Installation:
         self.process = None
 
     def kill_supervisor(self) -> None:
-        """Kill it alone; its helper ends the children, and nobody else is there to start them again."""
+        """Kill only the supervisor: its helper ends the children, and nobody starts them again."""
         assert self.process is not None
         family = processes.tree(self.process.pid)
         self.process.kill()
@@ -136,8 +136,8 @@ class Installation:
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
-            said = answer.read().decode(errors="replace")
-            return answer.status, time.monotonic() - begun, said
+            text = answer.read().decode(errors="replace")
+            return answer.status, time.monotonic() - begun, text
         except (OSError, http.client.HTTPException):
             return 0, time.monotonic() - begun, ""
         finally:
@@ -178,6 +178,6 @@ class CannotStart(Exception):
 
 
 class CommandFailed(Exception):
-    def __init__(self, command: list[str], status: int, said: str) -> None:
-        super().__init__(f"{' '.join(command)} ended with {status}: {said}")
-        self.status, self.said = status, said
+    def __init__(self, command: list[str], status: int, output: str) -> None:
+        super().__init__(f"{' '.join(command)} ended with {status}: {output}")
+        self.status, self.output = status, output

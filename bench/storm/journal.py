@@ -1,4 +1,4 @@
-"""What the callers saw: every call with its answer, written down as it comes, and what each act came to."""
+"""What the callers saw: every call with its answer, written as it comes, and the outcome of each act."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     #: 503: nothing was changed.
     NOTHING = "nothing changed"
-    #: 503: too many want this at once; come again. This try was not begun, and it is no outage.
+    #: 503: too many want this at once. This try was not begun, and it is no outage.
     PUT_OFF = "put off"
     #: 503: it is not known whether this was saved.
     UNKNOWN = "not known"
@@ -30,16 +30,16 @@ class Outcome(StrEnum):
     BUSY = "under way"
     #: No answer came.
     LOST = "no answer"
-    #: An answer that must not be: 5xx other than 503, or a 4xx that does not fit what was sent.
+    #: An answer that must not happen: 5xx other than 503, or a 4xx that does not fit what was sent.
     WRONG = "wrong answer"
 
 
-#: What every door says after a commit whose outcome nobody knows; the API's code, in Azure's spelling too.
+#: The answer of every door after a commit with unknown outcome; the API's code, in Azure's spelling too.
 UNKNOWN_CODES = frozenset({"outcome_unknown", "OutcomeUnknown"})
 UNKNOWN_WORDS = ("know whether this was saved", "know whether it was saved")
 PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy", "streams_full"}), "Go back and send it again"
 BUSY_CODES = frozenset({"idempotency_in_progress", "IdempotencyInProgress"})
-#: 4xx that any valid call may meet: somebody was faster, the page is out of date, the quota is used up.
+#: 4xx that any valid call may get: somebody was faster, the page is out of date, the quota is used up.
 RACES = frozenset({409, 412, 429})
 
 
@@ -97,10 +97,10 @@ class Call:
 
 
 @dataclass
-class Act:
+class IntendedAct:
     """One thing that somebody wanted done once, with every try at it.
 
-    `event` and `mark` say by which entry of which tenant's log it is known again; an act without an event is a read.
+    `event` and `mark` identify its entry in the log of `tenant`. An act without an event is a read.
     """
 
     number: int
@@ -143,14 +143,14 @@ class Journal:
         self._file = path.open("a", buffering=1)
         self._lock = threading.Lock()
         self._numbers = 0
-        self.acts: list[Act] = []
+        self.acts: list[IntendedAct] = []
 
     def number(self) -> int:
         with self._lock:
             self._numbers += 1
             return self._numbers
 
-    def add(self, act: Act) -> None:
+    def add(self, act: IntendedAct) -> None:
         with self._lock:
             self.acts.append(act)
             self._file.write(json.dumps(asdict(act)) + "\n")
@@ -159,10 +159,10 @@ class Journal:
         self._file.close()
 
 
-def read(path: Path) -> list[Act]:
+def read(path: Path) -> list[IntendedAct]:
     return [act_from(json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def act_from(found: dict[str, Any]) -> Act:
+def act_from(found: dict[str, Any]) -> IntendedAct:
     calls: Iterable[dict[str, Any]] = found.pop("calls")
-    return Act(**found, calls=[Call(**call) for call in calls])
+    return IntendedAct(**found, calls=[Call(**call) for call in calls])

@@ -62,7 +62,7 @@ class Life:
 
 @dataclass
 class Replay:
-    """What one tenant's log says: the lives in it, and whatever in it may not be."""
+    """What one tenant's log says: the lives in it, and anything in it that must not be."""
 
     provider_for: timedelta
     customer_for: timedelta
@@ -184,8 +184,8 @@ class Replay:
             self._say(entry, "it was opened before")
         elif sources and state not in sources:
             self._say(entry, f"it was {state}")
-        said = entry["detail"].get("state", targets[0])
-        self.tickets[found] = said if said in targets else targets[0]
+        state = entry["detail"].get("state", targets[0])
+        self.tickets[found] = state if state in targets else targets[0]
 
     def _require_side(self, entry: dict[str, Any], who: str) -> None:
         actor = entry["actor"]
@@ -199,7 +199,7 @@ class Replay:
     # --- At the end --------------------------------------------------------------------------------------------
 
     def overdue(self, at: datetime, grace: timedelta) -> list[str]:
-        """Whatever should have been ended by the sweep, and was not within the grace."""
+        """Return everything that the sweep should have ended within the grace period, and did not."""
         found = []
         for life in self.lives.values():
             if life.state.startswith("PENDING") and life.decide_by + grace < at:

@@ -1,4 +1,4 @@
-"""The people and machines of a storm, and the board on which they see what there is to do."""
+"""The people and machines of a storm, and the board that lists what they can do."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Ticket:
 
 @dataclass
 class Asked:
-    """An access request as the callers know it; `tried` says who has answered it, and how, whatever came of it."""
+    """An access request as the callers know it. `tried` says who has decided it, and how, with any outcome."""
 
     id: str
     tenant: str
@@ -103,7 +103,7 @@ class Asked:
 
 
 class Board:
-    """What the callers have heard of, shared by all of them. The truth is the product's; this is hearsay."""
+    """What the callers know, shared by all of them. Only the product knows the truth."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ class Board:
         return dice.choice(rows[-60:]) if rows else None
 
     def try_once(self, row: Asked, who: str, what: str) -> bool:
-        """Take the one try that this human has at this act. Asking twice is no second act, and would look like one."""
+        """Take the one try that this human has at this act. A second try would look like a second act."""
         with self._lock:
             if (who, what) in row.tried:
                 return False

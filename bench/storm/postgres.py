@@ -41,7 +41,7 @@ def _programs() -> ModuleType:
 
 
 class Server:
-    """One server; `disk` is where its data lies, a small file system of its own where the disk shall fill up."""
+    """One server; `disk` is where its data is, a small file system of its own if the disk is to fill up."""
 
     def __init__(self, log: Path, *, disk: Path | None = None) -> None:
         self.log, self.port = log, free_port()

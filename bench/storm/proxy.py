@@ -1,12 +1,12 @@
-"""A proxy between the application and PostgreSQL that loses connections exactly where it hurts.
+"""A proxy between the application and PostgreSQL that loses connections at the worst moments.
 
-Usage: python proxy.py LISTEN-PORT SERVER-PORT. It runs as a process of its own, takes one order a line on standard
+Usage: python proxy.py LISTEN-PORT SERVER-PORT. It runs as a process of its own, takes one order per line on standard
 input, and prints what it did:
 
-    cut SHARE            cuts this share of all connections, after a random number of bytes more
-    cut-at-commit N      cuts the next N connections when their COMMIT is acknowledged, before the client hears of it
+    cut SHARE            cuts this share of all connections, after a random number of further bytes
+    cut-at-commit N      cuts the next N connections when their COMMIT is acknowledged, before the client learns it
     cut-before-commit N  cuts the next N connections when their COMMIT is on its way to the server, and drops it
-    hold SECONDS         lets nothing through for so long, as a network that swallows every packet
+    hold SECONDS         lets nothing through for so long, like a network that loses every packet
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a storm came to, in words and numbers: acts by door, faults and recovery, availability, violations."""
+"""The report of a storm, in words and numbers: acts by door, faults and recovery, availability, violations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.storm.faults import Fault
-from bench.storm.journal import Act, Call, Outcome
+from bench.storm.journal import Call, IntendedAct, Outcome
 from bench.storm.storm import Result
 
 DOORS = ("pages", "api", "azure", "scim", "admin", "command line")
@@ -20,11 +20,11 @@ WELL = frozenset({Outcome.DONE, Outcome.REFUSED, Outcome.PUT_OFF})
 AFTER = 10.0
 
 
-def acknowledged(acts: Iterable[Act]) -> list[Act]:
+def acknowledged(acts: Iterable[IntendedAct]) -> list[IntendedAct]:
     return [act for act in acts if act.changes and act.outcome is Outcome.DONE]
 
 
-def recovery(fault: Fault, acts: list[Act]) -> float | None:
+def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
     """Seconds from the fault's end to the first acknowledgement of an act that was begun after it."""
     ended = [
         call.ended
@@ -101,7 +101,7 @@ def numbers(result: Result) -> dict[str, Any]:
 def lines(result: Result) -> list[str]:
     done = acknowledged(result.acts)
     calls = [call for act in result.acts for call in act.calls]
-    said = [
+    rows = [
         f"Storm on {result.database}, seed {result.seed}, {result.seconds:.0f} s, {machine()}",
         "",
         f"{'door':<14}{'acts':>8}{'done':>8}{'refused':>9}{'nothing':>9}{'unknown':>9}{'lost':>7}{'wrong':>7}",
@@ -109,13 +109,13 @@ def lines(result: Result) -> list[str]:
     for door in DOORS:
         seen = Counter(act.outcome for act in result.acts if act.door == door and act.changes)
         unknown, busy = seen[Outcome.UNKNOWN], seen[Outcome.BUSY]
-        said.append(
+        rows.append(
             f"{door:<14}{seen.total():>8}{seen[Outcome.DONE]:>8}{seen[Outcome.REFUSED]:>9}{seen[Outcome.NOTHING]:>9}"
             f"{unknown + busy:>9}{seen[Outcome.LOST]:>7}{seen[Outcome.WRONG]:>7}"
         )
     share, outside = availability(calls, result.faults)
     lasted = [act.ended - act.begun for act in done]
-    said += [
+    rows += [
         "",
         f"Acknowledged acts: {len(done):,}; calls: {len(calls):,}; entries in the logs: {result.entries:,}; "
         f"mails: {result.mails:,}; webhook messages: {result.hook_messages:,}",
@@ -130,11 +130,11 @@ def lines(result: Result) -> list[str]:
         "",
         *_violations(result),
     ]
-    return said
+    return rows
 
 
 def _recoveries(result: Result, calls: list[Call]) -> list[str]:
-    said = [f"{'fault':<32}{'times':>6}{'acts again (median, most)':>28}{'last failure':>14}{'bound':>8}"]
+    rows = [f"{'fault':<32}{'times':>6}{'acts again (median, most)':>28}{'last failure':>14}{'bound':>8}"]
     found: dict[str, list[float]] = defaultdict(list)
     failures: dict[str, list[float]] = defaultdict(list)
     bounds = {fault.kind: fault.bound for fault in result.faults}
@@ -147,27 +147,27 @@ def _recoveries(result: Result, calls: list[Call]) -> list[str]:
     for kind, seconds in sorted(found.items()):
         bound = bounds[kind]
         late = sum(each > bound for each in seconds) if bound is not None else 0
-        said.append(
+        rows.append(
             f"{kind:<32}{len(seconds):>6}{statistics.median(seconds):>16.2f} s{max(seconds):>8.2f} s"
             f"{max(failures[kind]):>12.1f} s{f'{bound:.0f} s' if bound is not None else '':>8}"
             f"{f'  {late} LATE' if late else ''}"
         )
     notes = [f"  {fault.kind}: {fault.note}" for fault in result.faults if fault.note]
-    return [*said, *notes]
+    return [*rows, *notes]
 
 
 def _violations(result: Result) -> list[str]:
     safety = [each for each in result.violations if each.safety]
     rest = [each for each in result.violations if not each.safety]
-    said = [f"Violations of safety: {len(safety)}; wrong answers: {len(rest)}"]
+    rows = [f"Violations of safety: {len(safety)}; wrong answers: {len(rest)}"]
     for group in (safety, rest):
         kinds: dict[str, list[str]] = defaultdict(list)
         for each in group:
             kinds[each.kind].append(each.words)
         for kind, words in kinds.items():
-            said.append(f"  {len(words)} x {kind}")
-            said += [f"      {each}" for each in words[:5]]
+            rows.append(f"  {len(words)} x {kind}")
+            rows += [f"      {each}" for each in words[:5]]
     if result.problems:
-        said.append(f"Problems of the storm itself: {len(result.problems)}")
-        said += [f"  {each}" for each in result.problems[:8]]
-    return said
+        rows.append(f"Problems of the storm itself: {len(result.problems)}")
+        rows += [f"  {each}" for each in result.problems[:8]]
+    return rows

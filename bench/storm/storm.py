@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from bench.storm import checks, faults, processes
-from bench.storm.acts import Client, Place
+from bench.storm.acts import Client, StormTarget
 from bench.storm.checks import Violation
 from bench.storm.faults import Fault, Weather
 from bench.storm.installation import CUSTOMER_SECONDS, PROVIDER_SECONDS, WINDOWS, CannotStart, Installation, free_port
@@ -34,11 +34,11 @@ from bench.storm.receivers import Hooks, MailServer
 CLIENTS, TENANTS = 16, 10
 #: How many tenants have a webhook.
 HOOKED = 4
-#: What a webhook of the storm is told of.
+#: The events for which a webhook of the storm is registered.
 HOOK_EVENTS = sorted(ACCESS_REQUEST)
-#: So many seconds after the last fault, the sweep must have closed what has ended.
+#: The seconds after the last fault within which the sweep must have closed what has ended.
 GRACE = dt.timedelta(seconds=30)
-#: After the storm one waits so many seconds at least, and at most.
+#: The least and the most seconds to wait after the storm.
 LEAST_CALM, LONGEST_CALM = 12.0, 900.0
 
 
@@ -149,7 +149,7 @@ class Storm:
         return result
 
     def while_it_blows(self, begun: float) -> None:
-        """For what is done beside the storm: the drill takes its backup here."""
+        """Called during the storm: the drill takes its backup here."""
 
     def clean_up(self) -> None:
         if hasattr(self, "installation"):
@@ -164,7 +164,7 @@ class Storm:
 
     def _callers(self, journal: Journal, stop: threading.Event) -> list[Client]:
         here = self.installation
-        place = Place(here.port, self.tree, here.client, here.env, WINDOWS, self.pace)
+        place = StormTarget(here.port, self.tree, here.client, here.env, WINDOWS, self.pace)
         board, people = Board(), list(self.cast.people.values())
         return [
             Client(number, self.seed, place, self.cast, board, journal, people[number :: self.clients], stop)
@@ -175,7 +175,7 @@ class Storm:
         """As each tenant's administrator does it, with a fresh proof."""
         here = self.installation
         line = Client(
-            99, self.seed, Place(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
+            99, self.seed, StormTarget(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
             Journal(self.directory / "set-up.jsonl"), [], threading.Event(),
         )  # fmt: skip
         for number in range(min(HOOKED, self.tenants)):
@@ -240,14 +240,14 @@ class Storm:
         self.calm_took = time.monotonic() - began
 
     def _overdue(self) -> bool:
-        """Whether the sweep still owes something."""
+        """Return whether the sweep still has work."""
         past = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
-        asked = "SELECT 1 FROM requests_app_accessrequest WHERE state LIKE 'PENDING%' AND decide_by < '{}'"
+        text = "SELECT 1 FROM requests_app_accessrequest WHERE state LIKE 'PENDING%' AND decide_by < '{}'"
         window = "SELECT 1 FROM requests_app_grant WHERE closed_at IS NULL AND closes_at < '{}'"
-        return any(self.rows.rows(sql.format(past)) for sql in (asked, window))
+        return any(self.rows.rows(sql.format(past)) for sql in (text, window))
 
     def _stop_all_but_web(self) -> None:
-        """From here on nothing moves by itself; the web server stays to be asked."""
+        """Stop everything that works by itself; the web server stays to answer questions."""
         self.installation.stop()
         self.installation.manage("checkpoint")
         with self.installation.log.open("ab") as out:
@@ -278,8 +278,8 @@ class Storm:
             found += checks.signed(slug, lines, [*self.notes.get(slug, []), reader.checkpoint(slug)])
             found += reader.verified(slug, self.directory)
             if slug in self.hooked_since:
-                told = [(number, body) for path, number, body in self.hooks.messages if path == f"/{slug}"]
-                found += checks.hooks(slug, lines, told, since=self.hooked_since[slug], events=HOOK_EVENTS)
+                messages = [(number, body) for path, number, body in self.hooks.messages if path == f"/{slug}"]
+                found += checks.hooks(slug, lines, messages, since=self.hooked_since[slug], events=HOOK_EVENTS)
         found += self._heads(reader, logs)
         found += checks.mails(self.mail.mails, self._delivered())
         found += checks.outbox_is_done(self.rows.outbox("waiting"), self.rows.outbox("parked"))
@@ -305,9 +305,9 @@ class Storm:
         """Message-ID and recipient of each mail that the outbox calls delivered and that left as a mail of its own."""
         found = []
         for _number, recipient, _topic, rendered in self.rows.mails():
-            said = json.loads(rendered) if isinstance(rendered, str) else rendered
-            if said and said.get("message_id"):
-                found.append((str(said["message_id"]), recipient))
+            content = json.loads(rendered) if isinstance(rendered, str) else rendered
+            if content and content.get("message_id"):
+                found.append((str(content["message_id"]), recipient))
         return found
 
 

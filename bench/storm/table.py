@@ -36,13 +36,13 @@ _ROWS: dict[str, _Of] = {
 
 
 def lines(results: dict[str, dict[str, Any]]) -> list[str]:
-    said = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
-    said += [f"| {name} | " + " | ".join(of(found) for found in results.values()) + " |" for name, of in _ROWS.items()]
+    rows = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
+    rows += [f"| {name} | " + " | ".join(of(found) for found in results.values()) + " |" for name, of in _ROWS.items()]
     kinds = sorted({kind for found in results.values() for kind in found["recoveries"]})
     for kind in kinds:
         cells = [_recovery(found["recoveries"].get(kind, [])) for found in results.values()]
-        said.append(f"| acts again: {kind} | " + " | ".join(cells) + " |")
-    return said
+        rows.append(f"| acts again: {kind} | " + " | ".join(cells) + " |")
+    return rows
 
 
 def _recovery(seconds: list[float]) -> str:

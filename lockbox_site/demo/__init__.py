@@ -1,1 +1,1 @@
-"""The demo world: believable people, tenants and content, made through the same operations as everything else."""
+"""The demo world: people, tenants and content, made through the product's own operations."""

@@ -82,18 +82,18 @@ _RELATIONS = (
 
 
 def docx(paragraphs: Sequence[str]) -> bytes:
-    """Return a word processor's document (ECMA-376) with plain paragraphs."""
+    """Return a word processor document (ECMA-376) with plain paragraphs."""
     text = "".join(f"<w:p><w:r><w:t>{escape(paragraph)}</w:t></w:r></w:p>" for paragraph in paragraphs)
     namespace = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
     head = '<?xml version="1.0" encoding="UTF-8"?>'
     document = f'{head}<w:document xmlns:w="{namespace}"><w:body>{text}</w:body></w:document>'
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in (
             ("[Content_Types].xml", _TYPES),
             ("_rels/.rels", _RELATIONS),
             ("word/document.xml", document),
         ):
-            # A fixed date: the archive would otherwise be another one each time.
+            # A fixed date, so that the archive has the same bytes each time.
             archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data)
-    return held.getvalue()
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The demo's document libraries: what is in them, file by file."""
+"""The demo's document libraries, file by file."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ LIBRARIES: dict[str, dict[str, _Content]] = {
         "Test reports/Lot 0311 raw.csv": (("sample", "value"), ("1", "0.981"), ("2", "0.979"), ("3", "0.984")),
     },
     "sales": {
-        # The two differ in their hyphen, which no one can see: that is the trouble in one of the demo's tickets.
+        # The two names differ only in their hyphen, which nobody can see: the subject of a demo ticket.
         "Price lists/Price-list 2026.csv": _PRICES,
         "Price lists/Price\u2011list 2026.csv": _OLD_PRICES,
         "Price lists/Conditions.md": "# Conditions\n\nOffers hold for 30 days. Framework agreements have a clause.\n",
@@ -100,7 +100,7 @@ LIBRARIES: dict[str, dict[str, _Content]] = {
 
 
 def build(path: Path, library: str, facts: dict[str, str]) -> None:
-    """Write one library; documents that are there already stay as they are."""
+    """Write one library. Existing documents stay as they are."""
     for name, content in LIBRARIES[library].items():
         target = path / name.format(**facts)
         if target.exists():

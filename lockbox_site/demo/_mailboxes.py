@@ -1,8 +1,9 @@
-"""Turns the scripts of the demo's mail into Maildir mailboxes.
+"""Makes Maildir mailboxes from the scripts of the demo's mail.
 
 A script is a text file. A thread begins with "== subject" and "@ days-before-the-anchor hour:minute". A message begins
-with "<" (it came in, from the role named) or ">" (it was sent from the mailbox), then options: "+hours" after the one
-before it, "html", "baddate", and files as "pdf:Name.pdf". What follows is its text. Words in braces are the tenant's.
+with "<" (received, from the role named) or ">" (sent from the mailbox). Options follow: "+hours" after the message
+before, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are its text. Words in braces are replaced
+with the tenant's.
 """
 
 import email.message
@@ -61,7 +62,7 @@ def written(script: str, facts: Mapping[str, str]) -> Iterator[Written]:
 
 
 def build(path: Path, owner: tuple[str, str], script: str, facts: Mapping[str, str]) -> None:
-    """Write one mailbox; messages that are there already, read or unread, stay as they are."""
+    """Write one mailbox. Existing messages, read or unread, stay as they are."""
     messages = list(written(script, facts))
     newest = {id(one) for one in sorted((m for m in messages if m.role), key=lambda m: m.at)[-_UNREAD:]}
     for box in (path, path / ".Sent"):
@@ -72,7 +73,7 @@ def build(path: Path, owner: tuple[str, str], script: str, facts: Mapping[str, s
         unique = f"{int(one.at.timestamp())}.M{number:06}P1.demo"
         if any(box.glob(f"cur/{unique}:*")) or (box / "new" / unique).exists():
             continue
-        # Written under `tmp` and renamed, as the format demands: nobody sees half a message.
+        # Written under `tmp` and renamed, as Maildir demands, so that nobody reads half a message.
         (box / "tmp" / unique).write_bytes(_raw(one, owner, facts))
         (box / "tmp" / unique).rename(box / "new" / unique if id(one) in newest else box / "cur" / f"{unique}:2,S")
 
@@ -101,7 +102,7 @@ def _raw(one: Written, owner: tuple[str, str], facts: Mapping[str, str]) -> byte
         part.set_boundary(
             f"=_{_digest(one, owner, one.position)}_{number}"
         )  # a random one would be another message each time
-    # The library refuses to write a date that is none, and one sender's machine writes just that.
+    # The library refuses to write an invalid date, and the script has a sender whose machine writes one.
     date = "Fri 20-Nov-26 25:61" if "baddate" in one.options else email.utils.format_datetime(one.at)
     return f"Date: {date}\r\n".encode() + message.as_bytes()
 
@@ -115,7 +116,7 @@ def _message_id(one: Written, owner: tuple[str, str], position: int) -> str:
 
 
 def _html(one: Written) -> str:
-    """Return the text as a newsletter program would send it: a table, a style, and a picture that tells on readers."""
+    """Return the text as a newsletter would have it: a table, a style, and a tracking picture."""
     paragraphs = "".join(f"<p style='margin:0 0 12px'>{escape(part)}</p>" for part in one.text.split("\n\n"))
     return (
         "<html><head><style>body{font-family:Arial}</style></head><body><table width='100%'><tr><td>"

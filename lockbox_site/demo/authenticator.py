@@ -1,7 +1,7 @@
-"""A passkey in software: what a phone or a security key would answer, for the demo and the tests.
+"""A passkey in software, for the demo and the tests: it answers as a phone or a security key would.
 
-It stands in for the device *and* for the finger on it, so what it signs shows that the format holds, and nothing about
-a human. Its answers are those of WebAuthn, Level 3 (JSON as in section 5.1), with attestation "none".
+It plays both the device and the person who touches it. So its signatures show that the format is right, and nothing
+about a human. Its answers follow WebAuthn, Level 3 (JSON as in section 5.1), with attestation "none".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _made(algorithm: str) -> PrivateKey:
 
 @dataclass(kw_only=True)
 class Authenticator:
-    """One key on one device. The fields may be changed between two answers, to play a device that is wrong."""
+    """One key on one device. Change the fields between two answers to play a faulty device."""
 
     origin: str
     algorithm: str = "ES256"
@@ -43,17 +43,17 @@ class Authenticator:
     is_backup_eligible: bool = False
     is_backed_up: bool = False
     verifies_user: bool = True
-    #: Many devices don't count: zero for ever.
+    #: Many devices do not count and always send zero.
     counts: bool = True
     sign_count: int = 0
     rp_id: str = ""
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     key: PrivateKey | None = None
-    #: Whose key it is, as the device was told when it made it; it says so where nobody else has.
+    #: The user handle that the device was given with the key. Without one it sends none.
     user_handle: bytes = b""
 
     def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Make the key: RegistrationResponseJSON to PublicKeyCredentialCreationOptionsJSON."""
+        """Make a key: RegistrationResponseJSON for PublicKeyCredentialCreationOptionsJSON."""
         self.rp_id = self.rp_id or options["rp"]["id"]
         self.key = self.key or _made(self.algorithm)
         self.user_handle = from_text(options.get("user", {}).get("id", ""))
@@ -66,16 +66,16 @@ class Authenticator:
         )
 
     def get(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Sign: AuthenticationResponseJSON to PublicKeyCredentialRequestOptionsJSON."""
+        """Sign: AuthenticationResponseJSON for PublicKeyCredentialRequestOptionsJSON."""
         self.rp_id = self.rp_id or options["rpId"]
-        said = self._client("webauthn.get", options["challenge"])
+        client_data = self._client("webauthn.get", options["challenge"])
         data = bytes(AuthenticatorData.create(self._rp_hash, self._flags, self._counted()))
-        signature = self._signed(data + hashlib.sha256(said).digest())
+        signature = self._signed(data + hashlib.sha256(client_data).digest())
         handle = {"userHandle": self.user_handle} if self.user_handle else {}
-        return self._answer(clientDataJSON=said, authenticatorData=data, signature=signature, **handle)
+        return self._answer(clientDataJSON=client_data, authenticatorData=data, signature=signature, **handle)
 
     def sign(self, challenge: bytes, *, rp_id: str) -> dict[str, Any]:
-        """The same, where nothing but the challenge is at hand."""
+        """Sign a bare challenge."""
         return self.get({"challenge": to_text(challenge), "rpId": rp_id})
 
     @property
@@ -95,8 +95,8 @@ class Authenticator:
 
     def _client(self, kind: str, challenge: str) -> bytes:
         from_text(challenge)
-        said = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
-        return json.dumps(said, separators=(",", ":")).encode()
+        client_data = {"type": kind, "challenge": challenge, "origin": self.origin, "crossOrigin": False}
+        return json.dumps(client_data, separators=(",", ":")).encode()
 
     def _signed(self, message: bytes) -> bytes:
         if isinstance(self.key, ec.EllipticCurvePrivateKey):

@@ -1,4 +1,4 @@
-"""A person with a browser and no script: fetches pages, fills in their forms, keeps cookies."""
+"""A browser without scripts for one person: gets pages, fills in forms, keeps cookies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT = 20
 
 
 class Stopped(Exception):
-    """Something was not as it should be; the words say what was seen."""
+    """Something was not as expected. The text says what was seen."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Form:
 
 
 class _Forms(HTMLParser):
-    """Collects the forms of a page with the values that a browser would send, and the words beside each choice."""
+    """Collects a page's forms with the values that a browser would send, and the label of each choice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Forms(HTMLParser):
             if "checked" in given:
                 form.values.setdefault(name, []).append(value)
         elif kind not in ("submit", "button", "file"):
-            # Hidden ones of one name are several values; of the others there is one.
+            # Several hidden fields of one name are several values; other fields have one.
             form.values[name] = [*form.values.get(name, []), value] if kind == "hidden" else [value]
 
     def handle_endtag(self, tag: str) -> None:
@@ -122,7 +122,7 @@ class Page:
         return any("step-up-password" in form.values for form in self.parsed.forms)
 
     def form(self, action: str = "", *, having: str = "") -> Form:
-        """The POST form whose action ends so, or which has a field of this name."""
+        """Return the POST form whose action ends with this, or that has a field of this name."""
         for form in self.parsed.forms:
             target = urllib.parse.urljoin(self.url, form.action)
             if form.method == "post" and target.endswith(action) and (not having or having in form.values):
@@ -130,7 +130,7 @@ class Page:
         raise Stopped(f"{self.path} has no form for {action or having} ({self.status}): {self.text[:300]}")
 
     def links(self, part: str) -> list[str]:
-        """The addresses on the page that contain this part, in order, each once."""
+        """Return the addresses on the page that contain this part, in order, each once."""
         found: list[str] = []
 
         class Links(HTMLParser):
@@ -143,7 +143,7 @@ class Page:
         return list(dict.fromkeys(found))
 
 
-#: A code is typed and sent within this; one that the server would no longer take by then is not offered.
+#: Seconds until a code is sent. A code that would expire before that is not used.
 SENT_WITHIN = timedelta(seconds=10)
 
 
@@ -154,7 +154,7 @@ class App:
         self.secret, self.last_step = secret, -1
 
     def __call__(self) -> str:
-        """The code of the moment, or the next one that a server still takes: it takes each once."""
+        """Return the current code, or the next one that the server accepts, as it accepts each code once."""
         while True:
             now = clock.now()
             step = max(totp.step_at(now + SENT_WITHIN) - totp.STEPS_EITHER_WAY, self.last_step + 1)
@@ -179,22 +179,22 @@ class Browser:
         return self._fetch(request)
 
     def stream(self, address: str) -> Any:
-        """An open answer, to be read piece by piece."""
+        """Return an open response, to be read piece by piece."""
         return self._opener.open(self._absolute(address), timeout=TIMEOUT)
 
     def submit(self, page: Page, form: Form, **values: str | list[str]) -> Page:
         sent = {**form.values, **{k: v if isinstance(v, list) else [v] for k, v in values.items()}}
         body = urllib.parse.urlencode(sent, doseq=True).encode()
         target = urllib.parse.urljoin(page.url, form.action)
-        # A browser names the page that it comes from, and Django asks for it where the address is secure.
-        asked = urllib.request.Request(target, data=body, headers={"Referer": page.url})  # noqa: S310 - as above
-        answer = self._fetch(asked)
+        # A browser sends the Referer, which Django requires on secure addresses.
+        request = urllib.request.Request(target, data=body, headers={"Referer": page.url})  # noqa: S310 - as above
+        answer = self._fetch(request)
         if answer.asks_for_proof and not page.asks_for_proof:
             return self._confirm(answer)
         return answer
 
     def _confirm(self, page: Page) -> Page:
-        """Prove who it is; what was sent waits on this page, and goes on with the proof."""
+        """Prove who it is on the step-up page. What was sent before waits there and continues with the proof."""
         form = page.form(having="step-up-password")
         proof: dict[str, str | list[str]] = {"step-up-password": self.password}
         if self.code is not None:

@@ -1,4 +1,4 @@
-"""The content of the demo world: which mailboxes and libraries there are, and how they come onto the disk."""
+"""The content of the demo world: its mailboxes and libraries, and how they are written to disk."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +9,7 @@ from lockbox_site.demo import _libraries, _mailboxes
 EXCHANGE, SHAREPOINT = "exchange-online", "sharepoint-online"
 
 
-class Place(NamedTuple):
+class DemoResource(NamedTuple):
     """One resource of the demo world."""
 
     tenant: str
@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _Tenant:
-    """Mailboxes are (local part, display name, script), libraries (folder, name); the rest fills the scripts."""
+    """Mailboxes are (local part, display name, script), libraries (folder, name). The other fields fill the scripts."""
 
     slug: str
     name: str
@@ -86,20 +86,20 @@ _TENANTS = (
 )
 
 
-def catalogue() -> list[Place]:
+def catalogue() -> list[DemoResource]:
     """Return every resource of the demo world."""
     places = []
     for tenant in _TENANTS:
         for local, _name, _script in tenant.mailboxes:
             address = f"{local}@{tenant.slug}.example"
-            places.append(Place(tenant.slug, EXCHANGE, "mailbox", address, f"{tenant.slug}/mail/{local}"))
+            places.append(DemoResource(tenant.slug, EXCHANGE, "mailbox", address, f"{tenant.slug}/mail/{local}"))
         for library, name in tenant.libraries:
-            places.append(Place(tenant.slug, SHAREPOINT, "library", name, f"{tenant.slug}/docs/{library}"))
+            places.append(DemoResource(tenant.slug, SHAREPOINT, "library", name, f"{tenant.slug}/docs/{library}"))
     return places
 
 
 def build(root: Path) -> None:
-    """Write the content under a root. Again changes nothing: what is there stays, even if it was moved or read."""
+    """Write the content below a root. Existing files stay, even if they were moved or read."""
     for tenant in _TENANTS:
         facts = _facts(tenant)
         for local, name, script in tenant.mailboxes:
@@ -110,7 +110,7 @@ def build(root: Path) -> None:
 
 
 def _facts(tenant: _Tenant) -> dict[str, str]:
-    """Return the words of the scripts: for each role an address and a name, for a partner the company too."""
+    """Return the words of the scripts: an address and a name for each role, and the company of a partner."""
     facts = {"company": tenant.name, "domain": f"{tenant.slug}.example", **tenant.words}
     for role, name in tenant.colleagues.items():
         facts |= {role: f"{_local(name)}@{tenant.slug}.example", f"{role}_name": name}

@@ -1,4 +1,4 @@
-"""What has happened in the demo world before somebody looks at it."""
+"""What happened in the demo world before anybody looks at it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.models import AccessRequest, Grant, Service, Tenant, Ticket
 
 
 def play() -> None:
-    """Leave one access request in most of the states, and tickets around them."""
+    """Make an access request in most of the states, and tickets around them."""
     _closed_after_a_look()
     _waiting_for_the_customer()
     _open_now()
@@ -31,7 +31,7 @@ def _ticket(tenant: str, by: str, service: str, title: str, body: str, *, priori
     return operations.open_ticket(report, actor=as_(by))
 
 
-def _asked(
+def _submitted(
     ticket: Ticket, names: list[str], *, by: str, tried: str, why: str, level: str = "read", window_for: int = 7200
 ) -> AccessRequest:
     tenant = ticket.tenant.slug
@@ -49,7 +49,7 @@ def _asked(
 
 
 def _offered(wanted: int, *, cap: int) -> int:
-    """The length nearest to `wanted` among those that WINDOW_CHOICES_SECONDS offers."""
+    """Return the length nearest to `wanted` that WINDOW_CHOICES_SECONDS offers."""
     return min(limits.window_choices(cap), key=lambda choice: abs(choice - wanted))
 
 
@@ -63,7 +63,7 @@ def _closed_after_a_look() -> None:
         "Scrolling down, the invoices are there.",
         priority="high",
     )
-    row = _asked(
+    row = _submitted(
         ticket,
         ["finance"],
         by="priya.nair",
@@ -89,7 +89,7 @@ def _closed_after_a_look() -> None:
 def _look(grant: Grant, tenant: str, name: str, *, opens: int) -> None:
     mailbox = resource(tenant, name)
     engineer = as_("priya.nair")
-    _looked, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=engineer, limit=50)
+    _access, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=engineer, limit=50)
     for item in [item for item in listing.items if item.kind == "message"][:opens]:
         operations.content.read_message(grant.pk, mailbox.pk, item.id, actor=engineer)
 
@@ -102,7 +102,7 @@ def _waiting_for_the_customer() -> None:
         "Mails to sales arrive hours late",
         "Customers tell us that mails to sales@contoso.example arrive two to three hours after they were sent.",
     )
-    row = _asked(
+    row = _submitted(
         ticket,
         ["sales"],
         by="priya.nair",
@@ -123,7 +123,7 @@ def _open_now() -> None:
         "Attachments open as empty files",
         "PDF attachments from one supplier open as empty files in every client.",
     )
-    row = _asked(
+    row = _submitted(
         ticket,
         ["support"],
         by="priya.nair",
@@ -147,7 +147,7 @@ def _waiting_for_the_provider() -> None:
         "A contract cannot be checked in",
         "Checking in the new framework contract fails with an error that says only “something went wrong”.",
     )
-    _asked(
+    _submitted(
         ticket,
         ["Legal"],
         by="samira.haddad",
@@ -168,7 +168,7 @@ def _denied() -> None:
         "Invitations from one partner are off by an hour since the clocks changed.",
         priority="low",
     )
-    row = _asked(
+    row = _submitted(
         ticket,
         ["sales"],
         by="erik.lund",
@@ -188,7 +188,7 @@ def _without_lockbox() -> None:
         "Price list shows last year's prices",
         "The price list in the sales library shows last year's prices, although we replaced the file on Monday.",
     )
-    row = _asked(
+    row = _submitted(
         ticket,
         ["Sales"],
         by="samira.haddad",

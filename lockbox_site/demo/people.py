@@ -1,4 +1,4 @@
-"""Who lives in the demo world. Passwords are made per installation and kept beside its database."""
+"""The people of the demo world. Passwords are made per installation and stored beside its database."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Character:
 
     @property
     def needs_app(self) -> bool:
-        """Whether a password alone lets them in nowhere, by the settings of this installation."""
+        """Return whether this person needs a second factor to sign in, by this installation's settings."""
         needing = {"approver", "administrator", "provider_approver", "staff"}
         if settings.ENGINEER_SECOND_FACTOR:
             needing |= {"engineer"}
@@ -124,7 +124,7 @@ PROVIDER = (
 
 
 def members() -> list[Character]:
-    """The customers' people, each tenant's administrator first: it is they who bring in the others."""
+    """Return the customers' people, each tenant's administrator first, because they invite the others."""
     return [
         Character(f"{login}@{tenant.slug}.example", name, tenant.slug, roles, time_zone=tenant.time_zone)
         for tenant in TENANTS
@@ -137,35 +137,35 @@ def everybody() -> list[Character]:
 
 
 def passwords() -> dict[str, str]:
-    """The passwords of this installation, made when they are first asked for."""
-    return _kept("demo_people.json", lambda: {person.email: _password() for person in everybody()})
+    """Return the passwords of this installation, made on the first call."""
+    return _read_or_make("demo_people.json", lambda: {person.email: _password() for person in everybody()})
 
 
 def app_secrets() -> dict[str, str]:
-    """The secrets of the authenticator apps of those who needed one when their world was made."""
-    return _kept(_APPS, dict)
+    """Return the secrets of the authenticator apps that the demo world's people were given."""
+    return _read_or_make(_APPS, dict)
 
 
 def give_app(email: str) -> str:
-    """The secret of this person's app, made in the same way as the passwords."""
+    """Return the secret of this person's app, made in the same way as the passwords."""
     known = app_secrets()
     if email not in known:
         known[email] = totp.new_secret()
-        _keep(_APPS, known)
+        _write(_APPS, known)
     return known[email]
 
 
-def _kept(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """What is in a file beside the database; made where it is not there, and readable by its owner alone."""
+def _read_or_make(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Return what a file beside the database holds. It is made if missing, and only its owner can read it."""
     path = Path(settings.DATA_DIR) / name
     if path.exists():
         return dict(json.loads(path.read_text()))
     made = make()
-    _keep(name, made)
+    _write(name, made)
     return made
 
 
-def _keep(name: str, what: dict[str, str]) -> None:
+def _write(name: str, what: dict[str, str]) -> None:
     path = Path(settings.DATA_DIR) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -174,6 +174,6 @@ def _keep(name: str, what: dict[str, str]) -> None:
 
 
 def _password() -> str:
-    """Twenty characters that can be read aloud and typed: about 98 bits."""
+    """Return twenty characters that can be read aloud and typed: about 98 bits."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))

@@ -1,7 +1,7 @@
-"""What the people of the demo do through the real doors, and the timeline that tells it.
+"""What the people of the demo do through the real doors, and the timeline that reports it.
 
-Every line is printed after it was seen: a page that answered, a mail that arrived, an entry in the log. Whatever is
-not as it should be stops the demo with an exit status of its own.
+Each line is printed after its effect was seen: a page, a mail or an audit entry. Anything unexpected stops the demo
+with an exit status of its own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Play:
         expect(page.status == 200 and "The ticket is assigned." in page.text, "the ticket is taken", page)
 
     def asks(self, login: str, address: str, *, resource: str, window: str, tried: str, why: str, **more: str) -> str:
-        """An engineer fills in the form, reads the preview, submits; return the access request's address."""
+        """An engineer fills in the form, reads the preview and submits it; return the access request's address."""
         browser = self.person(login)
         page = browser.get(address)
         form = page.form(having="justification")
@@ -78,11 +78,11 @@ class Play:
         return page.path
 
     def adds_passkey(self, login: str) -> None:
-        """From here on this person signs what they decide, and waits for no code."""
+        """Add a passkey, with which this person signs all further decisions."""
         self.devices[login] = self.stage.passkey(login)
 
     def decides(self, login: str, access_request: str, verdict: str, *, comment: str = "") -> Page:
-        """Review, confirm, receipt: signed with the passkey of whoever has one, else with the password and a code."""
+        """Review, confirm, receipt: signed with the person's passkey if there is one, else with password and code."""
         browser = self.person(login)
         review = browser.get(access_request)
         expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
@@ -92,7 +92,7 @@ class Play:
             return self._signs(browser, page, device, comment)
         form = page.form(having="digest")
         proof: dict[str, str] = {}
-        # A sign-in of the last minutes is proof enough, and the page asks for no other.
+        # A sign-in within the last minutes is proof enough, so the page asks for no other.
         if "password" in form.values:
             proof = {"password": browser.password, "code": browser.code() if browser.code else ""}
         page = browser.submit(page, form, comment=comment, **proof)
@@ -100,7 +100,7 @@ class Play:
         return page
 
     def _signs(self, browser: Browser, page: Page, device: Authenticator, comment: str) -> Page:
-        """Sign the text that the page shows, and send the signature over it as the only proof."""
+        """Sign the text that the page shows, and send that signature as the only proof."""
         form = page.form(having="assertion")
         [text] = form.values["manifest"]
         digest = manifest.challenge_of(text)
@@ -132,7 +132,7 @@ class Play:
 
 
 def expect(seen: bool, what: str, page: Page | None = None) -> None:
-    """Go on if this was seen; stop the demo, and say what was there instead, if not."""
+    """Continue if this was seen. Otherwise stop the demo and say what was there instead."""
     if not seen:
         where = f" {page.path} answered {page.status}: {page.text[:400]}" if page else ""
         raise Stopped(f"Not seen: {what}.{where}")
@@ -144,8 +144,8 @@ def items(page: Page) -> list[str]:
 
 
 def choice_of(page: Page, form: Form, name: str, words: str) -> str:
-    """The value of the choice whose words begin so."""
-    found = next((value for value, said in form.choices.get(name, []) if said.startswith(words)), None)
+    """Return the value of the choice whose label begins so."""
+    found = next((value for value, label in form.choices.get(name, []) if label.startswith(words)), None)
     expect(found is not None, f"{name} offers {words}", page)
     return str(found)
 

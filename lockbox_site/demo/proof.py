@@ -1,4 +1,4 @@
-"""The scenes in which the customer trusts nobody: a witness of its own, and evidence that is checked at home."""
+"""The scenes in which the customer checks the provider: its own witness, and evidence verified at home."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lockbox_site.demo.stage import HOST, Mail, free_port
 from requests_app.domain import clock
 
 WITNESS = "witness.contoso.example"
-#: One file, which the customer has from the product's source and runs on a machine of its own.
+#: The customer gets this one file from the product's source and runs it on its own machine.
 VERIFIER = Path(settings.BASE_DIR) / "verify" / "lockbox_verify.py"
 BUNDLE = Path(settings.DATA_DIR) / "evidence.zip"
 T = TypeVar("T")
@@ -30,8 +30,8 @@ _VKEY = re.compile(r"[^\s'\"<>]+/log/[0-9a-f-]{36}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{4
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What Contoso keeps for itself from the first day on."""
+class CustomerRecords:
+    """What Contoso keeps from the first day on: the log's key, its witness's key and a checkpoint."""
 
     log_key: str
     key_file: Path
@@ -44,14 +44,14 @@ def at_home(*arguments: str, expected: int = 0) -> str:
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-I", str(VERIFIER), *arguments], capture_output=True, text=True, timeout=120, check=False
     )
-    said = (done.stdout + done.stderr).strip()
-    expect(done.returncode == expected, f"the verifier ends with {expected}, not {done.returncode}: {said}")
-    return said
+    output = (done.stdout + done.stderr).strip()
+    expect(done.returncode == expected, f"the verifier ends with {expected}, not {done.returncode}: {output}")
+    return output
 
 
 @contextmanager
-def a_witness(here: Play) -> Iterator[Kept]:
-    """Contoso notes its log's key, runs a witness, and has its administrator register it."""
+def a_witness(here: Play) -> Iterator[CustomerRecords]:
+    """Contoso records its log's key, runs a witness and registers it."""
     here.scene("Contoso trusts nobody: it saves the log's key, and runs its own witness")
     home = Path(settings.DATA_DIR) / "contoso-at-home"
     home.mkdir()
@@ -82,8 +82,9 @@ def a_witness(here: Play) -> Iterator[Kept]:
         here.tell("Ines Vogel", "registers it; from here on it cosigns every checkpoint that continues the last one")
         checkpoint = home / "checkpoint-first-day.txt"
         origin = log_key.partition("+")[0]
-        checkpoint.write_text(_until(lambda: _held(home, origin), "the witness has cosigned the log", within=60) + "\n")
-        yield Kept(log_key, key_file, witness_key, checkpoint)
+        size = _until(lambda: _witnessed_size(home, origin), "the witness has cosigned the log", within=60)
+        checkpoint.write_text(f"{size}\n")
+        yield CustomerRecords(log_key, key_file, witness_key, checkpoint)
     finally:
         process.terminate()
         try:
@@ -93,18 +94,18 @@ def a_witness(here: Play) -> Iterator[Kept]:
             process.wait(timeout=10)
 
 
-def receipt_of_the_mail(here: Play, mail: Mail, kept: Kept) -> None:
-    """The mail that says that the window has closed carries the proof of it, and of both decisions before it."""
+def receipt_of_the_mail(here: Play, mail: Mail, records: CustomerRecords) -> None:
+    """Verify the proofs attached to the mail about a closed window: of the closing and of both decisions."""
     attached = [part for part in mail.message.iter_attachments() if str(part.get_filename()).endswith(".tlog-proof")]
     expect(len(attached) == 3, "the closing mail carries three receipts")
     for part in attached:
         receipt = Path(settings.DATA_DIR) / "contoso-at-home" / str(part.get_filename())
         receipt.write_bytes(_bytes_of(part.get_content()))
-        at_home("verify", str(receipt), "--key", kept.log_key)
+        at_home("verify", str(receipt), "--key", records.log_key)
         here.tell("Ada Keller", f"checks a receipt in the mail on her own machine: {receipt.name} is good")
 
 
-def the_evidence(here: Play, kept: Kept, entries: int) -> None:
+def the_evidence(here: Play, records: CustomerRecords, entries: int) -> None:
     here.scene("Contoso's auditor downloads the evidence, and checks it without a network")
     auditor = here.person("otto.brandt")
     log = next(iter(auditor.get("/").links("/log/")), "")
@@ -114,31 +115,31 @@ def the_evidence(here: Play, kept: Kept, entries: int) -> None:
     expect(taken.status == 200 and taken.headers.get_content_type() == "application/zip", "evidence comes", taken)
     BUNDLE.write_bytes(taken.body)
     here.tell("Otto Brandt", f"downloads the evidence of Contoso's whole log ({len(taken.body) // 1024} kB)")
-    said = at_home(
-        "verify", str(BUNDLE), "--key", kept.log_key, "--witness", kept.witness_key, "--previous", str(kept.checkpoint)
+    output = at_home(
+        *("verify", str(BUNDLE), "--key", records.log_key, "--witness", records.witness_key),
+        *("--previous", str(records.checkpoint)),
     )
     here.tell(
         "Otto Brandt", "runs lockbox_verify.py: everything is valid, and it continues what was saved on the first day"
     )
     signed = "signed by Ada Keller <ada.keller@contoso.example>'s passkey Software passkey"
-    expect(signed in said, f"the verifier says whose passkey signed the approval: {said}")
-    expect(
-        "signed in the name of Pat Doyle" in said, f"the verifier says that the provider's approval is signed: {said}"
-    )
+    expect(signed in output, f"the verifier says whose passkey signed the approval: {output}")
+    by_provider = "signed in the name of Pat Doyle"
+    expect(by_provider in output, f"the verifier says that the provider's approval is signed: {output}")
     here.tell(
         "Otto Brandt",
         "reads there whose passkey signed the approval, and which decisions nobody signed",
         detail="The passkeys were software here: it shows that the format holds, and nothing about a human.",
     )
-    here.console.print(said, highlight=False, markup=False, soft_wrap=True)
+    here.console.print(output, highlight=False, markup=False, soft_wrap=True)
     program = f"{_from_here(Path(sys.executable))} {_from_here(VERIFIER)}"
-    by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(kept.key_file)}"
+    by_hand = f"{program} verify {_from_here(BUNDLE)} --key {_from_here(records.key_file)}"
     here.console.print(f"Once more by hand: {by_hand}", highlight=False, soft_wrap=True)
-    _one_word(here, kept)
+    _one_word(here, records)
 
 
-def _one_word(here: Play, kept: Kept) -> None:
-    """Somebody who changes one word of one entry is named by its index."""
+def _one_word(here: Play, records: CustomerRecords) -> None:
+    """The verifier names the entry in which one word was changed."""
     forged = BUNDLE.with_name("evidence-forged")
     shutil.unpack_archive(BUNDLE, forged)
     entries = forged / "entries-0.jsonl"
@@ -146,8 +147,8 @@ def _one_word(here: Play, kept: Kept) -> None:
     index = next(at for at, line in enumerate(lines) if b"content.opened" in line)
     lines[index] = lines[index].replace(b"content.opened", b"content.listed")
     entries.write_bytes(b"\n".join(lines))
-    said = at_home("verify", str(forged), "--key", kept.log_key, expected=1)
-    expect(str(index) in said, f"the verifier names entry {index}: {said}")
+    output = at_home("verify", str(forged), "--key", records.log_key, expected=1)
+    expect(str(index) in output, f"the verifier names entry {index}: {output}")
     shutil.rmtree(forged)
     here.tell("Otto Brandt", f"tries it: one word of entry {index} changed, and the verifier names the entry")
 
@@ -160,7 +161,7 @@ def _log_key(page: Page) -> str:
     return found[0] if found else ""
 
 
-def _held(home: Path, origin: str) -> str:
+def _witnessed_size(home: Path, origin: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-I", str(VERIFIER), "previous", origin, "--state", str(home / "witness.sqlite3")],
         capture_output=True, text=True, timeout=30, check=False,
@@ -169,7 +170,7 @@ def _held(home: Path, origin: str) -> str:
 
 
 def _cosigned(page: Page, entries: int) -> bool:
-    """Whether the newest checkpoint covers so many entries and bears the witness's line."""
+    """Return whether the newest checkpoint covers so many entries and has the witness's signature."""
     lines = page.body.decode().split("\n")
     return page.status == 200 and int(lines[1]) >= entries and any(line.startswith(f"— {WITNESS} ") for line in lines)
 

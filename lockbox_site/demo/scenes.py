@@ -24,24 +24,24 @@ CUT_WITHIN = 1.0
 
 
 def play(stage: Stage, console: Console) -> None:
-    """Play every scene; raise Stopped at the first thing that is not as it should be."""
+    """Play every scene. Raises Stopped at the first thing that is not as expected."""
     here = Play(stage, console)
-    with a_witness(here) as kept:
-        silent = silent_customer_is_asked(here)
+    with a_witness(here) as records:
+        silent = silent_customer(here)
         main, main_window = main_job(here)
         a_no(here)
         a_revoke_in_mid_read(here)
         without_lockbox(here)
         a_legal_demand(here)
-        receipt_of_the_mail(here, main_window_closes(here, main, main_window), kept)
+        receipt_of_the_mail(here, main_window_closes(here, main, main_window), records)
         silent_customer_has_expired(here, silent)
-        the_evidence(here, kept, the_log(here))
+        the_evidence(here, records, the_log(here))
 
 
 # --- Scenes --------------------------------------------------------------------------------------------------
 
 
-def silent_customer_is_asked(here: Play) -> str:
+def silent_customer(here: Play) -> str:
     here.scene("Meanwhile at Fabrikam: a customer who will not answer")
     ticket = here.opens_ticket(
         "fred.marsh",
@@ -50,7 +50,7 @@ def silent_customer_is_asked(here: Play) -> str:
         body="Inbox rules stop working every few hours until we sign in again.",
     )
     here.takes("erik.lund", ticket)
-    asked = here.asks(
+    access_request = here.asks(
         "erik.lund",
         f"{ticket}ask/",
         resource="support",
@@ -58,11 +58,11 @@ def silent_customer_is_asked(here: Play) -> str:
         tried="Compared the rules as stored with those of a healthy mailbox.",
         why="The rules stop at certain messages. I need to read these messages to see what stops them.",
     )
-    here.decides("paula.reyes", asked, "approve", comment="The comparison shows nothing.")
+    here.decides("paula.reyes", access_request, "approve", comment="The comparison shows nothing.")
     here.tell("Erik Lund", "asks to read Fabrikam's support mailbox; Paula Reyes confirms that there is no other way")
     here.mail(here.stage.mail.wait_for("frida.olsen@", "decide_as_customer"), "Frida Olsen")
     here.tell("Frida Olsen", "does not answer …")
-    return asked
+    return access_request
 
 
 def main_job(here: Play) -> tuple[str, str]:
@@ -77,7 +77,7 @@ def main_job(here: Play) -> tuple[str, str]:
     here.tell("Mia Weber", "opens a ticket: “Search finds no invoice of November”")
     here.mail(mail.wait_for("priya.nair@", "ticket_opened", part="November"), "Priya Nair")
     here.takes("priya.nair", ticket)
-    asked = here.asks(
+    access_request = here.asks(
         "priya.nair",
         f"{ticket}ask/",
         resource="finance",
@@ -88,37 +88,37 @@ def main_job(here: Play) -> tuple[str, str]:
     here.tell("Priya Nair", "has tried without; asks to read messages in 1 mailbox")
     here.mail(mail.wait_for("pat.doyle@", "decide_as_provider", part="finance"), "Pat Doyle")
     here.adds_passkey("pat.doyle")
-    here.decides("pat.doyle", asked, "approve", comment="Rebuilt twice; the log names no messages.")
+    here.decides("pat.doyle", access_request, "approve", comment="Rebuilt twice; the log names no messages.")
     here.tell(
         "Pat Doyle",
         "confirms that there is no other way, and signs this with a passkey: the provider's approval",
         detail="A passkey in software replaces the device and the finger on it, for everybody here.",
     )
-    told = mail.wait_for("ada.keller@", "decide_as_customer", part="finance")
-    here.mail(told, "Ada Keller")
-    expect(asked in told.text, "the customer's mail links to the access request")
+    decision_mail = mail.wait_for("ada.keller@", "decide_as_customer", part="finance")
+    here.mail(decision_mail, "Ada Keller")
+    expect(access_request in decision_mail.text, "the customer's mail links to the access request")
     mail.wait_for("security@contoso.example", "decide_as_customer", part="finance")
-    page = here.person("priya.nair").get(asked)
+    page = here.person("priya.nair").get(access_request)
     expect(not page.links("/windows/"), "nobody reads before the customer's approval", page)
     here.adds_passkey("ada.keller")
     here.tell("Ada Keller", "has added a passkey; the log has its public key, and Contoso's approvers get a mail")
-    here.decides("ada.keller", asked, "approve", comment="Headers are fine.")
+    here.decides("ada.keller", access_request, "approve", comment="Headers are fine.")
     here.tell(
         "Ada Keller",
         "reviews, and signs exactly the text that is shown: the customer's approval. A window opens",
         detail="A passkey in software replaces her device, and her finger on it.",
     )
     here.mail(mail.wait_for("priya.nair@", "window_opened"), "Priya Nair")
-    window = here.window_of("priya.nair", asked)
+    window = here.window_of("priya.nair", access_request)
     page_url, items = here.items("priya.nair", window)
     for item in items[:3]:
         opened = here.person("priya.nair").get(join(page_url, item))
         expect(opened.status == 200, "the item is shown", opened)
     here.tell("Priya Nair", "lists the names in the mailbox, and opens three messages")
-    live = here.person("ada.keller").get(f"{asked}live/")
+    live = here.person("ada.keller").get(f"{access_request}live/")
     expect(live.status == 200 and live.text.lower().count("opened") >= 3, "the customer sees what is being read", live)
     here.tell("Ada Keller", "sees on her page which three messages are being read")
-    return asked, window
+    return access_request, window
 
 
 def a_no(here: Play) -> None:
@@ -130,7 +130,7 @@ def a_no(here: Play) -> None:
         body="Everybody who writes to sales gets two answers.",
     )
     here.takes("erik.lund", ticket)
-    asked = here.asks(
+    access_request = here.asks(
         "erik.lund",
         f"{ticket}ask/",
         resource="sales",
@@ -138,12 +138,12 @@ def a_no(here: Play) -> None:
         tried="Looked at the settings of the answer.",
         why="I would like to read the answers that were sent, to compare the two.",
     )
-    here.decides("paula.reyes", asked, "approve")
+    here.decides("paula.reyes", access_request, "approve")
     here.stage.mail.wait_for("alan.fischer@", "decide_as_customer", part="sales")
-    here.decides("alan.fischer", asked, "deny", comment="We can send you both answers.")
+    here.decides("alan.fischer", access_request, "deny", comment="We can send you both answers.")
     here.tell("Alan Fischer", "denies: “We can send you both answers.”")
     here.mail(here.stage.mail.wait_for("erik.lund@", "access_request_ended", part="both answers"), "Erik Lund")
-    page = here.person("erik.lund").get(asked)
+    page = here.person("erik.lund").get(access_request)
     expect("Denied" in page.text and not page.links("/windows/"), "a denial gives no access", page)
 
 
@@ -156,7 +156,7 @@ def a_revoke_in_mid_read(here: Play) -> None:
         body="The export of the engineering library has been running for two days.",
     )
     here.takes("samira.haddad", ticket)
-    asked = here.asks(
+    access_request = here.asks(
         "samira.haddad",
         f"{ticket}ask/",
         resource="Engineering",
@@ -164,11 +164,11 @@ def a_revoke_in_mid_read(here: Play) -> None:
         tried="Restarted the export; it stops at the same place.",
         why="It stops at one document. I need to open that document to see what is wrong with it.",
     )
-    here.decides("pat.doyle", asked, "approve")
-    here.decides("frida.olsen", asked, "approve")
-    address = _big_document(here, "samira.haddad", here.window_of("samira.haddad", asked))
+    here.decides("pat.doyle", access_request, "approve")
+    here.decides("frida.olsen", access_request, "approve")
+    address = _big_document(here, "samira.haddad", here.window_of("samira.haddad", access_request))
     here.tell("Samira Haddad", f"opens a document of {BIG_BYTES // 2**20} MB, and is still reading …")
-    taken, cut_after = _read_until_cut(here, address, lambda: _closes_now(here, "frida.olsen", asked))
+    taken, cut_after = _read_until_cut(here, address, lambda: _closes_now(here, "frida.olsen", access_request))
     expect(0 < taken < BIG_BYTES, f"the reading is cut off ({taken} of {BIG_BYTES} bytes came)")
     expect(cut_after <= CUT_WITHIN, f"the cut comes immediately (it took {cut_after:.1f} s)")
     here.tell(
@@ -187,7 +187,7 @@ def without_lockbox(here: Play) -> None:
         body="We replaced the file on Monday; the old one comes back.",
     )
     here.takes("samira.haddad", ticket)
-    asked = here.asks(
+    access_request = here.asks(
         "samira.haddad",
         f"{ticket}ask/",
         resource="Sales",
@@ -195,18 +195,20 @@ def without_lockbox(here: Play) -> None:
         tried="Cleared the cache; the old version comes back.",
         why="Two versions under names that look alike seem to exist. I need to see what is stored.",
     )
-    here.decides("pat.doyle", asked, "approve")
+    here.decides("pat.doyle", access_request, "approve")
     here.tell("Pat Doyle", "approves; there is no second stage here, so the window is open")
     here.mail(here.stage.mail.wait_for("nils.berg@", "window_opened"), "Nils Berg")
-    here.items("samira.haddad", here.window_of("samira.haddad", asked))
+    here.items("samira.haddad", here.window_of("samira.haddad", access_request))
     browser = here.person("samira.haddad")
-    page = browser.get(f"{asked}release/")
+    page = browser.get(f"{access_request}release/")
     page = browser.submit(page, page.form("/release/"))
     expect(page.status == 200, "the engineer closes the window early", page)
     here.tell("Samira Haddad", "sees names of documents, opens none, and closes the window early")
-    told = here.stage.mail.wait_for("nils.berg@", "window_closed")
-    expect("nothing opened" in told.text, "the summary says how many names were listed, and that nothing was opened")
-    here.mail(told, "Nils Berg")
+    closed_mail = here.stage.mail.wait_for("nils.berg@", "window_closed")
+    expect(
+        "nothing opened" in closed_mail.text, "the summary says how many names were listed, and that nothing was opened"
+    )
+    here.mail(closed_mail, "Nils Berg")
 
 
 def a_legal_demand(here: Play) -> None:
@@ -219,7 +221,7 @@ def a_legal_demand(here: Play) -> None:
     page = browser.get(join(page.url, tenant))
     services = {link: _link_words(page, link) for link in page.links("service=")}
     address = next((link for link, words in services.items() if "Exchange" in words), page.url)
-    asked = here.asks(
+    access_request = here.asks(
         "priya.nair",
         join(page.url, address),
         resource="finance",
@@ -231,39 +233,39 @@ def a_legal_demand(here: Play) -> None:
         demand_reference="12 Gs 34/26",
         demand_date="2026-11-20",
     )
-    here.decides("pat.doyle", asked, "approve", comment="Checked by our counsel.")
-    told = here.stage.mail.wait_for("ada.keller@", "decide_as_customer", part="Amtsgericht")
-    here.mail(told, "Ada Keller")
-    here.decides("ada.keller", asked, "deny", comment="Our counsel will answer the court.")
+    here.decides("pat.doyle", access_request, "approve", comment="Checked by our counsel.")
+    decision_mail = here.stage.mail.wait_for("ada.keller@", "decide_as_customer", part="Amtsgericht")
+    here.mail(decision_mail, "Ada Keller")
+    here.decides("ada.keller", access_request, "deny", comment="Our counsel will answer the court.")
     here.tell("Ada Keller", "reads who demands it and with which instrument, and denies: nothing is exempt")
 
 
-def main_window_closes(here: Play, asked: str, window: str) -> Mail:
+def main_window_closes(here: Play, access_request: str, window: str) -> Mail:
     here.scene("Back at Contoso: the window closes automatically")
-    told = here.stage.mail.wait_for("ada.keller@", "window_closed", within=40)
-    expect("3 messages read" in told.text, "the summary counts what was read")
-    here.mail(told, "Ada Keller")
+    closed_mail = here.stage.mail.wait_for("ada.keller@", "window_closed", within=40)
+    expect("3 messages read" in closed_mail.text, "the summary counts what was read")
+    here.mail(closed_mail, "Ada Keller")
     page = here.person("priya.nair").get(window)
     expect("The window is closed" in page.text and not page.links(window), "the closed window shows nothing", page)
-    page = here.person("ada.keller").get(asked)
+    page = here.person("ada.keller").get(access_request)
     expect("3 messages read" in page.text, "the page says what was read", page)
     here.tell("Ada Keller", "reads: “3 messages read, in 1 mailbox”")
-    return told
+    return closed_mail
 
 
-def silent_customer_has_expired(here: Play, asked: str) -> None:
+def silent_customer_has_expired(here: Play, access_request: str) -> None:
     here.scene("And at Fabrikam: no answer means no access")
     here.mail(here.stage.mail.wait_for("frida.olsen@", "reminder", within=30), "Frida Olsen")
     here.mail(here.stage.mail.wait_for("erik.lund@", "access_request_ended", part="expired", within=40), "Erik Lund")
-    page = here.person("frida.olsen").get(asked)
+    page = here.person("frida.olsen").get(access_request)
     expect("Expired" in page.text, "the page says that it expired", page)
-    late = here.person("frida.olsen").get(f"{asked}decide/approve/")
+    late = here.person("frida.olsen").get(f"{access_request}decide/approve/")
     expect(late.status == 409, "a late approval is refused", late)
     here.tell("Frida Olsen", "is too late: an approval now is refused (409)")
 
 
 def the_log(here: Play) -> int:
-    """Take the log away; return how many entries it has."""
+    """Export the log; return how many entries it has."""
     here.scene("Contoso's log, as its auditor exports it")
     auditor = here.person("otto.brandt")
     page = auditor.get("/")
@@ -286,7 +288,7 @@ def the_log(here: Play) -> int:
 
 
 def _big_document(here: Play, login: str, window: str) -> str:
-    """Find the big document through the pages, as the engineer would."""
+    """Find the big document through the pages, as an engineer would."""
     page_url, items = here.items(login, window)
     link = next((link for link in items if "everything-2026" in link), None)
     expect(link is not None, f"the big document is listed among {items}")
@@ -294,7 +296,7 @@ def _big_document(here: Play, login: str, window: str) -> str:
 
 
 def _read_until_cut(here: Play, address: str, close: Any) -> tuple[int, float]:
-    """Read slowly, have the window closed after some megabytes, read on until the stream ends."""
+    """Read slowly, have the window closed after some megabytes, and read on until the stream ends."""
     taken, closed_at = 0, 0.0
     with here.person("samira.haddad").stream(address) as answer:
         try:
@@ -310,15 +312,15 @@ def _read_until_cut(here: Play, address: str, close: Any) -> tuple[int, float]:
     return taken, clock.monotonic() - closed_at
 
 
-def _closes_now(here: Play, login: str, asked: str) -> None:
+def _closes_now(here: Play, login: str, access_request: str) -> None:
     browser = here.person(login)
-    page = browser.get(f"{asked}revoke/")
+    page = browser.get(f"{access_request}revoke/")
     page = browser.submit(page, page.form("/revoke/"))
     expect(page.status == 200, "the window is closed", page)
 
 
 def _check(entries: list[dict[str, Any]]) -> None:
-    """The exported log is dense, and tells the whole story."""
+    """Check that the exported log is dense and tells the whole story."""
     expect([entry["index"] for entry in entries] == list(range(len(entries))), "the export has no gap")
     story = [entry["entry"]["event"] for entry in entries]
     for event in (
@@ -339,16 +341,16 @@ def _entries(entries: list[dict[str, Any]]) -> Table:
     for heading in ("index", "at (UTC)", "event", "who", "door", "leaf hash"):
         table.add_column(heading, no_wrap=True)
     for entry in entries:
-        said = entry["entry"]
+        record = entry["entry"]
         table.add_row(
-            str(entry["index"]), said["at"][11:19], said["event"], said["actor"]["name"], said["door"],
+            str(entry["index"]), record["at"][11:19], record["event"], record["actor"]["name"], record["door"],
             entry["leaf_hash"][:16],
         )  # fmt: skip
     return table
 
 
 def _link_words(page: Page, link: str) -> str:
-    """The words of one link."""
+    """Return the text of one link."""
     body = page.body.decode(errors="replace").replace("&amp;", "&")
     at = body.find(f'href="{link}"')
     return body[at : at + 300] if at >= 0 else ""

@@ -1,4 +1,4 @@
-"""What the demo plays on: a data directory of its own, a real mail server, the product's own processes."""
+"""What the demo runs on: its own data directory, a real mail server, and the product's own processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.platform import webauthn
 
-#: What stands for what in the demo, in seconds. Every other setting is as in production.
+#: The lengths of time in the demo, in seconds. Every other setting is as in production.
 SHORTENED = {
     "CUSTOMER_DECISION_SECONDS": "20",
     "REMINDER_SECONDS": "3,10,17",
@@ -41,7 +41,7 @@ SHORTENED = {
     "CLOSING_SOON_SECONDS": "6",
     "SWEEP_SECONDS": "1",
 }
-#: What is done before the product starts.
+#: The commands to run before the product starts.
 STEPS = (
     ["migrate"],
     ["log_key", "create"],
@@ -63,7 +63,7 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        # A long subject is folded over lines.
+        # A long subject is folded over several lines.
         return " ".join(str(self.message["Subject"]).split())
 
     @property
@@ -73,7 +73,7 @@ class Mail:
 
 
 class MailServer:
-    """An SMTP server on loopback that keeps what it takes."""
+    """An SMTP server on loopback that stores the mails that it receives."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -90,7 +90,7 @@ class MailServer:
         return "250 OK"
 
     def start(self) -> None:
-        # The server tells every command that it gets; the timeline tells what arrived.
+        # The server logs every command that it gets; the timeline reports what arrived.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._controller.start()
 
@@ -98,7 +98,7 @@ class MailServer:
         self._controller.stop()
 
     def wait_for(self, to: str, topic: str, *, part: str = "", within: float = 20) -> Mail:
-        """The first mail to this person about this topic, with this part in subject or text."""
+        """Return the first mail to this person about this topic, with this part in subject or text."""
         ends = clock.monotonic() + within
         while clock.monotonic() < ends:
             for mail in list(self.mails):
@@ -126,7 +126,7 @@ class Stage:
         _empty(Path(settings.DATA_DIR))
         self.mail.start()
         try:
-            # One process for all of them: each that starts Django anew takes seconds.
+            # One process for all commands, because starting Django takes seconds.
             self.manage("demo", "--prepare")
             self._passwords = people.passwords()
             _write_big_document()
@@ -145,7 +145,7 @@ class Stage:
         return browser
 
     def passkey(self, login: str) -> Authenticator:
-        """Add a passkey to somebody's account: in software, which stands in for the device and for the finger on it."""
+        """Add a software passkey to a person's account."""
         device, challenge = Authenticator(origin=self.origin), secrets.token_bytes(32)
         party = webauthn.Party(rp_id=RP_ID, name=settings.PROVIDER_NAME, origins=frozenset({self.origin}))
         actor = as_(login, fresh=True)
@@ -158,7 +158,7 @@ class Stage:
         return device
 
     def manage(self, *arguments: str) -> str:
-        """Run a management command as an operator would, and return what it prints."""
+        """Run a management command as an operator would, and return its output."""
         done = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "manage.py", *arguments],
             cwd=settings.BASE_DIR,
@@ -180,7 +180,7 @@ class Stage:
             "HOST": HOST,
             "PORT": str(self.port),
             "BASE_URL": self.base,
-            # A passkey belongs to a name, and never to a number.
+            # A passkey belongs to a host name, never to an IP address.
             "PASSKEY_RP_ID": RP_ID,
             "PASSKEY_ORIGINS": self.origin,
             "ALLOWED_HOSTS": f"{HOST},localhost",
@@ -231,9 +231,9 @@ def free_port() -> int:
 
 
 def _empty(directory: Path) -> None:
-    """Start anew: the demo's directory, and never one that was not made by a demo."""
+    """Empty the demo's directory, but never one that a demo did not make."""
     marker = directory / ".demo"
-    # The settings write a key before this runs; that alone makes nobody's directory.
+    # The settings write a key before this runs, so a key alone does not mean that the directory is in use.
     strange = {entry.name for entry in directory.iterdir()} - {"secret_key"} if directory.exists() else set()
     if strange and not marker.exists():
         raise Stopped(f"{directory} was not made by the demo, and is left alone. Name another: DATA_DIR=…")
@@ -244,7 +244,7 @@ def _empty(directory: Path) -> None:
 
 
 def _write_big_document() -> None:
-    """A document that takes a while to read, to be cut off in the middle."""
+    """Write a document that takes a while to read, so that a read can be cut off."""
     path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "engineering" / BIG_DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Build the demo world through the operations: tenants, people, content, and what has happened so far."""
+"""Builds the demo world through the operations: tenants, people, content, and a history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def exists() -> bool:
 
 
 def build(*, with_history: bool = True) -> None:
-    """Build the world once; `with_history` adds tickets and access requests as if a day had gone by already."""
+    """Build the world once. `with_history` adds tickets and access requests of the day before."""
     content.build(Path(settings.CONTENT_ROOT))
     secrets = people.passwords()
     staff = Person.objects.get_queryset().filter(email=people.STAFF.email).first()
@@ -37,7 +37,7 @@ def build(*, with_history: bool = True) -> None:
 
 
 def as_(login: str, *, fresh: bool = True) -> Actor:
-    """Act as one of the demo's people, by email, or by the part before the at-sign."""
+    """Return the actor of a demo person, by email address or the part before the at-sign."""
     lookup = {"email": login} if "@" in login else {"email__startswith": f"{login}@"}
     person = Person.objects.get(**lookup)
     return actor_of(person, door="command", stepped_up_at=clock.now() if fresh else None)
@@ -59,16 +59,16 @@ def _services_and_provider(staff: Actor, secrets: dict[str, str]) -> None:
             password=secrets[character.email],
             time_zone=character.time_zone,
         )
-        # As they do by the link that the first sign-in sends: the password is theirs, and so is the address.
-        own = actor_of(person, door="command")
-        operations.set_password(actor=own, password=secrets[character.email], how="reset")
+        # The first sign-in sends a link; following it sets the password and verifies the address.
+        themselves = actor_of(person, door="command")
+        operations.set_password(actor=themselves, password=secrets[character.email], how="reset")
         for key, role in character.queues:
             operations.give_queue_role(Service.objects.get(key=key).pk, person.pk, role=role, actor=staff)
         _set_up_app(character)
 
 
 def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) -> None:
-    """Staff set up the tenant and its first administrator and approver; the rest is the administrator's work."""
+    """Staff set up the tenant with its first administrator and approver; the administrator does the rest."""
     plan = Plan.objects.get(name=wanted.plan)
     tenant = operations.create_tenant(
         name=wanted.name, slug=wanted.slug, plan_id=plan.pk, time_zone=wanted.time_zone, actor=staff
@@ -94,14 +94,14 @@ def _tenant(wanted: people.DemoTenant, staff: Actor, secrets: dict[str, str]) ->
 
 
 def _set_up_app(character: people.Character) -> None:
-    """Who needs a second factor sets one up at the first sign-in."""
+    """Set up the second factor of a person who needs one, as at the first sign-in."""
     if character.needs_app:
         keep = factors.keeps_totp(people.give_app(character.email))
         operations.set_up_totp(actor=as_(character.email, fresh=True), keep=keep)
 
 
 def _invited(tenant: Tenant, who: people.Character, role: str, *, by: Actor, password: str) -> Person:
-    """Invite somebody, and accept as they would by the link in their mail."""
+    """Invite somebody, and accept the invitation as they would by the link in their mail."""
     row = operations.invite_person(tenant.pk, email=who.email, role=role, actor=by)
     link = link_secrets.of(row.pk, row.sends)
     stranger = Actor.stranger(door="command")
@@ -119,5 +119,5 @@ def _resources(tenant: Tenant, staff: Actor) -> None:
 
 
 def resource(tenant: str, name: str) -> Resource:
-    """A resource of the demo's by the start of its name."""
+    """Return a demo resource by the beginning of its name."""
     return Resource.objects.get(tenant__slug=tenant, name__startswith=name)

@@ -1,4 +1,4 @@
-"""Takes in a request's body on the event loop, within bounds of length, time and memory, before a thread is needed."""
+"""Receives a request's body on the event loop, within limits of length, time and memory, before it gets a thread."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 from collections import Counter, OrderedDict
 from typing import Any
 
-#: A body is whole within this time, in seconds; a longer one has more time, and keeps up this rate, in bytes a second.
+#: A body must be complete within this many seconds. A longer one gets more time while it keeps up this rate, in bytes a
+#: second.
 SECONDS, LEAST_RATE = 10.0, 16 * 1024
-#: Bodies that one process takes in at once, and the bytes that are promised to them. Where more come, the client that
-#: has most of what ran out loses its oldest body.
+#: The bodies that one process receives at once, and the bytes reserved for them. If more arrive, the client that uses
+#: most of what ran out loses its oldest body.
 MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
-#: What is read of a body that is too long, so that its client reads the answer before its connection ends.
+#: How much is read of a body that is too long, so that its client reads the answer before the connection ends.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
 
 
 class TooSlow(Exception):
-    """The body was not whole in time."""
+    """The body was not complete in time."""
 
 
 class Crowded(Exception):
-    """The body had to end, because too many more came and its client has most of them."""
+    """The body had to end, because too many others came and its client has most of them."""
 
 
 class Broken(Exception):
@@ -28,7 +29,7 @@ class Broken(Exception):
 
 
 class Bodies:
-    """The bodies that are under way in this process. Used from the event loop alone."""
+    """The bodies that this process is receiving. Used on the event loop only."""
 
     def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
         self._longest, self._seconds = longest, seconds
@@ -36,9 +37,9 @@ class Bodies:
         self._bytes, self._bytes_of, self._count_of = 0, Counter[str](), Counter[str]()
 
     async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
-        """Return the body and its length; None in place of a body that is too long.
+        """Return the body and its length; None instead of a body that is too long.
 
-        Raises TooSlow, Crowded or Broken. A method that takes no body is given none, whatever was sent.
+        Raises TooSlow, Crowded or Broken. For a method without a body it returns none, even if one was sent.
         """
         headers = scope.headers
         if scope.method in ("GET", "HEAD", "OPTIONS"):
@@ -51,7 +52,7 @@ class Bodies:
         return (await self._whole(proto, length, client), length) if length else (b"", None)
 
     async def discard(self, proto: Any) -> None:
-        """Read on for a moment what nobody wants."""
+        """Read on for a moment and ignore what comes."""
         taken = 0
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
@@ -60,7 +61,7 @@ class Bodies:
                     if not piece or taken > MOST_DISCARDED:
                         return
         except Exception:
-            # It was read in part before, or the client has gone.
+            # It was partly read before, or the client has gone.
             return
 
     async def _whole(self, proto: Any, length: int, client: str) -> bytes:
@@ -76,7 +77,7 @@ class Bodies:
         return bytes(taken)
 
     async def _pieces(self, proto: Any, client: str) -> tuple[bytes | None, int]:
-        """A chunked body. The server gives an empty piece at its end, and one more where it ended too early."""
+        """Yield a chunked body. An empty piece ends it, and a second one says that it is incomplete."""
         taken, ends = bytearray(), 0
         async with self._bounded(self._longest, client) as bound:
             async for piece in proto:
@@ -94,8 +95,8 @@ class Bodies:
 
     def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            # If the oldest of all had to go, a client that begins many would end everybody else's slow ones. So would
-            # thousands of one byte each, if one long body counted for more than they do.
+            # If the oldest of all had to end, a client that begins many would end everybody else's slow ones. Thousands
+            # of one byte each would do the same, if one long body counted for more than they do.
             share = self._count_of if len(self._under_way) >= MOST_BODIES else self._bytes_of
             greediest = max(share, key=share.__getitem__)
             oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
@@ -121,7 +122,7 @@ class Bodies:
 
 
 class Bound:
-    """The time of one body."""
+    """The time limit of one body."""
 
     def __init__(self, bodies: Bodies, promised: int, seconds: float, client: str) -> None:
         self._bodies, self._promised, self._seconds, self._client = bodies, promised, seconds, client
@@ -142,13 +143,13 @@ class Bound:
             raise (Crowded if has_ended_early else TooSlow) from None
 
     def advance(self, taken: int) -> None:
-        """Give more time for what has come so far, except for one that has to end."""
+        """Give more time for what has arrived so far, unless the body has to end."""
         if taken > LEAST_RATE and not self._timeout.expired() and self in self._bodies:
             self._timeout.reschedule(self._ends + taken / LEAST_RATE)
 
 
-def _length(said: str | None) -> int:
+def _length(declared: str | None) -> int:
     try:
-        return max(0, int(said or 0))
+        return max(0, int(declared or 0))
     except ValueError:
         return 0

@@ -1,7 +1,7 @@
-"""Runs Django behind an event loop: the loop waits for clients, and threads work.
+"""Runs Django behind an event loop: the loop waits for clients, and threads do the work.
 
-A request gets a thread when its body is whole, and an answer that is made piece by piece gets one for each piece. So a
-client that sends or reads slowly, or waits for news, holds no thread and no connection with the database.
+A request gets a thread when its body is complete, and a streamed answer gets one for each piece. So a client that sends
+or reads slowly, or waits for news, holds no thread and no database connection.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from requests_app.platform import hashing, waiting
 from requests_app.platform.sockets import Line
 from requests_app.work import signs
 
-#: An answer up to this length is handed over at once, because the kernel takes all of it.
+#: An answer up to this length is sent at once, because the kernel buffers all of it.
 AT_ONCE = 64 * 1024
-#: A piece of a stream is at least so long, unless the stream pauses.
+#: The least length of a piece of a stream, unless the stream pauses.
 LEAST_PIECE = 16 * 1024
-#: Each thread may have so many requests waiting for it. One more is told to come again.
+#: The requests that may wait per thread. The next one is refused, to be tried again.
 WAITING_PER_THREAD = 16
-#: Addresses that have threads of their own, so that they are answered while all others work, or hang.
+#: Addresses with threads of their own, so that they are answered while all others work or hang.
 PROBES = ("/healthz", "/readyz")
 PROBE_THREADS, PROBES_WAITING = 2, 64
-#: All who take a file or a long page count as this one client: strangers may, from any number of addresses.
+#: All readers of a file or a long page count as this one client: they may be strangers, from any number of addresses.
 ANYBODY = "anybody"
 
 Headers = list[tuple[str, str]]
@@ -47,19 +47,19 @@ log = structlog.get_logger(__name__)
 
 
 class Bridge:
-    """The application that the web server calls (RSGI). One for each process."""
+    """The application that the web server calls (RSGI). One per process."""
 
     def __init__(self, handler: WSGIHandler, *, threads: int, streams: int, longest_body: int) -> None:
         self._handler = handler
         self._bodies = bodies.Bodies(longest=longest_body)
-        # One client has half of them at most, so that it can't keep all others from theirs.
+        # One client has half of them at most, so that it can't block the others.
         self._most_streams, self._streams = streams, 0
         self._most_of_client, self._streams_of = max(1, streams // 2), Counter[str]()
         self._threads = threads
         self._refusals = Refusals()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin. Threads do not survive a fork, so they are made where the requests are served."""
+        """Begin. Threads do not survive a fork, so they are made in the process that serves."""
         self._loop = loop
         self._sign_in = resolve_url(settings.LOGIN_URL)
         threads = self._threads
@@ -67,7 +67,7 @@ class Bridge:
             "web", threads=threads, most_waiting=WAITING_PER_THREAD * threads, most_of_one=threads - threads // 4
         )
         # Pieces have threads of their own: hundreds of readers must not queue before a page. One client has half of
-        # them: a piece of an export may be a search through all of a log.
+        # them at most, because a piece of an export may search a whole log.
         threads = max(2, threads // 4)
         self._steps = Pool("stream", threads=threads, most_of_one=threads // 2)
         self._probes = {
@@ -92,7 +92,7 @@ class Bridge:
             self._refusals.busy.answer(scope, proto)
             return
         except (bodies.Broken, environ.Unreadable):
-            # Nobody is there to hear it, or nobody who means well.
+            # Nobody is there to read the answer, or nobody who means well.
             proto.response_empty(400, [("connection", "close")])
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)
@@ -100,7 +100,7 @@ class Bridge:
         with Client(proto) as client:
             try:
                 if scope.path in StaticFilesMiddleware.paths and scope.method in ("GET", "HEAD"):
-                    # The file is open in less time than a thread takes to begin.
+                    # Opening the file takes less time than starting a thread.
                     rest = call.answer()
                 else:
                     job = pool.submit(self._work_of(call), self._loop, client=caller)
@@ -121,16 +121,16 @@ class Bridge:
         return partial(self._unless_crowded, call.answer) if is_sign_in else call.answer
 
     def _unless_crowded(self, answer: Callable[[], Any]) -> Any:
-        """Refuse a sign-in for next to nothing, where it would be refused in any case and others wait for the thread.
+        """Refuse a sign-in cheaply, if it would be refused anyway and others wait for the thread.
 
-        A flood of them would keep people who are signed in from their pages. Raises Full.
+        Otherwise a flood of sign-ins would keep signed-in people from their pages. Raises Full.
         """
         if self._pool.is_waited_for and hashing.is_full():
             raise Full
         return answer()
 
     async def _has_begun(self, job: Job, client: Client) -> bool:
-        """Wait for the answer; False where the client has gone before anybody began to make it."""
+        """Wait for the answer; False if the client left before anybody began to make it."""
         await asyncio.wait({job.future, client.gone}, return_when=asyncio.FIRST_COMPLETED)
         return job.future.done() or not job.take_back()
 
@@ -150,7 +150,7 @@ class Bridge:
         try:
             await (self._wait(rest, client) if isinstance(rest, Poll) else self._send(rest, client))
         except Exception as why:
-            # It ends with half an answer. What failed within it, the log of its request tells.
+            # The answer breaks off in the middle. The request's log says what failed.
             log.info("stream_ended", why=type(why).__name__)
         finally:
             self._streams -= 1
@@ -161,7 +161,7 @@ class Bridge:
             await self._step(rest.close, rest)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
-        """Look now and then, until there is an answer or the client has gone."""
+        """Check now and then until there is an answer or the client has gone."""
         while not await self._pause(client):
             rest = await self._step(poll.look, poll)
             if rest is poll:
@@ -182,20 +182,20 @@ class Bridge:
                     await out.send(piece)
                 elif await self._pause(client):
                     return
-                # Before the next piece is made: nothing that was made must lie here until its window is closed.
+                # Before the next piece is made: no piece may lie here until its window has closed.
                 await out.room()
                 if client.gone.done():
                     return
                 piece = await self._step(stream.next_piece, stream)
         except Exception as why:
-            # Of a window that has closed, what still lies here is not given either.
+            # If the window has closed, a piece that still lies here is not sent either.
             await out.abort(at_once=isinstance(why, WindowClosed))
             raise
         finally:
             out.end()
 
     async def _pause(self, client: Client) -> bool:
-        """Wait; whether the client has gone meanwhile."""
+        """Wait; return whether the client has gone meanwhile."""
         await asyncio.wait({client.gone}, timeout=waiting.LOOK_EVERY)
         return client.gone.done()
 
@@ -212,7 +212,7 @@ class Client:
 
     @property
     def gone(self) -> asyncio.Future[Any]:
-        """The future that is done when the client has gone."""
+        """Return the future that is done when the client has gone."""
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._proto.client_disconnect())
         return self._gone
@@ -226,7 +226,7 @@ class Client:
 
 
 class Call:
-    """One request on its way through Django. Its steps run in one context, one after the other, in any threads."""
+    """One request on its way through Django. Its steps run in one context, one after the other, in any thread."""
 
     def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any], caller: str) -> None:
         self.scope, self.proto, self.caller = scope, proto, caller
@@ -234,7 +234,7 @@ class Call:
         self._context = contextvars.Context()
 
     def answer(self) -> Stream | Poll | None:
-        """Have the answer made, and send it unless it is a stream or has to wait. Runs in a thread."""
+        """Make the answer, and send it unless it is a stream or has to wait. Runs in a thread."""
         return self._context.run(self._answer)
 
     def _answer(self) -> Stream | Poll | None:
@@ -257,7 +257,7 @@ class Call:
             response.close()
             return None
         if isinstance(response, FileResponse):
-            # The framework reads files by 4 KiB.
+            # The framework reads files in pieces of 4 KiB.
             response.block_size = AT_ONCE
         stream = Stream(self, response, headers)
         if not stream.is_whole:
@@ -268,7 +268,7 @@ class Call:
         return None
 
     def run(self, work: Callable[[], Any]) -> Any:
-        """Run a later step. What it has used of the database is given back, as after a request."""
+        """Run a later step, and release the database connection afterwards as after a request."""
         try:
             return self._context.run(work)
         finally:
@@ -276,16 +276,17 @@ class Call:
 
 
 class Stream:
-    """An answer that does not go out at once."""
+    """An answer that is not sent at once."""
 
     def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
         self._call, self._response, self._headers = call, response, headers
         self._pieces: Iterator[bytes] = iter(response)
         self._failure: Exception | None = None
         self._has_begun = False
-        # Files and whole pages are for anybody. Content, exports and events are only for people who have signed in.
+        # Anybody may get files and whole pages. Content, exports and events are only for people who have signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
-        # An answer that was made at once has no pauses: an empty one, such as a redirect, must not be taken for one.
+        # An answer that was made at once has no pauses. An empty one, such as a redirect, must not be taken for a
+        # pause.
         self._has_ended = isinstance(response, HttpResponse)
         self.first = response.content if isinstance(response, HttpResponse) else self._gathered()
         if isinstance(response, FileResponse) and response.get("Content-Length") == str(len(self.first)):
@@ -307,14 +308,14 @@ class Stream:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
     def next_piece(self) -> bytes | None:
-        """Make the next piece; empty where there is nothing yet, None where there is no more."""
+        """Make the next piece; empty if there is nothing yet, None if there is no more."""
         return None if self._has_ended else self._call.run(self._gathered) or (None if self._has_ended else b"")
 
     def close(self) -> None:
         self._call.run(self._response.close)
 
     def _gathered(self) -> bytes:
-        """Put small chunks together, until the stream pauses. Where it fails, what was made so far goes out first."""
+        """Join small chunks until the stream pauses. If it fails, send first what was made so far."""
         if self._failure is not None:
             raise self._failure
         found, length = list[bytes](), 0
@@ -327,7 +328,7 @@ class Stream:
                     raise
                 self._failure = failure
                 if is_closed:
-                    # Of such a window nothing is given. The answer begins, and is cut.
+                    # Nothing is sent of such a window. The answer begins, and is cut.
                     found.clear()
                 break
             if chunk is None:
@@ -340,7 +341,7 @@ class Stream:
 
 
 class Poll:
-    """A request whose answer waits for something to happen."""
+    """A request whose answer waits for an event."""
 
     is_anybodys = False
 
@@ -356,7 +357,7 @@ class Poll:
         return self._call.caller
 
     def look(self) -> Stream | Poll | None:
-        """Look whether there is an answer by now, and send it; itself where there is none."""
+        """Check whether there is an answer now, and send it; otherwise return this poll."""
         return self._call.run(self._look)
 
     def _look(self) -> Stream | Poll | None:
@@ -368,14 +369,14 @@ class Poll:
         try:
             return self._response.look()
         except (OperationalError, InterfaceError):
-            # An outage, which has a line of its own and no traceback, as for any request.
+            # An outage has a line of its own and no traceback, as for any request.
             return views.server_error(self._response.request)
         except Exception:
             log.exception("look_failed")
             return views.server_error(self._response.request)
 
     def refused(self, status: int) -> None:
-        """Note that the server has answered in its place."""
+        """Record that the server has answered instead."""
         self._response.ended(status)
 
     def close(self) -> None:
@@ -388,5 +389,5 @@ def headers_of(response: HttpResponseBase) -> Headers:
 
 
 def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:
-    """WSGI's start_response: the answer itself says all."""
+    """WSGI's start_response, which is not needed: the answer itself has everything."""
     return bytes

@@ -1,4 +1,4 @@
-"""What Django's handler for WSGI is told of a request (PEP 3333), made from what the web server's RSGI says."""
+"""Makes the WSGI environment (PEP 3333) of a request from the web server's RSGI scope."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIXED: dict[str, Any] = {
 
 
 class TooLong(io.RawIOBase):
-    """In the place of a body that is longer than any request of ours: it was not read, and never will be."""
+    """Replaces a body that is longer than any request of this product: it was not read, and never will be."""
 
     def readable(self) -> bool:
         return True
@@ -36,7 +36,7 @@ class TooLong(io.RawIOBase):
 
 
 def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, Any]:
-    """`body` is None where it is too long; `length` is what is said of it, None where nothing is."""
+    """Return the environment. A `body` of None is too long; `length` is the declared one, or None."""
     server, _colon, port = scope.server.rpartition(":")
     environ: dict[str, Any] = {
         **_FIXED,
@@ -53,9 +53,9 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
     headers = scope.headers
     for name in headers.keys():  # noqa: SIM118 - not a dict
         if "_" in name:
-            # It would pose as the header with hyphens, which a proxy may have set.
+            # It would look like the header with hyphens, which a proxy may have set.
             continue
-        # What is no ASCII is left out, as it always was.
+        # Values that are not ASCII are left out, as they always were.
         value = (";" if name == "cookie" else ",").join(headers.get_all(name))
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
@@ -65,19 +65,19 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
 
 
 class Unreadable(Exception):
-    """A caller has written into what proxies say of it, so that nobody can read it."""
+    """A caller has tampered with the headers that proxies write, so that they can't be read."""
 
 
 def caller_of(scope: Any) -> str:
-    """Whose request it is, for shares: the network of the address that the outermost trusted proxy saw.
+    """Return the client that this request counts for: the network of the address that the outermost proxy saw.
 
-    Raises Unreadable. Otherwise it would pass for a request of the proxy's own.
+    Raises Unreadable. Otherwise the request would count as the proxy's own.
     """
     headers, name = scope.headers, "x-forwarded-for"
-    said = headers.get_all(name) if name in headers else []
-    if name in headers and not said and settings.TRUSTED_PROXY_COUNT:
+    values = headers.get_all(name) if name in headers else []
+    if name in headers and not values and settings.TRUSTED_PROXY_COUNT:
         raise Unreadable
-    forwarded = ",".join(said)
+    forwarded = ",".join(values)
     return network_of(client_address({"REMOTE_ADDR": _peer(scope), "HTTP_X_FORWARDED_FOR": forwarded}))
 
 

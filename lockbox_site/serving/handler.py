@@ -1,4 +1,4 @@
-"""Django's handler, with requests that are read in UTF-8 whatever their header says."""
+"""Django's handler, which always reads requests in UTF-8."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils.http import parse_header_parameters
 
 class Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """Note what is said, and decode nothing by it.
+        """Store what the header says, and decode nothing with it.
 
-        The framework takes whichever codec of Python is named, for the query too, and fails here where that is none for
-        text. What is not in UTF-8 is refused by `lockbox_site.crossing.CharsetMiddleware`.
+        The framework uses any Python codec that is named, for the query too, and fails if it is not one for text.
+        `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are not in UTF-8.
         """
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 

@@ -1,7 +1,7 @@
-"""Sends an answer no faster than its client takes it, so that little of it lies between the two.
+"""Sends an answer no faster than its client reads it, so that little of it is buffered in between.
 
-The web server takes whatever it is given and keeps it until the client reads. How much the client's side has
-acknowledged is asked of the kernel.
+The web server accepts everything at once and keeps it until the client reads. So the kernel is asked how much the
+client's side has acknowledged.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Any
 
 from requests_app.platform.sockets import STALLED_SECONDS, Gone, Line
 
-#: What may be on its way to one client, in bytes, and what is given to the server at once.
+#: The bytes that may be on their way to one client, and those that are given to the server at once.
 WINDOW, PIECE = 128 * 1024, 16 * 1024
-#: A client that takes less than this in the mean of STALLED_SECONDS is cut off, in bytes a second.
+#: A client that reads less than this on average over STALLED_SECONDS, in bytes a second, is cut off.
 LEAST_RATE = 4 * 1024
-#: How long a client may take for what was sent of an answer that has failed, in seconds.
+#: How long a client may take for the rest of an answer that has failed, in seconds.
 TAKES_THE_REST = 2.0
-#: Between two questions to the kernel, in seconds: soon for a quick reader, seldom for a slow one.
+#: The time between two questions to the kernel, in seconds: short for a quick reader, long for a slow one.
 SOON, SELDOM = 0.001, 0.2
 
 
 class TooSlow(Exception):
-    """The client reads nothing, or next to nothing."""
+    """The client reads nothing, or almost nothing."""
 
 
 class Outlet:
-    """The way out of one answer. `is_framed`: the server puts a length before each piece."""
+    """Sends one answer. `is_framed`: the server puts a length before each piece."""
 
     def __init__(self, transport: Any, line: Line | None, *, is_framed: bool) -> None:
         self._transport, self._line, self._is_framed = transport, line, is_framed
@@ -36,7 +36,7 @@ class Outlet:
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
 
     async def send(self, data: bytes) -> None:
-        """Send all of it, as the client takes it. Raises TooSlow, Gone, or what the server raises for Gone."""
+        """Send all of it at the client's speed. Raises TooSlow, Gone, or what the server raises for Gone."""
         view = memoryview(data)
         for start in range(0, len(view), PIECE):
             if start:
@@ -46,13 +46,13 @@ class Outlet:
             self._sent += len(piece) + (len(f"{len(piece):x}") + 4 if self._is_framed else 0)
 
     def end(self) -> None:
-        """Tell the server that no more comes. It knows this by the transport's being forgotten."""
+        """Tell the server that no more comes. It learns this when the transport is released."""
         self._transport = None
 
     async def abort(self, *, at_once: bool) -> None:
-        """Break the connection, or the server would end half an answer as it ends a whole one.
+        """Break the connection. Otherwise the server would end half an answer like a whole one.
 
-        Unless it must be at once, what was sent is taken by the client first.
+        Unless it must happen at once, the client first reads what was sent.
         """
         if self._line is None:
             return

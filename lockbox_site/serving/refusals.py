@@ -1,4 +1,4 @@
-"""Answers that the event loop gives by itself, without a thread."""
+"""Answers that the event loop gives itself, without a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.template import loader
 from django.utils.translation import gettext as _
 
-#: Nothing but the style of the page: its scripts would need a nonce of this answer's own.
+#: Only the style of the page, because its scripts would need a nonce of this answer.
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 _HEADERS = [
     ("cache-control", "no-store"),
@@ -23,9 +23,9 @@ RETRY_AFTER = 2
 
 
 class Refusal:
-    """One answer, made when the process starts: as a problem for programs, and as a page for people.
+    """An answer that is made when the process starts: as a problem for programs and as a page for people.
 
-    It speaks of this try alone: an earlier try of the same thing may have been saved.
+    It is about this attempt alone: an earlier attempt of the same thing may have been saved.
     """
 
     def __init__(self, status: int, code: str, title: str) -> None:

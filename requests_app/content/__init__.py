@@ -1,1 +1,1 @@
-"""Ways to a customer's content: connectors and downloads."""
+"""Access to a customer's content: connectors and downloads."""

@@ -1,4 +1,4 @@
-"""Files on their way out, made piece by piece while they are read: by whoever may still have them, and nobody else."""
+"""Streams downloads and re-checks the reader's permission every second."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ REREAD_SECONDS = 1.0
 
 
 def disposition(filename: str, *, as_attachment: bool) -> str:
-    """Content-Disposition by RFC 6266; a character that no name needs, such as a line break, is left out."""
+    """Return Content-Disposition (RFC 6266) without characters that no name needs, such as line breaks."""
     clean = "".join(char for char in filename if char.isprintable()) or "content"
     return content_disposition_header(as_attachment, clean) or "attachment"
 
 
 def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iterator[bytes]:
-    """The chunks, each made as the request itself was answered: after the view has returned all that is undone.
+    """Yield the chunks, each made under the request's settings, which end when the view returns.
 
-    The database shows this connection nothing of other tenants, and only while a chunk is made: what is set longer
-    would be met by whatever else uses the thread. Times are in UTC, as in the entries.
+    The connection is limited to this tenant only while a chunk is made: a longer limit would apply to other users of
+    the thread. Times are in UTC, as in the entries.
 
-    A download lasts, and a role can be taken away meanwhile, or a token. Whoever may not read the log any more is
-    refused within a second, in the middle of it. A server that knows no length ends a broken answer as it ends a whole
-    one, so what stopped early ends with half a line, which no format takes for its end.
+    A download takes time, and a role or a token can be revoked meanwhile. A reader who may not read the log any more is
+    refused within a second, in the middle of it. A server that knows no length ends a broken answer like a complete
+    one, so a stopped download ends in the middle of a line, which no format accepts as its end.
     """
     language, checked, has_begun = translation.get_language(), clock.monotonic(), False
     try:
@@ -59,17 +59,17 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
         yield f'"{words}'.encode()
         raise
     finally:
-        # Whoever reads may have gone: what tells the page so must not wait for the memory to be cleared.
+        # The reader may have gone: the page must learn this before the memory is cleared.
         chunks.close()
 
 
 def require_reader(actor: Actor, tenant_id: UUID) -> None:
-    """Raise NotAllowed, or one of its kinds, unless the actor reads this tenant's whole log."""
+    """Raise NotAllowed, or a kind of it, unless the actor reads this tenant's whole log."""
     policy.require_scope(actor, Scope.LOG_READ)
     policy.require_role(actor, policy.LOG_READERS | {Role.STAFF}, tenant_id=tenant_id)
 
 
 def in_batches(lines: Iterator[str], *, size: int = 500) -> Generator[bytes]:
-    """Some hundred lines to a chunk: what is set for a chunk costs two words with the database."""
+    """Join some hundred lines to a chunk, because the settings of a chunk cost two round trips to the database."""
     while batch := "".join(islice(lines, size)):
         yield batch.encode()

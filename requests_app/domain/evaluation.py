@@ -9,7 +9,7 @@ from uuid import UUID
 
 from requests_app.domain import policy
 from requests_app.domain.errors import Malformed, NotAllowed, NotCovered, NotFound, UnknownAction, WindowNotOpen
-from requests_app.domain.policy import Look
+from requests_app.domain.policy import ContentAccessFacts
 
 #: The longest that a question may carry: an address of a mail, a locator, an item of a resource.
 SUBJECT_MAX, RESOURCE_MAX, ITEM_MAX = 320, 400, 1024
@@ -172,7 +172,7 @@ def after(verdict: Verdict, ended: Ended | None) -> Verdict:
 
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
     """The code of what the one rule about looking says against this window, or nothing."""
-    look = Look(
+    look = ContentAccessFacts(
         is_engineer=window.is_engineer,
         is_own=window.requester_human == facts.human_id,
         opens_at=window.opens_at,
@@ -185,7 +185,7 @@ def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> 
         needs_read=question.action != Action.LIST,
     )
     try:
-        policy.require_look(look, at=at)
+        policy.require_content_access(look, at=at)
     except NotAllowed as refusal:
         return refusal.code
     return None

@@ -44,7 +44,7 @@ DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class ContentAccessFacts:
     """What the rule about looking at content reads: of the engineer, the grant, its ticket and the resource.
 
     `closes_at` is the end of a grant that nobody has closed; one that was closed gives no look at all. `ticket_state`
@@ -66,7 +66,7 @@ class Look:
     needs_read: bool
 
 
-def require_look(look: Look, *, at: datetime) -> None:
+def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
     """The rule that never bends: a live grant of this engineer, on this very resource, at this instant.
 
     The content pages and the decision point both ask here. Raises NotAllowed, or one of its kinds.

@@ -1,1 +1,1 @@
-"""Whether somebody is who they say: passwords, codes, passkeys, guesses, sessions, single sign-on."""
+"""Proof of who somebody is: passwords, codes, passkeys, guess limits, sessions, single sign-on."""

@@ -1,7 +1,7 @@
-"""What a passkey is asked to answer where nothing is signed: it says by itself for whom, for what and until when.
+"""Challenges for passkeys where nothing is signed. A challenge states its person, purpose and end.
 
-Random bytes, the end of its time, and a MAC over these, its purpose and whom it is for. So nothing is kept of one that
-nobody answers, a page may stand open in two windows, and who is not signed in gets no session by asking.
+It consists of random bytes, its end, and a MAC over these, its purpose and the person. So nothing is stored for a
+challenge that nobody answers, a page may be open in two windows, and a visitor who is not signed in needs no session.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Purpose(StrEnum):
     STEP_UP = "step-up"
 
 
-#: Whoever adds a key types a name before, and may be asked for more proof in between.
+#: Adding a key takes longer: the person types a name, and may be asked for more proof in between.
 _GOOD_FOR = {Purpose.ENROL: timedelta(minutes=15)}
 GOOD_FOR = timedelta(minutes=5)
 
@@ -44,25 +44,25 @@ def issue(purpose: Purpose, *about: UUID, at: datetime) -> bytes:
 
 
 def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> bytes:
-    """The challenge in an answer, if it was made here for just this and is still good.
+    """Return the challenge of an answer, if it was made here for this purpose and is still valid.
 
-    Raises PasskeyUnreadable, or PasskeyTooLate for one that is not.
+    Raises PasskeyUnreadable, or PasskeyTooLate for one that has ended.
     """
     try:
         client = json.loads(base64url.from_text(response["response"]["clientDataJSON"]))  # type: ignore[index]  # what is no mapping raises below
-        said = base64url.from_text(client["challenge"])
-        [until] = struct.unpack(">q", said[_SALT:_HEAD])
+        sent = base64url.from_text(client["challenge"])
+        [until] = struct.unpack(">q", sent[_SALT:_HEAD])
     except (KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
         raise PasskeyUnreadable from error
-    if not hmac.compare_digest(said, _made(purpose, about, said[:_HEAD])) or until <= at.timestamp():
+    if not hmac.compare_digest(sent, _made(purpose, about, sent[:_HEAD])) or until <= at.timestamp():
         raise PasskeyTooLate
-    return said
+    return sent
 
 
 def spend(challenge: bytes, *, at: datetime) -> None:
-    """Let an answer that holds count once. Raises PasskeyTooLate for the second, also of two at once.
+    """Let a valid answer count once. Raises PasskeyTooLate for the second one, also of two at once.
 
-    What is noted here is forgotten with old tries, long after the challenge has ended.
+    The stored row is deleted with old guesses, long after the challenge has ended.
     """
     subject = f"challenge:{hashlib.sha256(challenge).hexdigest()[:48]}"
     _row, is_first = Tries.objects.get_or_create(subject=subject, defaults={"since": at, "count": 1})

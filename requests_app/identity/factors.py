@@ -1,7 +1,7 @@
-"""Second factors as the sign-in library keeps them: for the doors, which hand `keep` to the operations.
+"""Second factors as the sign-in library stores them. The doors pass `keep` functions from here to the operations.
 
-The domain does not know the library. It says who must have a second factor, writes the entry and sends the mail; that
-the library's row is written in the same transaction is what `keep` is for.
+The domain does not know the library. It says who must have a second factor, writes the entry and sends the mail. `keep`
+writes the library's row in the same transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 _KEY = Authenticator.Type.WEBAUTHN
 _LAST, _USED, _PASSKEY = "last_step", "used_steps", "passkey"
-#: Where each kind of row keeps what is encrypted: an app's secret, and the seed of recovery codes.
+#: The encrypted part of each kind of row: an app's secret, and the seed of recovery codes.
 _SEALED = {_APP: "secret", _RECOVERY: "seed"}
 
 
@@ -40,7 +40,7 @@ def seal(text: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Raises Unreadable."""
+    """Return the secret in plain. Raises Unreadable."""
     return _sealer().opened(sealed)
 
 
@@ -48,7 +48,7 @@ def opened(sealed: str) -> str:
 
 
 def keeps_totp(secret: str, *, step: int = -1) -> Keep:
-    """Write the secret down, and that the code of `step`, by which it was tried, was used."""
+    """Return a function that stores the secret, and that the code of `step` was used to try it."""
 
     def keep(person: Person) -> None:
         Authenticator.objects.filter(user=person, type=_APP).delete()
@@ -66,7 +66,7 @@ def drops_totp(person: Person) -> None:
 
 
 class KeepsRecoveryCodes:
-    """Makes new codes in place of all that there were; they are in `codes` once it was called."""
+    """Makes new codes that replace all earlier ones. After the call they are in `codes`."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -81,7 +81,7 @@ def drops_recovery_codes(person: Person) -> None:
 
 
 def keeps_passkey(response: object) -> Callable[[Passkey], None]:
-    """Write down what the device told of the key, as the library keeps it."""
+    """Return a function that stores what the device said about the key, as the library does."""
 
     def keep(row: Passkey) -> None:
         data = {"name": row.name, "credential": response, _PASSKEY: str(row.pk)}
@@ -91,7 +91,7 @@ def keeps_passkey(response: object) -> Callable[[Passkey], None]:
 
 
 def drops_passkey(row: Passkey) -> None:
-    """And the recovery codes with the last second factor: they stand in for one, and there is none any more."""
+    """Return a function that deletes a passkey, and the recovery codes with the last second factor."""
     Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).delete()
     others = Passkey.objects.filter(person=row.person_id).live().of_this_site().exclude(pk=row.pk)
     if row.person.totp_set_up_at is None and not others.exists():
@@ -106,10 +106,10 @@ def drops_all(person: Person) -> None:
 
 
 def is_code(person: Person, typed: str, *, at: datetime) -> bool:
-    """Whether this is a code of the person's app, or one of their recovery codes. It is used up by this.
+    """Return whether this is a code of the person's app or one of their recovery codes, and use it up.
 
-    Raises CodeAlreadyUsed for a code of the app that this person did use. The caller has counted the guess
-    (requests_app.identity.guesses), and has seen the password, where one is needed, before.
+    Raises CodeAlreadyUsed for a code of the app that this person used before. The caller has counted the guess
+    (requests_app.identity.guesses) and checked the password, if one is needed.
     """
     given = "".join(char for char in typed if char.isalnum())
     if len(given) == totp.DIGITS:
@@ -123,7 +123,7 @@ def is_code(person: Person, typed: str, *, at: datetime) -> bool:
 
 def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
     with transaction.atomic():
-        # Locked: of two who send the same code at once, one is too late.
+        # Locked: if the same code is sent twice at once, one is too late.
         row = Authenticator.objects.select_for_update().filter(user=person, type=_APP).first()
         if row is None:
             return False
@@ -136,12 +136,12 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
         used = {last, *row.data.get(_USED, [])}
         step = totp.step_of(secret, given, at=at, after=last)
         if step is None:
-            # Any other code of a time before the last one is wrong: it may be one that somebody else has seen.
+            # Any other code from before the last one is wrong: somebody else may have seen it.
             if totp.step_of(secret, given, at=at) in used:
                 raise CodeAlreadyUsed(totp.seconds_to_next(last, at=at))
             return False
         row.data[_LAST], row.last_used_at = step, at
-        # Older ones are out of the tolerance, and no code of theirs is looked at.
+        # Older codes are outside the tolerance, and are not checked.
         row.data[_USED] = sorted(each for each in {*used, step} if each >= totp.oldest_step(at))
         if _sealer().is_outdated(row.data["secret"]):
             row.data["secret"] = seal(secret)
@@ -150,7 +150,7 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
 
 
 def seal_anew(is_over: Callable[[], bool]) -> int:
-    """Encrypt again what a former key encrypted; return how many rows. What no key opens stays as it is."""
+    """Encrypt again what a former key encrypted; return how many rows. A row that no key opens stays as it is."""
     done = 0
     for pk, kind, data in (
         Authenticator.objects.filter(type__in=_SEALED).order_by("pk").values_list("pk", "type", "data")
@@ -174,7 +174,7 @@ def _is_outdated(data: dict[str, Any], name: str) -> bool:
 
 
 def codes_left(person: Person) -> int | None:
-    """How many recovery codes are unused; None where there never were any."""
+    """Return how many recovery codes are unused; None if there never were any."""
     row = Authenticator.objects.filter(user=person, type=_RECOVERY).first()
     return None if row is None else len(RecoveryCodes(row).get_unused_codes())
 
@@ -187,7 +187,7 @@ def app_last_used(person: Person) -> datetime | None:
 
 
 def has_code(person: Person) -> bool:
-    """Whether there is a code that this person could type."""
+    """Return whether there is a code that this person could type."""
     return person.totp_set_up_at is not None or bool(codes_left(person))
 
 
@@ -196,23 +196,23 @@ def note_passkey_used(row: Passkey, *, at: datetime) -> None:
 
 
 def passkeys_last_used(person: Person) -> dict[str, datetime]:
-    """When each was last used to sign in or to confirm, by its id."""
+    """Return when each passkey was last used to sign in or to confirm, by its id."""
     rows = Authenticator.objects.filter(user=person, type=_KEY, last_used_at__isnull=False)
     return {row.data.get(_PASSKEY, ""): row.last_used_at for row in rows}
 
 
-# --- What an app is told ------------------------------------------------------------------------------------
+# --- Setting up an app --------------------------------------------------------------------------------------
 
 
 def address_of(person: Person, secret: str) -> str:
-    """The otpauth: address that apps read from the picture (Google Authenticator's key URI format)."""
+    """Return the otpauth: address in the QR code (Google Authenticator's key URI format)."""
     issuer = f"{settings.PROVIDER_NAME} Customer Lockbox"
     query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(issuer)}:{quote(person.email)}?{query}"
 
 
 def picture_of(address: str) -> str:
-    """The address as a QR code: an SVG in a data: address, which the security policy allows for pictures alone."""
+    """Return the address as a QR code: an SVG in a data: address, which the security policy allows for images only."""
     import qrcode  # takes a while, and one page needs it
     from qrcode.image.svg import SvgPathImage
 

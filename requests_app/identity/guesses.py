@@ -1,10 +1,10 @@
-"""Whatever can be guessed, looked at a few times and no more: a password, a code, a key, who has an account.
+"""Limits how often anything that can be guessed is tried: a password, a code, a key, who has an account.
 
-Counted before it is looked at, under a lock and in the database: of 200 tries at once, in however many processes, as
-many are looked at as may be. A right one is given back.
+A guess is counted before it is checked, under a lock and in the database. So of 200 guesses at once, in any number of
+processes, no more than the limit are checked. A right one is given back.
 
-Each door counts for itself. Somebody who knows only an address could otherwise, by wrong passwords at the sign-in, keep
-the person from proving who they are where they decide.
+Each door counts by itself. Otherwise somebody who knows only an address could send wrong passwords to the sign-in and
+so keep the person from proving who they are where they decide.
 """
 
 from __future__ import annotations
@@ -31,47 +31,47 @@ security_log = structlog.get_logger("security")
 
 @dataclass(frozen=True)
 class Limit:
-    """So many tries from the first one on; the next is not looked at until the time is over."""
+    """The number of guesses in a period from the first one on. Further guesses are not checked until it is over."""
 
     most: int
     within: timedelta
 
 
-#: About one account, and from one address, whoever is tried from it: an office goes out through one.
+#: About one account; and from one network address, whichever account is tried, as an office shares one address.
 OF_ACCOUNT = Limit(5, timedelta(minutes=5))
 OF_ADDRESS = Limit(10, timedelta(minutes=1))
-#: Mails that are asked for, right or not.
+#: Mails that are requested, whether the address is known or not.
 OF_MAILS = Limit(5, timedelta(minutes=5))
 MAILS_OF_ADDRESS = Limit(20, timedelta(minutes=1))
-#: Each wrong recovery key is an entry of the provider's log as well.
+#: Each wrong recovery key is also an entry in the provider's log.
 RECOVERY_KEYS = Limit(5, timedelta(minutes=15))
-#: What says nothing any more; the longest time above is over by then.
-KEPT_FOR = timedelta(days=1)
-#: Of an IPv6 address so much is somebody's own; of the rest they have as many as they like (RFC 6177).
+#: When a row is deleted; the longest period above is over by then.
+DELETED_AFTER = timedelta(days=1)
+#: The part of an IPv6 address that identifies one customer; they may choose the rest freely (RFC 6177).
 _IPV6_PREFIX = 64
 
 
 class Attempt:
-    """One try, counted under several subjects at once: under all of them, or, where one is full, under none."""
+    """One guess, counted under several subjects at once: under all of them, or under none if one is full."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
-        #: Since when each subject's time runs, as this try was counted.
+        #: When each subject's period began, as this guess was counted.
         self.since: dict[str, datetime] = {}
-        #: Set where it may not be looked at: what to say, and until when.
+        #: Set if it may not be checked: what to say, and until when.
         self.refusal: TooManyGuesses | None = None
 
     def count(self) -> bool:
-        """Whether it may be looked at; it counts from now on."""
+        """Count it, and return whether it may be checked."""
         at = clock.now()
         with transaction.atomic(durable=True):
             new = [Tries(subject=subject, since=at) for subject in sorted(self.limits)]
             Tries.objects.bulk_create(new, ignore_conflicts=True)
-            # In one order for everybody: two that share a subject wait for one another, and never in a circle.
+            # In the same order everywhere, so that two guesses that share subjects never deadlock.
             rows = list(Tries.objects.select_for_update().filter(subject__in=self.limits).order_by("subject"))
             for row in rows:
                 limit = self.limits[row.subject]
-                # Whoever waited for the lock has an older instant than who began; that ends nothing.
+                # A guess that waited for the lock has an earlier time than the one before; that ends no period.
                 if at >= row.since + limit.within:
                     row.since, row.count = at, 0
                 if row.count >= limit.most:
@@ -83,42 +83,42 @@ class Attempt:
         return True
 
     def give_back(self) -> None:
-        """It was right, or no guess, and counts no more; but never in place of a guess of the time after this one."""
+        """Take it back, as it was right or no guess. A guess of a later period is not taken back instead."""
         if self.since:
             same = reduce(or_, (Q(subject=subject, since=since) for subject, since in self.since.items()))
             Tries.objects.filter(same, count__gt=0).update(count=F("count") - 1)
 
 
 def at_sign_in(email: str, ip: str) -> Attempt:
-    """A password for an address, be it anybody's or nobody's."""
+    """Count a password for an address, whether it is known or not."""
     return Attempt({_account("sign-in", email): OF_ACCOUNT, _address("sign-in", ip): OF_ADDRESS})
 
 
 def at_passkey(ip: str) -> Attempt:
-    """A passkey at the sign-in: whose it is is known only once it is right."""
+    """Count a passkey at the sign-in. Its owner is known only once it is right."""
     return Attempt({_address("passkey", ip): OF_ADDRESS})
 
 
 def at_reset(email: str, ip: str) -> Attempt:
-    """A mail asked for with a way in; none is given back."""
+    """Count a request for a reset mail; none is given back."""
     return Attempt({_account("reset", email): OF_MAILS, _address("reset", ip): MAILS_OF_ADDRESS})
 
 
 def at_recovery(ip: str) -> Attempt:
-    """A recovery key: whose it is is known only once it is right."""
+    """Count a recovery key. Its owner is known only once it is right."""
     return Attempt({_address("recovery", ip): RECOVERY_KEYS})
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:
-    """Proof by somebody who says that they are this person: through all doors together."""
+    """Count a proof by somebody who claims to be this person, for all doors together."""
     limits = {f"person:{person.pk}": OF_ACCOUNT}
     return Attempt({**limits, _address("proof", ip): OF_ADDRESS} if ip else limits)
 
 
 def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
-    """Whether `look` says yes. Raises TooManyGuesses instead of looking at one wrong guess too many.
+    """Return what `look` says. Raises TooManyGuesses instead of checking one wrong guess too many.
 
-    What `look` raises as CodeAlreadyUsed or Busy is no guess, and passes through.
+    If `look` raises CodeAlreadyUsed or Busy, it was no guess, and the exception is raised.
     """
     attempt = of_person(person, ip)
     if not attempt.count():
@@ -142,18 +142,18 @@ def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
 
 
 def forgive_sign_in(email: str) -> None:
-    """Whoever has just set a new password may use it at once: it came through their mailbox."""
+    """Let somebody who has just set a new password use it at once: it came through their mailbox."""
     Tries.objects.filter(subject=_account("sign-in", email)).delete()
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete what counts no more, up to so many rows; return how many went."""
-    old = Tries.objects.filter(since__lt=at - KEPT_FOR).values_list("pk", flat=True)[:limit]
+    """Delete up to so many outdated rows; return how many."""
+    old = Tries.objects.filter(since__lt=at - DELETED_AFTER).values_list("pk", flat=True)[:limit]
     return Tries.objects.filter(pk__in=list(old)).delete()[0]
 
 
 def _account(door: str, email: str) -> str:
-    """Who somebody said they were is kept as a hash: people type their password there by mistake."""
+    """Return a hash of the address that was typed: people type their password there by mistake."""
     typed = salted_hmac("lockbox.guesses", email.strip().lower(), algorithm="sha256").hexdigest()
     return f"{door}:{typed[:48]}"
 
@@ -163,7 +163,7 @@ def _address(door: str, ip: str) -> str:
 
 
 def network_of(ip: str) -> str:
-    """All that is somebody's own who calls from this address, under one name."""
+    """Return one name for all addresses that belong to the same caller."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:

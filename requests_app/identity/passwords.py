@@ -1,4 +1,4 @@
-"""Which passwords are refused, beyond length and the commonest: guessed soon, about their holder, stolen elsewhere."""
+"""Refuses passwords that are guessed soon, that are about their holder, or that were stolen elsewhere."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from requests_app.platform import outbound
 
 security_log = structlog.get_logger("security")
 
-#: zxcvbn's scale from 0 to 4: from 3 on, guessing takes more than a hundred million tries.
+#: zxcvbn's scale is 0 to 4. From 3 on, guessing takes more than a hundred million guesses.
 LEAST_SCORE = 3
-#: What zxcvbn looks at; what follows makes a password no weaker.
-_LOOKED_AT = 72
-#: Shorter words are in too many others.
+#: The characters that zxcvbn checks. More characters make a password no weaker.
+_MOST_CHECKED = 72
+#: Shorter words are part of too many other words.
 _SHORTEST = 4
 #: Words of the product (ASVS 5.0, 6.1.2), beside the provider's name.
 _PRODUCT = ("lockbox", "customerlockbox")
 _LEET = str.maketrans("013457@$!", "oieastasi")
-#: Seconds for a list that is asked over the network: somebody waits for the page, and others for the same log.
+#: Seconds for a list on the network: somebody waits for the page, and others for the same log.
 _SECONDS = 0.8
-#: One that did not answer is left alone for so long: the form asks first, and the act, which holds locks, does not.
+#: A list that did not answer is not asked for this long: the form asks first, so the act, which holds locks, does not.
 _REST_SECONDS = 15.0
 _away: dict[str, float] = {}
 _PREFIX = 5
 
 
 class NotGuessedSoon:
-    """Refuses what looks long and is not: words in a row of the keyboard, dates, repetitions (zxcvbn)."""
+    """Refuses passwords that only look long: keyboard rows, dates, repetitions (zxcvbn)."""
 
     def validate(self, password: str, user: Any = None) -> None:
         from zxcvbn import zxcvbn  # its lists take a while to read, and few processes ever need them
 
-        if zxcvbn(password[:_LOOKED_AT])["score"] < LEAST_SCORE:
+        if zxcvbn(password[:_MOST_CHECKED])["score"] < LEAST_SCORE:
             raise ValidationError(
                 _("This password is easy to guess. Use four or more words that do not belong together."),
                 code="password_guessed_soon",
@@ -53,7 +53,7 @@ class NotGuessedSoon:
 
 
 class NothingNear:
-    """Refuses what holds the holder's name or address, their tenant's name, the provider's or the product's."""
+    """Refuses passwords with the holder's name or address, or the name of tenant, provider or product."""
 
     def validate(self, password: str, user: Any = None) -> None:
         require_far(password, [*_PRODUCT, settings.PROVIDER_NAME, *_about(user)])
@@ -63,10 +63,10 @@ class NothingNear:
 
 
 class NotStolen:
-    """Refuses what is in a list of stolen passwords, where the operator named one (BREACHED_PASSWORDS).
+    """Refuses passwords in a list of stolen ones, if the operator set one (BREACHED_PASSWORDS).
 
-    A list that can't be read refuses nobody: else nobody could set a password while it is away. The security log
-    says so.
+    A list that can't be read refuses nobody, otherwise nobody could set a password while it is away. The security log
+    reports it.
     """
 
     def validate(self, password: str, user: Any = None) -> None:
@@ -89,7 +89,7 @@ class NotStolen:
 
 
 def require_far(password: str, words: Iterable[str]) -> None:
-    """Raise ValidationError where the password holds one of these words, whatever stands between its letters."""
+    """Raise ValidationError if the password contains one of these words, even with signs between the letters."""
     spellings = {_plain(password), _plain(password.translate(_LEET))}
     for word in words:
         plain = _plain(word)
@@ -105,7 +105,7 @@ def _about(user: Any) -> list[str]:
         return []
     local, _at, domain = str(getattr(user, "email", "")).partition("@")
     name = str(getattr(user, "name", ""))
-    # The last part of a domain is everybody's.
+    # The last part of a domain is common to many.
     words = [name, *name.split(), local, *re.split(r"[^\w]+", local), *domain.split(".")[:-1]]
     if getattr(user, "pk", None) and not user._state.adding:
         words += user.memberships.values_list("tenant__name", flat=True)
@@ -113,14 +113,14 @@ def _about(user: Any) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, in one spelling."""
+    """Return only letters and digits, in one spelling."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in folded if char.isalnum())
 
 
 def _lines(where: str, prefix: str) -> frozenset[str]:
-    """The rest of each SHA-1 that begins so. A count of 0 is padding. Raises OSError, ValueError."""
-    text = _asked(where, prefix) if where.startswith(("https://", "http://")) else _read(Path(where), prefix)
+    """Return the rest of each SHA-1 that begins so. A count of 0 is padding. Raises OSError, ValueError."""
+    text = _downloaded(where, prefix) if where.startswith(("https://", "http://")) else _read(Path(where), prefix)
     rows = (line.strip().partition(":") for line in text.splitlines())
     return frozenset(rest.upper() for rest, _colon, count in rows if rest and count != "0")
 
@@ -129,15 +129,15 @@ def _read(folder: Path, prefix: str) -> str:
     for name in (prefix, f"{prefix}.txt"):
         if (file := folder / name).is_file():
             return file.read_text("ascii")
-    # Every beginning is there in a whole list.
+    # A complete list has every prefix.
     raise FileNotFoundError
 
 
-def _asked(url: str, prefix: str) -> str:
+def _downloaded(url: str, prefix: str) -> str:
     if clock.monotonic() < _away.get(url, 0):
         raise OSError
     try:
-        # The operator named it, and may keep a copy in the own network.
+        # The operator chose it, and may run a copy in the same network.
         answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
         if answer.status != 200:
             raise ValueError

@@ -1,4 +1,4 @@
-"""Whether what was entered is this person's: for the doors, which hear it. The operations are told when it was."""
+"""Checks a person's proof for the doors. The operations learn when there was one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from requests_app.platform import webauthn
 
 
 def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is_password_known: bool = False) -> bool:
-    """Whether the password is theirs, and the code where they have a second factor.
+    """Return whether the password is theirs, and the code if they have a second factor.
 
-    The code is looked at, and by that used up, only after a right password, so only somebody who knows it hears
-    CodeAlreadyUsed. `is_password_known` is said by a door that saw the right one a moment ago; a password that is
-    sent all the same is judged. Raises TooManyGuesses.
+    The code is checked, and used up, only after a right password, so only somebody who knows the password learns
+    CodeAlreadyUsed. A door that has just checked the password sets `is_password_known`; a password that is still
+    sent is checked. Raises TooManyGuesses.
     """
 
     def look() -> bool:
@@ -31,7 +31,7 @@ def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is
 
 
 def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose, ip: str = "") -> None:
-    """Raise a kind of PasskeyRefused unless a passkey of this person answered what was asked; or TooMany."""
+    """Require that a passkey of this person answered. Raises a PasskeyRefused, or TooManyGuesses."""
     refused: list[PasskeyRefused] = []
 
     def look() -> bool:
@@ -46,9 +46,9 @@ def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose,
 
 
 def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None) -> Passkey:
-    """The passkey of this site that answered, of this person or of anybody. Raises a kind of PasskeyRefused.
+    """Return the passkey of this site that answered, of this person or of anybody. Raises a PasskeyRefused.
 
-    Under a lock on its row: of two answers with one counter, or to one challenge, one counts.
+    The passkey's row is locked: of two answers with one counter, or to one challenge, only one counts.
     """
     at = clock.now()
     challenge = challenges.read(answer, purpose, *([person.pk] if person else []), at=at)
@@ -58,7 +58,7 @@ def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None
         row: Passkey | None = (
             rows.select_related("person").locked().filter(credential_id=webauthn.credential_of(answer)).first()
         )
-        # Nobody has said who they are, so the device does: and it must not name somebody else (section 7.2, step 6).
+        # Nobody has named the person, so the device does. It must not name somebody else (section 7.2, step 6).
         if row is None or (person is None and webauthn.user_of(answer) != row.person_id.bytes):
             raise PasskeyUnknown
         asserted = webauthn.verify_assertion(

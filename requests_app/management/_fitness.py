@@ -7,7 +7,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
-from audit_app import log_name, setback
+from audit_app import log_name, restored_database
 from requests_app.domain import clock
 from requests_app.platform import statics
 
@@ -35,11 +35,11 @@ def compare_heads() -> list[str]:
     The parts start all the same: each such log has an alarm, and the signer refuses it.
     """
     try:
-        setback.compare_once(clock.now())
-        count = setback.alarms()
+        restored_database.compare_once(clock.now())
+        count = restored_database.alarms()
     except (DatabaseError, InterfaceError):
         # A part may start before its database. The signer compares each log before it signs.
-        setback.compare_when_connected(clock.now)
+        restored_database.compare_when_connected(clock.now)
         return []
     if not count:
         return []

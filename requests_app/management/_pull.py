@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from audit_app import queries as audit
 from audit_app.models import AuditEntry
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from audit_app.siem import FORMATS, Source
 from requests_app.models import Tenant
 
@@ -95,7 +95,7 @@ class Lines:
 
     def write(self, tenant_id: UUID, batch: list[AuditEntry]) -> None:
         """Write the lines and push them out of this process. Raises ReaderGone."""
-        source = Source(Places.of(tenant_id), vendor=self._vendor)
+        source = Source(Shards.of(tenant_id), vendor=self._vendor)
         try:
             self._out.write("".join(self._format.lines(batch, source)), ending="")
             self._out.flush()

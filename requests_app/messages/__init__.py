@@ -1,1 +1,1 @@
-"""What is sent to whom: topics, audiences, mails, bodies of webhooks."""
+"""The messages to people and machines: topics, audiences, mails, webhook bodies."""

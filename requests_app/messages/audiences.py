@@ -1,4 +1,4 @@
-"""Who is told: turns an audience's name into people and addresses, as the roles are at that moment."""
+"""Turns an audience's name into people and addresses, by the roles at that moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Recipient:
 
 
 def resolve(message: OutboxMessage) -> list[Recipient]:
-    """Everybody whom the message is for, each address once; nobody is an answer, too."""
+    """Return everybody whom the message is for, each address once; possibly nobody."""
     found: dict[str, Recipient] = {}
     for audience in message.payload["audiences"]:
         for recipient in _READERS[Audience(audience)](message):
@@ -35,9 +35,9 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
-    """The ids of those that are still their recipient's business; all are about access requests, which are `rows`.
+    """Return the ids of the messages that still concern their recipients. `rows` are their access requests.
 
-    Asked once for each queue and engineer, however many there are of them.
+    It asks once for each queue and engineer, however many messages there are.
     """
     known: dict[object, set[str]] = {}
     found = set()
@@ -53,7 +53,7 @@ def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessReque
 
 
 def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
-    """Those who are switched on. A client's account has no mailbox."""
+    """Return the people who are switched on. A client's account has no mailbox."""
     return [
         Recipient(person.email, person.pk)
         for person in people
@@ -74,14 +74,14 @@ def _engineer(message: OutboxMessage) -> list[Recipient]:
 
 
 def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
-    """Whoever may decide the first stage; the engineer who asks is never among them."""
+    """Return who may decide the first stage, without the engineer who asks."""
     row = _access_request(message)
     approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
     return _of_people(approvers.exclude(human_id=row.requester_human))
 
 
 def _customer(message: OutboxMessage) -> list[Recipient]:
-    """The approvers, who stands in for one now, and the addresses that only get mail."""
+    """Return the approvers, their present deputies, and the addresses that only get mail."""
     assert message.tenant_id is not None
     people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
     if message.topic == Topic.REMINDER:
@@ -95,14 +95,14 @@ def _queue(message: OutboxMessage) -> list[Recipient]:
 
 
 def _ticket_customers(message: OutboxMessage) -> list[Recipient]:
-    """The customer's people on a ticket: who opened it, or for whom it was recorded."""
+    """Return the customer's people on a ticket: who opened it, or for whom it was recorded."""
     ticket = _ticket(message)
     people = [person for person in (ticket.opened_by, ticket.on_behalf_of) if person is not None]
     return _of_people(person for person in people if person.side == Person.Side.CUSTOMER)
 
 
 def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
-    """The assignee, or the whole queue while nobody has taken the ticket."""
+    """Return the assignee, or the whole queue while nobody has taken the ticket."""
     ticket = _ticket(message)
     return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
 
@@ -112,27 +112,27 @@ def _account_holder(message: OutboxMessage) -> list[Recipient]:
 
 
 def _administrators(message: OutboxMessage) -> list[Recipient]:
-    """Who looks after a tenant; where there is none, the provider's staff."""
+    """Return a tenant's administrators, or without any the provider's staff."""
     people = Person.objects.get_queryset()
     if message.tenant_id is None:
         return _of_people(people.filter(is_staff=True))
-    held = {"memberships__tenant": message.tenant_id, "memberships__role": "administrator"}
-    return _of_people(people.filter(**held).distinct())
+    is_administrator = {"memberships__tenant": message.tenant_id, "memberships__role": "administrator"}
+    return _of_people(people.filter(**is_administrator).distinct())
 
 
 def _invited(message: OutboxMessage) -> list[Recipient]:
-    """The address of an invitation, as long as it can still be accepted."""
+    """Return the address of an invitation, as long as it can still be accepted."""
     row = Invitation.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email)] if row else []
 
 
 def _deputy(message: OutboxMessage) -> list[Recipient]:
-    """Who is to stand in, though their time has not begun or is over."""
+    """Return the deputy, even before the absence begins or after it ended."""
     return _of_people(Person.objects.get_queryset().filter(deputisings=message.about))
 
 
 def _tenant(message: OutboxMessage) -> list[Recipient]:
-    """Everybody of the tenant, whatever their role, and the addresses that only get mail."""
+    """Return everybody of the tenant, in any role, and the addresses that only get mail."""
     assert message.tenant_id is not None
     people = Person.objects.get_queryset().filter(memberships__tenant=message.tenant_id).distinct()
     addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
@@ -140,19 +140,19 @@ def _tenant(message: OutboxMessage) -> list[Recipient]:
 
 
 def _address(message: OutboxMessage) -> list[Recipient]:
-    """Whoever signs in with an address that somebody typed; nobody where it is nobody's, or they sign in elsewhere."""
+    """Return the account with an address that somebody typed; none for single sign-on accounts."""
     people = Person.objects.get_queryset().humans().filter(email=message.payload["email"])
     return _of_people(person for person in people if not person.signs_in_elsewhere())
 
 
 def _new_address(message: OutboxMessage) -> list[Recipient]:
-    """The address that somebody asked for, as long as it waits."""
+    """Return the requested new address, as long as it waits."""
     row = AddressChange.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email, row.person_id)] if row else []
 
 
 def _former_address(message: OutboxMessage) -> list[Recipient]:
-    """Whoever may not know of the change."""
+    """Return the former address, whose reader may not know of the change."""
     row = AddressChange.objects.get(pk=message.about)
     return [Recipient(row.email_before, row.person_id)]
 

@@ -1,4 +1,4 @@
-"""Decides which mails that ask for an answer go alone, which wait, and which are told in one."""
+"""Decides which mails that ask for an answer are sent alone, which wait, and which are combined in one mail."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from requests_app.messages.mails.receipts import NotYet
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import MAIL, OutboxQuerySet
 
-#: Rows that were written longer ago than this, and than the mail itself, are left alone: so the index of a tenant's
-#: rows is enough, however many there are.
-_LOOKED_BACK = timedelta(days=2)
+#: Rows older than this, and older than the mail itself, are ignored, so that the index of a tenant's rows is enough.
+_READ_BACK = timedelta(days=2)
 
 
 def render(message: OutboxMessage, at: datetime) -> str:
-    """Render a mail, with what waits beside it where that is too much for mails of its own.
+    """Render a mail, combined with waiting ones if its recipient would get too many.
 
-    Return a note if another mail has told it meanwhile. Raises NotYet where its recipient was told enough just now.
-    All of a recipient's are locked in one order, so that two drains never both think that there is room for one more.
-    What is told with it is settled in the same transaction: whatever is killed now, the rendered mail leaves.
-    One that failed before, or that staff sent again, goes alone and at once.
+    Returns a note if another mail included it meanwhile. Raises NotYet if its recipient got enough mails just now. All
+    of a recipient's rows are locked in one order, so that two drains can't both find room for one more mail. The mail's
+    contents are settled in the same transaction: even if this process is killed then, the rendered mail leaves. One
+    that failed before, or that staff sent again, is sent alone and at once.
     """
     with transaction.atomic(durable=True):
         waiting = list(_alike(message, at).filter(state="waiting", rendered__isnull=True).order_by("pk").locked())
@@ -41,9 +40,9 @@ def render(message: OutboxMessage, at: datetime) -> str:
 
 
 def take_apart(message: OutboxMessage, at: datetime) -> None:
-    """Where its recipient is no longer concerned with all that a mail tells, let each go, to be looked at anew.
+    """Release the messages of a combined mail if its recipient is no longer concerned with all of them.
 
-    Raises NotYet then. Else who lost a queue would still read what is asked for in it.
+    Raises NotYet then. Otherwise somebody who lost a queue would still read what is asked in it.
     """
     if not message.tells:
         return
@@ -51,42 +50,42 @@ def take_apart(message: OutboxMessage, at: datetime) -> None:
     if len(audiences.concerned(rows, AccessRequest.objects.in_bulk({row.about for row in rows}))) == len(rows):
         return
     with transaction.atomic(durable=True):
-        held = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).locked().first()
-        if held is not None and held.tells:
-            together.let_loose(held, at)
+        locked = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).locked().first()
+        if locked is not None and locked.tells:
+            together.let_loose(locked, at)
     raise NotYet(at)
 
 
 def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """What is told in the same mail. Raises NotYet where its recipient was told enough just now."""
-    told = _told(message, at)
-    full_until = _full_until(told)
+    """Return what is combined in the same mail. Raises NotYet if its recipient got enough mails just now."""
+    recent = _recent_mails(message, at)
+    full_until = _full_until(recent)
     if full_until is not None and _can_wait(message, full_until):
         raise NotYet(full_until)
-    room = MAILS_AT_ONCE - sum(weight for _begun, weight in told)
+    room = MAILS_AT_ONCE - sum(weight for _begun, weight in recent)
     others = _others(message, waiting, at) if len(waiting) > room else []
     return others if len(others) >= room else []
 
 
 def _alike(message: OutboxMessage, at: datetime) -> OutboxQuerySet:
-    """Everything on the same topic, of the same tenant, for the same recipient."""
-    since = min(message.created_at, at - _LOOKED_BACK)
+    """Return everything on the same topic, of the same tenant, for the same recipient."""
+    since = min(message.created_at, at - _READ_BACK)
     rows = OutboxMessage.objects.filter(lane=MAIL, topic=message.topic, recipient=message.recipient)
     return rows.filter(tenant=message.tenant_id, created_at__gte=since)
 
 
 def _others(message: OutboxMessage, waiting: Iterable[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """What can be told with a mail. One that failed before stays alone: it could be why, and would fail the others."""
+    """Return what can be combined with a mail. A message that failed before stays alone, as it may fail the others."""
     others = [row for row in waiting if row != message and not row.last_error]
     notes = outdated.of_each(others, at)
     return [row for row in others if not notes[row.pk]]
 
 
-def _told(message: OutboxMessage, at: datetime) -> list[tuple[datetime, int]]:
-    """When the mails of the last quarter of an hour left, the newest first, and of how many each tells.
+def _recent_mails(message: OutboxMessage, at: datetime) -> list[tuple[datetime, int]]:
+    """Return when the mails of the last quarter of an hour left, newest first, and how many messages each had.
 
-    Those count as of now that the server has not taken yet: it will have them all in one moment. Not those that are
-    tried again only after the next quarter of an hour: nothing is to wait for hours because another cannot leave.
+    Mails that the server has not accepted yet count as of now: it will get them all at once. Those that are tried again
+    only after the next quarter of an hour do not count, as nothing should wait hours because another mail can't leave.
     """
     soon = Q(state="waiting", next_attempt_at__lt=at + GROUPED_FOR)
     left = soon | Q(state="delivered", last_error="", delivered_at__gt=at - GROUPED_FOR)
@@ -98,10 +97,10 @@ def _told(message: OutboxMessage, at: datetime) -> list[tuple[datetime, int]]:
     )
 
 
-def _full_until(told: Iterable[tuple[datetime, int]]) -> datetime | None:
-    """When there is room for one more; None where there is some now. `told` has the newest first."""
+def _full_until(recent: Iterable[tuple[datetime, int]]) -> datetime | None:
+    """Return when there is room for one more mail; None if there is now. `recent` has the newest first."""
     so_far = 0
-    for begun, weight in told:
+    for begun, weight in recent:
         so_far += weight
         if so_far >= MAILS_AT_ONCE:
             return begun + GROUPED_FOR
@@ -109,12 +108,12 @@ def _full_until(told: Iterable[tuple[datetime, int]]) -> datetime | None:
 
 
 def _can_wait(message: OutboxMessage, until: datetime) -> bool:
-    """Whether there is time to answer afterwards: deadlines are settings, and can be short."""
+    """Return whether there is time to answer afterwards: deadlines are settings, and can be short."""
     return bool(AccessRequest.objects.get(pk=message.about).decide_by > until + GROUPED_FOR)
 
 
 def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
-    """What another drain has made of it: a note, or the mail that is to be sent."""
+    """Return what another drain made of it: a note, or the mail to be sent."""
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
         return row.last_error or _("Not sent: another worker sends it.")

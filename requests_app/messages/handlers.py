@@ -1,4 +1,4 @@
-"""What delivering means in each lane: one row becomes one per recipient, and each of those one mail."""
+"""Delivers the rows of each lane: a fan-out makes one row per recipient, and each of those one mail."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from requests_app.messages.topics import Topic
 from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.models.outbox import MAIL
 
-#: How long a link for a new password stays the one that was sent first.
+#: How long a link for a new password stays the same as the one that was sent first.
 _TOKEN_FOR = timedelta(hours=1)
 
 
 def fan_out(message: OutboxMessage, at: datetime) -> str:
-    """Write one mail per recipient in the caller's transaction; return a note where there is nobody."""
+    """Write one mail row per recipient in the caller's transaction; return a note if there is nobody."""
     mails = [
         OutboxMessage(
             tenant_id=message.tenant_id,
@@ -43,9 +43,9 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
 
 
 def send_mail(message: OutboxMessage, postman: Postman) -> str:
-    """Send one mail, rendered at its first attempt and the very same ever after; return a note if it was not sent.
+    """Send one mail, rendered at its first attempt and never changed; return a note if it was not sent.
 
-    Raises NotYet while something that belongs into it may still come, or its recipient was told enough just now.
+    Raises NotYet while its contents may still come, or if its recipient got enough mails just now.
     """
     at = clock.now()
     grouping.take_apart(message, at)
@@ -56,12 +56,12 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 
 def _render(message: OutboxMessage, at: datetime) -> str:
-    """See that there is something to send; return a note if another mail has told it meanwhile."""
+    """Make sure that the mail is rendered; return a note if another mail included it meanwhile."""
     if message.rendered is None and Topic(message.topic).sending.is_grouped:
         return grouping.render(message, at)
     if message.rendered is None:
         rendered = email.render(message, at, receipts=receipts.of(message, at))
-        # The first one counts. A drain that was held up for longer than its lease may find that another one rendered
+        # The first rendering counts. A drain that was held up longer than its lease may find that another one rendered
         # and sent this meanwhile, with other times in it.
         row = OutboxMessage.objects.filter(pk=message.pk)
         if not row.filter(rendered__isnull=True).update(rendered=rendered):
@@ -71,32 +71,34 @@ def _render(message: OutboxMessage, at: datetime) -> str:
 
 
 class _TokenOf(PasswordResetTokenGenerator):
-    """Makes the token of an instant, where the framework's own is of the moment at which it is made."""
+    """Makes the token of a given instant, as the framework can only make one of the present."""
 
     def __init__(self, instant: datetime) -> None:
         super().__init__()
         self.instant = instant
 
     def _now(self) -> datetime:
-        # As the framework has it: the time of this machine, without its zone.
+        # As the framework does: the time of this machine, without its zone.
         return self.instant.astimezone().replace(tzinfo=None)
 
 
 def _token(message: OutboxMessage, person: Person, at: datetime) -> str:
-    """The same for an hour, so that a mail that is sent again within it is the same; of an age that leaves most of its
-    time, however late the mail leaves."""
+    """Return the same token for an hour, so that a mail that is sent again is the same.
+
+    The token's age leaves most of its time, however late the mail leaves.
+    """
     begun = parsedate_to_datetime(message.rendered["headers"]["Date"])  # type: ignore[index]  # it is rendered by now
     return _TokenOf(begun + max(at - begun, timedelta()) // _TOKEN_FOR * _TOKEN_FOR).make_token(person)
 
 
 def _secret(message: OutboxMessage, at: datetime) -> str:
-    """What is put into the link at the moment of sending alone."""
+    """Return what is put into the link only when it is sent."""
     if message.topic == Topic.INVITATION:
         row = Invitation.objects.get(pk=message.about)
         return link_secrets.of(row.pk, row.sends)
     if message.topic == Topic.ADDRESS_LINK:
         return link_secrets.of(message.about, 1)
     if message.topic == Topic.PASSWORD_RESET and message.person is not None:
-        # As the page behind it takes it apart.
+        # In the form in which the page behind the link parses it.
         return f"{message.person.pk.hex}-{_token(message, message.person, at)}"
     return ""

@@ -1,4 +1,4 @@
-"""Says why a mail should not leave any more: it is no longer so, or no longer the recipient's business."""
+"""Says why a mail should not be sent any more: it is no longer true, or no longer concerns its recipient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.models import AccessRequest, OutboxMessage, Ticket
 
 
 def why(message: OutboxMessage, at: datetime) -> str:
-    """A note for the row, or nothing: then the mail leaves. One that tells of several is moot when all of them are."""
+    """Return a note for the row, or nothing if the mail should be sent. A combined mail needs all to be outdated."""
     if not message.tells:
         return _of_one(message, at)
     notes = of_each(list(OutboxMessage.objects.filter(pk__in=message.tells)), at)
@@ -22,7 +22,7 @@ def why(message: OutboxMessage, at: datetime) -> str:
 
 
 def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
-    """The same of many about access requests, by their ids, for few queries."""
+    """Return the same for many messages about access requests, by id, in few queries."""
     rows = AccessRequest.objects.in_bulk({message.about for message in messages})
     concerned = audiences.concerned(messages, rows)
     notes = {}

@@ -1,4 +1,4 @@
-"""What can be told to whom: every topic of the outbox, and the note that an operation leaves for it."""
+"""Every topic of the outbox, its audiences, and the note that an operation leaves for it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Topic(StrEnum):
 
 
 class Audience(StrEnum):
-    """A group of recipients, read when the message leaves and not when it was written."""
+    """A group of recipients, resolved when the message is sent and not when it was written."""
 
     ENGINEER = "engineer"
     PROVIDER_APPROVERS = "provider_approvers"
@@ -104,9 +104,9 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """`about` is the id of the row that the message is about; `mark` tells apart what is told about it twice.
+    """`about` is the id of the row that the message is about; `mark` tells apart several messages about it.
 
-    `tenant_id` is None for what concerns none: an account of the provider's.
+    Without a `tenant_id` it concerns no tenant: an account of the provider's.
     """
 
     topic: Topic
@@ -121,9 +121,9 @@ class Note:
 
 
 def post(notes: Iterable[Note], *, at: datetime) -> int:
-    """Write one row per note in the caller's transaction; the drain makes one of each recipient.
+    """Write one row per note in the caller's transaction; the drain makes a row per recipient.
 
-    Whoever writes need not look up whom to tell, and what was told before is not told again: `key` is unique.
+    The writer need not look up recipients. A note that was posted before is not sent again: `key` is unique.
     """
     rows = [
         OutboxMessage(

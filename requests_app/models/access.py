@@ -20,7 +20,7 @@ from requests_app.domain import limits
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import ScopedQuerySet
 
-#: How many bytes of its digest stand for the id of a name that was listed.
+#: How many bytes of a listed name's digest serve as its id.
 LISTED_ID = 16
 
 
@@ -42,13 +42,13 @@ class AccessRequestQuerySet(ScopedQuerySet):
         return self.pending().filter(decide_by__gt=at)
 
     def under_way(self, at: datetime) -> Self:
-        """Those that wait for somebody, or whose window is open, by the clock and not by what was written down."""
+        """The access requests that wait for somebody or whose window is open, by the clock and not by stored states."""
         waits = Q(state__in=PENDING, decide_by__gt=at)
         return self.filter(waits | Q(state=State.OPEN, grant__closed_at=None, grant__closes_at__gt=at))
 
 
 class AccessRequest(models.Model):
-    """What was submitted never changes; only `state`, `decide_by` and `state_changed_at` move."""
+    """What was submitted never changes; only `state`, `decide_by` and `state_changed_at` change."""
 
     class Reason(models.TextChoices):
         CUSTOMER_TICKET = "customer_ticket", _("A customer's ticket")
@@ -119,7 +119,7 @@ class AccessRequest(models.Model):
         return self.reference
 
     def state_at(self, at: datetime) -> State:
-        """The state that holds at an instant, though no sweep may have written it down yet."""
+        """Return the state at an instant, even if no sweep has stored it yet."""
         state = State(self.state)
         if state in PENDING and at >= self.decide_by:
             return State.EXPIRED
@@ -129,7 +129,7 @@ class AccessRequest(models.Model):
 
     @property
     def deciders(self) -> frozenset[UUID]:
-        """The humans who have decided on it so far, by all that they were and are known as."""
+        """The humans who have decided on it so far, by every id that they had or have."""
         return self.deciders_before("")
 
     def deciders_before(self, stage: str) -> frozenset[UUID]:
@@ -137,7 +137,7 @@ class AccessRequest(models.Model):
         return frozenset(human for each in self.decisions.all() if each.stage != stage for human in each.humans)
 
     def decision_of(self, human: UUID | None, stage: str) -> Decision | None:
-        """What this human has decided at a stage, under whichever account."""
+        """Return what this human has decided at a stage, under any account."""
         return next((each for each in self.decisions.all() if each.stage == stage and human in each.humans), None)
 
     @property
@@ -165,7 +165,7 @@ class DecisionQuerySet(ScopedQuerySet):
 
 
 class Decision(models.Model):
-    """One human's yes or no at one stage. Both human ids stand here so that the database can compare them."""
+    """One human's approval or denial at one stage. Both human ids are stored so that the database can compare them."""
 
     class Stage(models.TextChoices):
         PROVIDER = "provider", _("Provider")
@@ -186,13 +186,13 @@ class Decision(models.Model):
     client = models.ForeignKey(
         "requests_app.Client", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("through")
     )
-    # The names of the approvers who were away, where a deputy decided: of the log's entry, which says more.
+    # The names of the absent approvers, for a deputy's decision. The log's entry says more.
     deputy_for = models.JSONField(_("deputy for"), null=True, blank=True, editable=False)
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
-    # Of what was signed, in hexadecimal: SHA-256, see `requests_app.domain.manifest`. Empty where nothing was.
+    # The SHA-256 of what was signed, in hexadecimal; see `requests_app.domain.manifest`. Empty if nothing was.
     manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
-    # By which key, for those who show it: of the log's entry of the decision, which is what counts.
+    # The key that signed, for display. The log's entry of the decision is what counts.
     signed_with = models.JSONField(_("signed with"), null=True, blank=True, editable=False)
     at = models.DateTimeField(_("at"))
 
@@ -217,12 +217,12 @@ class Decision(models.Model):
 
     @property
     def humans(self) -> frozenset[UUID]:
-        """Who decided, as they were known then and as they are known now: their accounts may have been linked since."""
+        """The decider's human ids, then and now: their accounts may have been linked since."""
         return frozenset((self.decider_human, self.decider.human_id))
 
     @property
     def who(self) -> str:
-        """Who decided, with the client that acted for them or those whose deputy they were: never the human alone."""
+        """The decider, with the client that acted for them or the approvers whose deputy they were."""
         name = self.decider.name
         if self.deputy_for:
             away = get_text_list(self.deputy_for, gettext("and"))
@@ -237,18 +237,18 @@ class Decision(models.Model):
 
     @property
     def key_name(self) -> str:
-        """What the customer's approver calls the passkey; a provider's person's is told to nobody."""
+        """The passkey's name for a customer's approver; empty for the provider's people, whose keys are not named."""
         return str((self.signed_with or {}).get("name", ""))
 
     @property
     def is_device_bound(self) -> bool | None:
-        """Whether the passkey can't leave its device; None where nothing was signed."""
+        """Whether the passkey can't leave its device; None if nothing was signed."""
         found = (self.signed_with or {}).get("device_bound")
         return found if isinstance(found, bool) else None
 
 
 class SignedDecision(models.Model):
-    """What a decision was signed with; the log's entry of the decision holds the same, for whoever trusts no row."""
+    """What a decision was signed with. The log's entry holds the same, for readers who trust no row."""
 
     decision = models.OneToOneField(Decision, models.PROTECT, primary_key=True, related_name="signature")
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
@@ -281,7 +281,7 @@ class GrantQuerySet(ScopedQuerySet):
         return self.unclosed().filter(closes_at__lte=at)
 
     def over(self, at: datetime) -> Self:
-        """Closed by somebody, or by itself, though no sweep may have written it down yet."""
+        """The grants that somebody closed or whose time is over, even if no sweep has stored it yet."""
         return self.filter(Q(closed_at__isnull=False) | Q(closes_at__lte=at))
 
 
@@ -327,7 +327,7 @@ class Grant(models.Model):
             models.Index(
                 fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
             ),
-            # What the decision point asks for. Without it PostgreSQL reads all grants there ever were of the tenant.
+            # The index for the decision point. Without it PostgreSQL reads all grants that the tenant ever had.
             models.Index(fields=["tenant", "engineer"], condition=Q(closed_at=None), name="grant_unclosed_in_tenant"),
         ]
 
@@ -346,7 +346,7 @@ class ContentAccessQuerySet(ScopedQuerySet):
     service_path = "grant__access_request__service_id"
 
     def columns_of_list(self, grant: Grant, resource: models.Model, item_ids: Iterable[str]) -> dict[str, object]:
-        """What a row keeps of the names that it lists: how many, which, and how many are new in this window.
+        """Return what a row stores about the names that it lists: how many, which, and how many are new.
 
         Call it under the grant's row lock: two lists at the same time would both count a name as new.
         """
@@ -359,17 +359,17 @@ class ContentAccessQuerySet(ScopedQuerySet):
 
 
 class ContentAccess(models.Model):
-    """One line of what was looked at; appended and never changed, as its audit entry is."""
+    """One access to content. Rows are appended and never changed, like their audit entries."""
 
     class Kind(models.TextChoices):
         LIST_ASKED = "list_asked", _("asked for a list of names")
         LISTED = "listed", _("names listed")
-        # Shown on a page. Before there was a kind of its own, also what was downloaded.
+        # Shown on a page. In older rows also what was downloaded.
         OPENED = "opened", _("opened")
         DOWNLOADED = "downloaded", _("downloaded")
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("interrupted")
-        # What a service elsewhere was told to let happen; what came of it is not known here.
+        # Accesses that the decision point allowed to another service. Nothing is known of what happened there.
         LIST_ALLOWED = "list_allowed", _("list allowed through another service")
         READ_ALLOWED = "read_allowed", _("opening allowed through another service")
         DOWNLOAD_ALLOWED = "download_allowed", _("download allowed through another service")
@@ -383,9 +383,9 @@ class ContentAccess(models.Model):
     item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)
     part = models.CharField(_("part"), max_length=64, blank=True)
     count = models.PositiveIntegerField(_("names"), default=0)
-    #: Of these names, those that no earlier list of this window held: their sum counts each name once.
+    #: How many of these names no earlier list of this window had. Their sum counts each name once.
     new_names = models.PositiveIntegerField(_("names listed for the first time"), default=0, db_default=0)
-    #: LISTED_ID bytes for each name; which name it is, the log says.
+    #: LISTED_ID bytes for each name. The log has the names.
     listed_ids = models.BinaryField(default=b"", db_default=b"", editable=False)
     at = models.DateTimeField(_("at"))
 
@@ -405,7 +405,7 @@ class ContentAccess(models.Model):
         return f"{self.grant_id} {self.kind} {self.item_ref}"
 
 
-#: What the decision point said yes to; the others happened here.
+#: The kinds that the decision point allowed; the others happened here.
 ALLOWED = frozenset(
     {ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED, ContentAccess.Kind.DOWNLOAD_ALLOWED}
 )

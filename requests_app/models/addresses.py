@@ -1,4 +1,4 @@
-"""A change of somebody's address, from when they asked for it until it was confirmed through the new mailbox."""
+"""A change of a person's email address, from the request until the new mailbox confirmed it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AddressChangeQuerySet(ScopedQuerySet):
 
 
 class AddressChange(models.Model):
-    """One asked for; of its link's secret the row knows a hash alone. It ends when it is done, or asked for anew."""
+    """A requested change. Only a hash of its link's secret is stored. It ends when done or requested again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     person = models.ForeignKey(

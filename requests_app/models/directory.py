@@ -1,4 +1,4 @@
-"""What a tenant's directory says of its people over SCIM, beside what they are here."""
+"""What a tenant's directory says about its people over SCIM, beside what they are here."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class DirectoryRecordQuerySet(ScopedQuerySet):
 
 
 class DirectoryRecord(models.Model):
-    """One person as the directory knows them (RFC 7643, section 4.1). There is none until it writes for the first time.
+    """A person as the directory knows them (RFC 7643, section 4.1), from its first write on.
 
-    `external_id` is the directory's own key, `user_key` the name without regard to case. What the directory deleted is
-    absent to it; the account is switched off, and stays where the log names it.
+    `external_id` is the directory's key, `user_key` the name in one case. A person whom the directory deleted does not
+    exist for it; the account is switched off and remains where the log names it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

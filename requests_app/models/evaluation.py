@@ -1,4 +1,4 @@
-"""Reads what a question to the decision point needs, as it stands at one instant. It finds, and judges nothing."""
+"""Reads the facts for a question to the decision point, at one instant. It judges nothing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from requests_app.models.services import Resource, is_under
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question with its names sorted out, and the tenants that its asker may know of; None is every tenant."""
+class EvaluationQuery:
+    """A question with its names resolved, and the tenants that its asker may know; None means all tenants."""
 
     question: Question
     asker: UUID
@@ -37,43 +37,48 @@ class Asked:
 
     @property
     def subject(self) -> tuple[UUID | None, str | None]:
-        """The person's id, or else their address."""
+        """The person's id, otherwise their address."""
         key = as_id(self.question.subject)
         return key, None if key else self.question.subject.lower()
 
     @property
     def resource(self) -> tuple[UUID | None, str | None]:
-        """The resource's id, or else its locator or name."""
+        """The resource's id, otherwise its locator or name."""
         key = as_id(self.question.resource)
         return key, None if key else self.question.resource
 
     @property
     def tenant(self) -> tuple[UUID | None, str | None]:
-        """The tenant's id, or its short name, or neither where none is named and the asker has not just one."""
+        """The tenant's id or short name; neither if none is named and the asker does not have exactly one."""
         if not self.question.tenant:
             return next(iter(self.within)) if self.within and len(self.within) == 1 else None, None
         key = as_id(self.question.tenant)
         return key, None if key else self.question.tenant
 
 
-def ask(question: Question, *, actor: Actor) -> Asked:
-    """The question of this actor. Raises NotAllowed for one who may not ask about others."""
+def ask(question: Question, *, actor: Actor) -> EvaluationQuery:
+    """Return the query of this actor. Raises NotAllowed if they may not ask about others."""
     policy.require_asker(actor)
     within = None if policy.is_staff(actor) else policy.tenants_read(actor)
-    return Asked(question, actor.person, within, actor.token_id)
+    return EvaluationQuery(question, actor.person, within, actor.token_id)
 
 
-def read(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
-    """Find subject, resource and windows. With `hold`, for an act, they are read after the locks that it needs:
-    the grants', then the tenant's turn at its log, whose head is returned where the database brought it along."""
+def read(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None]:
+    """Find subject, resource and windows.
+
+    With `hold`, for an act, they are read under the locks that it needs: the grants', then the tenant's log's. The
+    log's head is returned if the database returned it.
+    """
     if connection.vendor == "postgresql":
-        return _in_one_call(asked, hold=hold)
-    return row_by_row(asked, hold=hold), None
+        return _in_one_call(query, hold=hold)
+    return row_by_row(query, hold=hold), None
 
 
 def require_still(facts: Facts, *, actor: Actor) -> None:
-    """Raise NotAllowed where the asker lost since their door was opened what they ask by: the account, the token, its
-    scope, a place among the staff, the role in the tenant."""
+    """Require that the asker still has account, token, scope and role. Raises NotAllowed.
+
+    They may have lost them since their request began.
+    """
     if not facts.asker_is_active or (policy.is_staff(actor) and not facts.asker_is_staff):
         raise NotAllowed
     if not facts.asker_has_scope:
@@ -83,7 +88,7 @@ def require_still(facts: Facts, *, actor: Actor) -> None:
 
 
 def last_ended(question: Question, facts: Facts) -> Ended | None:
-    """The window that covered what is asked, and was closed last. Asked for only where the answer is no."""
+    """Return the last closed window that covered the question. Called only if the answer is no."""
     if facts.human_id is None:
         return None
     grants = Grant.objects.filter(
@@ -109,14 +114,14 @@ _ASKER, _HEAD, _WINDOW = 7, 16, 19
 _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
 
-def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
-    within = None if asked.within is None else sorted(asked.within)
-    names = [*asked.subject, asked.question.service, *asked.resource, *asked.tenant]
-    # Whose log it takes its turn at is known to the database alone, and the same question has the same one.
-    about = ("evaluation", asked.question.service, asked.question.tenant or asked.question.resource)
+def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None]:
+    within = None if query.within is None else sorted(query.within)
+    names = [*query.subject, query.question.service, *query.resource, *query.tenant]
+    # Only the database knows which log it locks. The same question always locks the same log.
+    about = ("evaluation", query.question.service, query.question.tenant or query.question.resource)
     waits = connection.awaiting(*about) if hold else nullcontext()  # type: ignore[attr-defined]  # our own backends
     with connection.cursor() as cursor, waits:
-        cursor.execute(_ASK, [asked.asker, asked.token, Scope.EVALUATE, within, *names, hold])
+        cursor.execute(_ASK, [query.asker, query.token, Scope.EVALUATE, within, *names, hold])
         rows = cursor.fetchall()
     at, is_active, is_staff, token_until, has_scope, roles, is_client_here = rows[0][:_ASKER]
     person, name, human, tenant, slug, resource, called, locator, in_use = rows[0][_ASKER:_HEAD]
@@ -124,7 +129,7 @@ def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     instant = clock.brought(at) if last_at is None else max(clock.brought(at), last_at)
     facts = Facts(
         at=instant,
-        asker_is_active=is_active and _is_live(asked, token_until, instant),
+        asker_is_active=is_active and _is_live(query, token_until, instant),
         asker_is_staff=is_staff,
         asker_has_scope=has_scope,
         asker_roles=frozenset(roles or ()) | ({_CLIENT_ROLE} if is_client_here else set()),
@@ -143,16 +148,16 @@ def _in_one_call(asked: Asked, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     return facts, ChainHead(tenant_id=tenant, size=size, last_at=last_at, unsigned_since=unsigned_since)
 
 
-def _is_live(asked: Asked, token_until: datetime | None, at: datetime) -> bool:
-    """Whether the token that is asked with, if there is one, was not revoked and has not run out."""
-    return asked.token is None or (token_until is not None and at < token_until)
+def _is_live(query: EvaluationQuery, token_until: datetime | None, at: datetime) -> bool:
+    """Return whether the asker's token, if any, is neither revoked nor expired."""
+    return query.token is None or (token_until is not None and at < token_until)
 
 
 def _window(columns: Iterable[Any]) -> Window:
-    grant, asked, reference, level, opens_at, closes_at, human, ticket, is_engineer, is_in_scope = columns
+    grant, query, reference, level, opens_at, closes_at, human, ticket, is_engineer, is_in_scope = columns
     return Window(
         grant_id=grant,
-        access_request_id=asked,
+        access_request_id=query,
         reference=reference,
         level=level,
         opens_at=opens_at,
@@ -164,15 +169,15 @@ def _window(columns: Iterable[Any]) -> Window:
     )
 
 
-def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
-    """The same by the models, for a database that keeps no functions; there a transaction holds all it reads."""
-    asker = Person.objects.get_queryset().select_related("client").filter(pk=asked.asker).first()
+def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
+    """The same with the models, for a database without functions. A transaction there locks everything it reads."""
+    asker = Person.objects.get_queryset().select_related("client").filter(pk=query.asker).first()
     client: Client | None = getattr(asker, "client", None)
-    tokens = Token.objects.filter(account=asked.asker, revoked_at=None)
-    token = tokens.filter(pk=asked.token).first() if asked.token else None
-    key, email = asked.subject
+    tokens = Token.objects.filter(account=query.asker, revoked_at=None)
+    token = tokens.filter(pk=query.token).first() if query.token else None
+    key, email = query.subject
     person = Person.objects.get_queryset().filter(Q(pk=key) if key else Q(email=email)).first()
-    resource = _resource(asked)
+    resource = _resource(query)
     last_at = recorder.lock(resource.tenant_id) if hold and resource else None
     at = clock.now() if last_at is None else max(clock.now(), last_at)
     is_client_here = client is not None and resource is not None and client.tenant_id == resource.tenant_id
@@ -181,10 +186,10 @@ def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
         at=at,
         asker_is_active=asker is not None
         and asker.is_active
-        and _is_live(asked, token.expires_at if token else None, at),
+        and _is_live(query, token.expires_at if token else None, at),
         asker_is_staff=(asker is not None and asker.is_staff) or (client is not None and client.tenant_id is None),
         asker_has_scope=all(Scope.EVALUATE in each for each in scopes),
-        asker_roles=_roles(asked, resource) | ({_CLIENT_ROLE} if is_client_here else set()),
+        asker_roles=_roles(query, resource) | ({_CLIENT_ROLE} if is_client_here else set()),
         person_id=person.pk if person else None,
         person_name=person.name if person else "",
         human_id=person.human_id if person else None,
@@ -197,19 +202,19 @@ def row_by_row(asked: Asked, *, hold: bool = False) -> Facts:
     )
 
 
-def _roles(asked: Asked, resource: Resource | None) -> frozenset[str]:
-    if asked.within is None or resource is None:
+def _roles(query: EvaluationQuery, resource: Resource | None) -> frozenset[str]:
+    if query.within is None or resource is None:
         return frozenset()
-    held = Membership.objects.filter(person=asked.asker, tenant=resource.tenant_id)
-    return frozenset(held.values_list("role", flat=True))
+    memberships = Membership.objects.filter(person=query.asker, tenant=resource.tenant_id)
+    return frozenset(memberships.values_list("role", flat=True))
 
 
-def _resource(asked: Asked) -> Resource | None:
-    rows = Resource.objects.filter(service__key=asked.question.service).select_related("tenant")
-    tenant, slug = asked.tenant
+def _resource(query: EvaluationQuery) -> Resource | None:
+    rows = Resource.objects.filter(service__key=query.question.service).select_related("tenant")
+    tenant, slug = query.tenant
     if tenant or slug:
         rows = rows.filter(Q(tenant=tenant) if tenant else Q(tenant__slug=slug))
-    key, place = asked.resource
+    key, place = query.resource
     found: list[Resource]
     if key:
         found = list(rows.filter(pk=key))
@@ -218,7 +223,7 @@ def _resource(asked: Asked) -> Resource | None:
     else:
         found = []
     one = found[0] if len(found) == 1 else None
-    return one if one and (asked.within is None or one.tenant_id in asked.within) else None
+    return one if one and (query.within is None or one.tenant_id in query.within) else None
 
 
 def _windows(person: Person, resource: Resource) -> list[Window]:

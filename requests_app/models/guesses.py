@@ -1,4 +1,4 @@
-"""How often something was guessed: rows, so that all processes count together, and one at a time."""
+"""Counts guesses in rows, so that all processes count together, one at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Tries(models.Model):
-    """The guesses about one subject since an instant. Who it is about is an id; what was guessed is nowhere."""
+    """The guesses about one subject since an instant. The subject is an id; what was guessed is not stored."""
 
     subject = models.CharField(max_length=80, unique=True)
     since = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Who calls the API: clients, which are machines, and tokens; and what makes a repeated call one call."""
+"""Callers of the API: clients, which are machines, and tokens; and the keys that make a repeated call happen once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ClientQuerySet(ScopedQuerySet):
 
 
 class Client(models.Model):
-    """A machine: a ticket system, a SIEM, a service that enforces windows. Of one tenant, or of the provider.
+    """A machine: a ticket system, a SIEM, a service that enforces windows. It belongs to a tenant or the provider.
 
-    What it does, it does under an account of its own, which nobody signs in with. The secret is random, so its
-    SHA-256 is as good as any slower hash of it.
+    It acts under an account of its own, with which nobody signs in. The secret is random, so SHA-256 is as good as any
+    slower hash.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -64,23 +64,23 @@ class TokenQuerySet(ScopedQuerySet):
     tenant_path = "account__memberships__tenant_id"
 
     def visible_to(self, actor: Actor) -> Self:
-        """One's own; an administrator sees those of the tenant's people too, and staff all."""
+        """The actor's own tokens; for an administrator also those of the tenant's people, for staff all."""
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
-        own = Q(account=actor.person_id)
+        allowed = Q(account=actor.person_id)
         if actor.side is Side.CUSTOMER:
-            held = actor.tenant_roles.items()
-            administered = sorted(pk for pk, roles in held if Role.ADMINISTRATOR in roles)
+            roles_by_tenant = actor.tenant_roles.items()
+            administered = sorted(pk for pk, roles in roles_by_tenant if Role.ADMINISTRATOR in roles)
             if administered:
-                own |= Q(account__memberships__tenant_id__in=administered)
-                own |= Q(account__client__tenant_id__in=administered)
-        return self.filter(own).distinct()
+                allowed |= Q(account__memberships__tenant_id__in=administered)
+                allowed |= Q(account__client__tenant_id__in=administered)
+        return self.filter(allowed).distinct()
 
     def personal(self) -> Self:
         return self.filter(kind=Token.Kind.PERSONAL)
 
     def revocable(self) -> Self:
-        """Those that somebody ends by hand: a client's access tokens are over within the hour."""
+        """The tokens that people revoke. A client's access tokens end by themselves within the hour."""
         return self.exclude(kind=Token.Kind.ACCESS)
 
     def lasting(self) -> Self:
@@ -91,7 +91,7 @@ class TokenQuerySet(ScopedQuerySet):
 
 
 class Token(models.Model):
-    """Kept as a hash alone; `hint` is its end, by which people tell theirs apart."""
+    """Only its hash is stored. `hint` is its end, by which people tell their tokens apart."""
 
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")
@@ -136,9 +136,9 @@ class Token(models.Model):
 class IdempotencyKey(models.Model):
     """One `Idempotency-Key` of one caller: what was asked with it, whether it was done, and the answer.
 
-    `done_at` is written by the act itself, in its transaction; the answer follows. Whoever dies between the two has
-    done it once all the same, and `subject_id` says to what. `claim` is new for each who takes the key over, so that
-    one who was taken for dead, and is not, commits nothing any more. `holder` names the one who holds it
+    The act writes `done_at` in its transaction; the answer follows. A process that dies between the two has done it
+    once nevertheless, and `subject_id` says to what. `claim` is new for each process that takes the key over, so that
+    one that was wrongly taken for dead can't commit any more. `holder` names the process that holds it
     (`requests_app.platform.holders`).
     """
 

@@ -16,7 +16,7 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class InvitationQuerySet(ScopedQuerySet):
     def unanswered(self) -> Self:
-        """Neither accepted nor withdrawn, be it that their time is over."""
+        """The invitations that were neither accepted nor withdrawn, even if their time is over."""
         return self.filter(accepted_at=None, withdrawn_at=None)
 
     def open(self, at: datetime) -> Self:
@@ -24,7 +24,7 @@ class InvitationQuerySet(ScopedQuerySet):
 
 
 class Invitation(models.Model):
-    """Only a hash of the link's secret is kept (`link_secrets`). Who invited is none for the recovery key."""
+    """Only a hash of the link's secret is stored (`link_secrets`). `invited_by` is empty for the recovery key."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="invitations")
@@ -43,7 +43,7 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(_("invited"))
     valid_from = models.DateTimeField(_("valid from"))
     expires_at = models.DateTimeField(_("valid until"))
-    # By a second person, in a tenant under two-person control.
+    # Confirmed by a second person, in a tenant under two-person control.
     was_confirmed = models.BooleanField(_("confirmed by a second person"), default=False)
     accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
     accepted_by = models.ForeignKey(
@@ -74,7 +74,7 @@ class Invitation(models.Model):
 
     @property
     def is_recovery(self) -> bool:
-        """Whether the customer's recovery key, and nobody, sent it."""
+        """Whether the customer's recovery key sent it, and no person."""
         return self.invited_by_id is None
 
     def is_open(self, at: datetime) -> bool:

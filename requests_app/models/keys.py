@@ -1,4 +1,4 @@
-"""The keys that people sign with: rows, never rules."""
+"""The keys that people sign with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class PasskeyQuerySet(ScopedQuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        """One's own, and those of the own tenants' people; staff see all."""
+        """The actor's own keys and those of their tenants' people; staff see all."""
         scoped = super().visible_to(actor)
         return scoped if actor.is_system else scoped | self.filter(person_id=actor.person_id)
 
@@ -26,11 +26,11 @@ class PasskeyQuerySet(ScopedQuerySet):
         return self.filter(removed_at=None)
 
     def of_this_site(self) -> Self:
-        """Those that sign in here; one of a tenant's own approval page does not."""
+        """The keys with which people sign in here, and not those of a tenant's own approval page."""
         return self.filter(rp_id=settings.PASSKEY_RP_ID)
 
     def may_sign_for(self, tenant: Tenant) -> Self:
-        """Those with which a yes of this tenant's counts by its rules, as the row says them: saved, or only wanted."""
+        """The keys that may sign an approval of this tenant's, by the rules in the row, whether saved or not."""
         rows = self.live().filter(enrolled__has_key=str(tenant.pk))
         sites = [tenant.approval_rp_id] if tenant.own_keys_only else [settings.PASSKEY_RP_ID, tenant.approval_rp_id]
         rows = rows.filter(rp_id__in=sites)
@@ -38,10 +38,10 @@ class PasskeyQuerySet(ScopedQuerySet):
 
 
 class Passkey(models.Model):
-    """A WebAuthn credential of one person. One that was removed stays: what it signed before stays signed.
+    """A WebAuthn credential of one person. A removed one remains, as what it signed remains signed.
 
-    `enrolled` has, by the id of each log, where that log tells of the key: {"seq": …, "leaf": hex}. `tenant` is None
-    for a key of the provider's people.
+    `enrolled` has, by the id of each log, the entry that introduces the key: {"seq": …, "leaf": hex}. A key of the
+    provider's people has no `tenant`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,7 +1,7 @@
-"""Which addresses reach one mailbox: for telling that two accounts are one human's. Pure, but for one look-up's shape.
+"""Which addresses reach one mailbox, to find accounts of the same human.
 
-Capital letters, a subaddress after a plus sign (RFC 5233) and the spelling of an international domain (RFC 5890) make
-no other mailbox. Dots do at most providers, so they are kept.
+Upper case, a subaddress after a plus sign (RFC 5233) and the spelling of an international domain (RFC 5890) lead to the
+same mailbox. Dots matter at most providers, so they are kept.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from django.db.models import Q
 
 
 def base(email: str) -> str:
-    """The address without its subaddress, in small letters, its domain as the DNS spells it."""
+    """Return the address in lower case without its subaddress, its domain as in the DNS."""
     local, _at, domain = email.strip().lower().rpartition("@")
     return f"{local.partition('+')[0] or local}@{_in_ascii(domain)}"
 
 
 def same_mailbox(email: str) -> Q:
-    """The accounts whose address reaches the same mailbox, whatever the subaddress in either."""
+    """Return the accounts whose address reaches the same mailbox, with any subaddress in either."""
     local, _at, domain = base(email).rpartition("@")
     found = Q()
     for spelling in {domain, _in_unicode(domain)}:

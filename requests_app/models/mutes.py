@@ -1,4 +1,4 @@
-"""Whom a tenant does not want to be asked by for a while."""
+"""The engineers from whom a tenant accepts no access requests for a while."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class MuteQuerySet(ScopedQuerySet):
         return self.filter(lifted_at=None, until_at__gt=at)
 
     def of(self, human_id: uuid.UUID) -> Self:
-        """Those that keep this human away, under whichever account: by name, or with everybody else."""
+        """The mutes that apply to this human, under any account: by name, or for everybody."""
         return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
 
     def of_same(self, engineer: Person | None) -> Self:
-        """Those of just this human, or just those of everybody."""
+        """The mutes of exactly this human, or exactly those for everybody."""
         return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
 
     def longest(self, tenant_id: uuid.UUID, human_id: uuid.UUID, at: datetime) -> Mute | None:
-        """What keeps this human away from a tenant now, if anything does: the mute that ends last."""
+        """Return the mute that ends last of those that apply to this human at a tenant now, if there is one."""
         rows = self.filter(tenant=tenant_id).live(at).of(human_id).select_related("tenant", "engineer")
         return rows.order_by("-until_at").first()
 
 
 class Mute(models.Model):
-    """No access request of this engineer, or of anybody where `engineer` is empty, is put to the tenant until then.
+    """Until its end, the tenant gets no access request of this engineer, or of anybody if `engineer` is empty.
 
-    It ends by the clock alone; `lifted_at` is when somebody ended it before its time.
+    It ends by the clock; `lifted_at` is when somebody ended it early.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""What still has to leave: written with the change, delivered afterwards, at least once."""
+"""Messages that still have to be sent: written with the change, delivered later, at least once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
 
-#: The lanes of a message; the class below has what each is.
+#: The lanes of a message; the class below says what each is.
 FANOUT, MAIL, WEBHOOK = "fanout", "mail", "webhook"
 _FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
 
 
 class OutboxQuerySet(ScopedQuerySet):
     def due(self, at: datetime) -> Self:
-        """Waiting, ripe, and not in somebody's hands (or in hands that let go: the lease ran out)."""
+        """The waiting messages whose time has come and that nobody has claimed, or whose claim has expired."""
         return self.filter(
             Q(claimed_until=None) | Q(claimed_until__lte=at),
             state=OutboxMessage.State.WAITING,
@@ -29,12 +29,11 @@ class OutboxQuerySet(ScopedQuerySet):
 
 
 class OutboxMessage(models.Model):
-    """`key` is unique, so that telling twice sends once; `payload` holds ids and names of audiences only.
-    `tenant` is empty for what concerns none: an account of the provider's.
+    """`key` is unique, so that a message is sent once; `payload` holds only ids and names of audiences.
 
-    A row in the lane "fanout" has no recipient yet: delivering it makes one row in the lane "mail" for each. One in
-    the lane "webhook" has its `webhook`, and waits for those with the same `mark` and a lower `seq`, its number in the
-    log, unless it ends access.
+    `tenant` is empty if it concerns none, such as an account of the provider's. A row in the lane "fanout" has no
+    recipient yet: delivering it makes one row in the lane "mail" for each. One in the lane "webhook" has its `webhook`,
+    and waits for those with the same `mark` and a lower `seq`, its number in the log, unless it ends access.
     """
 
     class State(models.TextChoices):
@@ -88,5 +87,5 @@ class OutboxMessage(models.Model):
 
     @property
     def tells(self) -> list[str]:
-        """The ids of all that its mail tells, its own among them, where that is several."""
+        """The ids of all messages that its mail contains, its own among them, if there are several."""
         return list((self.rendered or {}).get("tells", ()))

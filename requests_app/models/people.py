@@ -1,4 +1,4 @@
-"""People and the roles they hold: rows, never rules."""
+"""People and the roles they hold."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return self.filter(kind=Person.Kind.HUMAN)
 
     def approvers_of(self, tenant_id: object) -> Self:
-        held = {"memberships__tenant_id": tenant_id, "memberships__role": "approver"}
-        return self.active().humans().filter(**held).distinct()
+        is_approver = {"memberships__tenant_id": tenant_id, "memberships__role": "approver"}
+        return self.active().humans().filter(**is_approver).distinct()
 
     def deciding_for(self, tenant_id: object, at: datetime) -> Self:
-        """The approvers, and who stands in for one at this instant."""
+        """The approvers, and the deputies of absent ones at this instant."""
         of_tenant: dict[str, Any] = {"tenant": tenant_id}
         deputies = OutOfOffice.objects.filter(**of_tenant).live(at).values("deputy")
         people = self.active().humans()
-        held = Q(memberships__tenant_id=tenant_id, memberships__role="approver")
+        is_approver = Q(memberships__tenant_id=tenant_id, memberships__role="approver")
         still = Q(memberships__tenant_id=tenant_id, memberships__role="deputy", pk__in=deputies)
-        return people.filter(held | still).distinct()
+        return people.filter(is_approver | still).distinct()
 
     def in_queue(self, service_id: object, role: str) -> Self:
-        """Those who work a queue. A client is in none, whatever row there may be."""
-        held = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
-        return self.active().humans().filter(**held).distinct()
+        """The people who work a queue. A client is in none, even if rows exist."""
+        has_role = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
+        return self.active().humans().filter(**has_role).distinct()
 
 
 class PersonManager(BaseUserManager["Person"]):
@@ -80,10 +80,10 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """Used by `manage.py createsuperuser`: the first of the staff, on the provider's side.
+        """Used by `manage.py createsuperuser`: make a member of staff, on the provider's side.
 
-        The operator of the machine needs no second person. It is in the provider's log and in that of each tenant that
-        ever had Lockbox on, and the new member confirms nothing before the waiting time is over.
+        The machine's operator needs no second person. It is recorded in the provider's log and in the log of each
+        tenant that ever had Lockbox on, and the new member confirms nothing before the waiting time is over.
         """
         fields.setdefault("name", email.partition("@")[0])
         fields.update(side=Person.Side.PROVIDER, is_staff=True, is_superuser=True)
@@ -94,7 +94,7 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser, PermissionsMixin):
-    """Somebody who signs in, or the account of a client, which never does.
+    """A person who signs in, or the account of a client, which never does.
 
     `human_id` is shared by the accounts of one human, who counts once.
     """
@@ -114,7 +114,7 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(_("email"), unique=True)
-    # Since when the address is known to be theirs: a link that was sent there came back. Nobody signs in before.
+    # When a link that was sent there came back. Nobody signs in before.
     email_verified_at = models.DateTimeField(_("address verified"), null=True, blank=True, editable=False)
     name = models.CharField(_("name"), max_length=120)
     side = models.CharField(_("side"), max_length=8, choices=Side.choices)
@@ -153,21 +153,21 @@ class Person(AbstractBaseUser, PermissionsMixin):
         return self.name
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Whether this is the password, and one that counts: not that of somebody who signs in elsewhere alone."""
+        """Return whether this is the password, and one that may be used: not with single sign-on only."""
         return super().check_password(raw_password) and not self.signs_in_elsewhere()
 
     def signs_in_elsewhere(self) -> bool:
-        """Whether the tenant's single sign-on is this person's only way in."""
-        held = Membership.objects.filter(person=self).values("tenant")
-        return SignOn.objects.filter(is_only=True, tenant__in=held).exclude(break_glass=self).exists()
+        """Whether the tenant's single sign-on is this person's only way to sign in."""
+        tenants = Membership.objects.filter(person=self).values("tenant")
+        return SignOn.objects.filter(is_only=True, tenant__in=tenants).exclude(break_glass=self).exists()
 
-    def keeps_own_address(self) -> bool:
-        """Whether the address is this person's to change: no directory has it, and they sign in here."""
+    def may_change_address(self) -> bool:
+        """Whether the person may change the address: no directory has it, and they sign in here."""
         in_directory = DirectoryRecord.objects.filter(person=self).present().exists()
         return not (in_directory or self.signs_in_elsewhere())
 
     def passes_single_sign_on_by(self) -> bool:
-        """Whether this is the one who gets in where it is the only way for all others."""
+        """Whether this is the one person who may sign in here if single sign-on is the only way for others."""
         return SignOn.objects.filter(is_only=True, break_glass=self).exists()
 
     def get_full_name(self) -> str:
@@ -178,13 +178,13 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """An authenticator app or a passkey of this site. Who has an app, as nearly everybody, costs no query."""
+        """Whether there is an authenticator app or a passkey of this site. With an app it costs no query."""
         if self.totp_set_up_at is not None:
             return True
         return bool(Passkey.objects.filter(person_id=self.pk).live().of_this_site().exists())
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session must know to stay alive: a new password ends it, and so does a new epoch."""
+        """Return what a session must know to stay alive. A new password ends it, and so does a new epoch."""
         salt = "requests_app.models.Person.get_session_auth_hash"
         value = f"{self.password}\n{self.session_epoch}"
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
@@ -192,19 +192,19 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
 class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
     def since(self, at: datetime) -> Self:
-        """Those that lasted at this instant or began later."""
+        """The terms that lasted at this instant or began later."""
         return self.filter(Q(until_at=None) | Q(until_at__gt=at))
 
 
 class StaffTerm(models.Model):
-    """One time during which somebody was staff: a fact that stays when the account is switched off.
+    """One period during which somebody was staff. It remains when the account is switched off.
 
-    A term begins anew when the account is switched on again, its second factors are reset, or its identity at an
-    identity provider is unlinked: somebody else may be behind it now.
+    A new term begins when the account is switched on again, when its second factors are reset, or when its identity at
+    an identity provider is unlinked: somebody else may use it now.
     """
 
     person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
-    # The human of that day: linking accounts later makes nobody alone who was not.
+    # The human at that time: linking accounts later must not make anybody the only one in hindsight.
     human_id = models.UUIDField()
     from_at = models.DateTimeField(_("from"))
     until_at = models.DateTimeField(_("until"), null=True, blank=True)
@@ -286,9 +286,9 @@ class QueueAssignment(models.Model):
 
 
 def _witness_made_staff(person: Person) -> None:
-    """Write that the machine's operator made somebody staff, in every log that this concerns."""
+    """Record that the machine's operator made somebody staff, in every log that this concerns."""
     detail = {"person": str(person.pk), "name": person.name, "email": person.email, "role": str(Role.STAFF)}
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "event": Event.ROLE_GIVEN,
         "door": "command",
         "actor": {"kind": "system", "id": None, "name": "createsuperuser", "side": "system", "email": ""},
@@ -298,7 +298,7 @@ def _witness_made_staff(person: Person) -> None:
         "text": person.name,
     }
     logs = [PROVIDER_LOG, *Tenant.objects.ever_on().values_list("pk", flat=True)]
-    recorder.record([recorder.Witnessed(tenant_id=log, **said) for log in logs], at=clock.now())
+    recorder.record([recorder.Witnessed(tenant_id=log, **fields) for log in logs], at=clock.now())
 
 
 def actor_of(
@@ -308,22 +308,22 @@ def actor_of(
     stepped_up_at: datetime | None = None,
     request_id: str = "",
     ip: str = "",
-    held: Iterable[tuple[UUID, str]] | None = None,
+    given_roles: Iterable[tuple[UUID, str]] | None = None,
 ) -> Actor:
-    """Read the roles as they are now, unless they were `held` in the statement that read the person.
+    """Return the actor with the roles as they are now, or with those that the caller has read with the person.
 
-    Somebody who is switched off holds none, whatever rows are left, and so does the account of a client: what a client
+    Somebody who is switched off holds none, even if rows are left. Neither does the account of a client: what a client
     may do is in its token.
     """
     if not _holds_roles(person):
-        held = ()
-    elif held is None:
+        given_roles = ()
+    elif given_roles is None:
         of_tenants, of_queues = Membership.objects.filter(person=person), QueueAssignment.objects.filter(person=person)
         if person.side == Person.Side.CUSTOMER:
-            held = of_tenants.values_list("tenant_id", "role")
+            given_roles = of_tenants.values_list("tenant_id", "role")
         else:
-            held = of_queues.values_list("service_id", "role")
-    return _actor_with(person, held, door=door, stepped_up_at=stepped_up_at, request_id=request_id, ip=ip)
+            given_roles = of_queues.values_list("service_id", "role")
+    return _actor_with(person, given_roles, door=door, stepped_up_at=stepped_up_at, request_id=request_id, ip=ip)
 
 
 def _holds_roles(person: Person) -> bool:
@@ -332,16 +332,16 @@ def _holds_roles(person: Person) -> bool:
 
 def _actor_with(
     person: Person,
-    held: Iterable[tuple[UUID, str]],
+    given_roles: Iterable[tuple[UUID, str]],
     *,
     door: str,
     stepped_up_at: datetime | None,
     request_id: str,
     ip: str,
 ) -> Actor:
-    """`held` are the roles: of tenants on the customers' side, of services on the provider's."""
+    """Return the actor. `given_roles` are for tenants on the customers' side, for services on the provider's."""
     roles: dict[UUID, set[Role]] = {}
-    for where, role in held:
+    for where, role in given_roles:
         roles.setdefault(where, set()).add(Role(role))
     tenant_roles = roles if person.side == Person.Side.CUSTOMER else {}
     queue_roles = roles if person.side == Person.Side.PROVIDER else {}
@@ -364,14 +364,14 @@ def _actor_with(
 
 
 def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, tuple[Away, ...]]:
-    """Give a deputy the role of an approver as long as somebody for whom they stand in is away at this very moment.
+    """Give a deputy the approver's role while an approver for whom they stand in is away now.
 
-    Returns all of those: nothing says for whom of several a deputy acts.
+    Returns all absent approvers, because nothing says for which of several a deputy acts.
     """
-    asked = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
-    if not asked:
+    as_deputy = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
+    if not as_deputy:
         return {}
-    live = OutOfOffice.objects.filter(tenant__in=asked, deputy=person).live(clock.now())
+    live = OutOfOffice.objects.filter(tenant__in=as_deputy, deputy=person).live(clock.now())
     found: dict[UUID, dict[Away, None]] = {}
     columns = ("tenant_id", "approver_id", "approver__name", "approver__email")
     for tenant_id, *away in live.order_by("from_at", "pk").values_list(*columns):
@@ -383,10 +383,10 @@ def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID,
 def actor_of_token(
     token: Token, *, in_name_of: Person | None = None, door: str = "api", request_id: str = "", ip: str = ""
 ) -> Actor:
-    """The actor that a token stands for, narrowed to its scopes. `token` comes with its account and that one's client.
+    """Return the actor of a token, limited to its scopes. `token` comes with its account and its client.
 
-    A client acts in the name of one of the provider's people where it raises an access request for them: it then has
-    their roles, and not its own.
+    A client acts in the name of one of the provider's people when it raises an access request for them. It then has
+    their roles and not its own.
     """
     account = token.account
     scopes = known(token.scopes)
@@ -397,7 +397,7 @@ def actor_of_token(
             stepped_up_at=token.stepped_up_at,
             request_id=request_id,
             ip=ip,
-            held=token.held_roles,
+            given_roles=token.held_roles,
         )
         return replace(actor, scopes=scopes, token_id=token.pk)
     client: Client = account.client
@@ -412,13 +412,13 @@ def actor_of_token(
     if client.tenant_id is None:
         return replace(actor, is_staff=True, scopes=scopes, token_id=token.pk, machine=machine)
     machine = _with_decider(machine, client)
-    held = frozenset(CLIENT_ROLES[scope] for scope in scopes if scope in CLIENT_ROLES)
-    roles = {client.tenant_id: held or frozenset({Role.MEMBER})}
+    client_roles = frozenset(CLIENT_ROLES[scope] for scope in scopes if scope in CLIENT_ROLES)
+    roles = {client.tenant_id: client_roles or frozenset({Role.MEMBER})}
     return replace(actor, scopes=scopes, token_id=token.pk, machine=machine, tenant_roles=roles)
 
 
 def _with_decider(machine: Machine, client: Client) -> Machine:
-    """The approver for whom the client decides, as long as that person is one."""
+    """Add the approver for whom the client decides, as long as that person is one."""
     person = client.decides_for
     if person is None or not Person.objects.get_queryset().approvers_of(client.tenant_id).filter(pk=person.pk).exists():
         return machine
@@ -431,7 +431,7 @@ def _with_decider(machine: Machine, client: Client) -> Machine:
     )
 
 
-#: Where somebody of this side holds roles, and which: the columns beside a person.
+#: The columns that say where somebody of this side holds roles, and which.
 _PLACES = {
     Side.CUSTOMER: ("memberships__tenant_id", "memberships__role"),
     Side.PROVIDER: ("queue_assignments__service_id", "queue_assignments__role"),
@@ -439,20 +439,20 @@ _PLACES = {
 
 
 def reread(actor: Actor) -> Actor:
-    """The same actor with the roles that hold at this moment; for use inside the transaction that relies on them."""
+    """Return the same actor with the roles as they are now, for the transaction that relies on them."""
     if not actor.is_person:
         return actor
     if actor.token_id is not None:
         return _reread_token(actor)
-    place, role = _PLACES[actor.side]
-    # One row for each role, or one without any.
-    rows = Person.objects.get_queryset().annotate(held_in=F(place), held_role=F(role)).filter(pk=actor.person)
+    role_in, role = _PLACES[actor.side]
+    # One row for each role, or one row without a role.
+    rows = Person.objects.get_queryset().annotate(held_in=F(role_in), held_role=F(role)).filter(pk=actor.person)
     people: list[Any] = list(rows)
     if not people or not people[0].is_active:
         return _without_roles(actor)
-    held = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
+    given_roles = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
     who = {"door": actor.door, "request_id": actor.request_id, "ip": actor.ip}
-    return _actor_with(people[0], held, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
+    return _actor_with(people[0], given_roles, stepped_up_at=actor.stepped_up_at, **who).sending(actor.once)
 
 
 def _reread_token(actor: Actor) -> Actor:
@@ -488,5 +488,5 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
 
 
 def _without_roles(actor: Actor) -> Actor:
-    # A copy, because the pages' actor is a lazy one, and that is no instance of its class.
+    # A copy, because the pages' actor is lazy and not an instance of its class.
     return replace(copy(actor), is_staff=False, tenant_roles={}, queue_roles={})

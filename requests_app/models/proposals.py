@@ -1,4 +1,4 @@
-"""What one person proposed and another has yet to confirm: in a tenant under two-person control, or among the staff."""
+"""Proposals that another person has yet to confirm, in a tenant under two-person control or among the staff."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.of_staff().filter(ended_at=None, effective_at__lte=at)
 
     def unanswered(self, at: datetime) -> Self:
-        """Those of the staff that nobody confirmed in time."""
+        """The staff's proposals that nobody confirmed in time."""
         return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__lte=at)
 
 
 class Proposal(models.Model):
-    """An act by its name, and what was said with it; the act itself runs later, and judges anew.
+    """An act by name, and its arguments. The act runs later, and is then judged again.
 
     With a `tenant` it is that tenant's own, and runs when it is confirmed. Without one it is the staff's: it is
     announced to the tenants that it touches, and takes effect at `effective_at`, the waiting time after it was
-    confirmed. That instant is a fact of the row: no worker can bring it forward.
+    confirmed. That instant is stored in the row, so no worker can bring it forward.
     """
 
     class Outcome(models.TextChoices):
@@ -58,7 +58,7 @@ class Proposal(models.Model):
     proposed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("proposed by")
     )
-    # The human of that day: accounts that are linked, or no longer, since then make nobody a second one.
+    # The human at that time: linking or unlinking accounts later must not make anybody a second person.
     proposed_human = models.UUIDField()
     proposed_at = models.DateTimeField(_("proposed"))
     expires_at = models.DateTimeField(_("until"))
@@ -71,7 +71,7 @@ class Proposal(models.Model):
         related_name="+",
         verbose_name=_("confirmed by"),
     )
-    # These four are of the staff's alone. Without `confirmed_by` nobody else was staff who could have confirmed it.
+    # Only the staff's proposals have these four. Without `confirmed_by` nobody else was staff and could confirm it.
     confirmed_human = models.UUIDField(null=True, blank=True)
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     effective_at = models.DateTimeField(_("takes effect"), null=True, blank=True)
@@ -112,10 +112,10 @@ class Proposal(models.Model):
 
     @property
     def is_alone(self) -> bool:
-        """Whether the waiting time alone stands in for a second person."""
+        """Whether the waiting time replaces a second person."""
         return self.effective_at is not None and self.confirmed_by_id is None
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What was said, without what only the act itself may read."""
+        """The arguments without those that only the act itself may read."""
         return {name: value for name, value in self.said.items() if not name.startswith("_")}

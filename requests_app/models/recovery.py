@@ -1,4 +1,4 @@
-"""The customer's own way back: one recovery key of a tenant, of which only a hash is kept."""
+"""The customer's own recovery: one recovery key of a tenant. Only its hash is stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tells PostgreSQL whose request a connection serves: a second wall behind `visible_to`, for the code that forgets it.
+"""Tells PostgreSQL which tenants a connection may see: a second check if code forgets `visible_to`.
 
-The policies (migration 0003) let everything through where nothing is told: workers, staff and the provider's people
-are scoped by the querysets alone. A superuser of the database is let past every policy; production is none.
+The policies (migration 0003) let everything through if no tenant is set: for workers, staff and the provider's people
+only the querysets limit what is seen. A database superuser passes every policy; production does not use one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
-#: A customer's person without any role sees no tenant; an empty list would mean "not told".
+#: A customer's person without a role sees no tenant. An empty list would mean "not set".
 NOBODY = UUID(int=(1 << 128) - 1)
 
 
@@ -29,28 +29,28 @@ def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
         try:
             _tell("")
         except DatabaseError:
-            # Whatever state it is in, it must not carry this setting into the next request.
+            # In any state, the connection must not carry this setting into the next request.
             connection.close()
 
 
 @contextmanager
 def own_account() -> Iterator[None]:
-    """Take the wall away for an act on an account: its log is the provider's while it has no role anywhere.
+    """Lift the limit for an act on an account, whose log is the provider's while it has no role anywhere.
 
-    The act itself has judged, by `visible_to` or by role, that it is the actor's own or one of theirs.
+    The act itself has checked, by `visible_to` or by role, that the account is the actor's own or one of theirs.
     """
     if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(current_setting('lockbox.tenants', true), '')")
-        [told] = cursor.fetchone()
+        [before] = cursor.fetchone()
     _tell("")
     try:
         yield
     finally:
         try:
-            _tell(told)
+            _tell(before)
         except DatabaseError:
             connection.close()
 

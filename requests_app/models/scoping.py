@@ -1,4 +1,4 @@
-"""From an id to a row there is one way: `visible_to(actor).find(id)`; absent and foreign look alike."""
+"""The one way from an id to a row: `visible_to(actor).find(id)`. Absent and foreign rows look alike."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
 
-#: More rows than these are locked in one statement.
+#: More rows than this are locked in one statement.
 EACH_FOR_ITSELF = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 def new_reference(prefix: str) -> str:
-    """A short name for people to say and to type; no letter or digit in it can be taken for another."""
+    """Return a short name to say and type. None of its letters and digits can be mistaken for another."""
     return f"{prefix}-{_four()}-{_four()}"
 
 
@@ -29,13 +29,13 @@ def _four() -> str:
 
 
 class ScopedQuerySet(models.QuerySet[Any]):
-    """`tenant_path` and `service_path` name the columns by which rows belong to somebody."""
+    """Rows that belong to somebody, by the columns `tenant_path` and `service_path`."""
 
     tenant_path = "tenant_id"
     service_path: str | None = None
 
     def visible_to(self, actor: Actor) -> Self:
-        """Customers see their own tenants, the provider's people their queues, staff and the system everything."""
+        """Customers see their tenants, the provider's people their queues, staff and the system everything."""
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
         if actor.side is Side.CUSTOMER:
@@ -48,7 +48,7 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return Q(**{f"{self.service_path}__in": sorted(actor.service_ids)})
 
     def find(self, pk: object) -> Any:
-        """Return the row, or raise NotFound; an id that is no id is absent, too."""
+        """Return the row, or raise NotFound. A malformed id is absent, too."""
         key = as_id(pk)
         if key is None:
             raise NotFound
@@ -59,15 +59,15 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return row
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the one row. Where it is locked, by its key, others of this process may be waiting for it."""
+        """Return the one row. If it is locked by its key, other threads of this process may wait for it."""
         waits = self._awaiting(kwargs["pk"]) if kwargs.keys() == {"pk"} and not args else nullcontext()
         with waits:
             return super().get(*args, **kwargs)
 
     def locked_in_turn(self) -> list[Any]:
-        """Lock these rows in the order of their keys, and return them: each for itself, as others may wait for one.
+        """Lock these rows in the order of their keys, one by one as others may wait for one, and return them.
 
-        Many are locked in one statement. It waits for any of them, so others may wait with it for many alone.
+        Many rows are locked in one statement. It waits for any of them, and others may wait meanwhile.
         """
         rows = self.order_by("pk").locked()
         if not self._locks():
@@ -89,10 +89,10 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return waits
 
     def locked(self) -> Self:
-        """Lock the rows themselves and not what they join; SQLite has no row locks and needs none (IMMEDIATE).
+        """Lock the rows but not those that they join. SQLite has no row locks and needs none (IMMEDIATE).
 
-        FOR NO KEY UPDATE: whoever only refers to the row by a foreign key does not wait. With a full lock, an act that
-        holds a tenant and waits for its turn at the log stood in a circle with one that has the turn and refers to it.
+        FOR NO KEY UPDATE: an act that only refers to the row by a foreign key does not wait. With a full lock, an act
+        that holds a tenant and waits for the log deadlocked with one that has the log and refers to the tenant.
         """
         return self.select_for_update(of=("self",), no_key=True) if self._locks() else self
 

@@ -14,7 +14,7 @@ from requests_app.models.tenants import Tenant
 
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
-    """Whether a locator lies under the tenant's own root, which is named as the tenant is."""
+    """Return whether a locator is under the tenant's own root, which has the tenant's name."""
     return is_under(tenant.slug, locator)
 
 
@@ -55,7 +55,7 @@ class ResourceQuerySet(ScopedQuerySet):
 
 
 class Resource(models.Model):
-    """`locator` is the connector's own name for it; `kind` is the word that people read."""
+    """`locator` is the connector's name for it; `kind` is the word that people read."""
 
     class Kind(models.TextChoices):
         MAILBOX = "mailbox", _("mailbox")

@@ -1,4 +1,4 @@
-"""Where a tenant's people sign in, the domains that are proven to be the tenant's, and who somebody is at an issuer."""
+"""A tenant's identity provider, its proven domains, and the identities of its people."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from requests_app.models.scoping import ScopedQuerySet
 class SignOn(models.Model):
     """A tenant's connection to its identity provider (OpenID Connect). The provider's own is in the settings.
 
-    `role_map` says which role a group of the claim gives. With `is_only` nobody of the tenant signs in otherwise, but
-    for `break_glass`, who gets in while the identity provider does not answer.
+    `role_map` maps groups of the claim to roles. With `is_only` nobody of the tenant signs in otherwise, except
+    `break_glass`, who can sign in while the identity provider does not answer.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -50,7 +50,7 @@ class SignOn(models.Model):
 
 
 class Domain(models.Model):
-    """A domain that a tenant says is its own, and the proof once there is one: a file on its web server."""
+    """A domain that a tenant claims, and its proof once there is one: a file on the domain's web server."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="domains")
@@ -67,7 +67,7 @@ class Domain(models.Model):
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "name"], name="domain_once_in_a_tenant"),
-            # Whoever only says so keeps nobody else from proving it.
+            # A claim without proof does not keep another tenant from proving it.
             models.UniqueConstraint(fields=["name"], condition=Q(verified_at__isnull=False), name="domain_proven_once"),
         ]
 
@@ -76,7 +76,7 @@ class Domain(models.Model):
 
 
 class Identity(models.Model):
-    """Somebody at an issuer: known by issuer and subject, and by no address. Without a tenant it is the provider's."""
+    """A person at an issuer, known by issuer and subject and not by address. Without a tenant it is the provider's."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="identities")

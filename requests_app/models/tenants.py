@@ -38,18 +38,18 @@ class TenantQuerySet(ScopedQuerySet):
         return models.Q()
 
     def ever_on(self) -> Self:
-        """Those that have had Lockbox on at some time: what weakens one of them is announced to it first."""
+        """The tenants that have had Lockbox on at some time: changes that weaken them are announced first."""
         return self.filter(models.Q(lockbox_on=True) | models.Q(lockbox_first_on_at__isnull=False))
 
     def first_on_at(self) -> datetime | None:
-        """When the first of all tenants switched Lockbox on."""
+        """Return when the first of all tenants switched Lockbox on."""
         first = self.ever_on().aggregate(at=models.Min(Coalesce("lockbox_first_on_at", "created_at")))
         return first["at"]
 
 
 class Tenant(models.Model):
     class YesRule(models.TextChoices):
-        """What a yes of this tenant's takes. A no is always possible: it opens nothing."""
+        """What an approval of this tenant's requires. A denial is always possible: it opens nothing."""
 
         ANY = "any", _("signed or not")
         SIGNED = "signed", _("signed with a passkey")
@@ -60,7 +60,7 @@ class Tenant(models.Model):
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="tenants", verbose_name=_("plan"))
     lockbox_on = models.BooleanField(_("Lockbox on"), default=False)
-    # Never taken back: from then on the provider's staff weaken nothing here alone, and nothing unannounced.
+    # Never cleared: from then on the provider's staff weaken nothing here alone or unannounced.
     lockbox_first_on_at = models.DateTimeField(_("Lockbox first on"), null=True, blank=True, editable=False)
     window_cap = models.PositiveIntegerField(
         _("longest window (seconds)"),
@@ -68,19 +68,19 @@ class Tenant(models.Model):
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
-    # Hours: a window opens only while the log's last checkpoint has a witness's cosignature that is no older.
+    # In hours: a window opens only while a witness's cosignature of the last checkpoint is no older.
     cosigned_within = models.PositiveSmallIntegerField(
         _("cosigned within (hours)"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(168)]
     )
     log_retention_days = models.PositiveIntegerField(
         _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
     )
-    # Changes of who decides, and of the rules above, are proposed by one human and confirmed by another.
+    # One human proposes changes of who decides, and of the rules above; another confirms them.
     needs_two = models.BooleanField(_("two-person control"), default=False)
     yes_rule = models.CharField(
         _("approval requirements"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
     )
-    # The customer's own approval page; its keys belong to a site of theirs, and may be the only ones that count.
+    # The customer's own approval page. Its keys belong to the customer's site, and may be the only ones that count.
     approval_origin = models.CharField(
         _("own approval page"), max_length=300, blank=True, default="", db_default="", editable=False
     )
@@ -102,12 +102,12 @@ class Tenant(models.Model):
 
     @property
     def wants_signature(self) -> bool:
-        """Whether a yes that nobody signed counts for nothing."""
+        """Whether an approval must be signed."""
         return self.yes_rule != self.YesRule.ANY or self.own_keys_only
 
 
 class NotificationAddress(models.Model):
-    """An address that is told and decides nothing: a duty mailbox, a security team's list."""
+    """An address that gets mail and decides nothing: a duty mailbox, a security team's list."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="notification_addresses")

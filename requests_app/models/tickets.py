@@ -64,7 +64,7 @@ class Ticket(models.Model):
         verbose_name_plural = _("tickets")
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=TicketState.values), name="ticket_state_known"),
-            # A help desk that sends the same case twice, by whatever way, opens one ticket.
+            # A help desk that sends the same case twice, in any way, opens one ticket.
             models.UniqueConstraint(
                 fields=["tenant", "external_reference"],
                 condition=~models.Q(external_reference=""),
@@ -95,7 +95,7 @@ class TicketCommentQuerySet(ScopedQuerySet):
 
 
 class TicketComment(models.Model):
-    """Internal notes are for the provider's side alone."""
+    """One comment. Internal notes are for the provider's side only."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")

@@ -1,4 +1,4 @@
-"""Who is told by machine: endpoints, how far each has been told of each log, and what came of every attempt."""
+"""Webhooks: endpoints, how much of each log was sent to each, and the result of every attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from requests_app.platform.outbound import BadTarget, Target
 
 class WebhookQuerySet(ScopedQuerySet):
     def present(self) -> Self:
-        """Those that nobody has removed."""
+        """The webhooks that nobody has removed."""
         return self.filter(removed_at=None)
 
     def with_deliveries(self) -> Self:
@@ -31,11 +31,10 @@ class WebhookQuerySet(ScopedQuerySet):
 
 
 class Webhook(models.Model):
-    """An endpoint (Standard Webhooks). Without a tenant it is the provider's own, and hears of every log.
+    """An endpoint (Standard Webhooks). Without a tenant it is the provider's own, and gets every log.
 
-    `sealed` holds its keys, encrypted; `former_sealed` those before, which sign along until `former_until`. Of what
-    is older than `from_at` it is not told. `failures` counts the attempts that failed since
-    the last success.
+    `sealed` holds its encrypted keys; `former_sealed` the former ones, which also sign until `former_until`. It gets
+    nothing older than `from_at`. `failures` counts the failed attempts since the last success.
     """
 
     class Because(models.TextChoices):
@@ -74,7 +73,7 @@ class Webhook(models.Model):
 
     @property
     def place(self) -> str:
-        """Where it is, without the path: that may be as good as a password, and is shown to its administrators only."""
+        """The address without its path, which may work like a password and is shown only to its administrators."""
         try:
             return Target.parse(self.url, private=True, query=True).place
         except BadTarget:
@@ -82,7 +81,7 @@ class Webhook(models.Model):
 
 
 class WebhookCursor(models.Model):
-    """How far a webhook has been told of one log: the number of the entry that is looked at next."""
+    """How much of one log a webhook was sent: the number of the next entry."""
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="cursors")
     log_id = models.UUIDField(_("log"))

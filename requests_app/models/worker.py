@@ -1,27 +1,27 @@
-"""What the background processes leave behind: signs of life, and tasks that did not come to an end."""
+"""Traces of the background processes: heartbeats, and tasks that did not end."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
-    """Named reads over signs of life."""
+    """Named reads of heartbeats."""
 
     def workers(self) -> "HeartbeatQuerySet":
-        """Signs of life of the clusters; one row each."""
+        """The heartbeats of the clusters, one row each."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
     def of_places(self) -> "HeartbeatQuerySet":
-        """Signs of life of clusters and hosts, which stay behind when these are taken away."""
+        """The heartbeats of clusters and hosts, which remain when these are removed."""
         return self.workers() | self.filter(name__startswith=Heartbeat.HOST)
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of a background part.
+    """The last heartbeat of a background part.
 
-    `worker:<cluster>` is written when that cluster has brought a task to its end, `<task>` when that task last
-    succeeded, `beat` by the beat, and `pulse:<task>` when the beat last enqueued it out of turn. `host:<name>` is
-    written by a web server's probe, to see that it can write.
+    `worker:<cluster>` is written when that cluster has completed a task, `<task>` when that task last succeeded, `beat`
+    by the beat, and `pulse:<task>` when the beat last queued it out of turn. `host:<name>` is written by a web server's
+    probe, to see that it can write.
     """
 
     WORKER = "worker:"
@@ -46,15 +46,15 @@ class Heartbeat(models.Model):
 
 
 class TaskAttemptQuerySet(models.QuerySet["TaskAttempt"]):
-    """Named reads over unfinished tasks."""
+    """Named reads of unfinished tasks."""
 
     def parked(self) -> "TaskAttemptQuerySet":
-        """Tasks that were given up; each is an alarm until somebody deletes the row."""
+        """Tasks that were given up. Each is an alarm until somebody deletes the row."""
         return self.filter(parked_at__isnull=False)
 
 
 class TaskAttempt(models.Model):
-    """A task that was started and has not succeeded; success deletes the row."""
+    """A task that was started and has not succeeded. Success deletes the row."""
 
     key = models.CharField(_("key"), max_length=120, unique=True)
     name = models.CharField(_("task"), max_length=200)

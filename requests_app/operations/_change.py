@@ -169,7 +169,7 @@ class Step:
         """Write the act's entry: in the caller's transaction, as everything else of it."""
         entry = self.entry(event, detail=detail, text=text)
         with self.reaching(entry.tenant_id):
-            [written] = recorder.record([entry], at=self.at, held=self.head, beside=beside)
+            [written] = recorder.record([entry], at=self.at, locked_head=self.head, beside=beside)
         return written
 
     def entry(self, event: str, *, detail: dict[str, Any] | None = None, text: str = "") -> recorder.Witnessed:

@@ -102,5 +102,5 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 
 def _is_own_keeper(current: Step) -> None:
     """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
-    if not current.row.keeps_own_address():
+    if not current.row.may_change_address():
         raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

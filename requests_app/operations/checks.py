@@ -117,7 +117,7 @@ def _begin(check: LogCheck) -> Verification:
 
 def _keep(check: LogCheck, found: Verification) -> bool:
     """Write down how far it is, and that somebody works on it; False where that is somebody else by now."""
-    at, kept = clock.now(), {"start": check.kept["start"], **found.kept()}
+    at, kept = clock.now(), {"start": check.kept["start"], **found.saved()}
     if not _held(check).update(done=found.seq, kept=kept, worked_at=at):
         return False
     check.worked_at, check.kept = at, kept

@@ -38,11 +38,11 @@ from requests_app.domain.errors import (
     Unacceptable,
 )
 from requests_app.domain.events import Event
-from requests_app.domain.policy import Look
+from requests_app.domain.policy import ContentAccessFacts
 from requests_app.models import ContentAccess, Grant, Level, Person, Resource
 from requests_app.models.services import is_own_place
 from requests_app.operations._change import Step, act
-from requests_app.operations.streams import Place, WindowClosed, watched
+from requests_app.operations.streams import DownloadSlot, WindowClosed, watched
 
 PAGE = 100
 
@@ -57,7 +57,7 @@ _EVENTS = {
 
 
 @dataclass(frozen=True)
-class Looked:
+class RecordedAccess:
     """What one look gave: the window it was under, and when it was recorded."""
 
     grant: Grant
@@ -73,7 +73,7 @@ def list_items(
     prefix: str = "",
     after: str | None = None,
     limit: int = PAGE,
-) -> tuple[Looked, Listing]:
+) -> tuple[RecordedAccess, Listing]:
     """Return one page of names. The question is in the log before it is asked, the names before they are given."""
     asked = {"prefix": prefix, "after": after, "limit": limit}
     looked = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
@@ -92,7 +92,9 @@ def list_items(
     return looked, listing
 
 
-def read_message(grant_id: object, resource_id: object, item_id: str, *, actor: Actor) -> tuple[Looked, Message]:
+def read_message(
+    grant_id: object, resource_id: object, item_id: str, *, actor: Actor
+) -> tuple[RecordedAccess, Message]:
     """Open one mail for showing: headers, text, sanitised HTML, the names of its attachments."""
     looked, _item = _open(grant_id, resource_id, item_id, actor=actor)
     with _failures(looked, actor, item_id=item_id):
@@ -108,9 +110,9 @@ def open_item(
     *,
     actor: Actor,
     part: str | None = None,
-    place: Place | None = None,
+    place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
-) -> tuple[Looked, Item, Stream]:
+) -> tuple[RecordedAccess, Item, Stream]:
     """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window.
 
     `kind` is OPENED for what a page shows, and DOWNLOADED for what leaves as a file.
@@ -135,7 +137,7 @@ def download(
 
     `kind` is OPENED for a picture that a page shows in place.
     """
-    place = Place()
+    place = DownloadSlot()
     try:
         looked, _item, stream = open_item(
             grant_id, resource_id, item_id, actor=actor, part=part, place=place, kind=kind
@@ -147,7 +149,7 @@ def download(
 
 
 def guarded(
-    looked: Looked, stream: Stream, *, actor: Actor, item_id: str, place: Place | None = None
+    looked: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
 ) -> Iterator[bytes]:
     """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
 
@@ -180,9 +182,9 @@ def _open(
     *,
     actor: Actor,
     part: str = "",
-    place: Place | None = None,
+    place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
-) -> tuple[Looked, Item]:
+) -> tuple[RecordedAccess, Item]:
     """Authorise, learn the item's name for the log, and record the opening.
 
     The name is read between two checks and leaves this function only after the second has been committed.
@@ -220,7 +222,7 @@ def _record(
     level: Level = Level.NAMES,
     listed: Iterable[str] | None = None,
     **columns: object,
-) -> Looked:
+) -> RecordedAccess:
     """Authorise and record in one transaction; when this returns, both are committed."""
     with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
         looked = _authorised(current, grant_id, resource_id, level=level)
@@ -230,8 +232,8 @@ def _record(
     return looked
 
 
-def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> Looked:
-    """Lock the grant, and ask the rule that never bends (`policy.require_look`) of what is so from then on."""
+def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
+    """Lock the grant, and require what never bends (`policy.require_content_access`) of the facts as they are then."""
     actor = current.actor
     rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
     # The row lock makes revoke and read take turns: whichever commits first is what happened.
@@ -244,7 +246,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         raise NotFound
     current.detail = {"resource": str(resource.pk)}
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
-    look = Look(
+    look = ContentAccessFacts(
         is_engineer=Role.ENGINEER in roles,
         is_own=access_request.requester_human == actor.human_id,
         lacks_second_factor=policy.needs_second_factor(actor) and not _has_second_factor(actor),
@@ -258,8 +260,8 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
         gives_read=grant.level == Level.READ,
         needs_read=level == Level.READ,
     )
-    policy.require_look(look, at=current.at)
-    return Looked(grant, resource, current.at)
+    policy.require_content_access(look, at=current.at)
+    return RecordedAccess(grant, resource, current.at)
 
 
 def _has_second_factor(actor: Actor) -> bool:
@@ -269,7 +271,7 @@ def _has_second_factor(actor: Actor) -> bool:
 
 def _append(
     current: Step,
-    looked: Looked,
+    looked: RecordedAccess,
     kind: ContentAccess.Kind,
     detail: Mapping[str, object],
     columns: Mapping[str, object],
@@ -288,7 +290,7 @@ def _append(
 
 
 def _note(
-    looked: Looked, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
+    looked: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
     """Record how a look ended when it did not end well; this needs no open window."""
     with act(NOTE_OUTCOME, actor=actor) as current:
@@ -300,7 +302,7 @@ def _note(
 
 
 @contextmanager
-def _failures(looked: Looked, actor: Actor, *, item_id: str) -> Iterator[None]:
+def _failures(looked: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
     """A connector that fails is in the log, and is answered in the domain's words; its own may quote content."""
     try:
         yield

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
-from audit_app import checkpoints, heads, own, pruning
+from audit_app import checkpoints, heads, log_events, pruning
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
 from requests_app.domain import clock, limits
@@ -150,14 +150,14 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
     if wanted is None:
         return 0
     # Before the turn at the log is taken: this reads every entry that is to go.
-    pruning.require_kept(wanted)
+    pruning.require_hashes(wanted)
     with act(PRUNE_LOG, actor=actor) as current:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
         current.concerns("log", tenant, tenant.pk)
         still = _plan(tenant)
         if still is None or still.end < wanted.end or not pruning.allow(wanted):
             return 0
-        detail = {**wanted.said, "days": tenant.log_retention_days}
+        detail = {**wanted.entry_detail, "days": tenant.log_retention_days}
         current.witness(Event.LOG_PRUNED, detail=detail)
     return wanted.end - wanted.start
 
@@ -209,7 +209,7 @@ def _due(at: datetime) -> list[UUID]:
     kept = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in kept.order_by().values_list("log_retention_days", flat=True).distinct():
         old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
-        other = old.exclude(event__in=[Event.LOG_PRUNED, *own.KEPT])
+        other = old.exclude(event__in=[Event.LOG_PRUNED, *log_events.RETAINED])
         due = kept.filter(Exists(other), log_retention_days=days)
         found += due.order_by("pk").values_list("pk", flat=True)
     return found

@@ -63,7 +63,7 @@ class Connection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Came:
+class AssertedIdentity:
     """Who an issuer says has come. `groups` is None where it says nothing of them."""
 
     issuer: str
@@ -221,7 +221,7 @@ _PROBLEMS = {
 # --- Somebody comes ------------------------------------------------------------------------------------
 
 
-def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
+def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
     """Who has come, by issuer and subject; whoever comes for the first time is linked to the account that is theirs.
 
     That is the one of the directory's key, or of an address that the issuer calls verified and whose domain the tenant
@@ -258,7 +258,7 @@ def sign_in(tenant_id: UUID | None, *, came: Came, actor: Actor) -> Person:
     return person
 
 
-def preview(tenant_id: UUID | None, *, came: Came) -> tuple[Person | None, list[str]]:
+def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person | None, list[str]]:
     """Whom sign_in() would find, and which roles their groups would give; for the test, which changes nothing."""
     sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
@@ -286,7 +286,7 @@ def note_bypass(*, actor: Actor) -> None:
 # --- Helpers -------------------------------------------------------------------------------------------
 
 
-def _open_connection(tenant_id: UUID | None, came: Came) -> SignOn | None:
+def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
     """The connection, as long as it is on and still leads to this issuer: it may have been changed meanwhile."""
     if tenant_id is None:
         if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
@@ -298,7 +298,7 @@ def _open_connection(tenant_id: UUID | None, came: Came) -> SignOn | None:
     return row
 
 
-def _theirs(tenant_id: UUID | None, came: Came) -> UUID | None:
+def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
     """The account that somebody who comes for the first time has here already."""
     if tenant_id is not None and came.directory_key:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
@@ -331,14 +331,14 @@ def _own(tenant_id: UUID | None, person_id: UUID | None) -> Person:
     return person
 
 
-def _also(person: Person, came: Came) -> Person | None:
+def _also(person: Person, came: AssertedIdentity) -> Person | None:
     """Somebody else's account, as it seems so far, to which the same subject leads: one human has both."""
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None
 
 
-def _humans(person: Person, came: Came) -> set[UUID]:
+def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
     """Whom the first time makes one human, to be locked before: the person's own and all others, or none at all."""
     other = _also(person, came)
     others = {other.human_id} if other else set()
@@ -347,12 +347,12 @@ def _humans(person: Person, came: Came) -> set[UUID]:
     return {person.human_id, *others} if others else set()
 
 
-def _proves_address(person: Person, came: Came) -> bool:
+def _proves_address(person: Person, came: AssertedIdentity) -> bool:
     """Whether the issuer calls verified what nobody here knew yet: the address that the directory gave the account."""
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 
 
-def _link(current: Step, tenant: Tenant | None, person: Person, came: Came) -> None:
+def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedIdentity) -> None:
     Identity.objects.create(
         tenant=tenant, issuer=came.issuer, subject=came.subject, person=person, linked_at=current.at
     )
@@ -360,7 +360,7 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: Came) -> N
     current.witness(Event.IDENTITY_LINKED, detail=detail, text=person.name)
 
 
-def _make_one(current: Step, person: Person, other: Person, came: Came) -> None:
+def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
     """One human counts once, whatever accounts they have (threat 2)."""
     said = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     said |= {"human": str(other.human_id), "human_before": str(person.human_id)}

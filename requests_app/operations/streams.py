@@ -40,7 +40,7 @@ class WindowClosed(Exception):
     """Raised in the middle of a stream: the window closed, or nobody can tell that it has not."""
 
 
-class Place:
+class DownloadSlot:
     """What a download must hold: each holds memory and a connection for as long as its reader likes."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Absolute addresses of this site, for everything that is read outside of a page."""
+"""Absolute addresses of this site, for texts that are read outside of its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wakes the workers once the present transaction has committed. A lost ring costs seconds, no message."""
+"""Wakes the workers once the present transaction has committed. A lost signal costs seconds and no message."""
 
 from django.db import transaction
 from django_q.conf import Conf
@@ -15,18 +15,18 @@ CHECK_LOGS = "requests_app.tasks.check_logs"
 FORGET_CALLS = "requests_app.tasks.forget_calls"
 DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
 
-#: How far back to look for the same task before another is put behind it.
+#: How far back to look for the same task before another one is queued behind it.
 LOOK_AT = 20
 
 
 def ring(*tasks: str) -> None:
-    """Enqueue these tasks (by default the outbox's drain) after the commit, at once where nothing is open.
+    """Queue these tasks (by default the drain of the outbox) after the commit, or now if no transaction is open.
 
-    A queue that can't be reached is logged and passed over: what matters is in the outbox, which the schedule
-    drains too, and a change that has been committed must not be answered with an error.
+    If the queue can't be reached, that is only logged. The messages are in the outbox, which the schedule drains too,
+    and a committed change must not be answered with an error.
     """
 
-    # A function and no partial: Django wants to log the name of one that fails, and a partial has none.
+    # A function and not a partial, because Django logs its name if it fails.
     def ring_now() -> None:
         for task in tasks or (DRAIN_OUTBOX,):
             _enqueue(task)
@@ -40,7 +40,7 @@ def waiting() -> int:
 
 
 def _enqueue(task: str) -> None:
-    # A task that has not been taken yet starts after this commit, and so sees all that it wrote.
+    # A task that is not taken yet starts after this commit, and so sees all that it wrote.
     if not _is_waiting(task):
         async_task(task)
 

@@ -1,7 +1,7 @@
-"""Hashes passwords a few at a time in a web process. A hash takes 100 MiB and every core, and anybody may cause one.
+"""Hashes a few passwords at a time in a web process. A hash takes 100 MiB and all cores, and anybody can cause one.
 
-Unbounded, 180 sign-ins at once took 3.3 GB, and each one waited with its thread. Commands and workers have no bound:
-they hash one after another.
+Without a limit, 180 sign-ins at once took 3.3 GB, and each held its thread. Commands and workers have no limit: they
+hash one after another.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from requests_app.domain.errors import Busy
 
 R = TypeVar("R")
 
-#: How long a thread of the web server waits for its turn; where it holds the locks of a transaction, less.
+#: How long a thread of the web server waits for its turn; less if it holds the locks of a transaction.
 WAIT_SECONDS, LOCKED_WAIT_SECONDS = 1.0, 0.2
-#: Hashing yields to the pages, and still gets a third of a core that others want as well.
+#: Hashing has a lower priority than pages, and still gets a third of a busy core.
 NICENESS = 5
 
-_own = threading.local()
+_of_thread = threading.local()
 
 
 class Gate:
-    """`at_once` hashes are worked; `most` threads have one worked or wait for it.
+    """Computes `at_once` hashes at a time; `most` threads may compute or wait.
 
-    Sign-ins never take the last of these places. So a flood of them keeps nobody from proving who they are, as for an
+    Sign-ins never take the last places. So a flood of them does not keep people from proving who they are, as for an
     approval.
     """
 
@@ -45,8 +45,8 @@ class Gate:
 
     @contextmanager
     def place(self, *, is_strangers: bool = False) -> Iterator[None]:
-        """Hold one of the places. Raises Busy at once where all are taken. A thread that has one keeps it."""
-        if getattr(_own, "has_place", False):
+        """Hold one of the places. Raises Busy at once if all are taken. A thread that has one keeps it."""
+        if getattr(_of_thread, "has_place", False):
             yield
             return
         with self._lock:
@@ -54,23 +54,23 @@ class Gate:
                 raise Busy
             self._taken += 1
             self._strangers += is_strangers
-        _own.has_place = True
+        _of_thread.has_place = True
         try:
             yield
         finally:
-            _own.has_place = False
+            _of_thread.has_place = False
             with self._lock:
                 self._taken -= 1
                 self._strangers -= is_strangers
 
     @property
     def is_full(self) -> bool:
-        """Whether a stranger would find no place at this moment."""
+        """Return whether a sign-in would find no place now."""
         return self._taken >= self._most or self._strangers >= self._most_of_strangers
 
     def run(self, work: Callable[[], R]) -> R:
-        """Return what `work` does. Raises Busy where its turn does not come in time."""
-        if getattr(_own, "is_hashing", False):  # a hasher that calls itself
+        """Return what `work` returns. Raises Busy if its turn does not come in time."""
+        if getattr(_of_thread, "is_hashing", False):  # a hasher that calls itself
             return work()
         with self.place():
             future = self._pool.submit(work)
@@ -83,7 +83,7 @@ class Gate:
 
 
 def _begin() -> None:
-    _own.is_hashing = True
+    _of_thread.is_hashing = True
     if sys.platform == "linux":  # elsewhere this is the whole process
         with suppress(OSError):
             thread = threading.get_native_id()
@@ -94,7 +94,7 @@ _gate: Gate | None = None
 
 
 def bound() -> None:
-    """Bound this process from now on: to a quarter of its threads, and to one core less than all web processes have."""
+    """Limit this process from now on: a quarter of its threads, and one core less than all web processes have."""
     global _gate
     most = max(1, settings.WEB_THREADS // 4)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -102,7 +102,7 @@ def bound() -> None:
 
 
 def place_of_a_stranger() -> AbstractContextManager[None]:
-    """Hold a place for a sign-in, which begins before the hash: its try is counted. Raises Busy where there is none."""
+    """Hold a place for a sign-in before its guess is counted and hashed. Raises Busy if all are taken."""
     return _gate.place(is_strangers=True) if _gate else nullcontext()
 
 
@@ -112,12 +112,12 @@ def is_full() -> bool:
 
 @contextmanager
 def ahead(password: str) -> Iterator[None]:
-    """Hash a new password now, and use that where this thread hashes it inside: an act holds locks that others want."""
-    _own.ahead = password, hashers.make_password(password)
+    """Hash a new password now, and use the result when this thread hashes it during an act, which holds locks."""
+    _of_thread.ahead = password, hashers.make_password(password)
     try:
         yield
     finally:
-        _own.ahead = None
+        _of_thread.ahead = None
 
 
 def _run(work: Callable[[], R]) -> R:
@@ -125,7 +125,7 @@ def _run(work: Callable[[], R]) -> R:
 
 
 class _InTurn(hashers.BasePasswordHasher):
-    """Every hash of the product passes here, whoever asks for it."""
+    """Makes every hash of the product wait its turn."""
 
     def encode(self, *args: Any, **more: Any) -> str:
         return _run(lambda: super(_InTurn, self).encode(*args, **more))
@@ -135,14 +135,14 @@ class _InTurn(hashers.BasePasswordHasher):
 
 
 class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
-    """Django's, in turn; a hash that was made ahead is used."""
+    """Django's hasher, in turn. A hash that was made ahead is used."""
 
     def encode(self, password: str, *args: Any, **more: Any) -> str:
-        prepared = getattr(_own, "ahead", None)
+        prepared = getattr(_of_thread, "ahead", None)
         if prepared is not None and prepared[0] == password:
             return str(prepared[1])
         return super().encode(password, *args, **more)
 
 
 class PBKDF2PasswordHasher(_InTurn, hashers.PBKDF2PasswordHasher):
-    """Django's, in turn."""
+    """Django's hasher, in turn."""

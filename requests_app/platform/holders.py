@@ -1,4 +1,4 @@
-"""Names the process and the database session that hold a claim, and says whether they are known to be gone."""
+"""Names the process and the database session that hold a claim, and tells whether they are gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connection
 
 from requests_app.platform import process_names
 
-#: Words that name a process; the session's follow.
+#: The number of words that name a process; the session's words follow.
 _PARTS = 3
 
 _lock = threading.Lock()
@@ -17,7 +17,7 @@ _under_way: set[UUID] = set()
 
 
 def current() -> str:
-    """Name this process and, on PostgreSQL, the session of the database that serves this thread."""
+    """Name this process and, on PostgreSQL, the database session of this thread."""
     return f"{process_names.current()} {_session()}"
 
 
@@ -27,7 +27,7 @@ def began(claim: UUID) -> None:
 
 
 def ended(claim: UUID) -> bool:
-    """Note that this process no longer works for this claim, and say whether it did until now."""
+    """Record that this process no longer works on this claim, and return whether it did until now."""
     with _lock:
         was_under_way = claim in _under_way
         _under_way.discard(claim)
@@ -35,11 +35,11 @@ def ended(claim: UUID) -> bool:
 
 
 def is_gone(holder: str, claim: UUID) -> bool:
-    """Say whether the holder of this claim is known to do nothing with it any more.
+    """Return whether the holder of this claim certainly does nothing with it any more.
 
-    A process knows what it does itself. Of another one, the database knows whether its session has ended; SQLite has no
-    sessions, and only processes of one machine. Behind a pooler that shares sessions the answer may be wrong in either
-    direction: the act's own transaction is what keeps the act from being done twice.
+    A process knows its own work. For another process, PostgreSQL knows whether its session has ended; SQLite has no
+    sessions, and its processes are on one machine. Behind a pooler that shares sessions the answer may be wrong in
+    either direction; the act's own transaction still prevents that the act is done twice.
     """
     if holder.count(" ") < _PARTS:
         return False

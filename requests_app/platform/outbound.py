@@ -1,8 +1,8 @@
-"""The only way out over HTTP: a POST to an address that a customer chose, or a GET of one, with limits against SSRF.
+"""The only outgoing HTTP: a POST to an address that a customer chose, or a GET, with limits against SSRF.
 
-Whoever registers a URL chooses where this server connects to. So a name is resolved once and the connection is made
-to that very address (DNS rebinding), every address it has must be public, redirects are not followed, nothing is
-taken from the environment (proxies, netrc), no credentials are sent, and answer and time are bounded as a whole.
+A customer who registers a URL chooses where this server connects. So a name is resolved once and the connection is made
+to that address (DNS rebinding), all its addresses must be public, redirects are not followed, the environment (proxies,
+netrc) is ignored, no credentials are sent, and size and time of the answer are limited as a whole.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from django.db import connection
 from requests_app.domain import clock
 from requests_app.domain.errors import Busy
 
-#: Seconds for all of it: name, connection, TLS, request and the last byte of the answer.
+#: Seconds for everything: name, connection, TLS, request and the last byte of the answer.
 TOTAL_SECONDS = 15.0
-#: Seconds for one address of a name; the next one is tried then.
+#: Seconds for one address of a name; then the next one is tried.
 CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 4
 #: Bytes of an answer's body, and of its headers.
 MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
-#: Seconds to wait until others are through with the same host.
+#: Seconds to wait until other calls to the same host have ended.
 LINE_SECONDS, LOCKED_LINE_SECONDS = 1.0, 0.2
-#: Sent at once; as much as fits into one record of TLS, which has a time-out of its own.
+#: Bytes sent at once: as many as fit into one TLS record, which has a time-out of its own.
 _PIECE = 16 * 1024
 PUBLIC_PORTS = frozenset({443, 8443})
 MOST_URL, MOST_URL_WITH_QUERY = 300, 1000
@@ -50,7 +50,7 @@ _QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
 #: Hosts whose last part is a number are addresses in one of many spellings (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain")
-#: Prefixes that carry an IPv4 address, or lead to where no stranger has business, on any network.
+#: Prefixes that contain an IPv4 address, or lead into internal networks, on any network.
 _NEVER = tuple(
     ipaddress.ip_network(each)
     for each in (
@@ -75,9 +75,9 @@ _NEVER = tuple(
         "ff00::/8",
     )
 )
-#: In the middle of ::/96, and as good as 127.0.0.1.
+#: Inside ::/96, and equal to 127.0.0.1.
 _LOOPBACK = ipaddress.IPv6Address("::1")
-#: All that IANA has set aside for the public IPv6 (RFC 4291, 2.4); Python calls more than that global.
+#: The public IPv6 range of IANA (RFC 4291, 2.4); Python calls more than that global.
 _PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 
@@ -86,7 +86,7 @@ class Unreachable(OSError):
 
 
 class BadTarget(ValueError):
-    """A URL that nothing is sent to. `code` says why: shape, scheme, port, private."""
+    """A URL that is not allowed. `code` says why: shape, scheme, port, private."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -101,7 +101,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A URL, taken apart. `host` is a name in lower case, or an address; `path` has the query, if there is one."""
+    """A parsed URL. `host` is a name in lower case, or an address; `path` includes the query, if any."""
 
     is_tls: bool
     host: str
@@ -110,10 +110,10 @@ class Target:
 
     @classmethod
     def parse(cls, url: str, *, private: bool, query: bool = False) -> Target:
-        """Take apart a URL that something may be sent to. Raises BadTarget.
+        """Parse a URL that may be called. Raises BadTarget.
 
         `private` allows plain HTTP, other ports and addresses that are not public: for a trial, and for a customer
-        whose machine stands in the same network. `query` allows what follows a question mark.
+        whose machine is in the same network. `query` allows a query string.
         """
         if (
             len(url) > (MOST_URL_WITH_QUERY if query else MOST_URL)
@@ -132,7 +132,7 @@ class Target:
             raise BadTarget("shape")
         if "?" in url and not (query and parts.query and _QUERY.match(parts.query)):
             raise BadTarget("shape")
-        # "host:" has an empty port, which is read as none: one value, one spelling.
+        # "host:" has an empty port, which counts as none, so that one value has one spelling.
         if parts.netloc.endswith(":"):
             raise BadTarget("shape")
         host = _host(parts.hostname or "", is_bracketed="[" in parts.netloc, private=private)
@@ -144,7 +144,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """Where it leads, without the path, which may be as good as a password."""
+        """The address without its path, which may work like a password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == (443 if self.is_tls else 80) else f":{self.port}"
         return f"{'https' if self.is_tls else 'http'}://{host}{port}"
@@ -179,10 +179,10 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
 
 
 class Lines:
-    """Calls of a web process that are under way or wait: `most` in all, and one peer never has all of them.
+    """The outgoing calls of a web process: at most `most` run or wait, and one peer never has all of them.
 
-    At most half of them are under way to one peer. So an identity provider that hangs leaves threads for pages and for
-    other identity providers, whichever hosts it names as its own.
+    At most half of them may go to one peer. So an identity provider that hangs leaves threads for pages and for other
+    identity providers, whichever hosts it names as its own.
     """
 
     def __init__(self, most: int) -> None:
@@ -192,7 +192,7 @@ class Lines:
 
     @contextmanager
     def to(self, peer: str) -> Iterator[None]:
-        """Hold a line. Raises Busy at once where there is none, and where the peer takes too long with others."""
+        """Hold one call. Raises Busy at once if all are taken, or if the peer is slow with others."""
         with self._changed:
             if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
                 raise Busy
@@ -218,7 +218,7 @@ class Lines:
 
 
 def _patience() -> float:
-    """Little where others wait for the locks of a transaction."""
+    """Return how long to wait: only briefly in a transaction, for whose locks others wait."""
     return LOCKED_LINE_SECONDS if connection.in_atomic_block else LINE_SECONDS
 
 
@@ -226,7 +226,7 @@ _lines: Lines | None = None
 
 
 def bound() -> None:
-    """Bound this process from now on. Workers have bounds of their own: each kind of work takes turns."""
+    """Limit this process from now on. Workers limit themselves: each kind of work takes turns."""
     global _lines
     _lines = Lines(max(1, settings.WEB_THREADS // 4))
 
@@ -246,11 +246,11 @@ def post(
     cut: bool = False,
     peer: str = "",
 ) -> Answer:
-    """Send a body and return the answer, whatever its status. Raises Unreachable, or BadTarget before anything is sent.
+    """Send a body and return the answer, with any status. Raises Unreachable, or BadTarget before it sends.
 
-    `seconds` is the limit for all of it, TOTAL_SECONDS unless given. An answer with more than MOST_BODY is none,
-    unless its beginning is enough, which `cut` says. `peer` is on whose behalf this host is asked, where somebody may
-    have several; its share of a web process is theirs together.
+    `seconds` limits everything, TOTAL_SECONDS unless given. An answer longer than MOST_BODY is an error, unless `cut`
+    says that its beginning is enough. `peer` names the tenant for which this host is called; all hosts of one tenant
+    have one share of the calls.
     """
     always = {"Content-Type": content_type, "Connection": "close"}
     sent = {**(headers or {}), **always}
@@ -266,7 +266,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     peer: str = "",
 ) -> Answer:
-    """Fetch a document, within the same limits. Raises as post() does."""
+    """Fetch a document, within the same limits. Raises the same as post()."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
     return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
 
@@ -301,7 +301,7 @@ def _called(
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
     connection = _Connection(target, until, private=private)
     try:
-        # Each request has its own connection: nothing is kept that a later one could be mixed up with.
+        # Each request has its own connection, so no two can be mixed up.
         connection.request(method, target.path, body, dict(headers))
         response = connection.getresponse()
         found = response.read(MOST_BODY + (0 if cut else 1))
@@ -323,7 +323,7 @@ def _called(
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to an address that was looked at, under a clock that runs from the name to the last byte."""
+    """A connection to an address that was checked, with one time limit from the name to the last byte."""
 
     def __init__(self, target: Target, until: float, *, private: bool) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
@@ -335,7 +335,7 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         addresses = resolved(self._target.host, self._until)
         if not all(_is_allowed(each, private=self._private) for each in addresses):
-            # One public address beside a private one is no mistake to be lenient about.
+            # A name with a public and a private address is refused; it is no mere mistake.
             raise Unreachable("address")
         self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
         if self._target.is_tls:
@@ -344,21 +344,21 @@ class _Connection(http.client.HTTPConnection):
         self.sock: Any = _Bounded(self._plain, self._until)
 
     def end(self) -> None:
-        """Close for good. http.client closes when the headers are read, which here is too early for the body."""
+        """Close permanently. http.client closes when the headers are read, which is too early for the body here."""
         self.close()
         if self._plain is not None:
             self._plain.close()
 
 
 def _tls() -> ssl.SSLContext:
-    """The system's authorities, or those of SSL_CERT_FILE; the certificate must be the name's."""
+    """Return a context with the system's authorities, or those of SSL_CERT_FILE. It checks the certificate's name."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def first(addresses: list[Address], port: int, until: float) -> socket.socket:
-    """A connection to the first of these that takes one."""
+    """Return a connection to the first of these that accepts one."""
     last: OSError = Unreachable("no_such_host")
     for address in addresses:
         plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -377,20 +377,20 @@ def first(addresses: list[Address], port: int, until: float) -> socket.socket:
 
 
 def resolved(host: str, until: float) -> list[Address]:
-    """All addresses of a name, each once. The resolver can't be interrupted, so it is left behind where it hangs."""
+    """Return all addresses of a name. The resolver can't be interrupted, so a thread that hangs is abandoned."""
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
         pass
     found: queue.SimpleQueue[Callable[[], list[Address]]] = queue.SimpleQueue()
-    threading.Thread(target=lambda: found.put(_looked_up(host)), name="resolve", daemon=True).start()
+    threading.Thread(target=lambda: found.put(_resolved(host)), name="resolve", daemon=True).start()
     try:
         return found.get(timeout=left(until))()
     except queue.Empty:
         raise Unreachable("timeout") from None
 
 
-def _looked_up(host: str) -> Callable[[], list[Address]]:
+def _resolved(host: str) -> Callable[[], list[Address]]:
     try:
         rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         found = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in rows]
@@ -413,16 +413,16 @@ def left(until: float) -> float:
 
 
 def send(plain: socket.socket, data: bytes, until: float) -> None:
-    """Send all before `until`. A peer that takes a piece every few seconds never runs into a socket's time-out."""
+    """Send everything before `until`. A socket's time-out would never stop a peer that accepts a piece now and then."""
     for start in range(0, len(data), _PIECE):
         plain.settimeout(left(until))
         plain.sendall(data[start : start + _PIECE])
 
 
 class _Bounded:
-    """A socket as http.client uses one, whose every wait ends at the same moment, and whose answer has an end.
+    """A socket for http.client with one end time for all waits, and a limit on the answer.
 
-    A time-out of a socket is one of each single wait: who sends a byte every few seconds would never run into it.
+    A socket's own time-out is for each wait: a peer that sends a byte every few seconds would never reach it.
     """
 
     def __init__(self, plain: socket.socket, until: float) -> None:
@@ -437,11 +437,11 @@ class _Bounded:
         return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
 
     def close(self) -> None:
-        """The connection sees to it, once the body is read."""
+        """Do nothing: the connection closes the socket once the body is read."""
 
 
 class Incoming(io.RawIOBase):
-    """What a peer sends, up to `room` bytes and up to the moment `until`; past either it raises Unreachable."""
+    """What a peer sends, up to `room` bytes and until `until`. Beyond either it raises Unreachable."""
 
     def __init__(self, plain: socket.socket, until: float, room: int) -> None:
         self._plain, self.until, self.room = plain, until, room

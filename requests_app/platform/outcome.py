@@ -1,4 +1,4 @@
-"""Keeps in mind, for one HTTP request, which of its acts were committed or may have been, and says what that means."""
+"""Remembers during one HTTP request which of its acts were committed or may have been, and what to say then."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain.errors import DomainError, OutcomeUnknown, StoreUnavailable
 from requests_app.platform.database.errors import CommitUnknown
 
-#: What is said where nothing is known about changes.
+#: The message if it is unknown whether anything changed.
 UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
-#: What is said of an act that has not begun. An earlier try of the same may have been saved, or is under way.
+#: What is said about an act that has not begun. An earlier attempt may have been saved, or may be running.
 NOT_BEGUN = _("The service can't reach its database. This try changed nothing. Try again in a moment.")
 
 
 @dataclass
 class Outcome:
-    """`subject_type` and `subject_id` name what the last of these acts was about: there one can look."""
+    """What is known. `subject_type` and `subject_id` name the subject of the last act: the place to look."""
 
     #: Whether an act's transaction was committed, or may have been.
     may_have_changed: bool = False
     subject_type: str = ""
     subject_id: str = ""
-    #: The claims that committed acts have used up.
+    #: The claims that committed acts have used.
     used: set[UUID] = field(default_factory=set)
-    #: The once-token that was sent. Forms that are shown again carry it on, until an act has used it up.
+    #: The once-token that was sent. A form that is shown again keeps it until an act has used it.
     token: str = ""
-    #: Whether the answer holds the same form, to be sent again: it carries its token though its act may be saved.
+    #: Whether the answer has the same form, to be sent again: it keeps its token though its act may be saved.
     is_sent_again: bool = False
-    #: Whether the answer is that too many want something at this moment. That is no outage.
+    #: Whether the answer is that too many want something now, which is no outage.
     is_put_off: bool = False
 
     @property
@@ -48,7 +48,7 @@ _current: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
 
 @contextmanager
 def watched() -> Iterator[Outcome]:
-    """Begin a request. What was noted about it is forgotten at its end."""
+    """Begin a request. Its record is forgotten at its end."""
     found = Outcome()
     reset = _current.set(found)
     try:
@@ -58,12 +58,12 @@ def watched() -> Iterator[Outcome]:
 
 
 def current() -> Outcome:
-    """What is known of this request; of a task or a command, which is no request, nothing."""
+    """Return what is known of this request; nothing for a task or a command."""
     return _current.get() or Outcome()
 
 
 def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
-    """Note that an act was committed; without a claim also that nobody knows whether it was."""
+    """Record that an act was committed; without a claim also that it may have been."""
     found = current()
     found.may_have_changed = True
     found.subject_type, found.subject_id = subject_type, subject_id
@@ -72,7 +72,7 @@ def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
 
 
 def refusal_of(error: BaseException) -> DomainError:
-    """What a failure of the database comes to, outside an act: nobody is told that nothing was changed if it may be."""
+    """Return the error for a database failure outside an act. It never claims wrongly that nothing changed."""
     found = current()
     if found.may_have_changed or _is_commit_unknown(error):
         return OutcomeUnknown(current=found.about)
@@ -80,13 +80,13 @@ def refusal_of(error: BaseException) -> DomainError:
 
 
 def failed(error: BaseException, subject_type: str, subject_id: str, *, has_begun: bool) -> DomainError:
-    """What a failure of the database within an act comes to. Of an act that was not being committed nothing is left."""
+    """Return the error for a database failure within an act. Unless it was being committed, the act left nothing."""
     is_unknown = _is_commit_unknown(error)
     if is_unknown:
         note(subject_type, subject_id, claim=None)
     found = current()
     if is_unknown or found.may_have_changed:
-        # Without a request, as in a task, nothing was noted.
+        # Without a request, as in a task, nothing was recorded.
         named = Outcome(subject_type=subject_type, subject_id=subject_id)
         return OutcomeUnknown(current=found.about or named.about)
     return StoreUnavailable() if has_begun else StoreUnavailable(NOT_BEGUN)
@@ -101,7 +101,7 @@ def _is_commit_unknown(error: BaseException | None) -> bool:
 
 
 def token_for_a_form() -> str:
-    """The once-token of a form that is shown now: a new one for each form, but the one that was sent for a retry."""
+    """Return the once-token of a form that is shown now: a new one, or for a retry the one that was sent."""
     found = current()
     is_carried_on = found.is_sent_again or not found.may_have_changed
     return found.token if found.token and is_carried_on else secrets.token_urlsafe(16)

@@ -1,4 +1,4 @@
-"""Secrets that must be read again, encrypted with keys of the settings: with the first, and opened with any."""
+"""Encrypts secrets that must be readable: with the first key of the settings, and decrypts with any of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class Unreadable(Exception):
-    """No key of the settings opens this: one was changed, and the former one is named nowhere."""
+    """No key in the settings opens this: a key was changed and the former one is not listed."""
 
 
 class Sealer:
-    """Encrypts for one purpose: what was sealed for another does not open."""
+    """Encrypts for one purpose. A value that was sealed for another purpose does not open."""
 
     def __init__(self, keys: Sequence[str], purpose: bytes) -> None:
         # The settings' keys have any length; Fernet's have 32 bytes.
@@ -26,14 +26,14 @@ class Sealer:
         return self._keys[0].encrypt(text.encode()).decode()
 
     def opened(self, sealed: str) -> str:
-        """Raises Unreadable."""
+        """Return the secret in plain. Raises Unreadable."""
         try:
             return MultiFernet(self._keys).decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise Unreadable from None
 
     def is_outdated(self, sealed: str) -> bool:
-        """Whether a former key sealed this, so that it must be sealed anew before that one can go."""
+        """Return whether a former key sealed this, so that it must be sealed again before that key is removed."""
         try:
             self._keys[0].decrypt(sealed.encode())
         except InvalidToken:

@@ -1,10 +1,10 @@
-"""Limits how much of an answer the kernel holds, how long it waits for a client, and tells what a client has taken.
+"""Limits how much of an answer the kernel holds and how long it waits, and tells what a client has received.
 
-Data that the server has handed to the kernel can't be called back. Linux lets that grow to megabytes for each
-connection, and a client that stopped reading would still get them after its window was closed.
+Data that was passed to the kernel can't be taken back. Linux lets that grow to megabytes for each connection, and a
+client that stopped reading would still get them after its window was closed.
 
-It opens, copies and closes no descriptor of this process. By POSIX, closing any descriptor of a file drops every
-`fcntl` lock that the process holds on that file, also when the descriptor was only a copy. SQLite's locks are of
+This module opens, copies and closes no descriptor of this process. By POSIX, closing any descriptor of a file drops
+every `fcntl` lock that the process holds on that file, also if the descriptor was only a copy. SQLite's locks are of
 that kind, and without them two processes write to the database at once.
 """
 
@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: What the kernel may hold of one connection, in bytes; Linux doubles the number, for its own book-keeping.
+#: Bytes that the kernel may hold for one connection. Linux doubles the number for its own use.
 SEND_BUFFER = 64 * 1024
 #: A client that reads nothing for this long has its connection ended.
 STALLED_SECONDS = 60
@@ -29,13 +29,13 @@ _ACKED_AT, _INFO_LENGTH = 120, 128
 
 
 def narrow(port: int) -> None:
-    """Hold this process's sockets on this port to the limits. Does nothing where a system doesn't list them.
+    """Apply the limits to this process's sockets on this port. Does nothing if the system does not list them.
 
-    A connection has the limits of the listening socket that accepted it, so once is enough, before the first.
+    A connection inherits the limits of the listening socket, so once is enough, before the first connection.
     """
     for number in _descriptors():
-        # Another thread may close the number at any time, and SQLite may get it. Then these calls fail and change
-        # nothing, because a file is no socket.
+        # Another thread may close the descriptor at any time, and SQLite may get its number. Then these calls fail and
+        # change nothing, because a file is no socket.
         with suppress(OSError), _borrowed(number) as connection:
             if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
                 continue
@@ -46,14 +46,14 @@ def narrow(port: int) -> None:
 
 
 class Gone(OSError):
-    """The client is not connected any more."""
+    """The client is no longer connected."""
 
 
 class Line:
-    """One connection of this process with a client, for asking the kernel how much the client has taken.
+    """A connection with a client, to ask the kernel how much the client has received.
 
-    `client` is the client's address and port, as the web server names them. The server owns the descriptor: it may be
-    closed and belong to something else at any time, so each call checks whose it is.
+    `client` is the client's address and port, as the web server names them. The server owns the descriptor, which may
+    be closed and reused at any time. So each call checks that it still belongs to this client.
     """
 
     def __init__(self, number: int, peer: tuple[str, int]) -> None:
@@ -61,7 +61,7 @@ class Line:
 
     @classmethod
     def of(cls, client: str) -> Line | None:
-        """Find the connection with this client; None where the system tells neither it nor what was taken."""
+        """Find the connection with this client; None if the system does not provide it."""
         if not hasattr(socket, "TCP_INFO") or not (peer := _address(client)):
             return None
         number = _KNOWN.number_of(peer)
@@ -73,25 +73,25 @@ class Line:
         return None
 
     def acknowledged(self) -> int:
-        """Return how many bytes the client's side has taken since the connection began. Raises Gone."""
-        with self._own() as connection:
+        """Return how many bytes the client has received since the connection began. Raises Gone."""
+        with self._connected() as connection:
             info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_LENGTH)
         if len(info) < _INFO_LENGTH:
             raise Gone
         return int(struct.unpack_from("Q", info, _ACKED_AT)[0])
 
     def waiting(self) -> int:
-        """Return how many bytes the kernel holds that the client's side has not taken yet. Raises Gone."""
-        with self._own() as connection:
+        """Return how many bytes the kernel holds that the client has not received yet. Raises Gone."""
+        with self._connected() as connection:
             return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
 
     def hang_up(self) -> None:
-        """End the connection at once, whatever still waits to be sent; harmless when it has ended."""
-        with suppress(OSError), self._own() as connection:
+        """End the connection at once, even if data waits to be sent. Repeating this does no harm."""
+        with suppress(OSError), self._connected() as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
-    def _own(self) -> Iterator[socket.socket]:
+    def _connected(self) -> Iterator[socket.socket]:
         try:
             with _borrowed(self._number) as connection:
                 if _peer_of(connection) != self._peer:
@@ -102,14 +102,14 @@ class Line:
 
 
 class _Known:
-    """The descriptors of this process's connections, by their clients.
+    """The descriptors of this process's connections, by client.
 
-    Each is looked at once. To ask thousands for their clients with each answer would take every core.
+    Each is looked up once. Asking thousands of descriptors for their clients with each answer would take all cores.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: What each descriptor was when it was looked at, as the number that the kernel has for it.
+        #: The kernel's number of each descriptor's socket when it was looked up.
         self._seen: dict[int, int] = {}
         self._numbers: dict[tuple[str, int], int] = {}
 

@@ -1,4 +1,4 @@
-"""The static files that pages are made with: whether they are collected, and whether they are still there."""
+"""Checks that the static files of the pages were collected and are still there."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 
 
 def why_not_collected() -> str:
-    """Return why no page could be made, and the command that helps; empty where all files are there.
+    """Return why pages can't be rendered and which command helps; empty if all files are there.
 
-    For a process that starts: it reads the manifest as it is on the disk.
+    For a process that starts: it reads the manifest from the disk.
     """
     storage = _storage()
     if storage is None:
@@ -30,13 +30,13 @@ def why_not_collected() -> str:
 
 
 def why_not_served() -> str:
-    """The same for a process that serves pages: whether what it has read at its start is still there."""
+    """The same for a process that serves pages: whether the files that it read at its start still exist."""
     storage = _storage()
     return "" if storage is None else _missing(storage, storage.hashed_files)
 
 
 def _storage() -> ManifestStaticFilesStorage | None:
-    """None where no manifest is needed: with DEBUG, the files of the code itself are served."""
+    """Return the storage; None if no manifest is needed, as DEBUG serves the files of the code itself."""
     storage = staticfiles_storage
     return storage if isinstance(storage, ManifestStaticFilesStorage) and not settings.DEBUG else None
 

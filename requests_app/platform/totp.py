@@ -8,14 +8,14 @@ import hmac
 import secrets
 from datetime import datetime
 
-#: What every app takes; other lengths and hashes, which the standard allows, several ignore.
+#: What every app supports. Several ignore other lengths and hashes, which the standard allows.
 DIGITS, STEP_SECONDS = 6, 30
-#: The code before and the code after count, too: a telephone's clock is seldom right, and typing takes a while.
+#: The codes before and after count too, because phone clocks are seldom exact and typing takes a while.
 STEPS_EITHER_WAY = 1
 
 
 def new_secret() -> str:
-    """160 random bits, as RFC 4226 recommends (section 4, R6), in the letters in which apps take them."""
+    """Return 160 random bits, as RFC 4226 recommends (section 4, R6), in base32 as apps take them."""
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
@@ -24,12 +24,12 @@ def step_at(at: datetime) -> int:
 
 
 def oldest_step(at: datetime) -> int:
-    """The oldest step whose code counts at this instant."""
+    """Return the oldest step whose code is accepted at this instant."""
     return step_at(at) - STEPS_EITHER_WAY
 
 
 def code(secret: str, step: int) -> str:
-    """The code of one step (RFC 4226, section 5.3)."""
+    """Return the code of one step (RFC 4226, section 5.3)."""
     digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
     start = digest[-1] & 0x0F
     number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
@@ -37,10 +37,10 @@ def code(secret: str, step: int) -> str:
 
 
 def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | None:
-    """The step whose code was typed; None for a wrong code, and for one of a step that is not `after` the last used.
+    """Return the step of this code; None for a wrong code, or one whose step is not after the last used.
 
-    A code that was seen over a shoulder can't be used again (RFC 6238, section 5.2). Every step is compared, so that
-    the time tells nothing.
+    A code that somebody watched can't be used again (RFC 6238, section 5.2). Every step is compared, so that the time
+    tells nothing.
     """
     given = "".join(typed.split())
     now, found = step_at(at), None
@@ -51,7 +51,7 @@ def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | 
 
 
 def seconds_to_next(last: int, *, at: datetime) -> int:
-    """How long until the app shows a code newer than the one of step `last`; 0 where it does by now."""
+    """Return how long until the app shows a newer code than that of step `last`; 0 if it does already."""
     if step_at(at) > last:
         return 0
     return STEP_SECONDS - int(at.timestamp()) % STEP_SECONDS

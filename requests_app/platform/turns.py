@@ -1,7 +1,7 @@
-"""Turns over all workers: what waits for machines of others holds a few workers, and never all.
+"""Turns across all workers, so that waiting for other machines takes a few workers and never all.
 
-A turn is an entry in the cache, which is in the database. It ends by itself where its holder was killed: at once for a
-worker of the same machine, after a while for one of another.
+A turn is an entry in the cache, which is in the database. If its holder was killed it ends by itself: at once for a
+worker of this machine, after a while for another machine's.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from django.core.cache import cache
 from requests_app.platform import process_names
 
 #: The turns that this process holds.
-_held: set[str] = set()
+_tokens: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the places of a name, as long as it is renewed within `seconds`."""
+    """One of the turns of a name, as long as it is renewed within `seconds`."""
 
     key: str
     token: str
     seconds: int
 
     def renew(self) -> None:
-        """Have it for as long again, unless it was too late and somebody else has it by now."""
+        """Extend it, unless it was too late and another worker has it by now."""
         if cache.get(self.key) == self.token:
             cache.touch(self.key, self.seconds)
 
 
 @contextmanager
 def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
-    """Take one of the places, or give None where others have them all. `seconds` is longer than the longest wait."""
+    """Take one of the turns, or give None if others have them all. `seconds` is longer than the longest wait."""
     token = f"{process_names.current()} {uuid4().hex}"
-    _held.add(token)
+    _tokens.add(token)
     try:
         key = next((key for key in _keys(name, places) if _take(key, token, seconds)), None)
         try:
@@ -46,7 +46,7 @@ def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
             if key and cache.get(key) == token:
                 cache.delete(key)
     finally:
-        _held.discard(token)
+        _tokens.discard(token)
 
 
 def _keys(name: str, places: int) -> list[str]:
@@ -64,6 +64,6 @@ def _take(key: str, token: str, seconds: int) -> bool:
 
 
 def _is_gone(holder: str) -> bool:
-    """Whether the process of this machine that took it has ended, or is this one and could not give it back."""
+    """Return whether the holder has ended: another process of this machine, or a failed attempt of this one."""
     process, _space, _name = holder.rpartition(" ")
-    return holder not in _held if process == process_names.current() else process_names.has_ended(process)
+    return holder not in _tokens if process == process_names.current() else process_names.has_ended(process)

@@ -1,7 +1,7 @@
-"""How a view waits for something without holding a thread.
+"""Lets a view wait for something without holding a thread.
 
-The web server (lockbox_site/serving) gives each request this key. Where it is missing, as in tests that call a view
-themselves, the view waits in its own thread.
+The web server (lockbox_site/serving) gives each request this key. Without it, as in tests that call a view directly,
+the view waits in its own thread.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 KEY = "lockbox.waits"
-#: Between two looks, in seconds. A stream that gives an empty chunk is asked again after this time.
+#: Seconds between two checks. A stream that yields an empty chunk is asked again after this time.
 LOOK_EVERY = 0.5
 
 
 class Waiting(HttpResponse):
-    """No answer yet. The server calls `look` every LOOK_EVERY seconds, in any thread, until that returns the answer.
+    """No answer yet. The server calls `look` every LOOK_EVERY seconds, in any thread, until it returns the answer.
 
-    It is closed when it was answered or its client has gone. The answer gets the headers that this one has.
+    It is closed once it is answered or its client has gone. The answer gets the headers of this object.
     """
 
-    #: Each look, and what is said of the end, runs inside this.
+    #: Each check, and the report of the end, runs inside this.
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
@@ -32,7 +32,7 @@ class Waiting(HttpResponse):
         self._tell: Callable[[int | None], object] | None = None
 
     def tell_end(self, tell: Callable[[int | None], object]) -> None:
-        """Call this once with the status of the answer, or with None where the client has gone before."""
+        """Call this once with the status of the answer, or with None if the client left before."""
         self._tell = tell
 
     def ended(self, status: int | None) -> None:
@@ -51,7 +51,7 @@ class Waiting(HttpResponse):
     def answered(self, response: HttpResponseBase) -> HttpResponseBase:
         """Return the response with the headers that the middlewares gave to this one."""
         for name, value in self.items():
-            # What says something of a body is said of an empty one.
+            # Headers about the body are about an empty one.
             if name not in ("Content-Length", "Content-Type", "ETag"):
                 response.setdefault(name, value)
         for name, cookie in self.cookies.items():
@@ -61,5 +61,5 @@ class Waiting(HttpResponse):
 
 
 def is_outside(environ: Mapping[str, Any]) -> bool:
-    """Whether the web server waits in the view's place."""
+    """Return whether the web server waits instead of the view."""
     return bool(environ.get(KEY))

@@ -1,7 +1,7 @@
-"""What a passkey is asked and what it answers: WebAuthn's options, and the whole check of an answer. Pure.
+"""WebAuthn's options, and the whole check of an answer. Pure.
 
-W3C Web Authentication, Level 3: section 7.1 for a new key, 7.2 for a signature; JSON as in 5.1. The person is always
-verified by the device (UV): a touch alone shows that somebody was there, and not who.
+W3C Web Authentication, Level 3: section 7.1 for a new key, 7.2 for a signature; JSON as in 5.1. The device always
+verifies the person (UV): a touch alone shows that somebody was there, and not who.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from fido2.webauthn import AttestationObject, AuthenticatorData
 from requests_app.domain import errors
 from requests_app.domain.base64url import from_text, to_text
 
-#: By their numbers in COSE (RFC 9053, RFC 8812), in the order in which they are asked for.
+#: COSE algorithm numbers (RFC 9053, RFC 8812), in order of preference.
 ALGORITHMS = {-7: "ES256", -8: "EdDSA", -257: "RS256"}
 RSA_LEAST = 2048
-#: What a key on a phone takes, its menus included.
+#: How long a phone takes, including its menus.
 TIMEOUT_MS = 300_000
-#: Whoever answers may mean harm: no real answer is near this.
+#: The limit on an answer's size, as a caller may be hostile. No real answer comes near it.
 _LONGEST_ID = 1023  # section 7.1, step 25
 _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """The relying party: the site that passkeys belong to, and the origins whose pages may ask for them."""
+    """The relying party: the site that passkeys belong to, and the origins whose pages may use them."""
 
     rp_id: str
     name: str
@@ -47,7 +47,7 @@ class Party:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A new key, as its device told of it. `public_key` is COSE, `spki` the same key in DER (RFC 5280)."""
+    """A new key, as its device described it. `public_key` is COSE, `spki` the same key in DER (RFC 5280)."""
 
     credential_id: bytes
     public_key: bytes
@@ -63,7 +63,7 @@ class Registered:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What is known of a key that is to have signed."""
+    """What is known of the key that should have signed."""
 
     credential_id: bytes
     public_key: bytes
@@ -73,7 +73,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Asserted:
-    """What a good signature says beside itself. The three parts are the bytes that anybody can verify anew."""
+    """The result of a valid signature. The three parts are the bytes that anybody can verify again."""
 
     sign_count: int
     is_backed_up: bool
@@ -84,12 +84,12 @@ class Asserted:
 
 
 def own_party() -> Party:
-    """This site, as it is set up."""
+    """Return this site's relying party, from the settings."""
     return Party(rp_id=settings.PASSKEY_RP_ID, name=settings.PROVIDER_NAME, origins=frozenset(settings.PASSKEY_ORIGINS))
 
 
 def site_has_name() -> bool:
-    """Whether browsers keep passkeys for this site. A relying party's id is a domain, and no IP address."""
+    """Return whether this site can have passkeys. A relying party's id is a domain, and no IP address."""
     try:
         ipaddress.ip_address(settings.PASSKEY_RP_ID.strip("[]"))
     except ValueError:
@@ -103,7 +103,7 @@ def site_has_name() -> bool:
 def registration_options(
     *, party: Party, user_id: bytes, email: str, name: str, challenge: bytes, known: Iterable[bytes] = ()
 ) -> dict[str, Any]:
-    """PublicKeyCredentialCreationOptionsJSON; `known` are the ids of the keys that the person has."""
+    """Return PublicKeyCredentialCreationOptionsJSON. `known` are the ids of the person's keys."""
     return {
         "rp": {"id": party.rp_id, "name": party.name},
         "user": {"id": to_text(user_id), "name": email, "displayName": name},
@@ -117,7 +117,7 @@ def registration_options(
 
 
 def assertion_options(*, party: Party, challenge: bytes, known: Iterable[bytes] = ()) -> dict[str, Any]:
-    """PublicKeyCredentialRequestOptionsJSON; `known` are the ids of the keys that may answer."""
+    """Return PublicKeyCredentialRequestOptionsJSON. `known` are the ids of the keys that may answer."""
     return {
         "challenge": to_text(challenge),
         "timeout": TIMEOUT_MS,
@@ -135,12 +135,12 @@ def _described(ids: Iterable[bytes]) -> list[dict[str, str]]:
 
 
 def verify_registration(response: object, *, challenge: bytes, party: Party) -> Registered:
-    """Check a new key (section 7.1). Raises a kind of PasskeyRefused.
+    """Check a new key (section 7.1). Raises a PasskeyRefused.
 
-    No attestation is asked for, so what kind of device it is, and that the key can't leave it, is the device's word.
+    No attestation is requested. So the kind of device, and that the key can't leave it, is only what the device says.
     """
-    said, answer = _answer(response, "attestationObject")
-    origin = _check_client(_client(said), "webauthn.create", challenge, party)
+    client_data, answer = _answer(response, "attestationObject")
+    origin = _check_client(_client(client_data), "webauthn.create", challenge, party)
     try:
         data = AttestationObject(answer["attestationObject"]).auth_data
         credential = data.credential_data
@@ -168,23 +168,23 @@ def verify_registration(response: object, *, challenge: bytes, party: Party) -> 
 
 
 def credential_of(response: object) -> bytes:
-    """The id of the key that answered, to look it up by; nothing is checked yet."""
+    """Return the id of the key that answered, to look it up. Nothing is checked yet."""
     return _answer(response, "authenticatorData", "signature")[1]["rawId"]
 
 
 def user_of(response: object) -> bytes:
-    """Whose key the device says that it is: the id that it was given with the key."""
+    """Return the id of the key's owner, as the device was given it with the key."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     return from_text(inner.get("userHandle") if isinstance(inner, Mapping) else None)
 
 
 def verify_assertion(response: object, *, challenge: bytes, party: Party, key: Key) -> Asserted:
-    """Check a signature over a challenge (section 7.2). Raises a kind of PasskeyRefused, the first that applies."""
-    said, answer = _answer(response, "authenticatorData", "signature")
+    """Check a signature over a challenge (section 7.2). Raises the first PasskeyRefused that applies."""
+    client_data, answer = _answer(response, "authenticatorData", "signature")
     if answer["rawId"] != key.credential_id:
         raise errors.PasskeyUnknown
-    origin = _check_client(_client(said), "webauthn.get", challenge, party)
+    origin = _check_client(_client(client_data), "webauthn.get", challenge, party)
     try:
         data = AuthenticatorData(answer["authenticatorData"])
     except _UNFIT as error:
@@ -192,22 +192,22 @@ def verify_assertion(response: object, *, challenge: bytes, party: Party, key: K
     _check_device(data, party)
     if data.is_backup_eligible() is not key.is_backup_eligible:
         raise errors.PasskeyBackupChanged
-    _verify(key.public_key, answer["authenticatorData"] + hashlib.sha256(said).digest(), answer["signature"])
-    # A key that counts and does not go on has been copied (step 22). Many don't count: both are zero then.
+    _verify(key.public_key, answer["authenticatorData"] + hashlib.sha256(client_data).digest(), answer["signature"])
+    # A counter that does not increase means that the key was copied (step 22). Many keys do not count and send zero.
     if (data.counter or key.sign_count) and data.counter <= key.sign_count:
         raise errors.PasskeyCounter
     return Asserted(
         sign_count=data.counter,
         is_backed_up=data.is_backed_up(),
         origin=origin,
-        client_data=said,
+        client_data=client_data,
         authenticator_data=answer["authenticatorData"],
         signature=answer["signature"],
     )
 
 
 def _answer(response: object, *names: str) -> tuple[bytes, dict[str, bytes]]:
-    """The client's data and the other parts of an answer in JSON, as bytes."""
+    """Return the client's data and the other parts of an answer in JSON, as bytes."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     if outer.get("type") != "public-key" or not isinstance(inner, Mapping):
@@ -218,9 +218,9 @@ def _answer(response: object, *names: str) -> tuple[bytes, dict[str, bytes]]:
     }
 
 
-def _client(said: bytes) -> dict[str, Any]:
+def _client(client_data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(said)
+        found = json.loads(client_data)
     except _UNFIT as error:
         raise errors.PasskeyUnreadable from error
     if not isinstance(found, dict):
@@ -228,15 +228,15 @@ def _client(said: bytes) -> dict[str, Any]:
     return found
 
 
-def _check_client(said: dict[str, Any], kind: str, challenge: bytes, party: Party) -> str:
-    """The page that asked, if it is one of the party's own, asked for this, and stood in no other's frame."""
-    if said.get("type") != kind:
+def _check_client(client: dict[str, Any], kind: str, challenge: bytes, party: Party) -> str:
+    """Return the origin of the page, if it is the party's own, asked for this, and was in no other site's frame."""
+    if client.get("type") != kind:
         raise errors.PasskeyWrongType
-    if not hmac.compare_digest(from_text(said.get("challenge")), challenge):
+    if not hmac.compare_digest(from_text(client.get("challenge")), challenge):
         raise errors.PasskeyWrongChallenge
-    origin = said.get("origin")
-    is_own = isinstance(origin, str) and origin in party.origins
-    if not is_own or said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
+    origin = client.get("origin")
+    is_known = isinstance(origin, str) and origin in party.origins
+    if not is_known or client.get("crossOrigin") not in (None, False) or "topOrigin" in client:
         raise errors.PasskeyWrongOrigin
     return str(origin)
 
@@ -258,7 +258,7 @@ def algorithm_of(cose: bytes) -> str:
 
 
 def spki_of(cose: bytes) -> bytes:
-    """The key as `openssl` and everybody reads it: SubjectPublicKeyInfo in DER."""
+    """Return the key in the format that `openssl` reads: SubjectPublicKeyInfo in DER."""
     key = _parsed(cose)
     public: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
     try:

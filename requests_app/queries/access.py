@@ -1,4 +1,4 @@
-"""What every screen about access reads in the same way: what an actor may do now, and one access request whole."""
+"""Reads that all screens about access share: what an actor may do now, and one whole access request."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 
 
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """One access request with all that its page shows, in a fixed number of queries."""
+    """Return one access request with all that its page shows, in a fixed number of queries."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     rows = rows.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account", "following")
     return cast(AccessRequest, rows.find(access_request_id))
@@ -68,13 +68,13 @@ def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def access_requests(actor: Actor) -> Any:
-    """All that this actor sees, with what a line of a list shows of each."""
+    """Return all that this actor sees, with what one line of a list shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     return rows.prefetch_related("scope__resource")
 
 
 def in_state(rows: Any, state: State, *, at: datetime) -> Any:
-    """Those in which this state holds at an instant, though no sweep may have written it down yet."""
+    """Return those in this state at an instant, even if no sweep has stored it yet."""
     if state in PENDING:
         return rows.filter(state=state, decide_by__gt=at)
     if state is State.EXPIRED:
@@ -87,7 +87,7 @@ def in_state(rows: Any, state: State, *, at: datetime) -> Any:
 
 
 def engineer_named(who: str) -> Person | None:
-    """An active engineer of any queue, by id or by the whole address."""
+    """Return an active engineer of any queue, by id or by the whole address."""
     people = Person.objects.active().humans()
     people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
@@ -97,7 +97,7 @@ def engineer_named(who: str) -> Person | None:
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:
-    """The moves that this actor would be let make now, were they to prove who they are; from the same table."""
+    """Return the moves that this actor may make now, once they prove who they are; from the same table."""
     if row.state_at(at) != row.state:
         return []
     decided_by = row.deciders
@@ -118,7 +118,7 @@ def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> D
 
 
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
-    """Raise what the operation would, for who only asks beforehand whether they may make this move now."""
+    """Raise what the operation would raise, for a caller who first asks whether a move is possible now."""
     edge = TRANSITIONS[action]
     policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
     if standing.is_repeated(row, edge, actor):
@@ -131,7 +131,7 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 
 
 def grants(actor: Actor) -> Any:
-    """All that this actor sees, with what a line of a list shows of each."""
+    """Return all that this actor sees, with what one line of a list shows."""
     rows = Grant.objects.visible_to(actor).select_related(
         "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
     )
@@ -139,16 +139,16 @@ def grants(actor: Actor) -> Any:
 
 
 def looks(grant: Grant) -> Any:
-    """What was looked at under a grant. Who may see it by name is for `policy.sees_looks`."""
+    """Return the content accesses under a grant. `policy.sees_looks` says who may see them by name."""
     return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
-#: What is added up over resources; see `seen_resources`.
+#: What is summed over resources; see `seen_resources`.
 COUNTED = ("opened", "downloaded", "attachments", "listed")
 
 
 def counts() -> dict[str, Aggregate]:
-    """How much was looked at in one resource under one grant: every number that people read is made of these.
+    """Return the aggregates of how much was accessed in one resource under one grant. All shown numbers come from them.
 
     Items and names are distinct: what was opened twice, or listed on four pages, counts once.
     """
@@ -161,7 +161,7 @@ def counts() -> dict[str, Aggregate]:
             filter=Q(kind=kinds.DOWNLOADED) & ~Q(part=""),
             distinct=True,
         ),
-        # Of a list whose names were not kept, as the version before this one writes them, every name counts.
+        # If the names of a list were not stored, as the previous version writes it, every name counts.
         "listed": Sum(
             Case(When(listed_ids=b"", then="count"), default="new_names"), filter=Q(kind=kinds.LISTED), default=0
         ),
@@ -171,12 +171,12 @@ def counts() -> dict[str, Aggregate]:
 
 
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
-    """What was looked at under each grant, for `sentences.summary`.
+    """Return what was accessed under each grant, for `sentences.summary`.
 
-    {"opened": distinct items shown, "downloaded": distinct items, "attachments": distinct ones downloaded,
-    "resources": in how many, "listed": distinct names, "allowed": how often a service elsewhere was told yes,
-    "kinds": {kind: {each of these for the kind, but for "allowed"}}}; a kind is there if any of its resources was
-    opened or listed, though the list was empty.
+    {"opened": distinct items shown, "downloaded": distinct items, "attachments": distinct ones downloaded, "resources":
+    in how many, "listed": distinct names, "allowed": how often another service got a yes, "kinds": {kind: {each of
+    these for the kind, except "allowed"}}}; a kind is included if any of its resources was opened or listed, even if
+    the list was empty.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
     found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}

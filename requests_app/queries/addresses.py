@@ -1,4 +1,4 @@
-"""What the pages about one's own address show."""
+"""Reads for the pages about one's own address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.models import AddressChange, Person
 
 
 def address_change_behind(secret: str, *, person: Person, at: datetime) -> AddressChange:
-    """The change that this link confirms, for whoever asked for it. Raises NotFound for every other link."""
+    """Return the change that this link confirms, for the person who requested it. Otherwise raise NotFound."""
     rows = AddressChange.objects.open(at).filter(person=person, email_before=person.email)
     row: AddressChange | None = rows.filter(secret_hash=link_secrets.hashed(secret)).first()
     if row is None:

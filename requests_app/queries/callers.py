@@ -1,4 +1,4 @@
-"""Clients and tokens, as those who manage them see them."""
+"""Clients and tokens, for those who manage them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from requests_app.domain.actors import Actor
 from requests_app.models import Client, Tenant, Token
 from requests_app.models.integrations import TokenQuerySet
 
-#: More tokens of a tenant's people are found through the API.
+#: More tokens of a tenant's people are available through the API.
 SHOWN = 200
 ENDED_SHOWN = 10
 
@@ -24,20 +24,20 @@ class TokensIn:
 
 
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:
-    """The clients of a tenant, or with None the provider's own, each with `last_used_at`; without those removed."""
+    """Return the clients of a tenant, or with None the provider's own, each with `last_used_at`; not removed ones."""
     rows = Client.objects.visible_to(actor).live().filter(tenant=tenant_id)
     rows = rows.select_related("account", "tenant", "decides_for", "created_by")
     return rows.annotate(last_used_at=Max("account__tokens__last_used_at"))
 
 
 def client(client_id: object, *, actor: Actor) -> Client:
-    """One by its id alone: of a tenant for everybody there, as a machine may decide for it, and for staff."""
+    """Return one client by its id: for all people of its tenant, as it may decide for it, and for staff."""
     rows = Client.objects.visible_to(actor).live().annotate(last_used_at=Max("account__tokens__last_used_at"))
     return cast(Client, rows.select_related("account", "tenant", "decides_for", "created_by").find(client_id))
 
 
 def tokens(actor: Actor) -> Any:
-    """The tokens that this actor may revoke: the own ones, and those of the people and directories they administer."""
+    """Return the tokens that this actor may revoke: their own, and those of people and directories they administer."""
     return Token.objects.visible_to(actor).revocable().select_related("account", "revoked_by")
 
 
@@ -46,12 +46,12 @@ def token(token_id: object, *, actor: Actor) -> Token:
 
 
 def lasting_tokens(client: Client, *, at: datetime) -> list[Token]:
-    """The live ones of a directory, the newest first."""
+    """Return the live tokens of a directory, the newest first."""
     return list(Token.objects.filter(account=client.account_id).lasting().live(at).order_by("-created_at", "pk"))
 
 
 def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:
-    """One of this tenant's, for its pages."""
+    """Return one of this tenant's clients, for its pages."""
     return cast(Client, clients(actor, tenant_id=tenant.pk).find(client_id))
 
 
@@ -71,7 +71,7 @@ def _own(actor: Actor) -> TokenQuerySet:
 
 
 def tokens_in(tenant: Tenant, *, at: datetime) -> TokensIn:
-    """The live personal tokens of a tenant's people, the newest first."""
+    """Return the live personal tokens of a tenant's people, the newest first."""
     people = tenant.memberships.values("person_id")
     rows = Token.objects.filter(account__in=people).personal().live(at).select_related("account")
     found = list(rows.order_by("-created_at", "pk")[: SHOWN + 1])

@@ -1,4 +1,4 @@
-"""What the reader's pages show round the content: the window, whose it is, and the resources in it."""
+"""Reads for the content pages: the window, its engineer and its resources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Window:
     is_live: bool
 
     def resource(self, resource_id: UUID) -> Resource:
-        """One of them; raises NotFound for any other, whether or not it exists."""
+        """Return one of them. Raises NotFound for any other, whether or not it exists."""
         found = next((resource for resource in self.resources if resource.pk == resource_id), None)
         if found is None:
             raise NotFound
@@ -33,17 +33,18 @@ class Window:
 
 
 def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
-    """The window, for the engineer to whom it was given; raises NotAllowed for others who may know of it."""
+    """Return the window for its engineer. Raises NotAllowed for others who may know of it."""
     grant = access.grant(grant_id, actor=actor)
-    asked = grant.access_request
-    policy.require_role(actor, frozenset({Role.ENGINEER}), tenant_id=grant.tenant_id, service_id=asked.service_id)
-    if asked.requester_human != actor.human_id:
+    access_request = grant.access_request
+    where = {"tenant_id": grant.tenant_id, "service_id": access_request.service_id}
+    policy.require_role(actor, frozenset({Role.ENGINEER}), **where)
+    if access_request.requester_human != actor.human_id:
         raise NotAllowed(_("This window belongs to another engineer."))
-    resources = [line.resource for line in asked.scope.all()]
-    is_live = grant.is_live(at) and (asked.ticket is None or asked.ticket.is_live)
+    resources = [line.resource for line in access_request.scope.all()]
+    is_live = grant.is_live(at) and (access_request.ticket is None or access_request.ticket.is_live)
     return Window(grant, resources, is_live)
 
 
 def resource(resource_id: UUID, *, actor: Actor) -> Resource:
-    """A resource that the actor may know of; whether a window covers it is for the operation to say."""
+    """Return a resource that the actor may know of. Whether a window covers it is for the operation to judge."""
     return cast(Resource, Resource.objects.visible_to(actor).find(resource_id))

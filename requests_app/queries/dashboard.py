@@ -1,4 +1,4 @@
-"""How things stand, for staff: what waits, what is open, what is to be sent, and whether the background work lives.
+"""The state of the installation, for staff: what waits, what is open, what is to be sent, and background work.
 
 Every count stops at MOST and every list is short, so that the page costs the same on a full database.
 """
@@ -23,7 +23,7 @@ from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, 
 
 MOST = 10_000
 SHOWN = 5
-#: The task writes this row when it has succeeded.
+#: The task writes this row when it succeeds.
 SWEEP = "sweep"
 
 
@@ -37,7 +37,7 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Access requests at one stage. `late` are past their deadline and not swept yet: they are decided already."""
+    """Access requests at one stage. `late` ones are past their deadline and not swept yet, so they have expired."""
 
     state: State
     waiting: Count
@@ -47,7 +47,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A sign of life and whether it is fresh enough."""
+    """A heartbeat and whether it is recent enough."""
 
     at: dt.datetime | None
     is_fresh: bool
@@ -110,7 +110,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),
         workers_alive=beats.filter(at__gte=alive_since).count(),
         workers=_sign(beats, at, settings.HEARTBEAT_MAX_AGE_SECONDS),
-        # Without its arguments and its result: they are pickles, which nothing here may read.
+        # Without its arguments and its result, which are pickles that nothing here may read.
         last_failure=Failure.objects.order_by("-started").only("id", "func", "stopped").first(),
         tasks_parked=_counted(TaskAttempt.objects.parked()),
         logs=ChainHead.objects.count(),
@@ -124,7 +124,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
 
 
 def _stage(state: State, at: dt.datetime) -> Stage:
-    # By service as well: the index that holds the deadline of a state begins with it, and there are few of them.
+    # By service as well, because the index over deadlines begins with it, and there are few services.
     services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
     rows = AccessRequest.objects.filter(service__in=services, state=state)
     waiting = rows.filter(decide_by__gt=at)

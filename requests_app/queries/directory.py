@@ -14,7 +14,7 @@ from requests_app.models import Membership, Person, Tenant
 
 
 def tenant(actor: Actor) -> Tenant:
-    """The tenant of a caller who has one alone. Raises NotAllowed for the provider's people, and who has several."""
+    """Return the tenant of a caller who has exactly one. Raises NotAllowed for all others."""
     if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
         raise NotAllowed
     [tenant_id] = actor.tenant_ids
@@ -27,11 +27,12 @@ def require_administrator(actor: Actor, tenant: Tenant) -> None:
 
 
 def people(tenant: Tenant) -> QuerySet[Person]:
-    """Everybody of the tenant whom the directory has not deleted, each with `held`, their memberships."""
-    held = Membership.objects.filter(tenant=tenant).order_by("role")
+    """Return everybody of the tenant whom the directory has not deleted, each with `shown_memberships`."""
+    memberships = Membership.objects.filter(tenant=tenant).order_by("role")
     theirs = Membership.objects.filter(tenant=tenant).values("person")
     rows = Person.objects.get_queryset().humans().filter(pk__in=theirs).exclude(directory__removed_at__isnull=False)
-    return rows.select_related("directory").prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
+    shown = Prefetch("memberships", queryset=memberships, to_attr="shown_memberships")
+    return rows.select_related("directory").prefetch_related(shown)
 
 
 def person(tenant: Tenant, person_id: UUID) -> Person:
@@ -42,13 +43,13 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 
 def by_id(rows: QuerySet[Person], person_id: str) -> QuerySet[Person]:
-    """By the id as it is shown."""
+    """Filter by the id that is shown."""
     found = as_id(person_id)
     return rows.none() if found is None else rows.filter(pk=found)
 
 
 def by_user_name(rows: QuerySet[Person], name: str) -> QuerySet[Person]:
-    """Without regard to case; who has no record is known by the address."""
+    """Filter by name, in any case. A person without a record is known by the address."""
     folded = name.casefold()
     return rows.filter(Q(directory__user_key=folded) | Q(directory=None, email=folded))
 
@@ -62,9 +63,9 @@ def by_address(rows: QuerySet[Person], address: str) -> QuerySet[Person]:
 
 
 def groups(tenant: Tenant) -> dict[str, list[Person]]:
-    """Who of those holds which role, by the role, in the roles' order; nobody's is there too."""
+    """Return the people who hold each role, in the roles' order; a role that nobody holds is included."""
     found: dict[str, list[Person]] = {role: [] for role in Membership.Role.values}
     for each in people(tenant).order_by("created_at", "pk"):
-        for membership in each.held:  # type: ignore[attr-defined]  # prefetched by the query
+        for membership in each.shown_memberships:  # type: ignore[attr-defined]  # prefetched by the query
             found[membership.role].append(each)
     return found

@@ -1,4 +1,4 @@
-"""Advice of the decision point: what it would answer now. Nothing is written, and nothing may be opened on it."""
+"""Advice of the decision point: what it would answer now. Nothing is recorded, and nothing may be opened on it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from requests_app.models.evaluation import ask, last_ended, read, require_still
 
 
 def evaluate(question: Question, *, actor: Actor) -> Verdict:
-    """Say whether this person may do this to this now; whoever lets it happen asks for access instead."""
-    asked = ask(question, actor=actor)
-    facts, _head = read(asked, hold=False)
+    """Return whether this person may do this to this now. A service that then allows it asks for access instead."""
+    query = ask(question, actor=actor)
+    facts, _head = read(query, hold=False)
     require_still(facts, actor=actor)
-    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=asked.within is None)
+    verdict, window = evaluation.judge(question, facts, at=facts.at, sees_people=query.within is None)
     if evaluation.may_have_ended(verdict, window):
         return evaluation.after(verdict, last_ended(question, facts))
     return verdict

@@ -1,6 +1,6 @@
-"""What the first page shows, side by side: what is open, what came of it lately, the engineer's own work.
+"""The parts of the home page: open windows, recent results, the engineer's work.
 
-Each part finds ids, by an index; `rows_of` then reads the rows of all parts at once.
+Each part finds ids with an index; `rows_of` then reads the rows of all parts at once.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ _TICKET = ("tenant", "service", "assignee", "opened_by")
 
 
 def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
-    """The rows of every part of the page, each part in its order."""
+    """Return the rows of every part of the page, each part in its order."""
     found = {row.pk: row for row in inbox.whole(list({pk for part in parts.values() for pk in part}))}
     return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
 
 
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """The windows that are open now and concern this person as a customer, an approver or staff; first to close first.
+    """Return the open windows that concern a customer, an approver or staff, the first to close first.
 
-    An engineer's own windows are in `own`.
+    An engineer's own windows are in `under_way_of_engineer`.
     """
     rows = AccessRequest.objects.visible_to(actor)
     if actor.side is Side.PROVIDER:
-        # Staff see every service; naming them lets the index over queues find the few rows that are open.
+        # Staff see every service. Naming them lets the index over queues find the few open rows.
         every = [service.pk for service in inbox.services(actor)] if actor.is_staff else None
         rows = rows.filter(service__in=every or _queues_where(actor, Role.PROVIDER_APPROVER))
     rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("grant__closes_at", "pk")
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def own(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """What the engineer has asked for and is under way, newest first."""
-    # Nothing is under way for longer than the deadlines and the longest window together: with this the index on
-    # the engineer's own rows is read for days and not for years.
+def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
+    """Return the engineer's access requests and windows that are not over, newest first."""
+    # Nothing lasts longer than the deadlines and the longest window together. So the index on the engineer's rows is
+    # read for days and not for years.
     longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
     since = at - max(timedelta(days=14), timedelta(seconds=longest))
     rows = _by(actor).filter(submitted_at__gt=since).filter(_under_way(at))
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
-def own_lately(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """How the engineer's newest access requests ended."""
+def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
+    """Return the engineer's newest access requests that have ended."""
     rows = _by(actor).exclude(_under_way(at))
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
 def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """What is asked of the customer's tenants and waits for others than this person, the oldest deadline first."""
+    """Return the customer's access requests that wait for other people, the oldest deadline first."""
     rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
     streams = [rows.filter(tenant=pk, state=State.PENDING_PROVIDER) for pk in sorted(actor.tenant_ids)]
     others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
@@ -66,36 +66,36 @@ def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 
 
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
-    """The people who may say yes or no for each tenant, as the roles are now."""
+    """Return the people who may approve or deny for each tenant, by the roles as they are now."""
     found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}
-    held = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
-    for membership in held.select_related("person").order_by("person__name", "person_id"):
+    memberships = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
+    for membership in memberships.select_related("person").order_by("person__name", "person_id"):
         found[membership.tenant_id].append(membership.person)
     return found
 
 
-def own_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """The live tickets that the engineer works on, the longest unchanged first."""
+def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
+    """Return the live tickets that the engineer works on, the longest unchanged first."""
     rows = Ticket.objects.visible_to(actor).filter(assignee=actor.person, state__in=TICKET_LIVE)
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Tickets in the engineer's queues that nobody has taken."""
+    """Return the tickets in the engineer's queues that nobody has taken."""
     rows = Ticket.objects.visible_to(actor).filter(state=TicketState.NEW)
     rows = rows.filter(service__in=_queues_where(actor, Role.ENGINEER))
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """The live tickets that this person opened, or for whom they were recorded, the newest news first."""
+    """Return the live tickets that this person opened, or that were recorded for them, the last changed first."""
     rows = Ticket.objects.visible_to(actor).filter(state__in=TICKET_LIVE)
     rows = rows.filter(Q(opened_by=actor.person) | Q(on_behalf_of=actor.person))
     return list(rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit])
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
-    """When the same engineer last had a window at the same tenant, for each of these access requests."""
+    """Return when the same engineer last had a window at the same tenant, for each of these access requests."""
     before = Grant.objects.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )
@@ -105,7 +105,7 @@ def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
 
 
 def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:
-    """The last few looks under each grant, newest first: one step in the index for each, however many there were."""
+    """Return the last few accesses under each grant, newest first, with one step in the index for each."""
     looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
     newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
     newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}

@@ -1,7 +1,7 @@
-"""Access requests as lists: what waits for somebody, and the searchable list of all, in pages by cursor.
+"""Access requests as lists: what waits for a person, and the searchable list of all, in pages by cursor.
 
-Every read walks an index in its own order and stops early. Where a list runs over several tenants, queues or states,
-each is one such walk, and the walks are merged here: a database that is given them all at once sorts every row.
+Every read walks an index in its order and stops early. A list over several tenants, queues or states is one such walk
+for each, and the walks are merged here: given them all at once, a database would sort every row.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from requests_app.domain.states import State
 from requests_app.models import AccessRequest, AccessRequestResource, Decision, Resource, Service, Tenant, Ticket
 from requests_app.models.access import AccessRequestQuerySet
 
-#: What one line of a list shows of an access request.
+#: The related rows that one line of a list shows.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")
 PAGE = 25
-#: A menu need not tell 100 from 100,000, and counting the latter would cost every page.
+#: A menu need not tell 100 from 100,000, and counting the latter would make every page slow.
 COUNTED = 100
 
 
 def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
-    """What this person may decide now, one queryset for each tenant or queue in which they are an approver."""
+    """Return what this person may decide now, one queryset per tenant or queue in which they are an approver."""
     if actor.side is Side.CUSTOMER:
-        role, column, held, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
+        role, column, roles_by_key, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
     else:
-        role, column, held, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
-    # As whom they were known when they decided, or are known now: accounts may have been linked since.
-    is_own = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
-    decided = Decision.objects.filter(is_own, access_request=OuterRef("pk"))
+        role, column, roles_by_key, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
+    # By the human id that they had when they decided or have now: accounts may have been linked since.
+    by_actor = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
+    decided = Decision.objects.filter(by_actor, access_request=OuterRef("pk"))
     rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)
     rows = rows.exclude(requester_human=actor.human).exclude(Exists(decided))
-    return [rows.filter(**{column: key}) for key in sorted(key for key, roles in held.items() if role in roles)]
+    return [rows.filter(**{column: key}) for key in sorted(key for key, roles in roles_by_key.items() if role in roles)]
 
 
 def count_waiting_for(actor: Actor, *, at: datetime) -> int:
-    """How many that are, counted up to COUNTED."""
+    """Return how many there are, counted up to COUNTED."""
     left = COUNTED
     for rows in waiting_for(actor, at=at):
         left -= rows[:left].count() if left else 0
@@ -51,32 +51,32 @@ def count_waiting_for(actor: Actor, *, at: datetime) -> int:
 
 
 def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """The ids of what this person may decide now, the oldest deadline first."""
+    """Return the ids of what this person may decide now, the oldest deadline first."""
     return merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit)
 
 
 # --- The list ------------------------------------------------------------------------------------------------
 
 
-#: So many resources of a name are taken into account; a name that fits more is too short to help.
+#: How many resources of a name are considered. A name that matches more is too short to help.
 NAMESAKES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What the list shows: `group` is a key of GROUPS; `tenants` is None where it does not matter."""
+    """The search of the list. `group` is a key of GROUPS; Without `tenants` it shows all."""
 
     group: str = ""
     service_id: UUID | None = None
     tenant_ids: tuple[UUID, ...] | None = None
     reference: str = ""
-    #: The name or address of a resource, or part of it, or the address of the engineer who asked.
+    #: The name or address of a resource, or a part of it, or the address of the engineer.
     named: str = ""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in the list: the row at which a page ended, and on which side of it the next one lies."""
+    """A position in the list: the row at which a page ended, and on which side the next page is."""
 
     value: datetime
     pk: UUID
@@ -87,7 +87,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str, *, is_older: bool) -> Cursor:
-        """Raise Malformed for what is no place in the list."""
+        """Parse a cursor. Raises Malformed."""
         value, _, pk = text.partition("~")
         try:
             cursor = cls(datetime.fromisoformat(value), UUID(pk), is_older)
@@ -106,7 +106,7 @@ class Page:
 
 
 def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """One page, newest first. A row whose time ran out is found under what it is, though no sweep has run."""
+    """Return one page, newest first. A row whose time is over is found under its new state, even before a sweep."""
     if search.reference:
         return Page(whole(_by_reference(actor, search)))
     if search.named:
@@ -128,24 +128,24 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
 
 
 def ended(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """The ids of the newest of the customer's that are over, each kind of ending by its own walk."""
+    """Return the ids of the customer's newest access requests that are over, with one walk for each kind of ending."""
     searches = [Search(group=group) for group in ("closed", "denied", "withdrawn", "expired")]
     streams = [rows for search in searches for rows in _streams(actor, search, at)[0]]
     return merged(streams, "decide_by", descending=True, limit=limit)
 
 
 def services(actor: Actor) -> list[Service]:
-    """The services to choose among: a queue's own, or all of them."""
+    """Return the services to choose from: those of the person's queues, or all."""
     return list(Service.objects.visible_to(actor).order_by("name"))
 
 
 def tenants_named(actor: Actor, words: str, *, limit: int = 10) -> tuple[UUID, ...]:
-    """The tenants whose name begins like this; the provider has too many to choose from a list."""
+    """Return the tenants whose name begins so. The provider has too many for a list to choose from."""
     rows = Tenant.objects.visible_to(actor).filter(name__istartswith=words)
     return tuple(rows.order_by("name").values_list("pk", flat=True)[:limit])
 
 
-#: Each group of the list: the states that make it up, and whether their time must have run out.
+#: Each group of the list: its states, and whether their time must be over.
 GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
     "waiting": ((State.PENDING_PROVIDER, False), (State.PENDING_CUSTOMER, False)),
     "open": ((State.OPEN, False),),
@@ -157,7 +157,7 @@ GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
 
 
 def _streams(actor: Actor, search: Search, at: datetime) -> tuple[list[AccessRequestQuerySet], str]:
-    """The walks that make up a list, and the column along which they walk; each pair has its index."""
+    """Return the walks of a list, and the column that each walks along; each pair has its index."""
     rows = AccessRequest.objects.visible_to(actor)
     if search.service_id:
         rows = rows.filter(service=search.service_id)
@@ -189,7 +189,7 @@ def _queues(actor: Actor, search: Search) -> list[UUID]:
 
 
 def _by_name(actor: Actor, search: Search) -> list[UUID]:
-    """The newest access requests on resources of this name, or of the engineer with this address."""
+    """Return the newest access requests on resources of this name, or of the engineer with this address."""
     resources = Resource.objects.visible_to(actor).filter(name__icontains=search.named).order_by("pk")
     ids = list(resources.values_list("pk", flat=True)[:NAMESAKES])
     rows = AccessRequest.objects.visible_to(actor)
@@ -217,7 +217,7 @@ def _by_reference(actor: Actor, search: Search) -> list[UUID]:
 
 
 def _beyond(cursor: Cursor, column: str) -> Q:
-    # The first condition alone is one range of the index; the second sorts out rows of the very same instant.
+    # The first condition is one range of the index. The second handles rows of the same instant.
     sign = "lt" if cursor.is_older else "gt"
     beyond = Q(**{f"{column}__{sign}": cursor.value}) | Q(**{column: cursor.value, f"pk__{sign}": cursor.pk})
     return Q(**{f"{column}__{sign}e": cursor.value}) & beyond
@@ -232,7 +232,7 @@ def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending:
 
 
 def whole(pks: list[UUID]) -> list[AccessRequest]:
-    """The rows with what their lines show, in this order."""
+    """Return the rows with what their lines show, in this order."""
     found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
     found = found.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account")
     by_pk = {row.pk: row for row in found}

@@ -1,4 +1,4 @@
-"""A tenant's log as its readers look at it: one page, what its entries are about, and all of it for an export."""
+"""A tenant's log for its readers: one page, what its entries are about, and all of it for an export."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from requests_app.models import AccessRequest, Person, Tenant, Ticket
 from requests_app.queries import tenant as tenants
 
 PAGE = 50
-#: Who reads all of a tenant's log.
+#: The roles that read all of a tenant's log.
 READERS = policy.LOG_READERS | {Role.STAFF}
-#: A search by words or by a name has no index to walk. One page looks at this many entries and says how far it got.
+#: A search by words or by a name has no index to walk. One page reads this many entries and says how far it got.
 SPAN = 100_000
 
 
@@ -37,8 +37,8 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Older than `before`, or newer than `after`, or, with neither, the newest."""
+class LogCursor:
+    """Which page: older than `before`, newer than `after`, or the newest entries if neither is set."""
 
     before: int | None = None
     after: int | None = None
@@ -46,14 +46,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Log:
-    """A log by the id that its entries have: a tenant's, or the provider's own."""
+    """A log by the id in its entries: a tenant's, or the provider's own."""
 
     pk: UUID
 
 
 @dataclass(frozen=True)
 class Head:
-    """How long the log is, and when it was last written to."""
+    """How long the log is, and when it was last written."""
 
     size: int
     last_at: datetime | None
@@ -61,24 +61,24 @@ class Head:
 
 @dataclass(frozen=True)
 class Page:
-    """`newer` and `older` are the cursors `after` and `before`; `looked_to` is set where a search stopped early."""
+    """`newer` and `older` are the cursors `after` and `before`. `searched_to` is set if a search stopped early."""
 
     entries: list[AuditEntry]
     newer: int | None = None
     older: int | None = None
-    looked_to: int | None = None
+    searched_to: int | None = None
 
 
 @dataclass(frozen=True)
 class About:
-    """The references of what the entries of a page are about, by id; a ticket's is text, as in the entries."""
+    """The references of the subjects of a page's entries, by id. A ticket's id is text, as in the entries."""
 
     access_requests: dict[UUID, str]
     tickets: dict[str, str]
 
 
 def readable(tenant_id: object, *, actor: Actor) -> Tenant:
-    """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
+    """Return the tenant of this log. Raises NotFound for strangers, NotAllowed for its people who don't read logs."""
     row = tenants.tenant(tenant_id, actor=actor)
     policy.require_role(actor, READERS, tenant_id=row.pk)
     return row
@@ -89,7 +89,7 @@ def of_tenant(tenant_id: object, *, actor: Actor) -> Log:
 
 
 def of_provider(*, actor: Actor) -> Log:
-    """The provider's own log, for staff: what concerns no tenant."""
+    """Return the provider's own log, for staff: entries that concern no tenant."""
     policy.require_staff(actor)
     return Log(PROVIDER_LOG)
 
@@ -99,12 +99,12 @@ def entries(log: Log) -> QuerySet[AuditEntry]:
 
 
 def on_ticket(rows: QuerySet[AuditEntry], ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
-    """What is about a ticket or about an access request on it. Nothing is older than the ticket."""
+    """Filter entries about a ticket or an access request on it. Nothing is older than the ticket."""
     ticket = Ticket.objects.visible_to(actor).filter(pk=ticket_id).first()
     if ticket is None:
         return rows.none()
-    asked = AccessRequest.objects.filter(ticket=ticket).values_list("pk", flat=True)
-    about = Q(subject_type="ticket", subject_id=str(ticket.pk)) | Q(correlation_id__in=list(asked))
+    access_requests = AccessRequest.objects.filter(ticket=ticket).values_list("pk", flat=True)
+    about = Q(subject_type="ticket", subject_id=str(ticket.pk)) | Q(correlation_id__in=list(access_requests))
     return rows.filter(about, at__gte=ticket.opened_at)
 
 
@@ -114,18 +114,18 @@ def head(tenant: Tenant | Log) -> Head:
 
 
 def last_check(tenant_id: UUID) -> LogCheck | None:
-    """The check of the log that was asked for last, whoever asked for it."""
+    """Return the log's last check, started by anybody."""
     return LogCheck.objects.filter(tenant_id=tenant_id).order_by("-asked_at").first()
 
 
 def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
-    """How many entries the newest checkpoint of each of these shards covers."""
+    """Return how many entries the newest checkpoint of each of these shards covers."""
     rows = Checkpoint.objects.filter(tenant_id=tenant_id, shard__in=list(shards)).order_by()
     return dict(rows.values_list("shard").annotate(size=Max("size")))
 
 
-def page(tenant: Tenant, search: Search, place: Place, *, size: int, limit: int = PAGE) -> Page:
-    """One page, newest first. `size` is the length of the log, from which a search without an index counts back."""
+def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
+    """Return one page, newest first. `size` is the length of the log, from which a search without index counts back."""
     before = place.before
     if place.after is not None:
         found = _newer(tenant, search, size=size, after=place.after, limit=limit)
@@ -138,11 +138,11 @@ def page(tenant: Tenant, search: Search, place: Place, *, size: int, limit: int 
     more, entries = len(entries) > limit, entries[:limit]
     older = entries[-1].seq if more else floor or None
     newer = None if top == size else (entries[0].seq if entries else top - 1)
-    return Page(entries, newer, older, looked_to=floor if floor and not more else None)
+    return Page(entries, newer, older, searched_to=floor if floor and not more else None)
 
 
 def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int) -> Page | None:
-    """The page before this one; None where that is the first, which is best shown full."""
+    """Return the page before this one; None if that is the first one, which is best shown full."""
     ceiling = min(size, after + 1 + SPAN) if search.has_no_index else size
     rows = _matching(tenant, search).filter(seq__gt=after, seq__lt=ceiling).order_by("seq")
     entries = list(rows[: limit + 1])
@@ -156,15 +156,15 @@ def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int)
 
 
 def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """What the search finds among the first `until` entries, oldest first, a batch at a time.
+    """Yield what the search finds among the first `until` entries, oldest first, in batches.
 
-    `after` is the number of the entry that was had last.
+    `after` is the number of the last entry that the caller has.
     """
     return batches(_matching(tenant, search), until=until, after=after)
 
 
 def batches(rows: QuerySet[AuditEntry], *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """The same of rows that were chosen already."""
+    """Yield rows that were chosen already, in batches."""
     rows = rows.filter(seq__lt=until).order_by("seq")
     next_seq = 0 if after is None else after + 1
     while True:
@@ -201,7 +201,7 @@ def _matching(tenant: Tenant, search: Search) -> QuerySet[AuditEntry]:
 
 
 def _uuid(text: str) -> UUID | None:
-    """The id that a column holds; in a log that was tampered with it may be none."""
+    """Return the id in a column. In a log that was tampered with it may not be one."""
     try:
         return UUID(text)
     except ValueError:

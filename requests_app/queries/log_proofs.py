@@ -1,4 +1,4 @@
-"""What of a log can be taken along one by one: an entry’s proof, a checkpoint, an access request’s receipts."""
+"""Proofs from a log for download: of one entry, of a checkpoint, and the receipts of an access request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import structlog
 from django.utils.translation import gettext as _
 
 from audit_app import checkpoints, notes, proofs
+from audit_app.exported_entries import parse
 from audit_app.models import AuditEntry, Checkpoint, ClosedShard
 from audit_app.notes import BadNote, Head, Note, Proof
 from audit_app.proofs import NotProven
-from audit_app.said import parse
 from requests_app.domain.acts import marked
 from requests_app.domain.acts.declaration import Mark
 from requests_app.domain.errors import LogDamaged, NeverSigned, NotFound, NotSignedNow, NotYetSigned
@@ -20,15 +20,15 @@ from requests_app.queries.log import Log
 
 logger = structlog.get_logger(__name__)
 
-#: What a receipt is given for: each decision, and the end of a window.
+#: Events that have receipts: each decision, and the end of a window.
 RECEIPTS = marked(Mark.APPROVED, Mark.DENIED, Mark.CLOSED)
 CLOSINGS = marked(Mark.CLOSED)
 
 
 def proof(tenant: Tenant | Log, seq: int) -> Proof:
-    """The proof of one entry; as text it is a `.tlog-proof`.
+    """Return the proof of one entry; as text it is a `.tlog-proof`.
 
-    Raises NotFound, or one of the refusals that say why there is none (yet).
+    Raises NotFound, or a refusal that says why there is no proof yet or any more.
     """
     try:
         return proofs.receipt(tenant.pk, seq)
@@ -45,7 +45,7 @@ def proof(tenant: Tenant | Log, seq: int) -> Proof:
 
 
 def proof_name(tenant: Tenant, seq: int, about: str = "") -> str:
-    """The file's name; `about` tells people which of several it is."""
+    """Return the file's name; `about` tells people which proof it is."""
     return f"{tenant.slug}-{seq}{about and f'-{about}'}.tlog-proof"
 
 
@@ -58,7 +58,7 @@ def _unsigned(tenant: Tenant | Log, seq: int) -> NotYetSigned | NeverSigned | No
 
 @dataclass(frozen=True)
 class Signed:
-    """A checkpoint as it leaves the house."""
+    """A checkpoint to be given out."""
 
     shard: int
     size: int
@@ -66,16 +66,16 @@ class Signed:
 
 
 def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
-    """The newest checkpoint with its cosignatures: of the shard in use, or of one that was closed.
+    """Return the newest checkpoint with its cosignatures, of the current shard or of a closed one.
 
-    Raises NotFound, and LogDamaged where what is stored is no checkpoint.
+    Raises NotFound, and LogDamaged if the stored text is not a checkpoint.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
     row = checkpoints.newest(tenant.pk, shard)
     closed = ClosedShard.objects.filter(tenant_id=tenant.pk, shard=shard).first()
     try:
-        # A database that was set back may have lost what the signer kept outside, and gave to the tombstone.
+        # A restored database may have lost what the signer stored outside and wrote into the tombstone.
         last = Head.parse(Note.parse(closed.checkpoint).text).size if closed and closed.checkpoint else 0
         if closed is not None and last > (row.size if row else 0):
             return Signed(shard, last, closed.checkpoint)
@@ -89,8 +89,10 @@ def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
 
 @dataclass(frozen=True)
 class Growth:
-    """That a checkpoint continues any tree of `old` entries; as text in the form in which a witness is asked (C2SP
-    tlog-witness, add-checkpoint)."""
+    """Proof that a checkpoint continues any tree of `old` entries.
+
+    As text it is a request to a witness (C2SP tlog-witness, add-checkpoint).
+    """
 
     old: int
     path: tuple[bytes, ...]
@@ -101,9 +103,9 @@ class Growth:
 
 
 def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = None) -> Growth:
-    """The proof that the checkpoint of `new` entries continues any tree of `old`.
+    """Return the proof that the checkpoint of `new` entries continues any tree of `old` entries.
 
-    Raises NotFound, and LogDamaged where there is none any more.
+    Raises NotFound, and LogDamaged if the proof is lost.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
@@ -118,23 +120,23 @@ def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = No
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:
-    """Raise NotFound unless this entry is a decision on this very access request, or the end of its window."""
+    """Raise NotFound unless this entry is a decision on this access request, or the end of its window."""
     if seq not in {number for number, _event in receipts_of(row)}:
         raise NotFound
 
 
 def receipts_of(row: AccessRequest) -> list[tuple[int, str]]:
-    """The entries that this access request has receipts of, oldest first: number and event.
+    """Return number and event of the entries that have receipts for this access request, oldest first.
 
-    Asked of the bytes that would be given away, and not of the columns beside them.
+    They are read from the bytes that are given out, not from the columns beside them.
     """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=RECEIPTS)
     found = []
     for seq, raw in entries.order_by("seq").values_list("seq", "canonical"):
         try:
-            said = parse(bytes(raw))
-            if (said["seq"], said["access_request"]) == (seq, str(row.pk)) and said["event"] in RECEIPTS:
-                found.append((seq, said["event"]))
+            record = parse(bytes(raw))
+            if (record["seq"], record["access_request"]) == (seq, str(row.pk)) and record["event"] in RECEIPTS:
+                found.append((seq, record["event"]))
         except (ValueError, TypeError, KeyError):
             continue
     return found

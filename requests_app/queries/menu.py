@@ -1,4 +1,4 @@
-"""What the head of every page shows: the customer's tenants, and how much waits for this person."""
+"""Reads for the head of every page: the customer's tenants, and how much waits for this person."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from requests_app.models import Tenant
 
 
 def tenants(actor: Actor) -> list[Tenant]:
-    """The customer's own tenants by name; the provider's people have none."""
+    """Return the customer's own tenants by name; the provider's people have none."""
     if not actor.tenant_roles:
         return []
     return list(Tenant.objects.visible_to(actor).order_by("name"))
 
 
 def tenants_where(actor: Actor, tenants: list[Tenant], roles: frozenset[Role]) -> list[Tenant]:
-    """Those in which the person holds one of these roles."""
+    """Return the tenants in which the person holds one of these roles."""
     return [tenant for tenant in tenants if roles & actor.tenant_roles.get(tenant.pk, frozenset())]

@@ -1,4 +1,4 @@
-"""What the page of one access request shows beside the row itself: its history, what came before, what is looked at."""
+"""Reads for the page of one access request: its history, earlier ones, and what is accessed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.queries import access, inbox
 from requests_app.queries.inbox import COUNTED
 
 A_YEAR = timedelta(days=365)
-#: How much of a history one page shows, and how many items of a resource.
+#: How many entries of a history and items of a resource one page shows.
 ENTRIES, ITEMS, LIVE = 200, 50, 50
 
 _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
@@ -27,28 +27,28 @@ _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log, with what its evidence says."""
+    """One entry of the log, with its record."""
 
     row: AuditEntry
 
     @cached_property
-    def said(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(bytes(self.row.canonical))
         return found
 
     @property
     def detail(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.said["detail"]
+        found: dict[str, Any] = self.record["detail"]
         return found
 
     @property
     def side(self) -> str:
-        return str(self.said["actor"].get("side", ""))
+        return str(self.record["actor"].get("side", ""))
 
 
 @dataclass
-class Looked:
-    """What was looked at in one resource."""
+class ResourceActivity:
+    """What was accessed in one resource."""
 
     resource: Resource
     opened: int
@@ -59,18 +59,18 @@ class Looked:
     failed: int
     allowed: int
     last_at: datetime
-    #: The newest of them: reference, kind, and the part of a message that was downloaded.
+    #: The newest items: reference, kind, and the part of a message that was downloaded.
     items: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def taken(self) -> int:
-        """How many items were opened or downloaded, each way of it counted."""
+        """How many items were opened or downloaded; each of the two counts."""
         return self.opened + self.downloaded + self.attachments
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What was before; the counts are bounded by COUNTED and reach back a year."""
+    """Earlier access requests. The counts stop at COUNTED and cover one year."""
 
     by_engineer: int
     of_service: int
@@ -78,13 +78,13 @@ class Earlier:
 
 
 def history(row: AccessRequest) -> list[Entry]:
-    """What the log says about an access request, content aside: that is folded by resource, see `looked_at`."""
+    """Return the log's entries about an access request, except content; for that see `resource_activity`."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk).exclude(event__in=_CONTENT)
     return [Entry(entry) for entry in entries.order_by("seq")[:ENTRIES]]
 
 
 def last_change(row: AccessRequest) -> Entry | None:
-    """The entry that brought the access request to where it stands."""
+    """Return the entry that brought the access request to its present state."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
     last = entries.exclude(event__in=(*_CONTENT, Event.ACT_REFUSED)).order_by("-seq").first()
     return Entry(last) if last else None
@@ -95,8 +95,8 @@ def decision_entry(row: AccessRequest, event: str) -> AuditEntry | None:
     return entries.order_by("-seq").first()
 
 
-def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
-    """What was looked at under a grant, folded by resource; the items by name only for those who may read them."""
+def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivity]:
+    """Return what was accessed under a grant by resource, with items by name only for those who may see them."""
     kinds = ContentAccess.Kind
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     folded = (
@@ -110,7 +110,7 @@ def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
     )
     found = {line.pop("resource"): line for line in folded}
     resources = Resource.objects.filter(pk__in=found)
-    by_pk = {resource.pk: Looked(resource=resource, **found[resource.pk]) for resource in resources}
+    by_pk = {resource.pk: ResourceActivity(resource=resource, **found[resource.pk]) for resource in resources}
     if with_items and by_pk:
         opened = looks.filter(kind__in=(kinds.OPENED, kinds.DOWNLOADED)).order_by("-at", "-pk")
         for resource_id, reference, kind, part in opened.values_list("resource_id", "item_ref", "kind", "part")[
@@ -119,30 +119,30 @@ def looked_at(grant: Grant, *, with_items: bool) -> list[Looked]:
             item = (reference, kind, part if kind == kinds.DOWNLOADED else "")
             if item not in by_pk[resource_id].items and len(by_pk[resource_id].items) < ITEMS:
                 by_pk[resource_id].items.append(item)
-    return sorted(by_pk.values(), key=lambda looked: looked.last_at)
+    return sorted(by_pk.values(), key=lambda activity: activity.last_at)
 
 
 def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """The row as a poll needs it, without all that its page shows."""
+    """Return the row for a poll, without all that its page shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related("grant")
     return cast(AccessRequest, rows.find(access_request_id))
 
 
 def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
-    """The newest looks under a grant. That a list was asked for is left out: what came of it is here."""
+    """Return the newest accesses under a grant, except requests for a list: the list itself is here."""
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
     return list(looks.order_by("-at", "-pk")[:limit])
 
 
 def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
-    """What this engineer, and this service's engineers, had at this tenant before this was asked for."""
+    """Return what this engineer, and this service's engineers, had at this tenant before this access request."""
     since = row.submitted_at - A_YEAR
     windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
-    asked = AccessRequest.objects.visible_to(actor).filter(
+    access_requests = AccessRequest.objects.visible_to(actor).filter(
         requested_by=row.requested_by_id, tenant=row.tenant_id, submitted_at__lt=row.submitted_at
     )
-    newest = asked.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:3]
+    newest = access_requests.order_by("-submitted_at", "-pk").values_list("pk", flat=True)[:3]
     return Earlier(
         by_engineer=windows.filter(engineer=row.requested_by_id)[:COUNTED].count(),
         of_service=windows.filter(access_request__service=row.service_id)[:COUNTED].count(),

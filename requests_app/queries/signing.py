@@ -1,4 +1,4 @@
-"""What a decision is signed with: the text to sign, and the passkeys of this person that may sign it."""
+"""Reads for signing a decision: the text to sign, and the person's passkeys that may sign it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from requests_app.platform import webauthn
 
 
 def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime) -> str:
-    """The manifest of this person's answer to an access request, good for five minutes."""
+    """Return the manifest of this person's decision on an access request, valid for five minutes."""
     name = actor.machine.decides_for_name if actor.machine is not None else actor.name
     facts = manifest.facts_of(
         row,
@@ -33,11 +33,11 @@ def text_to_sign(row: AccessRequest, *, actor: Actor, verdict: str, at: datetime
     return manifest.issue(facts, at=at, deadline=row.decide_by)
 
 
-def asked_for(row: AccessRequest) -> str:
-    """All that was asked for, reason included: the text whose SHA-256 is the digest in the manifest.
+def submitted_text(row: AccessRequest) -> str:
+    """Return all that was submitted, reason included: the text whose SHA-256 is the manifest's digest.
 
-    It is what the log's entry says, to the letter: a resource may have another name by now. Empty where the entry is
-    gone; whoever shows it works the digest out anew, and believes nothing else.
+    It is exactly what the log's entry says, as a resource may have another name by now. It is empty if the entry is
+    gone. A caller that shows it computes the digest itself.
     """
     rows = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
     entry = rows.filter(event=Event.ACCESS_REQUEST_SUBMITTED).order_by("seq").first()
@@ -50,7 +50,7 @@ def asked_for(row: AccessRequest) -> str:
 
 
 def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
-    """The newest signed head of the tenant's log, so that a signature says how much of the log was there before it."""
+    """Return the newest signed head of the tenant's log, so that a signature says which log was there before it."""
     row = Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-shard", "-size").first()
     if row is None:
         return None
@@ -59,9 +59,10 @@ def last_checkpoint(tenant_id: UUID) -> dict[str, Any] | None:
 
 
 def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None) -> list[Passkey]:
-    """Those of this site that may sign a decision of this actor's about this tenant: in use, and in the right log.
+    """Return the person's passkeys of this site that may sign a decision about this tenant.
 
-    Where a yes `counts_for` a tenant by its rules alone, they are those that its rules take.
+    They are in use and introduced in the right log. If an approval `counts_for` a tenant only by its rules, they are
+    those that its rules accept.
     """
     log = tenant_id if actor.side is Side.CUSTOMER else PROVIDER_LOG
     rows = Passkey.objects.live().filter(person=actor.decider, rp_id=settings.PASSKEY_RP_ID)
@@ -71,6 +72,6 @@ def passkeys(actor: Actor, tenant_id: UUID, *, counts_for: Tenant | None = None)
 
 
 def options(keys: list[Passkey], challenge: bytes) -> dict[str, Any]:
-    """What a page of this site asks the browser for."""
+    """Return what a page of this site asks the browser for."""
     known = [bytes(key.credential_id) for key in keys]
     return webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge, known=known)

@@ -1,4 +1,4 @@
-"""Single sign-on as its pages and the sign-in read it: which connection an address leads to, and what it is made of."""
+"""Reads for single sign-on: the connection of an address, and its settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROVIDER = "provider"
 
 
 @dataclass(frozen=True)
-class Place:
+class SignOnConnection:
     """A connection, by the tenant's id or PROVIDER."""
 
     name: str
@@ -30,20 +30,20 @@ class Place:
     is_on: bool
 
 
-def place(name: str) -> Place:
-    """Raises NotFound where there is no such connection, and sealing.Unreadable where its secret can't be read."""
+def find_connection(name: str) -> SignOnConnection:
+    """Return a connection. Raises NotFound, and sealing.Unreadable if its secret can't be read."""
     if name == PROVIDER:
         if not settings.SSO_ISSUER:
             raise NotFound
         party = _party(name, settings.SSO_ISSUER, settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET, _SCOPES)
-        return Place(name, None, settings.PROVIDER_NAME, party, is_on=True)
+        return SignOnConnection(name, None, settings.PROVIDER_NAME, party, is_on=True)
     row = SignOn.objects.select_related("tenant").filter(tenant=as_id(name)).first()
     if row is None:
         raise NotFound
     named = tuple(claim for claim in (row.key_claim, row.groups_claim) if claim)
     party = _party(name, row.issuer, row.client_id, sealing.opened(row.sealed), row.scopes)
     party = replace(party, claims=(*party.claims, *named), peer=str(row.tenant_id))
-    return Place(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
+    return SignOnConnection(name, row.tenant_id, row.tenant.name, party, is_on=row.is_on)
 
 
 _SCOPES = "openid profile email"
@@ -61,12 +61,12 @@ def _party(name: str, issuer: str, client_id: str, secret: str, scopes: str) -> 
 
 
 def redirect_uri(name: str) -> str:
-    """One of its own for each connection, so that an answer of one is never taken for another's (RFC 9700, 4.4.2)."""
+    """Return the connection's own URI, so that its answer is never mistaken for another's (RFC 9700, 4.4.2)."""
     return str(settings.BASE_URL).rstrip("/") + reverse("web:sso_callback", args=[name])
 
 
 def name_for(email: str) -> str:
-    """Which connection the domain of an address leads to, or "". Whether the address is anybody's is not asked."""
+    """Return the connection of an address's domain, or "". Whether somebody has the address does not matter."""
     domain = domains.of_address(email)
     if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS:
         return PROVIDER
@@ -85,12 +85,12 @@ def domains_of(tenant: Tenant) -> list[Domain]:
 
 
 def administrators(tenant: Tenant) -> list[Person]:
-    held = {"memberships__tenant": tenant, "memberships__role": "administrator"}
-    return list(Person.objects.active().humans().filter(**held).distinct().order_by("name"))
+    is_administrator = {"memberships__tenant": tenant, "memberships__role": "administrator"}
+    return list(Person.objects.active().humans().filter(**is_administrator).distinct().order_by("name"))
 
 
 def identities(tenant: Tenant, person: Person | None = None) -> list[Identity]:
-    """By which subjects the tenant's people are known, or one of them, the oldest first."""
+    """Return the subjects of the tenant's people, or of one of them, the oldest first."""
     rows = Identity.objects.filter(tenant=tenant).select_related("person").order_by("linked_at", "pk")
     return list(rows.filter(person=person) if person is not None else rows)
 
@@ -101,7 +101,7 @@ def identity_of(person: Person, tenant: Tenant, identity_id: UUID) -> Identity:
 
 
 def domain(domain_id: object, *, actor: Actor) -> Domain:
-    """For the administrator of its tenant."""
+    """Return a domain, for the administrator of its tenant."""
     row: Domain = Domain.objects.visible_to(actor).find(domain_id)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
     return row

@@ -1,6 +1,6 @@
-"""Judges whether a move can still be made, and says how the access request stands where it can't.
+"""Judges whether a move can still be made, and describes the access request's state if it can't.
 
-The kernel asks under the lock, and a page or a route asks before it offers the move: both hear the same.
+The kernel asks under the lock, and a page or a route asks before it offers the move. Both get the same answer.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from requests_app.models import AccessRequest, Decision, Grant
 
 
 def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
-    """Whether this human has made this very move before, by whichever account.
+    """Return whether this human has made this very move before, under any account.
 
-    Raises WrongState for the opposite answer.
+    Raises WrongState if they made the opposite decision.
     """
     if edge.is_decision:
-        own = row.decision_of(actor.deciding_human, edge.stage)
-        if own is None or own.verdict == edge.verdict:
-            return own is not None
-        said = _("You have approved this access request already.")
-        if own.verdict == Decision.Verdict.DENY:
-            said = _("You have denied this access request already.")
-        raise WrongState(said, current={"state": str(row.state), "decided_by": own.who})
+        decision = row.decision_of(actor.deciding_human, edge.stage)
+        if decision is None or decision.verdict == edge.verdict:
+            return decision is not None
+        message = _("You have approved this access request already.")
+        if decision.verdict == Decision.Verdict.DENY:
+            message = _("You have denied this access request already.")
+        raise WrongState(message, current={"state": str(row.state), "decided_by": decision.who})
     if not actor.is_person or row.state not in edge.targets:
         return False
     if edge.action == "withdraw":
-        # Of people only the one who raised it can have done so, but it ends so by itself, too, with its ticket.
+        # Only the person who raised it can withdraw it, but it is also withdrawn by itself, with its ticket.
         entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=edge.event)
         return entries.filter(actor_kind="person").exists()
     grant = row.grant
@@ -44,7 +44,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
 
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
-    """Raise WrongState, or DeadlinePassed, unless the table has this move for the row at this instant."""
+    """Raise WrongState or DeadlinePassed unless the table has this move for the row at this instant."""
     if row.state not in edge.sources:
         last: Decision | None = row.decisions.select_related("decider", "client__account").order_by("-at").first()
         current = {"state": str(row.state_at(at)), "decided_by": last.who if last else ""}
@@ -57,7 +57,7 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
 
 
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
-    """Say why the move can't be made. Only where another person made it impossible is somebody called faster."""
+    """Return why the move can't be made. It names another person only if they made the move impossible."""
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.select_related("decider", "client__account")}
     if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:

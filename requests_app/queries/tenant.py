@@ -1,4 +1,4 @@
-"""A tenant as its own people see it: its Lockbox, who holds which role, and the addresses that only get mail."""
+"""A tenant for its own people: its Lockbox, who holds which role, and the addresses that only get mail."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from requests_app.models import (
     Tenant,
 )
 
-#: More people are found by searching for them.
+#: More people can be found with the search.
 SHOWN = 100
-#: A tenant never loses its last holder of one of these.
+#: A tenant never loses the last holder of one of these roles.
 GUARDED = (Role.APPROVER, Role.ADMINISTRATOR)
 
 
 @dataclass(frozen=True)
 class UnderWay:
-    """What a switch of Lockbox finds: waiting with the provider, waiting with the customer, open windows."""
+    """What a switch of Lockbox affects: waiting with the provider, waiting with the customer, open windows."""
 
     with_provider: int
     bound_for_customer: int
@@ -53,8 +53,10 @@ class People:
 
 
 def tenants(actor: Actor) -> QuerySet[Tenant]:
-    """The tenants that this actor knows by name: the own ones; every one for staff, and for the engineers, who choose
-    from them when a customer calls."""
+    """Return the tenants that this actor knows by name: their own; all for staff and engineers.
+
+    Engineers choose from them when a customer calls.
+    """
     rows = cast(QuerySet[Tenant], Tenant.objects.visible_to(actor))
     if actor.side is Side.PROVIDER and not actor.is_staff and Role.ENGINEER not in actor.roles:
         return rows.none()
@@ -62,9 +64,9 @@ def tenants(actor: Actor) -> QuerySet[Tenant]:
 
 
 def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
-    """The tenant for its own people and for staff.
+    """Return the tenant for its own people and for staff.
 
-    An engineer can choose any tenant when a customer calls; how it is set up and what is in its log is not theirs.
+    An engineer can choose any tenant when a customer calls, but does not see its settings or its log.
     """
     if actor.side is Side.PROVIDER and not actor.is_staff:
         raise NotFound
@@ -72,7 +74,7 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def administered(tenant_id: object, *, actor: Actor) -> Tenant:
-    """The tenant for its administrator. Raises NotAllowed for its other people."""
+    """Return the tenant for its administrator. Raises NotAllowed for its other people."""
     row = tenant(tenant_id, actor=actor)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.pk)
     return row
@@ -91,8 +93,10 @@ def service(service_id: object, *, actor: Actor) -> Service:
 
 
 def resources(tenant_id: object, *, actor: Actor) -> QuerySet[Resource]:
-    """What of a tenant an access request may name, and what it could name before; to an engineer that of the own
-    queues. A tenant of which nothing is in them is absent to the provider's people."""
+    """Return the tenant's resources that an access request may name or could name before.
+
+    An engineer sees those of their queues. A tenant without any in them is absent to the provider's people.
+    """
     row = Tenant.objects.visible_to(actor).find(tenant_id)
     rows = Resource.objects.visible_to(actor).filter(tenant=row).select_related("service")
     if actor.side is Side.PROVIDER and not actor.is_staff and not rows.exists():
@@ -106,7 +110,7 @@ def resource(tenant_id: object, resource_id: object, *, actor: Actor) -> Resourc
 
 
 def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
-    """Count what is not over, in one query; what has run out counts as over though no sweep has written it down."""
+    """Count what is not over, in one query. What has run out counts as over, even before a sweep."""
     waiting = Q(decide_by__gt=at)
     provider = Q(state=State.PENDING_PROVIDER) & waiting
     rows = AccessRequest.objects.filter(
@@ -122,7 +126,7 @@ def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
 
 
 def approvers(tenant: Tenant) -> QuerySet[Person]:
-    """Who can answer an access request."""
+    """Return who can decide an access request."""
     return Person.objects.get_queryset().deciding_for(tenant.pk, clock.now()).order_by("name")
 
 
@@ -130,14 +134,14 @@ def approvers(tenant: Tenant) -> QuerySet[Person]:
 
 
 def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
-    """Everybody who holds a role here, by name, each with `held`, their memberships; some are switched off."""
+    """Return everybody who holds a role here, by name, each with `shown_memberships`; some are switched off."""
     rows = named(members(tenant), words) if words else members(tenant)
     found = list(rows.order_by("name", "pk")[: limit + 1])
     return People(found[:limit], len(found) > limit)
 
 
 def named(rows: QuerySet[Person], words: str) -> QuerySet[Person]:
-    """Those with these words in their name or their address."""
+    """Filter by words in name or address."""
     return rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
 
 
@@ -146,7 +150,7 @@ def in_role(rows: QuerySet[Person], tenant_id: UUID, role: str) -> QuerySet[Pers
 
 
 def person(tenant: Tenant, person_id: UUID) -> Person:
-    """One of the tenant's people; anybody else is absent."""
+    """Return one of the tenant's people. Anybody else is absent."""
     found = members(tenant).filter(pk=person_id).first()
     if found is None:
         raise NotFound
@@ -154,23 +158,23 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 
 def last_in(tenant: Tenant) -> dict[str, UUID]:
-    """The roles that only one active person holds, of those that a tenant must never be without."""
-    held = tenant.memberships.filter(role__in=GUARDED, person__is_active=True).values_list("role", "person_id")
+    """Return the roles that only one active person holds, of those that a tenant must never lack."""
+    memberships = tenant.memberships.filter(role__in=GUARDED, person__is_active=True).values_list("role", "person_id")
     holders: dict[str, list[UUID]] = {}
-    for role, person_id in held:
+    for role, person_id in memberships:
         holders.setdefault(role, []).append(person_id)
     return {role: people[0] for role, people in holders.items() if len(people) == 1}
 
 
 def members(tenant: Tenant) -> QuerySet[Person]:
-    """Everybody who holds a role here, each with `held`, their memberships; some are switched off."""
-    held = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
+    """Return everybody who holds a role here, each with `shown_memberships`; some are switched off."""
+    memberships = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
     rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
-    return rows.prefetch_related(Prefetch("memberships", queryset=held, to_attr="held"))
+    return rows.prefetch_related(Prefetch("memberships", queryset=memberships, to_attr="shown_memberships"))
 
 
 def absences(tenant: Tenant, *, at: datetime) -> QuerySet[OutOfOffice]:
-    """Who is out of the office now or later, soonest first."""
+    """Return who is out of the office now or later, soonest first."""
     rows = tenant.absences.to_come_or_live(at).select_related("approver", "deputy").order_by("from_at")
     return cast(QuerySet[OutOfOffice], rows)
 
@@ -180,7 +184,7 @@ def absence(tenant: Tenant, absence_id: object) -> OutOfOffice:
 
 
 def mutes(tenant: Tenant, *, at: datetime) -> QuerySet[Mute]:
-    """Whom the tenant takes no access requests from now, the first to end first."""
+    """Return the tenant's mutes that apply now, the first to end first."""
     return cast(QuerySet[Mute], Mute.objects.filter(tenant=tenant).live(at).select_related("engineer", "set_by"))
 
 
@@ -189,24 +193,24 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
 
 
 def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
-    """The engineers who asked this tenant within a week, each with how many of theirs are `waiting` for its answer."""
+    """Return the engineers who asked this tenant within a week, each with how many of theirs are `waiting`."""
     rows = AccessRequest.objects.filter(tenant=tenant)
-    asked = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
+    engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
     of_human = rows.filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
     waiting = of_human.order_by().values("requester_human").annotate(n=Count("pk")).values("n")
-    people = Person.objects.get_queryset().filter(pk__in=asked)
+    people = Person.objects.get_queryset().filter(pk__in=engineers)
     return people.annotate(waiting=Coalesce(Subquery(waiting), 0)).order_by("-waiting", "name")
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:
-    """Whom this approver may name: another human, an approver or somebody with the role for it."""
-    held = {"memberships__tenant": tenant, "memberships__role__in": [Role.APPROVER, Role.DEPUTY]}
-    people = Person.objects.active().humans().filter(**held).exclude(human_id=actor.human)
+    """Return whom this approver may name: another human who is an approver or holds the deputy role."""
+    is_deputy = {"memberships__tenant": tenant, "memberships__role__in": [Role.APPROVER, Role.DEPUTY]}
+    people = Person.objects.active().humans().filter(**is_deputy).exclude(human_id=actor.human)
     return people.distinct().order_by("name")
 
 
 def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
-    """What waits for a second person, soonest over first."""
+    """Return what waits for a second person, the first to end first."""
     return cast(QuerySet[Proposal], tenant.proposals.pending(at).select_related("proposed_by").order_by("expires_at"))
 
 
@@ -215,9 +219,9 @@ def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
 
 
 def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
-    """What the provider's staff proposed and these tenants are told of, as long as it may still take effect.
+    """Return the provider's announced changes for these tenants that may still take effect.
 
-    The soonest to take effect comes first, then what nobody has confirmed yet.
+    The soonest to take effect comes first, then those that nobody has confirmed yet.
     """
     rows = Proposal.objects.announced_to(tenant_ids).pending(clock.now())
     soonest = F("effective_at").asc(nulls_last=True)
@@ -228,15 +232,15 @@ def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
 
 
 def invitations(tenant: Tenant, *, actor: Actor) -> QuerySet[Invitation]:
-    """Those that nobody has accepted or withdrawn, newest first, for whoever may invite.
+    """Return the open invitations, newest first, for people who may invite.
 
-    Approvers read of what the recovery key began, which they may stop. Nobody else reads whom a tenant means to let in.
+    Approvers see those of the recovery key, which they may stop. Nobody else sees whom a tenant wants to invite.
     """
-    held = actor.roles_on(tenant_id=tenant.pk, service_id=None)
+    roles = actor.roles_on(tenant_id=tenant.pk, service_id=None)
     rows = tenant.invitations.unanswered().select_related("invited_by").order_by("-created_at")
-    if held & {Role.ADMINISTRATOR, Role.STAFF}:
+    if roles & {Role.ADMINISTRATOR, Role.STAFF}:
         return cast(QuerySet[Invitation], rows)
-    return cast(QuerySet[Invitation], rows.filter(invited_by=None) if Role.APPROVER in held else rows.none())
+    return cast(QuerySet[Invitation], rows.filter(invited_by=None) if Role.APPROVER in roles else rows.none())
 
 
 def invitation(tenant: Tenant, invitation_id: object) -> Invitation:
@@ -244,12 +248,12 @@ def invitation(tenant: Tenant, invitation_id: object) -> Invitation:
 
 
 def recovery_key(tenant: Tenant) -> RecoveryKey | None:
-    """When the one that works was made, and by whom; the key itself nobody can read."""
+    """Return when the current key was made, and by whom. The key itself can't be read."""
     return cast("RecoveryKey | None", tenant.recovery_keys.live().select_related("made_by").first())
 
 
 def invitation_behind(secret: str, *, at: datetime) -> Invitation:
-    """What the link in a mail opens. Raises NotFound alike for what never was, is over, or was withdrawn."""
+    """Return what the link in a mail opens. Raises NotFound for unknown, ended and withdrawn ones alike."""
     row = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).select_related("tenant").first()
     if row is None or not row.is_open(at):
         raise NotFound
@@ -264,5 +268,5 @@ def addresses(tenant: Tenant) -> QuerySet[NotificationAddress]:
 
 
 def address(tenant: Tenant, address_id: object) -> NotificationAddress:
-    """One of this tenant's addresses; one of another tenant is absent, though the same person may manage both."""
+    """Return one of this tenant's addresses. Another tenant's is absent, even if the same person manages both."""
     return cast(NotificationAddress, NotificationAddress.objects.filter(tenant=tenant).find(address_id))

@@ -1,4 +1,4 @@
-"""Tickets as lists and one by one, and what there is to choose from when one is opened."""
+"""Tickets as lists and one by one, and the choices when one is opened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OPENERS = OPEN_TICKET.roles
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """`view` is mine, queue or all; `state` one of the table's, or LIVE, or ANY; `tenant_ids` None is any tenant."""
+    """`view` is mine, queue or all; `state` a state of the table, or LIVE, or ANY; `tenant_ids` None is any tenant."""
 
     view: str = "all"
     state: str = LIVE
@@ -46,7 +46,7 @@ class Page:
 
 
 def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """One page, the latest change first; each ticket with the access that is asked for or open under it."""
+    """Return one page, the last changed first, each ticket with its pending access requests and open windows."""
     rows = _matching(actor, search).select_related(*_LINE)
     rows = rows.prefetch_related(Prefetch("access_requests", queryset=_going_on(), to_attr="going_on"))
     forward = cursor is None or cursor.is_older
@@ -66,68 +66,68 @@ def page(actor: Actor, search: Search, *, cursor: Cursor | None = None, limit: i
 
 
 def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
-    """One ticket with its people, what was said on it as far as this actor reads it, and its access requests."""
-    said = _said(actor).order_by("at", "pk")
-    asked = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
-    asked = asked.prefetch_related("scope__resource").order_by("-submitted_at")
+    """Return one ticket with its people, the comments that this actor may read, and its access requests."""
+    comments = _readable_comments(actor).order_by("at", "pk")
+    access_requests = AccessRequest.objects.visible_to(actor).select_related("requested_by", "grant", "tenant")
+    access_requests = access_requests.prefetch_related("scope__resource").order_by("-submitted_at")
     whole = listed(actor).prefetch_related(
-        Prefetch("comments", queryset=said, to_attr="said"),
-        Prefetch("access_requests", queryset=asked, to_attr="asked"),
+        Prefetch("comments", queryset=comments, to_attr="readable_comments"),
+        Prefetch("access_requests", queryset=access_requests, to_attr="visible_access_requests"),
     )
     return cast(Ticket, whole.find(ticket_id))
 
 
 def listed(actor: Actor) -> TicketQuerySet:
-    """All that this actor sees, with the people of each."""
+    """Return all that this actor sees, with the people of each."""
     return Ticket.objects.visible_to(actor).select_related(*_LINE)
 
 
 def comments(ticket_id: object, *, actor: Actor) -> ScopedQuerySet:
-    """What was said on one ticket, as far as this actor reads it."""
+    """Return the comments on one ticket that this actor may read."""
     found = Ticket.objects.visible_to(actor).find(ticket_id)
-    return _said(actor).filter(ticket=found)
+    return _readable_comments(actor).filter(ticket=found)
 
 
-def _said(actor: Actor) -> ScopedQuerySet:
-    said = TicketComment.objects.visible_to(actor).select_related("author")
-    return said if policy.sees_internal_notes(actor) else said.filter(is_internal=False)
+def _readable_comments(actor: Actor) -> ScopedQuerySet:
+    comments = TicketComment.objects.visible_to(actor).select_related("author")
+    return comments if policy.sees_internal_notes(actor) else comments.filter(is_internal=False)
 
 
 def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transition]:
-    """The moves that this actor would be let make on the ticket now; from the same table."""
-    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    """Return the moves that this actor may make on the ticket now, from the same table."""
+    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     return [
         edge
         for edge in actions_from(row.state, TICKET_TRANSITIONS)
-        if edge.roles & held and policy.may_act(actor, edge.action) and _in_time(row, edge, at)
+        if edge.roles & roles and policy.may_act(actor, edge.action) and _in_time(row, edge, at)
     ]
 
 
 def may_comment(row: Ticket, *, actor: Actor) -> bool:
-    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    allowed = policy.may_act(actor, COMMENT.name) and bool(COMMENT.roles & held)
+    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    allowed = policy.may_act(actor, COMMENT.name) and bool(COMMENT.roles & roles)
     return row.state != TicketState.CLOSED and allowed
 
 
 def may_link(row: Ticket, *, actor: Actor) -> bool:
-    """Whether this actor may say what the ticket is called elsewhere: also once it is closed."""
-    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    return policy.may_act(actor, LINK_TICKET.name) and bool(LINK_TICKET.roles & held)
+    """Return whether this actor may set the ticket's reference elsewhere, also once it is closed."""
+    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
+    return policy.may_act(actor, LINK_TICKET.name) and bool(LINK_TICKET.roles & roles)
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:
-    """Whether this actor may ask for access under the ticket."""
+    """Return whether this actor may ask for access under the ticket."""
     return row.is_live and Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
 
 
 def ends_with(row: Ticket, *, at: datetime) -> list[AccessRequest]:
-    """What closing or resolving the ticket ends: access requests that wait, windows that are open."""
-    asked: list[AccessRequest] = row.asked  # type: ignore[attr-defined]  # prefetched by ticket()
-    return [found for found in asked if found.state_at(at) in {*PENDING, State.OPEN}]
+    """Return what closing or resolving the ticket ends: pending access requests and open windows."""
+    access_requests: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by ticket()
+    return [found for found in access_requests if found.state_at(at) in {*PENDING, State.OPEN}]
 
 
 def engineers(row: Ticket) -> QuerySet[Person]:
-    """To whom the ticket may be given."""
+    """Return the people to whom the ticket may be assigned."""
     return Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
 
 
@@ -135,19 +135,19 @@ def engineers(row: Ticket) -> QuerySet[Person]:
 
 
 def tenants(actor: Actor) -> QuerySet[Tenant]:
-    """For whom this actor may open a ticket."""
+    """Return the tenants for which this actor may open a ticket."""
     rows = Tenant.objects.visible_to(actor).order_by("name")
     if actor.side is Side.CUSTOMER:
-        return rows.filter(pk__in=sorted(pk for pk, held in actor.tenant_roles.items() if held & _OPENERS))
+        return rows.filter(pk__in=sorted(pk for pk, roles in actor.tenant_roles.items() if roles & _OPENERS))
     return rows if services(actor).exists() else rows.none()
 
 
 def services(actor: Actor) -> QuerySet[Service]:
-    """About what this actor may open a ticket, or raise a demand: all services, or those of the own queues."""
+    """Return the services for a ticket or a demand: all of them, or those of the actor's queues."""
     rows = Service.objects.visible_to(actor).order_by("name")
     if actor.side is Side.CUSTOMER or actor.is_staff:
         return rows
-    return rows.filter(pk__in=sorted(pk for pk, held in actor.queue_roles.items() if Role.ENGINEER in held))
+    return rows.filter(pk__in=sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles))
 
 
 def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
@@ -155,12 +155,12 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def people_of(tenant: Tenant) -> QuerySet[Person]:
-    """Whom a ticket may be recorded for."""
+    """Return the people for whom a ticket may be recorded."""
     return Person.objects.active().humans().filter(memberships__tenant=tenant).distinct().order_by("name")
 
 
 def person_named(tenant: Tenant, who: str) -> Person | None:
-    """One of them, by id or by the whole address."""
+    """Return one of them, by id or by the whole address."""
     if "@" in who:
         return people_of(tenant).filter(email=who.strip().lower()).first()
     found = as_id(who)
@@ -168,7 +168,7 @@ def person_named(tenant: Tenant, who: str) -> Person | None:
 
 
 def service_named(which: str, *, actor: Actor) -> Service:
-    """A service by its key, or by its id."""
+    """Return a service by its key or its id."""
     rows = Service.objects.visible_to(actor)
     found = rows.filter(key=which).first()
     try:
@@ -181,31 +181,31 @@ def service_named(which: str, *, actor: Actor) -> Service:
 
 
 def resources(tenant: Tenant, service: Service, *, actor: Actor) -> QuerySet[Any]:
-    """What an access request about this tenant and this service may name."""
+    """Return what an access request about this tenant and this service may name."""
     rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
     return rows.order_by("name", "pk")
 
 
 def demand_services(actor: Actor) -> QuerySet[Service]:
-    """The services about which this engineer may pass on a law-enforcement demand."""
-    held = sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles)
-    return Service.objects.visible_to(actor).filter(pk__in=held).order_by("name")
+    """Return the services about which this engineer may pass on a law-enforcement demand."""
+    keys = sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles)
+    return Service.objects.visible_to(actor).filter(pk__in=keys).order_by("name")
 
 
 def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
-    """How many access requests of this engineer wait with this tenant; there is a limit."""
+    """Return how many access requests of this engineer wait at this tenant, which has a limit."""
     return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
 
 
 def _matching(actor: Actor, search: Search) -> TicketQuerySet:
     rows = Ticket.objects.visible_to(actor)
     if search.view == "mine":
-        own = Q(assignee=actor.person)
+        mine = Q(assignee=actor.person)
         if actor.side is Side.CUSTOMER:
-            own = Q(opened_by=actor.person) | Q(on_behalf_of=actor.person)
-        rows = rows.filter(own)
+            mine = Q(opened_by=actor.person) | Q(on_behalf_of=actor.person)
+        rows = rows.filter(mine)
     elif search.view == "queue":
-        rows = rows.filter(service__in=sorted(pk for pk, held in actor.queue_roles.items() if Role.ENGINEER in held))
+        rows = rows.filter(service__in=sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles))
     if search.state == LIVE:
         rows = rows.filter(state__in=sorted(TICKET_LIVE))
     elif search.state != ANY:

@@ -1,4 +1,4 @@
-"""A tenant's webhooks as its administrator sees them: how each stands, and what was delivered."""
+"""A tenant's webhooks for its administrator: their state, and what was delivered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Newest first; each with `tried`, its attempts. `older` is the last one's id where there are more."""
+    """Newest first, each with its attempts in `tried`. `older` is the last one's id if there are more."""
 
     rows: list[OutboxMessage]
     older: str
@@ -34,13 +34,13 @@ def of_tenant(tenant: Tenant) -> WebhookQuerySet:
 
 
 def of_provider(*, actor: Actor) -> WebhookQuerySet:
-    """The provider's own, for staff."""
+    """Return the provider's own webhooks, for staff."""
     policy.require_staff(actor)
     return Webhook.objects.visible_to(actor).present().filter(tenant=None).with_deliveries()
 
 
 def managed(webhook_id: object, *, actor: Actor) -> Webhook:
-    """One by its id alone, for whoever looks after it."""
+    """Return one webhook by its id, for a person who manages it."""
     found = _visible(actor).find(webhook_id)
     if found.tenant_id is None:
         policy.require_staff(actor)
@@ -59,12 +59,12 @@ def _visible(actor: Actor) -> WebhookQuerySet:
 
 
 def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
-    """One of this tenant's; one of another tenant is absent, though the same person may manage both."""
+    """Return one of this tenant's. Another tenant's is absent, even if the same person manages both."""
     return cast(Webhook, of_tenant(tenant).find(webhook_id))
 
 
 def deliveries(webhook: Webhook, *, state: str | None = None, before: object = None, limit: int = SHOWN) -> Deliveries:
-    """The messages to it, or those in one state."""
+    """Return the messages to it, or those in one state."""
     rows = messages_of(webhook).order_by("-created_at", "-pk")
     if state is not None:
         rows = rows.filter(state=state)

@@ -129,7 +129,7 @@ def badge(state: object, subject: str = "access_request", word: str = "") -> Saf
 
     `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
     """
-    look = states.look_of(state, subject, word)
+    look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
 
 

@@ -1,1 +1,1 @@
-"""Every sentence that pages, mails and the log share, and how they write times, states and links."""
+"""The sentences that pages, mails and the log share, and how they write times, states and links."""

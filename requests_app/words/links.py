@@ -1,4 +1,4 @@
-"""Addresses in text that people wrote: which parts are links, and the host that each of them really leads to."""
+"""Finds addresses in text that people wrote, and the host to which each really leads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import idna
 
-#: A backslash ends an address: a browser reads it as a slash, and would so find another host than Python does.
+#: A backslash ends an address: a browser treats it as a slash, and so finds another host than Python.
 _ADDRESS = re.compile(r"(?<![\w/.@+-])https?://[^\s<>\"\\]+", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
-#: What stands behind an address in a sentence, and is no part of it.
+#: Punctuation that follows an address in a sentence and is not part of it.
 _TRAILING = frozenset(".,;:!?'*_~|…’‘”“»«›‹、。，；：！？）】」』》〉")
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 
@@ -21,7 +21,7 @@ _BRACKETS = {")": "(", "]": "[", "}": "{"}
 class Link:
     """`written` is the address as somebody wrote it, `before` and `after` are its parts around the host.
 
-    `address` is where the link leads: to `host`, in ASCII, without a user's name or password.
+    `address` is where the link leads: to `host`, in ASCII, without user name or password.
     """
 
     address: str
@@ -32,7 +32,7 @@ class Link:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the host can be read off the address as it is written."""
+        """Whether a reader can see the host in the address as it is written."""
         return "@" not in self.before and self.written_host.lower() == self.host
 
 
@@ -51,7 +51,7 @@ def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
 
 
 def _end_of(written: str) -> int:
-    """Where an address ends, without the sentence's punctuation and a bracket that was opened before it."""
+    """Return where an address ends, without the sentence's punctuation and a bracket that was opened before it."""
     spare = {closes: written.count(closes) - written.count(opens) for closes, opens in _BRACKETS.items()}
     end = len(written)
     while end:
@@ -65,7 +65,7 @@ def _end_of(written: str) -> int:
 
 
 def _link(written: str) -> Link | None:
-    """Read one address; None where it is no address, or where a browser might read another host in it."""
+    """Return the link for an address; None if it is not one, or if a browser might read another host in it."""
     try:
         found = urlsplit(written)
         port = found.port
@@ -85,7 +85,7 @@ def _link(written: str) -> Link | None:
 
 
 def _ascii(host: str) -> str | None:
-    """The host as a browser asks for it: letters of other alphabets as `xn--…`."""
+    """Return the host as a browser requests it: letters of other alphabets as `xn--…`."""
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode()

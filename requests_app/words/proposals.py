@@ -1,4 +1,4 @@
-"""What a proposal would do, in words that follow "proposes to"; for pages, mails and the log alike."""
+"""Describes what a proposal would do, in words that follow "proposes to"; for pages, mails and the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.domain.events import title_of
 from requests_app.domain.scopes import LABELS, known
 from requests_app.words import times
 
-#: What an announced change does to a field, after its name in the proposal.
+#: What an announced change does to a field, by the field's name in the proposal.
 _CHANGES: dict[str, Promise] = {
     "is_covered": _("Lockbox no longer covers it, and customers are no longer asked for approval"),
     "includes_lockbox": _("it no longer includes Lockbox"),
@@ -23,13 +23,13 @@ _CHANGES: dict[str, Promise] = {
     "connector": _("its connector “%(was)s” becomes “%(now)s”"),
 }
 _COVERED = _("Lockbox covers it")
-#: As a tenant's rule about its yes has them.
+#: The values of a tenant's rule about approvals.
 _YES: dict[str, Promise] = {
     "any": _("signed or not"),
     "signed": _("signed with a passkey"),
     "device_bound": _("signed with a passkey that can’t leave its device"),
 }
-#: The keys are the roles of a membership, whose labels are not to be had here.
+#: The keys are the roles of a membership, whose labels can't be imported here.
 _ROLES: dict[str, Promise] = {
     "member": _("Member"),
     "approver": _("Approver"),
@@ -41,7 +41,7 @@ _ROLES: dict[str, Promise] = {
 }
 
 
-#: Why an announced change came to nothing, by the reason that the entry names.
+#: Why an announced change lapsed, by the reason in its entry.
 _LAPSES: dict[str, Promise] = {
     "unanswered": _("Nobody confirmed it within 7 days"),
     "no_longer_staff": _("One of the two who agreed on it is no longer staff"),
@@ -54,42 +54,42 @@ def lapse_words(reason: str) -> str:
     return str(_LAPSES.get(reason, reason))
 
 
-def words(act: str, said: Mapping[str, Any]) -> str:
-    """The sentence's rest. Names come from people, and are for the caller to make safe."""
+def words(act: str, values: Mapping[str, Any]) -> str:
+    """Return the rest of the sentence. Names come from people; the caller makes them safe."""
     proposal = PROPOSALS.get(act)
     if proposal is None:
         return act
-    if None in (said.get("days", 0), said.get("hours", 0)):
+    if None in (values.get("days", 0), values.get("hours", 0)):
         return act if proposal.without is None else str(proposal.without)
-    if act == "set_approval_page" and not said.get("approval_origin"):
+    if act == "set_approval_page" and not values.get("approval_origin"):
         return gettext("remove the tenant’s own approval page")
-    shown = {**said, "on": gettext("on") if said.get("on") else gettext("off"), **_listed(said)}
-    shown["role"] = _ROLES.get(str(said.get("role")), said.get("role"))
-    shown["rule"] = _YES.get(str(said.get("rule")), said.get("rule"))
-    length = int(said["seconds"]) if "seconds" in said else int(said.get("hours") or 0) * times.HOUR
+    shown = {**values, "on": gettext("on") if values.get("on") else gettext("off"), **_listed(values)}
+    shown["role"] = _ROLES.get(str(values.get("role")), values.get("role"))
+    shown["rule"] = _YES.get(str(values.get("rule")), values.get("rule"))
+    length = int(values["seconds"]) if "seconds" in values else int(values.get("hours") or 0) * times.HOUR
     shown["time"] = times.duration_words(length)
     return str(proposal.words) % shown
 
 
-def _listed(said: Mapping[str, Any]) -> dict[str, str]:
-    """What takes more than one word of what was said."""
-    events, role_map = said.get("events") or [], said.get("role_map") or {}
+def _listed(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values that need more than one word."""
+    events, role_map = values.get("events") or [], values.get("role_map") or {}
     groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
-    sign_on = gettext("on") if said.get("is_on") else gettext("off")
+    sign_on = gettext("on") if values.get("is_on") else gettext("off")
     return {
-        "changes": "; ".join(_changed(name, now, said) for name, now in (said.get("set") or {}).items()),
-        "gained": "; ".join(str(LABELS[scope]) for scope in known(said.get("gained") or [])),
+        "changes": "; ".join(_changed(name, now, values) for name, now in (values.get("set") or {}).items()),
+        "gained": "; ".join(str(LABELS[scope]) for scope in known(values.get("gained") or [])),
         "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
         "groups": ", ".join(groups) or gettext("none"),
-        "sign_on": gettext("the only way in") if said.get("is_only") else sign_on,
-        "break_glass": said.get("break_glass") or gettext("nobody"),
+        "sign_on": gettext("the only way in") if values.get("is_only") else sign_on,
+        "break_glass": values.get("break_glass") or gettext("nobody"),
         "only": gettext("and not on the pages of Lockbox")
-        if said.get("own_keys_only")
+        if values.get("own_keys_only")
         else gettext("or on the pages of Lockbox"),
     }
 
 
-def _changed(name: str, now: object, said: Mapping[str, Any]) -> str:
+def _changed(name: str, now: object, values: Mapping[str, Any]) -> str:
     if name == "is_covered" and now:
         return str(_COVERED)
-    return str(_CHANGES[name]) % {"now": now, "was": said["was"].get(name)} if name in _CHANGES else name
+    return str(_CHANGES[name]) % {"now": now, "was": values["was"].get(name)} if name in _CHANGES else name

@@ -1,4 +1,4 @@
-"""How scopes are shown: in words, and where somebody chooses, by the name that a program gives them, too."""
+"""Scopes in words, and with their technical names where somebody chooses them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from requests_app.domain.scopes import LABELS, Scope, known
 
 
 def labels(names: Iterable[str]) -> list[Promise]:
-    """In the order of the table; a name that is stored and no longer known gives nothing, and is not shown."""
-    held = known(names)
-    return [words for scope, words in LABELS.items() if scope in held]
+    """Return the labels in the order of the table. A stored name that is unknown grants nothing, and is not shown."""
+    scopes = known(names)
+    return [words for scope, words in LABELS.items() if scope in scopes]
 
 
 def choices(scopes: Iterable[Scope]) -> list[tuple[str, str]]:
-    """For check boxes."""
+    """Return the choices for check boxes."""
     offered = frozenset(scopes)
     shown = '<span>{} <code class="mono hint">{}</code></span>'
     return [(str(scope), format_html(shown, words, scope)) for scope, words in LABELS.items() if scope in offered]

@@ -1,4 +1,4 @@
-"""The sentences that people decide by, each made in one place, so that page, preview and mail say the same."""
+"""The sentences by which people decide, each made in one place, so that page, preview and mail agree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _READ: dict[str, _Words] = {
     Resource.Kind.DATABASE: lambda n: ngettext("read records in %(n)d database", "read records in %(n)d databases", n),
 }
 _NAMES: dict[str, _Words] = {
-    # A mailbox's list shows more than names, and whoever says yes must know that.
+    # A mailbox's list shows more than names, and an approver must know that.
     Resource.Kind.MAILBOX: lambda n: ngettext(
         "see the senders, dates and subjects of messages in %(n)d mailbox",
         "see the senders, dates and subjects of messages in %(n)d mailboxes",
@@ -77,9 +77,9 @@ _DOWNLOADED: dict[str, _Words] = {
 
 
 def asks(access_request: AccessRequest) -> str:
-    """Who wants what, for how long and why, in one sentence; plain text, to be shown with `visible_line`.
+    """Return who wants what, for how long and why, in one sentence of plain text, to be shown with `visible_line`.
 
-    Reads `scope__resource` and `requested_by`: prefetch them where there are many.
+    Reads `scope__resource` and `requested_by`: prefetch them for several access requests.
     """
     return wants(
         engineer=access_request.requested_by,
@@ -91,7 +91,7 @@ def asks(access_request: AccessRequest) -> str:
 
 
 def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window_for: int, justification: str) -> str:
-    """The same sentence for what has not been submitted yet."""
+    """Return the same sentence for an access request that is not submitted yet."""
     return _("%(who)s, engineer, %(provider)s wants to %(act)s for %(time)s, because: “%(reason)s”") % {
         "who": _name(engineer),
         "provider": settings.PROVIDER_NAME,
@@ -102,31 +102,31 @@ def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window
 
 
 def reading(level: str, resources: Iterable[Resource]) -> str:
-    """ "read messages in 1 mailbox (finance@contoso.example)"; of several kinds, one part for each."""
+    """Return "read messages in 1 mailbox (finance@contoso.example)", with a part for each kind."""
     words = _READ if level == Level.READ else _NAMES
     parts = []
     for kind, names in _by_kind(resources).items():
-        said = words[kind](len(names)) % {"n": len(names)}
-        parts.append(_("%(act)s (%(names)s)") % {"act": said, "names": _listed(names)})
+        act = words[kind](len(names)) % {"n": len(names)}
+        parts.append(_("%(act)s (%(names)s)") % {"act": act, "names": _listed(names)})
     return _joined(parts)
 
 
 def level_choice(level: str, kinds: Iterable[str]) -> str:
-    """A level as an answer to "names only, or read?", in words that fit what could be chosen."""
+    """Return a level as an answer to "names only, or read?", in words that fit the resources."""
     words = _LEVEL_CHOICE[level]
-    said = _joined([str(words[kind]) for kind in kinds if kind in words])
+    acts = _joined([str(words[kind]) for kind in kinds if kind in words])
     if level == Level.READ:
-        return _("Read: %(what)s") % {"what": said or _("open items")}
-    return _("Names only: %(what)s, but open nothing") % {"what": said or _("see names")}
+        return _("Read: %(what)s") % {"what": acts or _("open items")}
+    return _("Names only: %(what)s, but open nothing") % {"what": acts or _("see names")}
 
 
 def amount(resources: Iterable[Resource]) -> str:
-    """ "1 mailbox and 2 document libraries"."""
+    """Return "1 mailbox and 2 document libraries"."""
     return _joined([_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(resources).items()])
 
 
 def button(access_request: AccessRequest) -> str:
-    """The words on the button that says yes: "Approve 2 hours of read access to 1 mailbox"."""
+    """Return the label of the approve button: "Approve 2 hours of read access to 1 mailbox"."""
     values = {"time": duration_words(access_request.window_for), "what": amount(_resources(access_request))}
     if access_request.level == Level.READ:
         return _("Approve %(time)s of read access to %(what)s") % values
@@ -134,22 +134,21 @@ def button(access_request: AccessRequest) -> str:
 
 
 def summary(seen: Mapping[str, Any]) -> str:
-    """ "3 messages read, 1 attachment downloaded, 25 names listed, in 1 mailbox", or "nothing was looked at".
+    """Return "3 messages read, 25 names listed, in 1 mailbox", or "nothing was looked at".
 
-    The only place that says it.
-
-    `seen` is one value of `queries.access.seen_resources`. `allowed` is how often a service elsewhere was told yes:
-    what came of it is not known here, so it is said as what it is, and "nothing opened" is not said beside it.
+    This is the only place that says it. `seen` is one value of `queries.access.seen_resources`. `allowed` is how often
+    another service got a yes. What happened there is not known, so this is said as such, and "nothing opened" is not
+    said beside it.
     """
     n = seen.get("allowed", 0)
-    parts = [_looked(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
+    parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
     return _joined(parts) or _("nothing was looked at")
 
 
-def _looked(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
-    """What was looked at in the resources of one kind; `is_all`: nothing can have been opened elsewhere."""
+def _activity(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
+    """Return what was accessed in the resources of one kind. `is_all`: nothing can have been opened elsewhere."""
     words = {"opened": _OPENED[kind], "downloaded": _DOWNLOADED[kind], "attachments": _attachments}
     parts = [words[name](n) % {"n": n} for name in words if (n := looks.get(name, 0))]
     is_opened = bool(parts)
@@ -167,7 +166,7 @@ def _attachments(n: int) -> str:
 
 
 def allowed(n: int) -> str:
-    """ "3 accesses allowed through another service"."""
+    """Return "3 accesses allowed through another service"."""
     words = ngettext(
         "%(n)d access allowed through another service", "%(n)d accesses allowed through another service", n
     )
@@ -175,7 +174,7 @@ def allowed(n: int) -> str:
 
 
 def listed(n: int) -> str:
-    """ "12 names listed"."""
+    """Return "12 names listed"."""
     return ngettext("%(n)d name listed", "%(n)d names listed", n) % {"n": n}
 
 
@@ -184,7 +183,7 @@ def _resources(access_request: AccessRequest) -> list[Resource]:
 
 
 def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
-    """Names by kind, kinds in the order in which they were asked for."""
+    """Return the names by kind, with the kinds in the order in which they were asked for."""
     found: dict[str, list[str]] = {}
     for resource in resources:
         found.setdefault(str(resource.kind), []).append(resource.name)
@@ -192,7 +191,7 @@ def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
 
 
 def _listed(names: list[str]) -> str:
-    """A few names, and how many more there are."""
+    """Return a few names, and how many more there are."""
     more = len(names) - NAMED
     if more <= 0:
         return ", ".join(names)
@@ -238,12 +237,12 @@ _NOT_COSIGNED: dict[Doubt, Promise] = {
 
 
 def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
-    """Why no window opens here now, and what to do."""
+    """Return why no window opens here now, and what to do."""
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
 
 
 def muted_name(mute: Mute) -> str:
-    """Whose access requests a mute is about."""
+    """Return whose access requests a mute is about."""
     return mute.engineer.name if mute.engineer else everybody()
 
 
@@ -252,13 +251,13 @@ def everybody() -> str:
 
 
 def muted(mute: Mute, now: datetime) -> str:
-    """Whom a tenant takes no access requests from, and until when."""
+    """Return from whom a tenant accepts no access requests, and until when."""
     values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
     return _("%(tenant)s accepts no access requests from %(name)s until %(until)s.") % values
 
 
 def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:
-    """Whether a decision is signed, and with which passkey: it ends a sentence about the decision."""
+    """Return whether a decision is signed, and with which passkey. It ends a sentence about the decision."""
     if not is_signed:
         return _("not signed")
     if name and is_device_bound:

@@ -1,4 +1,4 @@
-"""How a state looks and reads: one of six looks, each a shape and a colour, and the word beside it."""
+"""The badges of states: one of six kinds, each with a shape and a colour, and the word beside it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 
 @dataclass(frozen=True)
-class Look:
-    """`kind` is the CSS modifier (waiting, active, open, refused, over, sealed), `icon` what print keeps."""
+class Badge:
+    """`kind` is the CSS modifier (waiting, active, open, refused, over, sealed); `icon` is what remains in print."""
 
     kind: str
     icon: str
     word: str | Promise
 
 
-ACCESS_REQUEST: dict[str, Look] = {
-    "PENDING_PROVIDER": Look("waiting", "hourglass", gettext_lazy("Waiting for the provider")),
-    "PENDING_CUSTOMER": Look("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
-    "OPEN": Look("open", "eye", pgettext_lazy("state of a window", "Open now")),
-    "DENIED": Look("refused", "x", gettext_lazy("Denied")),
-    "WITHDRAWN": Look("over", "undo-2", gettext_lazy("Withdrawn")),
-    "EXPIRED": Look("over", "timer-off", gettext_lazy("Expired")),
-    "CLOSED": Look("sealed", "lock", gettext_lazy("Closed")),
+ACCESS_REQUEST: dict[str, Badge] = {
+    "PENDING_PROVIDER": Badge("waiting", "hourglass", gettext_lazy("Waiting for the provider")),
+    "PENDING_CUSTOMER": Badge("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
+    "OPEN": Badge("open", "eye", pgettext_lazy("state of a window", "Open now")),
+    "DENIED": Badge("refused", "x", gettext_lazy("Denied")),
+    "WITHDRAWN": Badge("over", "undo-2", gettext_lazy("Withdrawn")),
+    "EXPIRED": Badge("over", "timer-off", gettext_lazy("Expired")),
+    "CLOSED": Badge("sealed", "lock", gettext_lazy("Closed")),
 }
 
-TICKET: dict[str, Look] = {
-    "NEW": Look("waiting", "circle", pgettext_lazy("state of a ticket", "New")),
-    "ASSIGNED": Look("active", "circle-dot", pgettext_lazy("state of a ticket", "In progress")),
-    "WAITING_FOR_CUSTOMER": Look("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
-    "RESOLVED": Look("over", "check", pgettext_lazy("state of a ticket", "Resolved")),
-    "CLOSED": Look("over", "minus", pgettext_lazy("state of a ticket", "Closed")),
+TICKET: dict[str, Badge] = {
+    "NEW": Badge("waiting", "circle", pgettext_lazy("state of a ticket", "New")),
+    "ASSIGNED": Badge("active", "circle-dot", pgettext_lazy("state of a ticket", "In progress")),
+    "WAITING_FOR_CUSTOMER": Badge("waiting", "hourglass", gettext_lazy("Waiting for the customer")),
+    "RESOLVED": Badge("over", "check", pgettext_lazy("state of a ticket", "Resolved")),
+    "CLOSED": Badge("over", "minus", pgettext_lazy("state of a ticket", "Closed")),
 }
 
-OUTBOX: dict[str, Look] = {
-    "waiting": Look("waiting", "hourglass", pgettext_lazy("state of a message", "Waiting")),
-    "delivered": Look("over", "check", pgettext_lazy("state of a message", "Delivered")),
-    "parked": Look("refused", "pause", pgettext_lazy("state of a message", "Parked")),
+OUTBOX: dict[str, Badge] = {
+    "waiting": Badge("waiting", "hourglass", pgettext_lazy("state of a message", "Waiting")),
+    "delivered": Badge("over", "check", pgettext_lazy("state of a message", "Delivered")),
+    "parked": Badge("refused", "pause", pgettext_lazy("state of a message", "Parked")),
 }
 
-SUBJECTS: dict[str, dict[str, Look]] = {"access_request": ACCESS_REQUEST, "ticket": TICKET, "message": OUTBOX}
+SUBJECTS: dict[str, dict[str, Badge]] = {"access_request": ACCESS_REQUEST, "ticket": TICKET, "message": OUTBOX}
 
-#: For a badge that is no state of a row: `{% badge "sealed" subject="kind" word=… %}`.
+#: For a badge that is not the state of a row: `{% badge "sealed" subject="kind" word=… %}`.
 KIND_ICONS = {
     "waiting": "hourglass",
     "active": "circle-dot",
@@ -70,17 +70,17 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
 }
 
 
-def look_of(state: object, subject: str, word: str = "") -> Look:
-    """Find the look of a state; an unknown one is shown as its own name, neutral, rather than hidden."""
+def badge_of(state: object, subject: str, word: str = "") -> Badge:
+    """Return the badge of a state. An unknown state is shown by its name, neutral, rather than hidden."""
     name = str(getattr(state, "value", state))
     if subject == "kind":
-        return Look(name, KIND_ICONS.get(name, "minus"), word)
-    look = SUBJECTS[subject].get(name) or Look("over", "minus", name)
-    return Look(look.kind, look.icon, word) if word else look
+        return Badge(name, KIND_ICONS.get(name, "minus"), word)
+    look = SUBJECTS[subject].get(name) or Badge("over", "minus", name)
+    return Badge(look.kind, look.icon, word) if word else look
 
 
 def level_words(level: object, kind: object = "") -> str:
-    """Say a level of access as a verb phrase that fits the kind of resource: "read messages", not "read"."""
+    """Return a level of access as a verb phrase that fits the kind of resource: "read messages", not "read"."""
     words = _LEVEL_WORDS.get(str(getattr(level, "value", level)))
     if words is None:
         return _("unknown level")

@@ -1,4 +1,4 @@
-"""Text that strangers wrote: nothing hides in it, nothing turns it round, nothing passes for a tag."""
+"""Makes text from strangers safe to show: nothing is hidden, changes direction, or acts as a tag."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from requests_app.words import links
 
-#: Scripts whose letters look like one another; a name has no honest reason to mix them.
+#: Scripts whose letters look alike. A name has no honest reason to mix them.
 LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 
-#: Characters that take no room or change the order of others: bidirectional controls, zero width, fillers.
+#: Characters that take no space or change the order of others: bidirectional controls, zero width, fillers.
 _HIDDEN_RANGES = (
     (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD),
     (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
@@ -41,7 +41,7 @@ def _reveal(text: str) -> str:
 
 
 def _link(link: links.Link) -> str:
-    """An address as a link. Its host is set off, and said once more where the address hides it."""
+    """Return an address as a link. The host is highlighted, and repeated if the address hides it."""
     shown = format_html(
         '<a class="outward" href="{}" rel="noopener noreferrer nofollow">'
         '<bdi dir="ltr">{}<strong>{}</strong>{}</bdi></a>',
@@ -62,9 +62,9 @@ def _linked(line: str) -> str:
 
 
 def visible_block(text: object, *, has_links: bool = True) -> SafeString:
-    """Escape, show hidden characters as their code, keep line breaks and the text's direction to itself.
+    """Escape the text, show hidden characters as their code, and keep line breaks and its direction.
 
-    Addresses become links, but where a program wrote the text, or where it is signed: that is shown as it is.
+    Addresses become links, unless a program wrote the text or it is signed: that is shown as it is.
     """
     show = _linked if has_links else _reveal
     lines = "<br>".join(show(line) for line in _LINE_BREAK.split(str(text or "")))
@@ -72,7 +72,7 @@ def visible_block(text: object, *, has_links: bool = True) -> SafeString:
 
 
 def visible_single(text: object) -> SafeString:
-    """As `visible_block`, but on one line: a line break is shown as a sign, so one event stays one line."""
+    """As `visible_block`, but on one line: a line break is shown as a sign, so one event stays on one line."""
     line = '<span class="line-break" title="{}">↵</span>'
     sign = format_html(line, _("Line break"))
     joined = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(str(text or "").strip()))
@@ -84,23 +84,23 @@ def _script(letter: str) -> str:
 
 
 def is_mixed_script(name: str) -> bool:
-    """Tell whether a name mixes scripts that look alike, or uses letters that only imitate plain ones."""
+    """Return whether a name mixes scripts that look alike, or uses letters that only imitate plain ones."""
     letters = [char for char in name if char.isalpha()]
     scripts = {_script(letter) for letter in letters} & LOOK_ALIKE_SCRIPTS
     if len(scripts) > 1:
         return True
-    # Mathematical, full-width and enclosed letters pass for plain ones; their plain form is the one to use.
+    # Mathematical, full-width and enclosed letters look like plain ones, which should be used instead.
     plain = unicodedata.normalize("NFC", name)
     return any(_script(char) in {"MATHEMATICAL", "FULLWIDTH", "CIRCLED", "SQUARED"} for char in plain)
 
 
 def has_hidden_characters(name: str) -> bool:
-    """Tell whether a text holds a character that a reader does not see."""
+    """Return whether a text has a character that a reader does not see."""
     return bool(HIDDEN.search(name))
 
 
 def digest_groups(value: object) -> SafeString:
-    """Set a hexadecimal digest in groups of four; what is selected and copied has no gaps."""
+    """Show a hexadecimal digest in groups of four. Selected and copied, it has no gaps."""
     if isinstance(value, bytes | memoryview):
         value = bytes(value).hex()
     text = str(value or "")
@@ -109,5 +109,5 @@ def digest_groups(value: object) -> SafeString:
 
 
 def breakable(path: str) -> SafeString:
-    """Set an address so that a narrow page breaks it behind its slashes."""
+    """Show an address so that a narrow page breaks it after its slashes."""
     return mark_safe("/<wbr>".join(escape(part) for part in path.split("/")))  # noqa: S308  every part is escaped

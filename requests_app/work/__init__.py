@@ -1,1 +1,1 @@
-"""What runs without a person: schedules, deliveries, start-up checks, and the processes that keep them running."""
+"""Work without a person: schedules, deliveries, start-up checks, and the processes that run it."""

@@ -1,7 +1,7 @@
-"""Looks each second for periodic work that is due. It decides nothing and may die at any time.
+"""Queues periodic work that is due, checking each second. It decides nothing and may die at any time.
 
-Several may run: django-q2 locks its rows while it enqueues (on SQLite the transaction starts with the write
-lock), and a turn outside the minute is claimed on a row.
+Several may run: django-q2 locks its rows while it queues (on SQLite the transaction starts with the write lock), and a
+turn between the minutes is claimed on a row.
 """
 
 import datetime as dt
@@ -24,27 +24,27 @@ from requests_app.work.webhooks import delivery as webhooks
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-#: A database that answers a statement later counts as away, and is connected to anew: it may be another one by now.
+#: A database that takes longer for a statement counts as away, and is connected to again: it may be another one.
 WAIT_SECONDS = 5.0
-#: A database that is back is used within this time. Far below the age at which the watchdog takes a heartbeat for dead.
+#: A database that is back is used within this time, far below the age at which the watchdog considers a heartbeat dead.
 LONGEST_PAUSE_SECONDS = 3.0
-#: With more than this waiting nobody works, and further rounds of the same work would only pile up.
+#: If more than this waits, nobody works, and further rounds of the same work would only pile up.
 MOST_WAITING = 100
-#: Enqueued between the minutes, too. Nobody rings when a deadline passes, a reminder falls due, or a failed mail may
-#: be tried again; nothing hangs on being fast, but people like to hear soon.
+#: Queued between the minutes, too: nothing signals that a deadline passes, a reminder is due, or a failed mail may be
+#: tried again. It need not be fast, but people like to know soon.
 OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC if not periodic.in_turn)
 FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """The loop and its back-off."""
+    """The loop with its increasing waits after failures."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._pause = TICK_SECONDS
 
     def run(self) -> None:
-        """Tick until `stop` is called. No outage of the database ends it."""
+        """Tick until `stop` is called. A database outage does not end it."""
         with bounds.within(bounds.worker(wait_seconds=WAIT_SECONDS)):
             while not self.stopping.is_set():
                 self.tick_or_back_off()
@@ -54,7 +54,7 @@ class Beat:
         self.stopping.set()
 
     def tick_or_back_off(self) -> None:
-        """Tick; after a failure start from new connections, and wait longer each time."""
+        """Tick. After a failure use new connections, and wait longer each time."""
         try:
             tick()
         except Exception as failure:
@@ -66,7 +66,7 @@ class Beat:
 
 
 def tick() -> None:
-    """Put the schedules right, enqueue what is due, and leave a sign of life."""
+    """Correct the schedules, queue what is due, and write a heartbeat."""
     at = clock.now()
     for line in schedules.sync(at):
         logger.warning("schedule_mended", change=line)
@@ -94,6 +94,6 @@ def _enqueue_what_is_due() -> None:
 
 
 def _only_declared(task: dict[str, Any], **_: object) -> None:
-    """Refuse to sign any other task, should a row slip in between the check of the rows and their use."""
+    """Refuse to sign any other task, in case a row appears between the check of the rows and their use."""
     if task["func"] not in schedules.FUNCTIONS or task["args"] or task["kwargs"]:
         raise PermissionError(f"{task['func']} is not periodic work")

@@ -1,4 +1,4 @@
-"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and notes its end."""
+"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and records its end."""
 
 import threading
 from typing import Any
@@ -17,15 +17,15 @@ from requests_app.work import heartbeats
 logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "requests_app.tasks.heartbeat"
-#: A database that answers a cluster's pusher or monitor later counts as away.
+#: If the database takes longer to answer a cluster's pusher or monitor, it counts as away.
 WAIT_SECONDS = 5.0
-#: After a failure of the database it is asked again so soon.
+#: How long to wait before asking again after a database failure.
 AWAY_SECONDS = 1.0
 _pause = threading.Event()
 
 
 class _Tray:
-    """Stands in for a broker where a packed task is wanted and not a queued one."""
+    """Replaces a broker to get a packed task instead of a queued one."""
 
     list_key = "heartbeat"
     package = ""
@@ -36,18 +36,17 @@ class _Tray:
 
 
 class HeartbeatBroker(ORM):
-    """Hands out queued tasks, and a heartbeat each `HEARTBEAT_SECONDS`.
+    """Gives out queued tasks, and a heartbeat task every `HEARTBEAT_SECONDS`.
 
-    The heartbeat never lies in the shared queue, where a healthy cluster would take it in place of a stuck
-    one. It goes the way of every task: from this cluster's pusher, which has just read the database, through
-    its inner queues to one of its workers and on to its monitor, which acknowledges. Where any of them is
-    blocked, no sign of life is written.
+    The heartbeat is never in the shared queue, where a healthy cluster would take it instead of a stuck one. It takes
+    the way of every task: from this cluster's pusher, which has just read the database, through its inner queues to one
+    of its workers and on to its monitor, which acknowledges. If any of them is blocked, no heartbeat is written.
     """
 
     _next_heartbeat = 0.0
 
     def dequeue(self) -> list[tuple[int | None, str]]:
-        """Take queued tasks; none while the database is away, after which the cluster goes on at once.
+        """Take queued tasks; none while the database is away, so that the cluster continues afterwards.
 
         An exception would end the cluster's pusher after ten seconds, and start another one.
         """
@@ -64,9 +63,9 @@ class HeartbeatBroker(ORM):
         return tasks
 
     def acknowledge(self, task_id: int) -> None:
-        """Take a finished task out of the queue. One that can't be taken out is delivered again, as after a crash.
+        """Remove a finished task from the queue. If that fails, it is delivered again, as after a crash.
 
-        An exception would take the monitor down.
+        An exception would stop the monitor.
         """
         try:
             super().acknowledge(task_id)
@@ -85,7 +84,7 @@ class HeartbeatBroker(ORM):
 
 
 class _Throttle:
-    """Lets one through in a while, so that a busy cluster does not write a row per task."""
+    """Lets one through now and then, so that a busy cluster does not write a row per task."""
 
     next_at = 0.0
 
@@ -101,7 +100,7 @@ _throttle = _Throttle()
 
 @receiver(post_execute, dispatch_uid="broker.alive")
 def _note_end(**_: object) -> None:
-    """Write, in the cluster's monitor, that a task has come to its end, well or not."""
+    """Record, in the cluster's monitor, that a task has ended, well or not."""
     if not _throttle.is_open():
         return
     try:

@@ -1,7 +1,7 @@
-"""Counts a task's attempts before they are made, so that one that kills its worker is not tried for ever.
+"""Counts a task's attempts before they are made, so that a task that kills its worker is not tried forever.
 
-django-q2 counts an attempt when its result comes back. A task that takes its process down has no result: it
-is delivered again and again, whatever `max_attempts` says.
+django-q2 counts an attempt when its result comes back. A task that kills its process has no result: it is delivered
+again and again, in spite of `max_attempts`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 logger = structlog.get_logger(__name__)
 
-#: Attempts of a task that vanished from the queue without an end are forgotten after this long.
+#: Attempts of a task that vanished from the queue without an end are deleted after this long.
 FORGET_AFTER = dt.timedelta(days=1)
 
 # A worker process runs one task at a time, in its main thread.
@@ -46,10 +46,10 @@ def _forget(**_: object) -> None:
 
 
 def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
-    """Wrap a task: count the attempt in a transaction of its own, run it, and forget it when it succeeds.
+    """Wrap a task: count the attempt in its own transaction, run it, and delete the count when it succeeds.
 
-    Above `TASK_ATTEMPTS` attempts the task is parked: it is not run, nothing is raised (so that the queue
-    lets go of it), and its row in TaskAttempt stays as an alarm. An exception is noted on the row and passed on.
+    After `TASK_ATTEMPTS` attempts the task is parked: it is not run, nothing is raised (so that the queue releases it),
+    and its row in TaskAttempt remains as an alarm. An exception is recorded on the row and raised again.
     """
 
     @functools.wraps(task)
@@ -75,7 +75,7 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def _patience() -> contextlib.AbstractContextManager[None]:
-    """Bound each wait of a task for the database, where a worker runs it; a command waits as it must."""
+    """Limit each wait of a task for the database in a worker; a command waits without limit."""
     if "id" not in _delivered:
         return contextlib.nullcontext()
     return bounds.within(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
@@ -90,7 +90,7 @@ def _name(task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 def _key(name: str) -> str:
     """Name the delivery by the queue's id, which stays the same when it is delivered again.
 
-    By the function alone it would not do: two workers that run the same sweep side by side are no retry.
+    The function alone is not enough: two workers that run the same sweep side by side are not a retry.
     """
     if "id" in _delivered:
         return f"task:{_delivered['id']}"
@@ -98,7 +98,7 @@ def _key(name: str) -> str:
 
 
 def _begin(key: str, name: str) -> bool:
-    """Commit that an attempt starts; tell whether it may."""
+    """Commit that an attempt starts; return whether it may."""
     at = clock.now()
     with transaction.atomic(durable=True):
         attempt, _ = TaskAttempt.objects.select_for_update().get_or_create(
@@ -118,7 +118,7 @@ def _begin(key: str, name: str) -> bool:
 
 
 def _note(key: str, error: BaseException) -> None:
-    """Keep the error's kind and text; a database that fails must not hide the error itself."""
+    """Store the error's kind and text. A failing database must not hide the error itself."""
     try:
         TaskAttempt.objects.filter(key=key).update(last_error=f"{type(error).__name__}: {error}"[:2000])
     except Exception:
@@ -126,7 +126,7 @@ def _note(key: str, error: BaseException) -> None:
 
 
 def _succeeded(key: str, name: str, task: str) -> None:
-    """Forget the attempt, and alarms about the very same work, which has now been done."""
+    """Delete the attempt, and alarms about the same work, which is now done."""
     at = clock.now()
     done_after_all = Q(name=name, parked_at__isnull=False)
     vanished = Q(last_at__lt=at - FORGET_AFTER, parked_at=None)

@@ -1,4 +1,4 @@
-"""Writes and claims signs of life; the watchdog, `/readyz` and the admin read them."""
+"""Writes and claims heartbeats, which the watchdog, `/readyz` and the admin read."""
 
 import datetime as dt
 import os
@@ -19,12 +19,12 @@ def cluster_name() -> str:
 
 
 def of_cluster(cluster: str) -> str:
-    """Return the heartbeat's name for one cluster: a stuck one must not hide behind its neighbours."""
+    """Return the heartbeat's name for one cluster, so that a stuck one can't hide behind its neighbours."""
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
 def touch(name: str, *, at: dt.datetime) -> None:
-    """Write that `name` was alive at `at`."""
+    """Record that `name` was alive at `at`."""
     beat = Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200])
     Heartbeat.objects.bulk_create(
         [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
@@ -32,9 +32,9 @@ def touch(name: str, *, at: dt.datetime) -> None:
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:
-    """Take the turn `name`, which comes once in `every` however many processes ask; tell whether it was free.
+    """Take the turn `name`, which is free once per `every` for all processes; return whether it was free.
 
-    A turn that seems to lie in the future was taken before the clock was set back, and does not count.
+    A turn that seems to be in the future was taken before the clock was set back, and does not count.
     """
     free = Q(at__lte=at - every) | Q(at__gt=at + every)
     if Heartbeat.objects.filter(free, name=name).update(at=at, pid=os.getpid()):

@@ -1,4 +1,4 @@
-"""Tells systemd that this process works, where it asks for it (sd_notify(3), WatchdogSec=)."""
+"""Tells systemd that this process works, if it asks (sd_notify(3), WatchdogSec=)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 def tell(words: str) -> None:
-    """Send one datagram; without a word where nobody asks, or nobody takes it."""
+    """Send one datagram; do nothing if nobody asks or receives it."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if not place:
         return

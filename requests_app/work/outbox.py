@@ -1,7 +1,7 @@
-"""Takes what is due out of the outbox: claims it, hands it to its lane, and backs off where that fails.
+"""Works the outbox: claims due messages, passes each to its lane, and waits longer after each failure.
 
-A message leaves at least once, whatever is killed whenever: what was claimed comes back when its lease runs out,
-and what was sent but not marked is sent again under the same Message-ID.
+A message leaves at least once, even if any process is killed at any time: a claimed message comes back when its lease
+ends, and one that was sent but not marked is sent again under the same Message-ID.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from requests_app.platform import bell, turns
 
 logger = structlog.get_logger(__name__)
 
-#: How long a claimed message is in its drain's hands; renewed before each message is worked.
+#: How long a drain's claim on a message lasts. It is renewed before each message is worked.
 LEASE = timedelta(minutes=2)
-#: Claimed at once. Small, so that drains side by side share the work and a killed one holds up little.
+#: Messages claimed at once. Few, so that parallel drains share the work and a killed one delays little.
 CHUNK = 50
-#: A drain puts back what it has not begun well before django-q2's time-out would kill it.
+#: A drain returns what it has not begun well before django-q2's time-out would kill it.
 LONGEST_SECONDS = 10.0
-#: How long the turn of a killed drain keeps others waiting. Longer than two dialogues with a server that hangs.
+#: How long the turn of a killed drain makes others wait. Longer than two dialogues with a server that hangs.
 TURN_SECONDS = 45
 _RENEW_SECONDS = 3.0
-#: All mail rests this long when its server can't be reached: trying each in turn would cost a time-out each.
+#: How long all mail rests when its server can't be reached: trying each in turn would cost a time-out each.
 REST = timedelta(seconds=30)
-#: Waited after the first, second … failed attempt; the last goes on.
+#: The waits after the first, second … failed attempt; the last one repeats.
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 30, 60, 120, 240))
-#: The 24th failure falls about three days after the first.
+#: The 24th failure is about three days after the first.
 MOST_ATTEMPTS = 24
 JITTER = 0.2
 _AWAITED = [topic for topic in Topic if topic.sending.is_awaited]
-#: The database is away, and no message is to blame.
+#: The wait when the database is away, which no message caused.
 OUTAGE = (OperationalError, InterfaceError)
 #: Seconds between the attempts to mark a mail that has left.
 _SETTLE_AGAIN = (0.2, 1.0, 2.0)
 
 
 def drain(*, limit: int = 100) -> int:
-    """Work up to `limit` due messages, outside any transaction, and return how many; 0 means that none is due."""
+    """Work up to `limit` due messages, outside any transaction, and return how many; 0 if none is due."""
     until = clock.monotonic() + LONGEST_SECONDS
     worked = _drain_lane(FANOUT, limit, until, Postman())
     with turns.taken("mail", seconds=TURN_SECONDS, places=_mail_places()) as turn:
@@ -66,18 +66,18 @@ def drain(*, limit: int = 100) -> int:
         with Postman() as postman:
             worked += _drain_lane(MAIL, limit - worked, until, postman, turn)
     if OutboxMessage.objects.due(clock.now()).filter(lane=MAIL).exists():
-        # What came since, while whoever was rung for it found all turns taken.
+        # What came since then, while the drains that were woken found all turns taken.
         bell.ring()
     return worked
 
 
 def _mail_places() -> int:
-    """How many drains may wait for the mail server: webhooks, witnesses and the rest keep a worker each."""
+    """Return how many drains may wait for the mail server, so that other work keeps a worker each."""
     return max(1, settings.Q_CLUSTER["workers"] - 3)
 
 
 def back_off(attempts: int) -> timedelta:
-    """How long to wait after so many failed attempts; never the same, so that what failed together parts."""
+    """Return how long to wait after so many failures, with a random part, so that retries spread out."""
     step = BACK_OFF[min(attempts, len(BACK_OFF)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing
 
@@ -92,7 +92,7 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
             if clock.monotonic() >= until:
                 _put_back(batch[position:])
                 return worked
-            # Before the attempt is counted: this may fail, too.
+            # Before the attempt is counted, as this may fail too.
             if turn is not None and clock.monotonic() - renewed >= _RENEW_SECONDS:
                 turn.renew()
                 renewed = clock.monotonic()
@@ -107,7 +107,7 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
                     _put_back(batch[position + 1 :])
                     _rest(lane)
                     return worked
-                # The server broke off at this recipient. Their other mails rest, so that they hold up nobody else's.
+                # The server broke off at this recipient. Their other mails rest, so that they delay nobody else's.
                 _put_back([each for each in batch[position + 1 :] if each.recipient == message.recipient])
                 _rest(lane, recipient=message.recipient)
             except OUTAGE as error:
@@ -117,7 +117,7 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
 
 
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
-    """Take due messages in one short transaction: first those for which somebody waits, then the oldest.
+    """Claim due messages in one short transaction: first those for which somebody waits, then the oldest.
 
     A second drain finds them locked, then leased.
     """
@@ -133,19 +133,19 @@ def _claim(lane: str, limit: int) -> list[OutboxMessage]:
 
 
 def _take(message: OutboxMessage) -> bool:
-    """Count the attempt before it is made, and renew the lease; False where the lease ran out meanwhile.
+    """Count the attempt before it is made, and renew the lease; False if the lease ended meanwhile.
 
-    Counted beforehand, because a message that kills its worker never comes to count itself afterwards.
+    A message that kills its worker could not be counted afterwards.
     """
     until = clock.now() + LEASE
-    held = _held(message).update(attempts=message.attempts + 1, claimed_until=until)
-    if held:
+    is_claimed = _claimed(message).update(attempts=message.attempts + 1, claimed_until=until)
+    if is_claimed:
         message.attempts, message.claimed_until = message.attempts + 1, until
-    return bool(held)
+    return bool(is_claimed)
 
 
 def _work(message: OutboxMessage, postman: Postman) -> None:
-    """Deliver one message and say what became of it. Whatever goes wrong is this message's trouble alone."""
+    """Deliver one message and record the result. A failure affects only this message."""
     try:
         if message.attempts > MOST_ATTEMPTS:
             raise Refused(message.last_error or _("Too many attempts."))
@@ -163,7 +163,7 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
     except (Unreachable, *OUTAGE):
         raise
     except Exception as error:
-        # Its words may quote what was being sent; where it happened says enough.
+        # The error's text may quote what was being sent; the place of the failure is enough.
         where = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
         logger.error("outbox.failed", message=str(message.pk), topic=message.topic, error=kind, where=str(where))
@@ -171,14 +171,14 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
 
 
 def _wait(message: OutboxMessage, at: datetime) -> None:
-    """It was not tried: that does not count as an attempt."""
-    _held(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
+    """Postpone a message that was not tried; that does not count as an attempt."""
+    _claimed(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
 
 
 def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
-    """The database is away, which says nothing about any message: let go of all, and count no attempt.
+    """Release all messages and count no attempt: the database is away, which says nothing about them.
 
-    Where it still is away the claims run out by themselves.
+    If it still is away, the claims end by themselves.
     """
     logger.warning("outbox.interrupted", error=type(error).__name__)
     _leave_connection()
@@ -188,13 +188,13 @@ def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
 
 
 def _leave_connection() -> None:
-    """The next statement opens a new connection, unless this is all in somebody's transaction."""
+    """Use a new connection for the next statement, unless the caller's transaction is open."""
     if not connection.in_atomic_block:
         connection.close()
 
 
 def _settle_surely(message: OutboxMessage, note: str) -> None:
-    """Mark what has left; where the database is away, try again for a moment, or the mail would leave a second time."""
+    """Mark what has left. If the database is away, retry for a moment, or the mail would be sent twice."""
     for pause in _SETTLE_AGAIN:
         try:
             return _settle(message, note)
@@ -205,7 +205,7 @@ def _settle_surely(message: OutboxMessage, note: str) -> None:
 
 
 def _settle(message: OutboxMessage, note: str) -> None:
-    # Without regard to the lease: what has been sent has been sent, even if somebody else sends it too.
+    # Regardless of the lease: it has been sent, even if another drain sends it too.
     with transaction.atomic():
         waiting = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING)
         settled = waiting.update(
@@ -220,7 +220,7 @@ def _fail(message: OutboxMessage, error: str) -> None:
         _park(message, error)
         return
     next_attempt_at = clock.now() + back_off(message.attempts)
-    _held(message).update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=error[:500])
+    _claimed(message).update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=error[:500])
     logger.warning("outbox.postponed", message=str(message.pk), attempts=message.attempts, error=error)
 
 
@@ -233,15 +233,15 @@ def _park(message: OutboxMessage, error: str) -> None:
 
 
 def _put_back(messages: Sequence[OutboxMessage]) -> None:
-    """Let go of what was claimed and not begun, so that it need not wait for its lease to run out."""
+    """Release what was claimed and not begun, so that it need not wait for its lease to end."""
     for message in messages:
-        _held(message).update(claimed_until=None)
+        _claimed(message).update(claimed_until=None)
 
 
 def _rest(lane: str, **only: str) -> None:
     with transaction.atomic(durable=True):
         at = clock.now()
-        # Locked first and passed over where locked: two drains that both find the server gone never wait in a circle.
+        # Locked first and skipped if locked, so that two drains that both find the server gone never deadlock.
         due = OutboxMessage.objects.due(at).filter(lane=lane, **only).claimed()
         waiting = [message.pk for message in due.only("pk")]
         for start in range(0, len(waiting), 500):
@@ -249,8 +249,8 @@ def _rest(lane: str, **only: str) -> None:
             chunk.update(next_attempt_at=at + REST)
 
 
-def _held(message: OutboxMessage) -> OutboxQuerySet:
-    """The row, if it is still in these hands."""
+def _claimed(message: OutboxMessage) -> OutboxQuerySet:
+    """Return the row, if this drain still has the claim."""
     return OutboxMessage.objects.filter(
         pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
     )

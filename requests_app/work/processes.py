@@ -14,7 +14,7 @@ _printing = threading.Lock()
 
 
 class Child:
-    """One running process and the session that it leads."""
+    """One running process and its session."""
 
     def __init__(self, label: str, command: list[str], *, env: dict[str, str], cwd: Path) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - the command is built by the supervisor, not from input
@@ -40,12 +40,12 @@ class Child:
         return self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the main process alone; it knows in which order its own children stop."""
+        """Send SIGTERM only to the main process, which knows in which order its own children stop."""
         if self.is_running:
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the whole tree at once, also where the main process has ended and left somebody behind."""
+        """End the whole tree at once, even if the main process has ended and left others behind."""
         kill_tree(self.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2)
@@ -61,7 +61,7 @@ def kill_tree(leader: int) -> None:
                 os.kill(pid, signal.SIGKILL)
         if not members:
             break
-    # Where there is no /proc the session's own group is all that can be named.
+    # Without /proc only the session's own group can be named.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
@@ -79,7 +79,7 @@ def tree(leader: int) -> list[int]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Tell whether a process was stopped by a signal: it is there, and does nothing."""
+    """Return whether a process was stopped by a signal: it exists, and does nothing."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "T"
     except (OSError, IndexError):
@@ -101,14 +101,14 @@ def _processes() -> list[tuple[int, tuple[int, int]]]:
 
 
 def _pass_on(label: str, lines: IO[bytes]) -> None:
-    """Copy each line to our own output behind the child's label, and go on reading when nobody listens."""
+    """Copy each line to our own output after the child's label, and read on even if nobody listens."""
     with lines:
         for line in lines:
             say(label, line.decode(errors="replace").rstrip("\n"))
 
 
 def say(label: str, text: str) -> None:
-    """Print one whole line. A reader who went away must not stop a child that writes."""
+    """Print one whole line. A reader that went away must not stop a child that writes."""
     with _printing, contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"{label:<9} | {text}\n")
         sys.stdout.flush()

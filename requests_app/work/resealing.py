@@ -1,4 +1,4 @@
-"""Encrypts again what a former key of the settings encrypted, so that the former key can go."""
+"""Encrypts again what a former key of the settings encrypted, so that the former key can be removed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from requests_app.models import Proposal, SignOn
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Do so until it is done or the time is over; return how many were sealed anew."""
+    """Continue until it is done or the time is over; return how many were encrypted again."""
     done = 0
     for pk, sealed in SignOn.objects.order_by("pk").values_list("pk", "sealed"):
         if is_over():
             return done
-        # Only if it is still what was read: somebody may have entered another one.
+        # Only if it is unchanged: somebody may have entered another one.
         if (anew := _anew(sealed)) is not None:
             done += SignOn.objects.filter(pk=pk, sealed=sealed).update(sealed=anew)
-    # One that waits for a second person, who may come when the former key is gone.
+    # A proposal that waits for a second person, who may come when the former key is gone.
     for row in Proposal.objects.filter(act="set_sign_on", ended_at=None).order_by("pk"):
         if is_over():
             return done
@@ -28,7 +28,7 @@ def work(is_over: Callable[[], bool]) -> int:
 
 
 def _anew(sealed: str) -> str | None:
-    """None where there is nothing to do, or nothing to be done: who needs it is told, and enters it again."""
+    """Return the value encrypted again; None if it is up to date, or can't be opened and must be entered again."""
     if not sealed or not sealing.is_outdated(sealed):
         return None
     try:

@@ -1,8 +1,8 @@
-"""Periodic work as data, and the one function that makes django-q2's schedule rows agree with it.
+"""Periodic work as data, and the function that makes django-q2's schedule rows agree with it.
 
 django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule
-for ever. And a row is a function's name and its arguments, so whoever can write one runs code as the worker.
-Nothing but what is declared here may therefore stay in that table.
+permanently. And a row is a function's name and its arguments, so anybody who can write one runs code as the worker. So
+only what is declared here may stay in that table.
 """
 
 import ast
@@ -20,9 +20,9 @@ from requests_app.platform import bell
 
 @dataclass(frozen=True, kw_only=True)
 class Periodic:
-    """One periodic task, without arguments. `minutes` is the shortest beat that django-q2 knows.
+    """One periodic task, without arguments. `minutes` is the shortest interval that django-q2 knows.
 
-    One that is `in_turn` is enqueued by its minutes alone, and not in between.
+    An `in_turn` task is queued only by its minutes, and not in between.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Periodic:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Return every column of the schedule's row but its progress."""
+        """Return every column of the schedule's row except its progress."""
         return {
             "name": self.name, "func": self.func, "hook": None, "args": None, "kwargs": None,
             "schedule_type": Schedule.MINUTES, "minutes": self.minutes, "repeats": -1, "cron": None,
@@ -53,14 +53,14 @@ PERIODIC = (
     Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
 )
-#: Every function that a schedule may enqueue.
+#: Every function that a schedule may queue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
 
 def sync(at: dt.datetime) -> list[str]:
     """Add, repair and delete rows until they are exactly PERIODIC; return one line per change.
 
-    Where all is well it reads once and writes nothing, so the beat can afford it at every tick.
+    If all is well it reads once and writes nothing, so the beat can afford it at every tick.
     """
     if not _differences(list(Schedule.objects.order_by("pk")), at):
         return []
@@ -73,7 +73,7 @@ def sync(at: dt.datetime) -> list[str]:
 
 
 def faults(at: dt.datetime) -> list[str]:
-    """Say what is wrong with the rows, without touching them."""
+    """Return what is wrong with the rows, without changing them."""
     return [difference.line for difference in _differences(list(Schedule.objects.order_by("pk")), at)]
 
 
@@ -111,14 +111,14 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
 
 def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str]:
     wrong = [column for column, value in wanted.row.items() if (getattr(row, column) or None) != value]
-    # A row without a next run never runs; one far ahead was written while a clock was wrong.
+    # A row without a next run never runs; one far in the future was written while a clock was wrong.
     if row.next_run is None or row.next_run > at + 2 * dt.timedelta(minutes=wanted.minutes):
         wrong.append("next_run")
     return wrong
 
 
 def _why_foreign(row: Schedule) -> str:
-    """Say what an operator should know about a row that does not belong here."""
+    """Return what an operator should know about a row that does not belong here."""
     for column in ("args", "kwargs"):
         try:
             ast.literal_eval(getattr(row, column) or "()")
@@ -128,7 +128,7 @@ def _why_foreign(row: Schedule) -> str:
         return _("cron schedules are not used")
     if row.func in FUNCTIONS:
         return _("%(function)s is scheduled under another name already") % {"function": row.func}
-    # The name alone is looked at: to import what a stranger wrote would run it.
+    # Only the name is checked: importing what a stranger wrote would run it.
     return _("%(function)s is not periodic work of this application") % {"function": row.func}
 
 
@@ -138,6 +138,6 @@ def unusable() -> list[str]:
     for func in sorted(FUNCTIONS):
         try:
             import_string(func)
-        except Exception as failure:  # whatever its module raises, it is the reason
+        except Exception as failure:  # any error of its module is the reason
             found.append(f"{func}: {failure}")
     return found

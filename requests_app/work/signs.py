@@ -1,7 +1,7 @@
-"""How the supervisor learns that a process of the web server has stopped working although it is still there.
+"""Lets the supervisor notice that a process of the web server has stopped working but still exists.
 
-Each process sends a datagram a second, over a socket that the supervisor made, with how long no thread of it has
-finished anything although all are at work. No database has a part in it.
+Each process sends a datagram a second over a socket that the supervisor made. It says for how long no thread has
+finished anything although all are busy. No database is involved.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 
 from requests_app.domain import clock
 
-#: Names the supervisor's socket to the processes that it starts.
+#: The variable that names the supervisor's socket to the processes that it starts.
 VARIABLE = "SIGNS_OF_LIFE"
 EVERY_SECONDS = 1.0
-#: A process from which nothing has come for so long is stopped or blocked.
+#: A process that has sent nothing for this long is stopped or blocked.
 SILENT_AFTER_SECONDS = 5.0
-#: Where the supervisor itself did not run for so long (a suspended machine, a busy one), nobody's silence counts.
-OWN_PAUSE_SECONDS = 1.5
+#: If the supervisor itself did not run for this long (a suspended or busy machine), silence does not count.
+PAUSE_SECONDS = 1.5
 
 
 class Signs:
     """The supervisor's end of the socket.
 
-    Where there is no place for it, as on a disk that is full, `address` is empty, `trouble` says why, and nobody is
-    watched: that is better than no web server.
+    If there is no place for it, as on a full disk, `address` is empty, `trouble` says why, and nobody is watched: that
+    is better than no web server.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Signs:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         try:
-            # Private to this account, so that nobody else can speak for a process.
+            # Private to this account, so that nobody else can send for a process.
             self._place = Path(tempfile.mkdtemp(prefix="lockbox-"))
             self._socket.bind(str(self._place / "signs"))
             self.address = str(self._place / "signs")
@@ -52,10 +52,10 @@ class Signs:
         self._listened_at = clock.monotonic()
 
     def listen(self) -> float:
-        """Take in what has come. To be called several times a second; return for how long this process was away."""
+        """Receive what has come, and return for how long this process was away. Call it several times a second."""
         now = clock.monotonic()
         away = now - self._listened_at
-        if away <= OWN_PAUSE_SECONDS:
+        if away <= PAUSE_SECONDS:
             away = 0.0
         self._heard = {pid: heard + away for pid, heard in self._heard.items()}
         self._listened_at = now
@@ -73,7 +73,7 @@ class Signs:
         return set(self._heard)
 
     def silent(self, *, stalled_after: float) -> list[int]:
-        """The processes that have gone silent, or whose threads have all been at the same work for so long."""
+        """Return the processes that are silent, or whose threads have all been busy with the same work for too long."""
         now = self._listened_at
         return [
             pid
@@ -86,7 +86,7 @@ class Signs:
         self._stalled.pop(pid, None)
 
     def forget_all(self) -> None:
-        """Forget every process, and what was sent by now."""
+        """Forget every process, and what was sent so far."""
         self.listen()
         self._heard.clear()
         self._stalled.clear()
@@ -99,7 +99,7 @@ class Signs:
 
 @functools.cache
 def _outlet() -> socket.socket:
-    """Kept open: a process that has no descriptor left for another one still lives."""
+    """Return the socket, kept open: a process without free descriptors is still alive."""
     plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     plain.setblocking(False)
     atexit.register(plain.close)
@@ -107,15 +107,15 @@ def _outlet() -> socket.socket:
 
 
 def send(address: str, stalled_for: float) -> None:
-    """Send one sign. It never waits, and fails without a word: a supervisor that is gone needs none."""
+    """Send one sign. It never waits, and fails silently: if the supervisor is gone, nobody needs it."""
     with contextlib.suppress(OSError):
         _outlet().sendto(f"{os.getpid()} {stalled_for:.1f}".encode(), address)
 
 
 def keep_giving(loop: asyncio.AbstractEventLoop, stalled_for: Callable[[], float]) -> None:
-    """Give a sign each second from this event loop, if a supervisor listens.
+    """Send a sign each second from this event loop, if a supervisor listens.
 
-    `stalled_for` says for how many seconds no thread has finished anything although all are at work.
+    `stalled_for` says for how many seconds no thread has finished anything although all are busy.
     """
     if address := os.environ.get(VARIABLE):
 

@@ -1,4 +1,4 @@
-"""Start-up checks: what would fail silently later is refused before anything runs."""
+"""Start-up checks: refuse early what would fail silently later."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,7 +19,7 @@ BROKER = "requests_app.work.broker.HeartbeatBroker"
 
 @register("lockbox")
 def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Look for settings of django-q2 under which tasks run twice, get lost or stop."""
+    """Find settings of django-q2 with which tasks run twice, get lost or stop."""
     queue = settings.Q_CLUSTER
     timeout, retry = queue.get("timeout") or 0, queue.get("retry", 60)
     found = [
@@ -43,13 +43,13 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 @register("lockbox")
 def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a schedule whose function is gone: it would fail in the worker, where nobody looks."""
+    """Find a schedule whose function does not exist: it would fail in the worker, where nobody looks."""
     return [Error(f"A schedule can't run {problem}", id="requests_app.E010") for problem in schedules.unusable()]
 
 
 @register("lockbox")
 def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask the table of moves, which knows itself what would be wrong with it."""
+    """Ask the table of moves to check itself."""
     return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
 
 
@@ -61,20 +61,20 @@ def declarations_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: 
 
 @register("lockbox")
 def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a connector that can't be imported before the first customer who needs it does."""
+    """Find a connector that can't be imported, before the first customer needs it."""
     try:
         import_module(CONNECTORS)
-    except Exception as failure:  # whatever it is, it is the finding
+    except Exception as failure:  # any error is the finding
         return [Error(f"The connectors can't be imported: {failure!r}", id="requests_app.E030")]
     return []
 
 
 @register("lockbox")
 def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a content root that holds a file of SQLite's.
+    """Find a content root with an SQLite file in it.
 
-    A folder connector would show the file to engineers. And a process that opens and closes a file of SQLite's loses
-    its locks on it, so that two processes write at once.
+    A folder connector would show the file to engineers. And a process that opens and closes an SQLite file loses its
+    locks on it, so that two processes write at once.
     """
     database = settings.DATABASES["default"]
     files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
@@ -94,7 +94,7 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
 
 @register(Tags.database)
 def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a role that PostgreSQL lets past row-level security. `migrate` and `check --database default` ask."""
+    """Find a role that bypasses PostgreSQL's row-level security. `migrate` and `check --database default` run this."""
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return []
     with connection.cursor() as cursor:

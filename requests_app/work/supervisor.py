@@ -26,14 +26,14 @@ LABEL = "lockbox"
 WEB, CLUSTER, BEAT = "web", "cluster", "beat"
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-#: A child that has run for this long has recovered, and its next end is a first one again.
+#: A child that has run for this long has recovered, and its next end counts as the first.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
-#: Within so long the web server must have put a new process in the place of one that ended.
+#: How long the web server may take to replace a process that ended.
 WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
-#: Beyond the longest statement: a thread may also wait for content, or for another service.
+#: Longer than the longest statement: a thread may also wait for content, or for another service.
 STALLED_BEYOND_STATEMENT_SECONDS = 30.0
-#: What the web server holds of one connection, in bytes: of a response under way, and at most of a request's headers.
+#: Bytes that the web server holds per connection: of a response being sent, and at most of a request's headers.
 HTTP_BUFFER = 64 * 1024
 #: What one web process lets in at once (half of its descriptors at most), and how long it waits for the headers of a
 #: request.
@@ -45,8 +45,8 @@ class CannotStart(Exception):
 
 
 @dataclass
-class Part:
-    """One child that should be running, whichever process is doing it at the moment."""
+class ChildProcess:
+    """One child that should be running, whichever process that is at the moment."""
 
     label: str
     kind: str
@@ -55,7 +55,7 @@ class Part:
     heartbeat: str = ""
     child: Child | None = None
     started: float = 0.0
-    #: The same on the watchdog's clock.
+    #: The same by the watchdog's clock.
     started_readable: float = 0.0
     not_before: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
@@ -65,29 +65,29 @@ class Part:
         return self.child is not None and self.child.is_running
 
 
-def parts(*, web: bool, beat: bool, clusters: int) -> list[Part]:
-    """Return the parts of one installation on one machine."""
+def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProcess]:
+    """Return the child processes of one installation on one machine."""
     manage = [sys.executable, "manage.py"]
-    # The checks ran in this process, before it came here: a part that is started again is up a second earlier.
+    # The checks ran in this process before, so that a restarted child is up a second earlier.
     checked = "--skip-checks"
-    found = [Part("web", WEB, web_command())] if web else []
+    found = [ChildProcess("web", WEB, web_command())] if web else []
     for number in range(1, clusters + 1):
         name = f"{socket.gethostname()}-{number}"
         heartbeat = heartbeats.of_cluster(name)
         found.append(
-            Part(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
+            ChildProcess(f"cluster-{number}", CLUSTER, [*manage, "cluster", checked], {"CLUSTER_NAME": name}, heartbeat)
         )
-    return [*found, Part("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT)] if beat else found
+    return [*found, ChildProcess("beat", BEAT, [*manage, "beat", checked], {}, Heartbeat.BEAT)] if beat else found
 
 
 def web_command() -> list[str]:
     """Return the web server's command line.
 
-    Clients that are slow or wait hold no thread (lockbox_site/serving), and thousands of them must not keep others from
-    being let in: `--backpressure` counts connections, idle ones too, as browsers keep them open. A request whose
-    headers are not whole in time ends, and so does a connection without one. Without `--workers-kill-timeout` a client
-    that has stopped reading would hold up the end for as long as it likes. What lies in the server's own buffers when a
-    window closes still reaches the client: HTTP/2 would have one of hundreds of kilobytes for each stream.
+    Clients that are slow or wait hold no thread (lockbox_site/serving), and thousands of them must not keep others out:
+    `--backpressure` counts connections, also idle ones, which browsers keep open. A request whose headers are not
+    complete in time ends, and so does a connection without one. Without `--workers-kill-timeout` a client that has
+    stopped reading could delay the end as long as it likes. What is in the server's own buffers when a window closes
+    still reaches the client; with HTTP/2 that would be hundreds of kilobytes for each stream.
     """
     options = {
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
@@ -101,13 +101,13 @@ def web_command() -> list[str]:
 
 
 def most_connections() -> int:
-    """Leave descriptors for database and content: without any, a process can't answer those whom it has let in."""
+    """Return a limit that leaves descriptors for database and content, without which nobody can be answered."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))
 
 
 def address_of(host: str, port: int) -> str:
-    """Return the numeric address that the web server wants, IPv4 first, as most of what calls `localhost` does."""
+    """Return the numeric address that the web server needs, IPv4 first, as most callers of `localhost` use it."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:  # the latter for what is no name at all
@@ -117,7 +117,7 @@ def address_of(host: str, port: int) -> str:
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Refuse where somebody listens already: two web servers could share the port and answer in turns."""
+    """Refuse if somebody listens already: two web servers could share the port and answer in turns."""
     address = address_of(host, port)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -135,15 +135,15 @@ def require_free_port(host: str, port: int) -> None:
 
 
 class Supervisor:
-    """Runs the parts until it is told to stop. Every public method is called from the main thread."""
+    """Runs the child processes until a signal stops it. Every public method is called from the main thread."""
 
-    def __init__(self, wanted: list[Part]) -> None:
+    def __init__(self, wanted: list[ChildProcess]) -> None:
         self._parts = wanted
         self._stops = 0
         self._web_answered = not any(part.kind == WEB for part in wanted)
         self._undertaker = Undertaker(settings.BASE_DIR)
         self._signs = Signs()
-        # When the web server last had all its processes, and when its main process was last seen not to be stopped.
+        # When the web server last had all its processes, and when its main process was last seen running.
         self._complete_at = self._running_at = 0.0
         self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
 
@@ -191,12 +191,12 @@ class Supervisor:
             elif part.kind == WEB:
                 self._watch_web(part, now)
 
-    def _watch_web(self, part: Part, now: float) -> None:
-        """Kill the processes of the web server that do not answer; replace all of it where it does not replace them."""
+    def _watch_web(self, part: ChildProcess, now: float) -> None:
+        """Kill the web server's processes that do not answer; replace all of it if it does not replace them."""
         assert part.child is not None
         for pid in self._signs.silent(stalled_after=settings.STATEMENT_SECONDS + STALLED_BEYOND_STATEMENT_SECONDS):
             self._signs.forget(pid)
-            # A process that has ended may have left its number to another one.
+            # Another process may have the number of one that has ended.
             if pid in tree(part.child.pid):
                 line = _("%(part)s: process %(pid)d does not answer; it is killed and replaced.")
                 say(LABEL, line % {"part": part.label, "pid": pid})
@@ -208,7 +208,7 @@ class Supervisor:
             self._bury(part)
 
     def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
-        """Tell whether the main process was stopped, or has put nobody in the place of one that ended."""
+        """Return whether the main process was stopped, or did not replace one that ended."""
         if len(self._signs.known()) >= settings.WEB_WORKERS:
             self._complete_at = now
         if not is_stopped(main):
@@ -218,16 +218,16 @@ class Supervisor:
             now - max(started, self._running_at) > SILENT_AFTER_SECONDS
         )
 
-    def _start(self, part: Part) -> None:
+    def _start(self, part: ChildProcess) -> None:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: self._signs.address, **part.env}
-        # These are the supervisor's own.
+        # These belong to the supervisor.
         for name in notify.VARIABLES:
             env.pop(name, None)
         part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
         self._undertaker.watch_over(part.child.pid)
         part.started, part.started_readable = clock.monotonic(), self._watchdog.seconds
 
-    def _ended(self, part: Part, now: float) -> None:
+    def _ended(self, part: ChildProcess, now: float) -> None:
         assert part.child is not None
         code = part.child.process.returncode
         if not self._web_answered and part.kind == WEB:
@@ -239,16 +239,16 @@ class Supervisor:
         part.not_before = now + part.pause
         part.pause = min(part.pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _bury(self, part: Part) -> None:
+    def _bury(self, part: ChildProcess) -> None:
         if part.child is not None:
             part.child.kill()
             self._undertaker.forget(part.child.pid)
             part.child = None
             if part.kind == WEB:
-                # What those that are gone said last would count as signs of those that come.
+                # The last signs of ended processes would count as signs of the new ones.
                 self._signs.forget_all()
 
-    def _ask_web(self, part: Part, now: float) -> None:
+    def _ask_web(self, part: ChildProcess, now: float) -> None:
         if web_answers(settings.HOST, settings.PORT):
             self._web_answered = True
             say(LABEL, _("Ready: %(address)s (Ctrl-C ends it)") % {"address": settings.BASE_URL})
@@ -256,14 +256,14 @@ class Supervisor:
             raise CannotStart(_("The web server does not answer; its own messages are above."))
 
     def _stop_all(self) -> None:
-        """End everything within STOP_SECONDS and a little; a second signal makes it at once."""
+        """End everything within about STOP_SECONDS; a second signal does it at once."""
         say(LABEL, _("Stopping."))
-        asked, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
+        stops, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
         for part in self._parts:
             if part.child is not None:
                 part.child.ask_to_stop()
         while any(part.is_running for part in self._parts):
-            if clock.monotonic() >= until or self._stops > asked:
+            if clock.monotonic() >= until or self._stops > stops:
                 break
             time.sleep(0.05)
         for part in self._parts:

@@ -1,8 +1,8 @@
-"""Outlives the supervisor just long enough to end its children, whatever killed it.
+"""Outlives the supervisor just long enough to end its children, even if it was killed.
 
-It reads `+<session>` and `-<session>` from its standard input, whose other end the supervisor alone holds:
-when that closes, every session still written down is killed. This works where there is no parent-death signal,
-and reaches grandchildren, which such a signal does not. It imports nothing of Django, to stay small.
+It reads `+<session>` and `-<session>` from its standard input, whose other end only the supervisor holds. When that
+closes, every session still listed is killed. This works without a parent-death signal, and reaches grandchildren, which
+such a signal does not. It imports nothing of Django, to stay small.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ class Undertaker:
         self._process = self._start()
 
     def watch_over(self, session: int) -> None:
-        """Have this session killed should the supervisor end without a word."""
+        """Add a session to be killed if the supervisor ends without notice."""
         self._sessions.add(session)
         self._write(f"+{session}\n")
 
     def forget(self, session: int) -> None:
-        """Say that this session has ended, before its number can be given to somebody else."""
+        """Remove a session that has ended, before its number can be given to another one."""
         self._sessions.discard(session)
         self._write(f"-{session}\n")
 
     def dismiss(self) -> None:
-        """Close the pipe and wait until what was left is gone; where the undertaker is stopped, not for ever."""
+        """Close the pipe and wait until everything left is gone, but not forever if the undertaker is stopped."""
         self._close_pipe()
         try:
             self._process.wait(timeout=5)
@@ -52,7 +52,7 @@ class Undertaker:
         )
 
     def keep(self) -> None:
-        """Start another one where somebody killed it; the next one has to know all the sessions."""
+        """Start another one if somebody killed it; it gets all the sessions."""
         if self._process.poll() is not None:
             self._close_pipe()
             self._process = self._start()
@@ -60,7 +60,7 @@ class Undertaker:
 
     def _write(self, orders: str) -> None:
         assert self._process.stdin is not None
-        # To nobody, where it has just been killed: `keep` repeats what still counts.
+        # Nobody reads it if it has just been killed: `keep` repeats what still counts.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(orders.encode())
 
@@ -71,8 +71,8 @@ class Undertaker:
 
 
 def main(orders: IO[str]) -> None:
-    """Keep the book until the orders end, then close it."""
-    # A supervisor that is told to stop still needs this; only the end of the pipe is the end.
+    """Keep the list until the orders end, then kill what is on it."""
+    # A supervisor that is stopping still needs this; only the end of the pipe is the end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sessions: set[int] = set()

@@ -1,7 +1,7 @@
-"""Tells which part has stopped working although its processes live.
+"""Finds the part that has stopped working although its processes are alive.
 
-An idle worker that is killed dies holding the lock of its cluster's inner queue: the cluster then looks
-healthy, starts a new worker, and never runs another task.
+An idle worker that is killed dies holding the lock of its cluster's inner queue: the cluster then looks healthy, starts
+a new worker, and never runs another task.
 """
 
 import threading
@@ -15,16 +15,16 @@ from requests_app.platform.database import bounds
 
 logger = structlog.get_logger(__name__)
 
-#: A database that answers later counts as away: the next reading is made on a new connection.
+#: A database that answers later counts as away: the next reading uses a new connection.
 READ_SECONDS = 5.0
 
 
 class Watchdog:
     """Reads the heartbeats in a thread of its own, because the supervisor must not wait for a database.
 
-    It has a clock that runs only while the database can be read, and measures on it for how long a heartbeat has not
-    changed. So an outage is no reason to restart anything, and does not start the count anew: a cluster that is stuck
-    is found although the database blinks. Clocks of other machines, or ones that jump, mean nothing.
+    It has a clock that runs only while the database can be read, and measures on it how long a heartbeat has not
+    changed. So an outage restarts nothing, and does not restart the count: a stuck cluster is found although the
+    database is away now and then. Clocks of other machines, or ones that jump, do not matter.
     """
 
     def __init__(self, *, stale_after: float, every: float = 2.0) -> None:
@@ -38,7 +38,7 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_stuck(self, name: str, *, started: float) -> bool:
-        """Tell whether the part with this heartbeat, started when `seconds` was `started`, is silent for too long."""
+        """Return whether the part with this heartbeat, started when `seconds` was `started`, is silent for too long."""
         read_at = self._read_at
         if read_at is None or clock.monotonic() - read_at > self._longest_gap:
             return False
@@ -49,14 +49,14 @@ class Watchdog:
         """Read all heartbeats once."""
         try:
             beats = list(Heartbeat.objects.values_list("name", "at"))
-        except Exception as failure:  # whatever the driver says, nothing is known until it can be read again
+        except Exception as failure:  # with any error nothing is known until it can be read again
             if self._read_at is not None:  # once per outage
                 logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")
             self._read_at = None
             connection.close()
             return
         now = clock.monotonic()
-        # A longer gap was an outage that ended while this waited.
+        # A longer gap was an outage that ended during this wait.
         if self._read_at is not None and now - self._read_at <= self._longest_gap:
             self.seconds += now - self._read_at
         self._read_at = now

@@ -26,8 +26,8 @@ def _domain(cast: Cast) -> Any:
 
 def _sign_on(cast: Cast, row: Any, actor: Actor, issuer: str = "https://idp.example") -> Any:
     """Set up where there is no `row`, or changed."""
-    said: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
-    connection, was = operations.Connection(issuer=issuer, **said), row.changed_at if row else None
+    fields: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
+    connection, was = operations.Connection(issuer=issuer, **fields), row.changed_at if row else None
     return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=actor)
 
 

@@ -61,7 +61,7 @@ EVIDENCE = [
 
 
 def address(model: Any, page: str = "changelist", *args: object) -> str:
-    """The address of a page; a key of bytes stands in it in base 64."""
+    """The address of a page; a key of bytes is in it in base 64."""
     keys = [quote(b64encode(arg).decode()) if isinstance(arg, bytes) else arg for arg in args]
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=keys)
 
@@ -88,8 +88,8 @@ def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@cont
     first, at = OutboxMessage.objects.first(), clock.now()
     about = first.about if first else cast.contoso.pk
     number = OutboxMessage.objects.count()
-    said = {"subject": "Contoso: read this", "text": "Who asks, and why.", "html": "<p>Who asks, and why.</p>"}
-    rendered = {**said, "message_id": f"<{number}@x>", "from": "lockbox@x", "to": recipient, "headers": {}}
+    fields = {"subject": "Contoso: read this", "text": "Who asks, and why.", "html": "<p>Who asks, and why.</p>"}
+    rendered = {**fields, "message_id": f"<{number}@x>", "from": "lockbox@x", "to": recipient, "headers": {}}
     return OutboxMessage.objects.create(
         tenant=cast.contoso,
         topic="notify.window_opened",

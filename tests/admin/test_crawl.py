@@ -49,9 +49,9 @@ def hrefs(page: Any) -> set[str]:
 
 
 def queries(staff: Client, url: str) -> int:
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as statements:
         assert staff.get(url).status_code == 200
-    return len(asked)
+    return len(statements)
 
 
 @pytest.mark.slow

@@ -71,9 +71,9 @@ def test_other_rows_are_found_too(cast: Cast, staff: Client) -> None:
 @pytest.mark.parametrize("typed", ["priya", "contoso", "AR-2345-6789", "somebody@x.example", "x"])
 def test_a_search_of_a_large_table_reads_no_text_of_it(cast: Cast, staff: Client, typed: str) -> None:
     """LIKE over a million rows takes seconds; over tenants and people it does not."""
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         found(staff, AccessRequest, q=typed)
-    large = [query["sql"] for query in asked if 'FROM "requests_app_accessrequest"' in query["sql"]]
+    large = [query["sql"] for query in queries if 'FROM "requests_app_accessrequest"' in query["sql"]]
     assert large
     assert not [sql for sql in large if " LIKE " in sql or "UPPER(" in sql]
 
@@ -155,10 +155,10 @@ def test_pages_are_turned_and_counted_no_further_than_the_cap(
 
 
 def test_no_list_counts_a_whole_table(world: Cast, staff: Client) -> None:
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         for model in (AccessRequest, Grant, AuditEntry, OutboxMessage, Ticket):
             staff.get(address(model))
-    counts = [query["sql"] for query in asked if "COUNT(" in query["sql"]]
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert counts
     assert [sql for sql in counts if "LIMIT 10001" not in sql] == []
 

@@ -160,7 +160,7 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> 
             assert found.status_code != 429
 
 
-def _told(found: Any) -> str:
+def _comparable(found: Any) -> str:
     """The answer without what differs by call; of a file, what is in it."""
     if found.streaming:
         return b"".join(found.streaming_content).decode()
@@ -182,5 +182,5 @@ def test_another_tenants_id_in_a_filter_is_as_one_that_is_not_there(cast: Cast) 
         for row in rows:
             found = caller.get(address_of(route, world, cast.fabrikam.pk), {name: str(row)})
             assert found.status_code in (200, 403, 404), (str(route), name, who, found.content)
-            answers.add((found.status_code, _told(found)))
+            answers.add((found.status_code, _comparable(found)))
         assert len(answers) == 1, (str(route), name, who, answers)

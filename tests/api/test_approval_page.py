@@ -41,7 +41,7 @@ def allowed(response: Any) -> str | None:
     return granted
 
 
-def asked(address: str, origin: str = ORIGIN, method: str = "POST") -> Any:
+def preflight(address: str, origin: str = ORIGIN, method: str = "POST") -> Any:
     headers = {"Origin": origin, "Access-Control-Request-Method": method, "Sec-Fetch-Site": "cross-site"}
     return Browser().options(address, headers=headers)
 
@@ -57,13 +57,13 @@ def views() -> Iterator[tuple[str, Any]]:
 def test_its_routes_and_no_others_are_open_to_it(cast: Cast) -> None:
     put(cast)
     assert {name for name, view in views() if getattr(view, "for_approval_page", False)} == OPEN
-    answer = asked("/api/v1/me", method="GET")
+    answer = preflight("/api/v1/me", method="GET")
     assert (answer.status_code, allowed(answer), "Origin" in answer["Vary"]) == (204, ORIGIN, True)
     assert answer["Access-Control-Allow-Methods"] == "GET"
     assert "Authorization" in answer["Access-Control-Allow-Headers"]
     for name in ("log", "tokens", "members"):
         where = reverse(f"api:{name}", args=[] if name == "tokens" else [cast.contoso.pk])
-        assert allowed(asked(where)) is None
+        assert allowed(preflight(where)) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_its_routes_and_no_others_are_open_to_it(cast: Cast) -> None:
 )
 def test_another_origin_is_told_nothing(cast: Cast, calling: Calling, origin: str) -> None:
     put(cast)
-    assert allowed(asked("/api/v1/me", origin)) is None
+    assert allowed(preflight("/api/v1/me", origin)) is None
     response = calling("ada").get("me", Origin=origin)
     assert (response.status_code, allowed(response), "Origin" in response["Vary"]) == (200, None, True)
 

@@ -205,10 +205,10 @@ def test_a_secret_is_kept_as_its_hash_alone(cast: Cast) -> None:
     access = access_token(client, secret).json()["access_token"]
     for model in (Token, Client, AuditEntry):
         for row in model.objects.all():
-            kept = repr(vars(row))
-            assert made.secret not in kept
-            assert secret not in kept
-            assert access not in kept
+            stored = repr(vars(row))
+            assert made.secret not in stored
+            assert secret not in stored
+            assert access not in stored
 
 
 @pytest.mark.parametrize("kind", list(Kind))

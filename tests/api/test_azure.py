@@ -298,7 +298,7 @@ def test_a_body_that_says_something_else_is_refused_and_does_nothing(cast: Cast,
     ]
     row, ada = cast.confirmed(), calling("ada")
     ada.step_up()
-    entries, told = AuditEntry.objects.count(), OutboxMessage.objects.count()
+    entries, messages = AuditEntry.objects.count(), OutboxMessage.objects.count()
     with collected() as case:
         for body in cases:
             with case(body):
@@ -306,7 +306,7 @@ def test_a_body_that_says_something_else_is_refused_and_does_nothing(cast: Cast,
                 assert error_of(found) == (422, "InvalidRequestContent")
                 row.refresh_from_db()
                 assert row.state == "PENDING_CUSTOMER"
-                assert (AuditEntry.objects.count(), OutboxMessage.objects.count()) == (entries, told)
+                assert (AuditEntry.objects.count(), OutboxMessage.objects.count()) == (entries, messages)
 
 
 def test_a_fault_of_the_body_names_its_member(cast: Cast, calling: Calling) -> None:
@@ -365,8 +365,8 @@ def test_nobody_else_switches_a_tenant(cast: Cast, calling: Calling, name: str |
 
 
 def test_whoever_has_several_tenants_must_name_one_elsewhere(cast: Cast, calling: Calling) -> None:
-    held = {"role": "administrator", "given_at": cast.ines.created_at}
-    cast.fabrikam.memberships.create(person=cast.ines, **held)
+    fields = {"role": "administrator", "given_at": cast.ines.created_at}
+    cast.fabrikam.memberships.create(person=cast.ines, **fields)
     assert error_of(calling("ines").post(f"{HERE}/disableLockbox?{VERSION}")) == (400, "BadRequest")
     assert Tenant.objects.filter(lockbox_on=True).count() == 2
 

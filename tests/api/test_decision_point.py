@@ -85,15 +85,15 @@ def test_access_is_an_entry_of_the_client_before_it_is_a_yes(cast: Cast, gateway
     found = gateway.post(ONE, question(cast, purpose="access", item="7.mail"))
     assert reason(found) == (200, True, "window_open")
     entry = AuditEntry.objects.filter(tenant_id=grant.tenant_id).order_by("-seq")[0]
-    said = json.loads(bytes(entry.canonical))
-    assert (said["event"], said["seq"], said["door"]) == (
+    record = json.loads(bytes(entry.canonical))
+    assert (record["event"], record["seq"], record["door"]) == (
         "content.access_allowed",
         found.json()["context"]["entry"],
         "api",
     )
     client = Client.objects.get()
-    assert (said["actor"]["kind"], said["actor"]["id"]) == ("client", str(client.account_id))
-    assert (said["detail"]["item"], said["detail"]["engineer_id"]) == ("7.mail", str(cast.priya.pk))
+    assert (record["actor"]["kind"], record["actor"]["id"]) == ("client", str(client.account_id))
+    assert (record["detail"]["item"], record["detail"]["engineer_id"]) == ("7.mail", str(cast.priya.pk))
     assert ContentAccess.objects.get().grant_id == grant.pk
 
 
@@ -198,8 +198,8 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -
     cast.opened()
     caller, before = calling(who), left()
     for body in (question(cast), question(cast, purpose="access")):
-        for path, asked in ((ONE, body), (MANY, {"evaluations": [body]})):
-            found = caller.post(path, asked)
+        for path, request in ((ONE, body), (MANY, {"evaluations": [body]})):
+            found = caller.post(path, request)
             code = "service_client_only" if "context" in body else "not_allowed"
             assert (found.status_code, found.json()["code"]) == (403, code)
     assert left() == before
@@ -548,8 +548,8 @@ def _asks(who: str, what: str, record: str, **properties: Any) -> dict[str, Any]
         "action": {"name": what},
         "resource": {"type": "record", "id": record},
     }
-    for part, held in properties.items():
-        parts[part]["properties"] = held
+    for part, declared in properties.items():
+        parts[part]["properties"] = declared
     return parts
 
 

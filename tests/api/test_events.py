@@ -16,7 +16,7 @@ from requests_app.domain.scopes import Scope
 from requests_app.doors.api import events
 from requests_app.messages.webhooks import messages
 from requests_app.models import Client, Token
-from requests_app.platform import held
+from requests_app.platform import long_calls
 from tests.caller import Caller
 from tests.cast import Cast
 from tests.offenders import collected
@@ -34,7 +34,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Any]]]
     to_do: list[Callable[[], Any]] = []
     monkeypatch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
     yield to_do
-    assert held.taken() == 0
+    assert long_calls.under_way() == 0
 
 
 def path(cast: Cast) -> str:
@@ -279,6 +279,6 @@ def test_a_stream_that_is_left_makes_room(cast: Cast, calling: Calling) -> None:
     cast.opened()
     response = calling("otto").get(path(cast), {"after": "0"}, **STREAM)
     assert next(iter(response.streaming_content)).startswith(b"retry")
-    assert held.taken() == 1
+    assert long_calls.under_way() == 1
     leave(response)
-    assert held.taken() == 0
+    assert long_calls.under_way() == 0

@@ -30,9 +30,9 @@ def test_every_route_that_takes_a_body_has_an_example() -> None:
 @pytest.mark.parametrize(("route", "example"), EXAMPLES, ids=lambda each: str(each) if isinstance(each, Route) else "")
 def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -> None:
     world = World(cast)
-    asked = cast.submitted()
+    access_request = cast.submitted()
     # The state of a row that an act is for: waiting for one side or the other, or open; a ticket in work, or not.
-    asks = (world.pending.pk, world.grant.access_request_id, asked.pk)
+    asks = (world.pending.pk, world.grant.access_request_id, access_request.pk)
     rows = [{"access_requests": row, "requests": row} for row in asks]
     if "/tickets/{id}" in route.path:
         rows = [{"tickets": row} for row in _tickets(cast)]

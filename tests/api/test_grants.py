@@ -41,7 +41,7 @@ def ids(response: Any) -> list[str]:
     return [each["id"] for each in items(response)]
 
 
-def looked_into(cast: Cast, grant: Grant) -> Grant:
+def with_content_read(cast: Cast, grant: Grant) -> Grant:
     """Priya lists the mailbox and opens its one mail."""
     actor = cast.as_("priya")
     content.list_items(grant.pk, cast.resource().pk, actor=actor)
@@ -50,15 +50,15 @@ def looked_into(cast: Cast, grant: Grant) -> Grant:
 
 
 def test_a_window_is_read_with_whose_it_is_and_what_it_covers(cast: Cast, calling: Calling) -> None:
-    grant = looked_into(cast, cast.opened())
+    grant = with_content_read(cast, cast.opened())
     found = calling("ada").get(f"grants/{grant.pk}").json()
     times = [found.pop(name) for name in ("opens_at", "closes_at")]
     assert times == [each.isoformat().replace("+00:00", "Z") for each in (grant.opens_at, grant.closes_at)]
-    asked = grant.access_request
+    access_request = grant.access_request
     assert found == {
         "id": str(grant.pk),
         "state": "open",
-        "access_request": {"id": str(asked.pk), "reference": asked.reference},
+        "access_request": {"id": str(access_request.pk), "reference": access_request.reference},
         "tenant": {"id": str(cast.contoso.pk), "name": "Contoso"},
         "service": {"id": str(cast.exchange.pk), "key": "exchange-online", "name": "Exchange Online"},
         "engineer": {"id": str(cast.priya.pk), "name": "Priya Test"},
@@ -133,7 +133,7 @@ def test_each_sees_the_windows_of_their_tenants_or_queues(cast: Cast, calling: C
 
 @pytest.mark.parametrize("name", ["ada", "contoso", "priya", "stella", None])
 def test_without_the_scope_no_window_is_seen(cast: Cast, calling: Calling, name: str | None) -> None:
-    grant = looked_into(cast, cast.opened())
+    grant = with_content_read(cast, cast.opened())
     caller = calling(name, Scope.REQUESTS_READ)
     for path in ("grants", f"grants/{grant.pk}", f"grants/{grant.pk}/accesses"):
         response = caller.get(path)
@@ -144,7 +144,7 @@ def test_without_the_scope_no_window_is_seen(cast: Cast, calling: Calling, name:
 
 
 def test_what_was_looked_at_is_named_and_not_quoted(cast: Cast, calling: Calling) -> None:
-    grant = looked_into(cast, cast.opened())
+    grant = with_content_read(cast, cast.opened())
     response = calling("ada").get(f"grants/{grant.pk}/accesses", {"order": "at"})
     found = items(response)
     assert [(each["kind"], each["item"], each["names"]) for each in found] == [
@@ -165,7 +165,7 @@ def test_by_name_it_is_for_those_who_oversee(cast: Cast, calling: Calling) -> No
         ("samir", 404),
         ("finn", 404),
     ]
-    grant = looked_into(cast, cast.opened())
+    grant = with_content_read(cast, cast.opened())
     with collected() as case:
         for name, status in cases:
             with case(name, status):
@@ -181,7 +181,7 @@ def test_by_name_it_is_for_those_who_oversee(cast: Cast, calling: Calling) -> No
 
 
 def test_an_engineer_who_left_the_queue_reads_of_the_own_window_no_more(cast: Cast, calling: Calling) -> None:
-    grant = looked_into(cast, cast.opened())
+    grant = with_content_read(cast, cast.opened())
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     priya = calling("priya", Scope.GRANTS_READ)
     assert len(ids(priya.get(f"grants/{grant.pk}/accesses"))) == 3
@@ -193,7 +193,7 @@ def test_looks_are_found_by_kind_resource_and_time(cast: Cast, calling: Calling,
     grant = cast.opened()
     content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     travel.by(minutes=5)
-    looked_into(cast, grant)
+    with_content_read(cast, grant)
     path, ada = f"grants/{grant.pk}/accesses", calling("ada")
     newest = items(ada.get(path, {"kind": "opened"}))
     assert [each["kind"] for each in newest] == ["opened"]

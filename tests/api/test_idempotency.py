@@ -108,10 +108,10 @@ def test_whoever_gained_a_role_is_not_told_that_it_was_done_when_it_was_refused(
 def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any) -> None:
     call = ("POST", "/api/v1/tenants/1/members", b'{"password": "guessed"}')
     actor = Actor.system("nobody")
-    kept = idempotency.digest(*call, actor=actor)
-    assert kept == idempotency.digest(*call, actor=actor)
+    digest = idempotency.digest(*call, actor=actor)
+    assert digest == idempotency.digest(*call, actor=actor)
     settings.SECRET_KEY = "another key, which a stolen database does not have"
-    assert kept != idempotency.digest(*call, actor=actor)
+    assert digest != idempotency.digest(*call, actor=actor)
 
 
 def test_a_key_is_its_callers_own(cast: Cast, calling: Calling) -> None:
@@ -182,7 +182,7 @@ def claimed(cast: Cast, *, holder: str = "", asked: str = "x", left: Idempotency
     return IdempotencyKey.objects.get(claim=claim)
 
 
-def asked_by(cast: Cast, body: dict[str, Any]) -> str:
+def digest_of_priya(cast: Cast, body: dict[str, Any]) -> str:
     actor = actor_of_token(Token.objects.get(account=cast.priya))
     return idempotency.digest("POST", "/api/v1/access-requests", json.dumps(body).encode(), actor=actor)
 
@@ -272,7 +272,7 @@ def test_a_claim_of_a_dead_process_is_taken_over_at_once(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priya, body = calling("priya"), asking(cast)
-    claimed(cast, holder=of_a_dead_process(), asked=asked_by(cast, body))
+    claimed(cast, holder=of_a_dead_process(), asked=digest_of_priya(cast, body))
     monkeypatch.setattr(idempotency.time, "sleep", _fails)
     assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
     assert AccessRequest.objects.count() == 1
@@ -283,7 +283,7 @@ def test_a_claim_of_a_living_process_is_waited_for_and_not_taken(
 ) -> None:
     priya, body = calling("priya"), asking(cast)
     monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.2)
-    first = claimed(cast, holder=living, asked=asked_by(cast, body))
+    first = claimed(cast, holder=living, asked=digest_of_priya(cast, body))
     with CaptureQueriesContext(connection) as queries:
         waiting = priya.post("access-requests", body, Idempotency_Key="one")
     assert (waiting.status_code, waiting.json()["code"]) == (409, "idempotency_in_progress")
@@ -305,7 +305,7 @@ def test_no_more_than_a_quarter_of_the_threads_wait_for_equal_calls(
 ) -> None:
     settings.WEB_THREADS = 8
     priya, body = calling("priya"), asking(cast)
-    claimed(cast, holder=living, asked=asked_by(cast, body))
+    claimed(cast, holder=living, asked=digest_of_priya(cast, body))
     monkeypatch.setattr(idempotency, "_waiting", 2)
     with monkeypatch.context() as strict:
         strict.setattr(idempotency.time, "sleep", _fails)
@@ -325,14 +325,14 @@ def test_an_answer_that_is_just_being_kept_is_waited_for_and_is_not_called_lost(
     with monkeypatch.context() as failing:
         failing.setattr(operations, "keep_answer", _fails)
         failing.setattr(operations, "release_key", _passes)
-        said = erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one")
+        response = erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one")
     IdempotencyKey.objects.update(holder=living)
     monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.2)
     waiting = erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one")
     assert (waiting.status_code, waiting.json()["code"]) == (409, "idempotency_in_progress")
     row = IdempotencyKey.objects.get()
-    operations.keep_answer(row.claim, status=201, headers={}, body=said.content)
-    assert erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one").content == said.content
+    operations.keep_answer(row.claim, status=201, headers={}, body=response.content)
+    assert erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one").content == response.content
 
 
 def test_whoever_fails_to_keep_an_answer_says_so_to_other_processes(

@@ -56,11 +56,11 @@ def test_whoever_reads_the_log_reads_every_entry_in_its_order(cast: Cast, callin
     rows = list(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq"))
     found = caller.get(path(cast, "entries"))
     assert seqs(found) == [row.seq for row in rows] == list(range(len(rows)))
-    for told, row in zip(found.json()["items"], rows, strict=True):
-        assert told["record"].encode() == bytes(row.canonical)
-        assert told["leaf_hash"] == canonical.leaf_hash(told["record"].encode()).hex()
-        assert (told["event"], told["index"], told["is_intact"]) == (row.event, row.seq, True)
-        assert told["origin"] == checkpoints.origin_of(cast.contoso.pk, 0)
+    for shown, row in zip(found.json()["items"], rows, strict=True):
+        assert shown["record"].encode() == bytes(row.canonical)
+        assert shown["leaf_hash"] == canonical.leaf_hash(shown["record"].encode()).hex()
+        assert (shown["event"], shown["index"], shown["is_intact"]) == (row.event, row.seq, True)
+        assert shown["origin"] == checkpoints.origin_of(cast.contoso.pk, 0)
 
 
 def test_reading_an_entry_leaves_none(cast: Cast, calling: Calling) -> None:
@@ -247,26 +247,26 @@ def test_what_the_api_gives_verifies_offline(cast: Cast, calling: Calling, tmp_p
     cast.opened()
     signed(cast.contoso.pk)
     caller = calling("contoso", Scope.LOG_READ)
-    kept = caller.get(path(cast, "checkpoint"), Accept="text/plain").content.decode()
+    text = caller.get(path(cast, "checkpoint"), Accept="text/plain").content.decode()
     cast.submitted(by="erik")
     signed(cast.contoso.pk)
     newest = caller.get(path(cast, "checkpoint"), Accept="text/plain").content.decode()
     [vkey] = caller.get(path(cast)).json()["keys"]
-    old, new = (int(each.split("\n")[1]) for each in (kept, newest))
+    old, new = (int(each.split("\n")[1]) for each in (text, newest))
     growth = caller.get(path(cast, f"consistency/{old}/{new}"), Accept="text/plain").content.decode()
     options = lv.Options(
-        keys=[lv.key_of(vkey)], previous=lv.checkpoint_of(kept.encode()), consistency=lv.growth_of(growth.encode())
+        keys=[lv.key_of(vkey)], previous=lv.checkpoint_of(text.encode()), consistency=lv.growth_of(growth.encode())
     )
     for entry in caller.get(path(cast, "entries"), {"before": new}).json()["items"]:
         proof = caller.get(path(cast, f"entries/{entry['seq']}/proof"), Accept="text/plain")
         (tmp_path / "entry.tlog-proof").write_bytes(proof.content)
         verdict = lv.verify(tmp_path / "entry.tlog-proof", options)
         assert (verdict["result"], verdict["problems"]) == ("good", []), verdict
-        told = caller.get(path(cast, f"entries/{entry['seq']}/proof")).json()
-        assert told["record"] == entry["record"]
-        root = base64.b64decode(told["checkpoint"].split("\n")[2])
-        hashes = [base64.b64decode(each) for each in told["path"]]
-        assert lv.is_included(told["index"], new, bytes.fromhex(entry["leaf_hash"]), hashes, root)
+        answer = caller.get(path(cast, f"entries/{entry['seq']}/proof")).json()
+        assert answer["record"] == entry["record"]
+        root = base64.b64decode(answer["checkpoint"].split("\n")[2])
+        hashes = [base64.b64decode(each) for each in answer["path"]]
+        assert lv.is_included(answer["index"], new, bytes.fromhex(entry["leaf_hash"]), hashes, root)
 
 
 def test_growth_in_json_leads_from_the_one_root_to_the_other(cast: Cast, calling: Calling) -> None:
@@ -276,10 +276,10 @@ def test_growth_in_json_leads_from_the_one_root_to_the_other(cast: Cast, calling
     signed(cast.contoso.pk)
     caller = calling("otto")
     new, old = caller.get(path(cast, "checkpoints")).json()["items"]
-    told = caller.get(path(cast, f"consistency/{old['size']}/{new['size']}")).json()
+    answer = caller.get(path(cast, f"consistency/{old['size']}/{new['size']}")).json()
     older, newer = (base64.b64decode(each["root"]) for each in (old, new))
-    hashes = [base64.b64decode(each) for each in told["path"]]
-    assert told["old"] == old["size"]
+    hashes = [base64.b64decode(each) for each in answer["path"]]
+    assert answer["old"] == old["size"]
     assert lv.is_consistent(old["size"], new["size"], older, newer, hashes)
 
 
@@ -335,9 +335,9 @@ def test_they_have_proof_that_it_grew_and_export_it_too(cast: Cast, calling: Cal
     lines = [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
     assert 'attachment; filename="provider-log-' in response["Content-Disposition"]
     assert [each["entry"]["event"] for each in lines] == ["client.created", "log.exported"]
-    told = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG).latest("seq")
-    assert (told.event, told.door, told.subject_type) == ("log.exported", "api", "log")
-    detail = json.loads(bytes(told.canonical))["detail"]
+    row = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG).latest("seq")
+    assert (row.event, row.door, row.subject_type) == ("log.exported", "api", "log")
+    detail = json.loads(bytes(row.canonical))["detail"]
     assert detail == {"format": "jsonl", "filters": {"after": str(old.size - 1)}}
 
 

@@ -16,7 +16,7 @@ from audit_app.siem import FORMATS
 from requests_app import operations
 from requests_app.content import downloads
 from requests_app.domain.scopes import Scope
-from requests_app.platform import held
+from requests_app.platform import long_calls
 from tests.api.test_log import path, signed
 from tests.audit import bundles
 from tests.caller import Caller
@@ -31,7 +31,7 @@ Calling = Callable[..., Caller]
 @pytest.fixture(autouse=True)
 def _every_place_is_given_back() -> Iterator[None]:
     yield
-    assert held.taken() == 0
+    assert long_calls.under_way() == 0
 
 
 def body(response: Any) -> bytes:
@@ -65,11 +65,11 @@ def test_every_format_is_had_and_its_own_entry_is_the_last_line(
 def test_an_export_goes_on_after_a_number_and_says_what_was_asked_for(cast: Cast, calling: Calling) -> None:
     grant = cast.opened()
     caller = calling("otto")
-    asked = {"after": "1", "access_request": str(grant.access_request_id)}
-    found = [json.loads(line) for line in body(caller.get(path(cast, "export"), asked)).splitlines()]
+    fields = {"after": "1", "access_request": str(grant.access_request_id)}
+    found = [json.loads(line) for line in body(caller.get(path(cast, "export"), fields)).splitlines()]
     assert [line["seq"] for line in found] == [2, 3]
-    assert [line["entry"]["access_request"] for line in found] == [asked["access_request"]] * 2
-    assert last_entry(cast) == ("log.exported", "api", {"format": "jsonl", "filters": asked})
+    assert [line["entry"]["access_request"] for line in found] == [fields["access_request"]] * 2
+    assert last_entry(cast) == ("log.exported", "api", {"format": "jsonl", "filters": fields})
 
 
 def test_a_cursor_beyond_the_end_is_refused_and_leaves_no_entry(cast: Cast, calling: Calling) -> None:

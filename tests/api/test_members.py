@@ -46,7 +46,7 @@ def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
     return found["event"], found["door"], found["detail"]
 
 
-def held(cast: Cast) -> set[tuple[str, str, bool]]:
+def memberships(cast: Cast) -> set[tuple[str, str, bool]]:
     rows = Membership.objects.filter(tenant=cast.contoso)
     return set(rows.values_list("person__name", "role", "person__is_active"))
 
@@ -143,14 +143,14 @@ def test_an_account_that_is_switched_off_is_dead_at_once_with_its_tokens(cast: C
 
 
 def test_a_tenant_keeps_its_last_administrator_and_a_person_the_last_role(cast: Cast, calling: Calling) -> None:
-    ines, before = calling("ines"), held(cast)
+    ines, before = calling("ines"), memberships(cast)
     for response in (
         ines.post(of(cast, "ines", "take-role"), {"role": "administrator"}),
         ines.post(of(cast, "ines", "switch-off")),
         ines.post(of(cast, "otto", "take-role"), {"role": "auditor"}),
     ):
         assert (response.status_code, response.json()["code"]) == (409, "wrong_state")
-    assert held(cast) == before
+    assert memberships(cast) == before
 
 
 def test_whoever_gives_the_own_role_away_is_told_so_and_may_no_more(cast: Cast, calling: Calling) -> None:
@@ -176,23 +176,23 @@ def _acts(cast: Cast, caller: Caller) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto"])
 def test_nobody_but_the_administrator_changes_who_decides(cast: Cast, calling: Calling, name: str) -> None:
-    caller, before = calling(name), held(cast)
+    caller, before = calling(name), memberships(cast)
     done = events_in(cast.contoso)
     for response in _acts(cast, caller):
         assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
-    assert held(cast) == before
+    assert memberships(cast) == before
     assert events_in(cast.contoso)[len(done) :] == ["act.refused"] * 5
     assert outbox_topics() == []
 
 
 def test_without_the_scope_nothing_is_read_or_changed(cast: Cast, calling: Calling) -> None:
-    caller, before = calling("ines", *(set(Scope) - {Scope.MEMBERS_READ, Scope.MEMBERS_MANAGE})), held(cast)
+    caller, before = calling("ines", *(set(Scope) - {Scope.MEMBERS_READ, Scope.MEMBERS_MANAGE})), memberships(cast)
     done = events_in(cast.contoso)
     for response in (caller.get(of(cast)), caller.get(of(cast, "mia")), *_acts(cast, caller)):
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
     reader = calling("ines", Scope.MEMBERS_READ)
     assert [response.json()["code"] for response in _acts(cast, reader)] == ["insufficient_scope"] * 5
-    assert held(cast) == before
+    assert memberships(cast) == before
     assert [event for event in events_in(cast.contoso)[len(done) :] if event != "token.created"] == []
 
 
@@ -201,22 +201,22 @@ def test_people_are_managed_by_people(cast: Cast, calling: Calling, tenant: str 
     of_tenant, by = (cast.contoso.pk, "ines") if tenant else (None, "stella")
     with pytest.raises(Unacceptable):
         operations.create_client(tenant_id=of_tenant, name="Manager", scopes=[Scope.MEMBERS_MANAGE], actor=cast.as_(by))
-    before = held(cast)
+    before = memberships(cast)
     for response in _acts(cast, calling(tenant)):
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
-    assert held(cast) == before
+    assert memberships(cast) == before
 
 
 def test_staff_give_a_tenant_that_decides_nobody_who_decides(cast: Cast, calling: Calling) -> None:
     stranger = cast.stranger()
-    stella, before = calling("stella"), held(cast)
+    stella, before = calling("stella"), memberships(cast)
     path = f"{of(cast)}/{stranger.pk}"
     for role in ("approver", "administrator", "member", "auditor"):
         found = stella.post(f"{path}/give-role", {"role": role})
         assert (found.status_code, found.json()["code"]) == (403, "not_allowed"), role
     assert stella.post(f"tenants/{cast.contoso.pk}/invitations", NEW).status_code == 403
     assert stella.post(of(cast, "ada", "take-role"), {"role": "approver"}).status_code == 403
-    assert held(cast) == before
+    assert memberships(cast) == before
 
 
 def test_staff_switch_off_and_never_bring_back_who_decides(cast: Cast, calling: Calling) -> None:

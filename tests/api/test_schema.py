@@ -57,7 +57,7 @@ def _routes() -> Iterator[tuple[str, str, Any]]:
 
 
 def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are for everybody and long: to make them anew for each who asks would keep the threads from all others."""
+    """Both are for everybody and long: to make them again for each who asks would keep the threads from all others."""
     browser = Browser()
     first = browser.get("/api/v1/openapi.json")
     assert browser.get("/api/").status_code == 200
@@ -94,15 +94,17 @@ def test_each_operation_has_a_name_a_summary_and_a_scope_or_none_that_is_needed(
 def test_every_route_whose_act_may_take_a_second_person_is_said_to_answer_202() -> None:
     views = {view.cls for _path, _name, view in _routes() if hasattr(view, "cls") and issubclass(view.cls, ApiView)}
     # To switch Lockbox on needs nobody else; what switches it is the same operation.
-    held = {view for view in views if _called_by(view) & {*CONTROLLED, *ANNOUNCED} and view.__name__ != "EnableLockbox"}
-    assert held
-    assert {view for view in views if view.may_be_proposed} == held
+    controlled = {
+        view for view in views if _called_by(view) & {*CONTROLLED, *ANNOUNCED} and view.__name__ != "EnableLockbox"
+    }
+    assert controlled
+    assert {view for view in views if view.may_be_proposed} == controlled
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
     """The operations that a view calls in its own module."""
-    own = [each for each in view.__mro__ if each.__module__ == view.__module__]
-    return set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in own)))
+    defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
+    return set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in defined_here)))
 
 
 def test_a_body_takes_what_it_names_and_nothing_else() -> None:

@@ -142,7 +142,7 @@ def test_somebody_is_added_without_a_password_and_as_a_member(cast: Cast, caller
     assert body["roles"] == [{"value": "member"}]
     assert (person.email, person.side, person.has_usable_password()) == ("grace@contoso.example", "customer", False)
     assert events_in(cast.contoso)[-2:] == ["person.created", "role.given"]
-    entry = said("person.created")
+    entry = record_of("person.created")
     assert (entry["actor"]["kind"], entry["actor"]["name"]) == ("client", "Help desk")
     assert PASSWORD not in str(entry) + made.content.decode()
     assert not Browser().login(username=person.email, password=PASSWORD)
@@ -259,7 +259,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
     assert fault(caller.patch(f"{USERS}/{cast.otto.pk}", change)) == (400, "invalidValue")
     assert caller.patch(f"{USERS}/{cast.mia.pk}", change).status_code == 200
     assert Person.objects.get(pk=cast.mia.pk).email == "else@contoso.example"
-    assert said("person.changed")["detail"]["email_before"] == "mia@contoso.example"
+    assert record_of("person.changed")["detail"]["email_before"] == "mia@contoso.example"
 
 
 def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
@@ -415,9 +415,9 @@ def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_t
             assert caller.post(USERS, whole(f"n{number}")).status_code == 201
 
     def ask() -> int:
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             caller.get(USERS, {"filter": "active eq true"})
-        return len(asked)
+        return len(queries)
 
     ask()
     before = ask()
@@ -569,7 +569,7 @@ def test_the_groups_are_the_roles_and_who_holds_them(cast: Cast, caller: Caller)
 
 def test_a_change_whose_filter_matches_nothing_gives_nothing(cast: Cast, caller: Caller) -> None:
     mia, approver = f"{USERS}/{cast.mia.pk}", group(cast, "approver")
-    held, entries = list(Membership.objects.order_by("pk").values()), AuditEntry.objects.count()
+    memberships, entries = list(Membership.objects.order_by("pk").values()), AuditEntry.objects.count()
     rows = list(Person.objects.order_by("pk").values())
     of_mia = [{"value": str(cast.mia.pk)}]
     for kind in ("add", "Replace", "remove"):
@@ -600,7 +600,7 @@ def test_a_change_whose_filter_matches_nothing_gives_nothing(cast: Cast, caller:
     ):
         status, word = fault(caller.patch(path, ops({"op": "remove", "path": raw})))
         assert (status, word in ("invalidPath", "invalidFilter")) == (400, True), raw
-    assert list(Membership.objects.order_by("pk").values()) == held
+    assert list(Membership.objects.order_by("pk").values()) == memberships
     assert list(Person.objects.order_by("pk").values()) == rows
     assert AuditEntry.objects.exclude(event="act.refused").count() == entries
 
@@ -668,7 +668,7 @@ def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_t
 
 
 def test_what_a_directory_may_not_do_is_said_in_scims_words_and_changes_nothing(cast: Cast, caller: Caller) -> None:
-    held = list(Membership.objects.order_by("pk").values())
+    memberships = list(Membership.objects.order_by("pk").values())
     approver, administrator = group(cast, "approver"), group(cast, "administrator")
     for refused, wanted, words in (
         (caller.patch(approver, ops({"op": "remove", "path": "members"})), (409, None), "last approver"),
@@ -710,7 +710,7 @@ def test_what_a_directory_may_not_do_is_said_in_scims_words_and_changes_nothing(
         (caller.get(f"{GROUPS}/{cast.ada.pk}"), (404, None), ""),
     ):
         assert (fault(refused), words in refused.json()["detail"]) == (wanted, True), refused.content
-    assert list(Membership.objects.order_by("pk").values()) == held
+    assert list(Membership.objects.order_by("pk").values()) == memberships
     operations.set_two_person_control(cast.contoso.pk, on=True, actor=cast.as_("ines"))
     for refused in (
         caller.patch(approver, ops(add(cast.mia))),
@@ -722,7 +722,7 @@ def test_what_a_directory_may_not_do_is_said_in_scims_words_and_changes_nothing(
         assert (fault(refused), "two of its own people" in refused.json()["detail"]) == ((403, None), True)
     assert str(cast.mia.pk) in members(caller.patch(group(cast, "auditor"), ops(add(cast.mia))))
     assert events_in(cast.contoso)[-1] == "role.given"
-    assert Membership.objects.count() == len(held) + 1
+    assert Membership.objects.count() == len(memberships) + 1
 
 
 def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, caller: Caller) -> None:
@@ -910,7 +910,7 @@ def test_what_was_not_changed_is_left_as_somebody_else_has_made_it(cast: Cast, c
     assert bodies.difference(was, wanted) == operations.Profile(name="B")
 
 
-def said(event: str) -> dict[str, Any]:
+def record_of(event: str) -> dict[str, Any]:
     """The one entry of this event."""
     found: dict[str, Any] = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))
     return found

@@ -273,8 +273,8 @@ def test_an_address_is_added_read_and_removed(cast: Cast, calling: Calling) -> N
     assert made.status_code == 201
     assert (body["email"], body["label"]) == ("soc@contoso.example", "Security")
     assert made["Location"].endswith(f"/api/v1/{of(cast)}/addresses/{body['id']}")
-    said = {"email": "soc@contoso.example", "label": "Security"}
-    assert last_entry(cast) == ("notification_address.added", "api", said)
+    fields = {"email": "soc@contoso.example", "label": "Security"}
+    assert last_entry(cast) == ("notification_address.added", "api", fields)
     mia = calling("mia")
     assert mia.get(made["Location"]).json() == body
     assert items(mia.get(of(cast, "/addresses"))) == [body]

@@ -321,8 +321,8 @@ def test_a_ticket_lives_its_life_over_the_api(cast: Cast, calling: Calling) -> N
         assert response.status_code == 200, response.content
         seen.append(response.json()["state"])
     assert seen == ["ASSIGNED", "WAITING_FOR_CUSTOMER", "ASSIGNED", "RESOLVED", "ASSIGNED", "CLOSED"]
-    said = mia.get(f"tickets/{pk}/comments").json()["items"]
-    assert [each["body"] for each in said] == ["Since when?", "Since Monday.", "Fixed.", "It is back."]
+    answer = mia.get(f"tickets/{pk}/comments").json()["items"]
+    assert [each["body"] for each in answer] == ["Since when?", "Since Monday.", "Fixed.", "It is back."]
 
 
 @pytest.mark.parametrize("act", ["ask", "answer", "reopen"])

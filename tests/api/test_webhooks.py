@@ -161,6 +161,6 @@ def test_a_secret_is_not_kept_for_a_call_that_is_repeated(cast: Cast, calling: C
     again = caller.post(of(cast), BODY, Idempotency_Key="once")
     assert Webhook.objects.count() == 1
     assert secret not in again.content.decode()
-    kept = " ".join(str(value) for row in IdempotencyKey.objects.values() for value in row.values())
-    assert secret not in kept
+    stored = " ".join(str(value) for row in IdempotencyKey.objects.values() for value in row.values())
+    assert secret not in stored
     assert events_in(cast.contoso).count("webhook.added") == 1

@@ -1,4 +1,4 @@
-"""Nothing of one test goes on beside the others."""
+"""Nothing of one test continues beside the others."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def files_of(bundle: bytes) -> Files:
 
 
 def zipped(files: Files, *, honest: bool = True) -> bytes:
-    """The files as a bundle again; whoever changes one and can compute writes the manifest anew."""
+    """The files as a bundle again; whoever changes one and can compute writes the manifest again."""
     if honest:
         files = relisted(files)
     out = io.BytesIO()

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, checkpoints, heads, keys, notes, own, proofs, recorder, tree
+from audit_app import canonical, checkpoints, heads, keys, log_events, notes, proofs, recorder, tree
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head, Note
@@ -170,11 +170,11 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
     assert checkpoint is not None
     entry = AuditEntry.objects.order_by("seq").last()
     origin = checkpoints.origin_of(TENANT, 0)
-    assert entry.event == Event.LOG_KEY_ROTATED == own.KEY_ROTATED
+    assert entry.event == Event.LOG_KEY_ROTATED == log_events.KEY_ROTATED
     assert entry.seq == 2
     old_key, new_key = keys.log_key(origin, old), keys.log_key(origin, new)
-    said = canonical.encode({"new": str(new_key), "old": [str(old_key)]})
-    assert said in bytes(entry.canonical)
+    words = canonical.encode({"new": str(new_key), "old": [str(old_key)]})
+    assert words in bytes(entry.canonical)
     note = Note.parse(checkpoint.note)
     assert checkpoint.size == 3
     assert note.times(old_key) == note.times(new_key) == [None]
@@ -194,15 +194,15 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
 def refused(code: str, **detail: Any) -> None:
     """Nothing is signed, the state outside stays, and the alarm says why."""
     signed = list(Checkpoint.objects.order_by("pk").values_list("size", "note"))
-    kept = heads.get(checkpoints.origin_of(TENANT, 0))
+    stored = heads.get(checkpoints.origin_of(TENANT, 0))
     with pytest.raises(Refusal) as caught:
         checkpoints.sign(TENANT, at=AT)
     assert caught.value.code == code
     for name, value in detail.items():
         assert caught.value.detail[name] == value
     assert list(Checkpoint.objects.order_by("pk").values_list("size", "note")) == signed
-    assert heads.get(checkpoints.origin_of(TENANT, 0)) == kept or (
-        kept and heads.get(checkpoints.origin_of(TENANT, 0)).head == kept.head
+    assert heads.get(checkpoints.origin_of(TENANT, 0)) == stored or (
+        stored and heads.get(checkpoints.origin_of(TENANT, 0)).head == stored.head
     )
     assert LogAlarm.objects.get(pk=TENANT).code == code
 
@@ -396,10 +396,10 @@ def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed
     last = checkpoints.sign(TENANT, at=AT)
     cut_to(7)
     refused("shorter")
-    said = care.tombstone(TENANT, at=AT)
+    detail = care.tombstone(TENANT, at=AT)
     assert last is not None
     origin = checkpoints.origin_of(TENANT, 0)
-    assert said == {
+    assert detail == {
         "closes": origin,
         "opens": f"{origin}/1",
         "signed_size": 10,
@@ -442,7 +442,7 @@ def test_a_shard_that_no_tombstone_opened_is_not_signed() -> None:
 
 
 def test_another_history_is_not_signed_as_the_next_shard() -> None:
-    """All that was signed is gone, and what stands in its place has a tombstone of its own making."""
+    """All that was signed is gone, and what is in its place has a tombstone of its own making."""
     append(20)
     checkpoints.sign(TENANT, at=AT)
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))

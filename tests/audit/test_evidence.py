@@ -19,10 +19,21 @@ from django.conf import settings
 from django.db import transaction
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, dating, evidence, keys, notes, older, parts, recorder, tree, zips
+from audit_app import (
+    bundle_selection,
+    checkpoint_history,
+    checkpoints,
+    evidence,
+    keys,
+    notes,
+    recorder,
+    redating,
+    tree,
+    zips,
+)
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry, Checkpoint, Cosignature, Tile, Witness
-from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from tests.audit import care
 from tests.audit.bundles import Files, files_of, listed, manifest_of, records, verified, zipped
@@ -59,8 +70,8 @@ def about(request: UUID, count: int, *, at: dt.datetime = AT, event: str = "cont
         recorder.record(entries, at=at)
 
 
-def wanted(**what: Any) -> Wanted:
-    return Wanted(tenant_id=TENANT, tenant_name="Contoso", **what)
+def wanted(**what: Any) -> EvidenceScope:
+    return EvidenceScope(tenant_id=TENANT, tenant_name="Contoso", **what)
 
 
 def taken(**what: Any) -> bytes:
@@ -521,7 +532,7 @@ def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: N
 
 
 def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
-    """Number and event of what stands beside the entries, each of which must lead to the signed root."""
+    """Number and event of what is beside the entries, each of which must lead to the signed root."""
     _origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
     [described] = [log for log in manifest_of(files)["logs"] if log["shard"] == shard]
     entries = files.get(f"log-entries-{shard}.jsonl", b"").split(b"\n")[:-1]
@@ -576,7 +587,7 @@ def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(
     """Dating the tree that both signed must not take the old key's signature from it."""
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
-    assert dating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
+    assert redating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
     assert verified(taken(), tmp_path)[0] == 0, "the verifier is told the old key alone"
     append(5, at=AT + 8 * HOUR)
     checkpoints.sign(TENANT, at=AT + 8 * HOUR, have=have)
@@ -646,8 +657,8 @@ def test_every_bundle_of_a_log_that_was_pruned_says_what_was_removed(
     bundle = taken(**what)
     files = files_of(bundle)
     inline = [(entry["seq"], entry["event"]) for entry in map(json.loads, bodies(files))]
-    said = [each for each in [*inline, *beside(files)] if each[1] == "log.pruned"]
-    assert said == [(604, "log.pruned")], "the newest, which covers all that was removed"
+    removals = [each for each in [*inline, *beside(files)] if each[1] == "log.pruned"]
+    assert removals == [(604, "log.pruned")], "the newest, which covers all that was removed"
     assert verified(bundle, tmp_path)[0] == 0
 
 
@@ -739,7 +750,7 @@ def test_cosignatures_go_with_their_checkpoints_even_of_a_witness_that_is_gone(l
 def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_taken(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(older, "MOST", 10)
+    monkeypatch.setattr(checkpoint_history, "MOST", 10)
     for _ in range(60):
         append(1)
         sign()
@@ -753,12 +764,12 @@ def test_of_many_older_checkpoints_the_newest_and_a_spread_of_the_others_are_tak
 def test_of_many_older_checkpoints_the_first_that_tells_of_a_new_key_is_taken(
     log: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(older, "MOST", 6)
+    monkeypatch.setattr(checkpoint_history, "MOST", 6)
     have = rotate(AT + 5 * HOUR)
     for _ in range(20):
         append(1, at=AT + 6 * HOUR)
         checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
-    bundle = taken(kept=250)
+    bundle = taken(previous_size=250)
     sizes = [checkpoint_in(each["checkpoint"])[1] for each in records(files_of(bundle)["consistency-0.jsonl"])]
     assert len(sizes) == 6
     assert {250, 601} < set(sizes)
@@ -767,11 +778,11 @@ def test_of_many_older_checkpoints_the_first_that_tells_of_a_new_key_is_taken(
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 9, 10, 11, 12])
 def test_where_there_are_few_older_checkpoints_all_are_taken(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(older, "MOST", 10)
+    monkeypatch.setattr(checkpoint_history, "MOST", 10)
     for _ in range(count + 1):
         append(1)
         sign()
-    sizes = [one[0].size for batch in older.older(sign()) for one in batch]
+    sizes = [one[0].size for batch in checkpoint_history.older(sign()) for one in batch]
     assert len(sizes) <= 10
     assert sizes == sorted(set(sizes))
     assert count > 10 or sizes == list(range(1, count + 1))
@@ -855,7 +866,7 @@ def test_what_is_removed_before_it_was_read_leaves_no_zip(
     stream = evidence.prepare(wanted(**what), at=AT).stream()
     sent = [next(stream)]
     care.prune(TENANT, seq)
-    with pytest.raises(parts.RemovedMeanwhile):
+    with pytest.raises(bundle_selection.RemovedMeanwhile):
         sent.extend(stream)
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(b"".join(sent)))
@@ -897,7 +908,7 @@ def test_ten_times_the_entries_take_no_more_memory() -> None:
 
 
 def test_what_was_streamed_is_told_and_adds_up(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "BATCH", 100)
+    monkeypatch.setattr(bundle_selection, "BATCH", 100)
     counts: list[int] = []
     prepared = evidence.prepare(wanted(), at=AT)
     b"".join(prepared.stream(progress=counts.append))

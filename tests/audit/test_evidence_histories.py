@@ -14,8 +14,8 @@ import time_machine
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit_app import checkpoints, evidence, keys
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.models import AuditEntry, ChainHead, ClosedShard
-from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from tests.audit import care
 from tests.audit.test_checkpoints import AT, TENANT, append
@@ -103,7 +103,7 @@ class History:
 
     # --- What a bundle must be found to be ---------------------------------------------------------------
 
-    def gaps(self, wanted: Wanted) -> Iterator[str]:
+    def gaps(self, wanted: EvidenceScope) -> Iterator[str]:
         """How the gaps begin that are due: what was never signed is named where it may be of what was asked for."""
         shards = self.shards()
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
@@ -123,10 +123,10 @@ class History:
         if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
             yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
 
-    def _removed_unsaid(self, wanted: Wanted, shards: list[Shard], pruned_to: int) -> Iterator[str]:
+    def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
         """A shard may have been closed before what was removed was said under a signature."""
-        said = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
-        if said is not None and not self._is_signed(shards, said.seq):
+        row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
+        if row is not None and not self._is_signed(shards, row.seq):
             begun = [shard for shard in shards if shard.signed_to is not None and shard.first < pruned_to]
             left = [
                 at for seq, at in sorted(self.instants.items()) if seq >= pruned_to and self._is_signed(shards, seq)
@@ -141,8 +141,8 @@ class History:
     def _is_signed(shards: list[Shard], seq: int) -> bool:
         return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
-    def _may_be(self, wanted: Wanted, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
-        """Whether what stands between the signed entries before and those after may be of a period."""
+    def _may_be(self, wanted: EvidenceScope, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
+        """Whether what is between the signed entries before and those after may be of a period."""
         if wanted.kind == "log":
             return True
         before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
@@ -163,7 +163,7 @@ def bounds(history: History) -> dict[str, Any]:
     return rng.choice([{"since": one, "until": two}, {"since": one}, {"until": two}])
 
 
-def judged(history: History, wanted: Wanted, place: Path) -> dict[str, Any] | None:
+def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, Any] | None:
     """The verdict of a reader who has the log's first key and no other, a minute later; None: there is no bundle."""
     try:
         prepared = evidence.prepare(wanted, at=history.at + MINUTE)
@@ -175,12 +175,12 @@ def judged(history: History, wanted: Wanted, place: Path) -> dict[str, Any] | No
         return lv.verify(path, lv.Options(keys=[lv.key_of(history.named)]))
 
 
-def is_due(history: History, wanted: Wanted, code: str) -> bool:
+def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
     """Whether there is no bundle for a reason that is documented."""
     signed_to = max((shard.signed_to or 0 for shard in history.shards()), default=0)
     if code == "unsigned":
-        said = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
-        return wanted.kind == "access_request" or signed_to == 0 or (said is not None and said.seq >= signed_to)
+        row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
+        return wanted.kind == "access_request" or signed_to == 0 or (row is not None and row.seq >= signed_to)
     return code == "absent" and wanted.kind == "access_request"
 
 
@@ -192,13 +192,13 @@ def test_any_bundle_of_any_log_is_good_but_for_what_was_never_signed(seed: int, 
     history.run(rng.randint(3, 14))
     requests: list[dict[str, Any]] = [{"access_request": REQUEST}, {"access_request": OTHER}]
     for what in [{}, *requests, *(bounds(history) for _ in range(6))]:
-        wanted = Wanted(tenant_id=TENANT, tenant_name="Contoso", **what)
+        wanted = EvidenceScope(tenant_id=TENANT, tenant_name="Contoso", **what)
         verdict = judged(history, wanted, tmp_path)
         if verdict is None:
             continue
         due, found = sorted(history.gaps(wanted)), sorted(verdict["gaps"])
-        told = f"{found}, where {due} is due, of {what} after {history.done}"
-        assert verdict["problems"] == [], told
-        assert len(found) == len(due), told
-        assert all(each.startswith(gap) for each, gap in zip(found, due, strict=True)), told
-        assert verdict["exit"] == (2 if due else 0), told
+        text = f"{found}, where {due} is due, of {what} after {history.done}"
+        assert verdict["problems"] == [], text
+        assert len(found) == len(due), text
+        assert all(each.startswith(gap) for each, gap in zip(found, due, strict=True)), text
+        assert verdict["exit"] == (2 if due else 0), text

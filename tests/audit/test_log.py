@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection, transaction
 
 from audit_app import canonical, export, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from audit_app.verify import verify
 from requests_app import operations
 from requests_app.domain.errors import StoreUnavailable
@@ -103,8 +103,8 @@ def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> No
     stored = {(row.tenant_id, row.seq): row for row in AuditEntry.objects.all()}
     assert len(stored) == count
     for row in rows:
-        kept = stored[row.tenant_id, row.seq]
-        assert [getattr(kept, name) for name in fields] == [getattr(row, name) for name in fields]
+        stored_row = stored[row.tenant_id, row.seq]
+        assert [getattr(stored_row, name) for name in fields] == [getattr(row, name) for name in fields]
     assert all(verify(tenant).is_good for tenant in tenants)
 
 
@@ -295,7 +295,7 @@ def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
         "email": "a@b.example",
     }
     recorder.record([an_entry(tenant, actor=hostile, detail={"comment": 'two\r\nlines, "quoted"'})], at=AT)
-    text = "".join(export.csv_lines(queries.in_order(tenant), Places.of(tenant)))
+    text = "".join(export.csv_lines(queries.in_order(tenant), Shards.of(tenant)))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert text.count("\r\n") == 2
     assert rows[0]["actor"] == '\'=cmd|"/c calc"!A1'
@@ -304,19 +304,19 @@ def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
 
 @pytest.mark.django_db
 def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
-    lines = list(export.json_lines(queries.in_order(log), Places.of(log)))
+    lines = list(export.json_lines(queries.in_order(log), Shards.of(log)))
     assert len(lines) == 40
     for index, line in enumerate(lines):
-        said = json.loads(line)
-        assert said["index"] == index
-        assert canonical.leaf_hash(canonical.encode(said["entry"])).hex() == said["leaf_hash"]
+        record = json.loads(line)
+        assert record["index"] == index
+        assert canonical.leaf_hash(canonical.encode(record["entry"])).hex() == record["leaf_hash"]
 
 
 @pytest.mark.django_db
 def test_a_line_separator_in_a_comment_keeps_one_event_on_one_line() -> None:
     tenant = uuid4()
     recorder.record([an_entry(tenant, detail={"comment": "a\u2028b\u2029c\u0085d"})], at=AT)
-    (line,) = export.json_lines(queries.in_order(tenant), Places.of(tenant))
+    (line,) = export.json_lines(queries.in_order(tenant), Shards.of(tenant))
     assert len(line.splitlines()) == 1
 
 

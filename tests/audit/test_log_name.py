@@ -95,18 +95,18 @@ def test_a_contradiction_is_told_to_whoever_watches_and_stops_what_signs(setting
     with structlog.testing.capture_logs() as logged:
         assert tasks.checkpoint() == 0
     assert [entry["event"] for entry in logged] == ["log_name_contradicted"]
-    told = readiness.run_checks(["log"])["log"]
-    assert (told["ok"], told["alarms"]) == (False, 0)
+    shown = readiness.run_checks(["log"])["log"]
+    assert (shown["ok"], shown["alarms"]) == (False, 0)
     for command in (["lockbox", "--no-web"], ["cluster"], ["checkpoint"]):
         with pytest.raises(CommandError) as refused:
             call_command(*command)
-        said = str(refused.value)
-        assert said == told["detail"]
-        assert said.startswith(
+        text = str(refused.value)
+        assert text == shown["detail"]
+        assert text.startswith(
             "LOG_ORIGIN is elsewhere.example, but the logs in this database were signed as localhost"
         )
-        assert "adopt" not in said
-        assert "vouch" not in said
+        assert "adopt" not in text
+        assert "vouch" not in text
     assert "localhost (recorded" in show(), "who looks into it is not turned away"
 
 

@@ -42,7 +42,7 @@ def allowed(wanted: pruning.Plan) -> bool:
     """With the entry that says so."""
     with transaction.atomic():
         if is_new := pruning.allow(wanted):
-            care.say(TENANT, "log.pruned", wanted.said, at=LATER)
+            care.say(TENANT, "log.pruned", wanted.entry_detail, at=LATER)
     return is_new
 
 
@@ -51,7 +51,7 @@ def pruned() -> int:
     wanted = planned()
     if wanted is None:
         return 0
-    pruning.require_kept(wanted)
+    pruning.require_hashes(wanted)
     with transaction.atomic():
         recorder.lock(TENANT)
         assert allowed(wanted)
@@ -79,7 +79,7 @@ def test_only_what_is_older_and_signed_may_go() -> None:
     wanted = planned()
     assert wanted is not None
     assert (wanted.start, wanted.end) == (0, 15), "five are signed, and not old"
-    assert wanted.said == {
+    assert wanted.entry_detail == {
         "from": 0,
         "to": 15,
         "checkpoint": {
@@ -210,7 +210,7 @@ def test_an_entry_that_was_changed_does_not_vanish_and_the_signer_is_shown_it(se
     wanted = planned()
     assert wanted is not None
     with pytest.raises(Refusal) as caught:
-        pruning.require_kept(wanted)
+        pruning.require_hashes(wanted)
     assert (caught.value.code, caught.value.detail["seq"]) == ("altered", seq)
     assert SignedHead.objects.get().checked_to == seq
     with pytest.raises(Refusal) as caught:
@@ -227,7 +227,7 @@ def test_an_entry_that_is_gone_already_is_not_covered_up() -> None:
     wanted = planned()
     assert wanted is not None
     with pytest.raises(Refusal) as caught:
-        pruning.require_kept(wanted)
+        pruning.require_hashes(wanted)
     assert caught.value.detail["seq"] == 17
 
 
@@ -240,10 +240,10 @@ def test_nothing_goes_whose_hashes_are_not_in_order(level: int, number: int) -> 
     wanted = planned()
     assert wanted is not None
     with pytest.raises(Refusal):
-        pruning.require_kept(wanted)
+        pruning.require_hashes(wanted)
     Tile.objects.filter(pk=row.pk).delete()
     with pytest.raises(Refusal) as caught:
-        pruning.require_kept(wanted)
+        pruning.require_hashes(wanted)
     assert caught.value.code == "tile"
 
 
@@ -299,7 +299,7 @@ def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is
     wanted = planned()
     assert wanted is not None
     assert wanted.end == 10
-    assert wanted.said["checkpoint"]["origin"] == checkpoints.origin_of(TENANT, 0)
+    assert wanted.entry_detail["checkpoint"]["origin"] == checkpoints.origin_of(TENANT, 0)
     checkpoints.sign(TENANT, at=AT)
     append(1, at=LATER)
     checkpoints.sign(TENANT, at=LATER)

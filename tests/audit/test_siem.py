@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from audit_app import canonical, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
-from audit_app.places import Place, Places
+from audit_app.shard_positions import ShardPosition, Shards
 from audit_app.siem import FORMATS, Source, cef, events, ocsf
 from audit_app.siem.source import VERSION
 from requests_app import operations
@@ -86,12 +86,12 @@ def faults_of(kind: str, line: str) -> list[str]:
 
 
 def source(tenant_id: UUID = TENANT, *first_seqs: int) -> Source:
-    return Source(Places(tenant_id, first_seqs or (0,)), vendor="Microsoft")
+    return Source(Shards(tenant_id, first_seqs or (0,)), vendor="Microsoft")
 
 
 def exported(kind: str, tenant_id: UUID) -> list[Any]:
     """The whole log in one format, each line read by its reader and without a fault."""
-    wanted = Source(Places.of(tenant_id), vendor="Microsoft")
+    wanted = Source(Shards.of(tenant_id), vendor="Microsoft")
     lines = list(FORMATS[kind].lines(queries.in_order(tenant_id), wanted))
     assert all(line.endswith("\n") and len(line.splitlines()) == 1 and line.encode() for line in lines)
     if kind == "cef":
@@ -242,7 +242,7 @@ def test_every_event_is_valid_in_every_format_whatever_its_detail() -> None:
     names = [*(event.value for event in Event), "thing.of_a_later_version", "", "a|b.c=d"]
     with transaction.atomic():
         recorder.record([entry for name in names for entry in _entries_with_odd_details(tenant, name)], at=AT)
-    entries, wanted = [*queries.in_order(tenant)], Source(Places.of(tenant), vendor="Microsoft")
+    entries, wanted = [*queries.in_order(tenant)], Source(Shards.of(tenant), vendor="Microsoft")
     assert len(entries) == 5 * len(names) > 500
     offenders = {
         (kind, entry.event, entry.seq % 5): faults
@@ -287,12 +287,12 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
         ("act.refused", 600399, 2),
     ]
     by_code = {each["metadata"]["event_code"]: each for each in found}
-    decided, looked, revoked = (
+    decided, access, revoked = (
         by_code[code] for code in ("access_request.approved_by_customer", "content.opened", "grant.revoked")
     )
     assert decided["actor"]["user"]["name"] == "Ada Test"
     assert decided["entity"]["type"] == "Access Request"
-    assert {each["metadata"]["correlation_uid"] for each in (decided, looked, revoked)} == {decided["entity"]["uid"]}
+    assert {each["metadata"]["correlation_uid"] for each in (decided, access, revoked)} == {decided["entity"]["uid"]}
     # The decision that opened the window carries it, and what closes it later names the same grant.
     window = decided["entity_result"]
     assert (window["type"], window["user"]["name"]) == ("Grant", "Priya Test")
@@ -301,8 +301,8 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     assert [each["uid"] for each in revoked["resources"]] == [window["uid"]]
     with_window = [each["metadata"]["event_code"] for each in found if "entity_result" in each]
     assert with_window == ["access_request.approved_by_customer"]
-    assert looked["databucket"]["name"] == "finance@contoso.example"
-    assert looked["databucket"]["file"]["name"] == "<1@contoso.example>"
+    assert access["databucket"]["name"] == "finance@contoso.example"
+    assert access["databucket"]["file"]["name"] == "<1@contoso.example>"
     # Whose window it was, not who closed it.
     assert (revoked["user"]["name"], revoked["actor"]["user"]["name"]) == ("Priya Test", "Ada Test")
     assert revoked["unmapped"]["detail"]["comment"] == "Enough = enough | \\ done."
@@ -338,8 +338,8 @@ def test_a_life_as_office_365_records(cast: Cast) -> None:
         (cast.pat.email, 3, 1, True, "Deny"),
     ]
     assert decisions[0]["Parameters"][0] == {"Name": "RequestId", "Value": decisions[1]["ObjectId"]}
-    looked = next(each for each in found if each["Operation"] == "ContentOpened")
-    assert (looked["ObjectId"], looked["UserId"]) == ("<1@contoso.example>", cast.priya.email)
+    access = next(each for each in found if each["Operation"] == "ContentOpened")
+    assert (access["ObjectId"], access["UserId"]) == ("<1@contoso.example>", cast.priya.email)
     assert found[-1]["ResultStatus"] == "Failed"
     assert len({each["Id"] for each in found}) == len(found)
     assert [each["Id"] for each in found] == [each["Id"] for each in exported("o365", cast.contoso.pk)]
@@ -460,12 +460,12 @@ def test_only_a_client_acts_for_somebody_else() -> None:
 def _carried(kind: str, line: Any) -> tuple[int, int, str, str]:
     """Sequence number, index, leaf hash and origin, as the format carries them."""
     if kind == "cef":
-        said = line.labelled()
-        return int(said["logSequence"]), int(said["logIndex"]), said["leafHash"], said["logOrigin"]
+        fields = line.labelled()
+        return int(fields["logSequence"]), int(fields["logIndex"]), fields["leafHash"], fields["logOrigin"]
     if kind == "o365":
         return line["LogSequence"], line["LogIndex"], line["LeafHash"], line["LogOrigin"]
-    said = line["unmapped"] if kind == "ocsf" else line
-    return said["seq"], said["index"], said["leaf_hash"], said["origin"]
+    fields = line["unmapped"] if kind == "ocsf" else line
+    return fields["seq"], fields["index"], fields["leaf_hash"], fields["origin"]
 
 
 @pytest.mark.parametrize("kind", [*IN_JSON, "cef"])
@@ -495,9 +495,9 @@ def test_after_a_tombstone_the_index_is_that_of_the_new_tree(cast: Cast, kind: s
 
 def test_places_of_many_shards(settings: Any) -> None:
     settings.LOG_ORIGIN = "lockbox.example"
-    places = Places(TENANT, (0, 3, 3, 10))
+    places = Shards(TENANT, (0, 3, 3, 10))
     # The second shard was closed before it had an entry.
-    assert [(places.place(seq).shard, places.place(seq).index) for seq in (0, 2, 3, 9, 10, 11)] == [
+    assert [(places.position(seq).shard, places.position(seq).index) for seq in (0, 2, 3, 9, 10, 11)] == [
         (0, 0),
         (0, 2),
         (2, 0),
@@ -505,7 +505,7 @@ def test_places_of_many_shards(settings: Any) -> None:
         (3, 0),
         (3, 1),
     ]
-    assert places.place(11) == Place(f"lockbox.example/log/{TENANT}/3", 3, 1)
+    assert places.position(11) == ShardPosition(f"lockbox.example/log/{TENANT}/3", 3, 1)
 
 
 @pytest.mark.django_db
@@ -642,7 +642,7 @@ def test_any_text_in_any_field_is_one_line_that_reads_back(
 @given(vendor=HOSTILE.filter(lambda text: text.strip("\r\n\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029 ")), event=HOSTILE)
 def test_any_text_in_the_header_is_one_line_that_reads_back(vendor: str, event: str) -> None:
     event = f"x.{event}"[:64]
-    line = one("cef", an_unsaved(event=event), Source(Places(TENANT), vendor=vendor))
+    line = one("cef", an_unsaved(event=event), Source(Shards(TENANT), vendor=vendor))
     assert len(line.splitlines()) == 1
     read = cef_reader.read(line.removesuffix("\n"))
     # The header has no escape for a line break.

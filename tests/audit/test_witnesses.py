@@ -19,7 +19,7 @@ from audit_app.witnesses import Doubt
 from requests_app.domain import clock
 from tests.audit import care
 from tests.audit.test_checkpoints import append, meddle
-from tests.witness import Said, SmallWitness, said, sign
+from tests.witness import SmallWitness, WitnessAnswer, sign, witness_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -80,9 +80,9 @@ def test_what_is_sent_is_the_size_the_proof_and_the_note_as_the_log_signed_it() 
     ask(first, second)
     checkpoint = Checkpoint.objects.get(size=7)
     older = Checkpoint.objects.get(size=3)
-    url, body = first.asked[-1]
+    url, body = first.requests[-1]
     assert url == "https://w.example/1/w/add-checkpoint"
-    assert {url for url, _body in second.asked} == {"https://w.example/2/w/add-checkpoint"}
+    assert {url for url, _body in second.requests} == {"https://w.example/2/w/add-checkpoint"}
     head, _gap, note = body.decode().partition("\n\n")
     old, *path = head.split("\n")
     assert old == "old 3"
@@ -97,14 +97,14 @@ def test_a_new_checkpoint_is_asked_about_at_once_and_an_old_one_every_half_hour(
     small = SmallWitness()
     register(small)
     assert ask(small).cosigned == 1
-    assert ask(small).asked == 0
+    assert ask(small).total == 0
     grow(1)
     assert ask(small).cosigned == 1
     travel.by(minutes=29, seconds=59)
-    assert ask(small).asked == 0
+    assert ask(small).total == 0
     at = travel.by(seconds=1)
     assert ask(small).cosigned == 1
-    assert small.asked[-1][1].startswith(b"old 2\n\n")
+    assert small.requests[-1][1].startswith(b"old 2\n\n")
     assert Cosignature.objects.count() == 2
     assert witnesses.freshest(TENANT) == at
 
@@ -112,14 +112,14 @@ def test_a_new_checkpoint_is_asked_about_at_once_and_an_old_one_every_half_hour(
 def test_who_has_no_witness_is_not_asked_about_and_costs_nothing(django_assert_num_queries: Any) -> None:
     grow(3)
     with django_assert_num_queries(1):
-        assert cosigning.collect(clock.now, lambda url, body: pytest.fail("asked")).asked == 0
+        assert cosigning.collect(clock.now, lambda url, body: pytest.fail("asked")).total == 0
 
 
 def test_a_log_that_nobody_signed_yet_is_not_shown_to_a_witness() -> None:
     append(1, at=clock.now())
     small = SmallWitness()
     register(small)
-    assert ask(small).asked == 0
+    assert ask(small).total == 0
     assert problem() == ""
 
 
@@ -131,7 +131,7 @@ def test_the_witness_that_holds_another_size_is_asked_again_from_there() -> None
     Witness.objects.filter(pk=row.pk).update(held_size=0)
     grow(5)
     assert ask(small).cosigned == 1
-    assert [body.partition(b"\n")[0] for _url, body in small.asked] == [b"old 0", b"old 0", b"old 2"]
+    assert [body.partition(b"\n")[0] for _url, body in small.requests] == [b"old 0", b"old 0", b"old 2"]
     row.refresh_from_db()
     assert row.held_size == 7
 
@@ -159,32 +159,32 @@ def _refused(small: SmallWitness, wanted: str) -> None:
     assert problem() == wanted
     assert Cosignature.objects.count() == 0
     assert witnesses.freshest(TENANT) is None
-    assert ask(small).asked == 0
+    assert ask(small).total == 0
     assert "{n}" not in witnesses.problem_words(wanted) != wanted
 
 
 @pytest.mark.parametrize(
     ("answer", "wanted"),
     [
-        (said(404), "unknown_log"),
-        (said(403), "unknown_key"),
-        (said(400), "not_understood"),
-        (said(422), "other_root"),
-        (said(500), "status 500"),
-        (said(503), "status 503"),
-        (said(429), "status 429"),
-        (said(204), "status 204"),
-        (said(302), "elsewhere"),
-        (said(200), "no_cosignature"),
-        (said(200, "thank you\n"), "no_cosignature"),
-        (Said(200, "", b"\xff\xfe"), "no_cosignature"),
-        (said(409), "undecided"),
-        (said(409, "a lot\n", "text/x.tlog.size"), "undecided"),
-        (said(409, "0\n", "text/x.tlog.size"), "undecided"),
-        (said(409, "1\n", "text/plain"), "undecided"),
+        (witness_answer(404), "unknown_log"),
+        (witness_answer(403), "unknown_key"),
+        (witness_answer(400), "not_understood"),
+        (witness_answer(422), "other_root"),
+        (witness_answer(500), "status 500"),
+        (witness_answer(503), "status 503"),
+        (witness_answer(429), "status 429"),
+        (witness_answer(204), "status 204"),
+        (witness_answer(302), "elsewhere"),
+        (witness_answer(200), "no_cosignature"),
+        (witness_answer(200, "thank you\n"), "no_cosignature"),
+        (WitnessAnswer(200, "", b"\xff\xfe"), "no_cosignature"),
+        (witness_answer(409), "undecided"),
+        (witness_answer(409, "a lot\n", "text/x.tlog.size"), "undecided"),
+        (witness_answer(409, "0\n", "text/x.tlog.size"), "undecided"),
+        (witness_answer(409, "1\n", "text/plain"), "undecided"),
     ],
 )
-def test_an_answer_without_a_cosignature_is_said_in_words(answer: Said, wanted: str) -> None:
+def test_an_answer_without_a_cosignature_is_said_in_words(answer: WitnessAnswer, wanted: str) -> None:
     grow(3)
     small = SmallWitness()
     small.misbehave = lambda _answer: answer
@@ -197,7 +197,7 @@ def test_no_answer_is_said_in_words(code: str) -> None:
     grow(3)
     register(SmallWitness())
 
-    def post(_url: str, _body: bytes) -> Said:
+    def post(_url: str, _body: bytes) -> WitnessAnswer:
         raise OSError(code)
 
     assert cosigning.collect(clock.now, post) == cosigning.Round(failed=1)
@@ -209,7 +209,7 @@ def test_a_fault_of_the_network_that_nobody_foresaw_is_no_answer() -> None:
     grow(3)
     register(SmallWitness())
 
-    def post(_url: str, _body: bytes) -> Said:
+    def post(_url: str, _body: bytes) -> WitnessAnswer:
         raise ConnectionResetError(104, "Connection reset by peer")
 
     cosigning.collect(clock.now, post)
@@ -219,7 +219,9 @@ def test_a_fault_of_the_network_that_nobody_foresaw_is_no_answer() -> None:
 def test_a_signature_over_another_head_is_not_good() -> None:
     grow(3)
     small = SmallWitness()
-    small.misbehave = lambda _answer: said(200, small.line(Head(checkpoints.origin_of(TENANT, 0), 3, bytes(32))))
+    small.misbehave = lambda _answer: witness_answer(
+        200, small.line(Head(checkpoints.origin_of(TENANT, 0), 3, bytes(32)))
+    )
     register(small)
     _refused(small, "bad_signature")
 
@@ -229,7 +231,7 @@ def test_a_signature_over_another_tenants_log_is_not_good() -> None:
     grow(3, OTHER)
     small = SmallWitness()
     other = Head.parse(Note.parse(Checkpoint.objects.get(tenant_id=OTHER).note).text)
-    small.misbehave = lambda _answer: said(200, small.line(other))
+    small.misbehave = lambda _answer: witness_answer(200, small.line(other))
     register(small)
     _refused(small, "bad_signature")
 
@@ -245,7 +247,7 @@ def test_lines_of_keys_that_nobody_registered_are_passed_over() -> None:
     grow(3)
     small, stranger = SmallWitness(), SmallWitness("stranger.example")
     head = Head.parse(Note.parse(Checkpoint.objects.get().note).text)
-    small.misbehave = lambda answer: Said(200, "", stranger.line(head).encode() + answer.body)
+    small.misbehave = lambda answer: WitnessAnswer(200, "", stranger.line(head).encode() + answer.body)
     register(small)
     assert ask(small).cosigned == 1
     assert {each.name for each in notes.signature_lines(Cosignature.objects.get().line)} == {small.verifier.name}
@@ -255,7 +257,7 @@ def test_a_plain_signature_by_the_witnesss_key_is_no_cosignature() -> None:
     grow(3)
     small = SmallWitness()
     text = Note.parse(Checkpoint.objects.get().note).text
-    small.misbehave = lambda _answer: said(200, notes.sign(text, small.verifier.name, small.key).line)
+    small.misbehave = lambda _answer: witness_answer(200, notes.sign(text, small.verifier.name, small.key).line)
     register(small)
     _refused(small, "no_cosignature")
 
@@ -288,7 +290,7 @@ def test_a_signature_with_an_impossible_time_does_not_end_the_round() -> None:
     small = SmallWitness(now=lambda: dt.datetime.fromtimestamp(0, tz=dt.UTC))
     head = Head.parse(Note.parse(Checkpoint.objects.get().note).text)
     line = notes.cosign(head.text, small.verifier.name, small.key, (1 << 63) - 1).line
-    small.misbehave = lambda _answer: said(200, line)
+    small.misbehave = lambda _answer: witness_answer(200, line)
     register(small)
     _refused(small, "clock")
 
@@ -311,7 +313,7 @@ def test_an_answer_that_is_older_than_what_is_kept_takes_nothing_away(travel: An
 def test_a_witness_that_has_seen_more_is_an_alarm() -> None:
     grow(3)
     small = SmallWitness()
-    small.misbehave = lambda _answer: said(409, "120\n", "text/x.tlog.size")
+    small.misbehave = lambda _answer: witness_answer(409, "120\n", "text/x.tlog.size")
     register(small)
     with capture_logs() as logs:
         assert ask(small).failed == 1
@@ -358,7 +360,7 @@ def test_a_tile_that_is_damaged_here_is_not_taken_for_a_fork() -> None:
     Tile.objects.filter(tenant_id=TENANT).update(hashes=bytes(5 * 32))
     assert ask(small).failed == 1
     assert problem() == "damaged"
-    assert len(small.asked) == 1
+    assert len(small.requests) == 1
 
 
 # --- Failing, and coming back ------------------------------------------------------------------------------
@@ -367,7 +369,7 @@ def test_a_tile_that_is_damaged_here_is_not_taken_for_a_fork() -> None:
 def test_the_wait_doubles_and_never_exceeds_a_quarter_of_an_hour(travel: Any) -> None:
     grow(1)
     small = SmallWitness()
-    small.misbehave = lambda _answer: said(503)
+    small.misbehave = lambda _answer: witness_answer(503)
     register(small)
     waits = []
     for failures in range(1, 12):
@@ -388,11 +390,11 @@ def test_the_wait_doubles_and_never_exceeds_a_quarter_of_an_hour(travel: Any) ->
 def test_a_new_checkpoint_does_not_hurry_a_witness_that_fails() -> None:
     grow(1)
     small = SmallWitness()
-    small.misbehave = lambda _answer: said(503)
+    small.misbehave = lambda _answer: witness_answer(503)
     register(small)
     ask(small)
     grow(1)
-    assert ask(small).asked == 0
+    assert ask(small).total == 0
 
 
 def test_a_witness_is_claimed_before_it_is_asked_so_that_a_dying_worker_backs_off() -> None:
@@ -402,7 +404,7 @@ def test_a_witness_is_claimed_before_it_is_asked_so_that_a_dying_worker_backs_of
     class Died(BaseException):
         pass
 
-    def post(_url: str, _body: bytes) -> Said:
+    def post(_url: str, _body: bytes) -> WitnessAnswer:
         raise Died
 
     with pytest.raises(Died):
@@ -410,7 +412,7 @@ def test_a_witness_is_claimed_before_it_is_asked_so_that_a_dying_worker_backs_of
     row = Witness.objects.get()
     assert row.failures == 1
     assert row.due_at > clock.now()
-    assert cosigning.collect(clock.now, lambda url, body: pytest.fail("asked")).asked == 0
+    assert cosigning.collect(clock.now, lambda url, body: pytest.fail("asked")).total == 0
 
 
 def test_a_witness_that_hangs_holds_up_no_other() -> None:
@@ -421,7 +423,7 @@ def test_a_witness_that_hangs_holds_up_no_other() -> None:
     register(well, OTHER, url="https://well.example/w")
     ended, order = threading.Event(), []
 
-    def post(url: str, body: bytes) -> Said:
+    def post(url: str, body: bytes) -> WitnessAnswer:
         if "hanging" in url:
             assert ended.wait(10)
             order.append("hanging")
@@ -440,15 +442,15 @@ def test_those_that_are_well_come_before_those_that_fail() -> None:
         grow(1, tenant)
         row = register(SmallWitness(f"w{number}.example"), tenant, url=f"https://w{number}.example/w")
         Witness.objects.filter(pk=row.pk).update(failures=3 if number < 8 else 0)
-    asked = []
+    calls = []
 
-    def post(url: str, _body: bytes) -> Said:
-        asked.append(url)
+    def post(url: str, _body: bytes) -> WitnessAnswer:
+        calls.append(url)
         raise OSError("timeout")
 
     cosigning.collect(clock.now, post, at_once=1)
-    assert len(asked) == 12
-    assert {url.partition("//")[2].partition(".")[0] for url in asked[:4]} == {"w8", "w9", "w10", "w11"}
+    assert len(calls) == 12
+    assert {url.partition("//")[2].partition(".")[0] for url in calls[:4]} == {"w8", "w9", "w10", "w11"}
 
 
 def test_a_round_ends_when_its_time_is_over_and_the_rest_stays_due() -> None:
@@ -456,13 +458,13 @@ def test_a_round_ends_when_its_time_is_over_and_the_rest_stays_due() -> None:
         tenant = UUID(int=1000 + number)
         grow(1, tenant)
         register(SmallWitness(f"w{number}.example"), tenant)
-    asked = []
+    calls = []
 
-    def post(url: str, _body: bytes) -> Said:
-        asked.append(url)
-        return said(503)
+    def post(url: str, _body: bytes) -> WitnessAnswer:
+        calls.append(url)
+        return witness_answer(503)
 
-    done = cosigning.collect(clock.now, post, at_once=1, is_over=lambda: len(asked) >= 2)
+    done = cosigning.collect(clock.now, post, at_once=1, is_over=lambda: len(calls) >= 2)
     assert done == cosigning.Round(failed=2)
     assert Witness.objects.filter(failures=0, due_at__lte=clock.now()).count() == 3
 
@@ -473,10 +475,10 @@ def test_no_transaction_is_open_while_an_answer_is_waited_for(monkeypatch: pytes
     depth, main = len(transaction.get_connection().savepoint_ids), threading.current_thread()
     inside = []
 
-    def post(_url: str, _body: bytes) -> Said:
+    def post(_url: str, _body: bytes) -> WitnessAnswer:
         assert threading.current_thread() is not main
         time.sleep(0.05)
-        return said(503)
+        return witness_answer(503)
 
     plain = cosigning.wait
 
@@ -494,7 +496,7 @@ def test_a_witness_that_was_removed_meanwhile_leaves_nothing() -> None:
     small = SmallWitness()
     row = register(small)
 
-    def leave(answer: Said) -> Said:
+    def leave(answer: WitnessAnswer) -> WitnessAnswer:
         return answer
 
     small.misbehave = leave
@@ -645,7 +647,7 @@ def test_one_witness_covers_what_another_does_not(travel: Any) -> None:
     for each in (ahead, behind):
         register(each, url=f"https://{each.verifier.name}/w")
     ask(ahead, behind)
-    behind.misbehave = lambda _answer: said(503)
+    behind.misbehave = lambda _answer: witness_answer(503)
     grow(2)
     ask(ahead, behind)
     travel.by(hours=7)
@@ -653,8 +655,8 @@ def test_one_witness_covers_what_another_does_not(travel: Any) -> None:
     assert witnesses.doubt(TENANT, 6, clock.now()) is None
 
 
-@pytest.mark.parametrize("answer", [said(422), said(409, "120\n", "text/x.tlog.size")])
-def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: Said) -> None:
+@pytest.mark.parametrize("answer", [witness_answer(422), witness_answer(409, "120\n", "text/x.tlog.size")])
+def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: WitnessAnswer) -> None:
     grow(3)
     small = SmallWitness()
     register(small)
@@ -665,7 +667,7 @@ def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: Sa
     alarm = problem()
     assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.ALARM
     # Switched off, so that what it holds is kept: that lifts nothing.
-    small.misbehave = lambda _answer: said(503)
+    small.misbehave = lambda _answer: witness_answer(503)
     travel.by(minutes=15)
     ask(small)
     row = Witness.objects.get()
@@ -697,7 +699,7 @@ def test_an_alarm_about_a_shard_ends_with_it_and_the_next_must_be_cosigned(trave
     sign(TENANT)
     assert problem() == ""
     assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.STALE
-    small.misbehave = lambda _answer: said(404)
+    small.misbehave = lambda _answer: witness_answer(404)
     ask(small)
     assert problem() == "unknown_log"
     assert "the key line is not the same" in witnesses.problem_words(problem())
@@ -718,14 +720,14 @@ def test_a_witnesss_key_is_taken_and_given_back_as_it_is() -> None:
 def test_the_logs_own_keys_and_names_are_no_witness() -> None:
     grow(1)
     public = keys.load().publics[0]
-    own = notes.public_bytes(SmallWitness().key)
+    mine = notes.public_bytes(SmallWitness().key)
     for verifier in (
         keys.clock_key(public),
         notes.Verifier("elsewhere.example", public, notes.COSIGNATURE),
-        notes.Verifier(keys.clock_key(public).name, own, notes.COSIGNATURE),
-        notes.Verifier(checkpoints.origin_of(TENANT, 0), own, notes.COSIGNATURE),
-        notes.Verifier(checkpoints.origin_of(TENANT, 3), own, notes.COSIGNATURE),
-        notes.Verifier("elsewhere.example", own, notes.ED25519),
+        notes.Verifier(keys.clock_key(public).name, mine, notes.COSIGNATURE),
+        notes.Verifier(checkpoints.origin_of(TENANT, 0), mine, notes.COSIGNATURE),
+        notes.Verifier(checkpoints.origin_of(TENANT, 3), mine, notes.COSIGNATURE),
+        notes.Verifier("elsewhere.example", mine, notes.ED25519),
     ):
         with pytest.raises(witnesses.NoWitness):
             witnesses.verifier_of(str(verifier), TENANT)

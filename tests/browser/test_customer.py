@@ -1,4 +1,4 @@
-"""The customer's approver: from what waits, over the yes, to closing the window; and a no."""
+"""The customer's approver: from what waits, over the approval, to closing the window; and a denial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link in a text leads where it says, by the very rules of a browser."""
+"""A link in a text leads where it says, by exactly the rules of a browser."""
 
 from __future__ import annotations
 

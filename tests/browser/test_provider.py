@@ -1,4 +1,4 @@
-"""The provider's approver: from the queue over the review to a yes, and to a no with its reason; staff's portal."""
+"""The provider's approver: from the queue to an approval, or a denial with its reason; and the staff's portal."""
 
 from __future__ import annotations
 

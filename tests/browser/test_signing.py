@@ -1,4 +1,4 @@
-"""A passkey in a real browser: a virtual authenticator makes it, signs in with it, and signs a yes with it."""
+"""A passkey in a real browser: a virtual authenticator makes it, signs in with it, and signs an approval with it."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_a_passkey_is_added_signs_in_signs_a_yes_and_verifies_without_the_browse
     check(page)
     decision = Decision.objects.get(access_request=row, stage="customer")
     expect(page.locator(f'[data-copy="{decision.manifest_digest}"]')).to_have_count(1)
-    said = json.loads(decision.signature.manifest)
-    assert (said["access_request"]["id"], said["decision"]) == (str(row.pk), "approve")
+    record = json.loads(decision.signature.manifest)
+    assert (record["access_request"]["id"], record["decision"]) == (str(row.pk), "approve")
 
     checkpoints.sign(row.tenant_id, at=clock.now())
     ada.goto(f"/access-requests/{row.pk}/")

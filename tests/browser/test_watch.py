@@ -36,7 +36,7 @@ def test_a_page_that_misbehaves_is_seen(visit: Visit, script: str, words: str) -
 
 
 def test_the_browser_that_is_named_is_the_one_that_is_driven(tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    assert find_chromium("/nowhere/chromium", str(own)) is None
-    own.touch(mode=0o755)
-    assert find_chromium(str(own), "") == str(own)
+    mine = tmp_path / "own"
+    assert find_chromium("/nowhere/chromium", str(mine)) is None
+    mine.touch(mode=0o755)
+    assert find_chromium(str(mine), "") == str(mine)

@@ -59,12 +59,12 @@ class Watch:
     expected: set[int] = field(default_factory=set)
 
     def over(self, context: BrowserContext) -> None:
-        context.on("console", self._said)
+        context.on("console", self._on_console)
         context.on("weberror", lambda error: self.complaints.append(f"page error: {error.error}"))
         context.on("request", self._requested)
         context.add_init_script(REPORT_VIOLATIONS)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
             return
         refused = _REFUSED.match(message.text)

@@ -52,7 +52,7 @@ class Shell:
         return Path(self.environment["HOME"])
 
     @property
-    def kept(self) -> Path:
+    def account_file(self) -> Path:
         return self.home / ".config" / "lockbox" / "account.json"
 
     def but(self, **changed: str | None) -> Shell:
@@ -84,7 +84,7 @@ class Shell:
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        """One that goes on until it is told to end; what it says is there to be read line by line."""
+        """One that continues until it is told to end; what it says is there to be read line by line."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(["lockbox", *words], env=self.environment, **pipes) as started:
             until = threading.Timer(WITHIN, started.kill)
@@ -107,12 +107,12 @@ class Shell:
             if not select.select([terminal], [], [], wait)[0]:
                 break
             try:
-                said = os.read(terminal, 65536)
+                output = os.read(terminal, 65536)
             except OSError:  # how a terminal ends on Linux
                 break
-            if not said:
+            if not output:
                 break
-            shown += said
+            shown += output
             if left and (at := shown.find(left[0][0].encode(), seen)) >= 0:
                 seen = at + len(left[0][0])
                 os.write(terminal, f"{left.pop(0)[1]}\n".encode())

@@ -24,8 +24,8 @@ As = Callable[..., dict[str, str]]
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_way_from_a_token_to_the_first_event_leads_there(cast: Cast, as_: As, tmp_path: Path) -> None:
     waiting = cast.confirmed()
-    held = (Scope.TICKETS_READ, Scope.TICKETS_WRITE, Scope.REQUESTS_READ, Scope.LOG_READ)
-    environment = as_("ines", Scope.TOKENS_MANAGE, *held)
+    scopes = (Scope.TICKETS_READ, Scope.TICKETS_WRITE, Scope.REQUESTS_READ, Scope.LOG_READ)
+    environment = as_("ines", Scope.TOKENS_MANAGE, *scopes)
     del environment["TENANT"]
     with walking(GUIDE, tmp_path / "shell", environment) as walk:
         shown = walk.until("?state=PENDING_CUSTOMER")
@@ -47,8 +47,8 @@ def test_the_guide_names_every_scope_in_the_words_of_the_page() -> None:
     text = (ROOT / GUIDE).read_text()
     for scope in Scope:
         assert f"\n| `{scope}` | {LABELS[scope]} |\n" in text
-    for held in (OF_CLIENTS, OF_PROVIDER_CLIENTS):
-        left_out = [f"`{scope}`" for scope in Scope if scope not in held]
+    for scopes in (OF_CLIENTS, OF_PROVIDER_CLIENTS):
+        left_out = [f"`{scope}`" for scope in Scope if scope not in scopes]
         assert len(left_out) >= 3
     paragraph = next(part for part in text.split("\n\n") if part.startswith("A tenant's client can have all scopes"))
     of_tenant, of_provider = paragraph.split("A client of the provider can have all")

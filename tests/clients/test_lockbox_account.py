@@ -72,10 +72,10 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_personal_token_is_tried_and_kept_for_its_owner_alone(cast: Cast, bare: Shell, url: str) -> None:
     token = token_of(cast, "ada")
     ended = bare("login", url, typed=f"{token}\n")
-    assert ended.out == f"Signed in at {url} as Ada Test. Saved in {bare.kept}.\n"
-    assert stat.S_IMODE(bare.kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(bare.kept.parent.stat().st_mode) == 0o700
-    assert [path.name for path in bare.kept.parent.iterdir()] == ["account.json"]
+    assert ended.out == f"Signed in at {url} as Ada Test. Saved in {bare.account_file}.\n"
+    assert stat.S_IMODE(bare.account_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(bare.account_file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in bare.account_file.parent.iterdir()] == ["account.json"]
     assert bare("whoami", "--json").json["email"] == "ada@contoso.example"
 
 
@@ -87,7 +87,7 @@ def test_a_token_is_not_shown_as_it_is_typed(cast: Cast, bare: Shell, url: str) 
 
 def test_a_token_that_is_not_live_is_not_kept(bare: Shell, url: str) -> None:
     ended = bare("login", url, typed=f"{SECRET}\n")
-    assert (ended.status, bare.kept.exists()) == (3, False)
+    assert (ended.status, bare.account_file.exists()) == (3, False)
     assert SECRET not in ended.out + ended.err
 
 
@@ -97,23 +97,23 @@ def test_a_client_gets_one_token_and_uses_it_until_it_ends(cast: Cast, bare: She
     for _ in range(2):
         assert bare("whoami", "--json").json["kind"] == "client"
     assert Token.objects.filter(account=client.account).count() == 1
-    kept = json.loads(bare.kept.read_text())
-    bare.kept.write_text(json.dumps({**kept, "token_until": 0}))
+    record = json.loads(bare.account_file.read_text())
+    bare.account_file.write_text(json.dumps({**record, "token_until": 0}))
     assert bare("whoami").status == 0
     assert Token.objects.filter(account=client.account).count() == 2
-    assert stat.S_IMODE(bare.kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(bare.account_file.stat().st_mode) == 0o600
 
 
 def test_a_wrong_secret_of_a_client_is_not_kept(cast: Cast, bare: Shell, url: str) -> None:
     client, _secret = client_of(cast, "contoso")
     ended = bare("login", url, "--client", str(client.pk), typed="wrong\n")
-    assert (ended.status, bare.kept.exists()) == (3, False)
+    assert (ended.status, bare.account_file.exists()) == (3, False)
 
 
 def test_signing_out_forgets(cast: Cast, bare: Shell, url: str) -> None:
     bare("login", url, typed=f"{token_of(cast, 'ada')}\n")
     assert bare("logout", "--json").json == {"signed_out": True}
-    assert (bare.kept.exists(), bare("logout", "--json").json) == (False, {"signed_out": False})
+    assert (bare.account_file.exists(), bare("logout", "--json").json) == (False, {"signed_out": False})
     assert bare("whoami").status == 3
 
 
@@ -121,7 +121,7 @@ def test_the_place_of_what_is_kept_is_the_desktops(cast: Cast, bare: Shell, url:
     moved = bare.but(XDG_CONFIG_HOME=str(tmp_path / "settings"))
     moved("login", url, typed=f"{token_of(cast, 'ada')}\n")
     assert (tmp_path / "settings" / "lockbox" / "account.json").exists()
-    assert not bare.kept.exists()
+    assert not bare.account_file.exists()
 
 
 # --- Where a token goes --------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ GIVING_AWAY = [
 def test_an_address_that_would_give_a_token_away_is_not_one(bare: Shell) -> None:
     for url in GIVING_AWAY:
         ended = bare("login", url, typed=f"{SECRET}\n")
-        assert (ended.status, ended.out, bare.kept.exists()) == (2, "", False), url
+        assert (ended.status, ended.out, bare.account_file.exists()) == (2, "", False), url
         assert SECRET not in ended.err, url
 
 
@@ -155,7 +155,7 @@ def test_a_kept_token_goes_to_its_own_address_only(cast: Cast, bare: Shell, url:
 
 def test_a_file_that_others_can_read_is_not_used(cast: Cast, bare: Shell, url: str) -> None:
     bare("login", url, typed=f"{token_of(cast, 'ada')}\n")
-    bare.kept.chmod(0o640)
+    bare.account_file.chmod(0o640)
     ended = bare("whoami")
     assert (ended.status, "Others can read" in ended.err) == (3, True)
 

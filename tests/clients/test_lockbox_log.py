@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from audit_app.exported_entries import ExportedEntry
 from audit_app.models import AuditEntry
-from audit_app.said import Said
 from requests_app import operations
 from tests.cast import Cast
 from tests.clients.terminal import Shell
@@ -67,7 +67,7 @@ def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(
 def test_an_entry_that_was_changed_is_noticed_here(cast: Cast, shell: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.confirmed()
 
-    def changed(_self: object, said: Said) -> str:
+    def changed(_self: object, said: ExportedEntry) -> str:
         return said.raw.replace("Pat", "Bea")
 
     monkeypatch.setattr("requests_app.doors.api.log.LogEntryOut.get_record", changed)
@@ -104,10 +104,10 @@ def test_events_are_watched_as_they_happen(cast: Cast, shell: Shells) -> None:
 
 def test_what_was_missed_is_told_from_a_cursor_on(cast: Cast, shell: Shells) -> None:
     ada, row = shell("ada"), cast.confirmed()
-    told = ada("watch", "--after", "0", "--count", "4", "--json").lines
-    assert [line["type"] for line in told][-2:] == ["access_request.submitted", "access_request.approved_by_provider"]
+    shown = ada("watch", "--after", "0", "--count", "4", "--json").lines
+    assert [line["type"] for line in shown][-2:] == ["access_request.submitted", "access_request.approved_by_provider"]
     [line] = ada(
-        "watch", "--after", told[-2]["cursor"], "--count", "1", "--type", "access_request.approved_by_provider"
+        "watch", "--after", shown[-2]["cursor"], "--count", "1", "--type", "access_request.approved_by_provider"
     ).out.splitlines()
     assert line.split("\t")[1:] == ["access_request.approved_by_provider", row.reference, "PENDING_CUSTOMER"]
 

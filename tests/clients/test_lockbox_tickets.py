@@ -60,8 +60,8 @@ def test_a_ticket_is_linked_asked_about_answered_and_closed(cast: Cast, shell: S
     assert priya("tickets", "link", row.reference, "--external-reference", "INC-1").status == 0
     [listed] = priya("tickets", "list", "--elsewhere", "INC-1", "--json").json
     assert listed["reference"] == row.reference
-    asked = priya("tickets", "ask", row.reference, "--comment", "Since when?")
-    assert asked.out == f"{row.reference} ◐ waiting for the customer\n"
+    question = priya("tickets", "ask", row.reference, "--comment", "Since when?")
+    assert question.out == f"{row.reference} ◐ waiting for the customer\n"
     assert mia("tickets", "answer", row.reference, "--comment", "Monday.").out == f"{row.reference} ● assigned\n"
     assert mia("tickets", "close", row.reference, "--json").json["state"] == "CLOSED"
 

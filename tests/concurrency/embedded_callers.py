@@ -40,8 +40,8 @@ class Callers:
     def _connection(self) -> http.client.HTTPConnection:
         if not hasattr(self._own, "connection"):
             self._own.connection = http.client.HTTPConnection("127.0.0.1", self.world["port"], timeout=PATIENCE)
-        kept: http.client.HTTPConnection = self._own.connection
-        return kept
+        stored: http.client.HTTPConnection = self._own.connection
+        return stored
 
     def call(
         self, kind: str, method: str, path: str, who: str, body: Any = None, *, key: str = "", **headers: str

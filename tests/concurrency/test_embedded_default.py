@@ -51,7 +51,7 @@ class Installation:
         )  # fmt: skip
 
     def world(self, *arguments: str) -> Any:
-        return said(self.begin("embedded_world", *arguments))
+        return output_of(self.begin("embedded_world", *arguments))
 
     def acts(self, world: Any) -> list[dict[str, Any]]:
         """What the callers did, once all of them have ended."""
@@ -62,14 +62,14 @@ class Installation:
                 each.stdin.write(json.dumps(world))
                 each.stdin.close()
                 each.stdin = None
-            return [act for each in begun for act in said(each)]
+            return [act for each in begun for act in output_of(each)]
         finally:
             for each in begun:
                 each.kill()
                 each.wait()
 
 
-def said(program: subprocess.Popen[str]) -> Any:
+def output_of(program: subprocess.Popen[str]) -> Any:
     """What a program printed, once it has ended well."""
     out, err = program.communicate()
     assert program.returncode == 0, out[-2000:] + err[-4000:]
@@ -81,14 +81,14 @@ def installation(tmp_path: Path) -> Installation:
     data, port = tmp_path / "data", free_port()
     data.mkdir()
     shutil.copy(ground.sqlite(), data / "lockbox.sqlite3")
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
-    own = {
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    overrides = {
         "DATA_DIR": str(data), "HOST": "127.0.0.1", "PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}",
         "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1",
         # Everything that works in the background comes round several times.
         "SWEEP_SECONDS": "1", "HEARTBEAT_SECONDS": "1",
     }  # fmt: skip
-    return Installation(data, port, kept | own)
+    return Installation(data, port, inherited | overrides)
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
 def errors_in(log: str) -> list[str]:
-    """Lines in which some process says that something failed, but for a store that was busy for too long."""
+    """Lines in which some process says that something failed, except for a store that was busy for too long."""
     return [
         line
         for line in log.splitlines()
@@ -174,9 +174,9 @@ def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -
         busy = sum(each["kind"] == act and each["status"] == 503 for each in acts)
         assert number_of(acts, act) <= looks[kind] <= number_of(acts, act) + busy, kind
     allowed = Counter(ref for kind, _item, ref in held["looks"] if kind == "read_allowed")
-    asked = [act["key"] for act in acts if act["kind"] == "evaluate" and act["status"] == 200]
-    assert asked
-    assert {key: allowed[key] for key in asked if allowed[key] != 1} == {}
+    answered = [act["key"] for act in acts if act["kind"] == "evaluate" and act["status"] == 200]
+    assert answered
+    assert {key: allowed[key] for key in answered if allowed[key] != 1} == {}
     # One entry for each, and for each file that was taken along.
     events = Counter(held["events"])
     assert events["ticket.opened"] == len(held["ticket"])

@@ -64,8 +64,8 @@ def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None
         "mails from one address": (lambda n: guesses.at_reset(f"p{n}@contoso.example", "10.5.0.1"), 20),
         "a code, or a step-up": (lambda n: guesses.of_person(ada, f"10.6.{n}.1"), 5),
     }
-    for said, (attempt, most) in doors.items():
-        assert sum(at_once(lambda n, attempt=attempt: attempt(n).count())) == most, said
+    for words, (attempt, most) in doors.items():
+        assert sum(at_once(lambda n, attempt=attempt: attempt(n).count())) == most, words
     # One that finds one of its two places full takes none of the other.
     full = guesses.at_sign_in("ada@contoso.example", "10.7.0.1")
     assert not full.count()
@@ -73,10 +73,10 @@ def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None
 
 
 def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[str] = []
+    checked: list[str] = []
 
     def look(self: Any, request: Any, **credentials: Any) -> None:
-        looked.append(credentials["email"])
+        checked.append(credentials["email"])
 
     monkeypatch.setattr(DefaultAccountAdapter, "authenticate", look)
 
@@ -85,7 +85,7 @@ def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: p
         return Client(REMOTE_ADDR=f"10.0.{number}.1").post("/accounts/login/", form).status_code
 
     assert set(at_once(attempt)) == {200}
-    assert len(looked) == 5
+    assert len(checked) == 5
 
 
 def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(

@@ -1,4 +1,4 @@
-"""All is denied at the very moment in which more is passed on: nothing slips through between."""
+"""All is denied at exactly the moment in which more is passed on: nothing slips through between."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_what_is_passed_on_while_all_is_denied_is_denied_or_held_back(world: Cast) -> None:
-    """The provider's yes commits first, and is denied; or the mute does, and the yes is refused."""
+    """The provider's yes commits first, and is denied; or the mute does, and the approval is refused."""
     ada, pat = world.as_("ada"), world.as_("pat")
     for _ in range(6):
         rows = [world.submitted() for _ in range(3)]

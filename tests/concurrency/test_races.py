@@ -49,7 +49,7 @@ from requests_app.models import (
     SignOn,
     Tenant,
 )
-from requests_app.operations import Came, _signing
+from requests_app.operations import AssertedIdentity, _signing
 from requests_app.operations._humans import part
 from requests_app.queries import signing
 from tests.caller import service_of
@@ -211,7 +211,7 @@ def test_revoke_against_read_leaves_no_read_after_the_revoke(world: Cast, settin
 def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> None:
     grant = world.opened()
     service, ada = service_of(world), world.as_("ada")
-    question = Question(
+    submitted = Question(
         subject_type="user",
         subject=str(world.priya.pk),
         action="read",
@@ -219,7 +219,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
         resource=str(world.resource().pk),
     )
     results = at_once(
-        *[lambda: operations.allow_access(question, actor=service) for _ in range(12)],
+        *[lambda: operations.allow_access(submitted, actor=service) for _ in range(12)],
         lambda: operations.revoke(grant.access_request_id, actor=ada),
     )
     allowed = [result.entry for result in results[:12] if result.decision]
@@ -236,7 +236,7 @@ def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> N
     """Asked while somebody closes the window, it is answered from what is so when they have."""
     grant = world.opened()
     holds, service = threading.Event(), service_of(world)
-    question = Question(
+    submitted = Question(
         subject_type="user",
         subject=str(world.priya.pk),
         action="read",
@@ -253,7 +253,7 @@ def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> N
 
     def access() -> Any:
         holds.wait(120)
-        return operations.allow_access(question, actor=service)
+        return operations.allow_access(submitted, actor=service)
 
     _closed, verdict = at_once(close, access)
     assert (verdict.decision, verdict.reason) == (False, "window_not_open")
@@ -478,7 +478,7 @@ def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast
 
 
 def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
-    """Whichever is first: the human who asked never has a window by the own yes."""
+    """Whichever is first: the human who asked never has a window by their own yes."""
     stella = world.as_("stella")
     for _ in range(4):
         row = world.submitted(by="priya")
@@ -503,8 +503,8 @@ def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_mean
     Domain.objects.create(tenant=world.contoso, name="contoso.example", challenge="x", claimed_at=at, verified_at=at)
     Identity.objects.create(tenant=None, issuer=issuer, subject="s-1", person=world.pat, linked_at=at)
     world.agreed(lambda: operations.link_accounts(world.erik.pk, world.pat.pk, actor=world.as_("stella")))
-    came = Came(issuer=issuer, subject="s-1", email="ada@contoso.example", email_is_verified=True)
-    comes = partial(operations.sign_in, world.contoso.pk, came=came, actor=Actor.system("single sign-on"))
+    identity = AssertedIdentity(issuer=issuer, subject="s-1", email="ada@contoso.example", email_is_verified=True)
+    comes = partial(operations.sign_in, world.contoso.pk, came=identity, actor=Actor.system("single sign-on"))
     written = AuditEntry.objects.count()
     with transaction.atomic():
         pat = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=world.pat.pk)
@@ -527,8 +527,8 @@ def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) 
             Person.objects.get_queryset().filter(pk=person.pk).update(is_active=True)
             # One who has a single role cannot lose it.
             for role in ("administrator", "auditor"):
-                held = {"tenant": world.contoso, "person": person, "role": role}
-                Membership.objects.get_or_create(**held, defaults={"given_at": clock.now()})
+                fields = {"tenant": world.contoso, "person": person, "role": role}
+                Membership.objects.get_or_create(**fields, defaults={"given_at": clock.now()})
         ines, otto = world.as_("ines"), world.as_("otto")
         results = at_once(
             partial(operations.take_role, world.contoso.pk, world.ines.pk, role="administrator", actor=otto),
@@ -544,9 +544,9 @@ def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) 
 def _uncover(world: Cast) -> Proposal:
     """What Stella proposes: that Lockbox no longer covers a service."""
     row = world.exchange
-    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
-        operations.save_service(service_id=row.pk, **said, actor=world.as_("stella"))
+        operations.save_service(service_id=row.pk, **fields, actor=world.as_("stella"))
     return Proposal.objects.get(pk=outcome.value.current["proposal"])
 
 
@@ -616,13 +616,13 @@ def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> 
 def test_a_tenant_that_switches_lockbox_on_while_a_change_takes_effect_is_told_or_comes_after_it(world: Cast) -> None:
     """The change never takes effect after the first switch without notice and the whole waiting time."""
     row = world.exchange
-    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     seen = set()
     for _ in range(6):
         Service.objects.update(is_covered=True)
         Proposal.objects.all().delete()
         Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
-        due = world.made_due(partial(operations.save_service, service_id=row.pk, **said, actor=world.as_("stella")))
+        due = world.made_due(partial(operations.save_service, service_id=row.pk, **fields, actor=world.as_("stella")))
         switched, applied = at_once(
             partial(operations.switch_lockbox, world.fabrikam.pk, on=True, actor=world.as_("finn")),
             partial(operations.apply_proposal, due, actor=Actor.system("sweep")),
@@ -644,9 +644,9 @@ def test_a_tenant_that_switches_lockbox_on_while_a_change_takes_effect_is_told_o
 def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_off(world: Cast) -> None:
     """The change looks at whom it touches only when it holds every tenant's log."""
     row = world.exchange
-    said: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
+    fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
-    due = world.made_due(partial(operations.save_service, service_id=row.pk, **said, actor=world.as_("stella")))
+    due = world.made_due(partial(operations.save_service, service_id=row.pk, **fields, actor=world.as_("stella")))
     with transaction.atomic():
         recorder.lock(world.fabrikam.pk)
         thread, outcome = in_background(partial(operations.apply_proposal, due, actor=Actor.system("sweep")))
@@ -670,15 +670,15 @@ def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(wor
         )
         resource = world.resource()
         due, ticket = world.made_due(rename), world.ticket()
-        asked, applied = at_once(
+        submitted, applied = at_once(
             partial(operations.submit, world.ask(ticket, resource=resource), actor=world.as_("erik")),
             partial(operations.apply_proposal, due, actor=Actor.system("sweep")),
         )
-        assert isinstance(asked, AccessRequest), asked
-        entry = AuditEntry.objects.get(correlation_id=asked.pk, event="access_request.submitted")
+        assert isinstance(submitted, AccessRequest), submitted
+        entry = AuditEntry.objects.get(correlation_id=submitted.pk, event="access_request.submitted")
         resource.refresh_from_db()
         assert resource.name in bytes(entry.canonical).decode()
-        operations.withdraw(asked.pk, actor=world.as_("erik"))
+        operations.withdraw(submitted.pk, actor=world.as_("erik"))
         if isinstance(applied, WrongState):
             operations.apply_proposal(due, actor=Actor.system("sweep"))
         Resource.objects.filter(pk=resource.pk).update(name=f"finance@{number}")
@@ -813,7 +813,7 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
-    """Eight of them, past the turn that one machine's signers take, while somebody goes on writing."""
+    """Eight of them, past the turn that one machine's signers take, while somebody continues writing."""
     world.submitted()
 
     def write() -> None:
@@ -831,9 +831,9 @@ def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt
     rows = list(Checkpoint.objects.filter(tenant_id=world.contoso.pk).order_by("size"))
     for older, newer in pairwise(rows):
         proofs.consistency(older, newer)
-    kept = heads.get(checkpoints.origin_of(world.contoso.pk, 0))
-    assert kept is not None
-    assert (kept.head.size, kept.head.root) == (rows[-1].size, bytes(rows[-1].root))
+    stored = heads.get(checkpoints.origin_of(world.contoso.pk, 0))
+    assert stored is not None
+    assert (stored.head.size, stored.head.root) == (rows[-1].size, bytes(rows[-1].root))
     assert verify(world.contoso.pk).is_good
 
 

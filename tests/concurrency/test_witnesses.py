@@ -1,4 +1,4 @@
-"""Real transactions on PostgreSQL: the rule about witnesses against a yes, and two workers that ask at once."""
+"""Real transactions on PostgreSQL: the rule about witnesses against an approval, and two workers that ask at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from requests_app.domain.errors import LogNotCosigned, WrongState
 from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import Cast, gather
 from tests.concurrency.test_races import at_once
-from tests.witness import Said, SmallWitness, sign
+from tests.witness import SmallWitness, WitnessAnswer, sign
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
@@ -43,17 +43,17 @@ def test_a_rule_that_is_set_against_a_yes_counts_or_came_later(world: Cast) -> N
     for _ in range(8):
         row = world.confirmed()
         ada = world.as_("ada")
-        said, bound = at_once(
+        words, bound = at_once(
             partial(operations.approve_as_customer, row.pk, actor=ada),
             partial(operations.set_cosigning, world.contoso.pk, hours=6, actor=ines),
         )
         assert isinstance(bound, Tenant), bound
         row.refresh_from_db()
-        if isinstance(said, AccessRequest):
+        if isinstance(words, AccessRequest):
             assert row.state == "OPEN"
             assert _seq(world, "access_request.approved_by_customer") < _seq(world, "log.policy_changed")
         else:
-            assert isinstance(said, LogNotCosigned), said
+            assert isinstance(words, LogNotCosigned), words
             assert row.state == "PENDING_CUSTOMER"
             assert not Grant.objects.filter(access_request=row).exists()
             operations.deny_as_customer(row.pk, actor=ada, note="Not now.")
@@ -77,16 +77,16 @@ def test_the_rule_and_the_removal_of_the_last_witness_never_both(world: Cast) ->
 
 
 def test_two_workers_ask_a_witness_once(world: Cast) -> None:
-    small, asked, lock = SmallWitness(), [], threading.Lock()
+    small, calls, lock = SmallWitness(), [], threading.Lock()
     register(world, small)
     sign(world.contoso.pk)
 
-    def post(url: str, body: bytes) -> Said:
+    def post(url: str, body: bytes) -> WitnessAnswer:
         with lock:
-            asked.append(url)
+            calls.append(url)
         return small.post(url, body)
 
     collect = partial(cosigning.collect, clock.now, post)
     rounds = at_once(*[collect] * 6)
-    assert sum(each.cosigned for each in rounds) == len(asked) == 1
+    assert sum(each.cosigned for each in rounds) == len(calls) == 1
     assert Cosignature.objects.count() == 1

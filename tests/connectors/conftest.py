@@ -24,10 +24,10 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 def _open_descriptors() -> set[str]:
-    held = set()
+    descriptors = set()
     for name in os.listdir("/proc/self/fd"):
         try:
-            held.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
+            descriptors.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
         except FileNotFoundError:
             continue  # the descriptor of this very listing
-    return held
+    return descriptors

@@ -66,15 +66,15 @@ class OwnServer:
     def as_default(self) -> Iterator[None]:
         """Have Django's connection lead here."""
         parts = urlsplit(self.address)
-        own = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "NAME": parts.path[1:]}
-        kept = {name: connection.settings_dict[name] for name in own}
+        overrides = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "NAME": parts.path[1:]}
+        inherited = {name: connection.settings_dict[name] for name in overrides}
         connection.close()
-        connection.settings_dict.update(own)
+        connection.settings_dict.update(overrides)
         try:
             yield
         finally:
             connection.close()
-            connection.settings_dict.update(kept)
+            connection.settings_dict.update(inherited)
 
 
 @pytest.fixture(scope="session")

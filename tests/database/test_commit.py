@@ -55,7 +55,7 @@ def test_a_connection_that_breaks_at_the_commit_leaves_the_outcome_unknown(
 
 @postgres
 def test_a_database_that_is_gone_after_the_commit_does_not_hide_that_it_is_unknown(wire: Wire) -> None:
-    """The end of the transaction must not connect anew: that error would come in place of the first."""
+    """The end of the transaction must not connect again: that error would come in place of the first."""
 
     def act() -> None:
         with transaction.atomic():

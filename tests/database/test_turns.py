@@ -420,9 +420,9 @@ def test_half_of_the_threads_stay_free_while_the_turn_at_writing_does_not_move(p
         time.sleep(2)
         with takes(most=2):
             assert pool.submit(Plan.objects.count).result(timeout=120) == 0
-        came = Counter(done.result(timeout=120) for done in calls)
-    assert came["done"] == 0
-    assert came["TurnRefused"] >= 40
+        counts = Counter(done.result(timeout=120) for done in calls)
+    assert counts["done"] == 0
+    assert counts["TurnRefused"] >= 40
 
 
 @pytest.mark.timed

@@ -54,7 +54,7 @@ exec "$PYTHON_HERE" "$@" """,
 
 @dataclass
 class Running:
-    """A command that goes on, and the file that holds what it says."""
+    """A command that continues, and the file that holds what it says."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -63,9 +63,9 @@ class Running:
         """Wait until it has said these words, and return all that it said."""
         until = time.monotonic() + within
         while time.monotonic() < until and self.process.poll() is None:
-            said = self.output.read_text()
-            if words in said:
-                return said
+            output = self.output.read_text()
+            if words in output:
+                return output
             time.sleep(0.1)
         raise AssertionError(f"It never said {words!r}.\n{self.output.read_text()[-2000:]}")
 
@@ -110,14 +110,14 @@ class Clone:
             'if [ "$1 $2" = "-m pip" ]; then exec "$CLONE/stand-ins/venv/pip" "$@"; fi\nexec "$PYTHON_HERE" "$@"',
         )
         shutil.copytree(path / "stand-ins/venv", path / ".venv/bin")
-        kept = {name: os.environ[name] for name in ("LANG", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
-        own = {
+        inherited = {name: os.environ[name] for name in ("LANG", "TZ", "LD_LIBRARY_PATH") if name in os.environ}
+        overrides = {
             "CLONE": str(path),
             "HOME": str(path / "home"),
             "PATH": f"{path / 'stand-ins'}:{os.environ['PATH']}",
             "PYTHON_HERE": sys.executable,
         }
-        return cls(path, kept | own)
+        return cls(path, inherited | overrides)
 
     def sh(self, command: str, *, within: float = 170, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command as a shell runs it, in the directory of the code."""
@@ -138,7 +138,7 @@ class Clone:
         return run.stdout
 
     def start(self, command: str, **environment: str) -> Running:
-        """Start a command that goes on until it is told to end."""
+        """Start a command that continues until it is told to end."""
         output = self.path / "output"
         with output.open("w") as file:
             process = subprocess.Popen(
@@ -162,13 +162,13 @@ class Clone:
         shown = b""
         while True:
             try:
-                said = os.read(terminal, 1024)
+                output = os.read(terminal, 1024)
             except OSError:  # how a terminal ends on Linux
                 break
-            if not said:
+            if not output:
                 break
-            shown += said
-            if b"assword" in said:
+            shown += output
+            if b"assword" in output:
                 os.write(terminal, f"{answer}\n".encode())
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")

@@ -39,16 +39,16 @@ def _parted(path: Path) -> tuple[list[Block], str]:
     blocks: list[Block] = []
     prose: list[str] = []
     opened: re.Match[str] | None = None
-    held: list[str] = []
+    block_lines: list[str] = []
     for number, line in enumerate(text_of(path).splitlines(), start=1):
         fence = _FENCE.match(line)
         if opened is None and fence:
-            opened, held, began = fence, [], number
+            opened, block_lines, began = fence, [], number
         elif opened is not None and fence and not fence["language"]:
-            blocks.append(Block(name_of(path), began, opened["language"], "\n".join(held)))
+            blocks.append(Block(name_of(path), began, opened["language"], "\n".join(block_lines)))
             opened = None
         elif opened is not None:
-            held.append(line.removeprefix(opened["indent"]))
+            block_lines.append(line.removeprefix(opened["indent"]))
         else:
             prose.append(line)
     if opened is not None:
@@ -65,7 +65,7 @@ def prose(path: Path) -> str:
 
 
 def commands(block: Block) -> list[str]:
-    """The commands of a block marked `sh`, one a line; a backslash at the end goes on with the next."""
+    """The commands of a block marked `sh`, one a line; a backslash at the end continues with the next."""
     joined = block.text.replace("\\\n", " ")
     lines = (re.sub(r"\s+# .*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line and not line.startswith("#")]

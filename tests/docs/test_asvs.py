@@ -85,8 +85,8 @@ def test_each_is_proved_by_tests_that_exist_or_has_its_reason() -> None:
 def test_the_sum_at_the_head_is_the_sum() -> None:
     counted = Counter(row.state for row in rows(text_of(MAP)))
     order = ("proved", "holds", "operator", "not here", "not met yet", "not met")
-    said = ", ".join(f"{counted[state]} {state}" for state in order if counted[state])
-    assert f"Of them: {said}.\n" in text_of(MAP)
+    words = ", ".join(f"{counted[state]} {state}" for state in order if counted[state])
+    assert f"Of them: {words}.\n" in text_of(MAP)
 
 
 def test_a_test_that_is_not_there_and_a_state_that_is_none_are_noticed() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from audit_app import checkpoints, evidence
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.models import AuditEntry
-from audit_app.parts import Wanted
 from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.models import AccessRequest
@@ -56,22 +56,22 @@ def test_a_signed_yes_is_checked_by_the_lines_of_the_document(cast: Cast, tmp_pa
     subprocess.run([sys.executable, "-I", "-c", block("python")], cwd=tmp_path, check=True, timeout=150)
     done = run(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    said = [
+    lines = [
         "the challenge is that of the text",
         "the text names what was asked for",
         "the site is that of the passkey",
         "the device checked who held it",
         "Verified OK",
     ]
-    assert done.stdout.splitlines() == said
+    assert done.stdout.splitlines() == lines
     # One letter of what was signed, and one bit of what the device answered.
-    text, asked = (tmp_path / "text.json").read_text(), (tmp_path / "asked.json").read_text()
+    text, submitted_text = (tmp_path / "text.json").read_text(), (tmp_path / "asked.json").read_text()
     (tmp_path / "text.json").write_text(text.replace("Priya", "Prija", 1))
-    assert run(tmp_path).stdout.splitlines() == said[1:]
+    assert run(tmp_path).stdout.splitlines() == lines[1:]
     (tmp_path / "text.json").write_text(text)
-    (tmp_path / "asked.json").write_text(asked.replace("invoices", "invoice", 1))
-    assert run(tmp_path).stdout.splitlines() == [said[0], *said[2:]]
-    (tmp_path / "asked.json").write_text(asked)
+    (tmp_path / "asked.json").write_text(submitted_text.replace("invoices", "invoice", 1))
+    assert run(tmp_path).stdout.splitlines() == [lines[0], *lines[2:]]
+    (tmp_path / "asked.json").write_text(submitted_text)
     raw = (tmp_path / "authenticator.bin").read_bytes()
     (tmp_path / "authenticator.bin").write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
     assert "Verified OK" not in run(tmp_path).stdout
@@ -81,7 +81,7 @@ def test_a_signed_yes_is_checked_by_the_lines_of_the_document(cast: Cast, tmp_pa
 def test_the_verifier_names_the_passkey_in_a_bundle_of_the_products(cast: Cast, tmp_path: Path, kind: str) -> None:
     row = signed_yes(cast)
     checkpoints.sign(cast.contoso.pk, at=clock.now())
-    wanted = Wanted(
+    wanted = EvidenceScope(
         tenant_id=cast.contoso.pk,
         tenant_name="Contoso",
         access_request=row.pk if kind == "access_request" else None,

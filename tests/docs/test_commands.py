@@ -103,11 +103,11 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
     for command in kind(SERVES):
         running = fresh.start(command, PORT=str(free_port()))
         try:
-            said = running.until("Ready: ", within=150)
-            address = said.rpartition("Ready: ")[2].split()[0]
+            output = running.until("Ready: ", within=150)
+            address = output.rpartition("Ready: ")[2].split()[0]
             with urllib.request.urlopen(f"{address}/accounts/login/", timeout=10) as answer:
                 assert answer.status == 200
-            assert "ada.keller@contoso.example" in said
+            assert "ada.keller@contoso.example" in output
         finally:
             status = running.end()
         assert status == 0, running.output.read_text()[-1500:]
@@ -121,8 +121,8 @@ def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_the_demo_plays_to_its_end_and_leaves_its_evidence(tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "clone")
-    said = clone.done("bin/demo", within=200)
-    assert said.endswith("Every step was observed.\n")
+    output = clone.done("bin/demo", within=200)
+    assert output.endswith("Every step was observed.\n")
     assert (clone.path / "var" / "demo" / "evidence.zip").stat().st_size > 10_000
 
 
@@ -130,10 +130,10 @@ def test_the_demo_plays_to_its_end_and_leaves_its_evidence(tmp_path: Path) -> No
 @pytest.mark.timeout(300)
 def test_the_benchmark_measures_what_it_names_on_both_databases(tmp_path: Path) -> None:
     clone = Clone.make(tmp_path / "clone")
-    said = clone.done("bin/bench --part acts --rows 600 --due 60 --acts 3", within=200)
-    assert ("SQLite" in said, "PostgreSQL" in said) == (True, True)
+    output = clone.done("bin/bench --part acts --rows 600 --due 60 --acts 3", within=200)
+    assert ("SQLite" in output, "PostgreSQL" in output) == (True, True)
     for words in ("customer's yes", "content open", "customer's inbox", "half way down", "sweep of 60 windows"):
-        assert said.count(words) == 2, words
+        assert output.count(words) == 2, words
 
 
 @pytest.mark.parametrize("command", kind(TESTS))

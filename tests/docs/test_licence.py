@@ -1,4 +1,4 @@
-"""The licence stands in the repository, in each package's metadata and in the file that travels alone."""
+"""The licence is in the repository, in each package's metadata and in the file that travels alone."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ PACKAGES = (ROOT, ROOT / "clients" / "python")
 def test_each_package_carries_the_exact_text_and_names_it() -> None:
     for package in PACKAGES:
         assert hashlib.sha256((package / "LICENSE").read_bytes()).hexdigest() == APACHE
-        told = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-        assert (told["license"], told["license-files"]) == ("Apache-2.0", ["LICENSE"])
+        project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+        assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
     assert "SPDX-License-Identifier: Apache-2.0" in (ROOT / "verify" / "lockbox_verify.py").read_text()[:100]
 
 

@@ -75,15 +75,15 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Clone, server: Server) -> None:
-    """Migrate, work, dump, restore, check: by the very role, which row-level security holds back."""
+    """Migrate, work, dump, restore, check: by exactly the role, which row-level security holds back."""
     clone.environment |= {"DATABASE_URL": server.url, "RESTORED_URL": server.restored}
     assert "W032" not in clone.sh(".venv/bin/python manage.py migrate --noinput").stderr
     clone.done(".venv/bin/python manage.py demo_world --bare")
     before = clone.done(".venv/bin/python manage.py verify_audit")
     ordered = sorted(kind(POSTGRESQL), key=lambda command: command.startswith("pg_restore"))
-    said = {command: clone.done(command) for command in ordered}
-    assert [words.strip() for command, words in said.items() if "pg_roles" in command] == ["good"]
-    assert sum(command.startswith("pg_") for command in said) == 2
+    output = {command: clone.done(command) for command in ordered}
+    assert [words.strip() for command, words in output.items() if "pg_roles" in command] == ["good"]
+    assert sum(command.startswith("pg_") for command in output) == 2
     assert clone.done(".venv/bin/python manage.py verify_audit", DATABASE_URL=server.restored) == before
     assert "0 bad" in before
     assert clone.done(".venv/bin/python manage.py migrate --check", DATABASE_URL=server.restored) is not None

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from audit_app import export, queries
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from lockbox_site import readiness
 from requests_app.domain.actors import Role
 from requests_app.domain.states import State
@@ -73,9 +73,9 @@ def test_a_command_that_does_not_exist_is_found(span: str, monkeypatch: pytest.M
 
 
 def test_every_command_of_ours_is_in_the_operators_table() -> None:
-    told = {match[1] for cells in rows(OPERATORS, "Commands") if (match := _COMMAND.fullmatch(names(cells[0])[0]))}
-    assert sorted(_ours() - told) == []
-    assert sorted(told - _ours()) == []
+    shown = {match[1] for cells in rows(OPERATORS, "Commands") if (match := _COMMAND.fullmatch(names(cells[0])[0]))}
+    assert sorted(_ours() - shown) == []
+    assert sorted(shown - _ours()) == []
 
 
 # --- Health and logs ---------------------------------------------------------------------------------------
@@ -83,8 +83,8 @@ def test_every_command_of_ours_is_in_the_operators_table() -> None:
 
 @pytest.mark.django_db
 def test_every_check_of_readyz_is_told() -> None:
-    told = [names(cells[0])[0] for cells in rows(OPERATORS, "Health")]
-    assert told == list(readiness.run_checks())
+    shown = [names(cells[0])[0] for cells in rows(OPERATORS, "Health")]
+    assert shown == list(readiness.run_checks())
 
 
 _LOGGERS = frozenset({"log", "logger", "security_log"})
@@ -104,28 +104,28 @@ def logged_events() -> set[str]:
 
 
 def test_every_event_of_the_logs_is_told() -> None:
-    told = {name for cells in rows(OPERATORS, "Logs") for name in names(cells[0])}
+    shown = {name for cells in rows(OPERATORS, "Logs") for name in names(cells[0])}
     events = logged_events()
     assert {"outbox.parked", "task_parked", "sign_in.failed"} <= events
-    assert sorted(events - told) == []
-    assert sorted(told - events) == []
+    assert sorted(events - shown) == []
+    assert sorted(shown - events) == []
 
 
 # --- Words -------------------------------------------------------------------------------------------------
 
 
 def test_every_role_has_its_word() -> None:
-    told = {
+    shown = {
         match.lower() for match in re.findall(r"^\| \*\*([^*]+)\*\*", prose(ROOT / "docs/glossary.md"), re.MULTILINE)
     }
     # Who raised the access request is an engineer; the system is an actor.
     wanted = {str(role).replace("_", " ") for role in Role} - {"requester", "system"}
-    assert sorted(wanted - told) == []
+    assert sorted(wanted - shown) == []
 
 
 def test_each_word_stands_once_and_in_order() -> None:
-    told = re.findall(r"^\| \*\*([^*]+)\*\*", prose(ROOT / "docs/glossary.md"), re.MULTILINE)
-    assert told == sorted(set(told), key=str.lower)
+    shown = re.findall(r"^\| \*\*([^*]+)\*\*", prose(ROOT / "docs/glossary.md"), re.MULTILINE)
+    assert shown == sorted(set(shown), key=str.lower)
 
 
 def test_the_generated_life_cycle_shows_every_state() -> None:
@@ -150,7 +150,7 @@ def test_an_export_is_checked_by_the_lines_that_auditors_are_given(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast.opened()
-    lines = list(export.json_lines(queries.in_order(cast.contoso.pk), Places.of(cast.contoso.pk)))
+    lines = list(export.json_lines(queries.in_order(cast.contoso.pk), Shards.of(cast.contoso.pk)))
     (tmp_path / "log.jsonl").write_text("".join(lines))
     assert _check(tmp_path, monkeypatch) == len(lines) > 2
     gap = [*lines[:1], *lines[2:]]

@@ -57,7 +57,7 @@ class Walk:
         return ""
 
     def _run(self, block: Block) -> str:
-        # Files and no pipes: what goes on running would hold a pipe open.
+        # Files and no pipes: what continues running would hold a pipe open.
         shown, faults = self.place / ".shown", self.place / ".faults"
         with shown.open("w") as out, faults.open("w") as err:
             shell = subprocess.Popen(
@@ -71,9 +71,9 @@ class Walk:
             )
             self._sessions.append(shell.pid)
             status = shell.wait(WITHIN)
-        said = shown.read_text()
-        assert status == 0, f"{block.document}:{block.line}\n{said}\n{faults.read_text()}"
-        return said
+        output = shown.read_text()
+        assert status == 0, f"{block.document}:{block.line}\n{output}\n{faults.read_text()}"
+        return output
 
     def close(self) -> None:
         for session in self._sessions:

@@ -114,10 +114,10 @@ def evidence(found: dict[str, bytes]) -> Iterator[str]:
                 yield f"## {name}"
                 continue
             if name == "manifest.json":
-                said = json.loads(raw)
-                said["files"] = {each: says for each, says in said["files"].items() if not _WORDS.search(each)}
+                record = json.loads(raw)
+                record["files"] = {each: says for each, says in record["files"].items() if not _WORDS.search(each)}
                 yield f"## {name}"
-                yield from json.dumps(said, indent=1, ensure_ascii=False).split("\n")
+                yield from json.dumps(record, indent=1, ensure_ascii=False).split("\n")
                 continue
             yield f"## {name} {len(raw)} {_short(raw)}"
             if not _LONG.search(name):
@@ -132,7 +132,7 @@ def decisions(history: History) -> Iterator[str]:
     for step, text, digest in history.manifests:
         yield f"{step}: {digest} {text}"
     for row in AccessRequest.objects.order_by("submitted_at", "reference"):
-        yield f"{row.reference} {row.state} {row.content_digest} {signing.asked_for(row)}"
+        yield f"{row.reference} {row.state} {row.content_digest} {signing.submitted_text(row)}"
 
 
 # --- Mails -----------------------------------------------------------------------------------------------------
@@ -193,13 +193,13 @@ def _facts(text: str, names: list[str]) -> list[str]:
     links = sorted({each.rstrip(".,)") for each in _LINK.findall(text)})
     rest = _LINK.sub(" ", text)
     # The longest first: what is part of a longer name is told once.
-    told = []
+    mentioned = []
     for name in sorted(names, key=len, reverse=True):
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rest):
-            told.append(name)
+            mentioned.append(name)
             rest = rest.replace(name, " ")
     numbers = sorted({each.strip(".,:-/#+") for each in _NUMBER.findall(rest)})
-    return [f"links {' '.join(links)}", f"numbers {' '.join(numbers)}", f"names {json.dumps(sorted(told))}"]
+    return [f"links {' '.join(links)}", f"numbers {' '.join(numbers)}", f"names {json.dumps(sorted(mentioned))}"]
 
 
 def _text(markup: str) -> str:
@@ -212,7 +212,7 @@ def _text(markup: str) -> str:
 
 
 def posts(history: History) -> Iterator[str]:
-    """Each message with its headers and its body, to the letter; a body that goes to several stands there once."""
+    """Each message with its headers and its body, to the letter; a body that goes to several is there once."""
     shown: set[bytes] = set()
     order = {step: at for at, (step, *_rest) in enumerate(history.posts)}
     for _step, url, body, options in sorted(history.posts, key=lambda each: (order[each[0]], each[1], each[2])):

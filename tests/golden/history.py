@@ -1,4 +1,4 @@
-"""The golden history: what people do in six weeks, through the operations, on a clock that stands between two steps."""
+"""The golden history: what people do in six weeks, through the operations, on a clock that is between two steps."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class History:
         self.refusals.append((self.chance.step, found.value.code))
         return found.value
 
-    def held(self, call: Callable[[], Any]) -> UUID:
+    def proposed(self, call: Callable[[], Any]) -> UUID:
         """A change that waits for a second person; returns the proposal's id."""
         return UUID(self.refused(ChangeProposed, call).current["proposal"])
 
@@ -131,15 +131,19 @@ class History:
         return operations.Signed(manifest=text, assertion=self.keys[name].sign(challenge, rp_id="localhost"))
 
     def ticket(self, tenant: str = "contoso", by: str = "mia", **fields: Any) -> Ticket:
-        said: dict[str, Any] = {"service_id": self.world.id("service", "exchange-online"), "title": TITLE, "body": BODY}
-        report = operations.Report(tenant_id=self.world.tenant(tenant).pk, **{**said, **fields})
+        values: dict[str, Any] = {
+            "service_id": self.world.id("service", "exchange-online"),
+            "title": TITLE,
+            "body": BODY,
+        }
+        report = operations.Report(tenant_id=self.world.tenant(tenant).pk, **{**values, **fields})
         return operations.open_ticket(report, actor=self.world.as_(by))
 
     def submit(self, ticket: Ticket, *resources: str, by: str = "priya", **fields: Any) -> AccessRequest:
         slug = ticket.tenant.slug
         ids = [self.world.id("resource", f"{slug} {name}") for name in resources or ("finance",)]
-        said: dict[str, Any] = {"level": "read", "window_for": 7200, "tried": TRIED, "justification": WHY}
-        ask = operations.Ask(ticket_id=ticket.pk, resource_ids=ids, **{**said, **fields})
+        values: dict[str, Any] = {"level": "read", "window_for": 7200, "tried": TRIED, "justification": WHY}
+        ask = operations.Ask(ticket_id=ticket.pk, resource_ids=ids, **{**values, **fields})
         return operations.submit(ask, actor=self.world.as_(by))
 
     def opened(self, name: str, ticket: Ticket, *, by: str = "priya", approver: str = "ada", **fields: Any) -> Grant:
@@ -267,7 +271,7 @@ class History:
         client = Client.objects.get(pk=made.row.pk)
         operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
         self.service = dataclasses.replace(actor_of_token(client.account.tokens.get()), door="api")
-        asked = Question(
+        question = Question(
             subject_type="engineer",
             subject=str(w.person("priya").pk),
             action="read",
@@ -275,9 +279,9 @@ class History:
             resource=str(box),
             item="7.mail",
         )
-        assert operations.allow_access(asked, actor=self.service).decision
+        assert operations.allow_access(question, actor=self.service).decision
         self.step("the service is refused another")
-        sales = dataclasses.replace(asked, subject=str(w.person("erik").pk))
+        sales = dataclasses.replace(question, subject=str(w.person("erik").pk))
         assert not operations.allow_access(sales, actor=self.service).decision
         self.step("ten minutes before the end", minutes=104)
         sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=10)
@@ -422,17 +426,17 @@ class History:
         self.step("a ticket of otto's side")
         ticket = self.ticket(by="ada", title="Search is slow")
         self.step("one for the deputy")
-        asked = self.submit(ticket)
+        access_request = self.submit(ticket)
         self.step("confirmed for the deputy")
-        operations.approve_as_provider(asked.pk, actor=w.as_("pat"), note="Yes.")
+        operations.approve_as_provider(access_request.pk, actor=w.as_("pat"), note="Yes.")
         self.step("mia approves for ada")
-        operations.approve_as_customer(asked.pk, actor=w.as_("mia"), note="As ada would.")
+        operations.approve_as_customer(access_request.pk, actor=w.as_("mia"), note="As ada would.")
         self.step("ada is back")
         operations.end_out_of_office(row.pk, actor=w.as_("ada"))
         self.step("and one that she mutes")
-        asked = self.submit(self.first, "sales")
+        access_request = self.submit(self.first, "sales")
         self.step("confirmed, and muted")
-        operations.approve_as_provider(asked.pk, actor=w.as_("pat"), note="Yes.")
+        operations.approve_as_provider(access_request.pk, actor=w.as_("pat"), note="Yes.")
         self.step("ada denies all and mutes")
         mute = operations.deny_all_and_mute(
             w.tenant().pk, engineer_id=w.person("priya").pk, hours=4, note="Too many.", actor=w.as_("ada")
@@ -538,16 +542,16 @@ class History:
         self.step("two-person control on")
         operations.set_two_person_control(pk, on=True, actor=w.as_("ines"))
         self.step("ines proposes")
-        row = self.held(lambda: operations.give_role(pk, w.person("mia").pk, role="approver", actor=w.as_("ines")))
+        row = self.proposed(lambda: operations.give_role(pk, w.person("mia").pk, role="approver", actor=w.as_("ines")))
         self.leave()
         self.step("ada confirms")
         operations.confirm_proposal(row, actor=w.as_("ada"))
         self.step("ines proposes another")
-        row = self.held(lambda: operations.set_window_cap(pk, seconds=1800, actor=w.as_("ines")))
+        row = self.proposed(lambda: operations.set_window_cap(pk, seconds=1800, actor=w.as_("ines")))
         self.step("ada withdraws it")
         operations.withdraw_proposal(row, actor=w.as_("ada"))
         self.step("ines wants to be alone again")
-        row = self.held(lambda: operations.set_two_person_control(pk, on=False, actor=w.as_("ines")))
+        row = self.proposed(lambda: operations.set_two_person_control(pk, on=False, actor=w.as_("ines")))
         self.step("ada lets her")
         operations.confirm_proposal(row, actor=w.as_("ada"))
         self.forget()
@@ -555,7 +559,7 @@ class History:
     def _single_sign_on(self) -> None:
         w, pk = self.world, self.world.tenant().pk
         issuer = "https://idp.contoso.example"
-        said: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "issuer": issuer,
             "client_id": "lockbox",
             "client_secret": "x",
@@ -566,20 +570,20 @@ class History:
         self.step("and proves it")
         operations.verify_domain(domain.pk, actor=w.as_("ines"))
         self.step("ines sets single sign-on up")
-        connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=w.person("ines").pk)
+        connection = operations.Connection(**fields, is_on=True, is_only=True, break_glass_id=w.person("ines").pk)
         made = operations.set_sign_on(pk, connection=connection, was=None, actor=w.as_("ines"))
         self.leave()
         self.step("mia comes from there")
-        came = operations.Came(
+        identity = operations.AssertedIdentity(
             issuer=issuer, subject="s-1", email="mia@contoso.example", email_is_verified=True, groups=("g",)
         )
-        operations.sign_in(pk, came=came, actor=Actor.system("single-sign-on"))
+        operations.sign_in(pk, came=identity, actor=Actor.system("single-sign-on"))
         self.step("ines comes in past it")
         operations.note_bypass(actor=w.as_("ines"))
         self.step("ines unlinks mia")
         operations.unlink_identity(Identity.objects.get().pk, actor=w.as_("ines"))
         self.step("ines switches it off")
-        operations.set_sign_on(pk, connection=operations.Connection(**said), was=made.changed_at, actor=w.as_("ines"))
+        operations.set_sign_on(pk, connection=operations.Connection(**fields), was=made.changed_at, actor=w.as_("ines"))
         self.step("ines removes the domain")
         operations.remove_domain(domain.pk, actor=w.as_("ines"))
 
@@ -698,13 +702,13 @@ class History:
             resource_id=sales, name="sales@contoso.example", is_active=False, actor=w.as_("stella", door="admin")
         )
         self.step("stella wants to link two accounts")
-        link = self.held(
+        link = self.proposed(
             lambda: operations.link_accounts(
                 w.person("priya").pk, w.person("paula").pk, actor=w.as_("stella", door="admin")
             )
         )
         self.step("stella wants a service uncovered")
-        cover = self.held(
+        cover = self.proposed(
             lambda: operations.save_service(
                 service_id=exchange,
                 key="exchange-online",
@@ -715,9 +719,9 @@ class History:
             )
         )
         self.step("stella wants a member of the staff more")
-        staff = self.held(lambda: operations.make_staff(w.person("bea").pk, actor=w.as_("stella", door="admin")))
+        staff = self.proposed(lambda: operations.make_staff(w.person("bea").pk, actor=w.as_("stella", door="admin")))
         self.step("stella wants a resource renamed")
-        name = self.held(
+        name = self.proposed(
             lambda: operations.save_resource(
                 resource_id=w.id("resource", "contoso finance"),
                 name="Canteen menus",
@@ -749,9 +753,11 @@ class History:
             actor=w.as_("stella", door="admin"),
         )
         self.step("stella wants the accounts apart")
-        row = self.held(lambda: operations.unlink_accounts(w.person("priya").pk, actor=w.as_("stella", door="admin")))
+        row = self.proposed(
+            lambda: operations.unlink_accounts(w.person("priya").pk, actor=w.as_("stella", door="admin"))
+        )
         self.step("stella wants an engineer more")
-        queue = self.held(
+        queue = self.proposed(
             lambda: operations.give_queue_role(exchange, new.pk, role="engineer", actor=w.as_("stella", door="admin"))
         )
         self.step("sten confirms that")

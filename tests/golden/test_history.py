@@ -40,8 +40,8 @@ def history(db: None, travel: Any, settings: Any, monkeypatch: Any, tmp_path: Pa
 def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path) -> None:
     """One test, for the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
-    told = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
-    assert (set(Event) - happened, set(Topic) - told) == (set(), set())
+    shown = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
+    assert (set(Event) - happened, set(Topic) - shown) == (set(), set())
     history.step("somebody reads")
     reader = Caller(history.reader)
     found = {
@@ -74,9 +74,9 @@ def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[st
             path = place / f"{kind}.zip"
             path.write_bytes(bundle)
             options = verifier.Options(keys=[verifier.key_of(each) for each in named], jobs=1)
-            said = verifier.verify(path, options)
-            if said["result"] != "good" or not said["logs"]:
-                report.append(f"{name} verifier, {kind}: {said}")
+            text = verifier.verify(path, options)
+            if text["result"] != "good" or not text["logs"]:
+                report.append(f"{name} verifier, {kind}: {text}")
     return report
 
 

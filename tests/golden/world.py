@@ -143,10 +143,10 @@ class World:
             credential_id=bytes_for(f"credential {name}", 32),
             key=key_for(f"passkey {name}"),
         )
-        asked = registration_options(
+        options = registration_options(
             party=own_party(), user_id=person.pk.bytes, email=person.email, name=person.name, challenge=challenge
         )
         row = enrol_passkey(
-            actor=self.as_(name), response=device.create(asked), challenge=challenge, name=f"Phone of {name.title()}"
+            actor=self.as_(name), response=device.create(options), challenge=challenge, name=f"Phone of {name.title()}"
         )
         return row, device

@@ -21,7 +21,7 @@ from tests.isolation.world import Ids, Route, World, routes
 
 pytestmark = pytest.mark.django_db
 
-#: What an engineer knows of every tenant: its name, and the resources of the own queue; a demand may be about any.
+#: What an engineer knows of every tenant: its name, and the resources of their own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
 #: A denial of the decision point is 200, for what is absent and for what is not yours alike:
 #: tests/api/test_decision_point.py.

@@ -159,10 +159,10 @@ def test_every_act_is_given_to_the_kernel_somewhere() -> None:
 
 def test_only_an_act_that_says_why_has_an_order_of_its_own() -> None:
     """All others are judged by their declaration, in the kernel's order."""
-    own = {name for name, act in acts.ACTS.items() if act.own_order}
+    with_own_order = {name for name, act in acts.ACTS.items() if act.own_order}
     given = {name.lower() for name in _given_to_the_kernel(frozenset({"act"}))}
-    assert (given & acts.ACTS.keys()) - own == SWEPT
-    assert own - given <= {"watch", "step_up"}
+    assert (given & acts.ACTS.keys()) - with_own_order == SWEPT
+    assert with_own_order - given <= {"watch", "step_up"}
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:

@@ -101,7 +101,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
         name: {edge.action for edge in allowed_actions(row, actor=actor, at=clock.now())}
         for name, actor in actors.items()
     }
-    before, told = events_of(row), outbox_topics(row)
+    before, messages = events_of(row), outbox_topics(row)
     for action in MOVES:
         edge = TRANSITIONS[action]
         for name, actor in actors.items():
@@ -113,10 +113,10 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
                     moved = _call(action, row, actor)
                     assert moved.state in edge.targets, (action, name)
                     assert events_of(row) == [*before, edge.event], (action, name)
-                    assert outbox_topics(row) != told, (action, name)
+                    assert outbox_topics(row) != messages, (action, name)
                 elif wanted is Repeated:
                     assert _call(action, row, actor).state == state, (action, name)
-                    assert (events_of(row), outbox_topics(row)) == (before, told), (action, name)
+                    assert (events_of(row), outbox_topics(row)) == (before, messages), (action, name)
                 else:
                     with pytest.raises(wanted) as refusal:
                         _call(action, row, actor)
@@ -126,7 +126,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
                         action,
                         name,
                     )
-                    assert outbox_topics(row) == told
+                    assert outbox_topics(row) == messages
 
 
 @contextmanager
@@ -224,7 +224,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
         name: {edge.action for edge in ticket_queries.allowed_actions(ticket, actor=actor, at=clock.now())}
         for name, actor in actors.items()
     }
-    before, told, said = events_in(cast.contoso), outbox_topics(), TicketComment.objects.count()
+    before, messages, comments = events_in(cast.contoso), outbox_topics(), TicketComment.objects.count()
     for action in TICKET_MOVES:
         edge = TICKET_TRANSITIONS[action]
         for name, actor in actors.items():
@@ -236,7 +236,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
                     moved = _call_ticket(cast, action, ticket, actor)
                     assert moved.state in edge.targets, (action, name)
                     assert events_in(cast.contoso) == [*before, edge.event], (action, name)
-                    assert TicketComment.objects.count() == said + (action != "assign_ticket")
+                    assert TicketComment.objects.count() == comments + (action != "assign_ticket")
                 else:
                     with pytest.raises(wanted) as refusal:
                         _call_ticket(cast, action, ticket, actor)
@@ -244,7 +244,7 @@ def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
                     assert Ticket.objects.get(pk=ticket.pk).state == state
                     refused = ["act.refused"] if name != "system" else []
                     assert events_in(cast.contoso) == [*before, *refused], (action, name)
-                    assert (outbox_topics(), TicketComment.objects.count()) == (told, said)
+                    assert (outbox_topics(), TicketComment.objects.count()) == (messages, comments)
 
 
 @pytest.mark.django_db
@@ -284,7 +284,7 @@ def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, 
 
 def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
     """What a comment leaves: the comment or the refusal, events, messages and the ticket's state. It is undone."""
-    before, told = events_in(cast.contoso), outbox_topics()
+    before, messages = events_in(cast.contoso), outbox_topics()
     left: tuple[object, ...]
     with _undone():
         try:
@@ -294,7 +294,7 @@ def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
             left = (type(refusal),)
         events = events_in(cast.contoso)
         assert events[: len(before)] == before
-        topics = [*(Counter(outbox_topics()) - Counter(told)).elements()]
+        topics = [*(Counter(outbox_topics()) - Counter(messages)).elements()]
         return *left, events[len(before) :], topics, Ticket.objects.get(pk=ticket.pk).state
 
 

@@ -44,7 +44,7 @@ _MADE: list[Any] = []
 
 @pytest.fixture
 def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
-    """Mails on every topic, as they left; made once, for what stands in them needs no rows behind it."""
+    """Mails on every topic, as they left; made once, for what is in them needs no rows behind it."""
     if not _MADE:
         _MADE.extend(request.getfixturevalue("one_of_each_anew"))
     return _MADE
@@ -75,16 +75,16 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
     send()
     operations.release(row.pk, actor=world.as_("priya"))
     operations.withdraw(world.confirmed().pk, actor=world.as_("priya"))
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "issuer": "https://idp.example",
         "client_id": "x",
         "client_secret": "x",
         "role_map": {},
     }
-    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    connection = operations.Connection(**fields, is_on=True, is_only=True, break_glass_id=world.ines.pk)
     made = operations.set_sign_on(world.contoso.pk, connection=connection, was=None, actor=world.as_("ines"))
     operations.note_bypass(actor=world.as_("ines"))
-    off, was = operations.Connection(**said), made.changed_at
+    off, was = operations.Connection(**fields), made.changed_at
     operations.set_sign_on(world.contoso.pk, connection=off, was=was, actor=world.as_("ines"))
     operations.switch_lockbox(world.contoso.pk, on=False, actor=world.as_("ines"))
     hook = operations.add_webhook(
@@ -381,9 +381,9 @@ def test_every_word_of_every_mail_is_translated(
 
 
 def _outside(text: str) -> str:
-    """What stands in no bracket of the pseudo-language, however deep they are nested."""
-    depth, kept = 0, []
+    """What is in no bracket of the pseudo-language, however deep they are nested."""
+    depth, remaining = 0, []
     for char in text:
         depth += (char == pseudolocale.OPENING) - (char == pseudolocale.CLOSING)
-        kept.append(char if depth == 0 else " ")
-    return "".join(kept)
+        remaining.append(char if depth == 0 else " ")
+    return "".join(remaining)

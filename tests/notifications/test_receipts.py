@@ -117,11 +117,11 @@ def test_the_customers_side_gets_the_closing_entry_with_a_proof_that_holds(
     extra = base64.b64decode(proof.split(b"\n")[1].removeprefix(b"extra "))
     assert extra == bytes(entry.canonical)
     assert json.loads(extra)["access_request"] == str(row.pk)
-    status, said = verify(proof, tmp_path, log_key(world))
-    assert (status, "GOOD" in said, "grant.released" in said) == (0, True, True)
+    status, text = verify(proof, tmp_path, log_key(world))
+    assert (status, "GOOD" in text, "grant.released" in text) == (0, True, True)
     for file, event in zip(names, ["approved_by_provider", "approved_by_customer"], strict=False):
-        status, said = verify(found["ada"][file], tmp_path, log_key(world))
-        assert (status, "GOOD" in said, f"access_request.{event}" in said) == (0, True, True)
+        status, text = verify(found["ada"][file], tmp_path, log_key(world))
+        assert (status, "GOOD" in text, f"access_request.{event}" in text) == (0, True, True)
     # One bit of the entry, and it holds no more.
     assert verify(proof.replace(b"extra ey", b"extra fy"), tmp_path, log_key(world))[0] == 1
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 NEW, GOOD = "ada@new.example", "another battery of 7 horses"
 
 
-def asked(cast: Cast, email: str = NEW, *, by: str = "ada") -> AddressChange:
+def requested(cast: Cast, email: str = NEW, *, by: str = "ada") -> AddressChange:
     return operations.request_address(email=email, actor=cast.as_(by))
 
 
@@ -60,8 +60,8 @@ def test_an_address_is_changed_through_both_mailboxes(cast: Cast, mailoutbox: li
     # The secret is in that mail and nowhere else.
     secret = here.split("/")[2]
     assert link(AddressChange.objects.get()) == secret
-    kept = "".join(f"{row.payload}{row.rendered}" for row in OutboxMessage.objects.all())
-    assert secret not in kept + "".join(bytes(row.canonical).decode() for row in AuditEntry.objects.all())
+    stored = "".join(f"{row.payload}{row.rendered}" for row in OutboxMessage.objects.all())
+    assert secret not in stored + "".join(bytes(row.canonical).decode() for row in AuditEntry.objects.all())
     # Opening it changes nothing, and it is worth nothing in anybody else's hands.
     with nothing_happens():
         assert Client().get(here)["Location"].startswith("/accounts/login/")
@@ -84,8 +84,8 @@ def test_an_address_is_changed_through_both_mailboxes(cast: Cast, mailoutbox: li
 
 def test_a_link_is_for_a_day_and_for_the_newest_wish(cast: Cast, travel: Any) -> None:
     at = travel.freeze()
-    first = asked(cast, "one@new.example")
-    second = asked(cast, "two@new.example")
+    first = requested(cast, "one@new.example")
+    second = requested(cast, "two@new.example")
     with pytest.raises(NotFound):
         operations.confirm_address(link(first), actor=cast.as_("ada"))
     travel.to(at + dt.timedelta(hours=24))
@@ -100,10 +100,10 @@ def test_a_session_alone_asks_for_nothing_and_nobody_hears_whose_an_address_is(c
         operations.request_address(email=NEW, actor=cast.as_("ada", fresh=False))
     for wrong in ("ada@contoso.example", "no address", "x" * 300 + "@new.example"):
         with pytest.raises(Unacceptable):
-            asked(cast, wrong)
+            requested(cast, wrong)
     assert (AddressChange.objects.count(), outbox_topics()) == (0, [])
     # That it has an account is told to its reader alone, at the end.
-    row = asked(cast, "frida@fabrikam.example")
+    row = requested(cast, "frida@fabrikam.example")
     browser = signed_in(cast, "ada")
     answer = browser.post(reverse("web:address_confirm", args=[link(row)]))
     assert (answer.status_code, "has an account already" in answer.content.decode()) == (422, True)
@@ -115,7 +115,7 @@ def test_what_a_directory_keeps_is_the_directorys(cast: Cast) -> None:
         tenant=cast.contoso, person=cast.ada, user_name="ada", user_key="ada", changed_at=cast.contoso.created_at
     )
     with pytest.raises(NotAllowed):
-        asked(cast)
+        requested(cast)
     page = signed_in(cast, "ada").get(reverse("web:address")).content.decode()
     assert "directory manages this address" in page
     assert 'name="email"' not in page
@@ -167,7 +167,7 @@ def test_accounts_count_as_one_when_both_addresses_are_known(cast: Cast) -> None
     assert Person.objects.get(pk=new.pk).human_id == cast.ada.human_id
     linked = AuditEntry.objects.filter(event="accounts.linked").values_list("tenant_id", flat=True)
     assert set(linked) == {PROVIDER_LOG, cast.contoso.pk}
-    row = asked(cast, "pat+c@provider.example", by="alan")
+    row = requested(cast, "pat+c@provider.example", by="alan")
     operations.confirm_address(link(row), actor=cast.as_("alan"))
     assert Person.objects.get(pk=cast.alan.pk).human_id == cast.pat.human_id
 

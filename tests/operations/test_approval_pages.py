@@ -33,7 +33,7 @@ from requests_app.platform import webauthn
 from requests_app.queries import signing
 from tests.cast import Cast, events_in
 from tests.offenders import collected
-from tests.passkeys import asked, enrolled
+from tests.passkeys import enrolled, options_for
 from tests.web.pages import only_a_refusal
 
 pytestmark = pytest.mark.django_db
@@ -42,12 +42,12 @@ ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
 
 
 def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE, **device_is: Any) -> tuple[Passkey, Authenticator]:
-    """A key that this person made on the own approval page, and the device that holds it."""
+    """A key that this person made on their own approval page, and the device that holds it."""
     challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id, **device_is)
     party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
     row = operations.enrol_passkey(
         actor=cast.as_(name),
-        response=device.create(asked(cast, name, challenge)),
+        response=device.create(options_for(cast, name, challenge)),
         challenge=challenge,
         name="Own page",
         party=party,
@@ -138,7 +138,7 @@ def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
 
 
 def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
-    """Or the provider's page could ask for the very key that is to keep it out."""
+    """Or the provider's page could ask for exactly the key that is to keep it out."""
     settings.PASSKEY_RP_ID = "lockbox.contoso.example"
     with pytest.raises(Unacceptable) as refused:
         put(cast, rp_id="contoso.example")
@@ -218,7 +218,7 @@ def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> No
 
 
 def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: Any) -> None:
-    """Whoever has the name by then would have a page that asks for a yes."""
+    """Whoever has the name by then would have a page that asks for an approval."""
     put(cast, rp_id="contoso.example")
     device, row = own_key(cast, rp_id="contoso.example")[1], cast.confirmed()
     put(cast, origin="https://decide.contoso.example", rp_id="contoso.example")

@@ -38,7 +38,7 @@ def filled(cast: Cast, count: int, tenant: str = "contoso") -> None:
         recorder.record([entry] * count, at=clock.now())
 
 
-def asked(cast: Cast, by: str = "otto", tenant: str = "contoso") -> LogCheck:
+def started_check(cast: Cast, by: str = "otto", tenant: str = "contoso") -> LogCheck:
     check, is_new = operations.ask_for_check(getattr(cast, tenant).pk, actor=cast.as_(by))
     assert is_new
     return check
@@ -72,7 +72,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whoever_reads_the_log_has_it_checked(cast: Cast, name: str) -> None:
     filled(cast, 3)
     with nothing_happens():
-        check = asked(cast, name)
+        check = started_check(cast, name)
         assert done() == 1
     assert check.asked_by == cast.people[name].pk
     assert verdict(check) == (True, 3, None, "")
@@ -96,29 +96,29 @@ def test_an_empty_log_has_nothing_to_check(cast: Cast) -> None:
 def test_a_second_click_gets_the_check_that_runs(cast: Cast) -> None:
     filled(cast, 3)
     filled(cast, 3, "fabrikam")
-    first = asked(cast)
+    first = started_check(cast)
     assert operations.ask_for_check(cast.contoso.pk, actor=cast.as_("ada")) == (first, False)
     # Another tenant's check is another one.
-    asked(cast, "fatima", "fabrikam")
+    started_check(cast, "fatima", "fabrikam")
     assert LogCheck.objects.count() == 2
 
 
 def test_a_check_that_has_just_ended_is_not_repeated_at_once(cast: Cast, travel: Any) -> None:
     travel.freeze()
     filled(cast, 3)
-    first = asked(cast)
+    first = started_check(cast)
     done()
     travel.by(seconds=29)
     assert operations.ask_for_check(cast.contoso.pk, actor=cast.as_("ada")) == (first, False)
     travel.by(seconds=1)
-    second = asked(cast)
+    second = started_check(cast)
     assert second != first
 
 
 def test_a_check_that_took_long_rests_as_long(cast: Cast, travel: Any) -> None:
     travel.freeze()
     filled(cast, 3)
-    check = asked(cast)
+    check = started_check(cast)
     travel.by(minutes=10)
     done()
     check.refresh_from_db()
@@ -132,7 +132,7 @@ def test_only_the_newest_verdicts_are_kept(cast: Cast, travel: Any, monkeypatch:
     filled(cast, 1)
     found = []
     for _ in range(4):
-        found.append(asked(cast))
+        found.append(started_check(cast))
         done()
         travel.by(minutes=1)
     assert list(LogCheck.objects.order_by("asked_at")) == found[-2:]
@@ -156,7 +156,7 @@ def test_asking_rings_the_workers(
     monkeypatch.setattr(bell, "_enqueue", rung.append)
     filled(cast, 1)
     with django_capture_on_commit_callbacks(execute=True):
-        asked(cast)
+        started_check(cast)
     assert rung == ["requests_app.tasks.check_logs"]
 
 
@@ -166,7 +166,7 @@ def test_asking_rings_the_workers(
 def test_the_task_works_off_all_that_was_asked_for(cast: Cast) -> None:
     filled(cast, 5)
     filled(cast, 7, "fabrikam")
-    first, second = asked(cast), asked(cast, "fatima", "fabrikam")
+    first, second = started_check(cast), started_check(cast, "fatima", "fabrikam")
     assert tasks.check_logs() == 2
     assert [verdict(check) for check in (first, second)] == [(True, 5, None, ""), (True, 7, None, "")]
     assert tasks.check_logs() == 0
@@ -174,7 +174,7 @@ def test_the_task_works_off_all_that_was_asked_for(cast: Cast) -> None:
 
 def test_it_checks_the_log_as_it_was_when_the_work_began(cast: Cast) -> None:
     filled(cast, 3)
-    check = asked(cast)
+    check = started_check(cast)
     filled(cast, 2)
     done()
     check.refresh_from_db()
@@ -185,7 +185,7 @@ def test_it_checks_the_log_as_it_was_when_the_work_began(cast: Cast) -> None:
 def test_it_goes_on_step_by_step_and_says_how_far_it_is(cast: Cast) -> None:
     filled(cast, 9)
     checkpoints.sign(cast.contoso.pk, at=clock.now())
-    check, seen = asked(cast), []
+    check, seen = started_check(cast), []
     while checks.work_off_check():
         seen.append(verdict(check)[:2])
     assert seen == [(False, 2), (False, 4), (False, 6), (False, 8), (True, 9)]
@@ -197,10 +197,10 @@ def test_a_long_check_holds_up_no_other(cast: Cast, travel: Any) -> None:
     travel.freeze()
     filled(cast, 20)
     filled(cast, 1, "fabrikam")
-    long = asked(cast)
+    long = started_check(cast)
     checks.work_off_check()
     travel.by(seconds=1)
-    short = asked(cast, "fatima", "fabrikam")
+    short = started_check(cast, "fatima", "fabrikam")
     checks.work_off_check()
     assert verdict(short)[0]
     assert not verdict(long)[0]
@@ -210,7 +210,7 @@ def test_a_long_check_holds_up_no_other(cast: Cast, travel: Any) -> None:
 def test_a_flaw_far_behind_is_found_after_many_steps(cast: Cast) -> None:
     filled(cast, 9)
     meddle("UPDATE audit_app_auditentry SET actor_name = 'Somebody' WHERE seq = 7")
-    check = asked(cast)
+    check = started_check(cast)
     assert done() == 4
     assert verdict(check) == (True, 7, 7, "the column actor_name says something else than the bytes")
 
@@ -220,7 +220,7 @@ def test_another_root_than_the_signed_one_is_found_across_a_pause(cast: Cast) ->
     filled(cast, 5)
     checkpoints.sign(cast.contoso.pk, at=clock.now())
     meddle("UPDATE audit_app_checkpoint SET root = %s", bytes(32))
-    check = asked(cast)
+    check = started_check(cast)
     done()
     assert verdict(check)[2:] == (4, "the signed root is another one: an entry up to here was changed")
 
@@ -236,7 +236,7 @@ class Killed(BaseException):
 def test_a_killed_workers_check_goes_on_where_it_was(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     travel.freeze()
     filled(cast, 9)
-    check = asked(cast)
+    check = started_check(cast)
     checks.work_off_check()
     plain = Verification.advance
 
@@ -268,7 +268,7 @@ def test_a_worker_that_was_thought_dead_leaves_the_check_to_its_heir(
 ) -> None:
     travel.freeze()
     filled(cast, 9)
-    check = asked(cast)
+    check = started_check(cast)
     plain = Verification.advance
 
     def slow(self: Verification, limit: int) -> None:
@@ -287,7 +287,7 @@ def test_what_breaks_every_worker_is_given_up_and_stands_in_nobodys_way(
 ) -> None:
     travel.freeze()
     filled(cast, 3)
-    check = asked(cast)
+    check = started_check(cast)
 
     def breaks(self: Verification, limit: int) -> None:
         raise RuntimeError("a bug")
@@ -301,7 +301,7 @@ def test_what_breaks_every_worker_is_given_up_and_stands_in_nobodys_way(
     assert checks.work_off_check() == 0
     assert verdict(check) == (True, 0, None, checks.GIVEN_UP)
     travel.by(minutes=11)
-    second = asked(cast)
+    second = started_check(cast)
     done()
     assert verdict(second) == (True, 3, None, "")
 
@@ -315,7 +315,7 @@ def test_a_lost_ring_is_made_good_by_the_schedule(cast: Cast) -> None:
 def test_a_check_leaves_nothing_but_its_verdict(cast: Cast) -> None:
     filled(cast, 3)
     entries = list(AuditEntry.objects.values_list("pk", flat=True))
-    asked(cast)
+    started_check(cast)
     tasks.check_logs()
     assert list(AuditEntry.objects.values_list("pk", flat=True)) == entries
     assert not TaskAttempt.objects.exists()

@@ -1,4 +1,4 @@
-"""Looking at content: nothing without a live window on the very resource, and nothing before its entry."""
+"""Looking at content: nothing without a live window on exactly the resource, and nothing before its entry."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Fake(Connector):
 
     def __init__(self, chunks: Callable[[], Iterator[bytes]] = lambda: iter([b"content"])) -> None:
         super().__init__()
-        self.make, self.asked, self.fails = chunks, 0, False
+        self.make, self.calls, self.fails = chunks, 0, False
         self.source: Source | None = None
 
     def _ask(self) -> None:
-        self.asked += 1
+        self.calls += 1
         if self.fails:
             raise ConnectorUnavailable(f"{CANARY} is in this message")
 
@@ -83,7 +83,7 @@ class Fake(Connector):
         return Listing((), None)
 
     def stat(self, locator: str, item_id: str) -> Item:
-        self.asked += 1
+        self.calls += 1
         return Item(item_id, item_id, CANARY, "document", 7, None, "text/plain")
 
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
@@ -116,8 +116,8 @@ def _read(cast: Cast, grant: Grant, *, by: str = "priya", resource: Resource | N
 
 def _stream(cast: Cast, grant: Grant) -> tuple[Iterator[bytes], Any]:
     actor = cast.as_("priya")
-    looked, item, stream = content.open_item(grant.pk, cast.resource().pk, "x", actor=actor)
-    return content.guarded(looked, stream, actor=actor, item_id=item.id), stream
+    _access, item, stream = content.open_item(grant.pk, cast.resource().pk, "x", actor=actor)
+    return content.guarded(_access, stream, actor=actor, item_id=item.id), stream
 
 
 # --- What a window gives -------------------------------------------------------------------------------------
@@ -125,9 +125,9 @@ def _stream(cast: Cast, grant: Grant) -> tuple[Iterator[bytes], Any]:
 
 def test_a_list_is_recorded_when_it_is_asked_for_and_when_it_is_given(cast: Cast) -> None:
     grant = cast.opened()
-    looked, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    _access, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert [item.id for item in listing.items] == [mail_id()]
-    assert looked.grant == grant
+    assert _access.grant == grant
     assert _events(grant) == ["content.list_asked", "content.listed"]
     assert ContentAccess.objects.get(kind="listed").count == 1
 
@@ -200,7 +200,7 @@ def test_another_engineer_of_the_queue_gets_nothing_and_is_in_the_log(cast: Cast
     fake, grant = use(Fake()), cast.opened()
     with pytest.raises(NotAllowed):
         _read(cast, grant, by="erik")
-    assert (_events(grant), _looks(grant), fake.asked) == (["act.refused"], [], 0)
+    assert (_events(grant), _looks(grant), fake.calls) == (["act.refused"], [], 0)
 
 
 @pytest.mark.parametrize("name", ["ada", "mia", "pat", "stella"])
@@ -224,7 +224,7 @@ def test_a_resource_that_was_not_asked_for_is_not_covered(cast: Cast, other: str
     fake, grant = use(Fake()), cast.opened()
     with pytest.raises(NotCovered):
         _read(cast, grant, resource=cast.resource(name=other))
-    assert (_events(grant), _looks(grant), fake.asked) == (["act.refused"], [], 0)
+    assert (_events(grant), _looks(grant), fake.calls) == (["act.refused"], [], 0)
 
 
 def test_another_tenants_resource_looks_absent(cast: Cast) -> None:
@@ -251,7 +251,7 @@ def test_a_window_on_names_opens_nothing(cast: Cast, use: Callable[[Fake], Fake]
             attempt(cast, grant)
     assert _looks(grant) == ["list_asked", "listed"]
     assert _events(grant) == ["content.list_asked", "content.listed", "act.refused", "act.refused"]
-    assert fake.asked == 0
+    assert fake.calls == 0
 
 
 def test_a_window_gives_its_first_instant_and_not_its_last(cast: Cast, travel: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_window_that_was_closed_early_gives_nothing(cast: Cast, end: str, use:
     getattr(operations, end)(grant.access_request_id, actor=cast.as_(by))
     with pytest.raises(WindowNotOpen):
         _read(cast, grant)
-    assert (_looks(grant), fake.asked) == ([], 0)
+    assert (_looks(grant), fake.calls) == ([], 0)
 
 
 def test_a_ticket_that_ended_gives_nothing_though_its_window_were_open(cast: Cast) -> None:
@@ -348,7 +348,7 @@ def test_where_no_entry_can_be_written_nothing_is_read(
     with pytest.raises(StoreUnavailable):
         question(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert fake.source is None  # never opened
-    assert fake.asked == (0 if look == "list" else 1)  # the item's name alone, which stays inside
+    assert fake.calls == (0 if look == "list" else 1)  # the item's name alone, which stays inside
     assert (_looks(grant), _events(grant)) == ([], [])
 
 
@@ -464,10 +464,10 @@ def test_a_third_download_under_one_window_is_refused_before_anything_is_asked(
     fake, grant = use(Fake(lambda: iter([b"a", b"b"]))), cast.opened()
     first, second = _download(cast, grant), _download(cast, grant)
     assert (next(first), next(second)) == (b"a", b"a")
-    before = fake.asked
+    before = fake.calls
     with pytest.raises(TooMany, match="under this window"):
         _download(cast, grant)
-    assert fake.asked == before
+    assert fake.calls == before
     assert _looks(grant) == ["downloaded", "downloaded"]
     assert _events(grant) == ["content.downloaded", "content.downloaded", "act.refused"]
     assert list(first) == [b"b"]

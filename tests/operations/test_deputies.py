@@ -56,11 +56,11 @@ def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast,
     travel.to(absence.until_at - moment)
     assert operations.deny_as_customer(rows[1].pk, actor=cast.as_("otto"), note="No.").state == "DENIED"
     _refused_at(cast, travel, absence.until_at, rows[2])
-    said = [
+    record = [
         json.loads(bytes(e.canonical))
         for e in AuditEntry.objects.filter(actor_id=cast.otto.pk, event__contains="by_customer")
     ]
-    assert [(each["actor"]["name"], each["detail"]["deputy_for"]) for each in said] == [("Otto Test", "Ada Test")] * 2
+    assert [(each["actor"]["name"], each["detail"]["deputy_for"]) for each in record] == [("Otto Test", "Ada Test")] * 2
     # Whoever is away may still answer themselves, in their own name alone.
     assert operations.approve_as_customer(rows[2].pk, actor=cast.as_("ada")).state == "OPEN"
     last = json.loads(bytes(AuditEntry.objects.filter(actor_id=cast.ada.pk).latest("seq").canonical))
@@ -133,8 +133,8 @@ def test_naming_and_ending_are_in_the_log_and_told_to_who_decides_and_to_the_dep
     assert events_in(cast.contoso) == ["role.given", "out_of_office.set", "out_of_office.ended"]
     assert outbox_topics() == ["notify.out_of_office"] * 2
     outbox.drain(limit=100)
-    told = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
-    assert set(told) == {f"{name}@contoso.example" for name in ("ada", "alan", "otto")}
+    messages = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
+    assert set(messages) == {f"{name}@contoso.example" for name in ("ada", "alan", "otto")}
 
 
 def test_whom_an_approver_may_name_and_for_how_long(cast: Cast) -> None:

@@ -1,4 +1,4 @@
-"""The decision point: the very rule of the content pages, asked by a service elsewhere."""
+"""The decision point: exactly the rule of the content pages, asked by a service elsewhere."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ DAY = dt.timedelta(days=1)
 
 
 def ask(cast: Cast, *, by: str = "priya", **fields: Any) -> Question:
-    asked = {
+    values = {
         "subject_type": "engineer",
         "subject": str(cast.people[by].pk),
         "action": "read",
         "service": "exchange-online",
         "resource": fields.get("resource") or str(cast.resource().pk),
     }
-    return Question(**{**asked, **fields})
+    return Question(**{**values, **fields})
 
 
 def both(question: Question, actor: Actor) -> tuple[bool, str]:
@@ -106,10 +106,10 @@ def test_access_is_in_the_log_and_in_what_the_customer_sees_live(cast: Cast, tra
         at,
     )
     assert events_of(grant.access_request_id) == [*OPENING, "content.access_allowed"]
-    said = _last(grant.tenant_id)
-    assert (said["seq"], said["door"], said["actor"]["id"]) == (verdict.entry, "api", str(service.person_id))
-    assert said["subject"] == {"type": "grant", "id": str(grant.pk)}
-    assert said["detail"] == {
+    record = _last(grant.tenant_id)
+    assert (record["seq"], record["door"], record["actor"]["id"]) == (verdict.entry, "api", str(service.person_id))
+    assert record["subject"] == {"type": "grant", "id": str(grant.pk)}
+    assert record["detail"] == {
         "access": str(row.pk),
         "action": "read",
         "closes_at": grant.closes_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -284,14 +284,14 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
         here = transaction.savepoint()
         question = ask(cast, action=so["action"], resource=str(stage.finance.pk))
         if connection.vendor == "postgresql":
-            asked = reading.ask(question, actor=staff)
-            assert reading.read(asked, hold=False)[0] == reading.row_by_row(asked), so
+            query = reading.ask(question, actor=staff)
+            assert reading.read(query, hold=False)[0] == reading.row_by_row(query), so
         page = _on_the_page(cast, grant, stage.finance, so["action"])
         decision, reason = both(question, staff)
         assert decision is (page == ""), so
         wanted = all(value == ways[0] for value, ways in zip(values[:-2], CONDITIONS.values(), strict=False))
         assert decision is (wanted and (so["level"], so["action"]) != ("names", "read")), so
-        # A window that an engineer outside its queue would not see on a page has its reason here all the same.
+        # A window that an engineer outside its queue would not see on a page has its reason here nevertheless.
         if page not in ("", "not_found") and so["window"] != "closed":
             assert reason == page, so
         yes += decision
@@ -339,10 +339,10 @@ def test_a_refused_access_is_an_entry_of_its_own(cast: Cast) -> None:
     verdict = operations.allow_access(ask(cast, item="7.mail"), actor=service_of(cast))
     assert (verdict.decision, verdict.reason) == (False, "window_not_open")
     assert ContentAccess.objects.count() == 0
-    said = _last(row.tenant_id)
-    assert (said["event"], said["seq"]) == ("act.refused", verdict.entry)
-    assert said["subject"] == {"type": "resource", "id": str(cast.resource().pk)}
-    assert said["detail"] == {
+    record = _last(row.tenant_id)
+    assert (record["event"], record["seq"]) == ("act.refused", verdict.entry)
+    assert record["subject"] == {"type": "resource", "id": str(cast.resource().pk)}
+    assert record["detail"] == {
         "action": "allow_access",
         "code": "window_not_open",
         "asked": "read",
@@ -408,8 +408,8 @@ def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast)
     entries = []
     for subject in (str(cast.samir.pk), str(uuid4()), str(cast.mia.pk)):
         assert both(ask(cast, subject=subject), ours) == (False, "not_found")
-        said = _last(cast.contoso.pk)
-        entries.append((said["event"], said["access_request"], {**said["detail"], "subject": ""}))
+        record = _last(cast.contoso.pk)
+        entries.append((record["event"], record["access_request"], {**record["detail"], "subject": ""}))
     assert entries[0] == entries[1] == entries[2]
     # Of somebody whose window they opened themselves they know.
     elsewhere = ask(cast, resource=str(cast.resource(name="sales").pk))
@@ -561,9 +561,9 @@ def test_a_no_says_what_became_of_the_window_that_covered_the_resource(cast: Cas
         close_reason="revoked",
         closed_by="Ada Test",
     )
-    said = _last(closed.tenant_id)
-    assert said["access_request"] == str(closed.access_request_id)
-    assert said["detail"]["ended"] == {
+    record = _last(closed.tenant_id)
+    assert record["access_request"] == str(closed.access_request_id)
+    assert record["detail"]["ended"] == {
         "grant": str(closed.pk),
         "closed_at": closed.closed_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "close_reason": "revoked",

@@ -98,11 +98,11 @@ def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) ->
 
 
 def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -> None:
-    """Before: asked for by one and confirmed by the other; a yes by both."""
-    asked, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
+    """Before: asked for by one and confirmed by the other; an approval by both."""
+    access_request, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
     _linked(cast, "priya", "pat")
-    assert AccessRequest.objects.get(pk=asked.pk).state == "WITHDRAWN"
-    assert events_of(asked)[-1] == "access_request.withdrawn"
+    assert AccessRequest.objects.get(pk=access_request.pk).state == "WITHDRAWN"
+    assert events_of(access_request)[-1] == "access_request.withdrawn"
     assert AccessRequest.objects.get(pk=opened.access_request_id).state == "OPEN"
     _linked(cast, "pat", "ada")
     assert AccessRequest.objects.get(pk=opened.access_request_id).state == "CLOSED"

@@ -181,9 +181,9 @@ def test_it_decides_for_an_approver_of_its_tenant_or_for_nobody(cast: Cast, name
 def test_it_decides_only_with_the_scope_and_never_for_the_provider(cast: Cast) -> None:
     refused(lambda: add(cast, decides_for_id=cast.ada.pk), Unacceptable)
     refused(lambda: add(cast, "stella", None, decides_for_id=cast.ada.pk), Unacceptable)
-    own = add(cast, "stella", None).row
+    row = add(cast, "stella", None).row
     with pytest.raises(DatabaseError, match="client_decides_for_a_tenant"), transaction.atomic():
-        Client.objects.filter(pk=own.pk).update(decides_for=cast.ada)
+        Client.objects.filter(pk=row.pk).update(decides_for=cast.ada)
 
 
 def test_without_the_scope_it_decides_for_nobody_any_more(cast: Cast) -> None:
@@ -218,18 +218,18 @@ def test_a_token_makes_no_token_that_can_more(cast: Cast) -> None:
 
 def test_a_token_makes_no_client_that_can_more_and_takes_no_secret_of_one(cast: Cast) -> None:
     token = make(cast, "ines", scopes=["tokens:manage", "log:read"]).row
-    own, wide = add(cast).row, add(cast, scopes=["log:read", "evaluate"]).row
+    row, wide = add(cast).row, add(cast, scopes=["log:read", "evaluate"]).row
     Token.objects.filter(pk=token.pk).update(stepped_up_at=clock.now())
     actor = actor_of_token(Token.objects.get(pk=token.pk), door="api")
     for run in (
         lambda: operations.create_client(tenant_id=cast.contoso.pk, name="x", scopes=["grants:close"], actor=actor),
-        lambda: operations.change_client(own.pk, scopes=["log:read", "tenant:manage"], actor=actor),
+        lambda: operations.change_client(row.pk, scopes=["log:read", "tenant:manage"], actor=actor),
         lambda: operations.rotate_client_secret(wide.pk, actor=actor),
     ):
         refused(run, InsufficientScope)
         assert last_entry()["detail"]["code"] == "insufficient_scope"
     operations.create_client(tenant_id=cast.contoso.pk, name="x", scopes=["log:read"], actor=actor)
-    operations.rotate_client_secret(own.pk, actor=actor)
+    operations.rotate_client_secret(row.pk, actor=actor)
     operations.change_client(wide.pk, scopes=["evaluate"], actor=actor)
     operations.remove_client(wide.pk, actor=actor)
 
@@ -282,10 +282,10 @@ def test_without_the_password_no_token_is_made_and_no_machine_decides(cast: Cast
 def test_a_secret_is_in_the_answer_and_nowhere_else(cast: Cast) -> None:
     client, token = add(cast), make(cast)
     rotated = operations.rotate_client_secret(client.row.pk, actor=cast.as_("ines"))
-    kept = repr(rows()) + repr([bytes(entry.canonical) for entry in AuditEntry.objects.all()])
+    everything = repr(rows()) + repr([bytes(entry.canonical) for entry in AuditEntry.objects.all()])
     for made in (client, token, rotated):
-        assert made.secret not in kept
-        assert made.secret[-46:] not in kept
+        assert made.secret not in everything
+        assert made.secret[-46:] not in everything
     assert Client.objects.get().secret_hash == api_secrets.hashed(rotated.secret)
     assert Token.objects.get().secret_hash == api_secrets.hashed(token.secret)
 
@@ -361,11 +361,11 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
     token = make(cast, "ada", scopes=["decisions:write"]).row
     row = cast.confirmed()
     Token.objects.filter(pk=token.pk).update(stepped_up_at=clock.now())
-    held = actor_of_token(Token.objects.get(), door="api")
+    stored_row = actor_of_token(Token.objects.get(), door="api")
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
     # The actor was built before, as by a request that is under way.
     with pytest.raises(NotAllowed):
-        operations.approve_as_customer(row.pk, actor=held)
+        operations.approve_as_customer(row.pk, actor=stored_row)
     row.refresh_from_db()
     assert row.state == "PENDING_CUSTOMER"
 

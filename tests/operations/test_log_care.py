@@ -19,9 +19,9 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app import checkpoints, evidence, heads, proofs, pruning
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.models import AuditEntry, ChainHead, ClosedShard, LogAlarm, SignedHead
 from audit_app.notes import Head, Note
-from audit_app.parts import Wanted
 from audit_app.verify import verify
 from requests_app import operations, tasks
 from requests_app.domain import clock
@@ -417,7 +417,7 @@ def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
 ) -> None:
     """Of the whole log, after a removal and after the next one, which takes the entry about the first."""
     tenant = cast.contoso.pk
-    wanted = Wanted(tenant_id=tenant, tenant_name="Contoso")
+    wanted = EvidenceScope(tenant_id=tenant, tenant_name="Contoso")
     for _ in range(2):
         assert prune() > 0
         assert events(tenant) == ["log.pruned"]

@@ -85,14 +85,14 @@ def test_a_tenant_keeps_the_name_of_its_root(cast: Cast) -> None:
 
 
 def test_a_service_that_is_no_longer_covered_is_in_the_log_of_each_tenant_it_concerns(cast: Cast) -> None:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "key": "exchange-online",
         "name": "Exchange Online",
         "connector": "maildir",
         "is_covered": False,
     }
     stella = cast.as_("stella")
-    cast.agreed(lambda: operations.save_service(actor=stella, service_id=cast.exchange.pk, **said))
+    cast.agreed(lambda: operations.save_service(actor=stella, service_id=cast.exchange.pk, **fields))
     assert events_in(cast.contoso) == events_in(cast.fabrikam)
     assert events_in(cast.contoso) == ["proposal.made", "service.changed", "proposal.applied"]
     assert events_in(cast.northwind) == []

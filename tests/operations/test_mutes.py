@@ -60,8 +60,10 @@ def test_everything_that_waits_is_denied_by_a_decision_of_its_own(cast: Cast) ->
     assert states(rows) == ["DENIED"] * 3
     assert states([at_the_provider, open_window]) == ["PENDING_PROVIDER", "OPEN"]
     assert [events_of(one)[-1] for one in rows] == ["access_request.denied_by_customer"] * 3
-    said = [(d.decider_id, d.comment, d.is_signed) for d in Decision.objects.filter(stage="customer", verdict="deny")]
-    assert said == [(cast.ada.pk, "Nobody asked you to.", False)] * 3
+    decisions = [
+        (d.decider_id, d.comment, d.is_signed) for d in Decision.objects.filter(stage="customer", verdict="deny")
+    ]
+    assert decisions == [(cast.ada.pk, "Nobody asked you to.", False)] * 3
     assert events_in(cast.contoso)[-4:] == ["access_request.denied_by_customer"] * 3 + ["mute.set"]
     detail = json.loads(bytes(AuditEntry.objects.get(event="mute.set").canonical))["detail"]
     assert (detail["n"], detail["engineer_name"]) == (3, "Priya Test")
@@ -76,8 +78,8 @@ def test_the_customers_people_get_one_mail_and_the_engineer_one_each(cast: Cast)
         cast.confirmed()
     before = set(OutboxMessage.objects.values_list("pk", flat=True))
     mute(cast)
-    told = OutboxMessage.objects.exclude(pk__in=before)
-    by_topic = sorted((m.topic, tuple(m.payload["audiences"])) for m in told)
+    messages = OutboxMessage.objects.exclude(pk__in=before)
+    by_topic = sorted((m.topic, tuple(m.payload["audiences"])) for m in messages)
     ended = ("notify.access_request_ended", ("engineer", "provider_approvers"))
     assert by_topic == [ended] * 3 + [("notify.mute", ("customer",))]
 
@@ -245,8 +247,8 @@ def test_of_a_client_that_decides_for_somebody_each_entry_says_for_whom(cast: Ca
     live = mute(cast, by=desk)
     operations.lift_mute(live.pk, actor=desk)
     for event in ("access_request.denied_by_customer", "mute.set", "mute.lifted"):
-        said = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))["actor"]
-        assert (said["name"], said["for"]["name"]) == ("Desk", "Ada Test")
+        record = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))["actor"]
+        assert (record["name"], record["for"]["name"]) == ("Desk", "Ada Test")
 
 
 def test_what_one_may_not_decide_stays_for_a_colleague_and_the_rest_is_denied(cast: Cast) -> None:

@@ -17,13 +17,13 @@ from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import OutboxMessage, Passkey, Person
 from requests_app.platform import webauthn
 from tests.cast import Cast, events_in, outbox_topics
-from tests.passkeys import ORIGIN, asked, enrolled
+from tests.passkeys import ORIGIN, enrolled, options_for
 
 pytestmark = pytest.mark.django_db
 CHALLENGE = bytes(range(32))
 
 
-def said(event: str) -> list[dict[str, Any]]:
+def records_of(event: str) -> list[dict[str, Any]]:
     rows = AuditEntry.objects.filter(event=event).order_by("tenant_id", "seq")
     return [json.loads(bytes(row.canonical)) for row in rows]
 
@@ -33,9 +33,9 @@ def test_the_entry_is_the_record_of_the_enrolment(cast: Cast) -> None:
     [entry] = AuditEntry.objects.filter(tenant_id=cast.contoso.pk)
     assert (entry.event, entry.subject_type, entry.subject_id) == ("passkey.enrolled", "passkey", str(row.pk))
     assert row.enrolled == {str(cast.contoso.pk): {"seq": 0, "leaf": bytes(entry.leaf_hash).hex()}}
-    [told] = said("passkey.enrolled")
+    [shown] = records_of("passkey.enrolled")
     key = base64.b64encode(webauthn.spki_of(bytes(row.public_key))).decode()
-    assert told["detail"] == {
+    assert shown["detail"] == {
         "person": str(cast.ada.pk),
         "name": "Ada Test",
         "email": cast.ada.email,
@@ -63,18 +63,18 @@ def test_somebody_of_two_tenants_is_in_both_logs_and_the_providers_people_in_the
     assert row.enrolled.keys() == {str(cast.contoso.pk), str(cast.fabrikam.pk)}
     operations.remove_passkey(row.pk, actor=cast.as_("ada"))
     assert events_in(cast.contoso) == events_in(cast.fabrikam) == ["passkey.enrolled", "passkey.removed"]
-    own, _device = enrolled(cast, "pat")
-    assert (own.tenant_id, list(own.enrolled)) == (None, [str(PROVIDER_LOG)])
+    added, _device = enrolled(cast, "pat")
+    assert (added.tenant_id, list(added.enrolled)) == (None, [str(PROVIDER_LOG)])
     assert outbox_topics() == ["notify.passkeys_changed"] * 5
 
 
 def test_what_a_door_keeps_is_kept_with_it_or_nothing_is(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[Passkey] = []
+    remaining: list[Passkey] = []
     device = enrolled(cast, "ada")[1]
     device.key, device.credential_id = None, b"another"
 
     def enrol(keep: Any) -> Passkey:
-        answer = device.create(asked(cast, "ada", CHALLENGE))
+        answer = device.create(options_for(cast, "ada", CHALLENGE))
         return operations.enrol_passkey(
             actor=cast.as_("ada"), response=answer, challenge=CHALLENGE, name="Key", keep=keep
         )
@@ -87,19 +87,19 @@ def test_what_a_door_keeps_is_kept_with_it_or_nothing_is(cast: Cast, monkeypatch
     with monkeypatch.context() as broken:
         broken.setattr(recorder, "record", fail)
         with pytest.raises(errors.StoreUnavailable):
-            enrol(kept.append)
-    assert (Passkey.objects.count(), events_in(cast.contoso), kept) == (1, ["passkey.enrolled"], [])
-    row = enrol(kept.append)
-    operations.remove_passkey(row.pk, actor=cast.as_("ada"), keep=kept.append)
-    assert [each.pk for each in kept] == [row.pk, row.pk]
-    assert (kept[0].removed_at, kept[1].is_live) == (None, False)
+            enrol(remaining.append)
+    assert (Passkey.objects.count(), events_in(cast.contoso), remaining) == (1, ["passkey.enrolled"], [])
+    row = enrol(remaining.append)
+    operations.remove_passkey(row.pk, actor=cast.as_("ada"), keep=remaining.append)
+    assert [each.pk for each in remaining] == [row.pk, row.pk]
+    assert (remaining[0].removed_at, remaining[1].is_live) == (None, False)
 
 
 def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
     """Whoever could add a key of their own would sign in the other's name from then on."""
     row, device = enrolled(cast, "ada")
     device.key, device.credential_id = None, b"mine"
-    answer = device.create(asked(cast, "ada", CHALLENGE))
+    answer = device.create(options_for(cast, "ada", CHALLENGE))
     stale = cast.as_("ada", fresh=False)
     with pytest.raises(errors.StepUpRequired):
         operations.enrol_passkey(actor=stale, response=answer, challenge=CHALLENGE, name="Mine")
@@ -113,7 +113,9 @@ def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
 def test_what_can_not_be_enrolled(cast: Cast) -> None:
     def enrol(who: str, device: Any, **given: Any) -> None:
         given = {"challenge": CHALLENGE, "name": "Phone", **given}
-        operations.enrol_passkey(actor=cast.as_(who), response=device.create(asked(cast, who, CHALLENGE)), **given)
+        operations.enrol_passkey(
+            actor=cast.as_(who), response=device.create(options_for(cast, who, CHALLENGE)), **given
+        )
 
     row, device = enrolled(cast, "ada")
     before = events_in(cast.contoso)
@@ -145,10 +147,10 @@ def test_who_removes_a_passkey(cast: Cast) -> None:
         for name in names:
             with pytest.raises(errors.NotAllowed):
                 operations.remove_passkey(row.pk, actor=cast.as_(name))
-    assert (Passkey.objects.live().count(), said("passkey.removed")) == (2, [])
+    assert (Passkey.objects.live().count(), records_of("passkey.removed")) == (2, [])
     operations.remove_passkey(of_ada.pk, actor=cast.as_("ada"))
     operations.remove_passkey(of_pat.pk, actor=cast.as_("pat"))
     with pytest.raises(errors.WrongState):
         operations.remove_passkey(of_ada.pk, actor=cast.as_("ada"))
-    assert [told["actor"]["name"] for told in said("passkey.removed")] == ["Pat Test", "Ada Test"]
+    assert [shown["actor"]["name"] for shown in records_of("passkey.removed")] == ["Pat Test", "Ada Test"]
     assert not Passkey.objects.live().exists()

@@ -110,15 +110,15 @@ def test_one_that_was_stolen_is_refused_by_a_list_in_a_folder(name: str, tmp_pat
 def test_a_service_hears_five_digits_of_a_hash_and_nothing_else(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.BREACHED_PASSWORDS = "https://pwned.example/range/"
     prefix, lines = _listed(GOOD)
-    asked: list[tuple[str, float]] = []
+    calls: list[tuple[str, float]] = []
 
     def get(url: str, *, seconds: float, **_: Any) -> Answer:
-        asked.append((url, seconds))
+        calls.append((url, seconds))
         return Answer(200, "text/plain", lines.encode())
 
     monkeypatch.setattr(outbound, "get", get)
     assert refused_as(GOOD) == ["password_stolen"]
-    assert asked == [(f"https://pwned.example/range/{prefix}", 0.8)]
+    assert calls == [(f"https://pwned.example/range/{prefix}", 0.8)]
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "no answer", "wrong status", "no text"])
@@ -144,21 +144,21 @@ def test_a_service_that_did_not_answer_is_left_alone_for_a_while(
 ) -> None:
     """The form asks first. The act behind it, which holds locks that others want, does not wait once more."""
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
-    asked: list[str] = []
+    calls: list[str] = []
     now = [1000.0]
 
     def get(url: str, **_: Any) -> Answer:
-        asked.append(url)
+        calls.append(url)
         raise Unreachable("timeout")
 
     monkeypatch.setattr(passwords, "_away", {})
     monkeypatch.setattr(passwords.clock, "monotonic", lambda: now[0])
     monkeypatch.setattr(outbound, "get", get)
     assert refused_as(GOOD) == refused_as(GOOD) == []
-    assert len(asked) == 1
+    assert len(calls) == 1
     now[0] += 15
     assert refused_as(GOOD) == []
-    assert len(asked) == 2
+    assert len(calls) == 2
 
 
 @pytest.mark.django_db
@@ -176,7 +176,7 @@ def test_the_page_says_what_is_wrong_beside_the_field(cast: Cast) -> None:
 
 def test_passwords_are_kept_as_argon2id() -> None:
     first = site.PASSWORD_HASHERS[0]
-    kept = import_string(first)().encode(GOOD, "0123456789abcdef")
+    stored = import_string(first)().encode(GOOD, "0123456789abcdef")
     # At least what OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two rounds.
-    assert kept.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
+    assert stored.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
     assert "argon2" not in get_hashers_by_algorithm()

@@ -60,9 +60,13 @@ def test_an_administrator_resets_what_somebody_of_the_tenant_has_lost(cast: Cast
     assert not Token.objects.filter(account=cast.ada, revoked_at=None).exists()
     assert signs_in(Client(), device).status_code == 403
     assert events_in(cast.contoso)[-2:] == ["person.second_factors_reset", "passkey.removed"]
-    told = json.loads(bytes(AuditEntry.objects.get(event="person.second_factors_reset").canonical))
-    assert (told["actor"]["name"], told["subject"]) == ("Ines Test", {"type": "person", "id": str(cast.ada.pk)})
-    assert (told["detail"]["name"], told["detail"]["app"], told["detail"]["passkeys"]) == ("Ada Test", True, ["Phone"])
+    record = json.loads(bytes(AuditEntry.objects.get(event="person.second_factors_reset").canonical))
+    assert (record["actor"]["name"], record["subject"]) == ("Ines Test", {"type": "person", "id": str(cast.ada.pk)})
+    assert (record["detail"]["name"], record["detail"]["app"], record["detail"]["passkeys"]) == (
+        "Ada Test",
+        True,
+        ["Phone"],
+    )
     assert outbox_topics()[before:] == ["notify.second_factor_changed"]
     message = OutboxMessage.objects.get(topic="notify.second_factor_changed")
     assert message.payload["audiences"] == ["account_holder", "customer"]

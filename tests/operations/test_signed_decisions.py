@@ -31,7 +31,7 @@ def signed(text: str, device: Authenticator) -> operations.Signed:
     return operations.Signed(manifest=text, assertion=device.sign(manifest.challenge_of(text), rp_id="localhost"))
 
 
-def said_of(row: AccessRequest, event: str) -> dict[str, Any]:
+def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
     entry = AuditEntry.objects.get(correlation_id=row.pk, event=event)
     return json.loads(bytes(entry.canonical))["detail"]
 
@@ -42,28 +42,28 @@ def test_a_signed_yes_stands_in_the_log_with_all_that_verifies_it(cast: Cast) ->
     row = cast.confirmed()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
     text = text_for(cast, row)
-    said = json.loads(text)
-    assert said == {
+    record = json.loads(text)
+    assert record == {
         "format": "lockbox-decision-v1",
         "tenant": {"id": str(cast.contoso.pk), "name": "Contoso"},
         "access_request": {"id": str(row.pk), "reference": row.reference, "digest": row.content_digest},
         "stage": "customer",
         "decision": "approve",
         "service": "exchange-online",
-        "resources": said["resources"],
+        "resources": record["resources"],
         "level": "read",
         "minutes": 120,
         "engineer": {"id": str(cast.priya.pk), "name": "Priya Test"},
         "provider_approver": {"id": str(cast.pat.pk), "name": "Pat Test"},
         "decider": {"id": str(cast.ada.pk), "name": "Ada Test"},
-        "checkpoint": said["checkpoint"],
-        "not_after": said["not_after"],
-        "nonce": said["nonce"],
+        "checkpoint": record["checkpoint"],
+        "not_after": record["not_after"],
+        "nonce": record["nonce"],
     }
-    assert [each["name"] for each in said["resources"]] == ["finance@contoso.example"]
-    assert (said["checkpoint"]["size"], said["checkpoint"]["origin"]) == (4, f"localhost/log/{cast.contoso.pk}")
+    assert [each["name"] for each in record["resources"]] == ["finance@contoso.example"]
+    assert (record["checkpoint"]["size"], record["checkpoint"]["origin"]) == (4, f"localhost/log/{cast.contoso.pk}")
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=signed(text, device))
-    [detail] = [said_of(row, "access_request.approved_by_customer")]
+    [detail] = [detail_of(row, "access_request.approved_by_customer")]
     proof = detail["signature"]
     assert (detail["signed"], proof["manifest"], proof["passkey"]) == (True, text, str(passkey.pk))
     entry = AuditEntry.objects.get(event="passkey.enrolled")
@@ -75,7 +75,7 @@ def test_a_signed_yes_stands_in_the_log_with_all_that_verifies_it(cast: Cast) ->
     assert decision.is_signed
     assert decision.signature.manifest == text
     assert Passkey.objects.get().sign_count == device.sign_count == 2
-    assert said_of(row, "access_request.approved_by_provider")["signed"] is False
+    assert detail_of(row, "access_request.approved_by_provider")["signed"] is False
     assert not Decision.objects.get(access_request=row, stage="provider").is_signed
 
 
@@ -93,7 +93,7 @@ def test_each_answer_of_each_stage_may_be_signed(cast: Cast) -> None:
         other.pk, actor=cast.as_("pat", fresh=False), note="Ask them.", signature=signed(text, of_pat)
     )
     assert SignedDecision.objects.count() == 3
-    assert said_of(other, "access_request.denied_by_provider")["signature"]["enrolled"]["log"] == str(PROVIDER)
+    assert detail_of(other, "access_request.denied_by_provider")["signature"]["enrolled"]["log"] == str(PROVIDER)
 
 
 PROVIDER = "00000000-0000-0000-0000-000000000000"
@@ -104,7 +104,7 @@ class Attempts:
 
     def __init__(self, cast: Cast, row: AccessRequest, device: Authenticator) -> None:
         self.cast, self.row, self.device = cast, row, device
-        self.told = outbox_topics()
+        self.messages = outbox_topics()
         self.before = AuditEntry.objects.count()
 
     def refused(
@@ -120,17 +120,17 @@ class Attempts:
         assert AuditEntry.objects.count() == self.before
         assert AccessRequest.objects.get(pk=self.row.pk).state == "PENDING_CUSTOMER"
         assert (Grant.objects.count(), SignedDecision.objects.count()) == (0, 0)
-        assert outbox_topics() == self.told
+        assert outbox_topics() == self.messages
 
     def assertion(self, text: str, **wrong: Any) -> operations.Signed:
         """What the device answers while it is wrong in something."""
-        kept = {name: getattr(self.device, name) for name in wrong}
+        stored = {name: getattr(self.device, name) for name in wrong}
         for name, value in wrong.items():
             setattr(self.device, name, value)
         try:
             return signed(text, self.device)
         finally:
-            for name, value in kept.items():
+            for name, value in stored.items():
                 setattr(self.device, name, value)
 
 
@@ -193,7 +193,7 @@ def test_whatever_is_different_is_refused_with_its_code_and_nothing_happens(cast
     # A passkey that was removed.
     text = text_for(cast, row)
     operations.remove_passkey(Passkey.objects.get(person=cast.ada).pk, actor=cast.as_("ada"))
-    attempts.before, attempts.told = AuditEntry.objects.count(), outbox_topics()
+    attempts.before, attempts.messages = AuditEntry.objects.count(), outbox_topics()
     attempts.refused(signed(text, device), errors.PasskeyUnknown)
 
 
@@ -225,5 +225,5 @@ def test_what_is_signed_is_never_good_beyond_the_deadline(cast: Cast, travel: An
     travel.freeze()
     row = cast.confirmed()
     travel.to(AccessRequest.objects.get(pk=row.pk).decide_by - dt.timedelta(seconds=60))
-    said = json.loads(text_for(cast, row))
-    assert said["not_after"] == row.decide_by.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    record = json.loads(text_for(cast, row))
+    assert record["not_after"] == row.decide_by.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -82,13 +82,13 @@ def test_a_decision_commits_whatever_the_signer_suffers_from(
 ) -> None:
     row = cast.confirmed()
     assert tasks.checkpoint()
-    before, told, known = signed(cast), len(outbox_topics()), events_of(row)
+    before, messages, known = signed(cast), len(outbox_topics()), events_of(row)
     begin(cast)
     getattr(operations, decide)(row.pk, actor=cast.as_("ada"), note="I have looked at it.")
     assert AccessRequest.objects.get(pk=row.pk).state == state
     assert Grant.objects.filter(access_request=row).exists() == (state == State.OPEN)
     assert events_of(row)[len(known) :] == [event]
-    assert len(outbox_topics()) > told
+    assert len(outbox_topics()) > messages
     assert tasks.checkpoint() == 0
     assert signed(cast) == before, "nothing was signed meanwhile"
     assert checkpoints.state(cast.contoso.pk).unsigned > 0

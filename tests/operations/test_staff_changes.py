@@ -113,7 +113,7 @@ def _linked(cast: Cast) -> None:
     Person.objects.filter(pk=cast.paula.pk).update(human_id=cast.priya.human_id)
 
 
-def _asked(cast: Cast) -> None:
+def _asked_and_withdrew(cast: Cast) -> None:
     operations.withdraw(cast.submitted(resource=cast.resource()).pk, actor=cast.as_("priya"))
 
 
@@ -147,7 +147,7 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
             actor=a,
         ),
     ),
-    "name of a resource": (_asked, lambda c, a: renamed(c)),
+    "name of a resource": (_asked_and_withdrew, lambda c, a: renamed(c)),
     "plan": (
         None,
         lambda c, a: operations.save_plan(plan_id=c.contoso.plan_id, name="E5", includes_lockbox=False, actor=a),
@@ -201,9 +201,9 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     assert set(row.touched.values_list("pk", flat=True)) == touched
     assert events_in(two.contoso) == [*log, "proposal.made"]
     assert outbox_topics() == ["notify.staff_change"] * len(touched)
-    told = OutboxMessage.objects.filter(lane="fanout").first()
-    assert told is not None
-    assert set(told.payload["audiences"]) == {"customer", "administrators"}
+    message = OutboxMessage.objects.filter(lane="fanout").first()
+    assert message is not None
+    assert set(message.payload["audiences"]) == {"customer", "administrators"}
     assert "%(" not in proposals.words(row.act, row.said)
     assert proposals.words(row.act, row.said) != row.act
     # No time alone does it.
@@ -407,8 +407,12 @@ def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     assert events_in(two.fabrikam)[-1] == "proposal.confirmed"
     entry = AuditEntry.objects.get(tenant_id=two.fabrikam.pk, event="proposal.confirmed")
     assert canonical.instant(row.effective_at) in bytes(entry.canonical).decode()
-    told = OutboxMessage.objects.get(lane="fanout")
-    assert (told.tenant_id, told.payload["what"], told.payload["by"]) == (two.fabrikam.pk, "confirmed", "Sten Test")
+    message = OutboxMessage.objects.get(lane="fanout")
+    assert (message.tenant_id, message.payload["what"], message.payload["by"]) == (
+        two.fabrikam.pk,
+        "confirmed",
+        "Sten Test",
+    )
     # Told once; and not a moment before, by the database neither.
     assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
     travel.to(row.effective_at - dt.timedelta(microseconds=1))
@@ -556,16 +560,16 @@ def test_an_access_request_keeps_the_need_for_the_customers_approval(two: Cast, 
     row = proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     travel.by(seconds=WAIT.total_seconds() - 60)
-    asked = two.submitted()
+    access_request = two.submitted()
     assert due(two, travel, row).outcome == "applied"
-    operations.approve_as_provider(asked.pk, actor=two.as_("pat"))
-    assert AccessRequest.objects.get(pk=asked.pk).state == "PENDING_CUSTOMER"
+    operations.approve_as_provider(access_request.pk, actor=two.as_("pat"))
+    assert AccessRequest.objects.get(pk=access_request.pk).state == "PENDING_CUSTOMER"
     assert AccessRequest.objects.get(pk=two.confirmed().pk).state == "OPEN"
 
 
 @pytest.mark.parametrize("what", ["resource", "connector", "unlink"])
 def test_it_waits_for_what_is_under_way(two: Cast, travel: Any, what: str) -> None:
-    _asked(two)
+    _asked_and_withdrew(two)
     if what == "unlink":
         _linked(two)
     acts = {
@@ -664,9 +668,9 @@ def test_covering_and_renaming_at_once_is_announced_as_a_whole(two: Cast) -> Non
 
 
 def test_an_account_that_is_added_as_staff_is_refused_with_the_way_to_go(two: Cast) -> None:
-    said = {"email": "n@provider.example", "name": "N", "password": "a third battery of 8 horses"}
+    fields = {"email": "n@provider.example", "name": "N", "password": "a third battery of 8 horses"}
     with pytest.raises(Unacceptable) as refusal:
-        operations.add_person(**said, is_staff=True, actor=two.as_("stella"))
+        operations.add_person(**fields, is_staff=True, actor=two.as_("stella"))
     assert refusal.value.field == "is_staff"
     assert not Person.objects.filter(email="n@provider.example").exists()
 
@@ -717,7 +721,7 @@ def test_a_tenant_is_told_of_no_other_tenants_people(two: Cast) -> None:
 
 
 def test_the_customer_sees_what_is_announced_and_nobody_elses(two: Cast) -> None:
-    _asked(two)
+    _asked_and_withdrew(two)
     row = proposed(lambda: renamed(two))
     assert list(queries.announced([two.contoso.pk])) == [row]
     assert list(queries.announced([two.fabrikam.pk])) == []

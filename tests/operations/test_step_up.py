@@ -41,7 +41,7 @@ def _proposal(cast: Cast) -> Any:
     return outcome.value.current["proposal"]
 
 
-#: Who does it, and what; each is possible but for the proof.
+#: Who does it, and what; each is possible except for the proof.
 ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], Any]]] = {
     "invite an approver": (
         "ines",

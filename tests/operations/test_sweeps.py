@@ -34,18 +34,18 @@ def announce(cast: Cast) -> int:
 
 def reminders() -> list[str]:
     """The marks of the reminders that were told, in order."""
-    told = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
-    return list(told.values_list("mark", flat=True))
+    messages = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
+    return list(messages.values_list("mark", flat=True))
 
 
 def test_reminders_go_out_at_one_six_and_eleven_hours_and_once_each(cast: Cast, travel: Any) -> None:
     start = travel.freeze()
     cast.confirmed()
-    told: list[float] = []
+    reported: list[float] = []
     for minute in range(0, 12 * 60 + 30, 10):
         travel.to(start + dt.timedelta(minutes=minute))
-        told += [minute / 60] * remind(cast)
-    assert told == [1, 6, 11]
+        reported += [minute / 60] * remind(cast)
+    assert reported == [1, 6, 11]
     assert reminders() == ["3600", "21600", "39600"]
 
 
@@ -120,11 +120,11 @@ def test_deadlines_shortened_by_a_setting_have_their_reminders(cast: Cast, trave
     settings.CUSTOMER_DECISION_SECONDS, settings.REMINDER_SECONDS = 60, [20, 40]
     travel.freeze()
     cast.confirmed()
-    told = []
+    reported = []
     for second in range(70):
-        told += [second] * remind(cast)
+        reported += [second] * remind(cast)
         travel.by(seconds=1)
-    assert told == [20, 40]
+    assert reported == [20, 40]
 
 
 def test_reminders_beyond_the_deadline_are_never_due(cast: Cast, travel: Any, settings: Any) -> None:

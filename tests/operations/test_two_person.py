@@ -213,11 +213,11 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
 
 def test_what_is_connected_is_put_to_use_by_two(two: Cast) -> None:
     """One after the other in one world; no secret, and no path of an address, gets into the log."""
-    for name, (act, made, said) in wired(two, two.as_("ines")).items():
+    for name, (act, made, text) in wired(two, two.as_("ines")).items():
         before = made()
         row = proposed(act)
         assert (name.split(" ")[0], made(), events_in(two.contoso)[-1]) == (row.act, before, "proposal.made")
-        assert words(row.act, row.shown) == said
+        assert words(row.act, row.shown) == text
         with pytest.raises(SecondPersonNeeded):
             operations.confirm_proposal(row.pk, actor=two.as_("ines"))
         operations.confirm_proposal(row.pk, actor=two.as_("ada"))
@@ -238,10 +238,10 @@ def test_one_person_sees_a_secret_and_alone_gives_it_no_power(two: Cast) -> None
     operations.rotate_client_secret(robot.pk, actor=ines)
     row = proposed(lambda: operations.change_client(robot.pk, **decides, actor=ines))
     operations.confirm_proposal(row.pk, actor=two.as_("alan"))
-    kept = Client.objects.get().secret_hash
+    stored_row = Client.objects.get().secret_hash
     with pytest.raises(WrongState):
         operations.rotate_client_secret(robot.pk, actor=ines)
-    assert Client.objects.get().secret_hash == kept
+    assert Client.objects.get().secret_hash == stored_row
     # What takes power away waits for nobody.
     operations.change_client(robot.pk, decides_for_id=None, actor=ines)
     operations.rotate_client_secret(robot.pk, actor=ines)
@@ -281,7 +281,7 @@ def test_a_proposal_ends_after_seven_days_and_with_the_role_of_who_made_it(two: 
     with pytest.raises(DeadlinePassed):
         operations.confirm_proposal(late.pk, actor=two.as_("ada"))
     assert not Membership.objects.filter(person=two.mia, role="approver").exists()
-    # It may then be proposed anew.
+    # It may then be proposed again.
     proposed(acts(two, two.as_("ines"))["give_role"])
 
 
@@ -371,8 +371,8 @@ def test_a_proposal_is_withdrawn_by_whoever_could_confirm_it(two: Cast) -> None:
         operations.confirm_proposal(row.pk, actor=two.as_("ada"))
     assert events_in(two.contoso)[-2:] == ["proposal.withdrawn", "act.refused"]
     outbox.drain(limit=100)
-    told = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
-    assert {f"{name}@contoso.example" for name in ("ada", "alan", "ines")} == set(told)
+    messages = OutboxMessage.objects.filter(lane="mail").values_list("recipient", flat=True)
+    assert {f"{name}@contoso.example" for name in ("ada", "alan", "ines")} == set(messages)
 
 
 def test_a_page_leads_to_what_was_proposed_and_another_confirms_there(two: Cast) -> None:

@@ -88,9 +88,9 @@ def test_the_log_says_where_it_is_and_neither_path_nor_keys(cast: Cast) -> None:
         if name in ("enable_webhook", "redeliver"):
             continue
         act(add(cast).webhook, cast.as_("ines"))
-    said = " ".join(bytes(row.canonical).decode() + row.text for row in AuditEntry.objects.all())
+    everything = " ".join(bytes(row.canonical).decode() + row.text for row in AuditEntry.objects.all())
     secret = issued.keys.whsec.removeprefix("whsec_")
-    assert not any(each in said for each in ("canary", secret, issued.keys.whsk.removeprefix("whsk_")))
+    assert not any(each in everything for each in ("canary", secret, issued.keys.whsk.removeprefix("whsk_")))
 
 
 def test_keys_are_stored_sealed_and_issued_once(cast: Cast) -> None:
@@ -235,8 +235,8 @@ def test_a_second_rotation_ends_the_keys_before_the_first(cast: Cast) -> None:
     second = operations.rotate_webhook_secret(first.webhook.pk, actor=cast.as_("ines"))
     third = operations.rotate_webhook_secret(first.webhook.pk, actor=cast.as_("ines"))
     row = Webhook.objects.get()
-    kept: set[Keys] = {sealing.opened(row.sealed), sealing.opened(row.former_sealed)}
-    assert kept == {second.keys, third.keys}
+    remaining: set[Keys] = {sealing.opened(row.sealed), sealing.opened(row.former_sealed)}
+    assert remaining == {second.keys, third.keys}
 
 
 def test_what_is_so_already_is_refused(cast: Cast) -> None:

@@ -14,9 +14,9 @@ from django.urls import reverse
 from django.utils.html import strip_tags
 
 from audit_app.export import csv_lines
+from audit_app.exported_entries import read
 from audit_app.models import AuditEntry
-from audit_app.places import Places
-from audit_app.said import read
+from audit_app.shard_positions import Shards
 from audit_app.siem import FORMATS, Source
 from requests_app import operations
 from requests_app.domain import clock
@@ -165,9 +165,9 @@ def test_the_api_and_webhooks_say_so(cast: Cast, way: Any) -> None:
 def test_every_export_says_so(cast: Cast, way: Any) -> None:
     act, said = way
     entry = entry_of(decided(cast, act(cast)))
-    places = Places.of(cast.contoso.pk)
+    places = Shards.of(cast.contoso.pk)
     [row] = csv.DictReader(io.StringIO("".join(csv_lines([entry], places))))
-    source = Source(vendor="V", places=places)
+    source = Source(vendor="V", shards=places)
     lines = {name: "".join(way.lines([entry], source)) for name, way in FORMATS.items()}
     if said == MACHINE:
         assert (row["actor"], row["actor_for"], row["deputy_for"]) == ("Help desk", cast.ada.email, "")

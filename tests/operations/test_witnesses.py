@@ -15,7 +15,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import LogNotCosigned, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Tenant
 from tests.cast import Cast, events_in, events_of
-from tests.witness import Said, SmallWitness, said, sign
+from tests.witness import SmallWitness, WitnessAnswer, sign, witness_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -256,8 +256,10 @@ def _refused_to_open(cast: Cast, row: AccessRequest, *words: str) -> None:
     assert last_entry(cast)["detail"] == {"action": "approve_as_customer", "code": "log_not_cosigned"}
 
 
-@pytest.mark.parametrize("answer", [said(422), said(409, "9000\n", "text/x.tlog.size")])
-def test_a_witness_that_has_seen_another_log_stops_windows_at_once(cast: Cast, travel: Any, answer: Said) -> None:
+@pytest.mark.parametrize("answer", [witness_answer(422), witness_answer(409, "9000\n", "text/x.tlog.size")])
+def test_a_witness_that_has_seen_another_log_stops_windows_at_once(
+    cast: Cast, travel: Any, answer: WitnessAnswer
+) -> None:
     first, second = SmallWitness("a.example"), SmallWitness("b.example")
     operations.add_witness(cast.contoso.pk, vkey=second.vkey, url="https://b.example/", actor=cast.as_("ines"))
     bind_both = {"https://b.example/add-checkpoint": second}
@@ -294,13 +296,13 @@ def test_a_later_checkpoint_that_stays_uncosigned_for_too_long_stops_windows(cas
     travel.to(clock.now().replace(microsecond=0))
     small = SmallWitness()
     bind(cast, small, hours=6)
-    kept = Cosignature.objects.get()
+    row = Cosignature.objects.get()
     old, new = cast.confirmed(), cast.confirmed()
     sign(cast.contoso.pk)
     travel.by(hours=6)
     # The witness is well and dates what it has: only what came later does not reach it.
-    kept.line = small.line(notes.Head.parse(notes.Note.parse(kept.checkpoint.note).text))
-    kept.save()
+    row.line = small.line(notes.Head.parse(notes.Note.parse(row.checkpoint.note).text))
+    row.save()
     assert operations.approve_as_customer(old.pk, actor=cast.as_("ada")).state == "OPEN"
     travel.by(seconds=1)
     _refused_to_open(cast, new, "older than 6 hours", "have no cosignature of a witness")
@@ -394,7 +396,7 @@ def test_it_goes_on_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
     small = SmallWitness()
     bind(cast, small, hours=1)
     row = cast.confirmed()
-    small.misbehave = lambda _answer: said(503)
+    small.misbehave = lambda _answer: witness_answer(503)
     for _ in range(6):
         travel.by(minutes=15)
         collect(small)
@@ -407,7 +409,7 @@ def test_it_goes_on_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
     assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
 
 
-def _honest(answer: Said) -> Said:
+def _honest(answer: WitnessAnswer) -> WitnessAnswer:
     return answer
 
 
@@ -415,7 +417,7 @@ def test_a_failing_witness_holds_up_nothing_without_the_rule(cast: Cast) -> None
     small = SmallWitness()
     register(cast, small)
     sign(cast.contoso.pk)
-    small.misbehave = lambda _answer: said(503)
+    small.misbehave = lambda _answer: witness_answer(503)
     collect(small)
     assert Witness.objects.get().problem == "status 503"
     assert cast.opened().access_request.state == "OPEN"

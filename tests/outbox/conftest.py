@@ -74,9 +74,9 @@ def postbox(settings: Any) -> Iterator[Postbox]:
 @pytest.fixture
 def closed_port(settings: Any) -> int:
     """A port where nobody listens."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     _use(settings, port)
     return port
 

@@ -1,4 +1,4 @@
-"""What is told leaves: to everybody once, again under the same name after a crash, and not when it is moot."""
+"""What is told leaves: to everybody once, again under the same name after a crash, and not when it is outdated."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_a_mail_that_fails_for_three_days_is_parked_with_an_entry(
 ) -> None:
     start = travel.freeze()
     message = a_waiting_mail(cast)
-    # Nothing that makes the mail moot: it is the server that is gone.
+    # Nothing that makes the mail outdated: it is the server that is gone.
     AccessRequest.objects.update(decide_by=start + dt.timedelta(days=9))
     monkeypatch.setattr("requests_app.messages.mails.email.built", _broken)
     for _ in range(outbox.MOST_ATTEMPTS):
@@ -313,11 +313,11 @@ def test_an_outage_of_the_database_blames_no_mail(cast: Cast, monkeypatch: pytes
     def is_away(*_: object, **__: object) -> Any:
         raise kind("the server closed the connection unexpectedly")
 
-    with monkeypatch.context() as patch, capture_logs() as said:
+    with monkeypatch.context() as patch, capture_logs() as logs:
         patch.setattr(handlers.outdated, "why", is_away)
         with pytest.raises(kind):
             outbox.drain()
-    assert [line["event"] for line in said] == ["outbox.interrupted"]
+    assert [line["event"] for line in logs] == ["outbox.interrupted"]
     message.refresh_from_db()
     assert (message.state, message.attempts, message.claimed_until, message.last_error) == ("waiting", 0, None, "")
     assert mail.outbox == []

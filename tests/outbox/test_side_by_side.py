@@ -89,9 +89,9 @@ def test_drains_side_by_side_tell_nobody_twice_and_no_more_than_three_at_once(
             for to, message in postbox.received
             if to == cast.people[name].email and message["X-Lockbox-Topic"] == Topic.DECIDE_AS_CUSTOMER
         ]
-        told = [reference for each in mails for reference in each]
+        shown = [reference for each in mails for reference in each]
         about = rows.filter(state="delivered").values_list("about", flat=True)
-        assert sorted(told) == sorted(AccessRequest.objects.filter(pk__in=about).values_list("reference", flat=True))
+        assert sorted(shown) == sorted(AccessRequest.objects.filter(pk__in=about).values_list("reference", flat=True))
         assert 1 <= len(mails) <= MAILS_AT_ONCE
         waiting = rows.filter(state="waiting", rendered__isnull=True, next_attempt_at__gt=clock.now())
-        assert rows.count() == 10 == len(told) + waiting.count()
+        assert rows.count() == 10 == len(shown) + waiting.count()

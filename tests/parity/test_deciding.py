@@ -209,7 +209,7 @@ def test_a_window_is_of_an_offered_length_by_each_door(cast: Cast, doors: Doors)
     browser = signed_in(cast, "priya")
     before = snapshot()
     for length in (-1, 0, 1, 1_000_000_000, "NaN", "soon", "1e9", 28_800):
-        assert browser.post(reverse("web:ask", args=[ticket.pk]), _asked(cast, length)).status_code == 422, length
+        assert browser.post(reverse("web:ask", args=[ticket.pk]), _ask_form(cast, length)).status_code == 422, length
         found = priya.post("access-requests", _body(cast, ticket, length))
         assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "window_seconds"), length
         with pytest.raises(DomainError) as refused:
@@ -224,7 +224,7 @@ def test_nobody_asks_without_end_by_any_door(cast: Cast, doors: Doors) -> None:
     for _ in range(limits.PENDING_MAX):
         cast.submitted(ticket=ticket)
     before = snapshot()
-    assert signed_in(cast, "priya").post(reverse("web:ask", args=[ticket.pk]), _asked(cast)).status_code == 429
+    assert signed_in(cast, "priya").post(reverse("web:ask", args=[ticket.pk]), _ask_form(cast)).status_code == 429
     found = priya.post("access-requests", _body(cast, ticket))
     assert (found.status_code, found.json()["code"]) == (429, "too_many")
     with pytest.raises(TooMany):
@@ -232,7 +232,7 @@ def test_nobody_asks_without_end_by_any_door(cast: Cast, doors: Doors) -> None:
     assert {**snapshot(), "entries": 0} == {**before, "entries": 0}
 
 
-def _asked(cast: Cast, length: object = 7200) -> dict[str, Any]:
+def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
     """The page's form."""
     return {
         "step": "submit",

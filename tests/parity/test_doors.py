@@ -1,4 +1,4 @@
-"""One act, whichever door it comes through, leaves the same entry but for the door's name."""
+"""One act, whichever door it comes through, leaves the same entry except for the door's name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _told(since: set[UUID]) -> list[tuple[str, str]]:
+def _messages(since: set[UUID]) -> list[tuple[str, str]]:
     rows = OutboxMessage.objects.exclude(pk__in=since).order_by("topic", "mark")
     return [(row.topic, str(row.payload.get("audiences"))) for row in rows]
 
@@ -63,11 +63,11 @@ def _told(since: set[UUID]) -> list[tuple[str, str]]:
 def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], list[tuple[str, str]], str]:
     """Run it, look at what it left, and undo it."""
     last = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    told = set(OutboxMessage.objects.values_list("pk", flat=True))
+    messages = set(OutboxMessage.objects.values_list("pk", flat=True))
     here = transaction.savepoint()
     run()
     door = AuditEntry.objects.order_by("-pk").values_list("door", flat=True)[0]
-    seen = _entries(last), _told(told), door
+    seen = _entries(last), _messages(messages), door
     transaction.savepoint_rollback(here)
     return seen
 
@@ -94,7 +94,7 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
         with suppress(ChangeProposed):
             case.operation(cast, row, actor)
 
-    wanted, told, door = _seen(by_operation)
+    wanted, shown, door = _seen(by_operation)
     assert (door, bool(wanted)) == ("command", True)
     doors = {"pages": case.page, "admin": case.admin}
     tried = {name: call for name, call in doors.items() if call is not None}
@@ -105,14 +105,14 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
             response = call(cast, client, row)
             assert response.status_code == case.status, response.content.decode()[-3000:]
 
-        assert _seen(through) == (wanted, told, door_name)
+        assert _seen(through) == (wanted, shown, door_name)
     for over in case.calls:
 
         def over_http(over: Callable[..., Any] = over) -> None:
             response = over(cast, caller, row)
             assert response.status_code in (200, 201, 202, 204), response.content.decode()[-3000:]
 
-        assert _seen(over_http) == (wanted, told, "api")
+        assert _seen(over_http) == (wanted, shown, "api")
 
 
 def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:

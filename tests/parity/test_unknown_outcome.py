@@ -37,7 +37,7 @@ from requests_app.models import (
     Token,
 )
 from requests_app.operations import _change
-from requests_app.platform import held, outcome
+from requests_app.platform import long_calls, outcome
 from requests_app.platform.database.errors import CommitUnknown
 from tests.admin.conftest import act_address
 from tests.api import test_azure
@@ -439,8 +439,8 @@ def test_a_sweep_that_does_not_know_does_it_once(
     assert Grant.objects.filter(pk__in=[each.pk for each in grants], closed_at=None).count() == 0
     for each in grants:
         entries = AuditEntry.objects.filter(event="grant.closed", subject_id=str(each.access_request_id))
-        told = OutboxMessage.objects.filter(topic="notify.window_closed", payload__grant=str(each.pk))
-        assert (entries.count(), told.count() <= 1) == (1, True)
+        shown = OutboxMessage.objects.filter(topic="notify.window_closed", payload__grant=str(each.pk))
+        assert (entries.count(), shown.count() <= 1) == (1, True)
 
 
 # --- What is known --------------------------------------------------------------------------------------------
@@ -588,5 +588,5 @@ def test_a_file_that_fails_before_its_first_byte_says_so_after_its_entry_was_wri
     assert (found.status_code, found.streaming, found.has_header("Content-Disposition")) == (503, False, False)
     assert WORDS in words_of(found)
     assert AuditEntry.objects.filter(event=event).count() == 1
-    assert held.taken() == 0
+    assert long_calls.under_way() == 0
     assert b"".join(_file_of_the_log(world, door, what).streaming_content)

@@ -37,7 +37,9 @@ class Echo(Handler):
             "/fails": lambda: StreamingHttpResponse(cut()),
             "/cookies": self._cookies,
         }
-        response = answers.get(request.path, lambda: HttpResponse(told(request), content_type="application/json"))()
+        response = answers.get(
+            request.path, lambda: HttpResponse(shown_request(request), content_type="application/json")
+        )()
         if not response.streaming and response.status_code == 200:
             # As the framework's own middleware does it.
             response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]  # not streaming
@@ -56,15 +58,15 @@ def cut() -> Iterable[bytes]:
     raise RuntimeError
 
 
-def told(request: Any) -> str:
-    environ = {name: str(value) for name, value in request.META.items() if is_said(name)}
+def shown_request(request: Any) -> str:
+    environ = {name: str(value) for name, value in request.META.items() if is_shown(name)}
     body = request.body.decode("latin-1")
     return json.dumps(
         {"path": request.path, "body": body, "get": request.GET.dict(), "environ": environ}, sort_keys=True
     )
 
 
-def is_said(name: str) -> bool:
+def is_shown(name: str) -> bool:
     return name.startswith("HTTP_") or name in (
         "CONTENT_TYPE", "CONTENT_LENGTH", "REMOTE_ADDR", "REQUEST_METHOD",
         "PATH_INFO", "QUERY_STRING", "SCRIPT_NAME", "wsgi.url_scheme"

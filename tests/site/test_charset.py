@@ -38,10 +38,10 @@ class Door:
 
     def __call__(self, method: str, path: str, body: str = "", *, kind: str) -> tuple[int, str, str]:
         request = RequestFactory(headers=self.headers).generic(method, path, body, content_type="text/plain")
-        said: list[Any] = []
+        lines: list[Any] = []
 
         def start(*parts: Any) -> Callable[[bytes], object]:
-            said.append(parts)
+            lines.append(parts)
             return bytes
 
         # It would close the test's own connection.
@@ -50,7 +50,7 @@ class Door:
             answer = Handler()({**request.environ, "CONTENT_TYPE": kind}, start)
         finally:
             request_started.connect(close_old_connections)
-        [(status, headers)] = said
+        [(status, headers)] = lines
         return int(status[:3]), dict(headers)["Content-Type"], b"".join(answer).decode()
 
 

@@ -62,8 +62,8 @@ def test_a_list_of_lengths_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "secret_key"
-    first = environment.secret_kept_in(path)
-    assert environment.secret_kept_in(path) == first
+    first = environment.secret_in_file(path)
+    assert environment.secret_in_file(path) == first
     assert len(first) >= 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == ["secret_key"]
@@ -71,5 +71,5 @@ def test_a_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_processes_that_start_together_share_one_secret(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        found = pool.map(environment.secret_kept_in, [tmp_path / "secret_key"] * 8, chunksize=1)
+        found = pool.map(environment.secret_in_file, [tmp_path / "secret_key"] * 8, chunksize=1)
     assert len(set(found)) == 1

@@ -91,10 +91,10 @@ def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest
         barrier.wait()
         began = time.monotonic()
         try:
-            said = str(check_password(PASSWORD, encoded))
+            counts = str(check_password(PASSWORD, encoded))
         except Busy:
-            said = "busy"
-        found.append((said, time.monotonic() - began))
+            counts = "busy"
+        found.append((counts, time.monotonic() - began))
 
     threads = [threading.Thread(target=ask) for _ in range(180)]
     for thread in threads:
@@ -102,10 +102,10 @@ def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest
     for thread in threads:
         thread.join(timeout=120)
     assert most["hashing"] == 1
-    said = Counter(said for said, _ in found)
-    assert set(said) == {"True", "busy"}
-    assert 1 <= said["True"] <= 3, "the fourth would begin only after more than a second"
-    assert sum(took > 0.9 for said, took in found if said == "busy") <= 3, "all others are told at once"
+    counts = Counter(counts for counts, _ in found)
+    assert set(counts) == {"True", "busy"}
+    assert 1 <= counts["True"] <= 3, "the fourth would begin only after more than a second"
+    assert sum(took > 0.9 for counts, took in found if counts == "busy") <= 3, "all others are told at once"
 
 
 def test_strangers_leave_a_place_to_those_who_prove_who_they_are(gate: Gate) -> None:
@@ -165,10 +165,10 @@ def test_who_is_turned_away_at_the_sign_in_has_not_tried(
     with busy(gate), capture_logs() as lines:
         answers = [attempt(email) for email in (member.email, "nobody@contoso.example") for _ in range(4)]
     assert {(answer.status_code, answer["Retry-After"]) for answer in answers} == {(503, "5")}
-    said = "Too many people are signing in at this moment. This try changed nothing."
+    words = "Too many people are signing in at this moment. This try changed nothing."
     ends = {(line["code"], line["log_level"]) for line in lines if line["event"] == "request_finished"}
     assert ends == {(503, "warning")}, "it is no outage"
-    assert all(said in answer.content.decode() for answer in answers)
+    assert all(words in answer.content.decode() for answer in answers)
     assert not Tries.objects.filter(count__gt=0).exists()
     assert "_auth_user_id" not in client.session
     assert attempt(member.email).status_code == 302

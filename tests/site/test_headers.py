@@ -142,18 +142,18 @@ def test_no_two_answers_have_the_same_nonce(client: Client) -> None:
 
 def test_no_origin_may_read_an_answer(cast: Cast) -> None:
     """Cross-origin reading (CORS) is granted by no answer: neither to a named origin nor to all of them."""
-    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    fields = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for address in ("/", "/api/", "/api/v1/me", "/oauth/token", "/access/v1/evaluation", "/accounts/login/"):
         for method in ("get", "options"):
-            answer = getattr(signed_in(cast, "ada"), method)(address, headers=asked)
+            answer = getattr(signed_in(cast, "ada"), method)(address, headers=fields)
             assert [name for name in answer.headers if name.lower().startswith("access-control-")] == [], address
 
 
 def test_in_production_transport_security_is_asked_for_a_year_with_all_names_below(tmp_path: Path) -> None:
     names = ("HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD", "SSL_REDIRECT")
-    asked = {f"SECURE_{name}": setting(tmp_path, f"SECURE_{name}", **PRODUCTION) for name in names}
-    assert asked["SECURE_HSTS_SECONDS"] >= 365 * 86400
-    with override_settings(**asked):
+    values = {f"SECURE_{name}": setting(tmp_path, f"SECURE_{name}", **PRODUCTION) for name in names}
+    assert values["SECURE_HSTS_SECONDS"] >= 365 * 86400
+    with override_settings(**values):
         answer = Client().get("/accounts/login/", secure=True)
         plain = Client().get("/accounts/login/?next=/x")
         # A program is told, and not led on: its token was sent in the open.

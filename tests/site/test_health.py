@@ -13,7 +13,7 @@ from django.db import OperationalError, connection
 from django.test import Client, override_settings
 from pytest_django import DjangoAssertNumQueries
 
-from audit_app import setback
+from audit_app import restored_database
 from audit_app.models import ChainHead, LogAlarm, SignedHead
 from lockbox_site import health, readiness
 from requests_app.domain import clock
@@ -29,7 +29,7 @@ def _checks_are_over() -> Iterator[None]:
     yield
     for prober in health.PROBERS:
         prober.settle()
-    setback.made = setback.Comparison()
+    restored_database.made = restored_database.Comparison()
 
 
 def beat(name: str, **ago: float) -> None:
@@ -220,11 +220,11 @@ def test_readyz_hides_what_the_driver_says(client: Client, monkeypatch: pytest.M
 
 def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
-    asked: list[int] = []
+    calls: list[int] = []
     ended: list[bool] = []
 
     def hang() -> dt.datetime:
-        asked.append(1)
+        calls.append(1)
         ended.append(released.wait(60))
         raise OperationalError
 
@@ -233,7 +233,7 @@ def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeyp
         assert "did not answer in time" in checks(client, 503)["database"]["detail"]
         assert "earlier check" in checks(client, 503)["database"]["detail"]
         assert health.ANSWER_WITHIN <= 1.5
-        assert (asked, ended) == ([1], []), "it hangs on, and nobody waits for it"
+        assert (calls, ended) == ([1], []), "it hangs on, and nobody waits for it"
     finally:
         released.set()
 

@@ -35,10 +35,10 @@ CLAIMS = {"iss": ISSUER, "aud": CLIENT, "sub": "s", "nonce": NONCE, "iat": NOW, 
 
 
 def token(key: Any = KEY, alg: str = "RS256", header: dict[str, Any] | None = None, **claims: Any) -> str:
-    said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    words = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
     named = {"alg": alg, "kid": key.kid} if hasattr(key, "kid") and key.kid else {"alg": alg}
     whole = {name: value for name, value in {**named, **(header or {})}.items() if value is not None}
-    return jws.serialize_compact(whole, json.dumps(said), key, algorithms=[alg])
+    return jws.serialize_compact(whole, json.dumps(words), key, algorithms=[alg])
 
 
 def _b64(raw: bytes) -> str:
@@ -102,8 +102,8 @@ def test_a_time_that_is_no_finite_number_is_refused() -> None:
         for name in ["exp", "iat", "nbf", "auth_time"]:
             for value in ["NaN", "Infinity", "-Infinity", "1e999"]:
                 with case(name, value):
-                    said = json.dumps({**CLAIMS, name: "here"}).replace('"here"', value)
-                    given = jws.serialize_compact({"alg": "RS256", "kid": "k"}, said, KEY, algorithms=["RS256"])
+                    words = json.dumps({**CLAIMS, name: "here"}).replace('"here"', value)
+                    given = jws.serialize_compact({"alg": "RS256", "kid": "k"}, words, KEY, algorithms=["RS256"])
                     with pytest.raises(SignOnFailed) as refused:
                         verified(given)
                     assert refused.value.code == ("time" if value == "1e999" else "signature")
@@ -139,7 +139,7 @@ def test_an_rsa_key_under_2048_bits_signs_nobody_in(bits: int) -> None:
         with pytest.raises(SignOnFailed) as refused:
             verified(token(weak, alg), keys=keys(weak))
         assert refused.value.code == "weak_key"
-    # The others are taken all the same.
+    # The others are taken nevertheless.
     assert verified(token(), keys=keys(weak))["sub"] == "s"
 
 
@@ -171,9 +171,9 @@ def test_an_access_token_that_the_identity_token_does_not_know_is_refused(key: A
     at_hash = _b64(digest[: len(digest) // 2])
     assert verified(token(key, alg, at_hash=at_hash), access_token="access")["sub"] == "s"
     assert verified(token(key, alg), access_token="access")["sub"] == "s"
-    for said, given in ((at_hash, "another"), (_b64(digest), "access"), ("", "access"), (7, "access")):
+    for words, given in ((at_hash, "another"), (_b64(digest), "access"), ("", "access"), (7, "access")):
         with pytest.raises(SignOnFailed) as refused:
-            verified(token(key, alg, at_hash=said), access_token=given)
+            verified(token(key, alg, at_hash=words), access_token=given)
         assert refused.value.code == "token_hash"
 
 
@@ -190,21 +190,21 @@ def complete(
     **claims: Any,
 ) -> tuple[dict[str, Any], list[str]]:
     """The round trip with an issuer that answers so; returns the claims, and what UserInfo was asked with."""
-    flow, asked = oidc.Flow.new(), []
+    flow, calls = oidc.Flow.new(), []
     given = token(nonce=flow.nonce, **claims)
     tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}
     body = said if isinstance(said, bytes) else json.dumps(said).encode()
 
     def get(url: str, **options: Any) -> Answer:
         if url.endswith("/userinfo"):
-            asked.append(options["headers"]["Authorization"])
+            calls.append(options["headers"]["Authorization"])
             return Answer(status, kind, body)
         document = keys() if url.endswith("/keys") else {**DOCUMENT, "userinfo_endpoint": f"{ISSUER}/userinfo"}
         return Answer(200, "application/json", json.dumps(document).encode())
 
     monkeypatch.setattr(oidc.outbound, "get", get)
     monkeypatch.setattr(oidc.outbound, "post", lambda *_, **__: Answer(200, "", json.dumps(tokens).encode()))
-    return oidc.complete(PARTY, flow, {"state": flow.state, "code": "c"}, at=AT), asked
+    return oidc.complete(PARTY, flow, {"state": flow.state, "code": "c"}, at=AT), calls
 
 
 def signed(**claims: Any) -> bytes:
@@ -215,8 +215,8 @@ ADA: dict[str, Any] = {"sub": "s", "email": "ada@x.example", "email_verified": T
 
 
 def test_userinfo_says_what_the_identity_token_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    claims, asked = complete(monkeypatch, {**ADA, "nonce": "other", "iss": "other", "exp": 1})
-    assert (claims["email"], claims["email_verified"], asked) == ("ada@x.example", True, ["Bearer access"])
+    claims, question = complete(monkeypatch, {**ADA, "nonce": "other", "iss": "other", "exp": 1})
+    assert (claims["email"], claims["email_verified"], question) == ("ada@x.example", True, ["Bearer access"])
     assert (claims["iss"], claims["exp"]) == (ISSUER, NOW + 300)
     # Not asked where nothing lacks, or there is nothing to ask with.
     assert complete(monkeypatch, b"", email="a@x.example", email_verified=False)[1] == []
@@ -248,10 +248,10 @@ def test_userinfo_that_is_wrong_in_one_thing_is_refused(monkeypatch: pytest.Monk
         ("audience", signed(**ADA, aud="other"), {"kind": "application/jwt"}),
     ]
     with collected() as case:
-        for code, said, options in cases:
-            with case(code, said, options):
+        for code, words, options in cases:
+            with case(code, words, options):
                 with pytest.raises(SignOnFailed) as refused:
-                    complete(monkeypatch, said, **options)
+                    complete(monkeypatch, words, **options)
                 assert refused.value.code == code
 
 
@@ -274,8 +274,8 @@ def test_an_address_is_verified_by_what_stands_beside_it(
     assert claims.get("email_verified") is verified_is
     # And so for the claim that Entra ID has for it.
     token_says, userinfo_says = (
-        {name.replace("email_verified", "xms_edov"): value for name, value in said.items()}
-        for said in (token_says, userinfo_says)
+        {name.replace("email_verified", "xms_edov"): value for name, value in words.items()}
+        for words in (token_says, userinfo_says)
     )
     claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
     assert claims.get("xms_edov") is verified_is

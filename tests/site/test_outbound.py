@@ -420,16 +420,16 @@ def test_metadata_services_and_odd_spellings_stay_closed_even_there() -> None:
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
     """Let a name have these addresses, one answer after the other; the names that were asked for."""
-    asked: list[str] = []
+    calls: list[str] = []
 
     def getaddrinfo(host: str, *_args: Any, **_options: Any) -> list[Any]:
-        found = answers[min(len(asked), len(answers) - 1)]
-        asked.append(host)
+        found = answers[min(len(calls), len(answers) - 1)]
+        calls.append(host)
         families = {4: socket.AF_INET, 6: socket.AF_INET6}
         return [(families[ipaddress.ip_address(each).version], socket.SOCK_STREAM, 6, "", (each, 0)) for each in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return asked
+    return calls
 
 
 def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -456,12 +456,12 @@ def test_a_name_that_changes_its_address_is_connected_to_where_it_was_looked_at(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = serve(answering(OK))
-    asked = _resolving(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
+    lookups = _resolving(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     monkeypatch.setattr(outbound, "PUBLIC_PORTS", {inside.port})
     # The connection is tried, to the address that was looked at and no other: tests reach no other machine.
     with pytest.raises(NetworkRefused, match=r"93\.184\.216\.34"):
         outbound.post(f"https://witness.example:{inside.port}/", b"x", private=False)
-    assert asked == ["witness.example"]
+    assert lookups == ["witness.example"]
     assert inside.heads == []
 
 
@@ -511,8 +511,8 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         if is_ca:
             signs = dict.fromkeys(KEY_USAGES, False) | {"key_cert_sign": True}
             builder = builder.add_extension(x509.KeyUsage(**signs), critical=True)
-            own = x509.SubjectKeyIdentifier.from_public_key(public)
-            builder = builder.add_extension(own, critical=False)
+            mine = x509.SubjectKeyIdentifier.from_public_key(public)
+            builder = builder.add_extension(mine, critical=False)
         if extension:
             builder = builder.add_extension(extension, critical=not is_ca)
         return builder.sign(key, hashes.SHA256())
@@ -524,11 +524,11 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
     def wrapper(host: str) -> Callable[[Any], Any]:
-        own = ec.generate_private_key(ec.SECP256R1())
+        mine = ec.generate_private_key(ec.SECP256R1())
         leaf = certificate(
-            x509.Name([]), own.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]), is_ca=False
+            x509.Name([]), mine.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]), is_ca=False
         )
-        secret = own.private_bytes(
+        secret = mine.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         (tmp_path / f"{host}.pem").write_bytes(pem(leaf) + secret)
@@ -630,7 +630,7 @@ def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) 
 
 
 def test_all_calls_of_a_sign_in_are_of_whoever_named_the_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[tuple[str, str]]()
+    lookups = list[tuple[str, str]]()
     issuer = "https://idp.example"
     party = oidc.Party(
         issuer=issuer, client_id="c", client_secret="s", scopes="openid", redirect_uri="https://us.example/", peer="t"
@@ -639,16 +639,16 @@ def test_all_calls_of_a_sign_in_are_of_whoever_named_the_issuer(monkeypatch: pyt
     found = {"issuer": issuer, "jwks_uri": "https://b.example/keys", **dict.fromkeys(endpoints, "https://a.example/x")}
 
     def answer(method: str, url: str, *_given: Any, peer: str, **_more: Any) -> Answer:
-        asked.append((url, peer))
-        said: Any = found if "well-known" in url else {"id_token": "x.y.z"} if method == "POST" else {"keys": []}
-        return Answer(200, "application/json", json.dumps(said).encode())
+        lookups.append((url, peer))
+        words: Any = found if "well-known" in url else {"id_token": "x.y.z"} if method == "POST" else {"keys": []}
+        return Answer(200, "application/json", json.dumps(words).encode())
 
     monkeypatch.setattr(outbound, "_ask", answer)
     flow = oidc.Flow.new()
     with pytest.raises(oidc.SignOnFailed, match="signature"):
         oidc.complete(party, flow, {"state": flow.state, "code": "1"}, at=clock.now())
-    assert len(asked) == 3
-    assert {peer for _url, peer in asked} == {"t"}
+    assert len(lookups) == 3
+    assert {peer for _url, peer in lookups} == {"t"}
 
 
 def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, serve: Any) -> None:

@@ -21,9 +21,9 @@ def _pseudo() -> Iterator[None]:
 def test_what_a_program_reads_stays() -> None:
     cases = ["%(name)s", "%s", "%d", "%%", "{count}", "<strong>", "&nbsp;", "%(size).1f"]
     with collected() as case:
-        for kept in cases:
-            with case(kept):
-                assert gettext(f"Open {kept} now") == f"⟦Öpéñ {kept} ñöw⟧"
+        for stored in cases:
+            with case(stored):
+                assert gettext(f"Open {stored} now") == f"⟦Öpéñ {stored} ñöw⟧"
 
 
 @pytest.mark.usefixtures("_pseudo")

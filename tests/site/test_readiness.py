@@ -192,20 +192,20 @@ def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
 
     So whatever is answered inside the block has not waited for the lock to its end.
     """
-    held, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
+    is_taken, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
 
     def hold() -> None:
         try:
             with transaction.atomic():
                 take()
-                held.set()
+                is_taken.set()
                 has_let_go.append(release.wait(120))
         finally:
             connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(120)
+    assert is_taken.wait(120)
     try:
         yield
     finally:

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 
 def bare_environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | more
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return inherited | more
 
 
 @pytest.fixture
@@ -295,14 +295,14 @@ def without_chromium(clone: Path, tmp_path: Path) -> Path:
 
 
 def test_a_missing_browser_is_installed_from_the_distribution(clone: Path, without_chromium: Path) -> None:
-    asked = without_chromium / "asked"
+    marker = without_chromium / "asked"
     chromium = without_chromium / "chromium"
     a_python(
         without_chromium / "apt-get",
-        f'echo "$@" >>{asked}; [ "$1" = update ] || {shutil.which("cp")} {without_chromium}/id {chromium}',
+        f'echo "$@" >>{marker}; [ "$1" = update ] || {shutil.which("cp")} {without_chromium}/id {chromium}',
     )
     done = run(clone / "bin" / "test", "browser", PATH=str(without_chromium))
-    assert asked.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium"]
+    assert marker.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium"]
     assert "there is no Chromium" not in done.stderr
 
 

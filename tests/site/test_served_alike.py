@@ -1,4 +1,4 @@
-"""Requests and answers through the bridge are what they are by WSGI, byte for byte, but for what is named here."""
+"""Requests and answers through the bridge are what they are by WSGI, byte for byte, except for what is named here."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_an_answer_that_fails_half_way_is_seen_to_be_cut(both: tuple[int, int], 
     assert body == b"a" * 50_000, "all that was made, and not the end"
 
 
-def told(port: int, request: bytes) -> dict[str, Any]:
+def served_request(port: int, request: bytes) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(answer(port, request).partition(b"\r\n\r\n")[2])
     return found
 
@@ -153,15 +153,15 @@ def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None
 def test_a_chunked_body_is_read_and_has_a_length(both: tuple[int, int]) -> None:
     """By WSGI it was empty for the framework."""
     request = b"POST /f HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-    found = told(both[1], request)
+    found = served_request(both[1], request)
     assert (found["body"], found["environ"]["CONTENT_LENGTH"]) == ("abcde", "5")
 
 
 def test_a_header_with_an_underscore_poses_as_no_other(both: tuple[int, int]) -> None:
     request = b"GET / HTTP/1.1\r\n" + HOST + b"X_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
-    assert told(both[1], request)["environ"]["HTTP_X_FORWARDED_FOR"] == "1.1.1.1"
+    assert served_request(both[1], request)["environ"]["HTTP_X_FORWARDED_FOR"] == "1.1.1.1"
     request = b"GET / HTTP/1.1\r\n" + HOST + b"X_Forwarded_Proto: https\r\n\r\n"
-    assert "HTTP_X_FORWARDED_PROTO" not in told(both[1], request)["environ"]
+    assert "HTTP_X_FORWARDED_PROTO" not in served_request(both[1], request)["environ"]
 
 
 def test_a_client_that_asks_first_is_told_to_go_on(both: tuple[int, int]) -> None:

@@ -134,14 +134,14 @@ class Gate:
 @contextmanager
 def finished() -> Iterator[list[int]]:
     """How often the framework was told that a request is over."""
-    told: list[int] = []
+    reported: list[int] = []
 
     def note(**_: Any) -> None:
-        told.append(1)
+        reported.append(1)
 
     request_finished.connect(note)
     try:
-        yield told
+        yield reported
     finally:
         request_finished.disconnect(note)
 
@@ -350,16 +350,16 @@ def test_static_files_are_answered_while_all_threads_hang(monkeypatch: pytest.Mo
         return HttpResponse("a file") if request.path == "/static/a.css" else gate(request)
 
     async def test(found: Bridge) -> None:
-        held = [asyncio.ensure_future(found.__rsgi__(scope(), Proto())) for _ in range(2)]
+        current = [asyncio.ensure_future(found.__rsgi__(scope(), Proto())) for _ in range(2)]
         await gate.holds(2)
         file, other = Proto(), Proto()
         await asyncio.wait_for(found.__rsgi__(scope("/static/a.css"), file), 5)
         assert (file.status, file.body) == (200, b"a file")
-        held.append(asyncio.ensure_future(found.__rsgi__(scope("/static/b.css"), other)))
+        current.append(asyncio.ensure_future(found.__rsgi__(scope("/static/b.css"), other)))
         await asyncio.sleep(0.1)
         assert other.status == 0
         gate.opened.set()
-        await asyncio.gather(*held)
+        await asyncio.gather(*current)
 
     run(view, test)
 
@@ -381,18 +381,18 @@ def test_nothing_is_done_for_a_client_that_has_gone_before_and_all_for_one_that_
         assert gate.begun == 3
         assert [client.has_ended for client in (*begun, *queued)] == [True, True, False, False, True]
 
-    with finished() as told:
+    with finished() as shown:
         run(gate, test)
-    assert len(told) == 3
+    assert len(shown) == 3
 
 
 def test_requests_know_nothing_of_each_others_context() -> None:
     """As the language of whoever had the thread before."""
-    kept: ContextVar[str] = ContextVar("kept", default="")
+    stored: ContextVar[str] = ContextVar("kept", default="")
 
     def view(request: Any) -> HttpResponse:
-        before = kept.get()
-        kept.set(request.path)
+        before = stored.get()
+        stored.set(request.path)
         return HttpResponse(before)
 
     async def test(found: Bridge) -> None:
@@ -479,9 +479,9 @@ def test_who_begins_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatc
         await asyncio.sleep(0.02)
         greedy = [Proto(b"a", 3600.0) for _ in range(5)]
         for port, client in enumerate(greedy):
-            asked = post(400)
-            asked.client = f"10.0.0.1:{port}"
-            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            request_in_work = post(400)
+            request_in_work.client = f"10.0.0.1:{port}"
+            calls.append(asyncio.create_task(found.__rsgi__(request_in_work, client)))
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, honest.body) == (200, b"hello")
@@ -501,9 +501,9 @@ def test_many_bodies_of_a_byte_end_nobody_elses_longer_one(monkeypatch: pytest.M
         await asyncio.sleep(0.02)
         greedy = [Proto(3600.0) for _ in range(4)]
         for port, client in enumerate(greedy):
-            asked = post(1)
-            asked.client = f"10.0.0.1:{port}"
-            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            request_in_work = post(1)
+            request_in_work.client = f"10.0.0.1:{port}"
+            calls.append(asyncio.create_task(found.__rsgi__(request_in_work, client)))
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, len(honest.body)) == (200, 500)
@@ -524,8 +524,8 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
         await asyncio.sleep(0.02)
         greedy = [Proto(b"a", 3600.0) for _ in range(4)]
         for client in greedy:
-            asked = post(400, x_forwarded_for="10.0.0.7, 10.0.0.1")
-            calls.append(asyncio.create_task(found.__rsgi__(asked, client)))
+            request_in_work = post(400, x_forwarded_for="10.0.0.7, 10.0.0.1")
+            calls.append(asyncio.create_task(found.__rsgi__(request_in_work, client)))
             await asyncio.sleep(0.02)
         await calls[0]
         assert (honest.status, honest.body) == (200, b"hello")
@@ -546,9 +546,9 @@ def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: 
     async def test(found: Bridge) -> None:
         for count, status in ((1, 400), (0, 200)):
             settings.TRUSTED_PROXY_COUNT = count
-            asked, client = scope(), Proto()
-            asked.headers = Unread({"x-forwarded-for": "\xe9, 10.0.0.1"})
-            await found.__rsgi__(asked, client)
+            request_in_work, client = scope(), Proto()
+            request_in_work.headers = Unread({"x-forwarded-for": "\xe9, 10.0.0.1"})
+            await found.__rsgi__(request_in_work, client)
             assert client.status == status
 
     run(echo, test)
@@ -631,14 +631,14 @@ def test_an_empty_answer_without_a_length_goes_out_at_once(monkeypatch: pytest.M
 
 
 def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
-    kept: ContextVar[int] = ContextVar("kept", default=0)
+    stored: ContextVar[int] = ContextVar("kept", default=0)
     threads: list[str] = []
     mine = threading.local()
 
     def pieces() -> Iterator[bytes]:
         for number in range(20):
-            assert kept.get() == number
-            kept.set(number + 1)
+            assert stored.get() == number
+            stored.set(number + 1)
             threads.append(threading.current_thread().name)
             yield b"x" * bridge.LEAST_PIECE
 
@@ -653,9 +653,9 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
         assert {name.rpartition("-")[0] for name in threads} == {"web", "stream"}
         assert found._streams == 0
 
-    with finished() as told:
+    with finished() as shown:
         run(view, test)
-    assert len(told) == 6
+    assert len(shown) == 6
 
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
@@ -672,9 +672,9 @@ def test_what_was_made_before_a_stream_failed_goes_out_and_is_seen_to_be_cut(fai
         assert (client.status, client.body) == (200, given)
         assert not found._streams
 
-    with capture_logs() as said:
+    with capture_logs() as logs:
         run(lambda _request: StreamingHttpResponse(pieces()), test)
-    assert [line["why"] for line in said if line["event"] == "stream_ended"] == [type(failure).__name__]
+    assert [line["why"] for line in logs if line["event"] == "stream_ended"] == [type(failure).__name__]
 
 
 def test_a_stream_that_pauses_waits_on_the_loop_and_is_closed_when_its_reader_goes(
@@ -703,9 +703,9 @@ def test_a_stream_that_pauses_waits_on_the_loop_and_is_closed_when_its_reader_go
             client.gone.set_result(None)
         await asyncio.gather(*calls)
 
-    with finished() as told:
+    with finished() as shown:
         run(lambda _request: StreamingHttpResponse(pieces()), test)
-    assert (closed["yes"], len(told)) == (8, 9)
+    assert (closed["yes"], len(shown)) == (8, 9)
 
 
 def test_more_streams_than_may_run_are_refused_and_closed() -> None:
@@ -728,9 +728,9 @@ def test_more_streams_than_may_run_are_refused_and_closed() -> None:
             client.gone.set_result(None)
         await asyncio.gather(*calls)
 
-    with finished() as told:
+    with finished() as shown:
         run(view, test, streams=2)
-    assert len(told) == 3
+    assert len(shown) == 3
 
 
 def test_one_client_has_half_of_the_streams_at_most() -> None:
@@ -961,8 +961,8 @@ def test_a_waiting_call_whose_client_has_gone_was_not_answered(monkeypatch: pyte
     with lines_logged() as lines:
         run(logged, test)
     ends = [(line["event"], line.get("code")) for line in lines if line["event"].startswith("request_")]
-    told = [end for end in ends if end[0] != "request_started"]
-    assert told == [("request_cancelled", None), ("request_finished", 503)]
+    shown = [end for end in ends if end[0] != "request_started"]
+    assert shown == [("request_cancelled", None), ("request_finished", 503)]
 
 
 @contextmanager
@@ -975,7 +975,7 @@ def lines_logged() -> Iterator[list[Any]]:
 def test_no_connection_of_the_database_is_kept_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a request: it is closed, or where connections are kept it is idle."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
-    held: list[bool] = []
+    holding: list[bool] = []
 
     def pieces() -> Iterator[bytes]:
         for _ in range(5):
@@ -985,7 +985,7 @@ def test_no_connection_of_the_database_is_kept_between_two_pieces(monkeypatch: p
 
     def view(request: Any) -> HttpResponseBase:
         if request.path == "/look":
-            held.append(connection.connection is not None)
+            holding.append(connection.connection is not None)
             return HttpResponse("")
         return StreamingHttpResponse(pieces())
 
@@ -995,4 +995,4 @@ def test_no_connection_of_the_database_is_kept_between_two_pieces(monkeypatch: p
         await found.__rsgi__(scope("/look"), Proto())
 
     run(view, test, threads=1)
-    assert held == [False]
+    assert holding == [False]

@@ -50,22 +50,22 @@ def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, membe
     session["put"] = "there before"
     session.save()
     before = str(session.session_key)
-    with capture_logs() as said:
+    with capture_logs() as logs:
         client.post("/accounts/login/", {"login": member.email, "password": "wrong"})
         client.post("/accounts/login/", {"login": member.email, "password": PASSWORD})
     assert client.session.session_key != before
     assert client.session["_auth_user_id"] == str(member.pk)
     assert not client.session.__class__(before).exists(before)
-    told = [line for line in said if line["event"].startswith("sign_in.")]
-    assert [(line["event"], line.get("user_id")) for line in told] == [
+    shown = [line for line in logs if line["event"].startswith("sign_in.")]
+    assert [(line["event"], line.get("user_id")) for line in shown] == [
         ("sign_in.failed", None),
         ("sign_in.done", str(member.pk)),
     ]
-    assert member.email not in str(told)
+    assert member.email not in str(shown)
 
 
 def test_whoever_is_there_and_whoever_is_not_get_the_same_answer(approver: Person) -> None:
-    """Byte by byte, but for tokens, nonces, ids and the clock: at the first try, and when there were too many."""
+    """Byte by byte, except for tokens, nonces, ids and the clock: at the first try, and when there were too many."""
 
     def answers(who: str, page: str, **form: str) -> list[bytes]:
         found = []

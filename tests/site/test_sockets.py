@@ -68,15 +68,15 @@ def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
 @pytest.fixture
 def others(tmp_path: Path) -> Iterator[dict[str, int]]:
     """Descriptors that are no connection, as a number may become at any time; and one that is closed already."""
-    with ExitStack() as held:
+    with ExitStack() as resources:
         reader, writer = os.pipe()
-        held.callback(os.close, reader)
-        held.callback(os.close, writer)
-        datagrams = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        local = held.enter_context(socket.socket(socket.AF_UNIX))
-        file = held.enter_context((tmp_path / "file").open("w"))
+        resources.callback(os.close, reader)
+        resources.callback(os.close, writer)
+        datagrams = resources.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        local = resources.enter_context(socket.socket(socket.AF_UNIX))
+        file = resources.enter_context((tmp_path / "file").open("w"))
         directory = os.open(tmp_path, os.O_RDONLY)
-        held.callback(os.close, directory)
+        resources.callback(os.close, directory)
         yield {
             "file": file.fileno(), "directory": directory, "pipe": reader, "datagrams": datagrams.fileno(),
             "local": local.fileno(),
@@ -148,11 +148,11 @@ def client_port(listener: socket.socket) -> int:
 
 
 def test_of_many_connections_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[int] = []
+    checked: list[int] = []
     plain = sockets._borrowed
 
     def counted(number: int) -> Any:
-        looked.append(number)
+        checked.append(number)
         return plain(number)
 
     def found(client: socket.socket) -> bool:
@@ -168,15 +168,15 @@ def test_of_many_connections_each_is_looked_at_once(monkeypatch: pytest.MonkeyPa
         assert found(client)
         monkeypatch.setattr(sockets, "_borrowed", counted)
         assert found(client)
-        assert len(looked) < 5, "it is known by now"
+        assert len(checked) < 5, "it is known by now"
         served.close()
         assert not found(client), "its server's end is closed"
-        looked.clear()
+        checked.clear()
         # It gets the number that has just become free.
         other = ends.enter_context(socket.create_connection(listener.getsockname()))
         ends.enter_context(listener.accept()[0])
         assert found(other)
-        assert len(looked) < 10, "only what is new is looked at"
+        assert len(checked) < 10, "only what is new is looked at"
 
 
 def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str, int]) -> None:

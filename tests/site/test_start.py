@@ -63,7 +63,7 @@ def look_and_start(thread):
 threading.Thread.start = look_and_start
 
 import lockbox_site.rsgi
-from audit_app import setback
+from audit_app import restored_database
 from requests_app.platform import hashing, outbound
 from requests_app.doors.api import reader
 from requests_app.platform.database import bounds
@@ -77,7 +77,7 @@ print(json.dumps({
     "lines": outbound._lines and outbound._lines._most,
     "routes": loaded.get("streams"),
     "document": reader._made.cache_info().currsize,
-    "heads": setback.made.is_made,
+    "heads": restored_database.made.is_made,
 }))
 """
 

@@ -114,12 +114,20 @@ print(*both())
 
 
 def test_the_server_is_told_the_limits_of_each_kind_of_process(tmp_path: Path) -> None:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     # With DEBUG no static files need be collected.
-    own = {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATABASE_URL": database_url(), "DATA_DIR": str(tmp_path)}
-    own["DEBUG"] = "on"
+    overrides = {
+        "DJANGO_SETTINGS_MODULE": "lockbox_site.settings",
+        "DATABASE_URL": database_url(),
+        "DATA_DIR": str(tmp_path),
+    }
+    overrides["DEBUG"] = "on"
     done = subprocess.run(
-        [sys.executable, "-c", _SHOWN], cwd=project.BASE_DIR, env={**kept, **own}, capture_output=True, text=True
+        [sys.executable, "-c", _SHOWN],
+        cwd=project.BASE_DIR,
+        env={**inherited, **overrides},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     command, worker, web = (line.split() for line in done.stdout.splitlines())

@@ -56,10 +56,10 @@ def test_a_middleware_without_its_database(approver: Person, monkeypatch: pytest
         raise OperationalError(SECRET)
 
     monkeypatch.setattr("lockbox_site.middleware.SessionLimitsMiddleware.reason_to_end", refuse)
-    with capture_logs() as said:
+    with capture_logs() as logs:
         answer = client.get("/", headers={"Accept": accept})
     assert answer.status_code == 503
-    lines = [(line["event"], line["code"]) for line in said if line["event"].startswith("request_f")]
+    lines = [(line["event"], line["code"]) for line in logs if line["event"].startswith("request_f")]
     assert lines == [("request_finished", 503)], "logged as what was answered"
     assert "hunter2" not in answer.content.decode()
     assert answer["X-Request-ID"] in answer.content.decode()

@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 from typing import Any
 
-from bench.storm.journal import Act, Call, Outcome
+from bench.storm.journal import Call, IntendedAct, Outcome
 from bench.storm.lifecycle import Replay
 
 BEGUN = dt.datetime(2026, 11, 27, 12, tzinfo=dt.UTC)
@@ -62,8 +62,10 @@ def replay(entries: list[dict[str, Any]], **options: Any) -> Replay:
     return Replay(dt.timedelta(seconds=45), dt.timedelta(seconds=40), **options).read(log(entries))
 
 
-def act(*outcomes: Outcome, event: str = "ticket.opened", mark: str = "K000001Q", replayed: bool = False) -> Act:
+def act(
+    *outcomes: Outcome, event: str = "ticket.opened", mark: str = "K000001Q", replayed: bool = False
+) -> IntendedAct:
     statuses = {Outcome.DONE: 201, Outcome.REFUSED: 409, Outcome.NOTHING: 503, Outcome.UNKNOWN: 503, Outcome.LOST: 0}
     calls = [Call(1.0, 2.0, statuses.get(outcome, 500), "", outcome.value) for outcome in outcomes]
     calls[-1].was_replayed = replayed
-    return Act(1, 0, "api", "open ticket", "mia", "contoso", event, mark, mark, calls)
+    return IntendedAct(1, 0, "api", "open ticket", "mia", "contoso", event, mark, mark, calls)

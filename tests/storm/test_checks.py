@@ -215,12 +215,12 @@ def message(index: int, **more: Any) -> bytes:
 
 def test_each_event_is_told_to_a_webhook_at_least_once_and_in_one_way() -> None:
     lines, events = forged.log(life()), ["grant.closed"]
-    told = [("m6", message(6)), ("m6", message(6))]
-    assert checks.hooks("contoso", lines, told, since=0, events=events) == []
+    reported = [("m6", message(6)), ("m6", message(6))]
+    assert checks.hooks("contoso", lines, reported, since=0, events=events) == []
     assert checks.hooks("contoso", lines, [], since=7, events=events) == []
     assert kinds(checks.hooks("contoso", lines, [], since=0, events=events)) == ["a webhook was never told"]
     for other in [("m6", message(6, more=1)), ("m7", message(6))]:
-        found = checks.hooks("contoso", lines, [told[0], other], since=0, events=events)
+        found = checks.hooks("contoso", lines, [reported[0], other], since=0, events=events)
         assert kinds(found) == ["a webhook was told one event in two ways"]
 
 

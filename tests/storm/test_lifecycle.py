@@ -23,7 +23,7 @@ def moved(number: int, seconds: float) -> Forge:
     return lambda entries: entries[number].update(at=at(seconds))
 
 
-def said(number: int, **detail: Any) -> Forge:
+def with_detail(number: int, **detail: Any) -> Forge:
     return lambda entries: entries[number]["detail"].update(detail)
 
 
@@ -58,9 +58,9 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "an early end": (moved(6, 45), "it is early"),
     "a revocation after the end": (revoked_late, "it is late"),
     "two ends": (added(6, "grant.released", ENGINEER, 45, **CLOSED), "it was CLOSED"),
-    "another window closed": (said(6, grant="other"), "it closes another window"),
-    "a longer window": (said(4, closes_at=at(51)), "longer than what was asked for"),
-    "a window that opens later": (said(4, opens_at=at(35)), "opens at another time"),
+    "another window closed": (with_detail(6, grant="other"), "it closes another window"),
+    "a longer window": (with_detail(4, closes_at=at(51)), "longer than what was asked for"),
+    "a window that opens later": (with_detail(4, opens_at=at(35)), "opens at another time"),
     "the engineer decides": (by(3, id=ENGINEER), "one human counts twice"),
     "one human at both stages": (by(4, id=PAT), "one human counts twice"),
     "a customer at the provider's stage": (by(3, side="customer"), "may not do this"),
@@ -68,10 +68,10 @@ FORGERIES: dict[str, tuple[Forge, str]] = {
     "a look without a window": (without(4), "there never was a window"),
     "a look after the end": (moved(5, 50), "not open at this time"),
     "a look after a revocation": (added(5, "grant.revoked", ADA, 35, **CLOSED), "the window was closed before"),
-    "a look at what is not covered": (said(5, resource="other"), "does not cover"),
+    "a look at what is not covered": (with_detail(5, resource="other"), "does not cover"),
     "a look under another window": (lambda entries: entries[5]["subject"].update(id="other"), "names another window"),
     "an approval that skips the customer": (
-        said(3, state="OPEN", grant=GRANT, opens_at=at(20), closes_at=at(40)),
+        with_detail(3, state="OPEN", grant=GRANT, opens_at=at(20), closes_at=at(40)),
         "where it must be PENDING_CUSTOMER",
     ),
     "a ticket opened twice": (again(0), "it was opened before"),
@@ -134,9 +134,9 @@ def test_without_lockbox_the_provider_alone_opens() -> None:
 
 def test_the_storms_table_and_the_products_have_the_same_moves() -> None:
     """Written twice on purpose: a change of one of them has to be made in the other, too."""
-    for own, products in ((ACCESS_REQUEST, TRANSITIONS), (TICKET, TICKET_TRANSITIONS)):
+    for ours, products in ((ACCESS_REQUEST, TRANSITIONS), (TICKET, TICKET_TRANSITIONS)):
         theirs = {str(row.event): (set(row.sources), set(row.targets)) for row in products.values()}
-        assert {event: (set(sources), set(targets)) for event, (sources, targets, _who) in own.items()} == theirs
+        assert {event: (set(sources), set(targets)) for event, (sources, targets, _who) in ours.items()} == theirs
 
 
 def test_the_replay_imports_nothing_of_the_product() -> None:

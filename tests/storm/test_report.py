@@ -9,7 +9,7 @@ import pytest
 
 from bench.storm import drill, faults, report, storm, table
 from bench.storm.faults import Fault
-from bench.storm.journal import Act, Call, Outcome
+from bench.storm.journal import Call, IntendedAct, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,8 +18,8 @@ def call(begun: float, ended: float, outcome: Outcome = Outcome.DONE) -> Call:
     return Call(begun, ended, 200, "", outcome.value)
 
 
-def act(*calls: Call, event: str = "ticket.opened") -> Act:
-    return Act(1, 0, "api", "open ticket", "mia", "contoso", event, "K000001Q", "K000001Q", list(calls))
+def act(*calls: Call, event: str = "ticket.opened") -> IntendedAct:
+    return IntendedAct(1, 0, "api", "open ticket", "mia", "contoso", event, "K000001Q", "K000001Q", list(calls))
 
 
 def fault(begun: float, over: float) -> Fault:

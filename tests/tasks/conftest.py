@@ -96,7 +96,7 @@ def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
 
 
 def runs(pid: int, command: str) -> bool:
-    """Tell whether this word stands in the process's command line."""
+    """Tell whether this word is in the process's command line."""
     return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
@@ -128,7 +128,7 @@ def web_alone(start: Start, port: int, **env: str) -> Running:
 @pytest.fixture
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
     """Start `manage.py …` with short deadlines: `start("lockbox", "--no-web", CLUSTERS="2")`."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     short = {
         "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
         "DATA_DIR": str(tmp_path / "data"), "TASK_SIGNING_KEY": settings.TASK_SIGNING_KEY, "LOG_LEVEL": "INFO",
@@ -140,7 +140,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
 
     def begin(*arguments: str, **env: str) -> Running:
         log = tmp_path / f"{arguments[0]}-{len(begun)}.log"
-        begun.append(Running(list(arguments), {**kept, **short, **env}, log))
+        begun.append(Running(list(arguments), {**inherited, **short, **env}, log))
         return begun[-1]
 
     yield begin

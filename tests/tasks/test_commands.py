@@ -20,7 +20,7 @@ from tests.cast import gather
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     out = StringIO()
     call_command(*command, stdout=out)
     return out.getvalue()
@@ -34,18 +34,18 @@ def test_a_probe_passes_while_its_own_cluster_lives_and_fails_when_it_does_not(m
     monkeypatch.setenv("CLUSTER_NAME", "here")
     seen("worker:elsewhere", seconds=1)
     with pytest.raises(CommandError, match=r"worker:here has never been seen\."):
-        said("heartbeat")
+        output_of("heartbeat")
     seen("worker:here", seconds=10)
-    assert said("heartbeat") == "worker:here was last seen 10 s ago.\n"
+    assert output_of("heartbeat") == "worker:here was last seen 10 s ago.\n"
     seen("worker:here", seconds=settings.HEARTBEAT_MAX_AGE_SECONDS + 5)
     with pytest.raises(CommandError, match=r"worker:here was last seen 65 s ago\."):
-        said("heartbeat")
-    assert said("heartbeat", "--max-age", "70")
+        output_of("heartbeat")
+    assert output_of("heartbeat", "--max-age", "70")
 
 
 def test_a_probe_asks_for_any_name() -> None:
     seen("beat", seconds=3)
-    assert said("heartbeat", "beat") == "beat was last seen 3 s ago.\n"
+    assert output_of("heartbeat", "beat") == "beat was last seen 3 s ago.\n"
 
 
 def test_a_cluster_is_named_after_its_host_unless_it_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_a_cluster_is_named_after_its_host_unless_it_has_a_name(monkeypatch: pyt
 def test_a_line_to_copy_runs_in_a_shell_that_knows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "my data"))
     with pytest.raises(CommandError, match="There is no demo world here") as refused:
-        said("demo_people")
+        output_of("demo_people")
     line = str(refused.value).partition("Make it: ")[2]
     assert line.endswith(" manage.py demo_world")
     bare = {"PATH": "/usr/bin:/bin"}
@@ -71,11 +71,11 @@ def test_a_line_to_copy_runs_in_a_shell_that_knows_nothing(tmp_path: Path, monke
 def test_sweep_and_drain_run_without_a_worker() -> None:
     row = gather().submitted()
     AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() - dt.timedelta(minutes=1))
-    assert said("sweep") == "Swept: 1.\n"
+    assert output_of("sweep") == "Swept: 1.\n"
     assert AccessRequest.objects.get(pk=row.pk).state == "EXPIRED"
-    assert said("drain_outbox").startswith("Delivered: ")
+    assert output_of("drain_outbox").startswith("Delivered: ")
     assert not OutboxMessage.objects.filter(state="waiting").exists()
-    assert (said("sweep"), said("drain_outbox")) == ("Swept: 0.\n", "Delivered: 0.\n")
+    assert (output_of("sweep"), output_of("drain_outbox")) == ("Swept: 0.\n", "Delivered: 0.\n")
     assert not Heartbeat.objects.workers().exists(), "a hand at work is no sign of a worker"
 
 
@@ -133,7 +133,7 @@ def test_the_demo_world_is_made_with_whatever_lengths_are_offered(
     choices: list[int], settings: pytest.FixtureRequest
 ) -> None:
     settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]  # the settings fixture takes any name
-    assert said("demo_world") == "The demo world is made.\n"
+    assert output_of("demo_world") == "The demo world is made.\n"
     assert set(AccessRequest.objects.values_list("window_for", flat=True)) <= set(choices)
     assert AccessRequest.objects.filter(state="OPEN").exists()
 

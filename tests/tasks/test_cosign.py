@@ -16,7 +16,7 @@ from requests_app import operations, tasks
 from requests_app.domain import clock
 from requests_app.work import schedules
 from tests.cast import Cast
-from tests.witness import SmallWitness, said, sign
+from tests.witness import SmallWitness, sign, witness_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +74,7 @@ def test_it_is_scheduled() -> None:
 def test_the_witness_that_is_registered_is_asked_and_its_cosignature_kept(cast: Cast, listening: Listening) -> None:
     register(cast, listening)
     assert tasks.cosign() == 1
-    [(path, _body)] = listening.small.asked
+    [(path, _body)] = listening.small.requests
     assert path == "/w/add-checkpoint"
     assert len(proofs.cosigned(Checkpoint.objects.get()).times(listening.small.verifier)) == 1
     assert tasks.cosign() == 0
@@ -97,13 +97,13 @@ def test_one_in_a_private_network_is_asked_no_more_once_that_is_closed(
     register(cast, listening)
     settings.WITNESS_PRIVATE_NETWORK = False
     assert tasks.cosign() == 1
-    assert listening.small.asked == []
+    assert listening.small.requests == []
     assert Witness.objects.get().problem == "address"
 
 
 def test_how_many_fail_is_shown_and_takes_nothing_out_of_service(cast: Cast, listening: Listening) -> None:
     register(cast, listening)
     assert readiness.STATES["witnesses"](clock.now()) == {"ok": True, "failing": 0}
-    listening.small.misbehave = lambda _answer: said(500)
+    listening.small.misbehave = lambda _answer: witness_answer(500)
     tasks.cosign()
     assert readiness.STATES["witnesses"](clock.now()) == {"ok": True, "failing": 1}

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from structlog.testing import capture_logs
 
-from audit_app import checkpoints, evidence, older
+from audit_app import checkpoint_history, checkpoints, evidence
 from audit_app.models import AuditEntry, Tile
 from requests_app.domain import clock
 from requests_app.management.commands import evidence as command
@@ -87,7 +87,7 @@ def test_a_period_is_taken_by_days_or_instants_in_utc(cast: Cast, tmp_path: Path
 def test_the_proof_from_a_checkpoint_that_was_kept_comes_along(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(older, "MOST", 2)
+    monkeypatch.setattr(checkpoint_history, "MOST", 2)
     for _ in range(4):
         cast.ticket()
         checkpoints.sign(cast.contoso.pk, at=clock.now())

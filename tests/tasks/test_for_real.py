@@ -32,12 +32,12 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 
-#: Seconds for which a chore goes on that hears of no end.
+#: Seconds for which a chore continues that hears of no end.
 HELD_OUT = 60.0
 NOTE, DIE, FAIL = (f"tests.tasks.chores.{name}" for name in ("note", "die", "fail"))
 #: What does no work any more is noticed soon.
 WATCHFUL = {"HEARTBEAT_MAX_AGE_SECONDS": "6"}
-#: With short deadlines, but for the queue: it delivers again what is not done in time, also where a machine is slow.
+#: With short deadlines, except for the queue: it delivers again what is not done in time, also where a machine is slow.
 PATIENT = {"DJANGO_SETTINGS_MODULE": "tests.tasks.patient_settings"}
 
 
@@ -256,8 +256,8 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
         running = start("lockbox", PORT=str(port))
         assert running.process.wait(timeout=120) == 1
     (line,) = running.log.splitlines()
-    told = f"Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another: PORT={port + 1}"
-    assert line == f"CommandError: {told}"
+    shown = f"Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another: PORT={port + 1}"
+    assert line == f"CommandError: {shown}"
 
 
 def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
@@ -328,5 +328,5 @@ def test_two_clusters_and_two_beats_do_nothing_twice(start: Start, notes: Notes)
     assert Counter(notes()) == Counter(words)
     ends = AuditEntry.objects.filter(event="access_request.expired").values_list("correlation_id", flat=True)
     assert Counter(map(str, ends)) == Counter(map(str, late))
-    told = Counter(OutboxMessage.objects.values_list("key", flat=True))
-    assert set(told.values()) == {1}
+    messages = Counter(OutboxMessage.objects.values_list("key", flat=True))
+    assert set(messages.values()) == {1}

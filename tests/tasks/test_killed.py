@@ -88,7 +88,7 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
             raise AssertionError(f"{row.reference} could not be decided: {seen}")
 
 
-#: Whom the supervisor looks after, by what stands in their command line; web server and cluster have children too.
+#: Whom the supervisor looks after, by what is in their command line; web server and cluster have children too.
 PARTS = ("granian", "cluster", "beat")
 
 

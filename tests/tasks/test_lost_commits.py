@@ -68,6 +68,6 @@ def test_what_was_perhaps_committed_is_neither_lost_nor_done_twice(
     events = Counter(AuditEntry.objects.values_list("event", "subject_id"))
     assert [each for each, count in events.items() if count > 1 and each[0] != "act.refused"] == []
     assert ("access_request.expired", str(overdue.pk)) in events
-    told = Counter(OutboxMessage.objects.values_list("key", flat=True))
-    assert set(told.values()) == {1}
+    messages = Counter(OutboxMessage.objects.values_list("key", flat=True))
+    assert set(messages.values()) == {1}
     assert verify.verify(cast.contoso.pk).is_good

@@ -1,4 +1,4 @@
-"""A database that goes away ends nothing, and work goes on when it is back."""
+"""A database that goes away ends nothing, and work continues when it is back."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A real web server whose clients stop reading: nobody waits for them, and their windows end all the same."""
+"""A real web server whose clients stop reading: nobody waits for them, and their windows end nevertheless."""
 
 from __future__ import annotations
 

@@ -54,11 +54,11 @@ class Process:
             start = diary.seek(0, 2)
             self.process = subprocess.Popen(command, cwd=self.folder, stderr=diary, text=True)
         for _ in range(200):
-            said = (self.folder / "diary").read_text()[start:]
-            if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", said):
+            output = (self.folder / "diary").read_text()[start:]
+            if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", output):
                 self.port = int(found[1])
                 return
-            assert self.process.poll() is None, said
+            assert self.process.poll() is None, output
             time.sleep(0.05)
         raise AssertionError("the witness does not listen")
 

@@ -15,7 +15,7 @@ WITNESS = Signer.of("witness")
 COSIGNER = lv.Cosigner(NAME, WITNESS.private)
 
 
-class Held(NamedTuple):
+class CosignedHead(NamedTuple):
     size: int
     root: bytes
     at: int
@@ -27,7 +27,9 @@ def log_of(size: int, fork_at: int | None = None, **rest: Any) -> Log:
     return Log([b"%d%s" % (i, b"" if fork_at is None or i < fork_at else b"'") for i in range(size)], **rest)
 
 
-def asked(old: int, log: Log, size: int | None = None, *, path: Sequence[bytes] | None = None, note: str = "") -> bytes:
+def add_checkpoint_body(
+    old: int, log: Log, size: int | None = None, *, path: Sequence[bytes] | None = None, note: str = ""
+) -> bytes:
     """The body of an add-checkpoint request, with the log's own proof where no other is given."""
     proof = log.tree.consistency(old, size) if path is None else path
     lines = "".join(f"{b64(each)}\n" for each in proof)
@@ -56,13 +58,13 @@ def text_of(log: Log, size: int | None = None) -> str:
     return log.note(size).partition("\n\n")[0] + "\n"
 
 
-def held(path: Path) -> dict[str, Held]:
+def cosigned_heads(path: Path) -> dict[str, CosignedHead]:
     with contextlib.closing(sqlite3.connect(path)) as db:
-        return {row[0]: Held(*row[1:]) for row in db.execute("SELECT origin, size, root, at, note FROM head")}
+        return {row[0]: CosignedHead(*row[1:]) for row in db.execute("SELECT origin, size, root, at, note FROM head")}
 
 
 def note_held(log: Log, line: str, size: int | None = None) -> str:
     """What the witness keeps of this checkpoint: the log's own signature, and the line that was answered."""
     text = text_of(log, size)
-    own = "".join(each.sign(log.origin, text) for each in log.signers)
-    return f"{text}\n{own}{line}"
+    mine = "".join(each.sign(log.origin, text) for each in log.signers)
+    return f"{text}\n{mine}{line}"

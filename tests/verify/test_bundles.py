@@ -22,7 +22,7 @@ def log() -> Log:
 
 
 def request_in(log: Log) -> str:
-    return next(str(said["access_request"]) for line in log.lines if (said := json.loads(line))["access_request"])
+    return next(str(record["access_request"]) for line in log.lines if (record := json.loads(line))["access_request"])
 
 
 def every_kind(log: Log) -> dict[str, Written]:
@@ -199,8 +199,8 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
         assert (data["exit"], data["problems"]) == (2, [])
         [gap] = data["gaps"]
         assert gap.startswith("entries 0 to 76 of log 0 are not here, and no signed entry here says")
-    told = Log.of([*story(random.Random(7), 100), pruning(100, 77), *(entry(101 + n, 10**12 + n) for n in range(9))])
-    written = bundle(told, kind="period", span=(77, 105), pruned=77)
+    shown = Log.of([*story(random.Random(7), 100), pruning(100, 77), *(entry(101 + n, 10**12 + n) for n in range(9))])
+    written = bundle(shown, kind="period", span=(77, 105), pruned=77)
     assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
     assert is_good(verdict(written, tmp_path))
 
@@ -234,7 +234,7 @@ def test_more_than_a_file_may_have_is_refused(log: Log, tmp_path: Path) -> None:
 def test_many_keys_and_many_signatures_of_nobody_take_no_time(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each key's id is worked out once, not for each signature line anew."""
+    """Each key's id is worked out once, not for each signature line again."""
     monkeypatch.setattr(lv, "_key_id", counted := Counted(lv._key_id))
     written = bundle(log)
     other = [Signer.of(str(each)).vkey(log.origin) for each in range(500)]

@@ -87,7 +87,7 @@ def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject
     files = dict(KINDS[kind].files)
     name = data.draw(st.sampled_from(sorted(files)))
     files[name] = _replaced(data, files[name])
-    # An older checkpoint or a text for people may go; what is judged must not be taken for good with other bytes.
+    # An older checkpoint or a text for people may go; what is judged must not be taken permanently with other bytes.
     good = (
         name in ("README.txt", "timeline.html", "consistency-0.jsonl", "keys.json")
         or files[name] == KINDS[kind].files[name]
@@ -144,8 +144,8 @@ def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
     """Signed and canonical, so that what replays a log and what lists its decisions get to see them."""
     entries = json.loads(json.dumps(life()))
     for _ in range(data.draw(st.integers(1, 3))):
-        said = data.draw(st.sampled_from(entries))
-        place = data.draw(st.sampled_from([said["detail"], said["detail"], said["actor"], said["subject"]]))
+        chosen = data.draw(st.sampled_from(entries))
+        place = data.draw(st.sampled_from([chosen["detail"], chosen["detail"], chosen["actor"], chosen["subject"]]))
         of = data.draw(st.sampled_from(entries))["detail"]
         key = data.draw(st.sampled_from(sorted({*place, *of})))
         value = data.draw(_VALUE | st.sampled_from([of.get(key), _deep(30), _deep(300), _deep(900), {"id": key}]))

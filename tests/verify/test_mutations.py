@@ -88,7 +88,7 @@ def delete(rng: random.Random, lines: list[bytes]) -> Change:
 def insert(rng: random.Random, lines: list[bytes]) -> Change:
     at, source = rng.randrange(len(lines) + 1), rng.randrange(len(lines))
     by = rng.choice((lines[source], with_members(lines[source], door="admin"), b"", b"{}"))
-    # A copy of the entry that stands here stands for it: the second of the two is the first bad one.
+    # A copy of the entry that is here stands for it: the second of the two is the first bad one.
     return Change(at, at, [by], at + (at < len(lines) and by == lines[at]))
 
 
@@ -154,10 +154,10 @@ class Export:
         written = bundle(self.log)
         listed = json.dumps(written.listed()).encode()
         self.sizes = {name: len(raw) for name, raw in written.files.items()} | {"manifest.json": len(listed)}
-        kept = {
+        files = {
             name: raw for name, raw in written.files.items() if name not in ("entries-0.jsonl", "leaf-hashes-0.bin")
         }
-        self.source = Memory({**kept, "manifest.json": listed}, self.sizes)
+        self.source = Memory({**files, "manifest.json": listed}, self.sizes)
         self.written = written
 
     def blocks(self, start: int, end: int) -> Iterator[tuple[bytes, bytes, int]]:
@@ -378,8 +378,8 @@ def test_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
             log = Log([*log.lines, canonical(pruning(size, start))], older=log.older)
         written = bundle(log, **kinds[kind])
         path = written.zip(tmp_path / "a.zip") if place % 2 else written.folder(tmp_path / f"{place}")
-        kept = log.note(rng.randrange(size + 1)) if kind == "log" else None
-        data = judged(path, keys=[log.vkey()] if place % 3 else None, previous=kept)
+        previous = log.note(rng.randrange(size + 1)) if kind == "log" else None
+        data = judged(path, keys=[log.vkey()] if place % 3 else None, previous=previous)
         assert is_good(data), (place, kind, data["problems"], data["gaps"])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.offenders import collected
-from tests.verify.asking import answer, held
+from tests.verify.asking import answer, cosigned_heads
 from tests.verify.runs import judged, problems
 from tests.verify.writer import HOST, Log, Signer, body, canonical, entry, origin_of
 from verify import lockbox_verify as lv
@@ -103,7 +103,7 @@ def test_the_request_of_the_specification_is_judged_by_the_keys_that_the_witness
     first = f"old 0\n\n{REQUEST.partition(chr(10) * 2)[2]}{signer.sign(origin, text)}"
     status, line = answer(first.encode(), state, key)
     assert status == 200
-    assert held(state.path)[origin].note == f"{text}\n{signer.sign(origin, text)}{line}"
+    assert cosigned_heads(state.path)[origin].note == f"{text}\n{signer.sign(origin, text)}{line}"
 
 
 def test_the_answer_of_the_specification_makes_a_note_with_the_checkpoint() -> None:

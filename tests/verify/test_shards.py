@@ -1,4 +1,4 @@
-"""A damaged log that a tombstone closed, and the log that goes on after it."""
+"""A damaged log that a tombstone closed, and the log that continues after it."""
 
 import random
 from pathlib import Path
@@ -190,8 +190,8 @@ def test_a_whole_log_without_its_first_shard_is_not_whole(tmp_path: Path) -> Non
 def test_a_kept_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:
     closed, opened = two_logs()
     path = bundle(closed, opened).zip(tmp_path / "a.zip")
-    for kept in (closed.note(55), opened.note(5)):
-        data = judged(path, keys=[closed.vkey()], previous=kept)
+    for stored in (closed.note(55), opened.note(5)):
+        data = judged(path, keys=[closed.vkey()], previous=stored)
         assert is_good(data)
         assert data["previous"]["holds"]
     fork = Log.of([{**FIRST[0], "door": "admin"}, *FIRST[1:]]).note(55)

@@ -100,14 +100,14 @@ def test_every_inclusion_proof_up_to_256_is_accepted_and_no_tampered_one(tree: T
     for size in range(1, MOST + 1):
         root = tree.root(size)
         for index in range(size):
-            own, path = tree.leaves[index], tree.inclusion(index, size)
-            assert lv.is_included(index, size, own, path, root)
+            leaf_here, path = tree.leaves[index], tree.inclusion(index, size)
+            assert lv.is_included(index, size, leaf_here, path, root)
             accepted += 1
             for tampered in _tampered(path, index):
-                assert not lv.is_included(index, size, own, tampered, root)
-            assert not lv.is_included(index, size, own, path, tree.root(size - 1))
-            assert not lv.is_included(size, size, own, path, root)
-            assert not lv.is_included(index ^ 1, size, own, path, root)
+                assert not lv.is_included(index, size, leaf_here, tampered, root)
+            assert not lv.is_included(index, size, leaf_here, path, tree.root(size - 1))
+            assert not lv.is_included(size, size, leaf_here, path, root)
+            assert not lv.is_included(index ^ 1, size, leaf_here, path, root)
     assert accepted == MOST * (MOST + 1) // 2
 
 

@@ -175,9 +175,9 @@ def test_a_rotation_to_another_key_does_not_vouch_for_this_one(tmp_path: Path) -
 
 def test_a_rotation_is_believed_through_a_checkpoint_that_was_kept(tmp_path: Path) -> None:
     log = rotated()
-    kept = log.note(75, (OLD,))
+    previous = log.note(75, (OLD,))
     assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])["exit"] == 2
-    assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)], previous=kept))
+    assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)], previous=previous))
     fork = rotated(at=59).note(75, (OLD,))
     assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)], previous=fork)["exit"] == 1
 
@@ -236,8 +236,8 @@ def test_a_kept_checkpoint_is_the_beginning_of_the_log(size: int, tmp_path: Path
 @pytest.mark.parametrize("size", [1, 64, 119, 120])
 def test_a_log_that_was_rewritten_since_is_found(size: int, tmp_path: Path) -> None:
     log = Log.of(ENTRIES)
-    kept = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(size)
-    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=kept)
+    previous = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(size)
+    data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=previous)
     assert problems(data) == [
         (None, f"the log was rewritten: the checkpoint you saved, of {size} entries, is not the beginning of this log")
     ]

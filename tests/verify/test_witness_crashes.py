@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.verify.asking import COSIGNER, NAME, asked, dated, held, log_of, note_held
+from tests.verify.asking import COSIGNER, NAME, add_checkpoint_body, cosigned_heads, dated, log_of, note_held
 from tests.verify.writer import Log, b64
 from verify import lockbox_verify as lv
 
@@ -96,53 +96,58 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def assert_holds(witness: Witness, log: Log, size: int) -> None:
-    assert held(witness.state)[log.origin][:2] == (size, log.tree.root(size))
+    assert cosigned_heads(witness.state)[log.origin][:2] == (size, log.tree.root(size))
 
 
 def test_what_was_stored_and_not_answered_binds_the_next_process(start: Start) -> None:
     first = start()
-    assert first.post(asked(0, LOG, 5))[0] == 200
+    assert first.post(add_checkpoint_body(0, LOG, 5))[0] == 200
     first.end()
     dying = start(dies_in("Handler._answer"))
     with pytest.raises((OSError, http.client.HTTPException)):
-        dying.post(asked(5, LOG, 9))
+        dying.post(add_checkpoint_body(5, LOG, 9))
     assert dying.process.wait(10) == -9
     assert_holds(dying, LOG, 9)
 
     again = start()
     # The same size, a longer fork, and the fork from where the log was last answered.
-    assert again.post(asked(9, FORK, 9)) == (409, "9\n")
-    assert again.post(asked(9, FORK, 12)) == UNPROVEN
-    assert again.post(asked(5, FORK, 12)) == (409, "9\n")
+    assert again.post(add_checkpoint_body(9, FORK, 9)) == (409, "9\n")
+    assert again.post(add_checkpoint_body(9, FORK, 12)) == UNPROVEN
+    assert again.post(add_checkpoint_body(5, FORK, 12)) == (409, "9\n")
     assert_holds(again, LOG, 9)
     # The log, which got no answer, asks again, is told the size, and goes on.
-    assert again.post(asked(5, LOG, 9)) == (409, "9\n")
-    status, line = again.post(asked(9, LOG, 9))
+    assert again.post(add_checkpoint_body(5, LOG, 9)) == (409, "9\n")
+    status, line = again.post(add_checkpoint_body(9, LOG, 9))
     assert status == 200
     dated(line, LOG, 9)
-    assert again.post(asked(9, LOG, 12))[0] == 200
+    assert again.post(add_checkpoint_body(9, LOG, 12))[0] == 200
     assert_holds(again, LOG, 12)
 
 
 @pytest.mark.parametrize("place", ["Cosigner.line", "signature_line"])
 def test_what_was_not_stored_was_not_answered_and_binds_nobody(place: str, start: Start) -> None:
     first = start()
-    _, line = first.post(asked(0, LOG, 5))
+    _, line = first.post(add_checkpoint_body(0, LOG, 5))
     first.end()
     dying = start(dies_in(place))
     with pytest.raises((OSError, http.client.HTTPException)):
-        dying.post(asked(5, LOG, 9))
+        dying.post(add_checkpoint_body(5, LOG, 9))
     assert dying.process.wait(10) == -9
-    assert held(dying.state)[LOG.origin] == (5, LOG.tree.root(5), dated(line, LOG, 5), note_held(LOG, line, 5))
-    assert start().post(asked(5, FORK, 9))[0] == 200
-    assert start().post(asked(5, LOG, 9)) == (409, "9\n")
+    assert cosigned_heads(dying.state)[LOG.origin] == (
+        5,
+        LOG.tree.root(5),
+        dated(line, LOG, 5),
+        note_held(LOG, line, 5),
+    )
+    assert start().post(add_checkpoint_body(5, FORK, 9))[0] == 200
+    assert start().post(add_checkpoint_body(5, LOG, 9)) == (409, "9\n")
 
 
 def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> None:
     rng, size, last = random.Random(5), 5, 0
     # The program alone, and the time at which it is killed is nobody's choice.
     witness = start()
-    assert witness.post(asked(0, LOG, size))[0] == 200
+    assert witness.post(add_checkpoint_body(0, LOG, size))[0] == 200
     for _ in range(5):
         killer = threading.Timer(rng.uniform(0.005, 0.08), witness.process.kill)
         killer.start()
@@ -150,7 +155,7 @@ def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> Non
         try:
             while tried < len(LOG.lines):
                 tried = answered + 1
-                status, line = witness.post(asked(answered, LOG, tried))
+                status, line = witness.post(add_checkpoint_body(answered, LOG, tried))
                 assert status == 200
                 at = dated(line, LOG, tried)
                 assert at >= last
@@ -160,37 +165,39 @@ def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> Non
         killer.join()
         assert witness.end() == -9
         witness = start()
-        size = held(witness.state)[LOG.origin].size
+        size = cosigned_heads(witness.state)[LOG.origin].size
         assert size in (answered, tried)
         assert_holds(witness, LOG, size)
-        assert witness.post(asked(size, FORK, size))[0] == (409 if size > 5 else 200)
+        assert witness.post(add_checkpoint_body(size, FORK, size))[0] == (409 if size > 5 else 200)
         if 5 < size < len(FORK.lines):
-            assert witness.post(asked(size, FORK, size + 1)) == UNPROVEN
+            assert witness.post(add_checkpoint_body(size, FORK, size + 1)) == UNPROVEN
     assert size > 5
 
 
 def test_two_processes_on_one_state_cosign_one_lineage(start: Start) -> None:
     both = start(), start()
     kept = log_of(5)
-    assert both[0].post(asked(0, kept))[0] == 200
+    assert both[0].post(add_checkpoint_body(0, kept))[0] == 200
     for step in range(20):
         size = len(kept.lines)
         sides = [Log([*kept.lines, b"%d of %d" % (side, step)]) for side in range(2)]
         with ThreadPoolExecutor(2) as pool:
-            posts = [pool.submit(each.post, asked(size, log)) for each, log in zip(both, sides, strict=True)]
+            posts = [
+                pool.submit(each.post, add_checkpoint_body(size, log)) for each, log in zip(both, sides, strict=True)
+            ]
         answers = [each.result() for each in posts]
         first = 0 if answers[0][0] == 200 else 1
         kept, other = sides[first], Log([*sides[1 - first].lines, b"and more"])
         assert answers[1 - first] == (409, f"{size + 1}\n")
         dated(answers[first][1], kept)
         assert_holds(both[1 - first], kept, size + 1)
-        assert [each.post(asked(size + 1, other)) for each in both] == [UNPROVEN] * 2
+        assert [each.post(add_checkpoint_body(size + 1, other)) for each in both] == [UNPROVEN] * 2
 
 
 def test_a_state_that_is_empty_is_said_to_be_new(start: Start, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     first = start()
     assert "is new: this witness accepts the first checkpoint of each log without a check" in first.said[0]
-    assert first.post(asked(0, LOG, 5))[0] == 200
+    assert first.post(add_checkpoint_body(0, LOG, 5))[0] == 200
     first.end()
     assert len(start().said) == 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.verify.asking import answer, asked, dated, held, key_of, log_of, note_held
+from tests.verify.asking import add_checkpoint_body, answer, cosigned_heads, dated, key_of, log_of, note_held
 from tests.verify.writer import Log
 from verify import lockbox_verify as lv
 
@@ -24,7 +24,7 @@ Answer = tuple[int, str]
 
 
 class Round(NamedTuple):
-    """One log, which the witness holds at `base`; `true` goes on from there, `fork` is another tree."""
+    """One log, which the witness holds at `base`; `true` continues from there, `fork` is another tree."""
 
     base: int
     true: Log
@@ -107,19 +107,19 @@ def test_of_two_lineages_one_is_cosigned_and_held(count: int, states: int, race:
     played = rounds(count, seed=count + states)
     for each in played:
         if each.base:
-            assert answer(asked(0, each.true, each.base), opened[0], key_of(each.true))[0] == 200
+            assert answer(add_checkpoint_body(0, each.true, each.base), opened[0], key_of(each.true))[0] == 200
 
-    asks = [[(asked(each.base, log), log.vkey()) for each in played for log in [pick(each)]]
+    asks = [[(add_checkpoint_body(each.base, log), log.vkey()) for each in played for log in [pick(each)]]
             for pick in (lambda each: each.true, lambda each: each.fork)]  # fmt: skip
     seen: Counter[tuple[bool, int, int]] = Counter()
     answers = race(opened, asks)
-    kept = held(path)
+    stored = cosigned_heads(path)
     for each, *both in zip(played, *answers, strict=True):
         seen[each.is_open, both[0][0], both[1][0]] += 1
-        one_lineage(each, both, kept[each.true.origin].size)
-        assert kept[each.true.origin] == as_cosigned(each, both)
+        one_lineage(each, both, stored[each.true.origin].size)
+        assert stored[each.true.origin] == as_cosigned(each, both)
         too_late(each, both, opened[0])
-    assert held(path) == kept
+    assert cosigned_heads(path) == stored
     # Each order of arrival was there.
     assert set(seen) >= {(True, 200, 409), (True, 409, 200), (False, 200, 409), (False, 200, 422)}, seen
 
@@ -131,16 +131,16 @@ def one_lineage(each: Round, both: list[Answer], size: int) -> None:
     else:
         # What contradicts the tree that is held is never cosigned; the size differs once the other came first.
         assert (status, other) in ((200, 422), (200, 409))
-    for refused, said in both:
+    for refused, words in both:
         if refused == 409:
-            assert said in (f"{size}\n", f"{each.base}\n" if len(each.fork.lines) == each.base else "")
+            assert words in (f"{size}\n", f"{each.base}\n" if len(each.fork.lines) == each.base else "")
         elif refused == 422:
-            assert said == "the consistency proof does not verify\n"
+            assert words == "the consistency proof does not verify\n"
 
 
 def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
     [(log, line)] = [
-        (log, said) for log, (status, said) in zip((each.true, each.fork), both, strict=True) if status == 200
+        (log, words) for log, (status, words) in zip((each.true, each.fork), both, strict=True) if status == 200
     ]
     return len(log.lines), log.tree.root(), dated(line, log), note_held(log, line)
 
@@ -151,4 +151,4 @@ def too_late(each: Round, both: list[Answer], state: lv.State) -> None:
     size, other = len(winner.lines), len(loser.lines)
     path = loser.tree.consistency(size) if size <= other else []
     expected = 422 if other > size else 409 if other == size else 400
-    assert answer(asked(size, loser, path=path), state, key_of(loser))[0] == expected
+    assert answer(add_checkpoint_body(size, loser, path=path), state, key_of(loser))[0] == expected

@@ -176,10 +176,11 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
     while len(entries) < count:
         request, grant, resource = uuid(rng), uuid(rng), uuid(rng)
         add("ticket.opened", CUSTOMER, detail={"title": "Suche findet nichts – “warum”?", "n": rng.randrange(10**6)})
-        said = {"level": "read", "resources": [{"id": resource, "kind": "mailbox", "name": "a@b"}], "window_for": 3600,
+        fields = {"level": "read", "resources": [{"id": resource, "kind": "mailbox", "name": "a@b"}],
+                "window_for": 3600,
                 "justification": "x" * rng.randrange(20, 120), "reference": "AR-1", "previous": None}  # fmt: skip
-        add("access_request.submitted", ENGINEER, request=request, subject=request, detail=said)
-        digest = hashlib.sha256(canonical(said)).hexdigest()
+        add("access_request.submitted", ENGINEER, request=request, subject=request, detail=fields)
+        digest = hashlib.sha256(canonical(fields)).hexdigest()
         add("access_request.approved_by_provider", PROVIDER, request=request, subject=request,
             detail={"digest": digest, "state": "PENDING_CUSTOMER", "reference": "AR-1"})  # fmt: skip
         if rng.random() < 0.2:
@@ -303,10 +304,12 @@ def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, r
         indexes = list(range(start, end))
         proven = sorted({start, end - 1}) if start < end else []
         if request:
-            said = [json.loads(line) for line in log.lines]
+            records = [json.loads(line) for line in log.lines]
             of_log = ("log.key_rotated", "log.tombstoned", "passkey.enrolled", "passkey.removed")
             indexes = proven = [
-                index for index, each in enumerate(said) if each["access_request"] == request or each["event"] in of_log
+                index
+                for index, each in enumerate(records)
+                if each["access_request"] == request or each["event"] in of_log
             ]
         number = log.shard
         if kind == "period":

@@ -289,13 +289,13 @@ def test_what_strangers_wrote_is_escaped_and_visible(cast: Cast) -> None:
 
 
 def test_the_list_shows_the_own_tenant_and_queues_only(cast: Cast) -> None:
-    own, foreign = cast.submitted(), cast.submitted("fabrikam")
+    own_request, foreign = cast.submitted(), cast.submitted("fabrikam")
     other_queue = cast.submitted(ticket=cast.ticket(service_id=cast.sharepoint.pk), by="samir")
-    assert set(references(cast, "ada")) == {own.reference, other_queue.reference}
+    assert set(references(cast, "ada")) == {own_request.reference, other_queue.reference}
     assert set(references(cast, "frida")) == {foreign.reference}
-    assert set(references(cast, "erik")) == {own.reference, foreign.reference}
+    assert set(references(cast, "erik")) == {own_request.reference, foreign.reference}
     assert set(references(cast, "samir")) == {other_queue.reference}
-    assert set(references(cast, "stella")) == {own.reference, foreign.reference, other_queue.reference}
+    assert set(references(cast, "stella")) == {own_request.reference, foreign.reference, other_queue.reference}
 
 
 def test_each_state_is_found_under_its_filter(cast: Cast) -> None:
@@ -335,9 +335,9 @@ def test_it_filters_by_service_and_by_the_beginning_of_a_tenants_name(cast: Cast
 
 
 def test_a_customers_tenant_filter_reaches_nobody_else(cast: Cast) -> None:
-    own = cast.submitted()
+    own_request = cast.submitted()
     cast.submitted("fabrikam")
-    assert references(cast, "ada", "?tenant=fabrikam") == [own.reference]
+    assert references(cast, "ada", "?tenant=fabrikam") == [own_request.reference]
 
 
 @pytest.mark.parametrize("form", ["{0}", "{1}", "{2}", " {2} "])

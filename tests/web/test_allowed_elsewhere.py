@@ -83,6 +83,6 @@ def test_the_log_says_whom_it_was_allowed(cast: Cast, grant: Grant, asked: dict[
     allow(cast, **asked)
     entry = AuditEntry.objects.get(event="content.access_allowed")
     sentence, _comment = sentence_of(entry, tenant=cast.contoso, about=About({}, {}), at=clock.now())
-    told = " ".join(strip_tags(sentence).replace("&lt;", "<").replace("&gt;", ">").split())
-    assert told.endswith(words)
+    text = " ".join(strip_tags(sentence).replace("&lt;", "<").replace("&gt;", ">").split())
+    assert text.endswith(words)
     assert json.loads(bytes(entry.canonical))["door"] == "api"

@@ -38,8 +38,8 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast)
     client = Client.objects.get()
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
-    for said in (secret, str(client.pk), "http://localhost:8000/oauth/token"):
-        assert f'data-copy="{said}"' in text
+    for words in (secret, str(client.pk), "http://localhost:8000/oauth/token"):
+        assert f'data-copy="{words}"' in text
     assert access_token(client, secret).status_code == 200
     assert (client.scopes, client.decides_for) == (["tickets:read", "tickets:write"], None)
     for where in (page(cast), *(page(cast, name, client.pk) for name in ONE)):
@@ -64,8 +64,8 @@ def test_everybody_of_the_tenant_sees_who_calls_and_who_decides(cast: Cast, name
     add(cast)
     add(cast, name="Robot", scopes=["decisions:write"], decides_for_id=cast.ada.pk)
     text = signed_in(cast, name).get(page(cast)).content.decode()
-    for said in ("Help desk", "Robot", "Ada Test", "Decide on access requests"):
-        assert said in text
+    for words in ("Help desk", "Robot", "Ada Test", "Decide on access requests"):
+        assert words in text
     assert "Add a client" not in text
     assert "/change/" not in text
 
@@ -139,7 +139,7 @@ def test_what_the_form_does_not_have_is_refused(cast: Cast) -> None:
     with nothing_happens():
         for extra in ({"tenant": str(cast.fabrikam.pk)}, {"account": str(cast.ada.pk)}, {"name": ["a", "b"]}):
             assert browser.post(page(cast), {**FORM, **extra}).status_code == 400
-        # The name stands in the log, and so stays.
+        # The name is in the log, and so stays.
         assert browser.post(page(cast, "client_change", client.pk), {**FORM, "name": "x"}).status_code == 400
         for name in ("client_rotate", "client_remove"):
             assert browser.post(page(cast, name, client.pk), {"now": "1"}).status_code == 400
@@ -236,12 +236,14 @@ def test_the_list_costs_the_same_with_many(cast: Cast) -> None:
 def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) -> None:
     """Switched on again by itself, a client that was removed would be back with its old secret."""
     made = add(cast)
-    own, _secret = client_of(cast, None)
+    theirs, _secret = client_of(cast, None)
     operations.remove_client(made.row.pk, actor=cast.as_("ines"))
     for act in (
         lambda: operations.switch_on_person(made.row.account_id, actor=cast.as_("stella")),
-        lambda: operations.switch_off_person(own.account_id, actor=cast.as_("stella")),
-        lambda: operations.give_queue_role(cast.exchange.pk, own.account_id, role="engineer", actor=cast.as_("stella")),
+        lambda: operations.switch_off_person(theirs.account_id, actor=cast.as_("stella")),
+        lambda: operations.give_queue_role(
+            cast.exchange.pk, theirs.account_id, role="engineer", actor=cast.as_("stella")
+        ),
     ):
         with nothing_happens(), pytest.raises(NotFound):
             act()
@@ -262,14 +264,14 @@ def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> No
         (page(cast, "client_rotate", deciding.row.pk), {}),
         (page(cast, "client_rotate", quiet.pk), {}),
     ]
-    before, told = list(Client.objects.order_by("pk").values()), outbox_topics()
+    before, messages = list(Client.objects.order_by("pk").values()), outbox_topics()
     for where, form in asks:
         with nothing_happens():
-            asked = browser.post(where, form)
-        assert (asked.status_code, asked.templates[0].name) == (403, "security/step_up.html")
+            response = browser.post(where, form)
+        assert (response.status_code, response.templates[0].name) == (403, "security/step_up.html")
     assert list(Client.objects.order_by("pk").values()) == before
     assert access_token(deciding.row, deciding.secret).status_code == 200
-    assert outbox_topics() == told
+    assert outbox_topics() == messages
     # That it decides no more needs no proof.
     taken = {"scopes": ["decisions:write"], "decides_for": ""}
     assert browser.post(page(cast, "client_change", deciding.row.pk), taken).status_code == 302

@@ -224,9 +224,9 @@ def test_a_download_and_a_look_are_told_apart_by_all_that_speaks_of_them(
     for taken in ("", part, part):
         assert _body(as_("priya").get(_url("window_raw", grant, id=mail_id(), part=taken)))
     rows = AuditEntry.objects.filter(correlation_id=grant.access_request_id, event__startswith="content.")
-    told = [(row.event, json.loads(bytes(row.canonical))["detail"]["part"]) for row in rows.order_by("seq")]
+    record = [(row.event, json.loads(bytes(row.canonical))["detail"]["part"]) for row in rows.order_by("seq")]
     down = "content.downloaded"
-    assert told == [("content.opened", ""), (down, ""), (down, part), (down, part)]
+    assert record == [("content.opened", ""), (down, ""), (down, part), (down, part)]
     assert sentences.summary(access.seen_resources([grant.pk])[grant.pk]) == (
         "1 message read, 1 message downloaded, 1 attachment downloaded, in 1 mailbox"
     )

@@ -125,16 +125,16 @@ def test_the_theme_is_the_persons(cast: Cast) -> None:
 
 
 def test_the_clock_is_asked_once_a_page(monkeypatch) -> None:
-    asked, plain = [], context.clock.now
+    calls, plain = [], context.clock.now
 
     def now() -> dt.datetime:
-        asked.append(1)
+        calls.append(1)
         return plain()
 
     monkeypatch.setattr(context.clock, "now", now)
     request = RequestFactory().get("/")
     assert context.instant(request) == context.instant(request)
-    assert asked == [1]
+    assert calls == [1]
 
 
 def test_a_store_that_is_away_leaves_the_context_empty(cast: Cast, monkeypatch) -> None:

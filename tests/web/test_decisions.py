@@ -324,11 +324,11 @@ def test_the_limit_is_one_persons_own_and_ends(cast: Cast, travel) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, monkeypatch) -> None:
-    looked: list[str] = []
+    checked: list[str] = []
     gate = threading.Barrier(20)
 
     def check(person: Person, raw: str) -> bool:
-        looked.append(raw)
+        checked.append(raw)
         return False
 
     monkeypatch.setattr(Person, "check_password", check)
@@ -346,7 +346,7 @@ def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, mo
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(looked) == 5
+    assert len(checked) == 5
 
 
 def test_a_session_alone_decides_nothing(cast: Cast) -> None:
@@ -652,8 +652,8 @@ def test_a_receipt_says_how_it_stands_now(cast: Cast) -> None:
 def test_one_press_acts(cast: Cast, name: str, state: str, action: str, after: str, event: str) -> None:
     row = cast.in_state(state)
     client = signed_in(cast, name)
-    asked = client.get(page_of(row, "access_request_act", action))
-    assert asked.status_code == 200
+    page = client.get(page_of(row, "access_request_act", action))
+    assert page.status_code == 200
     response = client.post(page_of(row, "access_request_act", action))
     assert response.status_code == 302
     assert response.url == page_of(row)

@@ -114,6 +114,6 @@ def test_the_operator_may_leave_it_to_somebody_else(cast: Cast, grant: Grant, se
     client = signed_in(cast, "priya")
     assert client.get("/").status_code == 200
     assert looks(cast, grant)["list"]()
-    # Those who decide need theirs all the same.
+    # Those who decide need theirs nevertheless.
     without_factor(cast, "pat")
     assert signed_in(cast, "pat").get("/")["Location"] == f"{SET_UP}?next=/"

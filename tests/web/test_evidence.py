@@ -18,7 +18,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from audit_app import checkpoints, older, recorder, zips
+from audit_app import checkpoint_history, checkpoints, recorder, zips
 from audit_app.models import AuditEntry, LogAlarm, Tile
 from requests_app import operations
 from requests_app.content import downloads
@@ -267,7 +267,7 @@ def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
     cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many checkpoints have come since, and of whatever the evidence is."""
-    monkeypatch.setattr(older, "MOST", 2)
+    monkeypatch.setattr(checkpoint_history, "MOST", 2)
     cast.ticket()
     sign(cast.contoso)
     kept = checkpoints.newest(cast.contoso.pk, 0)

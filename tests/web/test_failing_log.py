@@ -32,8 +32,8 @@ def _closes(cast: Cast) -> Any:
 
 
 def _opens_a_ticket(cast: Cast) -> Any:
-    said = {"service": str(cast.exchange.pk), "title": "No mail", "body": "Nothing arrives.", "priority": "normal"}
-    return lambda: signed_in(cast, "mia").post(reverse("web:ticket_new"), said)
+    fields = {"service": str(cast.exchange.pk), "title": "No mail", "body": "Nothing arrives.", "priority": "normal"}
+    return lambda: signed_in(cast, "mia").post(reverse("web:ticket_new"), fields)
 
 
 def _reads(name: str) -> Post:

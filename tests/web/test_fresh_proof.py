@@ -107,8 +107,8 @@ def test_a_sign_in_with_a_password_alone_counts_for_nothing_but_the_first_second
     client = Client()
     sign_in(cast.mia, PASSWORD, client=client)
     with nothing_happens():
-        asked = client.post("/tokens/", {"name": "laptop", "scopes": ["tickets:read"], "days": "7"})
-    assert (asked.status_code, asks_for(asked)) == (403, ["password"])
+        response = client.post("/tokens/", {"name": "laptop", "scopes": ["tickets:read"], "days": "7"})
+    assert (response.status_code, asks_for(response)) == (403, ["password"])
     assert client.get(reverse("account_change_password"))["Location"].startswith("/step-up/")
     assert set_up_app(client).status_code == 200
 

@@ -276,12 +276,12 @@ def test_staff_close_open_windows_and_find_the_administration(cast: Cast) -> Non
 
 
 def test_somebody_with_two_hats_finds_both_parts(cast: Cast) -> None:
-    own, other = cast.submitted(by="bea"), cast.submitted(by="erik")
+    own_request, other = cast.submitted(by="bea"), cast.submitted(by="erik")
     page = home(cast, "bea")
     queue = page[page.index("Waiting for you (1)") : page.index("Your access requests")]
     assert page_of(other) in queue
-    assert page_of(own) not in queue
-    assert page_of(own) in page
+    assert page_of(own_request) not in queue
+    assert page_of(own_request) in page
 
 
 def test_somebody_without_a_role_is_told_so(cast: Cast) -> None:

@@ -191,9 +191,9 @@ def test_every_event_has_a_sentence_and_an_empty_detail_breaks_none(cast: Cast) 
             filled(cast, 1, event=event.value)
         response = otto.get(url(cast.contoso))
         assert response.status_code == 200, events
-        said = sentences(response)[: len(events)]
-        assert len(said) == len(events)
-        assert all(said), events
+        words = sentences(response)[: len(events)]
+        assert len(words) == len(events)
+        assert all(words), events
 
 
 def test_a_detail_of_another_form_breaks_no_page(cast: Cast) -> None:
@@ -371,8 +371,8 @@ def test_what_is_not_found_is_said(cast: Cast) -> None:
     foreign = cast.submitted("fabrikam")
     cast.ticket()
     client, here = signed_in(cast, "otto"), url(cast.contoso)
-    for asked in ({"request": foreign.reference}, {"request": "AR-2222-2222"}, {"q": "nowhere"}, {"person": "nobody"}):
-        response = client.get(here, asked)
+    for search in ({"request": foreign.reference}, {"request": "AR-2222-2222"}, {"q": "nowhere"}, {"person": "nobody"}):
+        response = client.get(here, search)
         assert response.status_code == 200
         assert numbers(response) == []
         assert "Nothing found" in text(response)
@@ -422,10 +422,10 @@ def test_a_filter_of_another_form_is_refused_beside_it_and_reaches_no_query(cast
     cast.ticket()
     client = signed_in(cast, "otto")
     with collected() as case:
-        for asked, field in cases:
-            with case(asked, field):
+        for search, field in cases:
+            with case(search, field):
                 with CaptureQueriesContext(connection) as captured:
-                    response = client.get(url(cast.contoso), asked)
+                    response = client.get(url(cast.contoso), search)
                 assert response.status_code == 400
                 assert list(response.context["form"].errors) == [field]
                 assert numbers(response) == []
@@ -526,7 +526,7 @@ def _texts(node: ast.AST) -> list[str]:
     return [text for text in (*plain, *starts) if isinstance(text, str) and " " in text and "%" not in text]
 
 
-def _said_by_verification() -> set[str]:
+def _flaws_of_verification() -> set[str]:
     """What entries.py yields, and what verify.py ends with or returns."""
     found: set[str] = set()
     for name in ("entries", "verify"):
@@ -538,9 +538,9 @@ def _said_by_verification() -> set[str]:
 
 
 def test_everything_that_verification_finds_has_words() -> None:
-    said = _said_by_verification()
-    assert len(said) >= 13
-    for why in said:
+    words = _flaws_of_verification()
+    assert len(words) >= 13
+    for why in words:
         assert _log_words.flaw_words(why) != why
 
 
@@ -589,9 +589,9 @@ def test_an_export_takes_the_filters_and_the_log_says_which(cast: Cast) -> None:
     rows = list(csv.DictReader(io.StringIO(body(response))))
     assert [row["actor"] for row in rows] == ["Priya Test"]
     entry = AuditEntry.objects.filter(event="log.exported").get()
-    said = json.loads(bytes(entry.canonical))
-    assert said["detail"] == {"format": "csv", "filters": {"person": "priya", "since": "2020-01-01"}}
-    assert said["actor"]["name"] == "Ada Test"
+    record = json.loads(bytes(entry.canonical))
+    assert record["detail"] == {"format": "csv", "filters": {"person": "priya", "since": "2020-01-01"}}
+    assert record["actor"]["name"] == "Ada Test"
 
 
 def test_an_export_for_another_tenants_access_request_is_empty(cast: Cast) -> None:

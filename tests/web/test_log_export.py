@@ -20,7 +20,7 @@ from requests_app.content import downloads
 from requests_app.domain import clock
 from requests_app.domain.errors import NotAllowed
 from requests_app.doors.web import _progress
-from requests_app.platform import held
+from requests_app.platform import long_calls
 from tests.audit import cef_reader
 from tests.audit.test_siem import ocsf_faults, office365_faults
 from tests.cast import Cast, events_in
@@ -206,7 +206,7 @@ def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
     """Each holds a thousand entries for as long as its reader likes."""
     filled(cast, 1200)
     client = signed_in(cast, "otto")
-    running = [exported(client, cast, "jsonl") for _ in range(held.MOST_PER_PERSON)]
+    running = [exported(client, cast, "jsonl") for _ in range(long_calls.MOST_PER_PERSON)]
     for response in running:
         next(iter(response.streaming_content))
     before = events_in(cast.contoso)

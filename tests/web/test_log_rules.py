@@ -21,7 +21,7 @@ from requests_app.models import AccessRequest, Grant, Tenant
 from tests.cast import PASSWORD, Cast, events_in, events_of
 from tests.factors import anybodys_code
 from tests.web.pages import nothing_happens, only_a_refusal, queries_of, signed_in
-from tests.witness import SmallWitness, said, sign
+from tests.witness import SmallWitness, sign, witness_answer
 
 pytestmark = pytest.mark.django_db
 
@@ -272,12 +272,12 @@ def test_a_witness_is_shown_as_it_stands(cast: Cast, travel: Any) -> None:
     sign(cast.contoso.pk)
     assert "Behind It cosigned 1 entry," in text(client.get(page(cast)))
     assert "The last checkpoint has 1 more." in text(client.get(page(cast)))
-    small.misbehave = lambda _answer: said(404)
+    small.misbehave = lambda _answer: witness_answer(404)
     collect(small)
     assert "Does not cosign It does not know this log. Start it with the key of this log." in text(
         client.get(page(cast))
     )
-    small.misbehave = lambda _answer: said(422)
+    small.misbehave = lambda _answer: witness_answer(422)
     travel.by(hours=1)
     collect(small)
     assert "Has seen a different log It has a checkpoint that does not match this log." in text(client.get(page(cast)))
@@ -316,7 +316,7 @@ def test_the_page_says_that_an_alarm_stops_windows_and_which_witness_it_is_of(ca
     rule(cast, 8)
     row = cast.confirmed()
     sign(cast.contoso.pk)
-    small.misbehave = lambda _answer: said(422)
+    small.misbehave = lambda _answer: witness_answer(422)
     collect(small)
     shown = text(signed_in(cast, "ines").get(page(cast)))
     assert "No window opens now: a witness has seen a different log" in shown
@@ -355,7 +355,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
     operations.tombstone(cast.contoso.pk, comment="Restored.", actor=cast.as_("stella"))
     sign(cast.contoso.pk)
-    small.misbehave = lambda _answer: said(404)
+    small.misbehave = lambda _answer: witness_answer(404)
     collect(small)
     shown = text(client.get(page(cast)))
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 1), keys.load().publics[0]))

@@ -22,7 +22,7 @@ from requests_app.operations._change import PROVIDER_LOG
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
 from tests.conftest import Traveller
 from tests.factors import a_code, sign_in
-from tests.passkeys import ORIGIN, added, answer_of, asked, asked_by, enrolled, signs_in
+from tests.passkeys import ORIGIN, added, answer_of, enrolled, options_for, options_on, signs_in
 from tests.web.pages import nothing_happens, only_a_refusal, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -65,8 +65,8 @@ def test_the_first_sign_in_sets_up_a_passkey_in_place_of_the_app(cast: Cast, nam
     assert client.get(LATER).status_code == 200
     row = Passkey.objects.get()
     assert (row.name, row.person_id, row.origin, row.is_live) == ("Ada’s phone", person.pk, ORIGIN, True)
-    kept = Kept.objects.get(user=person, type="webauthn")
-    assert (kept.data["passkey"], kept.data["name"], str(kept)) == (str(row.pk), row.name, row.name)
+    stored_row = Kept.objects.get(user=person, type="webauthn")
+    assert (stored_row.data["passkey"], stored_row.data["name"], str(stored_row)) == (str(row.pk), row.name, row.name)
     assert factors.codes_left(person) == 10
     [entry] = AuditEntry.objects.all()
     assert (entry.event, entry.tenant_id) == (
@@ -81,10 +81,10 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
     assert added(client, first).status_code == 200
     codes = Kept.objects.get(user=cast.ada, type="recovery_codes").data
     page = client.get(ADD)
-    assert [each["id"] for each in asked_by(page, "data-create")["excludeCredentials"]] == [
+    assert [each["id"] for each in options_on(page, "data-create")["excludeCredentials"]] == [
         first.get({"challenge": "AAAA", "rpId": "localhost"})["id"]
     ]
-    assert asked_by(page, "data-create")["authenticatorSelection"] == {
+    assert options_on(page, "data-create")["authenticatorSelection"] == {
         "residentKey": "required",
         "userVerification": "required",
     }
@@ -100,10 +100,10 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
 def test_what_is_no_answer_to_this_page_adds_nothing(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     client, other = signed_in(cast, "ada"), signed_in(cast, "alan")
-    options = asked_by(client.get(ADD), "data-create")
+    options = options_on(client.get(ADD), "data-create")
     good = Authenticator(origin=ORIGIN).create(options)
-    foreign = Authenticator(origin=ORIGIN).create(asked_by(other.get(ADD), "data-create"))
-    made_up = Authenticator(origin=ORIGIN).create(asked(cast, "ada", bytes(56)))
+    foreign = Authenticator(origin=ORIGIN).create(options_on(other.get(ADD), "data-create"))
+    made_up = Authenticator(origin=ORIGIN).create(options_for(cast, "ada", bytes(56)))
     tries = [
         ({"credential": json.dumps(foreign)}, errors.PasskeyTooLate),
         ({"credential": json.dumps(made_up)}, errors.PasskeyTooLate),
@@ -136,7 +136,7 @@ def test_a_stolen_session_neither_adds_nor_removes(cast: Cast) -> None:
     remove = reverse("web:security_remove_passkey", args=[row.pk])
     for page in (ADD, remove):
         assert stale.get(page)["Location"] == f"/step-up/?next={page}"
-    answer = mine.create(asked_by(signed_in(cast, "ada").get(ADD), "data-create"))
+    answer = mine.create(options_on(signed_in(cast, "ada").get(ADD), "data-create"))
     with nothing_happens():
         assert stale.post(ADD, {"name": "Mine", "credential": json.dumps(answer)}).status_code == 403
         assert stale.post(remove).status_code == 403
@@ -177,7 +177,7 @@ def test_whatever_is_wrong_with_it_signs_nobody_in_and_says_the_same(cast: Cast,
     def got(**changed: Any) -> dict[str, Any]:
         return answer_of(Client(), replace(other, **changed))
 
-    step_up = replace(other).get(asked_by(signed_in(cast, "alan").get("/step-up/?next=/")))
+    step_up = replace(other).get(options_on(signed_in(cast, "alan").get("/step-up/?next=/")))
     handle = {**(answer := got()), "response": {**answer["response"], "userHandle": "AAAA"}}
     nameless = {**(answer := got()), "response": {**answer["response"], "userHandle": None}}
     wrong = {
@@ -249,13 +249,13 @@ def test_after_the_password_a_passkey_stands_for_the_code(cast: Cast) -> None:
     form = {"login": cast.ada.email, "password": PASSWORD}
     assert client.post(f"{reverse('account_login')}?next={LATER}", form)["Location"] == code
     page = client.get(code)
-    options = asked_by(page)
+    options = options_on(page)
     assert len(options["allowCredentials"]) == 1
     for wrong in (replace(device, verifies_user=False), replace(device, origin="https://evil.example")):
         answer = client.post(code, {"assertion": json.dumps(wrong.get(options))})
         assert (answer.status_code, who(client)) == (200, "")
     foreign = signed_in(cast, "ada").get("/step-up/?next=/")
-    client.post(code, {"assertion": json.dumps(device.get(asked_by(foreign)))})
+    client.post(code, {"assertion": json.dumps(device.get(options_on(foreign)))})
     assert who(client) == ""
     done = client.post(code, {"assertion": json.dumps(device.get(options))})
     assert (done.status_code, done["Location"], who(client)) == (302, LATER, str(cast.ada.pk))
@@ -267,7 +267,7 @@ def test_five_wrong_answers_after_the_password_and_the_right_one_is_not_looked_a
     client.post(reverse("account_login"), {"login": cast.ada.email, "password": PASSWORD})
     for _ in range(5):
         page = client.post(code, {"assertion": '{"type": "public-key"}'})
-    last = client.post(code, {"assertion": json.dumps(device.get(asked_by(page)))})
+    last = client.post(code, {"assertion": json.dumps(device.get(options_on(page)))})
     assert "Too many wrong passwords or codes" in last.content.decode()
     assert who(client) == ""
 
@@ -279,11 +279,11 @@ def test_a_passkey_confirms_that_it_is_still_the_same_person(cast: Cast) -> None
     device, client = holder(cast, "ines"), signed_in(cast, "ines", fresh=False)
     page = reverse("web:tenant", args=[cast.contoso.pk])
     with nothing_happens():
-        held = client.post(page, {"window_cap": "3600"})
-    assert held.status_code == 403
-    answer = device.get(asked_by(held))
+        response = client.post(page, {"window_cap": "3600"})
+    assert response.status_code == 403
+    answer = device.get(options_on(response))
     with only_a_refusal():
-        unsure = replace(device, verifies_user=False).get(asked_by(held))
+        unsure = replace(device, verifies_user=False).get(options_on(response))
         again = client.post(page, {"window_cap": "3600", "step-up-assertion": json.dumps(unsure)})
     assert again.status_code == 403
     assert str(errors.PasskeyNotVerified.default) in again.content.decode()
@@ -294,14 +294,14 @@ def test_a_passkey_confirms_that_it_is_still_the_same_person(cast: Cast) -> None
     other = signed_in(cast, "ines", fresh=False)
     replayed = other.post("/step-up/", {"assertion": json.dumps(answer), "next": page})
     assert (replayed.status_code, "stepped_up" in other.session) == (403, False)
-    fresh = device.get(asked_by(other.get(f"/step-up/?next={page}")))
+    fresh = device.get(options_on(other.get(f"/step-up/?next={page}")))
     assert other.post("/step-up/", {"assertion": json.dumps(fresh), "next": page})["Location"] == page
 
 
 def test_the_passkey_of_somebody_else_confirms_nothing(cast: Cast) -> None:
     alan, client = holder(cast, "alan"), signed_in(cast, "ada", fresh=False)
     enrolled(cast, "ada")
-    answer = alan.get(asked_by(client.get("/step-up/?next=/")))
+    answer = alan.get(options_on(client.get("/step-up/?next=/")))
     assert client.post("/step-up/", {"assertion": json.dumps(answer)}).status_code == 403
     assert "stepped_up" not in client.session
 

@@ -77,9 +77,9 @@ def test_it_lets_an_administrator_in_after_three_days_and_everybody_is_told(cast
     answer = used(cast, key)
     assert (answer.status_code, events_in(cast.contoso)[-1]) == (200, "recovery_key.used")
     outbox.drain(limit=100)
-    told = OutboxMessage.objects.filter(lane="mail", topic="notify.recovery_key", payload__what="used")
+    shown = OutboxMessage.objects.filter(lane="mail", topic="notify.recovery_key", payload__what="used")
     everybody = {f"{name}@contoso.example" for name in ("mia", "ada", "alan", "otto", "ines", "soc")}
-    assert set(told.values_list("recipient", flat=True)) == everybody
+    assert set(shown.values_list("recipient", flat=True)) == everybody
     # Once; and by nobody before its time, whatever ran or did not run meanwhile.
     assert used(cast, key).status_code == 422
     travel.to(at + dt.timedelta(hours=72) - dt.timedelta(microseconds=1))

@@ -185,9 +185,9 @@ def test_five_wrong_codes_and_the_right_one_is_not_looked_at(cast: Cast) -> None
 
 
 def test_a_recovery_code_stands_in_once(cast: Cast) -> None:
-    kept = factors.KeepsRecoveryCodes()
-    operations.make_recovery_codes(actor=cast.as_("ada"), keep=kept)
-    code = kept.codes[3]
+    stored = factors.KeepsRecoveryCodes()
+    operations.make_recovery_codes(actor=cast.as_("ada"), keep=stored)
+    code = stored.codes[3]
     for wanted in (302, 200):
         client = Client()
         client.post(reverse("account_login"), {"login": cast.ada.email, "password": PASSWORD})

@@ -64,24 +64,24 @@ def test_every_kind_of_resource_has_its_words() -> None:
 
 def test_a_long_reason_is_cut_and_only_its_first_line_is_said() -> None:
     someone = Person(name="Priya N.")
-    said = sentences.wants(
+    words = sentences.wants(
         engineer=someone,
         resources=_things("mailbox"),
         level="read",
         window_for=1800,
         justification="\n" + "x" * 400 + "\nsecond line",
     )
-    assert said.endswith("x…”")
-    assert "second" not in said
-    assert len(said) < 300
+    assert words.endswith("x…”")
+    assert "second" not in words
+    assert len(words) < 300
 
 
 def test_a_name_of_mixed_alphabets_is_marked_in_the_sentence() -> None:
     someone = Person(name="P\u0440iya N.")
-    said = sentences.wants(
+    words = sentences.wants(
         engineer=someone, resources=_things("mailbox"), level="read", window_for=1800, justification="Because."
     )
-    assert "letters of different alphabets" in said
+    assert "letters of different alphabets" in words
 
 
 def test_the_button_names_the_act(cast: Cast) -> None:

@@ -107,8 +107,8 @@ def test_a_reset_for_a_stranger_looks_the_same_and_sends_nothing(client: Client,
     known = client.post(reverse("account_reset_password"), {"email": ana.email}, follow=True)
     stranger = client.post(reverse("account_reset_password"), {"email": "nobody@contoso.example"}, follow=True)
     # What is written down for the two differs in the address alone: it is looked up when the mail leaves.
-    told = OutboxMessage.objects.order_by("created_at").values_list("topic", "lane", "tenant", "payload__email")
-    assert list(told) == [
+    messages = OutboxMessage.objects.order_by("created_at").values_list("topic", "lane", "tenant", "payload__email")
+    assert list(messages) == [
         ("notify.password_reset", "fanout", None, "ana@contoso.example"),
         ("notify.password_reset", "fanout", None, "nobody@contoso.example"),
     ]

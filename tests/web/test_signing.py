@@ -13,9 +13,9 @@ import pytest
 from django.core import mail
 from django.urls import reverse
 
-from audit_app import queries, signed
+from audit_app import decision_signatures, queries
 from audit_app.models import AuditEntry
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from audit_app.siem import FORMATS, Source
 from requests_app import operations
 from requests_app.domain import clock, errors, manifest
@@ -75,9 +75,9 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
         pass
     [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "can read" in each.subject]
     short = " ".join(digest[at : at + 4] for at in range(0, 16, 4))
-    said = " ".join(opened.body.split())
-    assert f"Ada Test (Contoso): s{key}; digest {short} …" in said
-    assert "Pat Test (Microsoft): not signed" in said
+    page_text = " ".join(opened.body.split())
+    assert f"Ada Test (Contoso): s{key}; digest {short} …" in page_text
+    assert "Pat Test (Microsoft): not signed" in page_text
 
 
 def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
@@ -101,7 +101,7 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
         stage: hashlib.sha256(webauthn.spki_of(bytes(key.public_key))).hexdigest()
         for stage, key in (("provider", of_pat), ("customer", of_ada))
     }
-    told = {
+    digest = {
         stage: {
             "signed": True, "passkey": str(key.pk), "rp_id": "localhost", "key_sha256": keys[stage],
             "device_bound": stage == "provider", "digest": digests[stage],
@@ -131,19 +131,19 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
     assert (first["signed"], second["signed_by"]) == (False, None)
 
     # Every format of the log, line by line.
-    wanted, no = Source(Places.of(cast.contoso.pk), vendor="Microsoft"), {"signed": False}
+    wanted, no = Source(Shards.of(cast.contoso.pk), vendor="Microsoft"), {"signed": False}
     rows = list(queries.in_order(cast.contoso.pk))
     lines = {kind: list(FORMATS[kind].lines(iter(rows), wanted)) for kind in FORMATS}
 
     def expected_of(entry: AuditEntry) -> dict[str, Any] | None:
         stage = entry.event.partition("_by_")[2]
-        return (no if entry.correlation_id == plain.pk else told[stage]) if stage else None
+        return (no if entry.correlation_id == plain.pk else digest[stage]) if stage else None
 
     expected = [expected_of(each) for each in rows]
-    assert [each for each in expected if each] == [no, no, told["provider"], told["customer"]]
+    assert [each for each in expected if each] == [no, no, digest["provider"], digest["customer"]]
     assert [json.loads(line)["unmapped"].get("signature") for line in lines["ocsf"]] == expected
     assert [json.loads(line).get("Signature") for line in lines["o365"]] == expected
-    assert [signed.of(json.loads(line)["entry"]["detail"]) is not None for line in lines["jsonl"]] == [
+    assert [decision_signatures.of(json.loads(line)["entry"]["detail"]) is not None for line in lines["jsonl"]] == [
         bool(each) for each in expected
     ]
     words = {True: "yes", False: "no", None: ""}
@@ -170,9 +170,9 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
     while outbox.drain():
         pass
     [closed] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "closed" in each.subject]
-    said = " ".join(closed.body.split())
-    assert f"Pat Test (Microsoft): signed with {bound}; digest" in said
-    assert f"Ada Test (Contoso): signed with {copied}; digest" in said
+    page_text = " ".join(closed.body.split())
+    assert f"Pat Test (Microsoft): signed with {bound}; digest" in page_text
+    assert f"Ada Test (Contoso): signed with {copied}; digest" in page_text
     staff = signed_in(cast, "stella")
     listed = staff.get(reverse("admin:requests_app_decision_changelist")).content.decode()
     assert (listed.count(f"signed with {copied}"), listed.count("not signed")) == (1, 2)

@@ -95,8 +95,14 @@ def world(cast: Cast, provider: Provider) -> Cast:
 
 
 def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
-    said = {"issuer": provider.issuer, "client_id": "lockbox", "client_secret": "s3cret", "role_map": {}, "is_on": True}
-    connection, row = Connection(**{**said, **more}), SignOn.objects.filter(tenant=cast.contoso).first()
+    fields = {
+        "issuer": provider.issuer,
+        "client_id": "lockbox",
+        "client_secret": "s3cret",
+        "role_map": {},
+        "is_on": True,
+    }
+    connection, row = Connection(**{**fields, **more}), SignOn.objects.filter(tenant=cast.contoso).first()
     was = row.changed_at if row else None
     return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=cast.as_("ines"))
 
@@ -211,10 +217,10 @@ def test_what_userinfo_says_links_and_gives_roles(world: Cast, provider: Provide
 def test_userinfo_about_somebody_else_signs_nobody_in(
     world: Cast, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = outbound.get
+    question = outbound.get
 
     def get(url: str, **said: Any) -> outbound.Answer:
-        answer = asked(url, **said)
+        answer = question(url, **said)
         if not url.endswith("/userinfo"):
             return answer
         return answer._replace(body=answer.body.replace(b'"s-ada"', b'"s-mia"'))
@@ -263,10 +269,10 @@ def test_nothing_counts_twice_or_in_another_browser_or_too_late(world: Cast, pro
             begin(other)
         assert other.get(way_back(world), back).status_code == 403
         assert who(other) == ""
-    kept = browser.cookies[cookie()[0]].value
+    stored = browser.cookies[cookie()[0]].value
     assert browser.get(way_back(world), back).status_code == 200
     replay = Client()
-    replay.cookies[cookie()[0]] = kept
+    replay.cookies[cookie()[0]] = stored
     assert (replay.get(way_back(world), back).status_code, who(replay)) == (403, "")
     late = Client()
     back = provider.comes(begin(late))
@@ -409,11 +415,11 @@ def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_
         assert who(comes(world, provider).browser) == str(world.ada.pk)
         # A token by the key of before, where the list names the one of now alone.
         listed = json.dumps(KeySet([storage.jwk]).as_dict(private=False)).encode()
-        storage.jwk, asked = former, outbound.get
+        storage.jwk, question = former, outbound.get
         monkeypatch.setattr(
             outbound,
             "get",
-            lambda url, **said: outbound.Answer(200, "", listed) if url.endswith("/jwks") else asked(url, **said),
+            lambda url, **said: outbound.Answer(200, "", listed) if url.endswith("/jwks") else question(url, **said),
         )
         browser = Client()
         back = provider.comes(begin(browser))
@@ -425,11 +431,11 @@ def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_
 def test_an_issuer_that_does_not_answer_is_said_so_and_not_asked_again_at_once(
     world: Cast, provider: Provider, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at, asked = travel.freeze(), []
+    at, calls = travel.freeze(), []
     plain = outbound.get
 
     def down(url: str, **options: Any) -> Any:
-        asked.append(url)
+        calls.append(url)
         raise outbound.Unreachable("timeout")
 
     monkeypatch.setattr(outbound, "get", down)
@@ -437,20 +443,20 @@ def test_an_issuer_that_does_not_answer_is_said_so_and_not_asked_again_at_once(
         page = Client().post(reverse("web:sso"), {"email": "ada@contoso.example"})
         assert (page.status_code, "does not answer" in page.content.decode()) == (502, True)
         assert cookie()[0] not in page.cookies
-    assert len(asked) == 1
-    # The one who gets in all the same does; the test of the administrator asks each time.
+    assert len(calls) == 1
+    # The one who gets in nevertheless does; the test of the administrator asks each time.
     connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
     glass = Client()
     sign_in(world.ines, PASSWORD, client=glass)
     assert who(glass) == str(world.ines.pk)
     signed_in(world, "ines").post(reverse("web:sign_on_test", args=[world.contoso.pk]))
-    assert len(asked) == 2
+    assert len(calls) == 2
     monkeypatch.setattr(outbound, "get", plain)
     travel.to(at + dt.timedelta(seconds=DOWN_SECONDS))
     browser = Client()
     back = provider.comes(begin(browser))
     monkeypatch.setattr(outbound, "get", down)
-    # Down again on the way back: nobody is signed in, and whoever begins anew within a minute is led on.
+    # Down again on the way back: nobody is signed in, and whoever begins again within a minute is led on.
     page = browser.get(way_back(world), back)
     assert (page.status_code, who(browser)) == (502, "")
     assert begin(Client()).startswith(provider.issuer)
@@ -464,8 +470,8 @@ def test_over_tls_the_cookie_of_the_round_trip_is_this_very_hosts(
     settings.SESSION_COOKIE_SECURE = True
     browser = Client()
     back = provider.comes(begin(browser))
-    kept = browser.cookies["__Host-lockbox_sso"]
-    assert (kept["path"], kept["domain"], kept["secure"], kept["httponly"], kept["samesite"]) == (
+    stored = browser.cookies["__Host-lockbox_sso"]
+    assert (stored["path"], stored["domain"], stored["secure"], stored["httponly"], stored["samesite"]) == (
         "/",
         "",
         True,
@@ -649,15 +655,15 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
     with nothing_happens():
         begun = ines.post(reverse("web:sign_on_test", args=[cast.contoso.pk]))
         back = provider.comes(onward(begun))
-        told = ines.get(way_back(cast), back).content.decode()
-    for said in (
+        text = ines.get(way_back(cast), back).content.decode()
+    for words in (
         "The connection works",
         "s-ada",
         "ada@contoso.example",
         "approver",
         "Nobody: this sign-in would be refused",
     ):
-        assert said in told
+        assert words in text
     assert (who(ines), Identity.objects.count()) == (str(cast.ines.pk), 0)
     connect(cast, provider, issuer=f"{provider.issuer}/nowhere", client_secret="")
     failed = ines.post(reverse("web:sign_on_test", args=[cast.contoso.pk])).content.decode()
@@ -666,7 +672,7 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
 
 
 def test_of_two_who_change_it_at_once_the_second_looks_again(cast: Cast, provider: Provider) -> None:
-    """All of it is set: what the first one has set would be gone unseen, such as who gets in all the same."""
+    """All of it is set: what the first one has set would be gone unseen, such as who gets in nevertheless."""
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
 
     def form(read: Any, **typed: str) -> dict[str, str]:
@@ -681,8 +687,8 @@ def test_of_two_who_change_it_at_once_the_second_looks_again(cast: Cast, provide
     for stale in (empty, full):
         with only_a_refusal():
             refused = ines.post(page, form(stale, client_secret="evil"))
-        said = "Somebody else has just changed single sign-on." in refused.content.decode()
-        assert (refused.status_code, said) == (409, True)
+        words = "Somebody else has just changed single sign-on." in refused.content.decode()
+        assert (refused.status_code, words) == (409, True)
     assert ines.post(page, form(full, shown="yesterday")).status_code == 400
     assert SignOn.objects.values().get() == was
     assert ines.post(page, form(ines.get(page))).status_code == 302
@@ -704,9 +710,9 @@ def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider:
     provider.knows("s-priya", email="priya@provider.example", email_verified=True)
     with nothing_happens():
         back = provider.comes(onward(staff.post(reverse("web:sso_test"))), "s-priya")
-        told = staff.get(provider.way_back, back).content.decode()
-    assert "The test worked" in told
-    assert "priya@provider.example" in told
+        text = staff.get(provider.way_back, back).content.decode()
+    assert "The test worked" in text
+    assert "priya@provider.example" in text
     assert (who(staff), Identity.objects.count()) == (str(cast.stella.pk), 0)
     for name in ("ines", "priya", "pat"):
         assert signed_in(cast, name).post(reverse("web:sso_test")).status_code == 403, name
@@ -817,31 +823,36 @@ def test_over_the_api_it_is_read_set_and_never_shows_its_secret(cast: Cast, prov
     ines = Caller(token_of(cast, "ines", Scope.SIGN_ON_MANAGE, Scope.TENANT_READ, Scope.MEMBERS_READ))
     address = f"tenants/{cast.contoso.pk}/sign-on"
     assert ines.get(address).status_code == 404
-    said = {"issuer": provider.issuer, "client_id": "lockbox", "client_secret": "s3cret", "role_map": {"G": "auditor"}}
+    fields = {
+        "issuer": provider.issuer,
+        "client_id": "lockbox",
+        "client_secret": "s3cret",
+        "role_map": {"G": "auditor"},
+    }
     stale = Caller(token_of(cast, "ines", fresh=False))
-    assert (stale.put(address, said).status_code, SignOn.objects.count()) == (403, 0)
-    made = ines.put(address, said)
+    assert (stale.put(address, fields).status_code, SignOn.objects.count()) == (403, 0)
+    made = ines.put(address, fields)
     assert made.status_code == 200
     assert made.json() == ines.get(address).json()
     assert "s3cret" not in made.content.decode()
     assert made.json()["redirect_uri"] == django_settings.BASE_URL + way_back(cast)
     for wrong in ({"is_on": "yes"}, {"tenant": "x"}, {"role_map": {"G": "emperor"}}):
-        assert ines.put(address, {**said, **wrong}, If_Match=made["ETag"]).status_code == 422
+        assert ines.put(address, {**fields, **wrong}, If_Match=made["ETag"]).status_code == 422
     for headers, status, code in (
         ({"If_Match": '"x"'}, 412, "precondition_failed"),
         ({}, 428, "precondition_required"),
     ):
-        refused = ines.put(address, {**said, "is_on": True}, **headers)
+        refused = ines.put(address, {**fields, "is_on": True}, **headers)
         assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert (SignOn.objects.get().is_on, events_in(cast.contoso)[-1]) == (False, "sign_on.changed")
-    kept = ines.put(address, {**said, "client_secret": "", "is_on": True}, If_Match=made["ETag"])
-    assert (kept.status_code, kept.json()["is_on"]) == (200, True)
+    response = ines.put(address, {**fields, "client_secret": "", "is_on": True}, If_Match=made["ETag"])
+    assert (response.status_code, response.json()["is_on"]) == (200, True)
     assert sealing.opened(SignOn.objects.get().sealed) == "s3cret"
     for name in ("ada", "otto", "mia"):
         other = Caller(token_of(cast, name))
-        assert (other.get(address).status_code, other.put(address, said).status_code) == (403, 403), name
+        assert (other.get(address).status_code, other.put(address, fields).status_code) == (403, 403), name
     narrow = Caller(token_of(cast, "ines", Scope.TENANT_READ, Scope.TENANT_MANAGE))
-    assert (narrow.get(address).status_code, narrow.put(address, said).status_code) == (200, 403)
+    assert (narrow.get(address).status_code, narrow.put(address, fields).status_code) == (200, 403)
     domain = ines.post(f"tenants/{cast.contoso.pk}/domains", {"name": "contoso.example"})
     assert (domain.status_code, domain.json()["verified_at"]) == (201, None)
     one = domain["Location"]

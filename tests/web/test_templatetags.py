@@ -162,8 +162,8 @@ def test_every_state_has_a_badge_of_its_own() -> None:
 
 def test_grey_print_still_tells_the_states_apart() -> None:
     shapes = {state: re.findall(r"svg#([\w-]+)", show("{% badge state %}", state=state)) for state in State}
-    told = {state: tuple(shape) for state, shape in shapes.items() if state != State.PENDING_CUSTOMER}
-    assert len(set(told.values())) == len(told)
+    shown = {state: tuple(shape) for state, shape in shapes.items() if state != State.PENDING_CUSTOMER}
+    assert len(set(shown.values())) == len(shown)
 
 
 def test_a_badge_takes_other_words() -> None:

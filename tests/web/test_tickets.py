@@ -534,8 +534,8 @@ def test_both_sides_set_it_and_it_is_found_by_it(cast: Cast, as_: Callable[[str]
         form = {**LINK, "external_reference": reference}
         assert client.post(_act(ticket, "link_ticket"), form)["Location"] == _page(ticket)
         assert ticket.reference in _text(client.get(LIST, {"text": reference.lower()}))
-    held = Ticket.objects.get(pk=ticket.pk)
-    assert (held.external_reference, held.external_url) == ("INC-2", LINK["external_url"])
+    row = Ticket.objects.get(pk=ticket.pk)
+    assert (row.external_reference, row.external_url) == ("INC-2", LINK["external_url"])
     log = _text(as_("otto").get(reverse("web:log", args=[cast.contoso.pk])))
     assert 'to <bdi class="visible-line">INC-2</bdi>' in log
 

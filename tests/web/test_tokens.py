@@ -185,7 +185,7 @@ def test_staff_revoke_anybodys(cast: Cast) -> None:
 
 def test_the_pages_cost_the_same_with_many(cast: Cast) -> None:
     make(cast)
-    own, all_ = signed_in(cast, "otto"), signed_in(cast, "ines")
+    mine, all_ = signed_in(cast, "otto"), signed_in(cast, "ines")
     where = reverse("web:tenant_tokens", args=[cast.contoso.pk])
 
     def grow() -> None:
@@ -194,7 +194,7 @@ def test_the_pages_cost_the_same_with_many(cast: Cast) -> None:
                 operations.revoke_token(make(cast, name).row.pk, actor=cast.as_(name))
                 make(cast, name)
 
-    same_queries(lambda: queries_of(own, HERE) + queries_of(all_, where), grow)
+    same_queries(lambda: queries_of(mine, HERE) + queries_of(all_, where), grow)
 
 
 def test_of_very_many_the_newest_are_shown_and_it_says_so(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,8 +251,8 @@ def test_a_session_alone_makes_none(cast: Cast, name: str, settings: Any) -> Non
     without_factor(cast, name)
     client = signed_in(cast, name, fresh=False)
     with nothing_happens():
-        asked = client.post(HERE, FORM)
-        assert (asked.status_code, asked.templates[0].name) == (403, "security/step_up.html")
+        response = client.post(HERE, FORM)
+        assert (response.status_code, response.templates[0].name) == (403, "security/step_up.html")
     with only_a_refusal():
         for _ in range(5):
             answer = client.post(HERE, {**FORM, "step-up-password": "wrong"})

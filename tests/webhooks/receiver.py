@@ -15,7 +15,7 @@ from requests_app import operations
 from requests_app.models import Webhook
 from tests.cast import Cast
 
-Said = tuple[int, str]
+Reply = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Got:
         return self.headers["webhook-id"]
 
     @property
-    def said(self) -> dict[str, Any]:
+    def message(self) -> dict[str, Any]:
         return json.loads(self.body)
 
 
@@ -40,7 +40,7 @@ class Receiver:
         receiver = self
         self.tried: list[Got] = []
         self.got: list[Got] = []
-        self.say: Callable[[Got], Said] = lambda _got: (204, "")
+        self.say: Callable[[Got], Reply] = lambda _got: (204, "")
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
@@ -71,7 +71,7 @@ class Receiver:
         self.say = lambda _got: (status, text)
 
     def types(self) -> list[str]:
-        return [got.said["type"] for got in self.got]
+        return [got.message["type"] for got in self.got]
 
     def close(self) -> None:
         self.server.shutdown()

@@ -65,7 +65,7 @@ def test_what_is_told_in_one_mail_is_told_by_machine_each_by_itself(cast: Cast, 
         ["alan@contoso.example"],
     ]
     # In order for each access request, and not among several.
-    assert sorted(got.said["data"]["access_request"] for got in receiver.got) == sorted(str(row.pk) for row in rows)
+    assert sorted(got.message["data"]["access_request"] for got in receiver.got) == sorted(str(row.pk) for row in rows)
 
 
 def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiver) -> None:
@@ -73,12 +73,12 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
     row = cast.submitted(justification="Zanzibar: the invoices are missing, and nothing else shows why.")
     assert deliver() == 2
     # Between a ticket and its access request there is no order on the way.
-    opened, submitted = sorted(receiver.got, key=lambda got: got.said["data"]["log"]["index"])
-    said = verified(issued, submitted)
+    opened, submitted = sorted(receiver.got, key=lambda got: got.message["data"]["log"]["index"])
+    words = verified(issued, submitted)
     entry = AuditEntry.objects.get(event="access_request.submitted")
-    assert said == {
+    assert words == {
         "type": "access_request.submitted",
-        "timestamp": said["timestamp"],
+        "timestamp": words["timestamp"],
         "data": {
             "tenant": str(cast.contoso.pk),
             "access_request": str(row.pk),
@@ -92,7 +92,7 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
                 "external_url": None,
             },
             "log": {
-                "origin": said["data"]["log"]["origin"],
+                "origin": words["data"]["log"]["origin"],
                 "index": entry.seq,
                 "leaf_hash": bytes(entry.leaf_hash).hex(),
             },
@@ -100,11 +100,11 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
             "state": "PENDING_PROVIDER",
         },
     }
-    assert dt.datetime.fromisoformat(said["timestamp"]) == entry.at
+    assert dt.datetime.fromisoformat(words["timestamp"]) == entry.at
     assert is_v1a(issued.keys.whpk, submitted.headers, submitted.body)
     assert submitted.headers["content-type"] == "application/json"
     assert len(submitted.body) < 20_000
-    assert opened.said["data"]["reference"] == row.ticket.reference
+    assert opened.message["data"]["reference"] == row.ticket.reference
     for got in receiver.got:
         assert not any(secret in got.body.decode() for secret in ("Zanzibar", "Invoices", "Priya", "@"))
 
@@ -121,8 +121,8 @@ def test_what_another_system_calls_a_ticket_goes_along_with_all_that_follows_fro
     operations.resolve_ticket(ticket.pk, actor=cast.as_("priya"))
     cast.ticket(title="Another")
     deliver()
-    told = [(got.said["type"], got.said["data"]["ticket"]) for got in receiver.got]
-    named = {event for event, of in told if of == {"id": str(ticket.pk), "reference": ticket.reference, **elsewhere}}
+    shown = [(got.message["type"], got.message["data"]["ticket"]) for got in receiver.got]
+    named = {event for event, of in shown if of == {"id": str(ticket.pk), "reference": ticket.reference, **elsewhere}}
     assert named == {
         "ticket.opened",
         "access_request.submitted",
@@ -132,7 +132,7 @@ def test_what_another_system_calls_a_ticket_goes_along_with_all_that_follows_fro
         "ticket.assigned",
         "ticket.resolved",
     }
-    [other] = [of for _event, of in told if of["id"] != str(ticket.pk)]
+    [other] = [of for _event, of in shown if of["id"] != str(ticket.pk)]
     assert (other["external_reference"], other["external_url"]) == (None, None)
 
 
@@ -142,8 +142,8 @@ def test_a_link_that_is_set_later_is_in_what_follows(cast: Cast, receiver: Recei
     operations.link_ticket(ticket.pk, external_reference="INC-9", actor=cast.as_("mia"))
     operations.close_ticket(ticket.pk, actor=cast.as_("mia"))
     deliver()
-    told = [(got.said["type"], got.said["data"]["ticket"]["external_reference"]) for got in receiver.got]
-    assert sorted(told) == [("ticket.closed", "INC-9"), ("ticket.linked", "INC-9")]
+    shown = [(got.message["type"], got.message["data"]["ticket"]["external_reference"]) for got in receiver.got]
+    assert sorted(shown) == [("ticket.closed", "INC-9"), ("ticket.linked", "INC-9")]
 
 
 def test_only_what_was_chosen_is_sent_and_nothing_of_before(cast: Cast, receiver: Receiver) -> None:
@@ -171,7 +171,7 @@ def test_the_providers_own_hears_of_every_log_those_of_later_tenants_included(ca
         name="Adatum", slug="adatum", plan_id=cast.contoso.plan_id, actor=cast.as_("stella")
     )
     deliver()
-    heard = {(got.said["data"]["tenant"], got.said["type"]) for got in receiver.got}
+    heard = {(got.message["data"]["tenant"], got.message["type"]) for got in receiver.got}
     assert heard == {
         (str(cast.contoso.pk), "ticket.opened"),
         (str(cast.fabrikam.pk), "ticket.opened"),
@@ -184,14 +184,14 @@ def test_the_providers_own_hears_of_every_log_those_of_later_tenants_included(ca
 
 
 def test_an_event_has_one_id_for_every_receiver(cast: Cast, receivers: Callable[[], Receiver]) -> None:
-    first, second, own = receivers(), receivers(), receivers()
+    first, second, mine = receivers(), receivers(), receivers()
     add(cast, first)
     # The second hears of the first's being tested and so on, and both of the ticket.
     add(cast, second, events=("ticket.opened",))
-    add(cast, own, None, events=("ticket.opened",))
+    add(cast, mine, None, events=("ticket.opened",))
     cast.ticket()
     deliver()
-    ids = {next(got.id for got in each.got if got.said["type"] == "ticket.opened") for each in (first, second, own)}
+    ids = {next(got.id for got in each.got if got.message["type"] == "ticket.opened") for each in (first, second, mine)}
     assert len(ids) == 1
 
 
@@ -205,9 +205,9 @@ def test_a_number_that_is_given_again_after_a_restore_has_another_id(cast: Cast)
 
 def test_an_act_costs_nothing_where_nobody_listens_and_where_somebody_does(cast: Cast, receiver: Receiver) -> None:
     def cost() -> int:
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             cast.ticket()
-        return len(asked)
+        return len(queries)
 
     cost()  # The first entry also makes the log's head.
     before = cost()
@@ -215,7 +215,7 @@ def test_an_act_costs_nothing_where_nobody_listens_and_where_somebody_does(cast:
     assert cost() == before
 
 
-# --- Where it goes on --------------------------------------------------------------------------------------
+# --- Where it continues --------------------------------------------------------------------------------------
 
 
 def test_each_is_made_into_one_message_whoever_looks_however_often(cast: Cast, receiver: Receiver) -> None:
@@ -298,9 +298,13 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
         if tenth == 30:
             operations.sweeps.close_elapsed(actor=cast.system(), limit=10)
     # 5 s, 5 min, 30 min, 2 h, 5 h and 10 h after one another lie in the first day. Those about the same wait for it.
-    tries = Counter(got.id for got in receiver.tried if got.said["type"] != "grant.closed")
+    tries = Counter(got.id for got in receiver.tried if got.message["type"] != "grant.closed")
     assert tries == Counter(dict.fromkeys(tries, 7))
-    assert {got.said["type"] for got in receiver.tried} == {"ticket.opened", "access_request.submitted", "grant.closed"}
+    assert {got.message["type"] for got in receiver.tried} == {
+        "ticket.opened",
+        "access_request.submitted",
+        "grant.closed",
+    }
     receiver.answer(200, "ok")
     for _ in range(24):
         deliver()
@@ -310,9 +314,9 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
     ids = [got.id for got in receiver.got]
     assert sorted(ids) == sorted(messages.id_of(entry) for entry in wanted)
     for row in rows:
-        said = [got.said for got in receiver.got if got.said["data"]["access_request"] == str(row.pk)]
-        said.sort(key=lambda each: each["data"]["log"]["index"])
-        about = [each["type"] for each in said]
+        words = [got.message for got in receiver.got if got.message["data"]["access_request"] == str(row.pk)]
+        words.sort(key=lambda each: each["data"]["log"]["index"])
+        about = [each["type"] for each in words]
         assert about == [entry.event for entry in wanted if entry.correlation_id == row.pk]
         assert len(about) == (4 if row is rows[0] else 3)
     assert fresh(issued.webhook).failures == 0
@@ -414,7 +418,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
     grant = cast.opened(ticket=refused)
     deliver()
     # At the same instant: neither the other ticket nor the access request on this one waits.
-    about = Counter(got.said["data"]["subject"]["id"] for got in receiver.got)
+    about = Counter(got.message["data"]["subject"]["id"] for got in receiver.got)
     assert about == Counter({str(other.pk): 2, str(grant.access_request_id): 3})
     for _ in range(schedule.MOST_ATTEMPTS - 1):
         travel.to(OutboxMessage.objects.get(topic="ticket.opened", state="waiting").next_attempt_at)
@@ -424,7 +428,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
     # Given up, it is no longer waited for; it can be sent again, under its id.
     parked = OutboxMessage.objects.get(lane="webhook", state="parked")
     assert (parked.topic, parked.attempts, waiting()) == ("ticket.opened", 10, 0)
-    assert receiver.got[-1].said["type"] == "ticket.assigned"
+    assert receiver.got[-1].message["type"] == "ticket.assigned"
     receiver.answer(200)
     operations.redeliver(parked.pk, actor=cast.as_("ines"))
     deliver()
@@ -435,7 +439,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
 def test_what_ends_access_waits_for_nothing(cast: Cast, receiver: Receiver, travel: Any, ended: str) -> None:
     travel.freeze()
     add(cast, receiver)
-    receiver.say = lambda got: (200 if got.said["type"].startswith("grant.") else 500, "")
+    receiver.say = lambda got: (200 if got.message["type"].startswith("grant.") else 500, "")
     grant = cast.opened()
     deliver()
     assert receiver.got == []
@@ -458,7 +462,7 @@ def test_what_ends_access_passes_messages_that_hang(
     hung: list[bool] = []
 
     def say(got: Got) -> tuple[int, str]:
-        if got.body != b"{}" and got.said["type"] == "grant.revoked":
+        if got.body != b"{}" and got.message["type"] == "grant.revoked":
             arrived.set()
             return 200, ""
         hung.append(arrived.wait(120))
@@ -480,7 +484,7 @@ def test_what_ends_access_is_told_though_the_outbox_is_full(
     monkeypatch.setattr(dispatch, "MOST_WAITING", 3)
     monkeypatch.setattr(dispatch, "BATCH", 2)
     add(cast, receiver)
-    receiver.say = lambda got: (200 if got.said["type"].startswith("grant.") else 500, "")
+    receiver.say = lambda got: (200 if got.message["type"].startswith("grant.") else 500, "")
     for _ in range(8):
         cast.ticket()
     grants = [cast.opened() for _ in range(3)]
@@ -504,7 +508,7 @@ def test_a_receiver_is_not_switched_off_for_one_message_that_it_refuses(
     travel.freeze()
     issued = add(cast, receiver, events=("ticket.opened",))
     refused = str(cast.ticket().pk)
-    receiver.say = lambda got: (500 if got.said["data"]["subject"]["id"] == refused else 200, "")
+    receiver.say = lambda got: (500 if got.message["data"]["subject"]["id"] == refused else 200, "")
     for attempt in range(schedule.MOST_ATTEMPTS):
         deliver()
         if attempt == 5:
@@ -523,14 +527,14 @@ def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
     travel.freeze()
     add(cast, receiver, events=("access_request.submitted", "access_request.approved_by_provider"))
     bad = cast.confirmed()
-    receiver.say = lambda got: (500 if got.said["data"]["access_request"] == str(bad.pk) else 200, "")
+    receiver.say = lambda got: (500 if got.message["data"]["access_request"] == str(bad.pk) else 200, "")
     good = [cast.confirmed() for _ in range(3)]
     for _ in range(10):
         deliver()
         travel.by(seconds=5)
-    assert {got.said["data"]["access_request"] for got in receiver.got} == {str(row.pk) for row in good}
+    assert {got.message["data"]["access_request"] for got in receiver.got} == {str(row.pk) for row in good}
     assert len(receiver.got) == 6
-    assert {got.said["type"] for got in receiver.tried if got not in receiver.got} == {"access_request.submitted"}
+    assert {got.message["type"] for got in receiver.tried if got not in receiver.got} == {"access_request.submitted"}
     for _ in range(80):
         deliver()
         travel.by(hours=1)
@@ -549,7 +553,7 @@ def test_one_that_hangs_delays_nobody_else(
     ended = threading.Event()
     arrived: list[Got] = []
     by_then: list[int] = []
-    held: list[int] = []
+    holding: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
         """Until all of the others have arrived, or for ever, as far as this test goes."""
@@ -560,7 +564,7 @@ def test_one_that_hangs_delays_nobody_else(
     def answer(got: Got) -> tuple[int, str]:
         arrived.append(got)
         if len(arrived) == 30:
-            held.append(len(hanging.tried))
+            holding.append(len(hanging.tried))
             ended.set()
         return 200, ""
 
@@ -573,7 +577,7 @@ def test_one_that_hangs_delays_nobody_else(
     assert len(well.got) == 30
     assert set(by_then) == {30}
     # Those that hung, at once; the rest after them.
-    assert held == [delivery._Lane.FIRST.least]
+    assert holding == [delivery._Lane.FIRST.least]
     assert set(WebhookAttempt.objects.filter(webhook=stuck.webhook).values_list("status", flat=True)) == {500}
 
 
@@ -618,7 +622,7 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a worker was killed: one drain's turn has run out, and it goes on beside the next."""
+    """As after a worker was killed: one drain's turn has run out, and it continues beside the next."""
     from tests.cast import gather
 
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
@@ -681,12 +685,12 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
     add(cast, well, None, events=("plan.changed",))
     cast.ticket()
     plain = delivery._Drain._claim
-    told: list[Any] = []
+    reported: list[Any] = []
 
     def claim(self: Any, *pools: Any) -> None:
         # While the first hangs, something happens.
-        if self.sending and not told:
-            told.append(operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True))
+        if self.sending and not reported:
+            reported.append(operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True))
         plain(self, *pools)
         if well.got:
             ended.set()
@@ -784,7 +788,7 @@ def test_what_is_older_than_three_days_is_left_out_when_it_is_switched_on(
     travel.by(days=2)
     operations.enable_webhook(issued.webhook.pk, actor=cast.as_("ines"))
     deliver()
-    assert [got.said["data"]["subject"]["id"] for got in receiver.got] == [str(young.pk)]
+    assert [got.message["data"]["subject"]["id"] for got in receiver.got] == [str(young.pk)]
     assert str(old.pk) != str(dead.pk)
     assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Not sent: too old."
 
@@ -865,8 +869,8 @@ def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or
     assert "webhook_failed" in logged
     keys = issued.keys
     hidden = [keys.whsec[6:], keys.whsk[5:], "8f3a-secret-path", "querysecret", issued.webhook.sealed]
-    for said in [logged, *pages, *sent]:
-        assert [each for each in hidden if each in said] == []
+    for words in [logged, *pages, *sent]:
+        assert [each for each in hidden if each in words] == []
 
 
 # --- Killed, forged, forgotten -----------------------------------------------------------------------------
@@ -933,7 +937,7 @@ def test_deliveries_are_forgotten_after_a_month_and_those_of_a_removed_one_at_on
     cast: Cast, receivers: Callable[[], Receiver], travel: Any
 ) -> None:
     travel.freeze()
-    kept, gone = add(cast, receivers(), events=("ticket.opened",)), add(cast, receivers(), events=("ticket.opened",))
+    row, gone = add(cast, receivers(), events=("ticket.opened",)), add(cast, receivers(), events=("ticket.opened",))
     cast.ticket()
     deliver()
     travel.by(days=29)
@@ -943,7 +947,7 @@ def test_deliveries_are_forgotten_after_a_month_and_those_of_a_removed_one_at_on
     assert not fresh(gone.webhook).sealed
     travel.by(days=2)
     assert tasks.tidy_webhooks() == 3
-    assert list(Webhook.objects.all()) == [kept.webhook]
+    assert list(Webhook.objects.all()) == [row.webhook]
     assert OutboxMessage.objects.filter(lane="webhook").count() == WebhookAttempt.objects.count() == 1
 
 
@@ -998,7 +1002,7 @@ def test_a_test_and_a_redelivery_arrive(cast: Cast, receiver: Receiver) -> None:
     message = OutboxMessage.objects.get(topic="ticket.opened")
     operations.redeliver(message.pk, actor=cast.as_("ines"))
     deliver()
-    again = [got for got in receiver.got if got.said["type"] == "ticket.opened"]
+    again = [got for got in receiver.got if got.message["type"] == "ticket.opened"]
     assert len(again) == 2
     assert len({got.id for got in again}) == 1
     assert verified(issued, again[1])

@@ -45,10 +45,10 @@ def test_the_steps_are_the_codes() -> None:
 def test_the_numbers_are_the_codes() -> None:
     assert outbound.TOTAL_SECONDS == 15
     assert outbound.MOST_BODY == 64 * 1024
-    assert f"first {delivery.ANSWER_KEPT} characters" in PAGE
+    assert f"first {delivery.ANSWER_STORED} characters" in PAGE
     assert webhooks.FORMER_FOR.total_seconds() == 24 * 3600
     assert webhooks.CATCH_UP.days == 3
-    assert f"kept for {tidying.KEPT_FOR.days} days" in PAGE
+    assert f"kept for {tidying.DELETED_AFTER.days} days" in PAGE
     assert webhooks.MOST_WEBHOOKS == 10
     assert standard.MOST_BODY == 20_000
     assert messages.TEST in PAGE

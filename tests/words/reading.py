@@ -46,7 +46,7 @@ class _Spoken(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.texts: list[str] = []
         self._silent: list[str] = []
         self._open: list[str] = []
 
@@ -54,12 +54,12 @@ class _Spoken(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         classes = given.get("class", "").split()
         is_foreign = tag in ("style", "script", "pre", "code") or set(self.FOREIGN) & set(classes)
-        self.said += [given[name] for name in SPOKEN if name in given]
+        self.texts += [given[name] for name in SPOKEN if name in given]
         if tag == "input" and given.get("type") in ("submit", "button"):
-            self.said.append(given.get("value", ""))
+            self.texts.append(given.get("value", ""))
         if tag == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
             # For scripts: patterns by name, with placeholders.
-            self.said += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
+            self.texts += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
         if tag in self.VOID:
             return
         self._open.append(tag)
@@ -77,13 +77,13 @@ class _Spoken(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if data.strip() and not self._silent:
-            self.said.append(data)
+            self.texts.append(data)
 
 
 def spoken(html: str) -> list[str]:
     parser = _Spoken()
     parser.feed(html)
-    return parser.said
+    return parser.texts
 
 
 def words_of(text: str) -> Words:

@@ -133,8 +133,8 @@ def paragraphs(text: str) -> list[str]:
 
 def of_several(at: dt.datetime) -> list[dict[str, Any]]:
     """The mail that tells of several access requests, on each topic, to a person and to an address."""
-    asked = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
-    one, *others = asked.filter(person__isnull=False)
+    question = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
+    one, *others = question.filter(person__isnull=False)
     mails = []
     for topic in sorted(topic for topic in Topic if topic.sending.is_grouped):
         for person in (one.person, None):

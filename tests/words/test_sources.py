@@ -36,8 +36,8 @@ def raw_in(template: str) -> list[str]:
             pieces.append(token.contents)
         else:
             pieces.append(" ")
-    said = "".join(pieces)
-    return [word for text in spoken(said) for word in words_of(FORMS.sub(" ", text)) if len(word) > 1]
+    page_text = "".join(pieces)
+    return [word for text in spoken(page_text) for word in words_of(FORMS.sub(" ", text)) if len(word) > 1]
 
 
 def offenders(check: Callable[[str], list[str]]) -> dict[str, list[str]]:

@@ -52,20 +52,20 @@ class Command(BaseCommand):
 
 
 def _beyond(state: LogState) -> str:
-    """What the log can't know of itself: that a longer one was signed once, or that the signer refuses it."""
+    """Return what the log alone can't show: that a longer log was signed once, or that the signer refuses it."""
     try:
-        kept = heads.get(state.origin)
+        stored = heads.get(state.origin)
     except HeadsUnavailable:
-        kept = None
-    # Read after that: the log may have grown, and been signed, since the check began.
+        stored = None
+    # Read after the check: the log may have grown and been signed since the check began.
     now = checkpoints.state(state.tenant_id)
-    if kept is not None and now.shard == state.shard and kept.head.size > now.size - now.first_seq:
-        return f"missing: {kept.head.size} entries were signed"
+    if stored is not None and now.shard == state.shard and stored.head.size > now.size - now.first_seq:
+        return f"missing: {stored.head.size} entries were signed"
     return f"the signer refuses it: {now.alarm.code}" if now.alarm is not None else ""
 
 
 def _about(state: LogState) -> str:
-    """How far it is signed, and what was not looked at."""
+    """Return how much of the log is signed, and what was not checked."""
     found = [f"{state.checkpoint.size if state.checkpoint else 0} signed"]
     if state.shard:
         found[0] += f" of part {state.shard + 1}"
@@ -77,7 +77,7 @@ def _about(state: LogState) -> str:
 
 @dataclass
 class _Bars:
-    """One bar for all logs and one for the log under way, on standard error where that is a terminal."""
+    """A progress bar for all logs and one for the current log, on standard error if that is a terminal."""
 
     bar: Progress
     logs: int

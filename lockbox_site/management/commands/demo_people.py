@@ -1,4 +1,4 @@
-"""`manage.py demo_people [--json] [--code WHO]`: who can sign in to the demo world as whom, and with what."""
+"""`manage.py demo_people [--json] [--code WHO]`: list who can sign in to the demo world, and with what."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reads RFC 5322 header blocks that anybody may have written, in linear time and without ever failing.
+"""Reads RFC 5322 headers from any sender, in linear time and without ever failing.
 
-The standard library's parser raises a dozen kinds of exception on hostile headers and is quadratic in several, which
-a page of 500 messages would turn into minutes.
+The standard library's parser raises a dozen kinds of exception on hostile headers and is quadratic in several, so that
+a page of 500 messages could take minutes.
 """
 
 import binascii
@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 _VALUE_LENGTH = 8192
 _PARAMETER_LENGTH = 4096
-# One search for each name that is wanted, not one step for each line that is there: a block may hold 20,000 lines.
+# One search per wanted name, not one step per line: a block may have 20,000 lines.
 _FIELDS = {
     name: re.compile(rb"^%s[ \t]{0,8}:" % name.encode(), re.IGNORECASE | re.MULTILINE)
     for name in (
@@ -35,7 +35,7 @@ _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 _VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,40})(?:\*[A-Za-z0-9-]{0,40})?\?([BbQq])\?([^?\r\n]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
-# An unclosed quote takes all that follows; otherwise each further quote would be tried up to the end again.
+# An unclosed quote takes all that follows. Otherwise each further quote would be searched up to the end again.
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^;\s]*))""", re.DOTALL)
 _MEDIA_TYPE = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;|\Z)")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>\Z")
@@ -56,15 +56,15 @@ def decoded(value: str) -> str:
     """Decode a value's RFC 2047 words and return it as one line of clean text."""
     value = _BETWEEN_WORDS.sub("", value)
     pieces: list[str] = []
-    held, held_charset, end = b"", "", 0
+    pending, pending_charset, end = b"", "", 0
     for match in _ENCODED_WORD.finditer(value):
         raw, charset = _word_bytes(match[2], match[3]), match[1].lower()
-        # Senders cut characters of several bytes between adjacent words, so equal charsets are joined first.
-        if match.start() != end or charset != held_charset:
-            pieces += [decode(held, held_charset), value[end : match.start()]]
-            held = b""
-        held, held_charset, end = held + raw, charset, match.end()
-    pieces += [decode(held, held_charset), value[end:]]
+        # Senders cut multi-byte characters between adjacent words, so equal charsets are joined first.
+        if match.start() != end or charset != pending_charset:
+            pieces += [decode(pending, pending_charset), value[end : match.start()]]
+            pending = b""
+        pending, pending_charset, end = pending + raw, charset, match.end()
+    pieces += [decode(pending, pending_charset), value[end:]]
     return one_line("".join(pieces))
 
 
@@ -76,20 +76,20 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def alphabet_only(data: bytes) -> bytes:
-    """Drop what is not of base64's alphabet; by table, since every other byte of a body may have to go."""
+    """Drop what is not in base64's alphabet. A table is fast even if every other byte has to go."""
     return data.translate(None, _NOT_BASE64)
 
 
 def base64_bytes(data: bytes) -> bytes:
     """Decode base64 that may be cut short or not be base64 at all."""
-    kept = alphabet_only(data)
-    if len(kept) % 4 == 1:
-        kept = kept[:-1]
-    return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+    digits = alphabet_only(data)
+    if len(digits) % 4 == 1:
+        digits = digits[:-1]
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
 def media_type(headers: Headers, default: str = "text/plain") -> str:
-    """Return the declared type without parameters; what is not a type is bytes and nothing more."""
+    """Return the declared type without parameters; an invalid one becomes the type of bytes."""
     value = headers.get("content-type")
     if value is None:
         return default
@@ -125,13 +125,13 @@ def _joined(numbered: dict[int, tuple[bool, str]]) -> str:
 
 
 def message_id(headers: Headers) -> str:
-    """Return the Message-ID if it is well formed; it goes into the log, so nothing else may pass for one."""
+    """Return the Message-ID if it is well formed. It goes into the log, so nothing else may pass as one."""
     value = headers.get("message-id", "").strip()
     return value if _MESSAGE_ID.match(value) else ""
 
 
 def sent_at(headers: Headers) -> datetime | None:
-    """Return the Date in UTC, or None where there is none that can be read."""
+    """Return the Date in UTC; None if it is missing or can't be read."""
     try:
         stated = parsedate_to_datetime(headers.get("date", "")[:100])
         return (stated if stated.tzinfo else stated.replace(tzinfo=UTC)).astimezone(UTC)

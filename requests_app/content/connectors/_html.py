@@ -1,7 +1,7 @@
-"""Makes a mail's HTML safe to show: no script, no style, nothing that loads, and linear cost.
+"""Makes a mail's HTML safe to show: no script, no style, nothing that loads, in linear time.
 
-nh3 is the guard. Before it, the markup is rewritten into well-nested tags of bounded depth, because an HTML parser
-takes quadratic time on deep or mis-nested markup: one megabyte of <div> holds a worker for two minutes.
+nh3 is the guard. Before it, the markup is rewritten into well-nested tags of limited depth, because an HTML parser
+takes quadratic time on deep or mis-nested markup: one megabyte of <div> blocks a worker for two minutes.
 """
 
 import re
@@ -48,7 +48,7 @@ _PLAIN = frozenset(
 )
 TAGS = _FORMATTING | _PLAIN
 _VOID = frozenset({"br", "hr", "col"})
-# What lies inside these is not the mail's text, or would be read by other rules than HTML's.
+# The content of these is not the mail's text, or follows other rules than HTML's.
 _DROPPED = frozenset(
     [
         "applet",
@@ -69,13 +69,13 @@ _DROPPED = frozenset(
     ]
 )
 ATTRIBUTES = {"a": {"href"}, "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"}, "ol": {"start"}, "*": {"dir"}}
-_KEPT_ATTRIBUTES = frozenset({"href", "colspan", "rowspan", "start", "dir"})
+_ALLOWED_ATTRIBUTES = frozenset({"href", "colspan", "rowspan", "start", "dir"})
 
 _MAX_DEPTH = 100
 _MAX_FORMATTING_DEPTH = 8
 _NO_BARRIER: frozenset[str] = frozenset()
 _CELLS = frozenset({"td", "th"})
-# An opening tag ends these open ones, looking no further up than the barrier.
+# An opening tag closes these open ones, up to the barrier.
 _ENDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "a": (frozenset({"a"}), _CELLS | {"table"}),
     "p": (frozenset({"p"}), _CELLS | {"div", "li", "blockquote", "dd"}),
@@ -107,17 +107,17 @@ _cleaner = nh3.Cleaner(
 
 
 def sanitised(html: str) -> str:
-    """Return what may be shown of the markup; call it with bounded input."""
+    """Return what may be shown of the markup. The caller limits the input."""
     return _cleaner.clean(_WellNested().rewrite(html)).strip()
 
 
 def has_images(html: str) -> bool:
-    """Say whether the markup asks for pictures, so that a page can tell that they are left out."""
+    """Return whether the markup has images, so that a page can say that they are left out."""
     return re.search(r"<(?:img|image|picture)[\s/>]", html, re.IGNORECASE) is not None
 
 
 class _WellNested:
-    """Rewrites markup into allowed tags that nest properly, no deeper than a bound; the text is kept as it is."""
+    """Rewrites markup into allowed tags that nest properly, to a limited depth. The text stays as it is."""
 
     def __init__(self) -> None:
         self._out: list[str] = []
@@ -134,7 +134,7 @@ class _WellNested:
         return "".join(self._out)
 
     def _markup(self, html: str, start: int) -> int:
-        """Deal with what begins at a "<" and return where the text goes on."""
+        """Handle what begins at a "<" and return where the text continues."""
         match = _TAG_OPEN.match(html, start)
         if match:
             return self._tag(html, match)
@@ -165,10 +165,10 @@ class _WellNested:
             self._out.append(f"<{name}{attributes}>")
             return
         if name == "a" and "a" in self._open:
-            # Parsers take a link inside a link apart, and differently the second time; its text stays.
+            # Parsers split a link inside a link, and differently the second time. Its text stays.
             return
         is_formatting = name in _FORMATTING
-        # Parsers open formatting anew in every block after it, so its depth multiplies the size of the result.
+        # Parsers repeat formatting in every block after it, so its depth multiplies the size of the result.
         if len(self._open) >= _MAX_DEPTH or (is_formatting and self._formatting >= _MAX_FORMATTING_DEPTH):
             return
         self._open.append(name)
@@ -195,17 +195,17 @@ class _WellNested:
 
 
 def _attributes(html: str, position: int) -> tuple[str, int]:
-    """Return the attributes worth keeping, quoted anew, and where the tag ends."""
-    kept: dict[str, str] = {}
+    """Return the attributes to keep, quoted again, and where the tag ends."""
+    allowed: dict[str, str] = {}
     while position < len(html) and html[position] != ">":
         match = _ATTRIBUTE.match(html, position)
         position = max(match.end(), position + 1) if match else position + 1
-        if match and match[1] and match[1].lower() in _KEPT_ATTRIBUTES:
+        if match and match[1] and match[1].lower() in _ALLOWED_ATTRIBUTES:
             value = match[2] or ""
             if value[:1] in ('"', "'"):
                 value = value[1:-1] if value[-1:] == value[:1] else value[1:]
-            kept.setdefault(match[1].lower(), value.replace('"', "&quot;"))
-    return "".join(f' {name}="{value}"' for name, value in kept.items()), position + 1
+            allowed.setdefault(match[1].lower(), value.replace('"', "&quot;"))
+    return "".join(f' {name}="{value}"' for name, value in allowed.items()), position + 1
 
 
 def _after(html: str, closing: str, position: int) -> int:

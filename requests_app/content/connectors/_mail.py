@@ -1,4 +1,4 @@
-"""Makes a message fit for a page out of its parts: text, sanitised HTML, and the list of what is attached."""
+"""Makes a message ready for a page: text, sanitised HTML, and the list of attachments."""
 
 import io
 
@@ -10,7 +10,7 @@ _SHOWN = {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Su
 
 
 def read_message(item: Item, file: io.FileIO, size: int, limits: Limits) -> Message:
-    """Return the message as a page shows it; damaged or hostile ones are shown as far as they go."""
+    """Return the message as a page shows it. Damaged or hostile ones are shown as far as possible."""
     structure = _mime.scan(file, size, limits)
     problems = dict.fromkeys(structure.problems)
     bodies = [part for part in structure.parts if _is_body(part)]
@@ -38,23 +38,23 @@ def read_message(item: Item, file: io.FileIO, size: int, limits: Limits) -> Mess
 
 
 def _is_body(part: _mime.Part) -> bool:
-    """Say whether the part is to be read in place; what has a file name is meant to be opened by itself."""
+    """Return whether the part is shown in place. A part with a file name is opened separately."""
     return part.media_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.filename
 
 
 def _joined(file: io.FileIO, parts: list[_mime.Part], limit: int) -> tuple[str, bool]:
-    """Decode these parts up to a number of bytes in all, and say whether something was left out."""
+    """Decode these parts up to a total number of bytes, and return whether something was left out."""
     pieces: list[str] = []
     for part in parts:
-        held = bytearray()
+        joined = bytearray()
         for chunk in _mime.PartSource(file, part):
-            held += chunk
-            if len(held) > limit:
+            joined += chunk
+            if len(joined) > limit:
                 break
-        pieces.append(decode(bytes(held[:limit]), part.charset))
-        if len(held) > limit:
+        pieces.append(decode(bytes(joined[:limit]), part.charset))
+        if len(joined) > limit:
             return "\n\n".join(pieces), True
-        limit -= len(held)
+        limit -= len(joined)
     return "\n\n".join(pieces), False
 
 

@@ -1,4 +1,4 @@
-"""The files of a Maildir: which messages and folders are there, in which order, and under which names."""
+"""The files of a Maildir: its messages and folders, their order and their names."""
 
 import heapq
 import io
@@ -27,7 +27,7 @@ class Cursor:
 
     @classmethod
     def read(cls, after: str | None) -> "Cursor":
-        """Read what an earlier page gave; raises Malformed for anything else."""
+        """Parse a cursor that an earlier page gave. Raises Malformed."""
         if after is None:
             return cls("", None)
         match = _CURSOR.match(after)
@@ -38,11 +38,11 @@ class Cursor:
         raise Malformed("This is not a cursor of this listing.")
 
     def precedes_folder(self, name: str) -> bool:
-        """Say whether a folder of this name is still to come."""
+        """Return whether a folder of this name is still to come."""
         return self._folder is not None and name > self._folder
 
     def precedes_message(self, stamp: int, unique: str) -> bool:
-        """Say whether a message delivered then, with this name, is still to come."""
+        """Return whether a message delivered then, with this name, is still to come."""
         return self._message is None or (stamp, unique) < self._message
 
 
@@ -57,12 +57,12 @@ def require_maildir(box: int, error: type[ConnectorError]) -> None:
 
 
 def is_folder_name(name: str) -> bool:
-    """Say whether this is how Maildir++ names a folder of a mailbox."""
+    """Return whether this is how Maildir++ names a folder of a mailbox."""
     return _paths.is_safe_name(name) and name.startswith(".")
 
 
 def folders(box: int) -> list[str]:
-    """Return the names of the mailbox's folders; what only looks like one is passed over when it is opened."""
+    """Return the names of the mailbox's folders. What only looks like one is skipped when it is opened."""
     with _paths.translated(), os.scandir(box) as entries:
         names = [entry.name for entry in entries if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False)]
     return sorted(names)
@@ -77,7 +77,7 @@ def _entries(box: int) -> Iterator[tuple[os.DirEntry[str], str]]:
 
 
 def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
-    """Return the newest entries from the cursor on, and how many cannot be served; no message is opened for it."""
+    """Return the newest entries from the cursor on, and how many can't be served. No message is opened for it."""
     unlisted = 0
 
     def served() -> Iterator[Entry]:
@@ -110,7 +110,7 @@ def is_unique_name(name: str) -> bool:
 
 
 def delivered_at(unique: str, facts: _stored.Facts) -> datetime:
-    """Return when the message came: the unique name begins with it, else the file's time must do."""
+    """Return when the message came, from its unique name or else from the file's time."""
     return datetime.fromtimestamp(_stamp(unique) or seconds(facts), UTC)
 
 
@@ -120,12 +120,12 @@ def _stamp(unique: str) -> int:
 
 
 def seconds(facts: os.stat_result | _stored.Facts) -> int:
-    """Return a file's time within what a date can hold."""
+    """Return a file's time within the range of a date."""
     return min(max(int(facts.st_mtime), 0), 99_999_999_999)
 
 
 def find(box: int, unique: str) -> Opened:
-    """Open the message with this unique name, wherever its flags have moved it meanwhile."""
+    """Open the message with this unique name, wherever it was moved meanwhile."""
     for _ in range(_ATTEMPTS):
         found = next(((entry.name, place) for entry, place in _entries(box) if unique_name(entry.name) == unique), None)
         if found:

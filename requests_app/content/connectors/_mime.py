@@ -1,7 +1,7 @@
 """Finds the parts of a MIME message by their offsets in the file, and decodes one at a time.
 
-Nothing is held but the headers and one block, so a mail of 50 MiB costs what a small one does. Searching is done by
-compiled patterns over blocks: a loop over lines would hand a sender millions of steps.
+Only the headers and one block are in memory, so a mail of 50 MiB costs as little as a small one. Compiled patterns
+search whole blocks: with a loop over lines a sender could cause millions of steps.
 """
 
 import binascii
@@ -33,7 +33,7 @@ _HEADER_END = rb"\n\r?\n"
 
 @dataclass(slots=True)
 class Part:
-    """A leaf of the message: its headers, and where its encoded body lies in the file."""
+    """A leaf of the message: its headers, and where its encoded body is in the file."""
 
     name: str
     headers: _headers.Headers
@@ -47,13 +47,13 @@ class Part:
 
     @property
     def filename(self) -> str:
-        """Return the name that the sender gave it, not yet fit for anything."""
+        """The name that the sender gave it, which is not safe to use yet."""
         stated = _headers.parameters(self.headers.get("content-disposition", "")).get("filename", "")
         return stated or _headers.parameters(self.headers.get("content-type", "")).get("name", "")
 
     @property
     def safe_filename(self) -> str:
-        """Return a name for a download, made up where the sender gave none that can be used."""
+        """A name for a download, made up if the sender's is unusable."""
         extension = extension_of(self.media_type)
         return safe_filename(self.filename, f"attachment-{self.name}{extension}")
 
@@ -72,7 +72,7 @@ class Structure:
 
 
 def read_headers(file: FileIO, size: int, limits: Limits) -> _headers.Headers:
-    """Return the headers of the message and read no further than they may go."""
+    """Return the headers of the message, and read no further than the limit for headers."""
     file.seek(0)
     block = read_fully(file, min(size, limits.header_bytes))
     return _headers.parse(block[: _header_length(block)])
@@ -86,15 +86,15 @@ def _header_length(block: bytes) -> int:
 
 
 def read_fully(file: FileIO, count: int) -> bytes:
-    """Read exactly `count` bytes, or raise ConnectorUnavailable because the file became shorter."""
-    held = bytearray()
-    while len(held) < count:
-        held += read_exactly_some(file, count - len(held))
-    return bytes(held)
+    """Read exactly `count` bytes. Raises ConnectorUnavailable if the file became shorter."""
+    buffer = bytearray()
+    while len(buffer) < count:
+        buffer += read_exactly_some(file, count - len(buffer))
+    return bytes(buffer)
 
 
 def scan(file: FileIO, size: int, limits: Limits) -> Structure:
-    """Return where every part lies; damaged structure is read as far as it goes."""
+    """Return where every part is. A damaged structure is read as far as possible."""
     return _Scanner(file, size, limits).run()
 
 
@@ -162,7 +162,7 @@ class _Scanner:
     def _leaf(self, headers: _headers.Headers, start: int, end: int) -> Part:
         media_type = _headers.media_type(headers)
         if media_type.startswith("multipart/"):
-            # Without a boundary it can only be text; with one it lies too deep and is kept whole for download.
+            # Without a boundary it can only be text. With one it is too deep, and is kept whole for download.
             has_boundary = _headers.parameters(headers["content-type"]).get("boundary")
             media_type = UNKNOWN_MEDIA_TYPE if has_boundary else "text/plain"
         return Part(str(len(self._parts) + 1), headers, media_type, start, max(start, end))
@@ -215,13 +215,13 @@ class _Match:
 
 
 def _boundary_pattern(boundaries: list[bytes]) -> bytes:
-    # Longer ones first, so that one that begins another does not hide it.
+    # Longer ones first, so that a boundary that is the beginning of another does not hide it.
     names = b"|".join(re.escape(name) for name in sorted(set(boundaries), key=len, reverse=True))
     return rb"\r?\n--(?P<name>" + names + rb")(?P<closing>--)?[ \t]{0,64}\r?(?=\n|\Z)"
 
 
 class PartSource(ByteSource):
-    """The decoded bytes of one part, in chunks, holding one block at a time."""
+    """The decoded bytes of one part, in chunks, with one block in memory at a time."""
 
     def __init__(self, file: FileIO, part: Part) -> None:
         self._file = file
@@ -240,7 +240,7 @@ class PartSource(ByteSource):
         position = self._part.start
         while position < self._part.end:
             try:
-                # Another reader of the same file may have moved on meanwhile.
+                # Another reader of the same file may have moved the position meanwhile.
                 self._file.seek(position)
             except (OSError, ValueError) as error:
                 raise ConnectorUnavailable("The part could not be read completely.") from error
@@ -254,27 +254,27 @@ class PartSource(ByteSource):
 
 
 def _from_base64(encoded: Iterator[bytes]) -> Iterator[bytes]:
-    held = b""
+    pending = b""
     for block in encoded:
         body, padding, _rest = block.partition(b"=")
-        held += _headers.alphabet_only(body)
+        pending += _headers.alphabet_only(body)
         if padding:
             break
-        whole = len(held) - len(held) % 4
-        yield binascii.a2b_base64(held[:whole])
-        held = held[whole:]
-    yield _headers.base64_bytes(held)
+        whole = len(pending) - len(pending) % 4
+        yield binascii.a2b_base64(pending[:whole])
+        pending = pending[whole:]
+    yield _headers.base64_bytes(pending)
 
 
 def _from_quoted_printable(encoded: Iterator[bytes]) -> Iterator[bytes]:
-    held = b""
+    pending = b""
     for block in encoded:
-        held += block
-        # Lines are decoded whole; one that is longer than a block is cut before an escape that may go on.
-        cut = held.rfind(b"\n") + 1
+        pending += block
+        # Lines are decoded whole. One that is longer than a block is cut before an escape that may continue.
+        cut = pending.rfind(b"\n") + 1
         if not cut:
-            escape = held.find(b"=", max(0, len(held) - 2))
-            cut = len(held) if escape < 0 else escape
-        yield binascii.a2b_qp(held[:cut])
-        held = held[cut:]
-    yield binascii.a2b_qp(held)
+            escape = pending.find(b"=", max(0, len(pending) - 2))
+            cut = len(pending) if escape < 0 else escape
+        yield binascii.a2b_qp(pending[:cut])
+        pending = pending[cut:]
+    yield binascii.a2b_qp(pending)

@@ -1,7 +1,7 @@
 """Opens files and folders under a root so that no name, link or swap leads anywhere else.
 
-Each component is opened relative to the descriptor of the one before, never following a link. So a folder that is
-replaced by a link between a check and its use is refused by the kernel, not by a comparison that came too early.
+Each component is opened relative to the descriptor of the one before, never following a link. So if a folder is
+replaced with a link between a check and its use, the kernel refuses it.
 """
 
 import errno
@@ -34,7 +34,7 @@ _FILE = _COMMON | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def is_safe_name(name: str) -> bool:
-    """Say whether one component of a path can be served: it has one spelling, and no way up, out or across."""
+    """Return whether one component of a path can be served: it has one spelling, and leads to no other folder."""
     return (
         name not in ("", ".", "..")
         and "/" not in name
@@ -44,7 +44,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def is_servable(parents: list[str], name: str) -> bool:
-    """Say whether an entry of a folder can be asked for by its path."""
+    """Return whether an entry of a folder can be asked for by its path."""
     try:
         split("/".join([*parents, name]))
     except ConnectorError:
@@ -64,10 +64,10 @@ def split(path: str) -> list[str]:
 
 @contextmanager
 def resource(root: Path, locator: str) -> Iterator[int]:
-    """Open the folder that a locator names under the root, and give its descriptor; raises ResourceNotFound."""
+    """Open the folder that a locator names under the root, and give its descriptor. Raises ResourceNotFound."""
     names = split(locator)
     try:
-        # The root itself is the operator's word and may be a link; what lies under it may not.
+        # The operator chose the root, which may be a link. Below it no link is allowed.
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise ConnectorUnavailable("The content root cannot be opened.") from error
@@ -109,9 +109,9 @@ def _open_directory(parent: int, name: str) -> int:
 
 
 def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
-    """Open a regular file in an open folder; a link, device, socket, FIFO or folder is refused without waiting.
+    """Open a regular file in an open folder. A link, device, socket, FIFO or folder is refused without waiting.
 
-    A name that was just read from the folder has the folder's own spelling, and need not be looked for again.
+    A name that was just read from the folder has the folder's own spelling, and need not be checked again.
     """
     _require(parent, name, stat.S_ISREG, is_from_listing)
     with translated():
@@ -133,24 +133,24 @@ def facts_of(parent: int, name: str) -> os.stat_result:
 
 
 def has_exactly(parent: int, name: str) -> bool:
-    """Say whether the folder holds this very name.
+    """Return whether the folder contains this very name.
 
-    A file system that folds case or Unicode forms answers to names that it does not hold. Such a second spelling
-    would be a second name for the log.
+    A file system that folds case or Unicode forms accepts names that it does not contain. Such a second spelling would
+    be a second name in the log.
     """
     with translated(), os.scandir(parent) as entries:
         return any(entry.name == name for entry in entries)
 
 
 def _require(parent: int, name: str, is_wanted: Callable[[int], bool], is_from_listing: bool = False) -> None:
-    # Looking before opening keeps a device from being opened at all; the open itself holds against a swap.
+    # A check before opening keeps a device from being opened at all; the open itself is safe against a swap.
     if not is_wanted(facts_of(parent, name).st_mode) or not (is_from_listing or has_exactly(parent, name)):
         raise ItemNotFound("Nothing of this kind has exactly this name.")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the operating system's refusals into the contract's errors."""
+    """Turn the operating system's errors into the contract's errors."""
     try:
         yield
     except OSError as error:
@@ -181,7 +181,7 @@ class FileSource(ByteSource):
 
 
 def read_exactly_some(file: io.FileIO, count: int) -> bytes:
-    """Read 1 to `count` bytes that must be there; a closed or shrunken file is an error, never a silent end."""
+    """Read 1 to `count` bytes that must exist. A closed or shrunken file is an error, never a silent end."""
     try:
         chunk = file.read(count)
     except (OSError, ValueError) as error:

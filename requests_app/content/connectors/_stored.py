@@ -1,4 +1,4 @@
-"""Mail as it lies in a file: as it came, or compressed, as Dovecot's zlib plugin leaves it under the same name."""
+"""A stored mail: as it came, or compressed, as Dovecot's zlib plugin leaves it under the same name."""
 
 import io
 import os
@@ -24,25 +24,25 @@ _SIZE = re.compile(r",S=(\d{1,12})(?=[,:]|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is to be known of a stored mail: its size as it came, and when its file was changed."""
+    """The properties of a stored mail: its original size, and when its file was changed."""
 
     st_size: int
     st_mtime: float
 
 
 def plain(file: io.FileIO, facts: os.stat_result, name: str, limits: Limits, *, whole: bool) -> tuple[io.FileIO, Facts]:
-    """Return the mail as it came, ready to be read from any place; closes `file` where that is another one.
+    """Return the mail as it came, readable from any position; closes `file` if that is another file.
 
-    Decompressed it lies in a file without a name, which is gone when it is closed. Without `whole` that holds no more
-    than a header may take, and the size is the one that the file's name or its end states. Raises ItemTooLarge once
-    the mail is larger than the limit, and ItemUnreadable where it can't be decompressed.
+    A decompressed mail is in a file without a name, which is gone when it is closed. Without `whole` that has no more
+    than a header may take, and the size is the one that the file's name or its end states. Raises ItemTooLarge once the
+    mail is larger than the limit, and ItemUnreadable if it can't be decompressed.
     """
     magic = file.read(8)
     file.seek(0)
     if not _is_compressed(file, magic):
         return file, Facts(facts.st_size, facts.st_mtime)
     if facts.st_size > limits.item_bytes:
-        # Streams can be made that are long and stand for nothing.
+        # A stream can be long and decompress to nothing.
         raise ItemTooLarge("The message is larger than the limit.")
     try:
         most = limits.item_bytes if whole else limits.header_bytes
@@ -61,7 +61,7 @@ def _is_compressed(file: io.FileIO, magic: bytes) -> bool:
         return True
     if not magic.startswith(_ZLIB):
         return False
-    # A mail may begin with these two letters as well; it is then no stream of zlib's.
+    # A plain mail may begin with these two letters too, and is then no zlib stream.
     try:
         zlib.decompressobj().decompress(file.read(CHUNK_BYTES), 1)
     except zlib.error:
@@ -97,7 +97,7 @@ def _rewound(target: io.FileIO) -> io.FileIO:
 
 
 def _blocks(file: io.FileIO) -> Iterator[bytes]:
-    """Decompress in blocks of a bounded size, whatever a few bytes claim to stand for."""
+    """Decompress in blocks of limited size, however much a few bytes decompress to."""
     stream, data = zlib.decompressobj(_EITHER), file.read(CHUNK_BYTES)
     while True:
         try:
@@ -107,7 +107,7 @@ def _blocks(file: io.FileIO) -> Iterator[bytes]:
         if block:
             yield block
         if stream.eof:
-            # gzip may write several streams one after the other; what else follows is no part of the mail.
+            # gzip may write several streams one after the other; anything else that follows is not part of the mail.
             data = stream.unused_data or file.read(CHUNK_BYTES)
             if not data.startswith(_GZIP):
                 return
@@ -119,7 +119,7 @@ def _blocks(file: io.FileIO) -> Iterator[bytes]:
 
 
 def _stated_size(file: io.FileIO, magic: bytes, name: str) -> int:
-    """The size that the file's name states (`,S=`), or the end of a gzip file; 0 where neither does."""
+    """Return the size in the file's name (`,S=`) or at the end of a gzip file; 0 if there is neither."""
     if stated := _SIZE.search(name):
         return int(stated[1])
     if not magic.startswith(_GZIP):

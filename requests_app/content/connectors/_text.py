@@ -1,11 +1,11 @@
-"""Turns hostile bytes and strings into text that is safe to show, store and put into a header."""
+"""Turns hostile bytes and strings into text that is safe to show, to store and to put into a header."""
 
 import codecs
 import re
 import unicodedata
 
-# Python's codec registry also holds things that are no charset (zip, rot13) and decoders with quadratic cost
-# (punycode, idna), and looks up unknown names by importing modules. So a sender's charset is looked up here only.
+# Python's codec registry also has entries that are no charset (zip, rot13) and decoders with quadratic cost (punycode,
+# idna), and looks up unknown names by importing modules. So a sender's charset is looked up here only.
 _CHARSETS = [
     "utf-8",
     "utf-16",
@@ -90,7 +90,7 @@ _CODECS = {**{_compact(name): name for name in _CHARSETS}, **_ALIASES}
 _CHARSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
-# C0, DEL, C1, and the two separators that some programs take for a line's end.
+# C0, DEL, C1, and the two separators that some programs treat as a line end.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -98,7 +98,7 @@ _FILENAME_LENGTH = 150
 
 
 def decode(data: bytes, charset: str = "") -> str:
-    """Decode with the charset that was named, if it is one; else by its byte order mark, UTF-8 or Latin-1."""
+    """Decode with the named charset if it is one; otherwise by byte order mark, UTF-8 or Latin-1."""
     codec = known_charset(charset)
     if not codec:
         codec = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "")
@@ -107,7 +107,7 @@ def decode(data: bytes, charset: str = "") -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A multi-byte character that was cut off at the very end says nothing against UTF-8.
+        # A multi-byte character that was cut at the end does not rule out UTF-8.
         if error.start >= len(data) - 3 and error.reason == "unexpected end of data":
             return data.decode("utf-8", "replace")
         return data.decode("latin-1")
@@ -119,7 +119,7 @@ def known_charset(name: str) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which some decoders let through and no encoder takes."""
+    """Replace lone surrogates, which some decoders produce and no encoder accepts."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -135,16 +135,16 @@ def visible_lines(text: str) -> str:
 
 
 def safe_filename(name: str, fallback: str) -> str:
-    """Return the last component of a name that a sender chose, fit for a download; never empty.
+    """Return the last component of a name that a sender chose, safe for a download; never empty.
 
-    Directions marks go: "invoice\\u202egpj.exe" would otherwise be shown as "invoiceexe.jpg".
+    Direction marks are removed: "invoice\u202egpj.exe" would otherwise be shown as "invoiceexe.jpg".
     """
     last = re.split(r"[/\\]", name)[-1]
-    kept = "".join(char for char in last if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
-    kept = " ".join(kept.split()).strip(". ")
-    if not kept:
+    printable = "".join(char for char in last if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    printable = " ".join(printable.split()).strip(". ")
+    if not printable:
         return fallback
-    stem, dot, extension = kept.rpartition(".")
+    stem, dot, extension = printable.rpartition(".")
     if not dot or len(extension) > 16:
-        return kept[:_FILENAME_LENGTH]
+        return printable[:_FILENAME_LENGTH]
     return f"{stem[: _FILENAME_LENGTH - len(extension) - 1]}.{extension}"

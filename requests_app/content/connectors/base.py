@@ -1,7 +1,7 @@
-"""The connector contract: what every way to real content offers, with its limits and its errors.
+"""The connector contract: the methods, limits and errors of every way to real content.
 
-Nothing here knows Django, models or grants. A connector answers "what is there" and "give me this item"; whether
-somebody may ask is decided, recorded and committed before a connector is called.
+Nothing here knows Django, models or grants. A connector answers "what is there" and "give me this item". Before it is
+called, the caller has decided, recorded and committed that somebody may ask.
 """
 
 import abc
@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from requests_app.content.connectors._text import decode, visible_lines
 
-#: Small: what a server has taken of a stream, a client still gets after the window has closed.
+#: Small, because a client still gets what the server has read of a stream after the window has closed.
 CHUNK_BYTES = 16 * 1024
 
 ItemKind = Literal["message", "document", "folder"]
@@ -31,7 +31,7 @@ _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 class ConnectorError(Exception):
-    """What a connector could not do; `code` is stable and fit for the log, the text never quotes content."""
+    """A connector failed. `code` is stable and safe for the log; the text never quotes content."""
 
     code: ClassVar[str] = "connector_error"
 
@@ -55,13 +55,13 @@ class OutsideResource(ConnectorError):
 
 
 class LinkRefused(OutsideResource):
-    """A link of the file system: where it leads is not this product's to follow."""
+    """A link of the file system. The product does not follow links."""
 
     code = "link_refused"
 
 
 class ItemUnreadable(ConnectorError):
-    """The item is there, in a form that can't be read here."""
+    """The item exists, in a form that can't be read here."""
 
     code = "item_unreadable"
 
@@ -79,14 +79,14 @@ class ConnectorUnavailable(ConnectorError):
 
 
 class Malformed(ConnectorError):
-    """The question itself makes no sense: a bad cursor, or a page size out of bounds."""
+    """The call itself is invalid: a bad cursor, or a page size out of range."""
 
     code = "malformed"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds that keep one hostile item from costing more than one item should. Sizes are in bytes."""
+    """Limits so that one hostile item does not cost more than one item should. Sizes are in bytes."""
 
     page_items: int = 500
     item_bytes: int = 50 * 1024 * 1024
@@ -101,8 +101,8 @@ class Limits:
 class Item:
     """One thing in a resource.
 
-    `id` names it inside the resource and is opaque to callers. `reference` is the name for the log: it holds no
-    content. `title` and `details` are content (a subject, a sender) and must never be logged.
+    `id` names it inside the resource and is opaque to callers. `reference` is its name in the log and has no content in
+    it. `title` and `details` are content (a subject, a sender) and must never be logged.
     """
 
     id: str
@@ -117,7 +117,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of items; `unlisted` counts entries of the folder that can't be served: links, devices, unsafe names."""
+    """One page of items. `unlisted` counts entries of the folder that can't be served: links, devices, unsafe names."""
 
     items: tuple[Item, ...]
     next_after: str | None
@@ -126,7 +126,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part of a message that is opened by itself; `part` is its name for `open`, `size` is after decoding."""
+    """A part of a message that is opened separately. `part` is its name for `open`; `size` is after decoding."""
 
     part: str
     filename: str
@@ -136,9 +136,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail, ready to be shown: every string is decoded and free of control characters, `html` is sanitised.
+    """A mail ready to be shown: every string is decoded and without control characters; `html` is sanitised.
 
-    `problems` says by code what is not shown as sent: headers_cut, parts_cut, depth_cut, text_cut, html_cut,
+    `problems` are codes for what is not shown as sent: headers_cut, parts_cut, depth_cut, text_cut, html_cut,
     images_withheld.
     """
 
@@ -152,11 +152,10 @@ class Message:
 
 
 class Stream:
-    """Bytes of one item in chunks of at most 16 KiB; close it, or use it in a `with` statement.
+    """The bytes of one item in chunks of at most 16 KiB. Close it, or use it in a `with` statement.
 
-    A stream that is closed, or whose item shrank meanwhile, raises ConnectorUnavailable instead of ending as if it
-    were complete. `size` is None where it can't be told; whoever takes the stream over the web then can't
-    tell one that was cut from a complete one.
+    A stream that is closed, or whose item shrank meanwhile, raises ConnectorUnavailable instead of ending as if it were
+    complete. `size` may be unknown (None); a web client then can't tell a stream that was cut from a complete one.
     """
 
     def __init__(self, *, filename: str, media_type: str, size: int | None, source: "ByteSource") -> None:
@@ -169,15 +168,15 @@ class Stream:
     def read_text(self, limit: int, charset: str = "") -> tuple[str, bool]:
         """Return the start of the item as clean text, and whether it was cut at `limit` bytes; closes the stream."""
         with self:
-            held = bytearray()
+            buffer = bytearray()
             for chunk in self.chunks:
-                held += chunk
-                if len(held) > limit:
+                buffer += chunk
+                if len(buffer) > limit:
                     break
-        return visible_lines(decode(bytes(held[:limit]), charset)), len(held) > limit
+        return visible_lines(decode(bytes(buffer[:limit]), charset)), len(buffer) > limit
 
     def close(self) -> None:
-        """Release what the stream holds; harmless when repeated."""
+        """Release the stream's resources. Repeating this does no harm."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -190,7 +189,7 @@ class Stream:
 
 
 class ByteSource(abc.ABC):
-    """Where a stream's chunks come from."""
+    """The source of a stream's chunks."""
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[bytes]: ...
@@ -200,7 +199,7 @@ class ByteSource(abc.ABC):
 
 
 class Connector(abc.ABC):
-    """A way to the content of one kind of resource.
+    """Access to the content of one kind of resource.
 
     Every method takes the locator of a resource and opens nothing outside it. All of them raise ConnectorError and
     nothing else, are safe to call from several threads, and keep no state between calls.
@@ -208,7 +207,7 @@ class Connector(abc.ABC):
 
     kind: ClassVar[str]
     holds_messages: ClassVar[bool] = False
-    # Codes of the facts that a listing shows of an item, and therefore of all that the level "names" reveals.
+    # Codes of what a listing shows of an item, and so of all that the level "names" reveals.
     names: ClassVar[tuple[str, ...]]
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -227,25 +226,25 @@ class Connector(abc.ABC):
 
     @abc.abstractmethod
     def stat(self, locator: str, item_id: str) -> Item:
-        """Describe one item without opening its content; where it exists under exactly this id."""
+        """Describe one item without opening its content, if it exists under exactly this id."""
 
     @abc.abstractmethod
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
         """Open one item, or one part of a message, for reading; raises ItemTooLarge above limits.item_bytes."""
 
     def message(self, locator: str, item_id: str) -> Message:
-        """Read one mail for showing; connectors that hold no mail have none."""
+        """Read one mail for display; connectors without mail have none."""
         raise ItemNotFound("This connector holds no messages.")
 
     def checked_page_size(self, limit: int) -> int:
-        """Return `limit`, or raise Malformed: a page without bounds is a way to empty a server's memory."""
+        """Return `limit`, or raise Malformed: a page without a limit could empty a server's memory."""
         if not 1 <= limit <= self.limits.page_items:
             raise Malformed(f"A page has 1 to {self.limits.page_items} items.")
         return limit
 
 
 def render_hint(media_type: str) -> RenderHint:
-    """Say how a page may show this type; whatever is not known to be harmless is for download."""
+    """Return how a page may show this type. What is not known to be harmless is only for download."""
     plain = media_type.partition(";")[0].strip().lower()
     if plain in _TEXT_TYPES:
         return "text"

@@ -1,4 +1,4 @@
-"""A folder of documents: a directory tree, each regular file an item whose id is its relative path."""
+"""A folder of documents: each regular file in a directory tree is an item whose id is its relative path."""
 
 import heapq
 import os
@@ -85,7 +85,7 @@ def _cursor_key(after: str | None) -> _Key:
 
 
 def _page_of_keys(folder: int, parents: list[str], start: _Key, count: int) -> tuple[list[_Key], int]:
-    """Return the smallest keys after `start`, and how many entries cannot be served; memory is bounded by `count`."""
+    """Return the smallest keys after `start`, and how many entries can't be served, with limited memory."""
     unlisted = 0
 
     def served() -> Iterator[_Key]:
@@ -130,7 +130,7 @@ def _item(item_id: str, name: str, facts: os.stat_result) -> Item:
 
 
 def instant(seconds: float) -> datetime | None:
-    """Return a file's time in UTC, or None where its number is no date."""
+    """Return a file's time in UTC, or None if its number is not a date."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

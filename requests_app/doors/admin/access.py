@@ -15,7 +15,7 @@ from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.access_requests import REVOKE
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.states import PENDING, State
-from requests_app.doors.admin.acts import Act, NoteForm
+from requests_app.doors.admin.acts import AdminAction, NoteForm
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, door, length, link_to, list_of, reached
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -124,8 +124,8 @@ def _in_state(rows: QuerySet, value: str) -> QuerySet:
     return rows
 
 
-def _close_now(**fields: Any) -> Act:
-    return Act(
+def _close_now(**fields: Any) -> AdminAction:
+    return AdminAction(
         name="revoke",
         label=_("Close the window now"),
         form=NoteForm,

@@ -65,7 +65,7 @@ def _always(row: Any) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act:
+class AdminAction:
     """`run(row, actor, data)` calls the operation; what it returns is shown if it is a row of the same model.
 
     `offered` says whether the row's page has the button; the operation says whether it happens. `bulk` is the words
@@ -87,7 +87,7 @@ def actor_in(request: HttpRequest) -> Actor:
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
-def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
+def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
     """Run the act with what the form holds: (its result, 0), or the refusal put on the form and its status."""
     try:
         _require_known_fields(form, request)
@@ -103,7 +103,7 @@ def perform(act: Act, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
         return None, refusal.status
 
 
-def perform_on_all(act: Act, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
+def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
     """Run the act on each chosen row, one transaction each, and say how many it was done to and why not to the rest."""
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:

@@ -26,7 +26,7 @@ from requests_app.domain import clock
 from requests_app.domain.errors import ChangeProposed, NotFound
 from requests_app.domain.ids import as_id
 from requests_app.doors.admin import acts, listing
-from requests_app.doors.admin.acts import Act
+from requests_app.doors.admin.acts import AdminAction
 from requests_app.doors.admin.columns import NOTHING, Column, heading, list_of, page_of, quoted, shown
 from requests_app.doors.admin.searching import Search
 from requests_app.models import Proposal
@@ -57,8 +57,8 @@ class StaffAdmin(SealedAdmin):
 
     facts: ClassVar[Sequence[tuple[str | Promise, Sequence[Column]]]] = ()
     related: ClassVar[Sequence[Related]] = ()
-    acts: ClassVar[Sequence[Act]] = ()
-    adding: ClassVar[Act | None] = None
+    acts: ClassVar[Sequence[AdminAction]] = ()
+    adding: ClassVar[AdminAction | None] = None
     search: ClassVar[Search | None] = None
     #: Read for the rows of one page, by a query each. A join would cost nothing more on a small table; on a large one
     #: SQLite joins every row before it sorts and takes the first fifty.
@@ -168,7 +168,7 @@ class StaffAdmin(SealedAdmin):
         return self._handle(request, wanted, self._find(request, object_id))
 
     @method_decorator(sensitive_post_parameters())
-    def _handle(self, request: HttpRequest, act: Act, row: Any) -> HttpResponse:
+    def _handle(self, request: HttpRequest, act: AdminAction, row: Any) -> HttpResponse:
         status = 200
         if request.method == "POST":
             form = act.form(request.POST, row=row)
@@ -192,7 +192,7 @@ class StaffAdmin(SealedAdmin):
         }
         return TemplateResponse(request, "admin/act.html", context, status=status)
 
-    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """Say what was done, and lead on to the row that it was done to."""
         messages.success(request, str(act.done))
         shown_next = result if isinstance(result, self.model) else row
@@ -213,13 +213,13 @@ class StaffAdmin(SealedAdmin):
             raise NotFound
         return row
 
-    def _offered(self, row: Any) -> list[Act]:
+    def _offered(self, row: Any) -> list[AdminAction]:
         return [act for act in self.acts if act.offered(row)] if row is not None else []
 
     def _add_url(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_add") if self.adding else ""
 
-    def _act_url(self, act: Act, row: Any) -> str:
+    def _act_url(self, act: AdminAction, row: Any) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[quoted(row), act.name])
 
     def _is_there(self, row: Any) -> bool:
@@ -256,5 +256,5 @@ class StaffAdmin(SealedAdmin):
         }
 
 
-def _run_on_all(act: Act, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:
+def _run_on_all(act: AdminAction, model_admin: StaffAdmin, request: HttpRequest, rows: QuerySet) -> None:
     acts.perform_on_all(act, rows, request, name_of=model_admin.name_of)

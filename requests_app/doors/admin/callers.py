@@ -17,7 +17,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.scopes import OF_PROVIDER_CLIENTS
-from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.acts import ActForm, AdminAction
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -103,7 +103,7 @@ class ClientAdmin(StaffAdmin):
         (gettext_lazy("Since when"), ("created_by", "created_at", "secret_at")),
     ]
     related: ClassVar = [Related(model=Token, by=lambda row: {"account": row.account})]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add",
         label=gettext_lazy("Add a client"),
         form=ClientForm,
@@ -114,7 +114,7 @@ class ClientAdmin(StaffAdmin):
         ),
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="change",
             label=gettext_lazy("Change what it can do"),
             form=ScopesForm,
@@ -122,7 +122,7 @@ class ClientAdmin(StaffAdmin):
             done=gettext_lazy("The client was changed. The change applies from its next call on."),
             offered=is_own,
         ),
-        Act(
+        AdminAction(
             name="rotate",
             label=gettext_lazy("Make a new secret"),
             run=rotate,
@@ -132,7 +132,7 @@ class ClientAdmin(StaffAdmin):
             ),
             offered=is_own,
         ),
-        Act(
+        AdminAction(
             name="remove",
             label=gettext_lazy("Remove the client"),
             run=remove,
@@ -143,7 +143,7 @@ class ClientAdmin(StaffAdmin):
         ),
     ]
 
-    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """A new secret is the answer to the act itself: it is kept as its hash alone."""
         if not isinstance(result, Made):
             return super().done(request, act, row, result)
@@ -198,7 +198,7 @@ class TokenAdmin(StaffAdmin):
         ),
     ]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="revoke",
             label=gettext_lazy("Revoke the token"),
             run=revoke,

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotFound
-from requests_app.doors.admin.acts import Act
+from requests_app.doors.admin.acts import AdminAction
 from requests_app.doors.admin.base import StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, link_to, mono, preformatted, state
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -114,7 +114,7 @@ class OutboxMessageAdmin(StaffAdmin):
         (_("Identity"), ("id", "key")),
     ]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="resend",
             label=_("Send again"),
             run=resend,
@@ -123,7 +123,7 @@ class OutboxMessageAdmin(StaffAdmin):
             offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
             bulk=_("Send these mails again"),
         ),
-        Act(
+        AdminAction(
             name="redeliver",
             label=_("Send again to the webhook"),
             run=redeliver,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import Act, ActForm, PersonField, TenantField, time_zones
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, time_zones
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -181,7 +181,7 @@ class PersonAdmin(StaffAdmin):
             title=_("What this person did, in the log of their own side"),
         ),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add",
         label=_("Add a person"),
         form=NewPersonForm,
@@ -190,7 +190,7 @@ class PersonAdmin(StaffAdmin):
         explains=_("For the provider's people. A customer's people are invited, from the page of their tenant."),
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="queue",
             label=_("Put into a queue"),
             form=QueueForm,
@@ -198,7 +198,7 @@ class PersonAdmin(StaffAdmin):
             done=_("The role was given."),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active,
         ),
-        Act(
+        AdminAction(
             name="make-staff",
             label=_("Make staff"),
             run=make_staff,
@@ -209,7 +209,7 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
         ),
-        Act(
+        AdminAction(
             name="give-role",
             label=_("Give a role in a tenant"),
             form=TenantRoleForm,
@@ -220,7 +220,7 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
-        Act(
+        AdminAction(
             name="switch-off",
             label=_("Switch off"),
             run=switch_off,
@@ -231,7 +231,7 @@ class PersonAdmin(StaffAdmin):
             offered=lambda p: is_human(p) and p.is_active,
             bulk=_("Switch off"),
         ),
-        Act(
+        AdminAction(
             name="switch-on",
             label=_("Switch on"),
             run=switch_on,
@@ -240,7 +240,7 @@ class PersonAdmin(StaffAdmin):
             offered=lambda p: is_human(p) and not p.is_active,
             bulk=_("Switch on"),
         ),
-        Act(
+        AdminAction(
             name="reset",
             label=_("Reset second factors"),
             run=reset_second_factors,
@@ -254,7 +254,7 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.has_second_factor,
         ),
-        Act(
+        AdminAction(
             name="link",
             label=_("Link with another account"),
             form=OtherAccountForm,
@@ -267,7 +267,7 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=is_human,
         ),
-        Act(
+        AdminAction(
             name="unlink",
             label=_("Unlink"),
             run=unlink_accounts,
@@ -306,14 +306,14 @@ class InvitationAdmin(StaffAdmin):
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
     ]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="send-again",
             label=_("Send again"),
             run=resend_invitation,
             done=_("A new mail is sent. The link in the earlier mail no longer works."),
             offered=is_unanswered,
         ),
-        Act(
+        AdminAction(
             name="withdraw",
             label=_("Withdraw"),
             run=withdraw_invitation,
@@ -424,7 +424,7 @@ class ProposalAdmin(StaffAdmin):
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="confirm",
             label=_("Confirm the change"),
             run=confirm_proposal,
@@ -435,7 +435,7 @@ class ProposalAdmin(StaffAdmin):
             ),
             offered=is_unconfirmed,
         ),
-        Act(
+        AdminAction(
             name="withdraw",
             label=_("Withdraw the change"),
             run=withdraw_proposal,
@@ -460,7 +460,7 @@ class QueueAssignmentAdmin(StaffAdmin):
     )
     facts: ClassVar = [("", ("person", "role", "service", "given_at"))]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="take",
             label=_("Take out of the queue"),
             run=take_queue_role,

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from requests_app import operations
 from requests_app.content.connectors.registry import KINDS
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import Act, ActForm, TenantField
+from requests_app.doors.admin.acts import ActForm, AdminAction, TenantField
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
 from requests_app.doors.admin.searching import Search
@@ -89,7 +89,7 @@ class ServiceAdmin(StaffAdmin):
         Related(model=Ticket, by=lambda service: {"service": service}),
         Related(model=Resource, by=lambda service: {"service": service}),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add",
         label=_("Add a service"),
         form=ServiceForm,
@@ -98,7 +98,7 @@ class ServiceAdmin(StaffAdmin):
         explains=_ANNOUNCED,
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="change",
             label=_("Change the service"),
             form=ServiceForm,
@@ -126,7 +126,7 @@ class ResourceAdmin(StaffAdmin):
             model=AccessRequestResource, by=lambda resource: {"resource": resource}, title=_("Access requests for it")
         ),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add",
         label=_("Add a resource"),
         form=NewResourceForm,
@@ -135,7 +135,7 @@ class ResourceAdmin(StaffAdmin):
         explains=_ANNOUNCED,
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="change",
             label=_("Change the resource"),
             form=ResourceForm,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import Act
+from requests_app.doors.admin.acts import AdminAction
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -103,7 +103,7 @@ class IdentityAdmin(StaffAdmin):
     )
     facts: ClassVar = [("", ("person", "issuer", subject, "tenant", "linked_at"))]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="unlink",
             label=gettext_lazy("Unlink"),
             run=unlink,

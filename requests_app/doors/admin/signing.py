@@ -18,7 +18,7 @@ from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.acts import ActForm, AdminAction
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_choice
@@ -163,7 +163,7 @@ class LogAlarmAdmin(OfOneLog):
         Related(model=ClosedShard, by=lambda row: {"tenant_id": row.pk}, order=("-id",)),
     ]
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="tombstone",
             label=gettext_lazy("Close this log with a tombstone"),
             form=TombstoneForm,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import Act, ActForm, PersonField, time_zones
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, time_zones
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -107,11 +107,13 @@ class PlanAdmin(StaffAdmin):
     list_filter = (by_flag("includes_lockbox", _("Lockbox")),)
     facts: ClassVar = [("", ("name", "includes_lockbox"))]
     related: ClassVar = [Related(model=Tenant, by=lambda plan: {"plan": plan})]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add", label=_("Add a plan"), form=PlanForm, run=save_plan, done=_("The plan was added.")
     )
     acts: ClassVar = [
-        Act(name="change", label=_("Change the plan"), form=PlanForm, run=save_plan, done=_("The plan was changed."))
+        AdminAction(
+            name="change", label=_("Change the plan"), form=PlanForm, run=save_plan, done=_("The plan was changed.")
+        )
     ]
 
 
@@ -146,18 +148,18 @@ class TenantAdmin(StaffAdmin):
             model=AuditEntry, by=lambda tenant: {"tenant_id": tenant.pk}, order=("-seq",), title=_("The tenant's log")
         ),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add", label=_("Add a tenant"), form=TenantForm, run=create_tenant, done=_("The tenant was added.")
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="change",
             label=_("Change the tenant"),
             form=TenantForm,
             run=change_tenant,
             done=_("The tenant was changed."),
         ),
-        Act(
+        AdminAction(
             name="invite",
             label=_("Invite the first person"),
             form=InvitationForm,
@@ -168,7 +170,7 @@ class TenantAdmin(StaffAdmin):
                 "tenant, only the customer can invite."
             ),
         ),
-        Act(
+        AdminAction(
             name="give-role",
             label=_("Give a role"),
             form=RoleForm,

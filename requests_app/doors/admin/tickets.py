@@ -14,7 +14,7 @@ from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS
 from requests_app.domain.states import TicketState
-from requests_app.doors.admin.acts import Act, ActForm, NeededNoteForm, NoteForm, PersonField, TenantField
+from requests_app.doors.admin.acts import ActForm, AdminAction, NeededNoteForm, NoteForm, PersonField, TenantField
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import list_of, state
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -135,11 +135,11 @@ class TicketAdmin(StaffAdmin):
         Related(model=TicketComment, by=lambda ticket: {"ticket": ticket}, order=("at",), title=_("Conversation")),
         Related(model=AccessRequest, by=lambda ticket: {"ticket": ticket}),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add", label=_("Record a ticket"), form=RecordForm, run=record, done=_("The ticket was recorded.")
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="assign",
             label=_("Assign"),
             form=AssignForm,
@@ -147,7 +147,7 @@ class TicketAdmin(StaffAdmin):
             done=_("The ticket was assigned."),
             offered=from_table("assign_ticket"),
         ),
-        Act(
+        AdminAction(
             name="comment",
             label=_("Comment"),
             form=CommentForm,
@@ -155,14 +155,14 @@ class TicketAdmin(StaffAdmin):
             done=_("The comment was added."),
             offered=from_table("close_ticket"),
         ),
-        Act(
+        AdminAction(
             name="link",
             label=_("Set the reference elsewhere"),
             form=LinkForm,
             run=link,
             done=_("The reference was set."),
         ),
-        Act(
+        AdminAction(
             name="ask-customer",
             label=_("Ask the customer"),
             form=NeededNoteForm,
@@ -170,7 +170,7 @@ class TicketAdmin(StaffAdmin):
             done=_("The customer was asked."),
             offered=from_table("ask_customer"),
         ),
-        Act(
+        AdminAction(
             name="resolve",
             label=_("Resolve"),
             form=NoteForm,
@@ -179,7 +179,7 @@ class TicketAdmin(StaffAdmin):
             explains=_("Access that was asked for or given under this ticket ends with it."),
             offered=from_table("resolve_ticket"),
         ),
-        Act(
+        AdminAction(
             name="close",
             label=_("Close the ticket"),
             form=NoteForm,
@@ -189,7 +189,7 @@ class TicketAdmin(StaffAdmin):
             offered=from_table("close_ticket"),
             bulk=_("Close these tickets"),
         ),
-        Act(
+        AdminAction(
             name="reopen",
             label=_("Reopen"),
             form=NeededNoteForm,

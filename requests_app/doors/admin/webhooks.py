@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.events import TITLES, title_of
-from requests_app.doors.admin.acts import Act, ActForm
+from requests_app.doors.admin.acts import ActForm, AdminAction
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, page_of
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -132,7 +132,7 @@ class WebhookAdmin(StaffAdmin):
         Related(model=WebhookAttempt, by=lambda row: {"webhook": row}, order=("-at",)),
         Related(model=WebhookCursor, by=lambda row: {"webhook": row}),
     ]
-    adding: ClassVar = Act(
+    adding: ClassVar = AdminAction(
         name="add",
         label=gettext_lazy("Add a webhook"),
         form=WebhookForm,
@@ -144,7 +144,7 @@ class WebhookAdmin(StaffAdmin):
         ),
     )
     acts: ClassVar = [
-        Act(
+        AdminAction(
             name="change",
             label=gettext_lazy("Change the webhook"),
             form=WebhookForm,
@@ -152,14 +152,14 @@ class WebhookAdmin(StaffAdmin):
             done=gettext_lazy("The webhook was changed."),
             offered=is_own,
         ),
-        Act(
+        AdminAction(
             name="test",
             label=gettext_lazy("Send a test"),
             run=test,
             done=gettext_lazy("A test is on its way."),
             offered=is_own,
         ),
-        Act(
+        AdminAction(
             name="rotate",
             label=gettext_lazy("Make a new secret"),
             run=rotate,
@@ -167,14 +167,14 @@ class WebhookAdmin(StaffAdmin):
             explains=gettext_lazy("It is shown once. For 24 hours, the earlier keys also sign each message."),
             offered=is_own,
         ),
-        Act(
+        AdminAction(
             name="switch-off",
             label=gettext_lazy("Switch off"),
             run=switch_off,
             done=gettext_lazy("Nothing is sent to it until it is switched on again."),
             offered=lambda row: is_own(row) and row.is_on,
         ),
-        Act(
+        AdminAction(
             name="switch-on",
             label=gettext_lazy("Switch on"),
             run=switch_on,
@@ -182,7 +182,7 @@ class WebhookAdmin(StaffAdmin):
             explains=gettext_lazy("It continues where it stopped. Messages older than three days are left out."),
             offered=lambda row: is_own(row) and not row.is_on,
         ),
-        Act(
+        AdminAction(
             name="remove",
             label=gettext_lazy("Remove the webhook"),
             run=remove,
@@ -192,7 +192,7 @@ class WebhookAdmin(StaffAdmin):
         ),
     ]
 
-    def done(self, request: HttpRequest, act: Act, row: Any, result: Any) -> HttpResponse:
+    def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
         """New keys are the answer to the act itself: they are stored nowhere from which they could be shown again."""
         if not isinstance(result, Issued):
             return super().done(request, act, row, result)

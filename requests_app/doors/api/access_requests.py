@@ -433,7 +433,7 @@ class Manifest(ApiView):
         keys = signing.passkeys(self.actor, row.tenant_id)
         found = {
             "manifest": text,
-            "asked": signing.asked_for(row),
+            "asked": signing.submitted_text(row),
             "digest": challenge.hex(),
             "not_after": manifest.not_after(text),
             "request": signing.options(keys, challenge),

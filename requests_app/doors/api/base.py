@@ -57,7 +57,7 @@ class ApiView(APIView):
 
     token: Token
     actor: Actor
-    _standing: quota.Standing | None = None
+    _standing: quota.QuotaStatus | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """As the framework does it, with the tenant's wall around it and the answer of a repeated call in front."""

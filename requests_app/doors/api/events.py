@@ -33,7 +33,7 @@ from requests_app.messages.webhooks import messages
 from requests_app.models.people import reread
 from requests_app.models.row_security import only_tenants
 from requests_app.platform import waiting
-from requests_app.platform.held import Place, held
+from requests_app.platform.long_calls import LongCall, long_call
 from requests_app.platform.waiting import LOOK_EVERY
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
@@ -125,10 +125,10 @@ class Events(ApiView):
         found = happened(log, after)
         if found or not wait:
             return _answer(found, after)
-        look = Look(log, actor=self.actor, is_shared=self._is_outside)
+        look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
         if self._is_outside:
             return self._answered_later(look, after, wait)
-        with held(self.token.account_id):
+        with long_call(self.token.account_id):
             for _look in range(round(wait / LOOK_EVERY)):
                 pause(LOOK_EVERY)
                 if found := look.at_news(after):
@@ -140,7 +140,7 @@ class Events(ApiView):
         """Whether the web server waits in the place of a thread."""
         return waiting.is_outside(self.request.META)
 
-    def _answered_later(self, look: Look, after: int, wait: int) -> waiting.Waiting:
+    def _answered_later(self, look: LogReader, after: int, wait: int) -> waiting.Waiting:
         ends = clock.monotonic() + wait
 
         def answer() -> HttpResponseBase | None:
@@ -153,14 +153,14 @@ class Events(ApiView):
                 response = self.handle_exception(refusal)
             return self.finalize_response(self.request, response).render()
 
-        with Place(self.token.account_id) as place:
+        with LongCall(self.token.account_id) as place:
             response = waiting.Waiting(self.request._request, answer)
             response.at_its_end(place.leave)
             return response
 
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
-        with Place(self.token.account_id) as place:
-            look = Look(log, actor=self.actor, is_shared=self._is_outside)
+        with LongCall(self.token.account_id) as place:
+            look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
             chunks = place.to_the_end_of(told(look, after, wait=no_pause if self._is_outside else pause))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
             # Some proxies would collect the answer before they pass it on.
@@ -197,7 +197,7 @@ def happened(log: Log, after: int) -> list[Happened]:
     return [Happened(row.seq + 1, message) for row, message in zip(rows, told, strict=True)]
 
 
-class Look:
+class LogReader:
     """How one reader looks at one log. `is_shared`: what another reader saw just now counts for this one as well."""
 
     def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
@@ -236,7 +236,7 @@ def _answer(found: list[Happened], after: int) -> Response:
     return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
 
 
-def told(look: Look, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
+def told(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
     """Generate the stream. It is empty for a moment where nothing has happened; each piece may be made in another
     thread."""
     yield b"retry: 2000\n\n"

@@ -11,9 +11,9 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from audit_app import checkpoints, keys
+from audit_app.exported_entries import ExportedEntry, read
 from audit_app.models import AuditEntry, LogKey
-from audit_app.places import Places
-from audit_app.said import Said, read
+from audit_app.shard_positions import Shards
 from requests_app.domain.errors import NotFound
 from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
@@ -45,12 +45,12 @@ class ActedOut(serializers.Serializer):
     in_name_of = serializers.SerializerMethodField()
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_id(self, said: Said) -> str | None:
+    def get_id(self, said: ExportedEntry) -> str | None:
         return said.actor["id"] or None
 
     @extend_schema_field(ActedForOut(allow_null=True))
-    def get_in_name_of(self, said: Said) -> Any:
-        return ActedForOut(said.whose).data if said.whose else None
+    def get_in_name_of(self, said: ExportedEntry) -> Any:
+        return ActedForOut(said.in_name_of).data if said.in_name_of else None
 
 
 class SubjectOut(serializers.Serializer):
@@ -83,11 +83,11 @@ class LogEntryOut(serializers.Serializer):
         return super().to_representation(read(instance, self.context["places"]))
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_access_request(self, said: Said) -> str | None:
+    def get_access_request(self, said: ExportedEntry) -> str | None:
         return said.access_request or None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_record(self, said: Said) -> str | None:
+    def get_record(self, said: ExportedEntry) -> str | None:
         return said.raw or None
 
 
@@ -165,7 +165,7 @@ class OfLog(ApiView):
         row = queries.entries(log).filter(seq=seq).first()
         if row is None:
             raise NotFound
-        return self.shown(LogEntryOut, row, places=Places.of(log.pk))
+        return self.shown(LogEntryOut, row, places=Shards.of(log.pk))
 
 
 class _Entries(OfLog, ListView):
@@ -175,7 +175,7 @@ class _Entries(OfLog, ListView):
 
     def entries(self, tenant: UUID | None = None) -> Response:
         log = self.log(tenant)
-        return self.listed(queries.entries(log), places=Places.of(log.pk))
+        return self.listed(queries.entries(log), places=Shards.of(log.pk))
 
 
 class TenantLog(OfLog):

@@ -18,11 +18,11 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions
 
-from audit_app import evidence, older
+from audit_app import checkpoint_history, evidence
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.models import AuditEntry
-from audit_app.parts import Wanted
-from audit_app.places import Places
 from audit_app.proofs import NotProven
+from audit_app.shard_positions import Shards
 from audit_app.siem import FORMATS, Source
 from requests_app import operations
 from requests_app.content.downloads import disposition, in_batches, in_steps
@@ -33,7 +33,7 @@ from requests_app.doors.api.log import TAGS, EntryFilter, OfLog
 from requests_app.doors.api.media import Whatever
 from requests_app.doors.api.schema import filters_of, problems
 from requests_app.models import AccessRequest, Tenant
-from requests_app.platform.held import Place
+from requests_app.platform.long_calls import LongCall
 from requests_app.queries import access
 from requests_app.queries import log as queries
 
@@ -67,7 +67,7 @@ class _File(OfLog):
         """A file is an entry in the log, and its head would be one about nothing."""
         raise exceptions.MethodNotAllowed("HEAD")
 
-    def sent(self, chunks: Generator[bytes], place: Place, log: UUID, *, name: str, kind: str) -> Any:
+    def sent(self, chunks: Generator[bytes], place: LongCall, log: UUID, *, name: str, kind: str) -> Any:
         steps = in_steps(chunks, log, actor=self.actor)
         response = StreamingHttpResponse(place.to_the_end_of(steps), content_type=kind)
         response["Content-Disposition"] = disposition(name, as_attachment=True)
@@ -93,9 +93,9 @@ class _Export(_File):
         after = filters.form.cleaned_data["after"]
         if after is not None and after >= queries.head(log).size:
             raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
-        with Place(self.token.account_id) as place:
+        with LongCall(self.token.account_id) as place:
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
-            wanted, source = FORMATS[kind], Source(Places.of(log.pk), vendor=settings.PROVIDER_NAME)
+            wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
             # With its end fixed: a log that grows faster than it is read would never come to one.
             entries = queries.batches(filters.qs, until=queries.head(log).size)
             name = f"{called}-log-{_now():{_STAMP}}.{wanted.ending}"
@@ -141,19 +141,19 @@ class _Evidence(_File):
         since, until, kept = values["since"], values["until"], values["kept"]
         if since and until and until <= since:
             raise Unacceptable(_("This instant is not after the first one."), field="until")
-        if kept and not older.is_known(tenant.pk, kept):
+        if kept and not checkpoint_history.is_known(tenant.pk, kept):
             raise Unacceptable(_("This log has no checkpoint of so many entries."), field="kept")
-        wanted = Wanted(
+        wanted = EvidenceScope(
             tenant_id=tenant.pk,
             tenant_name=tenant.name,
             access_request=about.pk if about else None,
             since=since,
             until=until,
-            kept=kept,
+            previous_size=kept,
         )
         at = _now()
         prepared = _prepared(wanted, at)
-        with Place(self.token.account_id) as place:
+        with LongCall(self.token.account_id) as place:
             operations.take_evidence(
                 tenant.pk, actor=self.actor, access_request_id=wanted.access_request, since=since, until=until
             )
@@ -193,7 +193,7 @@ class AccessRequestEvidence(_Evidence):
         return self.taken(queries.readable(row.tenant_id, actor=self.actor), row)
 
 
-def _prepared(wanted: Wanted, at: dt.datetime) -> evidence.Evidence:
+def _prepared(wanted: EvidenceScope, at: dt.datetime) -> evidence.Evidence:
     try:
         return evidence.prepare(wanted, at=at)
     except NotProven as why:

@@ -46,7 +46,7 @@ class MemberOut(serializers.Serializer):
 
     @extend_schema_field(RoleOut(many=True))
     def get_roles(self, row: Any) -> Any:
-        return RoleOut(row.held, many=True).data
+        return RoleOut(row.shown_memberships, many=True).data
 
 
 # --- What comes in -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ _MOST = 10_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class QuotaStatus:
     """`left` of `limit` calls, and the seconds until all of them are there again."""
 
     name: str
@@ -41,7 +41,7 @@ class Quota:
         self._name, self._lock = name, threading.Lock()
         self._taken: dict[Hashable, tuple[float, int]] = {}
 
-    def take(self, caller: Hashable, limit: int, *, places: int = 1) -> Standing:
+    def take(self, caller: Hashable, limit: int, *, places: int = 1) -> QuotaStatus:
         now = clock.monotonic()
         with self._lock:
             since, count = self._taken.get(caller, (now, 0))
@@ -54,7 +54,7 @@ class Quota:
             if len(self._taken) > _MOST:
                 self._forget(now)
         reset = max(1, int(WINDOW - (now - since)) + 1)
-        return Standing(self._name, limit, limit - count, reset, is_over)
+        return QuotaStatus(self._name, limit, limit - count, reset, is_over)
 
     def clear(self) -> None:
         with self._lock:

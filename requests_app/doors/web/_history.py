@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from audit_app import signed
+from audit_app import decision_signatures
 from requests_app import operations
 from requests_app.domain import errors, lifecycle
 from requests_app.domain.actors import Side
@@ -24,7 +24,7 @@ from requests_app.doors.web._access import grant_of
 from requests_app.models import AccessRequest, ContentAccess, Decision, Grant
 from requests_app.queries import access, review
 from requests_app.queries.log_proofs import RECEIPTS
-from requests_app.queries.review import ITEMS, Entry, Looked
+from requests_app.queries.review import ITEMS, Entry, ResourceActivity
 from requests_app.words import sentences
 from requests_app.words.text import visible_single
 from requests_app.words.times import when_words
@@ -107,7 +107,7 @@ def _did(name: str) -> Promise | None:
     return event.did if event is not None else None
 
 
-def timeline(row: AccessRequest, entries: list[Entry], looked: list[Looked]) -> list[dict[str, Any]]:
+def timeline(row: AccessRequest, entries: list[Entry], looked: list[ResourceActivity]) -> list[dict[str, Any]]:
     """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_looked_event(row, one) for one in looked]
@@ -130,7 +130,7 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
 
 def _by_whom(entry: Entry) -> str | SafeString:
     """What was done, after the client that did it and in whose name, or after those whose deputy did it."""
-    words, actor = _words(entry), entry.said["actor"]
+    words, actor = _words(entry), entry.record["actor"]
     if actor.get("kind") == "client":
         whose = actor.get("for")
         did = _did(entry.row.event) or words
@@ -166,7 +166,7 @@ def _words(entry: Entry) -> str:
         by = entry.detail.get("by", "")
         return _("%(title)s, because of what %(name)s did") % {"title": title, "name": by} if by else title
     said = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
-    signature = signed.of(entry.detail)
+    signature = decision_signatures.of(entry.detail)
     if signature is None:
         return said
     how = sentences.signed_with(
@@ -223,7 +223,7 @@ _ENDED: dict[str, Any] = {
 }
 
 
-def _looked_event(row: AccessRequest, looked: Looked) -> dict[str, Any]:
+def _looked_event(row: AccessRequest, looked: ResourceActivity) -> dict[str, Any]:
     looks = {name: getattr(looked, name) for name in access.COUNTED} | {"resources": 1}
     kinds = {looked.resource.kind: looks} if looked.taken or looked.lists else {}
     parts = []

@@ -17,8 +17,8 @@ from audit_app import checkpoints, keys, witnesses
 from audit_app.checkpoints import LogState
 from audit_app.models import AuditEntry, Checkpoint, LogCheck, LogKey
 from audit_app.notes import BadNote, Note, Verifier
-from audit_app.places import Places
-from requests_app.doors.web._log_words import Standing, flaw_words, grouped
+from audit_app.shard_positions import Shards
+from requests_app.doors.web._log_words import EntryPosition, flaw_words, grouped
 from requests_app.models import Tenant
 from requests_app.operations.checks import GIVEN_UP
 from requests_app.queries import log as queries
@@ -119,15 +119,15 @@ def _note(checkpoint: Checkpoint | None) -> Note | None:
 # --- One entry -------------------------------------------------------------------------------------------
 
 
-def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, Standing]:
+def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPosition]:
     """Where in which tree each of these entries stands, and how many entries the checkpoint over it covers."""
-    where = Places.of(state.tenant_id)
-    found = {entry.seq: where.place(entry.seq) for entry in entries}
+    where = Shards.of(state.tenant_id)
+    found = {entry.seq: where.position(entry.seq) for entry in entries}
     shards = {place.shard for place in found.values()} - {state.shard}
     sizes = queries.signed_sizes(state.tenant_id, shards) if shards else {}
     sizes[state.shard] = state.checkpoint.size if state.checkpoint else 0
     return {
-        seq: Standing(
+        seq: EntryPosition(
             index=place.index,
             origin=place.origin,
             signed_size=sizes.get(place.shard, 0) if place.index < sizes.get(place.shard, 0) else 0,

@@ -20,7 +20,7 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
-from audit_app import canonical, signed
+from audit_app import canonical, decision_signatures
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Role, Side
 from requests_app.domain.events import door_title, title_of
@@ -73,7 +73,7 @@ FORMATS: dict[str, Promise] = {
 
 
 @dataclass(frozen=True)
-class Standing:
+class EntryPosition:
     """Where an entry stands in its tree. `signed_size` is 0 while no checkpoint covers it."""
 
     index: int
@@ -83,7 +83,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Told:
+class ShownEntry:
     """One entry as the page shows it."""
 
     row: AuditEntry
@@ -96,12 +96,12 @@ class Told:
     is_intact: bool
     request_reference: str
     ticket_reference: str
-    standing: Standing
+    standing: EntryPosition
 
 
 def told(
-    entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, places: Mapping[int, Standing], at: dt.datetime
-) -> list[Told]:
+    entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, places: Mapping[int, EntryPosition], at: dt.datetime
+) -> list[ShownEntry]:
     return [_told(entry, tenant, about, places[entry.seq], at) for entry in entries]
 
 
@@ -115,12 +115,12 @@ def grouped(number: int) -> str:
     return number_format(number, force_grouping=True)
 
 
-def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: Standing, at: dt.datetime) -> Told:
+def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosition, at: dt.datetime) -> ShownEntry:
     raw = bytes(entry.canonical)
     said = _read(raw)
     actor, detail = _dict(said, "actor"), _dict(said, "detail")
     words = _words_of(entry, said, tenant, about, at)
-    return Told(
+    return ShownEntry(
         row=entry,
         sentence=words.sentence(),
         comment=_str(detail, "comment"),
@@ -333,7 +333,7 @@ class _Words:
     @property
     def signed(self) -> str | SafeString:
         """Of a decision: whether it is signed, and by which key. Whether that holds, the verifier says."""
-        found = signed.of(self.detail)
+        found = decision_signatures.of(self.detail)
         if found is None:
             return ""
         words = sentences.signed_with(is_signed=found.is_signed, name=found.name, is_device_bound=found.is_device_bound)

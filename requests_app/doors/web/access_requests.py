@@ -153,7 +153,7 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = access.access_request(pk, actor=actor)
     context = facts(row, actor=actor, at=at)
     grant, with_items = context["grant"], context["sees_looks"]
-    looked = review.looked_at(grant, with_items=with_items) if grant else []
+    looked = review.resource_activity(grant, with_items=with_items) if grant else []
     before = review.earlier(row, actor=actor)
     if context["may_decide"]:
         context["approval_words"] = approval_words(request, tenant_id=row.tenant_id, at=at)

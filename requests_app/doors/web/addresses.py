@@ -31,7 +31,7 @@ def _person(visit: Visit) -> Person:
 
 
 def _keeps_address(visit: Visit) -> bool:
-    return _person(visit).keeps_own_address()
+    return _person(visit).may_change_address()
 
 
 def _address_now(visit: Visit) -> str:

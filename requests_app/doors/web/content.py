@@ -29,7 +29,7 @@ from requests_app.domain.errors import ContentUnavailable, Malformed, WindowNotO
 from requests_app.doors.web._streams import Body, GuardedSource
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import ContentAccess, Level, Resource
-from requests_app.operations.content import Looked
+from requests_app.operations.content import RecordedAccess
 from requests_app.operations.streams import WindowClosed
 from requests_app.queries import access
 from requests_app.queries import content as queries
@@ -106,7 +106,7 @@ def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpRespo
     """One page of names."""
     folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
     _looked, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
-    place = Place(_window(request, pk), resource, folder, after)
+    place = ContentLocation(_window(request, pk), resource, folder, after)
     context = {**place.context(), "entries": _entries(place, listing), "unlisted": listing.unlisted}
     if listing.next_after is not None:
         context["next_url"] = place.url("window_resource", folder=folder, after=listing.next_after)
@@ -129,7 +129,7 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     window = _window(request, pk)
     if not window.is_live:
         raise WindowNotOpen
-    place = Place(window, resource, _text(request, "folder"), _text(request, "after"))
+    place = ContentLocation(window, resource, _text(request, "folder"), _text(request, "after"))
     facts["attachments"] = [
         (attached, place.url("window_raw", id=item_id, part=attached.part)) for attached in facts.get("attachments", ())
     ]
@@ -169,7 +169,7 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     return response
 
 
-class Place:
+class ContentLocation:
     """Where in a window the reader is: one resource, one folder of it, one page of that."""
 
     def __init__(self, window: queries.Window, resource_id: UUID, folder: str, after: str) -> None:
@@ -203,13 +203,13 @@ class Place:
         return [(name.lstrip("."), self.url("window_resource", folder=way)) for name, way in names]
 
 
-def _entries(place: Place, listing: Listing) -> list[dict[str, Any]]:
+def _entries(place: ContentLocation, listing: Listing) -> list[dict[str, Any]]:
     """The lines of a list, each with the address at which its item is opened, if the window goes that far."""
     reads = place.window.grant.level == Level.READ
     return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
 
 
-def _opened_at(place: Place, item: Item, *, reads: bool) -> dict[str, Any]:
+def _opened_at(place: ContentLocation, item: Item, *, reads: bool) -> dict[str, Any]:
     if item.kind == "folder":
         return {"url": place.url("window_resource", folder=item.id), "icon": "folder"}
     hint = "text" if item.kind == "message" else render_hint(item.media_type)
@@ -249,7 +249,7 @@ def _document(request: HttpRequest, pk: UUID, resource: UUID, item_id: str) -> d
     return facts
 
 
-def _read_text(looked: Looked, stream: Stream, request: HttpRequest, item_id: str) -> tuple[str, bool]:
+def _read_text(looked: RecordedAccess, stream: Stream, request: HttpRequest, item_id: str) -> tuple[str, bool]:
     chunks = operations.content.guarded(looked, stream, actor=actor_in(request), item_id=item_id)
     held = Stream(
         filename=stream.filename, media_type=stream.media_type, size=stream.size, source=GuardedSource(chunks)

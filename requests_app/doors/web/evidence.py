@@ -18,8 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit_app import checkpoints, evidence
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.evidence import Evidence
-from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from requests_app import operations
 from requests_app.content.downloads import disposition, in_steps
@@ -34,7 +34,7 @@ from requests_app.doors.web.forms.evidence import DownloadForm, PeriodForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.doors.web.timeline import Subject, timelines
 from requests_app.models import AccessRequest, Tenant
-from requests_app.platform.held import MOST_PER_PERSON, Place
+from requests_app.platform.long_calls import MOST_PER_PERSON, LongCall
 from requests_app.queries import access, readers
 from requests_app.queries import tenant as tenants
 
@@ -63,7 +63,7 @@ def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
         readers.require_log_reader(row.pk, actor=actor)
         return _page(request, row, form, _wanted(row), status=_refused(form))
     since, until = form.bounds()
-    return _taken(request, row, form, _wanted(row, since=since, until=until, kept=form.cleaned_data["kept"]))
+    return _taken(request, row, form, _wanted(row, since=since, until=until, previous_size=form.cleaned_data["kept"]))
 
 
 @login_required
@@ -83,7 +83,7 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     if not form.is_valid():
         readers.require_log_reader(row.tenant_id, actor=actor)
         return _page(request, row.tenant, form, wanted, about=row, status=_refused(form))
-    return _taken(request, row.tenant, form, replace(wanted, kept=form.cleaned_data["kept"]), about=row)
+    return _taken(request, row.tenant, form, replace(wanted, previous_size=form.cleaned_data["kept"]), about=row)
 
 
 @login_required
@@ -104,15 +104,15 @@ def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> Htt
     return render(request, "evidence/_progress.html", context)
 
 
-def _wanted(tenant: Tenant, **what: Any) -> Wanted:
-    return Wanted(tenant_id=tenant.pk, tenant_name=tenant.name, **what)
+def _wanted(tenant: Tenant, **what: Any) -> EvidenceScope:
+    return EvidenceScope(tenant_id=tenant.pk, tenant_name=tenant.name, **what)
 
 
 def _page(
     request: HttpRequest,
     tenant: Tenant,
     form: DownloadForm,
-    wanted: Wanted,
+    wanted: EvidenceScope,
     *,
     about: AccessRequest | None = None,
     status: int = 200,
@@ -147,7 +147,12 @@ def _refused(form: DownloadForm) -> int:
 
 
 def _taken(
-    request: HttpRequest, tenant: Tenant, form: DownloadForm, wanted: Wanted, *, about: AccessRequest | None = None
+    request: HttpRequest,
+    tenant: Tenant,
+    form: DownloadForm,
+    wanted: EvidenceScope,
+    *,
+    about: AccessRequest | None = None,
 ) -> HttpResponseBase:
     actor, at = actor_in(request), instant(request)
     prepared = None
@@ -157,7 +162,7 @@ def _taken(
         except NotProven:
             # Nothing leaves, so nothing is recorded as taken.
             return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
-    with Place(actor.person, most=MOST_PER_PERSON) as place:
+    with LongCall(actor.person, most=MOST_PER_PERSON) as place:
         # A reader who may not take it is refused here, which is an entry.
         operations.take_evidence(
             tenant.pk,

@@ -57,8 +57,8 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
         parts["pending"] = queries.under_way(actor, at=at, limit=LATELY)
         parts["lately"] = inbox.ended(actor, at=at, limit=LATELY)
     elif Role.ENGINEER in actor.roles:
-        parts["own"] = queries.own(actor, at=at, limit=OWN)
-        parts["own_lately"] = queries.own_lately(actor, at=at, limit=LATELY)
+        parts["own"] = queries.under_way_of_engineer(actor, at=at, limit=OWN)
+        parts["own_lately"] = queries.recent_of_engineer(actor, at=at, limit=LATELY)
     return parts
 
 
@@ -125,7 +125,7 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "own_windows": [line for line in shown["own"] if line.grant],
         "own_pending": [line for line in shown["own"] if not line.grant],
         "own_lately": shown["own_lately"],
-        "tickets": queries.own_tickets(actor, limit=TICKETS),
+        "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
         "new_tickets": queries.new_tickets(actor, limit=TICKETS),
     }
 

@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from audit_app.models import AuditEntry
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from audit_app.siem import FORMATS, Source
 from requests_app import operations
 from requests_app.content.downloads import in_batches, in_steps
@@ -40,7 +40,7 @@ from requests_app.doors.web.forms.strict import require_nothing
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Tenant
 from requests_app.operations.checks import rests_until
-from requests_app.platform.held import MOST_PER_PERSON, Place
+from requests_app.platform.long_calls import MOST_PER_PERSON, LongCall
 from requests_app.queries import log as queries
 from requests_app.queries import tenant as tenants
 from requests_app.words.times import when_words
@@ -114,7 +114,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
     form = LogExport(request.POST, tenant=row)
     form.require_known()
     form.require_valid()
-    with Place(actor.person, most=MOST_PER_PERSON) as place:
+    with LongCall(actor.person, most=MOST_PER_PERSON) as place:
         operations.export_log(row.pk, actor=actor, kind=kind, filters=form.as_asked())
         steps = place.to_the_end_of(_exported(row, form, kind, actor=actor))
     wanted = FORMATS[kind]
@@ -131,7 +131,7 @@ def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Itera
     # With its end fixed: a log that grows faster than it is read would never come to one.
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
-    wanted, source = FORMATS[kind], Source(Places.of(row.pk), vendor=settings.PROVIDER_NAME)
+    wanted, source = FORMATS[kind], Source(Shards.of(row.pk), vendor=settings.PROVIDER_NAME)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
     chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
     return in_steps(chunks, row.pk, actor=actor)

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from audit_app import checkpoints, keys, witnesses
 from audit_app.checkpoints import LogState
 from audit_app.models import LogKey
-from audit_app.witnesses import Standing
+from audit_app.witnesses import WitnessStatus
 from requests_app import operations
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web.context import instant
@@ -141,7 +141,7 @@ def _about(words: str, name: str) -> SafeString:
     return format_html(words, name=visible_single(name))
 
 
-def _one(row: Tenant, witness_id: UUID) -> Standing:
+def _one(row: Tenant, witness_id: UUID) -> WitnessStatus:
     found = next((each for each in witnesses.of(row.pk) if each.witness.pk == witness_id), None)
     if found is None:
         raise NotFound

@@ -165,7 +165,7 @@ def _person_page(
 ) -> HttpResponse:
     # Read again: what was refused may have been overtaken by somebody else.
     someone = queries.person(row, someone.pk)
-    held = {membership.role: membership for membership in someone.held}  # type: ignore[attr-defined]  # prefetched by the query
+    held = {membership.role: membership for membership in someone.shown_memberships}  # type: ignore[attr-defined]  # prefetched by the query
     last = queries.last_in(row)
     context = {
         **about(actor_in(request), row),

@@ -36,7 +36,7 @@ from requests_app.doors.web.middleware import actor_in
 from requests_app.identity.sso import oidc, sealing
 from requests_app.identity.sso.oidc import Flow, Metadata, Party, SignOnFailed
 from requests_app.models import Person, SignOn
-from requests_app.operations import Came
+from requests_app.operations import AssertedIdentity
 from requests_app.queries import actor_of, readers
 from requests_app.queries import single_sign_on as queries
 
@@ -75,7 +75,7 @@ def sso(request: HttpRequest) -> HttpResponse:
 def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
     """A page that leads on to the identity provider: a redirect of a form may lead to this site alone."""
     try:
-        place = queries.place(name)
+        place = queries.find_connection(name)
         if not (place.is_on or is_test):
             raise NotFound
         flow = Flow.new()
@@ -122,7 +122,7 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
     try:
         if kept.get("name") != place or not cache.add(f"sso:{kept['id']}", 1, timeout=FLOW_SECONDS):
             raise SignOnFailed("state")
-        found = queries.place(place)
+        found = queries.find_connection(place)
         flow = Flow(state=kept["state"], nonce=kept["nonce"], verifier=kept["verifier"])
         claims = oidc.complete(found.party, flow, request.GET.dict(), at=clock.now())
         came = _came(found, claims)
@@ -138,7 +138,9 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
     return _without_cookie(response)
 
 
-def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: str) -> HttpResponse:
+def _signed_in(
+    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, target: str
+) -> HttpResponse:
     actor = replace(
         Actor.system("single sign-on"),
         door="pages",
@@ -154,7 +156,9 @@ def _signed_in(request: HttpRequest, found: queries.Place, came: Came, target: s
     return render(request, "sign_on/arrived.html", context)
 
 
-def _tested(request: HttpRequest, found: queries.Place, came: Came, kept: dict[str, Any]) -> HttpResponse:
+def _tested(
+    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, kept: dict[str, Any]
+) -> HttpResponse:
     """What a sign-in would have come to, for the administrator or the staff who began it, and for nobody else."""
     # By the sealed cookie alone: the session's may be one that does not come along from another site.
     tester = Person.objects.active().filter(pk=kept["by"]).first()
@@ -192,14 +196,14 @@ def _discovered(party: Party) -> Metadata:
     return found
 
 
-def _came(found: queries.Place, claims: dict[str, Any]) -> Came:
+def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedIdentity:
     row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
     key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
     key, email = claims.get(key_claim), claims.get("email")
     said = claims.get("email_verified")
     # Some providers write it as a text. Nothing else is taken for true.
     is_verified = said is True or said == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
-    return Came(
+    return AssertedIdentity(
         issuer=found.party.issuer,
         subject=claims["sub"],
         email=email.strip().lower() if isinstance(email, str) else "",

@@ -174,7 +174,7 @@ def _ticket_page(
 
 def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
     """The access requests under the ticket: each with its state now, and what was seen if there was a window."""
-    asked: list[AccessRequest] = row.asked  # type: ignore[attr-defined]  # prefetched by queries.ticket
+    asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
     return [

@@ -1,1 +1,1 @@
-"""Single sign-on: this product as a relying party of OpenID Connect. The protocol alone, without rows or pages."""
+"""Single sign-on: the product as a relying party of OpenID Connect. Only the protocol, no rows or pages."""

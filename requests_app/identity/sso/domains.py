@@ -1,4 +1,4 @@
-"""Whether a domain is whose it is said to be: its web server shows what only its owner was given."""
+"""Proves who owns a domain: its web server shows a text that only the owner was given."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def url(name: str) -> str:
 
 
 def problem(name: str, challenge: str, *, peer: str) -> str:
-    """Why the file is no proof, as a code: unreachable, status or content. "" where it is one. `peer` says whose it is,
-    for `outbound`."""
+    """Return why the file is no proof (unreachable, status or content), or "" if it is one.
+
+    `peer` names the tenant for `outbound`.
+    """
     try:
         answer = outbound.get(url(name), private=False, peer=peer)
     except (Unreachable, BadTarget):

@@ -1,9 +1,8 @@
-"""OpenID Connect Core 1.0 with discovery and PKCE, as a relying party: what is sent, and what is believed.
+"""OpenID Connect Core 1.0 with discovery and PKCE, as a relying party.
 
-Nothing that a browser brings back is believed by itself: the code is exchanged over a connection of our own, with a
-verifier that only this flow knows, and the token that comes for it must be signed by the issuer's key, be meant for
-this client, be of now, and carry the nonce of this flow. UserInfo is asked for what the token leaves out, about the
-same subject.
+Nothing from the browser is trusted by itself. The code is exchanged over a connection of our own, with a verifier that
+only this flow knows. The token must be signed by the issuer's key, be meant for this client, be current, and carry this
+flow's nonce. UserInfo is asked for what the token leaves out, about the same subject.
 """
 
 from __future__ import annotations
@@ -28,26 +27,27 @@ from requests_app.domain import clock
 from requests_app.platform import outbound
 from requests_app.platform.outbound import BadTarget, Unreachable
 
-#: Signatures that are taken: those with a key of the issuer's alone. "none", and a MAC with our own secret, are not.
+#: Accepted signature algorithms: only those with a key of the issuer. "none", and a MAC with the client's secret, are
+#: refused.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-#: The shortest RSA key that is taken (RFC 7518, section 3.3).
+#: The shortest RSA key that is accepted (RFC 7518, section 3.3).
 LEAST_RSA_BITS = 2048
-#: Seconds by which two clocks may differ, and how old a token may be.
+#: Seconds by which two clocks may differ, and the age limit of a token.
 LEEWAY, MOST_AGE = 60, 600
-#: Seconds for all calls of one step together: a worker waits that long, and no longer, for whoever does not answer.
+#: Seconds for all calls of one step together: a worker waits no longer for an issuer that does not answer.
 SECONDS = 8.0
 _WELL_KNOWN = "/.well-known/openid-configuration"
-#: What a token says of itself. UserInfo says who somebody is, and nothing of these.
+#: Claims about the token itself. UserInfo is about the person, and may not set them.
 _OF_THE_TOKEN = frozenset(
     ("iss", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash")
 )
 
-#: What says that the address beside it is verified; the second one is Entra ID's.
+#: Claims that say that the email address is verified; the second one is Entra ID's.
 _VERIFIES = ("email_verified", "xms_edov")
 
 
 class SignOnFailed(Exception):
-    """Why a round trip came to nothing. `args[0]` is a stable code, `args[1]` what is added to it in words, or ""."""
+    """Why a sign-on failed. `args[0]` is a stable code, `args[1]` a detail in words, or ""."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -56,7 +56,7 @@ class SignOnFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """Both sides of a connection: the issuer, and what it knows this product by."""
+    """Both sides of a connection: the issuer, and how it knows this product."""
 
     issuer: str
     client_id: str
@@ -64,20 +64,20 @@ class Party:
     scopes: str
     redirect_uri: str
     private: bool = False
-    #: Whose issuer it is: however many hosts somebody names, they have one share of the calls that are under way.
+    #: The tenant of the issuer: all its hosts together have one share of the outgoing calls.
     peer: str = ""
-    #: The claims that a sign-in needs. UserInfo is asked where the ID token lacks one of these.
+    #: The claims that a sign-in needs. UserInfo is asked if the ID token lacks one.
     claims: tuple[str, ...] = ("email", "email_verified")
 
     @property
     def share(self) -> str:
-        """Under which name `outbound` counts its calls."""
+        """The name under which `outbound` counts its calls."""
         return self.peer or self.issuer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What the issuer says of itself (OpenID Connect Discovery 1.0, section 3)."""
+    """The issuer's metadata (OpenID Connect Discovery 1.0, section 3)."""
 
     authorization_endpoint: str
     token_endpoint: str
@@ -89,7 +89,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tokens:
-    """`access` is "" where none came that UserInfo takes."""
+    """The tokens. `access` is "" without a token for UserInfo."""
 
     identity: str
     access: str
@@ -97,7 +97,7 @@ class _Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """The three secrets of one round trip."""
+    """The three secrets of one sign-on."""
 
     state: str
     nonce: str
@@ -109,13 +109,13 @@ class Flow:
 
 
 def discover(party: Party, *, until: float | None = None) -> Metadata:
-    """Read the issuer's own document. One that names another issuer is none (section 4.3)."""
+    """Read the issuer's metadata. A document that names another issuer is refused (section 4.3)."""
     until = until if until is not None else clock.monotonic() + SECONDS
     found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery", until)
     if found.get("issuer") != party.issuer:
         raise SignOnFailed("issuer", str(found.get("issuer", "")))
     places = {name: found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
-    # Optional: an issuer without it puts all that it says into the ID token.
+    # Optional: an issuer without it puts all claims into the ID token.
     if found.get("userinfo_endpoint") is not None:
         places["userinfo_endpoint"] = found["userinfo_endpoint"]
     for name, url in places.items():
@@ -136,7 +136,7 @@ def discover(party: Party, *, until: float | None = None) -> Metadata:
 
 
 def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "", again: bool = False) -> str:
-    """Where the browser is sent (RFC 6749, section 4.1.1; RFC 7636). `again` has the person prove themselves anew."""
+    """Return where to send the browser (RFC 6749, section 4.1.1; RFC 7636). `again` requires a new authentication."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",
@@ -155,12 +155,12 @@ def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "
 
 
 def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
-    """The claims about who came back, for the answer that the browser brought. Raises SignOnFailed."""
+    """Return the claims about the person, from the answer that the browser brought. Raises SignOnFailed."""
     if not hmac.compare_digest(answer.get("state", "").encode(), flow.state.encode()):
         raise SignOnFailed("state")
     until = clock.monotonic() + SECONDS
     metadata = discover(party, until=until)
-    # RFC 9207: with several issuers an answer must say whose it is, where its issuer can.
+    # RFC 9207: with several issuers an answer must name its issuer, if the issuer supports that.
     if answer.get("iss", party.issuer if not metadata.sends_issuer else "") != party.issuer:
         raise SignOnFailed("mixed_up")
     if answer.get("error"):
@@ -168,7 +168,7 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
     if not answer.get("code"):
         raise SignOnFailed("no_code")
     tokens = _exchanged(party, metadata, flow, answer["code"], until)
-    # Asked for each time: a key that the issuer has taken back signs nobody in, and a new one does at once.
+    # Fetched each time: a withdrawn key signs nobody in, and a new one works at once.
     keys = _document(metadata.jwks_uri, party, "keys", until)
     claims = verified(tokens.identity, keys, party, nonce=flow.nonce, at=at, access_token=tokens.access)
     if metadata.userinfo_endpoint and tokens.access and any(name not in claims for name in party.claims):
@@ -179,7 +179,7 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
 def verified(
     token: str, keys: Mapping[str, Any], party: Party, *, nonce: str, at: datetime, access_token: str = ""
 ) -> dict[str, Any]:
-    """OpenID Connect Core 1.0, section 3.1.3.7. Raises SignOnFailed."""
+    """Return the claims of a valid token (OpenID Connect Core 1.0, section 3.1.3.7). Raises SignOnFailed."""
     header, claims = _signed(token, keys)
     if claims.get("iss") != party.issuer:
         raise SignOnFailed("issuer", str(claims.get("iss", "")))
@@ -200,7 +200,7 @@ def verified(
 
 
 def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The header and the claims of a JWT that a key of the issuer's has signed."""
+    """Return the header and claims of a JWT that one of the issuer's keys has signed."""
     usable, has_weak = _signing(keys)
     try:
         found = jws.deserialize_compact(token, lambda jwt: _key_for(jwt.headers(), usable), algorithms=list(ALGORITHMS))
@@ -216,7 +216,7 @@ def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dic
 
 
 def _key_for(header: Mapping[str, Any], usable: list[Key]) -> Key:
-    """The key that the header names. Without a name there must be one alone of the algorithm's kind (section 10.1)."""
+    """Return the key that the header names. Without a name there must be one key of that kind (section 10.1)."""
     kind = {"RS": "RSA", "PS": "RSA", "ES": "EC"}.get(str(header.get("alg"))[:2], "OKP")
     found = [key for key in usable if key.key_type == kind]
     if header.get("kid") is not None:
@@ -232,7 +232,7 @@ def _audiences(claims: Mapping[str, Any]) -> list[Any]:
 
 
 def _token_hash(token: str, algorithm: str) -> str:
-    """The left half of the token's hash (OpenID Connect Core 1.0, section 3.1.3.6); Ed25519 hashes by SHA-512."""
+    """Return the left half of the token's hash (Core 1.0, section 3.1.3.6); Ed25519 hashes with SHA-512."""
     name = f"sha{algorithm[2:]}" if algorithm[2:].isdigit() else "sha512"
     digest = hashlib.new(name, token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
@@ -253,16 +253,16 @@ def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_time(value: Any) -> bool:
-    """A number of seconds. Infinity and NaN are refused: such a time would never be over."""
+    """Return whether this is a number of seconds. Infinity and NaN are refused: such a time would never end."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return not isinstance(value, float) or math.isfinite(value)
 
 
 def _signing(keys: Mapping[str, Any]) -> tuple[list[Key], bool]:
-    """The issuer's keys that sign, and whether one was left out as too short.
+    """Return the issuer's signing keys, and whether one was left out as too short.
 
-    A key for encryption signs nothing, and a shared one is no issuer's. One that is not understood is passed over.
+    Encryption keys and shared keys can't be the issuer's signature keys. Unknown keys are ignored.
     """
     found = keys.get("keys")
     if not isinstance(found, list) or len(found) > 100:
@@ -291,7 +291,7 @@ def _bits(modulus: str) -> int:
 def _userinfo(
     party: Party, metadata: Metadata, access_token: str, keys: Mapping[str, Any], *, subject: str, until: float
 ) -> dict[str, Any]:
-    """What the issuer says of this subject (OpenID Connect Core 1.0, section 5.3), plain or signed."""
+    """Return the issuer's claims about this subject (Core 1.0, section 5.3), plain or signed."""
     headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json, application/jwt"}
     try:
         answer = outbound.get(
@@ -317,16 +317,16 @@ def _userinfo(
         found = _json(answer.body)
     if not found:
         raise SignOnFailed("userinfo", kind)
-    # Section 5.3.2: without this, somebody's token could be joined with what is said of somebody else.
+    # Section 5.3.2: otherwise one person's token could be joined with claims about another.
     if found.get("sub") != subject:
         raise SignOnFailed("userinfo_subject")
     return found
 
 
 def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """The claims of the ID token, and what UserInfo adds to them.
+    """Return the ID token's claims with those that UserInfo adds.
 
-    What says that an address is verified is of the address beside it, and never of one from elsewhere.
+    A claim that an address is verified belongs to the address beside it, never to one from the other source.
     """
     added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
     found = {**added, **claims}
@@ -406,7 +406,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _parsed(text: bytes) -> Any:
-    """As RFC 8259 has it: Python also reads NaN and Infinity, which are no JSON."""
+    """Parse as in RFC 8259. Python would also accept NaN and Infinity, which are not JSON."""
     return json.loads(text, parse_constant=_no_json)
 
 

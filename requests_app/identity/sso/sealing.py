@@ -1,4 +1,4 @@
-"""What single sign-on keeps sealed: the secret of a connection, and what a browser carries from the first page on."""
+"""Seals what single sign-on stores: a connection's secret, and what the browser carries during a sign-on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def seal(secret: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Raises Unreadable."""
+    """Return the secret in plain. Raises Unreadable."""
     return _secrets().opened(sealed)
 
 
 def is_outdated(sealed: str) -> bool:
-    """Whether a former key sealed this, so that it must be sealed anew before that one can go."""
+    """Return whether a former key sealed this, so that it must be sealed again before that key can be removed."""
     return _secrets().is_outdated(sealed)
 
 
@@ -27,7 +27,7 @@ def seal_flow(flow: str) -> str:
 
 
 def opened_flow(sealed: str) -> str:
-    """Raises Unreadable."""
+    """Return the flow in plain. Raises Unreadable."""
     return _flows().opened(sealed)
 
 

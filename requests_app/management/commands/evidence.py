@@ -18,11 +18,11 @@ from django.utils.translation import ngettext
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from audit_app import checkpoints, evidence, older
+from audit_app import checkpoint_history, checkpoints, evidence
+from audit_app.bundle_selection import EvidenceScope
 from audit_app.checkpoints import Refusal
 from audit_app.evidence import Evidence
 from audit_app.keys import NoKey
-from audit_app.parts import Wanted
 from audit_app.proofs import NotProven
 from requests_app import operations
 from requests_app.domain import clock
@@ -59,13 +59,13 @@ class Command(BaseCommand):
             raise CommandError(_("--until must be after --since."), returncode=2)
         _require_kept(tenant, options["kept"])
         self._sign(tenant)
-        wanted = Wanted(
+        wanted = EvidenceScope(
             tenant_id=tenant.pk,
             tenant_name=tenant.name,
             access_request=about.pk if about else None,
             since=since,
             until=until,
-            kept=options["kept"],
+            previous_size=options["kept"],
         )
         try:
             prepared = evidence.prepare(wanted, at=clock.now())
@@ -167,7 +167,7 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
 
 
 def _require_kept(tenant: Tenant, size: int | None) -> None:
-    if size and not older.is_known(tenant.pk, size):
+    if size and not checkpoint_history.is_known(tenant.pk, size):
         words = _("The log of %(tenant)s has no checkpoint with %(size)d entries.")
         raise CommandError(words % {"tenant": tenant.slug, "size": size}, returncode=2)
 

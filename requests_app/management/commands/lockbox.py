@@ -39,7 +39,7 @@ class Command(BaseCommand):
         try:
             if web:
                 supervisor.require_free_port(settings.HOST, settings.PORT)
-            wanted = supervisor.parts(web=web, beat=beat, clusters=clusters)
+            wanted = supervisor.child_processes(web=web, beat=beat, clusters=clusters)
         except supervisor.CannotStart as refusal:
             raise CommandError(str(refusal)) from refusal
         if web and not webauthn.site_has_name():

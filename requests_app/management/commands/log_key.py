@@ -112,7 +112,7 @@ class Command(BaseCommand):
 def _name() -> tuple[str, str]:
     """What the logs are called, and why."""
     try:
-        if log_name.is_kept():
+        if log_name.is_recorded():
             return log_name.current(), _("recorded at the first signature")
         return log_name.current(), _("from the settings, until the first signature")
     except DatabaseError:

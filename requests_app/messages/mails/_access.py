@@ -25,8 +25,8 @@ from requests_app.words import sentences
 
 
 @reads(Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER)
-def asked(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody is to decide: everything they need to know before they open the page."""
+def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
+    """Facts for a decider: everything they need to know before they open the page."""
     row = _row(message)
     found = _common(row, message)
     found["facts"] = [
@@ -50,14 +50,14 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     row = _row(message)
     found = _common(row, message)
     denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
-    said = _said(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
+    detail = _detail_of(row, Event.ACCESS_REQUEST_WITHDRAWN) if row.state == State.WITHDRAWN else {}
     found["state"] = str(row.state)
     found["denied_by"] = _decider(denial, row) if denial else ""
     found["was_with_customer"] = bool(_yes(row))
-    found["cause"] = _cause(said)
+    found["cause"] = _cause(detail)
     answer = [words.when(row.state_changed_at, at), *([_signed(denial)] if denial else [])]
     found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
-    found["quotes"] = _comments([(_("Comment"), denial.comment if denial else said.get("comment", ""))])
+    found["quotes"] = _comments([(_("Comment"), denial.comment if denial else detail.get("comment", ""))])
     return found
 
 
@@ -75,7 +75,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     )
     found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
     found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
-    # Those who get this mail and did not ask for the access may end it; an address that only gets mail may not.
+    # Readers of this mail who did not ask for the access may end it, except addresses that only get mail.
     is_closer = message.person_id is not None and not found["is_requester"]
     found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
@@ -85,23 +85,23 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.WINDOW_CLOSED)
 def closed(message: OutboxMessage, at: datetime) -> Facts:
-    """A window has closed: how, and what was looked at in it."""
+    """A window has closed: how, and what was accessed in it."""
     row = _row(message)
     found = _common(row, message)
     event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
-    said = _said(row, event) if event else {}
+    detail = _detail_of(row, event) if event else {}
     found["seen"] = _seen(row.grant)
     found["how"] = row.grant.close_reason
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
-    found["cause"] = _cause(said)
+    found["cause"] = _cause(detail)
     approved = _approvals(row, _("Approved by"))
     found["facts"] = [Fact(_("Looked at"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
-    found["quotes"] = _comments([(_("Comment"), said.get("comment", ""))])
+    found["quotes"] = _comments([(_("Comment"), detail.get("comment", ""))])
     return found
 
 
 def _which_reminder(mark: str) -> tuple[int, int]:
-    """Which of how many; a mail that is no reminder, or whose time is no longer set, is none of them."""
+    """Return which of how many reminders this is; nothing for other mails, or if the setting changed."""
     steps = [str(seconds) for seconds in sorted(settings.REMINDER_SECONDS)]
     return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
 
@@ -132,7 +132,7 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
 
 
 def _what(row: AccessRequest) -> list[Fact]:
-    """Who asks for what, how much and how long, and on what ground."""
+    """Who asks for what, how much, how long, and on what ground."""
     resources = _resources(row)
     names = [words.line(resource.name) for resource in resources]
     return [
@@ -173,7 +173,7 @@ def _yes(row: AccessRequest) -> list[Decision]:
 
 
 def _decider(decision: Decision, row: AccessRequest) -> str:
-    """The human, with their place; and the client that acted for them, or those whose deputy they were."""
+    """The human with their organisation, and the client that acted for them or those whose deputy they were."""
     who = words.who(decision.decider, row.tenant.name)
     if decision.deputy_for:
         away = words.line(get_text_list(decision.deputy_for, _("and")))
@@ -189,7 +189,7 @@ def _approvals(row: AccessRequest, label: str) -> list[Fact]:
 
 
 def _signed(decision: Decision) -> str:
-    """Whether a decision was signed; if so, with the beginning of the digest that the page and the receipt show."""
+    """Whether a decision was signed, and the beginning of the digest on page and receipt."""
     how = words.line(
         sentences.signed_with(
             is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
@@ -219,19 +219,19 @@ def _outcome_label(row: AccessRequest) -> str:
 
 
 def _seen(grant: Grant) -> str:
-    """What was looked at: "3 messages read, 25 names listed, in 1 mailbox"."""
+    """What was accessed: "3 messages read, 25 names listed, in 1 mailbox"."""
     return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
 
 
-def _said(row: AccessRequest, event: Event) -> dict[str, Any]:
-    """What the log says about how it ended; the row itself keeps neither cause nor comment."""
+def _detail_of(row: AccessRequest, event: Event) -> dict[str, Any]:
+    """Return the detail of the entry about its end, as the row has neither cause nor comment."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
     entry = entries.order_by("seq").last()
     return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}
 
 
-def _cause(said: dict[str, Any]) -> str:
-    """Why the system ended it, in words; nothing where a person did."""
+def _cause(detail: dict[str, Any]) -> str:
+    """Return why the system ended it, in words; nothing if a person did."""
     causes = {
         "ticket-resolved": _("the ticket was resolved"),
         "ticket-closed": _("the ticket was closed"),
@@ -241,4 +241,4 @@ def _cause(said: dict[str, Any]) -> str:
             "two accounts were found to belong to one person, who was on both sides of the access request"
         ),
     }
-    return causes.get(said.get("cause", ""), "")
+    return causes.get(detail.get("cause", ""), "")

@@ -19,7 +19,7 @@ from requests_app.models import AddressChange, OutboxMessage, Person
 
 @reads(Topic.PASSWORD_CHANGED)
 def password(message: OutboxMessage, at: datetime) -> Facts:
-    """The password was changed, or set anew through a link sent by mail."""
+    """The password was changed, or reset through a link sent by mail."""
     person = Person.objects.get(pk=message.about)
     is_reset = message.payload["how"] == "reset"
     how = _("through a link sent to this address") if is_reset else _("by a person who knew the previous password")
@@ -70,7 +70,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ADDRESS_CHANGED)
 def address_changed(message: OutboxMessage, at: datetime) -> Facts:
-    """Told to the former address: it was asked for another one, or that one was confirmed."""
+    """For the former address: another one was requested or confirmed."""
     row = AddressChange.objects.get(pk=message.about)
     return {
         "path": reverse("account_reset_password"),
@@ -87,17 +87,17 @@ def address_changed(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PASSKEYS_CHANGED)
 def passkeys(message: OutboxMessage, at: datetime) -> Facts:
-    """A passkey was added or removed: told to its holder, and to those who answer for the tenant."""
+    """A passkey was added or removed: for its holder and the tenant's administrators."""
     person = Person.objects.get(pk=message.about)
-    is_own = message.person_id == person.pk
+    is_holder = message.person_id == person.pk
     added = message.payload["change"] == "added"
-    if is_own or message.tenant_id is None:
+    if is_holder or message.tenant_id is None:
         path = reverse("account_reset_password")
     else:
         path = reverse("web:people", args=[message.tenant_id])
     return {
         "path": path,
-        "is_own_account": is_own,
+        "is_own_account": is_holder,
         "added": added,
         "name": words.name(person),
         "by": words.line(message.payload["by"]),
@@ -112,19 +112,20 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SECOND_FACTOR_CHANGED)
 def second_factor(message: OutboxMessage, at: datetime) -> Facts:
-    """A second factor was set up or removed, recovery codes were made; or all of them were reset by somebody else."""
+    """A second factor was set up or removed, recovery codes were made, or somebody else reset all of them."""
     person = Person.objects.get(pk=message.about)
-    is_own = message.person_id == person.pk
+    is_holder = message.person_id == person.pk
     by = words.line(message.payload.get("by", ""))
     return {
-        "path": reverse("web:security") if is_own else reverse("web:people", args=[message.tenant_id]),
-        "is_own_account": is_own,
+        "path": reverse("web:security") if is_holder else reverse("web:people", args=[message.tenant_id]),
+        "is_own_account": is_holder,
         "how": message.payload["how"],
         "name": words.name(person),
         "by": by,
         "facts": [
             Fact(
-                _("Account"), [words.line(person.email)] if is_own else [words.name(person), words.line(person.email)]
+                _("Account"),
+                [words.line(person.email)] if is_holder else [words.name(person), words.line(person.email)],
             ),
             *([Fact(_("Done by"), [by])] if by else []),
             Fact(_("When"), [words.when(message.created_at, at)]),

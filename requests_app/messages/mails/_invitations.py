@@ -1,4 +1,4 @@
-"""Facts of mails about who is let in: an invitation to its address, the recovery key to everybody of the tenant."""
+"""Facts of mails about new people: an invitation to its address, the recovery key to everybody of the tenant."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.RECOVERY_KEY)
 def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
-    """A recovery key was made, or used; of the second, whom it made an administrator from when."""
+    """A recovery key was made or used; if used, whom it makes an administrator, and when."""
     assert message.tenant is not None
     is_used = message.payload["what"] == "used"
     facts = [Fact(_("Tenant"), [words.line(message.tenant.name)])]

@@ -1,4 +1,4 @@
-"""Facts of the one mail about several access requests that wait for the same answer."""
+"""Facts of a mail about several access requests that wait for the same decision."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.queries import access
 from requests_app.words import sentences
 
-#: Beyond these a mail only counts: nobody reads on, and mail programs cut what is too long.
+#: Beyond this many a mail only counts them: nobody reads on, and mail programs cut long mails.
 LISTED = 50
 
 
 @dataclass(frozen=True)
 class Item:
-    """One access request: until when, who asks for what and why in one sentence, and where to read it."""
+    """One access request: its deadline, who asks for what and why in one sentence, and its address."""
 
     decide_by: str
     lines: list[str]
@@ -36,12 +36,12 @@ class Item:
 
     @property
     def text(self) -> str:
-        said = [Fact(_("Answer by"), [self.decide_by]), Fact(_("Asked"), self.lines)]
-        return "\n".join(fact.text for fact in [*said, Fact(_("Reference"), [self.reference])])
+        facts = [Fact(_("Answer by"), [self.decide_by]), Fact(_("Asked"), self.lines)]
+        return "\n".join(fact.text for fact in [*facts, Fact(_("Reference"), [self.reference])])
 
 
-def asked(messages: Sequence[OutboxMessage], at: datetime) -> dict[str, Any]:
-    """What waits, the nearest deadline first; `messages` are of one topic, tenant and recipient."""
+def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[str, Any]:
+    """What waits, the nearest deadline first. `messages` are of one topic, tenant and recipient."""
     rows = list(
         access.access_requests(Actor.system("outbox"))
         .filter(pk__in={message.about for message in messages})

@@ -1,4 +1,4 @@
-"""Facts of mails about what a tenant has chosen: Lockbox on or off, and who decides."""
+"""Facts of mails about a tenant's settings: Lockbox on or off, and who decides."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.APPROVERS_CHANGED)
 def approvers(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody became, or is no longer, one who decides for the tenant or manages its people."""
+    """Somebody became, or is no longer, an approver or administrator of the tenant."""
     person = Person.objects.get(pk=message.about)
     role = str(message.payload["role"])
     given = bool(message.payload["given"])
@@ -76,7 +76,7 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.OUT_OF_OFFICE)
 def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
-    """An approver named who decides in their place, or that ended before its time."""
+    """An approver named a deputy for an absence, or ended it early."""
     row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
     return {
         "path": f"/tenant/{message.tenant_id}/out-of-office/",
@@ -99,7 +99,7 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.MUTE)
 def mute(message: OutboxMessage, at: datetime) -> Facts:
-    """An approver denied all that waited and wants no more for a while, or takes access requests again."""
+    """An approver denied all that waited and accepts no more for a while, or accepts access requests again."""
     row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
     denied = Decision.objects.filter(tenant=row.tenant, stage=Decision.Stage.CUSTOMER, at=row.set_at)
     references = denied.order_by("access_request__reference").values_list("access_request__reference", flat=True)
@@ -148,7 +148,7 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.STAFF_CHANGE)
 def staff_change(message: OutboxMessage, at: datetime) -> Facts:
-    """The provider's staff proposed, confirmed, withdrew or made a change that touches the tenant; or it lapsed."""
+    """The provider's staff proposed, confirmed, withdrew or made a change that affects the tenant; or it lapsed."""
     row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
     what = message.payload["what"]
     effective = words.when(row.effective_at, at) if row.effective_at else ""
@@ -177,7 +177,7 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SIGN_ON_CHANGED)
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
-    """Where the tenant's people sign in was changed."""
+    """The tenant's single sign-on was changed."""
     row = SignOn.objects.get(tenant=message.tenant_id)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",
@@ -196,36 +196,36 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.YES_RULES_CHANGED)
 def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
-    """What a yes takes was changed, or where the tenant's own approval page is, and whose keys count there."""
-    said = message.payload
-    is_page = "origin" in said
+    """The requirements for approvals were changed, or the tenant's own approval page and its keys."""
+    payload = message.payload
+    is_page = "origin" in payload
     if is_page:
-        # A mail has one link, and it leads here: an address in it is said without its scheme.
-        now, was = (words.line(said[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
-        site, site_was = (words.line(said[name]) or _("none") for name in ("rp_id", "rp_id_before"))
+        # A mail has one link, which leads to this product. So another address in it is shown without its scheme.
+        now, was = (words.line(payload[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
+        site, site_was = (words.line(payload[name]) or _("none") for name in ("rp_id", "rp_id_before"))
         facts = [
             Fact(_("Own approval page"), [now, _("before: %(was)s") % {"was": was}]),
             Fact(_("Site of the page’s keys"), [site, _("before: %(was)s") % {"was": site_was}]),
             Fact(
                 _("Approvals count"),
-                [_("with a key of that site only") if said["keys_only"] else _("on any approval page")],
+                [_("with a key of that site only") if payload["keys_only"] else _("on any approval page")],
             ),
         ]
     else:
-        rule, before = (str(Tenant.YesRule(said[name]).label) for name in ("rule", "rule_before"))
+        rule, before = (str(Tenant.YesRule(payload[name]).label) for name in ("rule", "rule_before"))
         facts = [Fact(_("Approval requirements"), [rule, _("before: %(was)s") % {"was": before}])]
     return {
         "path": f"/tenant/{message.tenant_id}/" + ("approval-page/" if is_page else ""),
         "is_page": is_page,
-        "has_page": bool(said.get("origin")),
-        "by": words.line(said["by"]),
+        "has_page": bool(payload.get("origin")),
+        "by": words.line(payload["by"]),
         "facts": [Fact(_("Tenant"), [_tenant(message)]), *facts, *_act(message, at)],
     }
 
 
 @reads(Topic.SIGN_ON_BYPASSED)
 def bypass(message: OutboxMessage, at: datetime) -> Facts:
-    """The one who may signed in past single sign-on."""
+    """The person who may bypass single sign-on signed in."""
     person = Person.objects.get(pk=message.about)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",

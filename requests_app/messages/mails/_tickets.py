@@ -15,7 +15,7 @@ from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
 
 @reads(Topic.TICKET_OPENED, Topic.TICKET_RECORDED)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
-    """A ticket is new: for the queue, or for whom it was recorded."""
+    """A ticket is new: for its queue, or for the person for whom it was recorded."""
     row = _row(message)
     found = _common(row, at)
     found["quotes"] = [words.quote(_("What happened"), row.body)]
@@ -24,11 +24,11 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.TICKET_ANSWERED)
 def answered(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody said something on a ticket that both sides read."""
+    """Somebody added a comment to a ticket that both sides read."""
     row = _row(message)
     comment = TicketComment.objects.select_related("author").get(pk=message.payload["comment"], ticket=row)
     if comment.is_internal:
-        # Never told by the operations; the mail is the last place where it could leak.
+        # The operations send no mail about internal notes; this is the last place to stop a leak.
         raise ValueError("an internal note is not for mail")
     found = _common(row, at)
     author = words.who(comment.author, row.tenant.name)

@@ -1,4 +1,4 @@
-"""Facts of the mail about a webhook that was given up."""
+"""Facts of the mail about a webhook that was switched off because it failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from requests_app.models import OutboxMessage, Webhook
 def given_up(message: OutboxMessage, at: datetime) -> Facts:
     """Nothing is sent to it any more.
 
-    Only its host is told: the path may be as good as a password, and of a whole address a mail program makes a link.
+    Only its host is shown: the path may work like a password, and mail programs turn a whole address into a link.
     """
     is_gone = message.payload["because"] == Webhook.Because.GONE
     place = words.line(message.payload["place"].partition("://")[2])

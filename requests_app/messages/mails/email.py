@@ -1,4 +1,4 @@
-"""Renders a message of the outbox once, for its one recipient, and builds the mail from what was rendered."""
+"""Renders a message of the outbox once for its recipient, and builds the mail from the result."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage
 
 SUBJECT_MAX = 140
-#: Characters of the hash in a Message-ID; it tells apart the mails of one row.
+#: Characters of the hash in a Message-ID, which tells apart the mails of one row.
 _DIGEST = 16
-#: The folder of the mail that tells of several access requests, whichever answer they wait for.
+#: The template folder of the mail about several access requests, for any decision.
 _SEVERAL = "several"
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -33,9 +33,9 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 def render(
     message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = (), others: Sequence[OutboxMessage] = ()
 ) -> dict[str, Any]:
-    """Everything that leaves, as plain data: the same at every attempt, whatever has changed meanwhile.
+    """Return everything to be sent as plain data, the same at every attempt even if rows change meanwhile.
 
-    `receipts` are files to go with it; `others` are told in the same mail, and are of its topic, tenant and recipient.
+    `receipts` are files to attach. `others` are included in the same mail, and have its topic, tenant and recipient.
     """
     is_of_several = any(other.about != message.about for other in others)
     with translation.override(_language(message)), timezone.override(_zone(message)):
@@ -57,14 +57,14 @@ def render(
 
 
 def render_preview(message: OutboxMessage) -> dict[str, Any]:
-    """The mail as it was sent, or as it would be now; nothing is stored and nothing leaves."""
+    """Return the mail as it was sent, or as it would be now. Nothing is stored or sent."""
     return message.rendered or render(message, clock.now())
 
 
 class Mail(EmailMultiAlternatives):
-    """A mail whose bytes follow from what it says: the library draws a new boundary at each sending."""
+    """A mail whose bytes follow from its content. The library would draw a new boundary at each sending."""
 
-    #: Names the boundaries. A text that holds it cannot be written: it follows from a hash of the text.
+    #: Names the boundaries. No text can contain it, as it follows from a hash of the text.
     seed = ""
 
     def message(self, *args: Any, **more: Any) -> Any:
@@ -75,10 +75,10 @@ class Mail(EmailMultiAlternatives):
 
 
 def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
-    """The mail itself; `secret` takes the place of its mark here, and nowhere before.
+    """Return the mail itself. `secret` replaces its placeholder only here.
 
-    Its Message-ID holds a hash of all its bytes. A mail that is sent again is the same to the letter, or another mail
-    with another id. Django refuses a line break in any header, so none can be smuggled in here.
+    Its Message-ID has a hash of all its bytes: a mail that is sent again is either identical, or another mail with
+    another id. Django refuses a line break in any header, so none can be injected.
     """
     mail = _drafted(rendered, secret)
     digest = hashlib.sha256(mail.message().as_bytes()).hexdigest()[:_DIGEST]
@@ -87,7 +87,7 @@ def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
 
 
 def sent_id(rendered: dict[str, Any]) -> str:
-    """The Message-ID under which this left; without its hash where a secret is put into the mail only then."""
+    """Return the Message-ID of the sent mail, or its beginning if a secret was added only then."""
     if link_secrets.MARK in rendered["text"]:
         return str(rendered["message_id"])
     return str(built(rendered).extra_headers["Message-ID"])
@@ -104,24 +104,24 @@ def _drafted(rendered: dict[str, Any], secret: str) -> Mail:
         body=rendered["text"].replace(link_secrets.MARK, secret or link_secrets.MARK),
         from_email=rendered["from"],
         to=[rendered["to"]],
-        # In an order of their own: PostgreSQL keeps the members of an object in another one than they were given in.
+        # In a fixed order, because PostgreSQL does not keep the order of an object's members.
         headers={"Message-ID": rendered["message_id"], **dict(sorted(rendered["headers"].items()))},
     )
     mail.attach_alternative(rendered["html"].replace(link_secrets.MARK, secret or link_secrets.MARK), "text/html")
     for file in rendered.get("attachments", ()):
-        # As bytes, which no server on the way may break into other lines: a proof holds to the letter or not at all.
+        # As bytes, which no server may break into other lines: a proof must not change.
         mail.attach(file["name"], file["text"].encode(), "application/octet-stream")
     return mail
 
 
 def message_id(name: object) -> str:
-    """An id at the sender's own domain that follows from a row's id alone."""
+    """Return an id at the sender's own domain that follows from a row's id."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     return f"<{name}@{domain or 'localhost'}>"
 
 
 def _headers(message: OutboxMessage, at: datetime, *, thread: object) -> dict[str, str]:
-    # No mail has the thread's own id: all refer to it, so they belong together whichever comes first.
+    # No mail has the thread's own id. All refer to it, so they belong together in any order.
     thread = message_id(f"{thread}.thread")
     headers = {
         "Date": format_datetime(at),
@@ -140,7 +140,7 @@ def _language(message: OutboxMessage) -> str:
 
 
 def _zone(message: OutboxMessage) -> ZoneInfo:
-    """The person's own zone; an address that is nobody's is read where the tenant is."""
+    """Return the person's time zone; for an address without a person, the tenant's."""
     owner = message.person or message.tenant
     try:
         return ZoneInfo(owner.time_zone if owner else "UTC")

@@ -1,4 +1,4 @@
-"""What a mail says: everything its templates read, looked up once and put into words for its one recipient."""
+"""The content of a mail: all that its templates read, looked up once and put into words for its recipient."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
 
 
 def of(message: OutboxMessage, at: datetime) -> Facts:
-    """The context of the message's templates; the caller has activated the recipient's language and zone."""
+    """Return the context of the message's templates. The caller has activated the recipient's language and zone."""
     return _whole(message, at, READERS[Topic(message.topic)](message, at))
 
 
 def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
-    """The same for one mail that tells of several access requests."""
-    return _whole(messages[0], at, _several.asked(messages, at))
+    """Return the same for a mail about several access requests."""
+    return _whole(messages[0], at, _several.decisions_needed(messages, at))
 
 
 def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
-    """What was read, and what every mail says."""
+    """Return the given facts and those that every mail has."""
     reader = message.person
     common = {
         "now": at,
@@ -49,7 +49,7 @@ def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
 
 
 def _why_you(message: OutboxMessage, found: Facts) -> str:
-    """Why this reader gets this mail, so that nobody need wonder whether it is meant for them."""
+    """Return why this reader gets this mail."""
     if found.get("by_provider"):
         return _("You get this mail because the staff of %(provider)s invited your address to %(tenant)s.") % found
     if found.get("is_invited"):

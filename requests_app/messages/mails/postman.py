@@ -1,4 +1,4 @@
-"""Hands mails to the server over one connection, and says in a word of ours what became of each."""
+"""Hands mails to the server over one connection, and reports each result in words of our own."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 
-#: A server that had dropped the connection before says so at once.
+#: A server that dropped the connection before reports it at once.
 _DROPPED_SECONDS = 1.0
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 class Refused(Exception):
-    """The server will never take this mail. The text is safe to store: codes, no words of the server's."""
+    """The server will never accept this mail. The text is safe to store: codes and none of the server's words."""
 
 
 class NotAccepted(Exception):
-    """The server did not take this mail now; it takes others."""
+    """The server did not accept this mail now, but accepts others."""
 
 
 class Unreachable(Exception):
-    """The server did not answer, or would not have us: nothing is known about this mail."""
+    """The server did not answer or refused the connection; nothing is known about this mail."""
 
 
 class Postman:
-    """Opens its connection with the first mail. `is_down` after a failure that the next mail would meet, too."""
+    """Connects with the first mail. `is_down` is set after a failure that the next mail would meet too."""
 
     def __init__(self) -> None:
         self._connection: BaseEmailBackend | None = None
@@ -50,21 +50,21 @@ class Postman:
             self._send(mail)
         except smtplib.SMTPRecipientsRefused as error:
             code, words = next(iter(error.recipients.values()))
-            self._hang_up_if_told(code)
+            self._hang_up_if_closing(code)
             raise _judged(code, words, _("The server refused the recipient")) from None
         except smtplib.SMTPDataError as error:
-            self._hang_up_if_told(error.smtp_code)
+            self._hang_up_if_closing(error.smtp_code)
             raise _judged(error.smtp_code, error.smtp_error, _("The server refused the mail")) from None
         except (smtplib.SMTPNotSupportedError, UnicodeError):
             raise Refused(_("The server cannot write to this address.")) from None
         except smtplib.SMTPResponseException as error:
-            # The sender refused, a login refused: every mail would meet the same.
+            # Sender or login was refused: every mail would meet the same.
             self._hang_up()
             self.is_down = True
             raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server refused this sender"))) from None
         except (OSError, smtplib.SMTPException) as error:
             self._hang_up()
-            # One recipient can make a server choke; two in a row, and it is the server.
+            # One recipient can make a server fail; if two in a row do, it is the server.
             self._broken.update(mail.to)
             self.is_down = len(self._broken) >= 2
             raise Unreachable(_("The server ended the connection: %(kind)s") % {"kind": type(error).__name__}) from None
@@ -78,14 +78,14 @@ class Postman:
         except smtplib.SMTPServerDisconnected:
             if not is_reused or clock.monotonic() - began > _DROPPED_SECONDS:
                 raise
-            # Servers drop a connection that was idle, or has carried enough: that says nothing about this mail. One
-            # that breaks off only after a while would hold the worker for a second dialogue.
+            # Servers drop a connection that was idle or has carried enough mails; that says nothing about this mail.
+            # One that breaks off only after a while would block the worker for a second dialogue.
             self._hang_up()
             mail.connection = self._connected()
             mail.send()
 
-    def _hang_up_if_told(self, code: int) -> None:
-        if code == 421:  # "closing transmission channel" (RFC 5321), whatever it answers to
+    def _hang_up_if_closing(self, code: int) -> None:
+        if code == 421:  # "closing transmission channel" (RFC 5321), in answer to any command
             self._hang_up()
 
     def _connected(self) -> BaseEmailBackend:
@@ -101,19 +101,19 @@ class Postman:
 
     def _hang_up(self) -> None:
         if self._connection is not None:
-            # It is being given up either way.
+            # It is being closed in any case.
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 self._connection.close()
             self._connection = None
 
 
 def _judged(code: int, words: bytes | str, what: str) -> Refused | NotAccepted:
-    said = _coded(code, words, what)
-    return Refused(said) if 500 <= code < 600 else NotAccepted(said)
+    text = _coded(code, words, what)
+    return Refused(text) if 500 <= code < 600 else NotAccepted(text)
 
 
 def _coded(code: int, words: bytes | str, what: str) -> str:
-    """What, and the reply's code and enhanced code (RFC 3463); its words may quote addresses, logins or content."""
+    """Return what failed, with the reply's code and enhanced code (RFC 3463). The reply's text may quote secrets."""
     text = words.decode("ascii", "replace") if isinstance(words, bytes) else words
     enhanced = _ENHANCED.match(text)
     return f"{what}: {code} {enhanced[1]}" if enhanced else f"{what}: {code}"

@@ -1,4 +1,4 @@
-"""The receipts that go with the mail about a closed window: who said yes, and the end, each entry with its proof."""
+"""The receipts in the mail about a closed window: the proofs of the approvals and of the end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from requests_app.queries import log_proofs
 
 logger = structlog.get_logger(__name__)
 
-#: The acts that a closing mail has receipts of, as its template knows them.
+#: The acts that have receipts in a closing mail, by the names in its template.
 PROVIDER, CUSTOMER, CLOSING = "provider", "customer", "closing"
 _ACTS: dict[str, str] = {
     **{str(edge.event): edge.stage for edge in TRANSITIONS.values() if edge.is_decision and edge.verdict == "approve"},
     **dict.fromkeys(log_proofs.CLOSINGS, CLOSING),
 }
-#: How people tell the files apart, in the order of the acts. No translation changes a file's name.
+#: The file names, in the order of the acts. They are not translated.
 _NAMES = {PROVIDER: "approved-by-provider", CUSTOMER: "approved-by-customer", CLOSING: "window-closed"}
-#: A mail waits no longer than this for its receipt: that a window closed is worth more than the proof of it.
+#: A mail waits no longer than this for its receipt: the news that a window closed matters more.
 WAIT = timedelta(minutes=2)
 AGAIN = timedelta(seconds=15)
-#: A longer backlog is left to the signer's own task: signing it here would hold up other people's mail.
+#: A longer backlog is left to the signer's own task: signing it here would delay other people's mail.
 MOST_UNSIGNED = 5_000
 
 
@@ -44,7 +44,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True)
 class Receipt:
-    """A file to attach: its name, its text, and which act's it is."""
+    """A file to attach: its name, its text, and its act."""
 
     name: str
     text: str
@@ -52,18 +52,18 @@ class Receipt:
 
 
 def of(message: OutboxMessage, at: datetime) -> list[Receipt]:
-    """The files to attach, in the order of the acts; none where none belongs to this mail, or none can be had.
+    """Return the files to attach, in the order of the acts; none if the mail has none or none can be made.
 
     Raises NotYet while the entry that closed the window may still be signed in time. The decisions came before it, so
-    nothing waits for theirs. Only the customer's side gets them, and only of these entries.
+    nothing waits for their receipts. Only the customer's side gets receipts, and only of these entries.
     """
     reader = message.person
     if message.topic != Topic.WINDOW_CLOSED or (reader is not None and reader.side != Person.Side.CUSTOMER):
         return []
     row = AccessRequest.objects.select_related("tenant").get(pk=message.about)
-    # The newest of an act is the one that counted.
+    # The newest entry of an act is the one that counted.
     entries = {_ACTS[event]: seq for seq, event in log_proofs.receipts_of(row) if event in _ACTS}
-    # First, since it may have the log signed.
+    # First, because it may have the log signed.
     closing = _closing(row, entries[CLOSING], message, at) if CLOSING in entries else ""
     texts = {act: closing if act == CLOSING else _decision(row, seq) for act, seq in entries.items()}
     return [
@@ -91,7 +91,7 @@ def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime)
 
 
 def _decision(row: AccessRequest, seq: int) -> str:
-    """A decision's proof, as far as there is one: that the window has closed is told with or without it."""
+    """Return a decision's proof, if there is one. The mail does not depend on it."""
     try:
         return str(log_proofs.proof(row.tenant, seq))
     except (NotFound, NotYetSigned, LogDamaged):
@@ -99,7 +99,7 @@ def _decision(row: AccessRequest, seq: int) -> str:
 
 
 def _sign(row: AccessRequest) -> None:
-    """Have the log signed now, where this machine can; whatever goes wrong is the signer's trouble, not the mail's."""
+    """Sign the log now, if this machine can. A failure is the signer's problem, not the mail's."""
     try:
         if checkpoints.state(row.tenant_id).unsigned <= MOST_UNSIGNED:
             checkpoints.sign(row.tenant_id, at=clock.now())

@@ -1,7 +1,7 @@
-"""Hands mails to an SMTP server within bounds of our own: on the time of each dialogue, and on what an answer may hold.
+"""Hands mails to an SMTP server, with limits on each dialogue's time and each answer's length.
 
-The library waits for each read on its own and collects the lines of an answer without end. A server that sends a line
-every few seconds would hold a worker for hours, and one that never ends its greeting would fill the memory.
+The library limits each read alone, and collects the lines of an answer without limit. A server that sends a line every
+few seconds would block a worker for hours, and one that never ends its greeting would fill the memory.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from django.core.mail.backends import smtp
 from requests_app.domain import clock
 from requests_app.platform import outbound
 
-#: Bytes of one answer, however many lines it has.
+#: The most bytes of one answer, over all its lines.
 MOST_ANSWER = 64 * 1024
-#: Seconds for one mail, as a multiple of EMAIL_TIMEOUT, which is the limit for connecting, TLS and the login together.
+#: Seconds for one mail, as a multiple of EMAIL_TIMEOUT, which limits connecting, TLS and the login together.
 _MAIL_TIMES = 2
-#: Seconds to say goodbye.
+#: Seconds for QUIT.
 _QUIT_SECONDS = 1.0
 
 
 class _Bounded(smtplib.SMTP):
-    """A dialogue whose every wait ends at the moment `until`."""
+    """A dialogue in which every wait ends at `until`."""
 
     until: float = 0
     _incoming: outbound.Incoming | None = None
@@ -35,7 +35,7 @@ class _Bounded(smtplib.SMTP):
         super().__init__(host, port, timeout=timeout, **more)
 
     def allow(self, seconds: float) -> None:
-        """Give what comes next so many seconds in all."""
+        """Set the limit for the following waits, in seconds."""
         self.until = clock.monotonic() + seconds
 
     def send(self, s: Any) -> None:
@@ -77,7 +77,7 @@ class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
 
 
 class EmailBackend(smtp.EmailBackend):
-    """Django's, with bounded dialogues."""
+    """Django's backend, with limited dialogues."""
 
     connection: _Bounded | None
 
@@ -91,7 +91,7 @@ class EmailBackend(smtp.EmailBackend):
         return bool(super()._send(email_message))  # type: ignore[misc]  # the stubs leave it out
 
     def _close_connection(self, connection: _Bounded) -> None:
-        """Say goodbye and close, whatever the server answers."""
+        """Send QUIT and close, with any answer of the server."""
         try:
             connection.allow(_QUIT_SECONDS)
             connection.quit()

@@ -1,4 +1,4 @@
-"""Words for mails: plain text that reads the same in both parts, with nothing hidden in what strangers wrote."""
+"""Words for mails: plain text, the same in both parts, without hidden characters from strangers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from requests_app.models import Level, Person, Resource, Ticket
 from requests_app.words import sentences, times
 from requests_app.words import text as _text
 
-#: How much of a text a mail quotes; the page has the whole.
+#: How much of a text a mail quotes; the page shows all of it.
 QUOTE_CHARS, QUOTE_LINES = 1200, 14
-#: Columns of the text part, and where a fact's value begins.
+#: The width of the text part, and the column of the facts' values.
 WIDTH, INDENT = 76, 14
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of the table: a label, and one line or several."""
+    """One row of the table: a label and one or more lines."""
 
     label: str
     lines: list[str]
 
     @property
     def text(self) -> str:
-        """The row in plain text; what does not fit goes on below its beginning."""
+        """The row in plain text. Further lines start below the value."""
         first = f"{self.label}: ".ljust(INDENT)
         wrapped = [part for value in self.lines for part in _wrapped(value, WIDTH - INDENT)]
         return first + f"\n{' ' * INDENT}".join(wrapped)
@@ -51,35 +51,35 @@ class Quote:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # Addresses and names of files stay whole, even where they stick out.
+    # Addresses and file names are not broken, even if they exceed the width.
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def paragraphs(text: str) -> str:
-    """Wrap the lines that are too long; what is indented or quoted has been wrapped already."""
+    """Wrap lines that are too long, except indented or quoted ones, which are wrapped already."""
     lines = text.split("\n")
     return "\n".join("\n".join([raw] if raw[:1] in (" ", ">") else _wrapped(raw, WIDTH)) for raw in lines)
 
 
 def line(text: object) -> str:
-    """Text on one line: a line break is a sign, and a character that hides or turns others shows as its code."""
+    """Return text on one line: a line break becomes a sign, and a hidden character its code."""
     parts = str(text or "").strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return " ↵ ".join(_shown(part).strip() for part in parts)
 
 
 def quote(title: str, text: str) -> Quote:
-    """The beginning of a longer text, its lines kept."""
-    kept, left = [], QUOTE_CHARS
+    """Return the beginning of a longer text, with its line breaks."""
+    shown, left = [], QUOTE_CHARS
     lines = text.strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for raw in lines[:QUOTE_LINES]:
         if left <= 0:
             break
-        kept.append(_shown(raw[:left]).rstrip())
+        shown.append(_shown(raw[:left]).rstrip())
         left -= len(raw)
-    is_cut = left < 0 or len(kept) < len(lines)
+    is_cut = left < 0 or len(shown) < len(lines)
     if is_cut:
-        kept[-1] += " …"
-    return Quote(title, kept, is_cut)
+        shown[-1] += " …"
+    return Quote(title, shown, is_cut)
 
 
 def _shown(text: str) -> str:
@@ -87,25 +87,25 @@ def _shown(text: str) -> str:
 
 
 def name(person: Person) -> str:
-    """A name; one that mixes alphabets, or hides a character, says so."""
+    """Return a name, with a warning if it mixes alphabets or hides a character."""
     if _text.is_mixed_script(person.name):
         return _("%(name)s (letters of different alphabets in this name)") % {"name": line(person.name)}
     return line(unicodedata.normalize("NFC", person.name))
 
 
 def who(person: Person, tenant_name: str = "") -> str:
-    """A name and where the person works: "Priya N. (Microsoft)"."""
+    """Return a name with the organisation: "Priya N. (Microsoft)"."""
     place = settings.PROVIDER_NAME if person.side == Person.Side.PROVIDER else tenant_name
     return f"{name(person)} ({line(place)})" if place else name(person)
 
 
 def when(at: datetime, now: datetime) -> str:
-    """ "Tue 25 Nov, 14:05 CET", in the recipient's zone."""
+    """Return "Tue 25 Nov, 14:05 CET", in the recipient's zone."""
     return times.when_words(at, now)
 
 
 def short_when(at: datetime) -> str:
-    """ "Tue 14:05 CET": for subjects, about an instant of these days."""
+    """Return "Tue 14:05 CET" for subjects, about an instant within days."""
     local = timezone.localtime(at)
     # Translators: an instant within a week, in the letters of Django's "date" filter: Tue 14:05
     return f"{dateformat.format(local, pgettext('instant of this week', 'D H:i'))} {times.zone_words(local)}"
@@ -116,13 +116,13 @@ def duration(seconds: float) -> str:
 
 
 def about_left(seconds: float) -> str:
-    """How long is left, to the nearest five minutes, near the end to the minute: the instant stands beside it."""
+    """Return how much time is left, to five minutes, and near the end to the minute; the instant is beside it."""
     unit = 300 if seconds >= 1800 else 60
     return times.duration_words(max(60, int(seconds / unit + 0.5) * unit))
 
 
 def reading(level: str, resources: list[Resource]) -> str:
-    """What would be done, short enough for a subject: "read 1 mailbox"."""
+    """Return what would be done, short enough for a subject: "read 1 mailbox"."""
     amount = sentences.amount(resources)
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
@@ -130,7 +130,7 @@ def reading(level: str, resources: list[Resource]) -> str:
 
 
 def level(level: str, resources: list[Resource]) -> str:
-    """What is given and what is not."""
+    """Return what the level gives and what it does not."""
     kinds = {str(resource.kind) for resource in resources}
     kind = kinds.pop() if len(kinds) == 1 else ""
     if level == Level.READ:
@@ -141,7 +141,7 @@ def level(level: str, resources: list[Resource]) -> str:
         }
         return read.get(kind) or _("read content; change nothing")
     if kind == Resource.Kind.MAILBOX:
-        # A mailbox's list shows more than names, and whoever says yes must know that.
+        # A mailbox's list shows more than names, and an approver must know that.
         return _("see senders, dates and subjects; open nothing")
     return _("see names; open nothing")
 
@@ -151,6 +151,6 @@ def ticket(row: Ticket) -> str:
 
 
 def grouped(digest: str) -> list[str]:
-    """A digest in groups of four, in lines that fit a phone."""
+    """Return a digest in groups of four, in lines that fit a phone."""
     groups = [digest[start : start + 4] for start in range(0, len(digest), 4)]
     return [" ".join(groups[start : start + 8]) for start in range(0, len(groups), 8)]

@@ -1,1 +1,1 @@
-"""What a webhook carries, and how it is signed."""
+"""The content of a webhook message and its signature."""

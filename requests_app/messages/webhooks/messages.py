@@ -1,4 +1,4 @@
-"""What a receiver is sent of an entry: what happened to what, by ids. Never content, nor what somebody wrote."""
+"""The message about an entry: what happened to what, by ids. Never content or text that somebody wrote."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from audit_app import canonical, signed
+from audit_app import canonical, decision_signatures
 from audit_app.models import AuditEntry
-from audit_app.places import Places
+from audit_app.shard_positions import Shards
 from requests_app.domain.acts import EVENTS
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Ticket
 
-#: Instead of a list of events: all that there are, and all that a later version adds.
+#: Selects all events, also those that a later version adds.
 ALL = "*"
-#: No event of a log: somebody presses a button to see whether it arrives.
+#: Not an event of a log: somebody presses a button to see whether it arrives.
 TEST = "webhook.test"
-#: These are about an access request, and their entries name it.
+#: Events about an access request, which their entries name.
 _OF_ACCESS = ("access_request.", "grant.")
 _OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
 _DECISIONS = frozenset(str(edge.event) for edge in TRANSITIONS.values() if edge.is_decision)
-#: What ends access. These wait for no other message.
+#: Events that end access. They wait for no other message.
 ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.targets)
-#: Where an access request or a ticket stands after an event, if there is only one such state.
+#: The state of an access request or a ticket after an event, if there is only one.
 _STATES = {
     str(edge.event): str(edge.targets[0])
     for edge in [*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()]
@@ -38,9 +38,9 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Message:
-    """`id` is the same for every endpoint and every attempt; `body` is what is signed, to the byte.
+    """`id` is the same for every endpoint and every attempt; `body` is exactly what is signed.
 
-    `about` is the access request or else the ticket that it is about: those about the same one are sent in order.
+    `about` is the access request or else the ticket that it is about. Messages about the same one are sent in order.
     """
 
     id: str
@@ -55,24 +55,24 @@ def is_known(event: str) -> bool:
 
 
 def of(entries: Iterable[AuditEntry], log_id: UUID) -> list[Message]:
-    """The messages about entries of one log, in their order."""
+    """Return the messages about entries of one log, in their order."""
     found = list(entries)
-    tickets, places = _tickets(found), Places.of(log_id)
-    return [_message(entry, places, tickets.get(_about(entry))) for entry in found]
+    tickets, shards = _tickets(found), Shards.of(log_id)
+    return [_message(entry, shards, tickets.get(_about(entry))) for entry in found]
 
 
 def _about(entry: AuditEntry) -> UUID | None:
-    """The ticket, or else the access request, that an entry is about."""
+    """Return the ticket, or else the access request, that an entry is about."""
     return UUID(entry.subject_id) if entry.subject_type == "ticket" else entry.correlation_id
 
 
 def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
-    """The tickets by their own ids and by those of the access requests on them, in two queries."""
+    """Return tickets by their own ids and by those of their access requests, in two queries."""
     about = {key for entry in entries if (key := _about(entry)) is not None}
-    asked = AccessRequest.objects.filter(pk__in=about, ticket__isnull=False).values_list("pk", "ticket_id")
-    of_request = dict(asked)
+    pairs = AccessRequest.objects.filter(pk__in=about, ticket__isnull=False).values_list("pk", "ticket_id")
+    of_request = dict(pairs)
     rows = Ticket.objects.filter(pk__in=about | set(of_request.values()))
-    told: dict[UUID | None, dict[str, Any]] = {
+    described: dict[UUID | None, dict[str, Any]] = {
         pk: {
             "id": str(pk),
             "reference": reference,
@@ -81,11 +81,11 @@ def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
         }
         for pk, reference, elsewhere, url in rows.values_list(*_OF_A_TICKET)
     }
-    return told | {pk: told[ticket] for pk, ticket in of_request.items()}
+    return described | {pk: described[ticket] for pk, ticket in of_request.items()}
 
 
-def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -> Message:
-    said, place = _read(entry), places.place(entry.seq)
+def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -> Message:
+    detail, position = _read(entry), shards.position(entry.seq)
     data: dict[str, Any] = {
         "tenant": _tenant(entry.tenant_id),
         "access_request": str(entry.correlation_id) if entry.correlation_id else None,
@@ -93,15 +93,15 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
         "actor": {"kind": entry.actor_kind, "id": str(entry.actor_id) if entry.actor_id else None},
         "door": entry.door,
         "ticket": ticket,
-        "log": {"origin": place.origin, "index": place.index, "leaf_hash": bytes(entry.leaf_hash).hex()},
+        "log": {"origin": position.origin, "index": position.index, "leaf_hash": bytes(entry.leaf_hash).hex()},
     }
     if entry.event in _DECISIONS:
-        data["decided"] = _decided(entry, said)
+        data["decided"] = _decided(entry, detail)
     if entry.event.startswith(_OF_ACCESS):
-        data["reference"] = said.get("reference")
-        data["state"] = said.get("state", _STATES.get(entry.event))
-        if (signature := signed.of(said)) is not None:
-            data["signature"] = signature.told
+        data["reference"] = detail.get("reference")
+        data["state"] = detail.get("state", _STATES.get(entry.event))
+        if (signature := decision_signatures.of(detail)) is not None:
+            data["signature"] = signature.as_json
     elif entry.subject_type == "ticket":
         data["reference"] = ticket["reference"] if ticket else None
         data["state"] = _STATES.get(entry.event)
@@ -114,26 +114,26 @@ def _message(entry: AuditEntry, places: Places, ticket: dict[str, Any] | None) -
     )
 
 
-def _decided(entry: AuditEntry, said: dict[str, Any]) -> dict[str, Any]:
-    """How: by the human alone, by a client in a human's name, or by a deputy of others. Ids, as everywhere here."""
+def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
+    """Return how it was decided: by the human alone, by a client in a human's name, or by a deputy. Only ids."""
     whose = _read(entry, "actor").get("for")
-    people = said.get("deputy_for_people")
+    people = detail.get("deputy_for_people")
     away = [str(each.get("id")) for each in people if isinstance(each, dict)] if isinstance(people, list) else []
-    how = "client" if entry.actor_kind == "client" else "deputy" if said.get("deputy_for") else "person"
+    how = "client" if entry.actor_kind == "client" else "deputy" if detail.get("deputy_for") else "person"
     in_name_of = str(whose.get("id")) if isinstance(whose, dict) else None
     return {"by": how, "in_name_of": in_name_of, "deputy_for": away}
 
 
 def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime) -> Message:
-    """A message that says nothing but that it arrived."""
+    """Return a message that says only that it arrived."""
     data = {"tenant": str(tenant_id) if tenant_id else None, "webhook": str(webhook_id)}
     return Message(id=f"msg_{number}", type=TEST, body=_body(TEST, at, data))
 
 
 def id_of(entry: AuditEntry) -> str:
-    """From the hash of bytes that hold the log's id and the entry's number: each entry has one, and no other has it.
+    """Return an id from the hash of bytes that contain the log's id and the entry's number, so it is unique.
 
-    The number alone would not do: after a restore from a backup it is given again, to another entry.
+    The number alone is not enough: after a restore from a backup it is used again, for another entry.
     """
     return f"msg_{bytes(entry.leaf_hash).hex()[:32]}"
 
@@ -148,7 +148,7 @@ def _tenant(log_id: UUID) -> str | None:
 
 
 def _read(entry: AuditEntry, part: str = "detail") -> dict[str, Any]:
-    """The entry's detail, or another part; nothing where its bytes cannot be read, which is for others to notice."""
+    """Return the entry's detail or another part; nothing if its bytes can't be read, which other code reports."""
     try:
         found = json.loads(bytes(entry.canonical)).get(part)
     except (ValueError, AttributeError):

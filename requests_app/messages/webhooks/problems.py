@@ -1,11 +1,11 @@
-"""What an attempt failed for, in words."""
+"""Why an attempt failed, in words."""
 
 from __future__ import annotations
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-#: By the code of an attempt: those of outbound.Unreachable, and ours.
+#: By the attempt's code: those of outbound.Unreachable, and our own.
 _WORDS: dict[str, Promise] = {
     "no_such_host": _("The host name is unknown."),
     "address": _("The address is not public, so nothing was sent."),
@@ -20,5 +20,5 @@ _WORDS: dict[str, Promise] = {
 
 
 def problem_words(code: str) -> str:
-    """The words; a code of a newer version stands for itself, and none is none."""
+    """Return the words. A code of a newer version is shown as it is, and no code gives no words."""
     return str(_WORDS.get(code, code))

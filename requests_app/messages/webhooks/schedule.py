@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
-#: Waited after the first, second … failure.
+#: The waits after the first, second … failure.
 STEPS = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -18,12 +18,12 @@ STEPS = (
     timedelta(hours=24),
 )
 MOST_ATTEMPTS = len(STEPS) + 1
-#: The last attempt comes no earlier than this after the first: about three days.
+#: The last attempt comes at least this long after the first: about three days.
 WHOLE = sum(STEPS, timedelta())
 JITTER = 0.1
 
 
 def wait(failures: int) -> timedelta:
-    """How long to wait after so many failures; never the same, so that what failed together parts."""
+    """Return how long to wait after so many failures, with a random part, so that retries spread out."""
     step = STEPS[min(failures, len(STEPS)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing

@@ -1,4 +1,4 @@
-"""The keys of webhooks at rest: they must be read to sign with them, so they are encrypted and not hashed."""
+"""Stores the keys of webhooks encrypted and not hashed, because they must be read to sign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def seal(keys: Keys) -> str:
 
 
 def opened(sealed: str) -> Keys:
-    """Raises Unreadable."""
+    """Return the keys in plain. Raises Unreadable."""
     try:
         return Keys.parse(*json.loads(_sealer().opened(sealed)))
     except (ValueError, TypeError):
@@ -24,7 +24,7 @@ def opened(sealed: str) -> Keys:
 
 
 def is_outdated(sealed: str) -> bool:
-    """Whether a former key sealed this, so that it must be sealed anew before that one can go."""
+    """Return whether a former key sealed this, so that it must be sealed again before that key is removed."""
     return _sealer().is_outdated(sealed)
 
 

@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0: keys as people copy them, and the three headers that go with a body. Pure."""
+"""Standard Webhooks 1.0: keys in the form in which people copy them, and the three headers of a body. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_BODY = 20_000
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """What one endpoint is signed with: a secret that its receiver shares, and a key pair of which it has one half."""
+    """The keys of one endpoint: a secret that its receiver shares, and a key pair."""
 
     secret: bytes
     private: bytes
@@ -59,9 +59,9 @@ class Keys:
 
 
 def headers(message_id: str, at: datetime, body: bytes, keys: Sequence[Keys]) -> dict[str, str]:
-    """The headers of one attempt. Each key signs twice: most libraries know `v1` alone, and `v1a` shares no secret.
+    """Return the headers of one attempt. Each key signs twice: most libraries only know `v1`; `v1a` shares no secret.
 
-    During a rotation there are two keys, and a receiver that has either finds its signature.
+    During a rotation there are two keys, and a receiver with either finds its signature.
     """
     timestamp = str(int(at.timestamp()))
     signed = b".".join([message_id.encode(), timestamp.encode(), body])

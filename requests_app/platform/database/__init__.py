@@ -1,1 +1,1 @@
-"""Django's backends for PostgreSQL and SQLite, with the limits and the honesty that the product needs of them."""
+"""Django's backends for PostgreSQL and SQLite, with limits on waiting and certainty about commits."""

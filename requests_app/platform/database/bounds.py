@@ -1,7 +1,7 @@
-"""How long each kind of process waits for the database; the backends read it with every statement.
+"""How long each kind of process waits for the database. The backends read this for every statement.
 
-A server that is stopped, and not dead, still has a kernel that acknowledges whatever is sent to it. So each wait has an
-end on this side as well; the limits on the server's side come first where both are there, and keep the connection.
+A server that is stopped but not dead still has a kernel that acknowledges what it receives. So each wait has a limit on
+this side too. The server's limits, if it has them, come first and keep the connection.
 """
 
 from __future__ import annotations
@@ -11,48 +11,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-#: No statement and no lock of an act is worth more of a web server's threads.
+#: The limit for a statement or a lock of an act: none is worth more of a web server's threads.
 ACT_SECONDS = 2.0
-#: On the server, a little before the client gives up: the answer then comes in order, and the connection stays.
+#: The server's limit is a little shorter than the client's: then the answer is regular and the connection stays.
 ACT_SECONDS_OF_SERVER = 1.8
-#: A transaction in which nobody says anything holds a tenant's log for nothing: its host is frozen.
+#: A transaction in which nothing happens for so long only holds a tenant's log: its host is frozen.
 IDLE_SECONDS = 10
-#: A read that the server may answer late has that much longer on this side.
+#: How much longer than the server's limit this side waits for a read.
 MARGIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """In seconds; None is without end."""
+    """The limits in seconds; None means no limit."""
 
-    #: For one statement in a transaction, on this side.
+    #: For one statement inside a transaction, on this side.
     act: float | None = None
-    #: For one outside of any, which changes nothing that has a place in a log.
+    #: For one statement outside of a transaction, which writes no audit entry.
     read: float | None = None
-    #: The same on the server's side (PostgreSQL), and for a lock.
+    #: The same on the server (PostgreSQL), and for a lock.
     act_on_server: float | None = None
     read_on_server: float | None = None
     lock_on_server: float | None = None
-    #: Before the server ends a transaction in which nothing is asked (PostgreSQL).
+    #: Before the server ends an idle transaction (PostgreSQL).
     idle: float | None = IDLE_SECONDS
-    #: For a turn at writing (SQLite).
+    #: For the turn to write (SQLite).
     write: float = 20.0
-    #: Threads that answer people. Where some of them wait for the same lock, the others must not; 0 is no such process.
+    #: The threads that serve people. If some of them wait for one lock, the others must not; 0 without such threads.
     threads: int = 0
-    #: Whether to answer at once, and not to wait anew, while the database is known not to answer.
+    #: Whether to fail at once, without waiting again, while the database is known not to answer.
     fails_fast: bool = False
-    #: Whether a broken connection is replaced within a piece of work, and not after it. For loops that live on; a
-    #: request may hold something by its session, and must notice that it has lost it.
+    #: Whether a broken connection is replaced during the work and not after it. For endless loops; a request may hold a
+    #: lock by its session, and must notice that it lost it.
     reconnects: bool = False
 
 
-#: Commands: what they read is as long as the log, and nobody waits for them.
+#: Commands have no limits: what they read may be as long as the log, and nobody waits for them.
 COMMAND = Bounds()
 MIGRATION = Bounds(idle=None)
 
 
 def web(*, statement_seconds: float, threads: int) -> Bounds:
-    """A process that answers requests."""
+    """Return the limits of a process that answers requests."""
     return Bounds(
         act=ACT_SECONDS,
         read=statement_seconds + MARGIN_SECONDS,
@@ -66,12 +66,12 @@ def web(*, statement_seconds: float, threads: int) -> Bounds:
 
 
 def worker(*, wait_seconds: float) -> Bounds:
-    """A process that works in the background: a cluster, the beat, the signer, the watchdog."""
+    """Return the limits of a background process: a cluster, the beat, the signer, the watchdog."""
     return Bounds(act=wait_seconds, read=wait_seconds, write=20.0, reconnects=True)
 
 
 def probe(*, seconds: float = ACT_SECONDS) -> Bounds:
-    """What asks how the database is: every wait ends within these seconds. For a thread, with `within`."""
+    """Return the limits of a health check: every wait ends within these seconds. For a thread, with `within`."""
     of_server = seconds * 0.9
     return Bounds(
         act=seconds,
@@ -90,19 +90,19 @@ _thread = threading.local()
 
 
 def of_process(bounds: Bounds) -> None:
-    """Bound every statement of this process from now on. Connections that are open already keep their server's side."""
+    """Limit every statement of this process from now on. Open connections keep the server's present limits."""
     global _process
     _process = bounds
 
 
 def current() -> Bounds:
-    """The bounds of this thread: its own where it has any, else the process's."""
+    """Return the limits of this thread: its own if it has any, else the process's."""
     return getattr(_thread, "bounds", None) or _process
 
 
 @contextmanager
 def within(bounds: Bounds) -> Iterator[None]:
-    """Have this thread wait so long, and no longer, inside the block."""
+    """Apply these limits to this thread inside the block."""
     outer = getattr(_thread, "bounds", None)
     _thread.bounds = bounds
     try:

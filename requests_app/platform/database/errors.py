@@ -1,4 +1,4 @@
-"""What can go wrong with a database, beyond what Django tells apart."""
+"""Database errors that Django does not tell apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 from django.db import OperationalError
 
-#: SQLite's primary result codes of a lock that did not come in time.
+#: SQLite's primary result codes for a lock that was not granted in time.
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY = 0xFF
 #: PostgreSQL, appendix A: serialization_failure, deadlock_detected, lock_not_available, query_canceled (a time-out);
@@ -16,16 +16,16 @@ _LOST = ("08", "25P03", "25P04", "57P")
 
 
 class CommitUnknown(OperationalError):
-    """COMMIT was under way when the database stopped answering: the transaction is saved, or it is not.
+    """The database stopped answering during COMMIT: the transaction is saved, or it is not.
 
-    A commit that the database refused is not this: it stays the error that the database gave, and nothing was saved.
+    A commit that the database refused keeps the database's own error: then nothing was saved.
     """
 
 
 def gave_up_waiting(error: BaseException) -> bool:
-    """Whether a statement ended at a lock, at a time-out or with its connection, and was not refused.
+    """Return whether a statement was not refused, but ended at a lock, a time-out or a lost connection.
 
-    What it waited for in another transaction may be committed yet.
+    The other transaction that it waited for may still commit.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):

@@ -1,4 +1,4 @@
-"""Whether the database answers this process at all, so that not each of its threads must find out for itself."""
+"""Knows whether the database answers this process, so that not each thread must find out for itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-#: While it does not answer, so often one thread may connect to see whether it does again.
+#: How often one thread tries to connect while the database does not answer.
 BETWEEN_TRIES = 1.0
 
 
@@ -27,7 +27,7 @@ class Pulse:
             self._silent = False
 
     def gave_up(self, *, since: float) -> None:
-        """Note that a statement had no answer since then. Where no other had one either, the database is silent."""
+        """Record that a statement has had no answer since then. If no other had one either, the database is silent."""
         with self._lock:
             if self.answered_at <= since:
                 self._silent = True
@@ -35,11 +35,11 @@ class Pulse:
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database is known not to answer. Then nothing is asked on a connection that is there already."""
+        """Return whether the database is known not to answer. Then no existing connection is used."""
         return self._silent
 
     def may_connect(self) -> bool:
-        """Whether there is a point in connecting. Where the database is silent, one thread tries now and then."""
+        """Return whether to try to connect. If the database is silent, one thread tries now and then."""
         if not self._silent:
             return True
         with self._lock:
@@ -50,7 +50,7 @@ class Pulse:
             return True
 
     def is_alive(self, ask: Callable[[], bool], *, since: float) -> bool:
-        """Whether anybody had an answer since then. One thread asks for all that want to know."""
+        """Return whether any statement had an answer since then. One thread asks for all that want to know."""
         if self.answered_at > since:
             return True
         with self._asking:
@@ -62,7 +62,7 @@ class Pulse:
             return False
 
 
-#: The one of this process.
+#: The one instance of this process.
 PULSE = Pulse()
-# The thread that held a lock at a fork is not in the child.
-os.register_at_fork(after_in_child=PULSE.__init__)  # type: ignore[misc]  # made anew in its place
+# The thread that held a lock during a fork does not exist in the child.
+os.register_at_fork(after_in_child=PULSE.__init__)  # type: ignore[misc]  # initialised again in its place

@@ -1,8 +1,8 @@
-"""Who waits for whose lock in this process, so that one lock that is not given back does not take every thread.
+"""Knows who waits for whose lock in this process, so that one stuck lock does not take every thread.
 
-Locks change hands in milliseconds, and a burst of calls for one tenant waits its turn. Where one has not moved for
-half a second, it is stuck: at most a quarter of the threads go on waiting for it, and at most half for all stuck
-ones together. Whatever comes further is refused at once.
+Locks change hands in milliseconds, and a burst of calls for one tenant waits its turn. A lock that has not moved for
+half a second is stuck: at most a quarter of the threads keep waiting for it, and at most half for all stuck locks
+together. Further calls are refused at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from time import monotonic
 from django.db import OperationalError
 
 STUCK_AFTER = 0.5
-#: A stuck lock counts as stuck for so long after the last one who waited for it has given up.
+#: How long a lock counts as stuck after the last one who waited for it has given up.
 STUCK_FOR = 2.0
 
 
 class TurnRefused(OperationalError):
-    """Too many threads wait for locks that are not given back. Nothing was done."""
+    """Too many threads wait for stuck locks. Nothing was done."""
 
     def __init__(self) -> None:
         super().__init__("Others wait for this lock already, and it is not given back.")
@@ -32,7 +32,7 @@ class Turn:
 
     turns: Turns
     key: Hashable
-    #: So many may wait for this lock while it is stuck; and so many for all.
+    #: How many may wait for this lock while it is stuck, and how many for all stuck locks.
     share: int
     most: int
     since: float = field(default_factory=monotonic)
@@ -46,7 +46,7 @@ class Turn:
 
 @dataclass
 class _Queue:
-    """Those who wait for one lock, in the order in which they came."""
+    """Those who wait for one lock, in order of arrival."""
 
     stuck_after: float
     waiting: list[Turn] = field(default_factory=list)
@@ -75,9 +75,9 @@ class Turns:
         stuck_after: float = STUCK_AFTER,
         is_holding: bool = False,
     ) -> Turn:
-        """Begin to wait, or raise TurnRefused. The process has so many threads; a quarter is one lock's share.
+        """Begin to wait. Raises TurnRefused. A lock's share is a quarter of the process's `threads`.
 
-        Who holds another tenant's lock meanwhile has no place at one that is stuck.
+        Threads that already hold another tenant's lock may not wait for a stuck one.
         """
         share, most = max(1, threads // 4 if share is None else share), max(1, threads // 2)
         with self._lock:
@@ -93,7 +93,7 @@ class Turns:
         return sum(len(queue.waiting) for queue in self._queues.values() if queue.is_stuck(now))
 
     def require_place(self, turn: Turn) -> None:
-        """Raise TurnRefused for those who came last to a lock that turned out to be stuck."""
+        """Raise TurnRefused in the last arrivals at a lock that turned out to be stuck."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]
@@ -103,12 +103,12 @@ class Turns:
                 raise TurnRefused
 
     def _earlier(self, turn: Turn, now: float) -> int:
-        """How many waited for stuck locks before this one."""
+        """Return how many waited for stuck locks before this one."""
         stuck = (queue for queue in self._queues.values() if queue.is_stuck(now))
         return sum(other.since < turn.since for queue in stuck for other in queue.waiting)
 
     def leave(self, turn: Turn, *, is_taken: bool) -> None:
-        """End the wait: with the lock, or without."""
+        """End the wait, with or without the lock."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]

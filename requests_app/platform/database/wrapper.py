@@ -13,12 +13,12 @@ from requests_app.platform.database import bounds
 
 
 class Wrapper(BaseDatabaseWrapper):
-    """A Django connection that never connects anew only to say that its transaction is over."""
+    """A Django connection that never reconnects only to say that its transaction is over."""
 
     connection: Any
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """Switch autocommit; on a connection that was dropped there is nothing to switch.
+        """Switch autocommit; do nothing on a connection that was dropped.
 
         Django ends each transaction with `set_autocommit(True)`. After a lost connection that would connect again, wait
         for a database that does not answer, and hide the first error behind its own.
@@ -30,15 +30,15 @@ class Wrapper(BaseDatabaseWrapper):
 
     @contextmanager
     def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
-        """Wrap the one statement that takes a lock for which others of this process may be waiting.
+        """Wrap the one statement that takes a lock for which other threads of this process may wait.
 
-        Where too many of them wait for one that is not given back, it raises OperationalError and takes nothing. It
-        gives up early where it `is_holding` locks of others, who would wait as long as this one does.
+        If too many of them wait for a stuck lock, it raises OperationalError and takes nothing. If it `is_holding`
+        other locks, it gives up early, because others wait for those meanwhile.
         """
         yield
 
     def prepare_database(self) -> None:
-        """Django calls this before it migrates, which may hold a transaction open as long as it needs."""
+        """Lift the limits before a migration, which may hold a transaction open as long as it needs."""
         super().prepare_database()
         if bounds.current() is bounds.COMMAND:
             bounds.of_process(bounds.MIGRATION)

@@ -1,8 +1,8 @@
-"""Delivers messages to webhooks: at least once, each by its own schedule, and so that no receiver delays another.
+"""Delivers webhook messages at least once, each by its own schedule, so that no receiver delays another.
 
-This thread alone uses the database; each other thread holds one connection to one receiver. A message that fails
-delays later messages about the same access request or ticket and nothing else. A message that ends access waits for
-nothing: it has threads of its own.
+Only this thread uses the database; each other thread has one connection to one receiver. A message that fails delays
+only later messages about the same access request or ticket. A message that ends access waits for nothing: it has
+threads of its own.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ from requests_app.work.webhooks import dispatch
 
 logger = structlog.get_logger(__name__)
 
-#: Messages on their way at the same time; as many again that end access.
+#: Messages that are sent at the same time; as many again for those that end access.
 MOST_AT_ONCE = 64
-#: Of these, how many may be on their way where an answer is in doubt: to receivers that fail, and repeated attempts.
+#: How many of these may go to receivers that fail, or be repeated attempts, whose answer is in doubt.
 MOST_IN_DOUBT = MOST_AT_ONCE // 2
-#: Messages of one lane on their way to one receiver that takes them.
+#: Messages of one lane that are sent at the same time to one receiver that accepts them.
 MOST_EACH = 8
-#: A drain takes nothing more after this long; what is on its way then has outbound.TOTAL_SECONDS.
+#: A drain takes no more messages after this long; those being sent then have outbound.TOTAL_SECONDS.
 LONGEST_SECONDS = 40.0
-#: How often new messages are looked for while receivers are waited for.
+#: How often to look for new messages while receivers are waited for.
 LOOK_SECONDS = 0.25
-#: How long a message is in its drain's hands. Longer than an attempt can take.
+#: How long a drain's claim on a message lasts. Longer than an attempt can take.
 LEASE = timedelta(minutes=1)
-#: One drain claims at a time, so that receivers that hang never hold all workers. It is renewed while the drain works;
-#: a drain that was killed loses it. Each renewal is a write to the database, where the cache is: not one at each look.
+#: One drain claims at a time, so that receivers that hang never block all workers. It is renewed while the drain works;
+#: a killed drain loses it. Each renewal writes to the database, where the cache is, so it is rare.
 _TURN, _TURN_SECONDS, _RENEW_SECONDS = "webhooks:turn", 15, 3.0
 GONE = 410
-ANSWER_KEPT = 200
+ANSWER_STORED = 200
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
 
 
 class _Lane(Enum):
-    """What goes to one receiver side by side: neither lane waits for the other. `least` may always be on its way.
+    """Messages of one kind to one receiver. The lanes do not wait for each other. `least` may always be sent.
 
-    A receiver that hangs at one message still gets the next one, and one that hangs at all holds few threads.
+    A receiver that hangs at one message still gets the next one, and one that always hangs holds few threads.
     """
 
-    #: What ends access, at every attempt.
+    #: Messages that end access, at every attempt.
     ENDING = ("ending", MOST_EACH)
     FIRST = ("first", 2)
     AGAIN = ("again", 1)
@@ -113,20 +113,20 @@ def drain() -> int:
 
 
 def is_waited_for() -> bool:
-    """Whether a repeated attempt is due and no drain is at work. For a first attempt somebody rings."""
+    """Return whether a repeated attempt is due and no drain is at work. First attempts wake a drain themselves."""
     due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
     return cache.get(_TURN) is None and due.exists()
 
 
 class _Drain:
-    """One round. `allowed` says how many messages of each lane may be on their way to each receiver."""
+    """One round. `allowed` says how many messages of each lane may be sent to each receiver at a time."""
 
     def __init__(self, token: str) -> None:
         self.allowed: Counter[tuple[UUID, _Lane]] = Counter()
         self.sending: dict[Future[Outcome], _Sending] = {}
         self.until = clock.monotonic() + LONGEST_SECONDS
         self.token, self.has_turn = token, True
-        self.looked, self.renewed = 0.0, clock.monotonic()
+        self.checked, self.renewed = 0.0, clock.monotonic()
         self.done = 0
 
     def run(self) -> int:
@@ -143,21 +143,21 @@ class _Drain:
         return self.done
 
     def _take(self, pool: Executor, endings: Executor) -> bool:
-        """Take what is due, while this drain has its turn; return whether anything is on its way."""
+        """Take what is due, while this drain has its turn; return whether anything is being sent."""
         if self.has_turn and clock.monotonic() < self.until:
-            if clock.monotonic() - self.looked >= LOOK_SECONDS:
+            if clock.monotonic() - self.checked >= LOOK_SECONDS:
                 if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
                     cache.touch(_TURN, _TURN_SECONDS)
                     self.renewed = clock.monotonic()
                 dispatch.work(self.until)
-                self.looked = clock.monotonic()
+                self.checked = clock.monotonic()
             self._claim(pool, endings)
         else:
             self._let_go()
         return bool(self.sending)
 
     def _let_go(self) -> None:
-        """End the turn, and ring for what came since this drain last looked, while others found it at work."""
+        """End the turn, and wake a drain for what came after this one last looked."""
         if self.has_turn:
             self.has_turn = False
             if cache.get(_TURN) == self.token:
@@ -169,7 +169,7 @@ class _Drain:
         ready = _ready(clock.now())
         for lane in _Lane:
             busy = Counter(each.webhook.pk for each in self.sending.values() if each.lane is lane)
-            # The receiver with the least on its way comes first.
+            # The receiver with the fewest messages being sent comes first.
             for webhook in sorted(ready.get(lane, ()), key=lambda each: busy[each.pk]):
                 allowed = max(self.allowed[webhook.pk, lane], lane.least)
                 free = min(allowed - busy[webhook.pk], self._room(webhook, lane))
@@ -178,13 +178,13 @@ class _Drain:
                         self._send(endings if lane is _Lane.ENDING else pool, message, webhook, lane)
 
     def _room(self, webhook: Webhook, lane: _Lane) -> int:
-        """How many threads are free for this. Those that hang leave half of them to all others."""
+        """Return how many threads are free for this. Those that hang leave half of them to all others."""
         beside = [each for each in self.sending.values() if (each.lane is _Lane.ENDING) == (lane is _Lane.ENDING)]
         room = MOST_AT_ONCE - len(beside)
         if not _is_in_doubt(webhook, lane):
             return room
         if lane is not _Lane.ENDING and clock.monotonic() > self.until - outbound.TOTAL_SECONDS:
-            # It would hold this worker after the drain's end, beside the next drain.
+            # It would block this worker after the drain's end, beside the next drain.
             return 0
         return min(room, MOST_IN_DOUBT - sum(each.is_in_doubt for each in beside))
 
@@ -216,7 +216,7 @@ class _Drain:
 
 
 def _due(at: datetime) -> QuerySet[OutboxMessage]:
-    """What may be sent now: nothing waits for an older message but what is about the same, and ends no access."""
+    """Return what may be sent now: a message only waits for older ones about the same, unless it ends access."""
     older = OutboxMessage.objects.filter(
         webhook=OuterRef("webhook"),
         mark=OuterRef("mark"),
@@ -228,7 +228,7 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
 
 
 def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
-    """The receivers that may be sent something now, by lane. A test goes to one that is off, too."""
+    """Return the receivers that may be sent something now, by lane. A test goes to one that is off, too."""
     due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
     has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
     found: dict[_Lane, list[Webhook]] = {}
@@ -242,7 +242,7 @@ def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
 
 
 def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
-    """Take so many messages, those first that are due longest."""
+    """Claim so many messages, first those that are due longest."""
     with transaction.atomic(durable=True):
         at = clock.now()
         rows = _due(at).filter(lane.holds, webhook=webhook)
@@ -250,7 +250,7 @@ def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
             rows = rows.filter(topic=messages.TEST)
         batch = list(rows.order_by("next_attempt_at", "seq").claimed()[:most])  # type: ignore[attr-defined]  # ScopedQuerySet
         for message in batch:
-            # Counted before it is made: one that kills its worker never comes to be counted afterwards.
+            # Counted before it is made, because a message that kills its worker could not be counted afterwards.
             message.attempts, message.claimed_until = message.attempts + 1, at + LEASE
             message.save(update_fields=["attempts", "claimed_until"])
     return batch
@@ -282,18 +282,18 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
     except outbound.Unreachable as error:
         return outcome(problem=str(error.args[0]))
     except outbound.BadTarget:
-        # Saved while private networks were open to receivers.
+        # Saved while receivers in private networks were allowed.
         return outcome(problem="address")
     except Exception as error:
-        # Its words may quote the address; its kind says enough.
+        # The error's text may quote the address; its kind is enough.
         logger.error("webhook_failed_unexpectedly", error=type(error).__name__)
         return outcome(problem="unexpected")
 
 
 def sanitised(answer: bytes) -> str:
-    """The beginning of what was answered, on one line, without what cannot be seen."""
-    text = _UNPRINTABLE.sub(" ", answer[: 4 * ANSWER_KEPT].decode(errors="replace"))
-    return " ".join(text.split())[:ANSWER_KEPT]
+    """Return the beginning of the answer on one line, without invisible characters."""
+    text = _UNPRINTABLE.sub(" ", answer[: 4 * ANSWER_STORED].decode(errors="replace"))
+    return " ".join(text.split())[:ANSWER_STORED]
 
 
 # --- What came of it ---------------------------------------------------------------------------------------
@@ -311,40 +311,41 @@ def _keep(sending: _Sending, outcome: Outcome) -> None:
 
 def _delivered(sending: _Sending) -> bool:
     message, webhook = sending.message, sending.webhook
-    # Without regard to the lease: what has arrived has arrived, even if somebody else sends it too.
+    # Regardless of the lease: it has arrived, even if another drain sends it too.
     OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).update(
         state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=""
     )
     Webhook.objects.filter(pk=webhook.pk, failures__gt=0).update(failures=0, failing_since=None)
     if message.topic == messages.TEST:
-        # Somebody has mended it and tries: what waits need not wait for its next step.
+        # Somebody has repaired it and tests it, so waiting messages are sent now.
         waiting = OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
         waiting.update(next_attempt_at=clock.now())
     return False
 
 
 def _failed(sending: _Sending, outcome: Outcome) -> bool:
-    """Postpone the message, or park it after its last attempt; return whether the receiver is past hope."""
+    """Postpone the message, or park it after its last attempt; return whether to give the receiver up."""
     message, webhook, at = sending.message, sending.webhook, clock.now()
-    said = outcome.problem or str(outcome.status)
-    held = OutboxMessage.objects.filter(
+    problem = outcome.problem or str(outcome.status)
+    claimed = OutboxMessage.objects.filter(
         pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
     )
     is_test = message.topic == messages.TEST
     is_last = is_test or message.attempts >= schedule.MOST_ATTEMPTS
     if is_last:
-        held.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=said)
+        claimed.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=problem)
     else:
         next_attempt_at = at + schedule.wait(message.attempts)
-        held.update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=said)
-    logger.warning("webhook_failed", webhook=str(webhook.pk), message=str(message.pk), problem=said)
+        claimed.update(next_attempt_at=next_attempt_at, claimed_until=None, last_error=problem)
+    logger.warning("webhook_failed", webhook=str(webhook.pk), message=str(message.pk), problem=problem)
     if outcome.status == GONE:
         return True
     if is_test:
         return False
     row = Webhook.objects.filter(pk=webhook.pk)
     row.update(failures=F("failures") + 1, failing_since=Coalesce("failing_since", at))
-    # It took nothing for as long as a message is tried. One that takes others is not given up for one message.
+    # It accepted nothing for as long as a message is tried. A receiver that accepts others is not given up for one
+    # message.
     return is_last and row.filter(failing_since__lte=at - schedule.WHOLE).exists()
 
 

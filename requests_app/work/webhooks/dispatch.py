@@ -1,7 +1,7 @@
-"""Turns what is new in the logs into messages: the logs are the source, so nothing can be forgotten to be told.
+"""Turns new entries of the logs into messages. The logs are the source, so no event can be forgotten.
 
-An act knows nothing of webhooks. A webhook keeps the number of the entry that it is told of next, in each log that it
-hears of; what comes after that and is wanted becomes a row of the outbox, in one transaction with the number.
+An act knows nothing of webhooks. A webhook stores the number of its next entry in each log that it gets. New entries
+that it wants become rows of the outbox, in one transaction with the number.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from requests_app.operations.webhooks import outbox_row
 
 logger = structlog.get_logger(__name__)
 
-#: Entries that are looked at in one transaction.
+#: Entries that are read in one transaction.
 BATCH = 500
-#: No more than this waits for one webhook in the outbox. The rest waits in the log, but for what ends access.
+#: The most messages that wait for one webhook in the outbox. The rest waits in the log, except what ends access.
 MOST_WAITING = 10_000
 
 
 def has_news() -> bool:
-    """Whether any log has entries that some webhook was not told of, or asked about."""
+    """Return whether any log has entries that some webhook has not been sent."""
     return _moved().exists() or next(_unknown(), None) is not None
 
 
 def work(until: float) -> int:
-    """Look at the next BATCH of each log for each webhook, until that time on the steady clock.
+    """Process the next BATCH of each log for each webhook, until `until` on the monotonic clock.
 
-    Return how many messages were made. A log in which much is new holds up no other.
+    Returns how many messages were made. A log with many new entries does not delay others.
     """
     for webhook_id, log_id in _unknown():
         _begin(webhook_id, log_id)
@@ -48,14 +48,14 @@ def work(until: float) -> int:
 
 
 def _moved() -> QuerySet[WebhookCursor]:
-    """The places that are not at the end of their log. One beyond its end is where a backup was restored."""
+    """Return the cursors that are not at the end of their log. One beyond the end means a restored backup."""
     other = ChainHead.objects.filter(pk=OuterRef("log_id")).exclude(size=OuterRef("next_seq"))
     hearing = WebhookCursor.objects.filter(webhook__is_on=True, webhook__removed_at=None)
     return hearing.filter(Exists(other))
 
 
 def _unknown() -> Iterator[tuple[UUID, UUID]]:
-    """The logs in which a webhook of the provider's has no place yet."""
+    """Return the logs in which a webhook of the provider's has no cursor yet."""
     for webhook_id in Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True):
         known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
         for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
@@ -63,7 +63,7 @@ def _unknown() -> Iterator[tuple[UUID, UUID]]:
 
 
 def _begin(webhook_id: UUID, log_id: UUID) -> None:
-    """Find the place from which the webhook hears of this log: its first entry since the webhook was added."""
+    """Return the cursor at which the webhook begins: the first entry since it was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
         size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)
@@ -74,16 +74,16 @@ def _begin(webhook_id: UUID, log_id: UUID) -> None:
 
 
 def _step(cursor_id: int, *, only_endings: bool) -> int:
-    """Look at the next entries of one log for one webhook, unless somebody else does.
+    """Process the next entries of one log for one webhook, unless another worker does.
 
-    What ends access is told of ahead of the rest, where that has to wait in the log.
+    Entries that end access are sent before the others, if those have to wait in the log.
     """
     with transaction.atomic(durable=True):
         places = WebhookCursor.objects.select_related("webhook").filter(pk=cursor_id)
         place = places.select_for_update(of=("self",), skip_locked=True).first() if _locks() else places.first()
         if place is None or not place.webhook.is_on:
             return 0
-        # Read before the entries: those up to here are all committed.
+        # Read before the entries, so that those up to here are all committed.
         size = ChainHead.objects.values_list("size", flat=True).get(pk=place.log_id)
         if size == place.next_seq:
             return 0
@@ -101,7 +101,7 @@ def _step(cursor_id: int, *, only_endings: bool) -> int:
 
 
 def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None) -> list[AuditEntry]:
-    """The entries to tell of. Those that were removed meanwhile are passed over, as is what no shard holds."""
+    """Return the entries to send, without those removed meanwhile or in no shard."""
     webhook = place.webhook
     rows = AuditEntry.objects.filter(
         tenant_id=place.log_id, seq__gte=place.next_seq, seq__lt=size, at__gte=webhook.from_at
@@ -111,12 +111,12 @@ def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None)
         wanted = only if wanted is None else only & wanted
     if wanted is not None:
         rows = rows.filter(event__in=wanted)
-    # Ahead of the rest the newest count: the ones before are there already.
+    # Only the newest count here: the ones before are there already.
     return list(rows.order_by("seq" if only is None else "-seq")[:BATCH])
 
 
 def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
-    """Write the messages that are not there yet, and return how many."""
+    """Write the messages that do not exist yet, and return how many."""
     at = clock.now()
     found = {
         row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))

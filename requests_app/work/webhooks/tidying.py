@@ -1,4 +1,4 @@
-"""Forgets what is old, and seals anew what a former key of the settings sealed."""
+"""Deletes old deliveries, and encrypts again what a former key of the settings encrypted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from requests_app.domain import clock
 from requests_app.messages.webhooks import sealing
 from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
 
-#: Deliveries are kept for so long, to be looked at and sent again.
-KEPT_FOR = timedelta(days=30)
+#: How long deliveries are kept, to be looked at and sent again.
+DELETED_AFTER = timedelta(days=30)
 BATCH = 500
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Do so until it is done or the time is over; return how many messages went."""
+    """Continue until it is done or the time is over; return how many messages were deleted."""
     done = 0
     for webhook in Webhook.objects.order_by("pk"):
         if is_over():
@@ -31,7 +31,7 @@ def work(is_over: Callable[[], bool]) -> int:
 def _forget(webhook: Webhook, is_over: Callable[[], bool]) -> int:
     old = OutboxMessage.objects.filter(webhook=webhook)
     if webhook.removed_at is None:
-        old = old.filter(created_at__lt=clock.now() - KEPT_FOR)
+        old = old.filter(created_at__lt=clock.now() - DELETED_AFTER)
     done = 0
     while not is_over():
         batch = list(old.order_by("-created_at").values_list("pk", flat=True)[:BATCH])
@@ -50,17 +50,17 @@ def _forget(webhook: Webhook, is_over: Callable[[], bool]) -> int:
 
 
 def seal_anew(webhook: Webhook) -> None:
-    """Encrypt its keys again where a former key of the settings encrypted them."""
+    """Encrypt a webhook's keys again if a former key of the settings encrypted them."""
     at = clock.now()
     for column in ("sealed", "former_sealed"):
         sealed = getattr(webhook, column)
         if column == "former_sealed" and webhook.former_until is not None and webhook.former_until <= at and sealed:
-            # They sign no more: there is nothing left to keep them for.
+            # They sign no more, so there is no reason to keep them.
             Webhook.objects.filter(pk=webhook.pk, former_sealed=sealed).update(former_sealed="")
         elif sealed and sealing.is_outdated(sealed):
             try:
                 anew = sealing.seal(sealing.opened(sealed))
             except sealing.Unreadable:
                 continue
-            # Only if it is still what was read: somebody may have had new ones made.
+            # Only if it is unchanged: somebody may have made new ones.
             Webhook.objects.filter(pk=webhook.pk, **{column: sealed}).update(**{column: anew})

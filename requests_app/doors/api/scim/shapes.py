@@ -107,7 +107,7 @@ def versioned(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def _held(person: Person) -> list[Membership]:
-    held: list[Membership] = person.held  # type: ignore[attr-defined]  # prefetched by the query
+    held: list[Membership] = person.shown_memberships  # type: ignore[attr-defined]  # prefetched by the query
     return held
 
 

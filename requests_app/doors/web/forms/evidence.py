@@ -9,7 +9,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit_app import older
+from audit_app import checkpoint_history
 from requests_app.domain.ids import IdField
 from requests_app.doors.web.forms.log import LAST, day_widget, start_of, usable
 from requests_app.doors.web.forms.strict import StrictForm
@@ -38,7 +38,7 @@ class DownloadForm(StrictForm):
 
     def clean_kept(self) -> int | None:
         size: int | None = self.cleaned_data["kept"]
-        if size and not older.is_known(self.tenant.pk, size):
+        if size and not checkpoint_history.is_known(self.tenant.pk, size):
             raise forms.ValidationError(_("This log has no checkpoint with this number of entries."))
         return size
 

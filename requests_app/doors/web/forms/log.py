@@ -122,10 +122,10 @@ class LogPlace(LogFilter):
             self.add_error(None, _("Only one place in the log can be shown at a time."))
         return values
 
-    def place(self) -> queries.Place:
+    def place(self) -> queries.LogCursor:
         values = self.cleaned_data
         before = values["entry"] + 1 if values["entry"] is not None else values["before"]
-        return queries.Place(before=before, after=values["after"])
+        return queries.LogCursor(before=before, after=values["after"])
 
 
 class LogExport(LogFilter):

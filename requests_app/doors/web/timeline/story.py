@@ -23,9 +23,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit_app import canonical, notes
+from audit_app.bundle_selection import ACCESS_REQUEST, PERIOD, BundledShard
 from audit_app.evidence import Evidence
 from audit_app.models import AuditEntry
-from audit_app.parts import ACCESS_REQUEST, PERIOD, Part
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import marked
 from requests_app.domain.acts.declaration import Mark
@@ -257,7 +257,7 @@ class Story:
         return sorted(by_title.items(), key=lambda pair: (-pair[1], pair[0]))
 
     @cached_property
-    def logs(self) -> list[tuple[Part, str]]:
+    def logs(self) -> list[tuple[BundledShard, str]]:
         """Each log with the root that was signed."""
         return [(part, notes.hash_lines([bytes(part.checkpoint.root)]).strip()) for part in self.prepared.parts]
 
@@ -306,7 +306,7 @@ class Story:
             is_intact=canonical.leaf_hash(bytes(entry.canonical)) == bytes(entry.leaf_hash),
         )
 
-    def _part(self, seq: int) -> Part:
+    def _part(self, seq: int) -> BundledShard:
         return next(part for part in reversed(self.prepared.parts) if seq >= part.first_seq)
 
 

@@ -1,4 +1,4 @@
-"""Django's connection to PostgreSQL, which says so where the outcome of a commit is not known."""
+"""Django's connection to PostgreSQL, which reports when a commit's outcome is unknown."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from requests_app.platform.database.turns import STUCK_AFTER, TURNS
 from requests_app.platform.database.wrapper import Wrapper
 
 #: PostgreSQL, appendix A: idle_in_transaction_session_timeout and transaction_timeout. The server ended the session,
-#: and with it the transaction, before it came to the COMMIT.
+#: and its transaction, before it reached the COMMIT.
 _ENDED_BEFORE = frozenset({"25P03", "25P04"})
-#: The function of the server that gives up waiting for a standby. Its message may be translated; its name is not.
+#: The server function that gives up waiting for a standby. Its message may be translated; its name is not.
 _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
-#: So long one waits who holds others' locks; they must not count as stuck for that.
+#: How long a holder of other locks waits, so that it does not count as stuck itself.
 _HOLDING_SECONDS = STUCK_AFTER * 0.6
-#: For the question whether a connection that was kept still leads somewhere.
+#: For the check whether a pooled connection still works.
 _CHECK_SECONDS = 0.7
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's, but for a server that takes no writing: it says nothing of the statement, and is an outage."""
+    """Django's errors, except that a server which is read-only counts as an outage."""
 
     wrapper: Any
 
@@ -48,15 +48,15 @@ class _Errors(DatabaseErrorWrapper):
 
 
 def _may_not_write(error: Any) -> bool:
-    """Whether a privilege is missing. What a policy of row-level security refuses has the same code, and is a bug."""
+    """Return whether a privilege is missing. Row-level security refuses with the same code, and that is a bug."""
     is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
     return is_denied and error.diag.source_function == "aclcheck_error"
 
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
-    #: What a connection that did not answer has cost already of the time for a new one.
+    #: The time that a connection without an answer has used of the limit for a new one.
     _waited = 0.0
-    #: The host and port that this process was connected to last. Where several are named, it is tried first.
+    #: The host and port of this process's last connection. If the address names several, it is tried first.
     _last: ClassVar[tuple[str, str] | None] = None
 
     @cached_property
@@ -71,7 +71,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         seconds = float(conn_params.get("connect_timeout") or 0) - self._waited
         self._waited = 0.0
         made = _connect(conn_params, seconds if conn_params.get("connect_timeout") else None)
-        # The very server: of two hosts the other one may be well.
+        # The same server: of two hosts the other one may be well.
         place = {"host": made.info.host, "port": made.info.port}
         made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
@@ -79,11 +79,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return made
 
     def init_connection_state(self) -> None:
-        """Tell the server the limits of what runs outside of a transaction."""
+        """Set the server's limits for statements outside of a transaction."""
         super().init_connection_state()
         now = bounds.current()
-        told = {"statement_timeout": now.read_on_server, "lock_timeout": now.lock_on_server}
-        if limits := {name: f"{seconds * 1000:.0f}" for name, seconds in told.items() if seconds}:
+        wanted = {"statement_timeout": now.read_on_server, "lock_timeout": now.lock_on_server}
+        if limits := {name: f"{seconds * 1000:.0f}" for name, seconds in wanted.items() if seconds}:
             calls = ", ".join(["set_config(%s, %s, false)"] * len(limits))
             with self.cursor() as cursor:
                 cursor.execute(f"SELECT {calls}", [part for limit in limits.items() for part in limit])
@@ -92,19 +92,19 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     def ensure_connection(self) -> None:
         is_broken = self.connection is not None and self.connection.closed
         if is_broken and not self.in_atomic_block and bounds.current().reconnects:
-            # A wait on it came to its end, or the server went away. Nothing was open on it.
+            # A wait on it timed out, or the server went away. No transaction was open on it.
             self.close()
         super().ensure_connection()
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Django calls this between requests, where nobody answers an error: it must not connect."""
+        """Do not connect: Django calls this between requests, where nobody handles an error."""
         if self.connection is not None and self.connection.closed:
             self.close()
             return
         super().close_if_unusable_or_obsolete()
 
     def is_usable(self) -> bool:
-        """Ask the server; one that does not answer leaves time for a new connection, within what an act has."""
+        """Ask the server. If it does not answer, time is left for a new connection within an act's limit."""
         if self.connection is None:
             return False
         now = bounds.current()
@@ -137,7 +137,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         is_taken = False
         try:
             if is_holding:
-                # The server's limit and not ours: it gives back what is held when it gives up.
+                # The server's limit and not ours, because the server releases its locks when it gives up.
                 self._limit_locks(_HOLDING_SECONDS)
             session.turn = None if is_holding else turn
             yield
@@ -152,12 +152,12 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         with self.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}"])
 
-    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
-        if said.source_function == _GAVE_UP_STANDBY:
+    def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        if diagnostic.source_function == _GAVE_UP_STANDBY:
             self._standby_missing = True
 
     def _commit(self) -> None:
-        """Commit, or raise CommitUnknown where the transaction may be saved although the database did not say so."""
+        """Commit. Raises CommitUnknown if the transaction may be saved although the database did not say so."""
         if self.connection is None:
             return
         if self.connection.pgconn.transaction_status == pq.TransactionStatus.INERROR:
@@ -175,13 +175,13 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             raise CommitUnknown("The transaction was committed, but no synchronous standby has confirmed it.")
 
     def _require_open(self) -> None:
-        """Raise the plain error where the server has ended this session already: then no COMMIT was sent."""
+        """Raise the plain error if the server has ended this session already: then no COMMIT was sent."""
         connection = self.connection.pgconn
         if connection.status != pq.ConnStatus.OK or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
         poll = select.poll()
         poll.register(connection.socket, select.POLLIN)
-        # The server's last words come first, and then the end of the stream.
+        # The server's last message comes first, then the end of the stream.
         for _ in range(3):
             if not poll.poll(0):
                 return
@@ -194,7 +194,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Whether the server says that it has rolled the transaction back, or was not asked to commit it."""
+    """Return whether the server says that it rolled the transaction back, or was never asked to commit."""
     if isinstance(error, NotAsked):
         return True
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
@@ -203,11 +203,11 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 
 def _connect(params: dict[str, Any], seconds: float | None) -> Session:
-    asked = {**params, **_ordered(params)}
+    wanted = {**params, **_ordered(params)}
     began = monotonic()
-    CONNECTING.seconds = None if seconds is None else seconds / len(str(asked.get("host") or "").split(","))
+    CONNECTING.seconds = None if seconds is None else seconds / len(str(wanted.get("host") or "").split(","))
     try:
-        made = Session.connect(**asked)
+        made = Session.connect(**wanted)
     except psycopg.errors.ConnectionTimeout:
         PULSE.gave_up(since=began)
         raise
@@ -218,9 +218,9 @@ def _connect(params: dict[str, Any], seconds: float | None) -> Session:
 
 
 def _ordered(params: dict[str, Any]) -> dict[str, str]:
-    """The hosts and their ports, where there are several: the one that answered last comes first.
+    """Return hosts and ports, if there are several, with the last one that answered first.
 
-    After a failover the old one may be frozen, and each new connection would wait for it anew.
+    After a failover the old host may be frozen, and each new connection would wait for it again.
     """
     hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "").split(",")
     last = DatabaseWrapper._last
@@ -232,7 +232,7 @@ def _ordered(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _answers(params: dict[str, Any], seconds: float) -> bool:
-    """Whether the server says anything to a new connection, be it that it takes no further one."""
+    """Return whether the server says anything to a new connection, even that it accepts no more."""
     try:
         _connect(params, seconds).close()
     except psycopg.errors.ConnectionTimeout:

@@ -1,4 +1,4 @@
-"""A connection of psycopg's, each of whose waits has an end on this side."""
+"""A psycopg connection on which every wait has a limit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from requests_app.platform.database.turns import Turn
 
 RV = TypeVar("RV")
 
-#: As psycopg's own; a signal is noticed within it.
+#: The same as in psycopg; a signal is noticed within it.
 _INTERVAL = 0.1
-#: How often those who wait for a lock look whether they still may.
+#: How often those who wait for a lock check whether they still may.
 _LOOK = 0.05
-#: A statement without an answer for that long makes the process ask, on another connection, whether there is anybody;
-#: and for that long. Together they are what an act has.
+#: A statement without an answer for the first of these makes the process ask, on another connection, whether the server
+#: is alive; the second is the limit of that question. Together they are the limit of an act.
 _SUSPICIOUS, _ASKED_FOR = 0.9, 0.9
 
 
@@ -32,11 +32,11 @@ class NoAnswer(psycopg.OperationalError):
 
 
 class NotAsked(psycopg.OperationalError):
-    """The database did not answer others of this process a moment ago, so this statement was not sent."""
+    """Another statement of this process had no answer a moment ago, so this one was not sent."""
 
 
 class _Connecting(threading.local):
-    #: For one attempt at one host.
+    #: The limit for one attempt at one host.
     seconds: float | None = None
 
 
@@ -44,13 +44,13 @@ CONNECTING = _Connecting()
 
 
 class Session(psycopg.Connection[Any]):
-    """Its waits end as `bounds.current()` says."""
+    """A connection whose waits end as `bounds.current()` says."""
 
-    #: Whether somebody answers on a connection of its own, within so many seconds.
+    #: Returns whether the server answers on a new connection within so many seconds.
     asks_elsewhere: Callable[[float], bool] | None = None
-    #: Before that it is being set up, which may be the try that finds out that the database answers again.
+    #: False while it is being set up: that may be the attempt that finds the database alive again.
     _is_ready = False
-    #: The wait for a lock that others may be waiting for as well, while it lasts.
+    #: The current wait for a lock that others may be waiting for as well.
     turn: Turn | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
@@ -99,13 +99,13 @@ class Session(psycopg.Connection[Any]):
         return ask is None or PULSE.is_alive(lambda: ask(_ASKED_FOR), since=since)
 
     def _give_up(self) -> None:
-        """Close the socket: nothing can wait on it again, and the server rolls back what was begun."""
+        """Close the socket. Nothing can wait on it again, and the server rolls the transaction back."""
         self.pgconn.finish()
 
     def _start_query(self) -> PQGen[None]:
-        """Begin the transaction, and tell the server its limits in the same round trip.
+        """Begin the transaction and set the server's limits in the same round trip.
 
-        They are the transaction's own: behind a pooler the next transaction may be on another connection.
+        They belong to the transaction: behind a pooler the next transaction may use another connection.
         """
         if self._autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return
@@ -124,7 +124,7 @@ class Session(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Any]:
-        """Connect to one host, within the time of one attempt."""
+        """Connect to one host, within the limit of one attempt."""
         attempt = super()._connect_gen(conninfo)
         if CONNECTING.seconds is None:
             return (yield from attempt)
@@ -146,10 +146,10 @@ def _within(attempt: PQGenConn[RV], seconds: float) -> Generator[Any, Any, RV]:
 
 
 def on_server(now: Bounds) -> list[bytes]:
-    """What the server is told at the beginning of a transaction."""
-    told = {
+    """Return the statements that set the server's limits at the beginning of a transaction."""
+    limits = {
         "statement_timeout": now.act_on_server,
         "lock_timeout": now.lock_on_server,
         "idle_in_transaction_session_timeout": now.idle,
     }
-    return [f"SET LOCAL {name} = {seconds * 1000:.0f}".encode() for name, seconds in told.items() if seconds]
+    return [f"SET LOCAL {name} = {seconds * 1000:.0f}".encode() for name, seconds in limits.items() if seconds]

@@ -1,4 +1,4 @@
-"""Django's connection to SQLite, which says so where the outcome of a commit is not known."""
+"""Django's connection to SQLite, which reports when a commit's outcome is unknown."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from requests_app.platform.database.sqlite.turn import LOOK, Line, line_at
 from requests_app.platform.database.turns import TURNS
 from requests_app.platform.database.wrapper import Wrapper
 
-#: With these nothing was committed, and a rollback follows. Any other error at a commit (most of all one of the disk's)
-#: may come after the transaction's last page was written, and the next process to open the file may find it there.
+#: With these codes nothing was committed, and a rollback follows. After any other error of a commit (most of all a disk
+#: error) the transaction's last page may have been written, and the next process to open the file may find it there.
 _REFUSED = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -32,17 +32,17 @@ _REFUSED = frozenset(
 )
 _PRIMARY = 0xFF
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
-#: One transaction at a time writes, and a sweep may take so long.
+#: Only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
 
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     transaction_mode: str | None
-    #: The line in which this connection's turn at writing is, while it has it.
+    #: The queue in which this connection has the turn to write, while it has it.
     _line: Line | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
-        """What does not stand in line, such as a PRAGMA, waits by SQLite's own means."""
+        """Set SQLite's own time-out for what does not queue, such as a PRAGMA."""
         return {**super().get_connection_params(), "timeout": bounds.current().write}
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
@@ -50,11 +50,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @property
     def has_line(self) -> bool:
-        """Whether writers of this connection stand in line; those of a database in memory are alone."""
+        """Return whether writers of this connection queue. A database in memory has no other writers."""
         return self.transaction_mode == "IMMEDIATE" and not self.is_in_memory_db()
 
     def _start_transaction_under_autocommit(self) -> None:
-        """Wait for the turn at writing, and begin. Raises OperationalError where it does not come in time."""
+        """Wait for the turn to write, and begin. Raises OperationalError if it takes too long."""
         if not self.has_line:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # private to Django, not in its stubs
             return
@@ -70,16 +70,16 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @contextmanager
     def turn_of_one_statement(self) -> Iterator[None]:
-        """Wait for the turn at writing with a statement that is a transaction by itself."""
+        """Wait for the turn to write with a statement outside of a transaction."""
         until = monotonic() + bounds.current().write
         line = self._take_turn(until)
         try:
             with line.next_in_line(until):
-                self._wait_by_its_own_means(until - monotonic())
+                self._wait_in_sqlite(until - monotonic())
                 yield
         finally:
             line.give()
-            self._wait_by_its_own_means(bounds.current().write)
+            self._wait_in_sqlite(bounds.current().write)
 
     def _take_turn(self, until: float) -> Line:
         line = line_at(str(self.settings_dict["NAME"]))
@@ -99,8 +99,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return line
 
     def _begin(self, until: float) -> None:
-        """Look often: nobody else of this process does, nor of another that is not next."""
-        self._wait_by_its_own_means(0)
+        """Try often, because no other thread or process tries at the same time."""
+        self._wait_in_sqlite(0)
         try:
             while True:
                 try:
@@ -113,9 +113,9 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
                 else:
                     return
         finally:
-            self._wait_by_its_own_means(bounds.current().write)
+            self._wait_in_sqlite(bounds.current().write)
 
-    def _wait_by_its_own_means(self, seconds: float) -> None:
+    def _wait_in_sqlite(self, seconds: float) -> None:
         self.connection.execute(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
 
     def _end_turn(self) -> None:
@@ -124,7 +124,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             line.give()
 
     def _commit(self) -> None:
-        """Commit, or raise CommitUnknown where the transaction may be saved although SQLite did not say so."""
+        """Commit. Raises CommitUnknown if the transaction may be saved although SQLite did not say so."""
         try:
             super()._commit()  # type: ignore[misc]  # as above
         except DatabaseError as error:
@@ -148,7 +148,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 class _Cursor(base.SQLiteCursorWrapper):
-    """Has a statement stand in line that writes outside of a transaction."""
+    """Queues a statement that writes outside of a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, *, wrapper: DatabaseWrapper) -> None:
         super().__init__(connection)

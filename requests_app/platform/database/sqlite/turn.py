@@ -1,8 +1,8 @@
-"""The turn at writing to a file of SQLite's, in the order in which it is asked for.
+"""The turn to write to an SQLite file, in the order of requests.
 
-SQLite lets one transaction write at a time, and those who wait look again now and then: who comes just when it is free
-goes first, and others wait for as long as it takes. So the threads of a process stand in line here; and of the
-processes one after the other is next, by a lock on a file of its own, which is no file of SQLite's (ADR 52).
+SQLite lets one transaction write at a time, and the others retry now and then: a newcomer at the right moment goes
+first, and others may wait forever. So the threads of a process queue here. The processes take turns with a lock on a
+file of its own, which is not SQLite's (ADR 52).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
-#: How often the next one in line looks whether it may write, and how seldom others look whether they are the next.
+#: How often the next one in the queue tries to write, and how seldom others check whether they are next.
 LOOK, SELDOM = 0.0003, 0.004
-#: A process that is next and frozen must not keep the others: they stop waiting for it after so long.
+#: A frozen process that is next must not block the others: they stop waiting for it after this long.
 NEXT_FOR = 1.0
 
 
@@ -32,9 +32,9 @@ class Line:
         self._file = -1
 
     def take(self, until: float, *, every: float | None = None, meanwhile: Callable[[], None] | None = None) -> bool:
-        """Wait for the turn of this thread; False when it did not come by then.
+        """Wait for this thread's turn; return False if it did not come in time.
 
-        It keeps its place in line while it looks, every so many seconds, at what `meanwhile` says. That may raise.
+        Every so many seconds it calls `meanwhile`, which may raise, and keeps its place in the queue.
         """
         with self._lock:
             if not self._is_taken:
@@ -55,7 +55,7 @@ class Line:
         return True
 
     def _leave(self, called: threading.Event) -> bool:
-        """Leave the line; True where the turn came just now."""
+        """Leave the queue; return True if the turn came just now."""
         with self._lock:
             if called.is_set():
                 return True
@@ -72,7 +72,7 @@ class Line:
 
     @contextlib.contextmanager
     def next_in_line(self, until: float) -> Iterator[None]:
-        """Be the one process that looks whether it may write, or do without after a while."""
+        """Become the one process that tries to write, or continue without this after a while."""
         is_next = self._become_next(min(until, monotonic() + NEXT_FOR))
         try:
             yield
@@ -83,7 +83,7 @@ class Line:
     def _become_next(self, until: float) -> bool:
         if self._file < 0:
             try:
-                # Kept as long as the process lives. To close it would drop the lock of every thread.
+                # Open as long as the process lives. Closing it would drop the lock of every thread.
                 self._file = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError:
                 return False
@@ -94,7 +94,7 @@ class Line:
             except OSError:
                 if monotonic() >= until:
                     return False
-                # The one that is next has yet to wait for a whole transaction: there is time, and each look costs some.
+                # The next one still waits for a whole transaction, so there is time, and each check costs some.
                 sleep(pause)
                 pause = min(2 * pause, SELDOM)
             else:
@@ -111,7 +111,7 @@ def line_at(path: str) -> Line:
 
 
 def _forget() -> None:
-    """A forked process has none of the threads that stand in line."""
+    """Clear the queue after a fork, because its threads do not exist in the child."""
     global _making
     _lines.clear()
     _making = threading.Lock()

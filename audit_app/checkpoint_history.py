@@ -1,4 +1,4 @@
-"""Checkpoints of a shard with all that was signed under them: the newest one, and a choice of the older ones."""
+"""The newest checkpoint of a shard and a selection of the older ones, each with its cosignatures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from uuid import UUID
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 
-from audit_app import notes, own
+from audit_app import log_events, notes
 from audit_app.models import ChainHead, Checkpoint, ClosedShard, Cosignature
 from audit_app.notes import Note
 
-#: So many older checkpoints are chosen: the newest half one by one, the others spread evenly over all that is before.
+#: At most this many older checkpoints are chosen: half of them are the newest, the others are spread evenly over the
+#: rest.
 MOST = 1000
 _BATCH = 50
 
@@ -29,9 +30,9 @@ def signed(checkpoints: Sequence[Checkpoint]) -> list[Signed]:
 
 
 def _signed(checkpoint: Checkpoint, lines: list[tuple[str, str]]) -> Signed:
-    own = Note.parse(checkpoint.note)
+    note = Note.parse(checkpoint.note)
     more = notes.signature_lines("".join(line for _vkey, line in lines)) if lines else ()
-    return checkpoint, own.with_signatures(more), [vkey for vkey, _line in lines]
+    return checkpoint, note.with_signatures(more), [vkey for vkey, _line in lines]
 
 
 def is_known(tenant_id: UUID, size: int) -> bool:
@@ -39,19 +40,19 @@ def is_known(tenant_id: UUID, size: int) -> bool:
     return Checkpoint.objects.filter(tenant_id=tenant_id, size=size).exists()
 
 
-def older(checkpoint: Checkpoint, *, kept: int | None = None) -> Iterator[list[Signed]]:
-    """At most MOST of the shard's checkpoints before this one, the oldest first, a batch at a time.
+def older(checkpoint: Checkpoint, *, previous_size: int | None = None) -> Iterator[list[Signed]]:
+    """Yield at most MOST of the shard's checkpoints before this one, the oldest first, in batches.
 
-    That of the size `kept` is among them, if there is one, and those that first cover an entry about a new key: the old
-    key signed them, too, and who has that alone follows from there.
+    Among them are the one of `previous_size`, if it exists, and each that is the first to cover an entry about a new
+    key. The old key signed those too, so a reader who has only the old key can follow from there.
     """
-    chosen = _chosen(checkpoint, kept)
+    chosen = _chosen(checkpoint, previous_size)
     for at in range(0, len(chosen), _BATCH):
         rows = Checkpoint.objects.filter(pk__in=chosen[at : at + _BATCH]).order_by("size")
         yield signed(list(rows))
 
 
-def _chosen(checkpoint: Checkpoint, kept: int | None) -> list[int]:
+def _chosen(checkpoint: Checkpoint, previous_size: int | None) -> list[int]:
     before = Checkpoint.objects.filter(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size__lt=checkpoint.size)
     newest = list(before.order_by("-size").values_list("size", "pk")[: MOST // 2])
     if not newest:
@@ -60,26 +61,28 @@ def _chosen(checkpoint: Checkpoint, kept: int | None) -> list[int]:
     step = -(-rest.count() // (MOST - MOST // 2))
     spread = _every(rest, step) if step else []
     chosen = [*spread, *reversed(newest)]
-    wanted = set(_needed(before, checkpoint, kept))
-    # A reader takes no more than MOST, so some of the oldest make room.
-    others = [each for each in chosen if each not in wanted]
-    return [pk for _size, pk in sorted([*wanted, *others[max(0, len(others) + len(wanted) - MOST) :]])]
+    needed = set(_needed(before, checkpoint, previous_size))
+    # A reader accepts no more than MOST, so the needed ones replace some of the oldest.
+    others = [each for each in chosen if each not in needed]
+    return [pk for _size, pk in sorted([*needed, *others[max(0, len(others) + len(needed) - MOST) :]])]
 
 
-def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, kept: int | None) -> Iterator[tuple[int, int]]:
-    """Those of them without which somebody could not follow, whatever else is chosen."""
+def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int | None) -> Iterator[tuple[int, int]]:
+    """Yield the checkpoints without which some reader could not follow."""
     rows = before.order_by("size").values_list("size", "pk")
-    if kept is not None:
-        yield from rows.filter(size=kept)
+    if previous_size is not None:
+        yield from rows.filter(size=previous_size)
     shard = ClosedShard.objects.filter(tenant_id=newest.tenant_id, shard=newest.shard).first()
     first = (shard or ChainHead.objects.get(pk=newest.tenant_id)).first_seq
-    told = own.kept(newest.tenant_id).filter(event=own.KEY_ROTATED, seq__gte=first, seq__lt=first + newest.size)
-    for seq in told.order_by("-seq").values_list("seq", flat=True)[: MOST // 2]:
+    rotations = log_events.retained(newest.tenant_id).filter(
+        event=log_events.KEY_ROTATED, seq__gte=first, seq__lt=first + newest.size
+    )
+    for seq in rotations.order_by("-seq").values_list("seq", flat=True)[: MOST // 2]:
         yield from rows.filter(size__gt=seq - first)[:1]
 
 
 def _every(rows: QuerySet[Checkpoint], step: int) -> list[tuple[int, int]]:
-    """The first row by size, and every step-th after it; counted by the database, which may hold a million of them."""
+    """Return the first row by size and every step-th after it. The database counts, as there may be a million rows."""
     numbered = rows.order_by().annotate(place=Window(RowNumber(), order_by=F("size").asc()))
     chosen = numbered.annotate(left=Mod("place", step)).filter(left=1 % step)
     return list(chosen.order_by("size").values_list("size", "pk"))

@@ -1,7 +1,7 @@
-"""One entry as an export reads it: from its hashed bytes, and from its columns where those bytes say nothing.
+"""One entry as an export reads it: from its hashed bytes, or from its columns if the bytes are damaged.
 
-Somebody may have damaged an entry. An export that stopped there would leave whoever watches the log blind from there
-on, so it goes on, and says of that line that it is not intact.
+An export that stopped at a damaged entry would hide everything after it. So it continues, and marks that line as not
+intact.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from audit_app import canonical, signed
+from audit_app import canonical, decision_signatures
 from audit_app.models import AuditEntry
-from audit_app.places import Place, Places
+from audit_app.shard_positions import ShardPosition, Shards
 
 _DEEPEST = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """What an entry says. `raw` holds the hashed bytes as text, and is empty where they are no record.
+class ExportedEntry:
+    """What an entry says. `raw` holds the hashed bytes as text; it is empty if they are not a record.
 
-    `whose` is the human in whose name a client acted, as `actor` is told; empty where nobody's.
+    `in_name_of` is the human in whose name a client acted, in the form of `actor`; otherwise empty.
     """
 
     tenant: uuid.UUID
     seq: int
-    place: Place
+    position: ShardPosition
     leaf_hash: str
     at: datetime
     event: str
@@ -38,14 +38,14 @@ class Said:
     subject_type: str
     subject_id: str
     access_request: str
-    whose: dict[str, str] = field(default_factory=dict)
+    in_name_of: dict[str, str] = field(default_factory=dict)
     detail: dict[str, Any] = field(default_factory=dict)
     raw: str = ""
     is_intact: bool = True
 
     @property
     def guid(self) -> str:
-        """The same for the same entry in every export, so that a line which is sent twice is seen to be one."""
+        """The same for the same entry in every export, so that a reader recognises a line that is sent twice."""
         return str(uuid.uuid5(self.tenant, f"entry/{self.seq}"))
 
     @property
@@ -55,59 +55,59 @@ class Said:
 
     @property
     def who(self) -> dict[str, str]:
-        """Who counts: the human in whose name a client acted, and the actor itself where it was in nobody's."""
-        return self.whose or self.actor
+        """The human in whose name a client acted, otherwise the actor."""
+        return self.in_name_of or self.actor
 
     @property
     def through(self) -> dict[str, str]:
-        """The client that acted in a human's name; empty where that human did, or a client in nobody's name."""
-        return self.actor if self.whose else {}
+        """The client that acted in a human's name; empty if a human acted, or a client in its own name."""
+        return self.actor if self.in_name_of else {}
 
     @property
     def deputy_for(self) -> str:
-        """Of a decision by a deputy: the names of the approvers who were away."""
-        return self.told("deputy_for")
+        """For a deputy's decision: the names of the approvers who were away."""
+        return self.detail_text("deputy_for")
 
     @property
-    def signature(self) -> signed.Signature | None:
-        """Of a decision: whether it is signed, and by which key."""
-        return signed.of(self.detail)
+    def signature(self) -> decision_signatures.DecisionSignature | None:
+        """For a decision: whether it is signed, and by which key."""
+        return decision_signatures.of(self.detail)
 
-    def told(self, name: str) -> str:
-        """A part of the detail as text; empty where there is none, or where it is no text or number."""
+    def detail_text(self, name: str) -> str:
+        """Return one value of the detail as text; empty if it is missing or neither text nor a number."""
         value = self.detail.get(name)
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def read(entry: AuditEntry, places: Places) -> Said:
-    place, stored = places.place(entry.seq), bytes(entry.leaf_hash)
-    body = bytes(entry.canonical)
+def read(row: AuditEntry, shards: Shards) -> ExportedEntry:
+    position, stored = shards.position(row.seq), bytes(row.leaf_hash)
+    body = bytes(row.canonical)
     try:
-        said = _from_bytes(body)
+        fields = _from_bytes(body)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Said(
-            tenant=entry.tenant_id,
-            seq=entry.seq,
-            place=place,
+        return ExportedEntry(
+            tenant=row.tenant_id,
+            seq=row.seq,
+            position=position,
             leaf_hash=stored.hex(),
             is_intact=False,
-            **_from_columns(entry),
+            **_from_columns(row),
         )
-    return Said(
-        tenant=entry.tenant_id,
-        seq=entry.seq,
-        place=place,
+    return ExportedEntry(
+        tenant=row.tenant_id,
+        seq=row.seq,
+        position=position,
         leaf_hash=stored.hex(),
         raw=body.decode(),
         is_intact=canonical.leaf_hash(body) == stored,
-        **said,
+        **fields,
     )
 
 
 def parse(body: bytes) -> Any:
-    """The JSON of an entry's bytes. Raises ValueError, also for what Python would take and no other reader does.
+    """Return the JSON of an entry's bytes. Raises ValueError, also for what only Python's parser accepts.
 
-    No record is nested deeper than a few levels; one that is was made to break whoever writes it out again.
+    No real record is nested deeper than a few levels. Deeper nesting is an attempt to break the readers of the export.
     """
     try:
         found = json.loads(body.decode(), parse_constant=_refuse)
@@ -137,7 +137,7 @@ def _from_bytes(body: bytes) -> dict[str, Any]:
         "event": _text(record["event"]),
         "door": _text(record["door"]),
         "actor": {name: _text(actor.get(name)) for name in ("kind", "id", "name", "side", "email")},
-        "whose": _whose(actor),
+        "in_name_of": _human_behind(actor),
         "subject_type": _text(subject["type"]),
         "subject_id": _text(subject["id"]),
         "access_request": _text(record["access_request"]),
@@ -145,29 +145,29 @@ def _from_bytes(body: bytes) -> dict[str, Any]:
     }
 
 
-def _whose(actor: dict[str, Any]) -> dict[str, str]:
+def _human_behind(actor: dict[str, Any]) -> dict[str, str]:
     human = actor.get("for")
     if actor.get("kind") != "client" or not isinstance(human, dict):
         return {}
-    told = {name: _text(human.get(name)) for name in ("id", "name", "email")}
-    return {"kind": "person", "side": _text(actor.get("side")), **told}
+    fields = {name: _text(human.get(name)) for name in ("id", "name", "email")}
+    return {"kind": "person", "side": _text(actor.get("side")), **fields}
 
 
-def _from_columns(entry: AuditEntry) -> dict[str, Any]:
+def _from_columns(row: AuditEntry) -> dict[str, Any]:
     return {
-        "at": entry.at.astimezone(UTC),
-        "event": entry.event,
-        "door": entry.door,
+        "at": row.at.astimezone(UTC),
+        "event": row.event,
+        "door": row.door,
         "actor": {
-            "kind": entry.actor_kind,
-            "id": _text(entry.actor_id),
-            "name": entry.actor_name,
+            "kind": row.actor_kind,
+            "id": _text(row.actor_id),
+            "name": row.actor_name,
             "side": "",
             "email": "",
         },
-        "subject_type": entry.subject_type,
-        "subject_id": entry.subject_id,
-        "access_request": _text(entry.correlation_id),
+        "subject_type": row.subject_type,
+        "subject_id": row.subject_id,
+        "access_request": _text(row.correlation_id),
     }
 
 

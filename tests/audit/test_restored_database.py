@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.backends.signals import connection_created
 
-from audit_app import checkpoints, heads, setback
+from audit_app import checkpoints, heads, restored_database
 from audit_app.models import AuditEntry, ChainHead, LogAlarm, SignedHead
 from lockbox_site import readiness, starting
 from requests_app.domain import clock
@@ -32,7 +32,7 @@ OTHER = UUID(int=5)
 
 @pytest.fixture(autouse=True)
 def _not_yet_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setback, "made", setback.Comparison())
+    monkeypatch.setattr(restored_database, "made", restored_database.Comparison())
 
 
 def signed(*counts: int, tenant: UUID = TENANT) -> None:
@@ -51,7 +51,7 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
     signed(10, 300)
     signed(3, tenant=OTHER)
     append(4)
-    assert setback.compare(AT) == []
+    assert restored_database.compare(AT) == []
     assert not LogAlarm.objects.exists()
 
 
@@ -64,7 +64,7 @@ def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) 
     signed(3, tenant=OTHER)
     cut_to(10)
     entries = AuditEntry.objects.count()
-    assert setback.compare(AT) == [TENANT]
+    assert restored_database.compare(AT) == [TENANT]
     assert alarm() == ("shorter", 310)
     assert AuditEntry.objects.count() == entries
     assert readiness.STATES["heads"](AT)["set_back"] == 1
@@ -74,18 +74,18 @@ def test_a_log_that_grew_again_after_a_restore_is_another_one() -> None:
     signed(10, 20)
     cut_to(10)
     append(40, what="y")
-    assert setback.compare(AT) == [TENANT]
+    assert restored_database.compare(AT) == [TENANT]
     assert alarm() == ("different", 30)
 
 
 def test_a_head_that_was_kept_before_a_crash_took_its_checkpoint_is_no_alarm() -> None:
     signed(10, 300)
     meddle("DELETE FROM audit_app_checkpoint WHERE size = 310")
-    assert setback.compare(AT) == []
+    assert restored_database.compare(AT) == []
     SignedHead.objects.update(size=10)
-    assert setback.compare(AT) == [], "nor where the tiles end earlier: the entries tell"
+    assert restored_database.compare(AT) == [], "nor where the tiles end earlier: the entries tell"
     meddle("DELETE FROM audit_app_tile")
-    assert setback.compare(AT) == [TENANT]
+    assert restored_database.compare(AT) == [TENANT]
     assert LogAlarm.objects.get().code == "tile"
 
 
@@ -100,7 +100,7 @@ def test_a_restore_from_before_a_tombstone_is_seen_and_not_signed() -> None:
     meddle("DELETE FROM audit_app_checkpoint WHERE shard = 1")
     meddle("DELETE FROM audit_app_tile WHERE shard = 1")
     meddle("DELETE FROM audit_app_closedshard")
-    assert setback.compare(AT) == [TENANT]
+    assert restored_database.compare(AT) == [TENANT]
     assert alarm() == ("shorter", 6)
     with pytest.raises(checkpoints.Refusal):
         checkpoints.sign(TENANT, at=AT)
@@ -114,7 +114,7 @@ def test_a_shard_that_a_tombstone_closed_is_no_alarm() -> None:
     with pytest.raises(checkpoints.Refusal):
         checkpoints.sign(TENANT, at=AT)
     care.tombstone(TENANT, at=AT)
-    assert setback.compare(AT) == []
+    assert restored_database.compare(AT) == []
 
 
 def test_a_log_that_the_backup_does_not_know_is_alarmed_and_can_be_closed() -> None:
@@ -122,26 +122,26 @@ def test_a_log_that_the_backup_does_not_know_is_alarmed_and_can_be_closed() -> N
     tenant = uuid_sql(TENANT)
     for table in ("auditentry", "chainhead", "signedhead", "checkpoint", "tile"):
         meddle(f"DELETE FROM audit_app_{table} WHERE tenant_id = %s", tenant)
-    assert setback.compare(AT) == [TENANT]
+    assert restored_database.compare(AT) == [TENANT]
     assert alarm() == ("shorter", 10)
     call_command("tombstone", str(TENANT), "--because", "Restored the backup of Monday.")
     assert not LogAlarm.objects.exists()
-    assert setback.compare(clock.now()) == []
+    assert restored_database.compare(clock.now()) == []
     assert AuditEntry.objects.get(tenant_id=TENANT).seq == 10
 
 
 def test_heads_of_another_installation_say_nothing_of_this_ones_logs() -> None:
     signed(10)
-    kept = heads.every()[0]
-    other = checkpoints.Head(f"other.example/log/{OTHER}", kept.head.size, kept.head.root)
-    heads.put(other, kept.frontier, kept.note, after=None)
-    assert setback.compare(AT) == []
+    stored = heads.every()[0]
+    other = checkpoints.Head(f"other.example/log/{OTHER}", stored.head.size, stored.head.root)
+    heads.put(other, stored.frontier, stored.note, after=None)
+    assert restored_database.compare(AT) == []
 
 
 def test_a_damaged_file_is_said_and_stops_no_start() -> None:
     signed(10)
     Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
-    assert setback.compare_once(AT).problem
+    assert restored_database.compare_once(AT).problem
     found = readiness.STATES["heads"](AT)
     assert (found["ok"], found["set_back"]) == (False, 0)
     assert str(settings.LOG_HEADS_FILE) not in found["detail"]
@@ -160,7 +160,7 @@ def test_a_file_that_was_mended_is_compared_without_a_new_start() -> None:
 @contextmanager
 def without_database(failure: type[Exception]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setback, "compare", Mock(side_effect=failure("away")))
+        patch.setattr(restored_database, "compare", Mock(side_effect=failure("away")))
         patch.setattr(starting, "_compare_when_possible", lambda: None)
         yield
 
@@ -193,7 +193,7 @@ def test_a_part_that_started_without_its_database_compares_before_its_first_entr
         assert alarm() == ("shorter", 15)
     # Once is enough.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setback, "compare_once", Mock(side_effect=AssertionError))
+        patch.setattr(restored_database, "compare_once", Mock(side_effect=AssertionError))
         connection.close()
         connection.ensure_connection()
 
@@ -215,7 +215,7 @@ def test_others_wait_for_the_first_that_compares(monkeypatch: pytest.MonkeyPatch
 
     with without_database(OperationalError):
         _fitness.compare_heads()
-    monkeypatch.setattr(setback, "compare", slow)
+    monkeypatch.setattr(restored_database, "compare", slow)
     threads = [threading.Thread(target=write) for _ in range(4)]
     threads[0].start()
     assert begun.wait(120)
@@ -238,26 +238,26 @@ def test_a_damaged_file_holds_back_no_connection() -> None:
     Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
     connection.close()
     connection.ensure_connection()
-    assert setback.made.problem
+    assert restored_database.made.problem
     append(1)
 
 
 def test_a_process_compares_once_and_again_only_where_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[dt.datetime] = []
-    monkeypatch.setattr(setback, "compare", ran.append)
-    setback.compare_once(AT)
-    setback.compare_once(AT)
+    monkeypatch.setattr(restored_database, "compare", ran.append)
+    restored_database.compare_once(AT)
+    restored_database.compare_once(AT)
     assert len(ran) == 1
 
     def away(at: dt.datetime) -> None:
         raise OperationalError
 
-    monkeypatch.setattr(setback, "made", setback.Comparison())
+    monkeypatch.setattr(restored_database, "made", restored_database.Comparison())
     with monkeypatch.context() as patch:
-        patch.setattr(setback, "compare", away)
+        patch.setattr(restored_database, "compare", away)
         with pytest.raises(DatabaseError):
-            setback.compare_once(AT)
-    setback.compare_once(AT)
+            restored_database.compare_once(AT)
+    restored_database.compare_once(AT)
     assert len(ran) == 2
 
 
@@ -265,4 +265,4 @@ def test_many_logs_take_few_statements(django_assert_max_num_queries) -> None:
     for number in range(1, 40):
         signed(2, tenant=UUID(int=number))
     with django_assert_max_num_queries(5):
-        assert setback.compare(AT) == []
+        assert restored_database.compare(AT) == []

@@ -1,8 +1,7 @@
-"""The heartbeat: date the logs on which nothing happens, many at a time, as 200,000 of them are due every hour.
+"""The heartbeat: dates logs that did not change, many at a time, as 200,000 of them are due every hour.
 
-Of a short log one tile is looked at anew each time, of a long one as many as bring a full turn to its end within a day.
-
-What is not exactly as it was signed last is left to checkpoints.sign(), which knows how to refuse it.
+With each dating, one tile of a short log is compared again, and as many tiles of a long log as cover it in a day. A log
+that differs in any way from what was signed last is left to checkpoints.sign(), which refuses it properly.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
-from audit_app import canonical, heads, lookback, own
+from audit_app import canonical, heads, log_events, rechecks
 from audit_app.checkpoints import Refusal, look_above, origin_of, signed_note
-from audit_app.heads import Kept
+from audit_app.heads import StoredHead
 from audit_app.keys import Keys
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Head
 from audit_app.tiles import WIDTH, MissingTile, Tiles, places
 
-#: Logs that are read, signed and written together, and a tile's worth of entries for each of them. A long log, of which
-#: more is looked at, comes in a batch of fewer.
+#: Logs that are read, signed and written together, with about one tile of entries for each. Long logs, with more to
+#: compare, come in smaller batches.
 BATCH = 100
 
 
 def batches(rows: Iterable[SignedHead], *, at: dt.datetime) -> Iterator[list[UUID]]:
-    """Put together what is dated together: all that is read of it is in memory at once."""
+    """Group the logs that are dated together. All that is read of one group is in memory at once."""
     some: list[UUID] = []
     entries = 0
     for row in rows:
@@ -44,23 +43,23 @@ def batches(rows: Iterable[SignedHead], *, at: dt.datetime) -> Iterator[list[UUI
         yield some
 
 
-def _part(signed: SignedHead, at: dt.datetime) -> lookback.Part:
-    return lookback.part(signed, at, least=WIDTH)
+def _part(signed: SignedHead, at: dt.datetime) -> rechecks.Recheck:
+    return rechecks.due(signed, at, least=WIDTH)
 
 
 @dataclass
 class _Log:
-    """One log as it was read, and the ranges of its entries that are compared with the tiles this time."""
+    """One log as it was read, and the ranges of its entries that are compared this time."""
 
     signed: SignedHead
     head: ChainHead
     checkpoint: Checkpoint
-    kept: Kept
-    part: lookback.Part
+    stored: StoredHead
+    part: rechecks.Recheck
 
     def __post_init__(self) -> None:
         self.tiles = Tiles(self.signed.tenant_id, self.signed.shard)
-        # Of what was pruned only the hashes are left.
+        # Only the hashes are left of pruned entries.
         pruned = self.head.pruned_to - self.head.first_seq
         bounds = [(max(start, pruned), end) for start, end in sorted(self.part.ranges)]
         self.ranges = [(start, end) for start, end in bounds if start < end]
@@ -71,25 +70,25 @@ class _Log:
         size = self.head.size - self.head.first_seq
         return (
             self.head.shard == self.signed.shard == self.checkpoint.shard
-            and size == self.signed.size == self.checkpoint.size == self.kept.head.size
-            and bytes(self.checkpoint.root) == self.kept.head.root
+            and size == self.signed.size == self.checkpoint.size == self.stored.head.size
+            and bytes(self.checkpoint.root) == self.stored.head.root
         )
 
     @property
     def places(self) -> set[tuple[int, int]]:
-        """The tiles that lead to the root, and those above the ones that are looked at."""
+        """The tiles that lead to the root, and the tiles above those that are compared."""
         return {*places((0, self.signed.size)), *((1, number // WIDTH) for number in self.full)}
 
     def head_again(self) -> Head:
-        """The head once more, from what was read of the tiles."""
+        """Compute the head once more from the tiles that were read."""
         size = self.signed.size
         return Head(origin_of(self.signed.tenant_id, self.signed.shard), size, self.tiles.frontier(size).root())
 
 
 def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID]:
-    """Date the newest checkpoints of those that are exactly as they were signed; return which those are.
+    """Date the newest checkpoints of the logs that are exactly as they were signed; return which those are.
 
-    Of each log some entries are compared with their tiles, by their bytes alone, and go on where it ended last.
+    Some entries of each log are compared with their tiles, by their bytes alone, from where the last comparison ended.
     """
     logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
     _read_tiles(logs)
@@ -98,7 +97,7 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
     for log in logs:
         if _is_sound(log, entries[log.signed.tenant_id]):
             try:
-                note = signed_note(log.kept.head, have, at, kept=log.kept, again=log.head_again)
+                note = signed_note(log.stored.head, have, at, last=log.stored, again=log.head_again)
                 notes[log.signed.tenant_id] = str(note)
             except Refusal:
                 continue
@@ -106,16 +105,16 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
 
 
 def _read(tenant_ids: Sequence[UUID], have: Keys, at: dt.datetime) -> Iterable[_Log]:
-    """In the order in which checkpoints._read reads: what another signer does meanwhile must look like nothing else."""
+    """Read in the same order as checkpoints._read, so that another signer's work in between is not mistaken."""
     alarmed = LogAlarm.objects.filter(pk__in=tenant_ids).values("pk")
-    # Another key is first announced in the log, one with an alarm is looked at as a whole.
+    # A new key is first announced in the log, and a log with an alarm is checked as a whole.
     signed = SignedHead.objects.filter(pk__in=tenant_ids, key=have.publics[0]).exclude(pk__in=alarmed)
     rows = {row.pk: row for row in signed}
     checkpoints = {each.tenant_id: each for each in _newest(rows)}
-    kept = heads.get_many([origin_of(pk, row.shard) for pk, row in rows.items()])
+    stored = heads.get_many([origin_of(pk, row.shard) for pk, row in rows.items()])
     for head in ChainHead.objects.filter(pk__in=list(checkpoints)):
         row = rows[head.pk]
-        outside = kept.get(origin_of(head.pk, row.shard))
+        outside = stored.get(origin_of(head.pk, row.shard))
         if outside is not None:
             yield _Log(row, head, checkpoints[head.pk], outside, _part(row, at))
 
@@ -138,7 +137,7 @@ def _newest(rows: dict[UUID, SignedHead]) -> QuerySet[Checkpoint]:
 
 
 def _read_tiles(logs: list[_Log]) -> None:
-    # One condition for each range of tiles, whatever its length: a database takes so many and no more.
+    # One condition per range of tiles, of any length, because a database limits the number of conditions.
     wanted: dict[tuple[int, int, int, int], list[UUID]] = defaultdict(list)
     for log in logs:
         runs = [(0, start // WIDTH, -(-end // WIDTH)) for start, end in log.part.ranges]
@@ -155,7 +154,7 @@ def _read_tiles(logs: list[_Log]) -> None:
 
 
 def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
-    """The hashes of the entries' bytes, with their indexes, as far as they are compared this time."""
+    """Return the hashes of the bytes of the entries that are compared this time, with their indexes."""
     wanted: dict[tuple[int, int], list[UUID]] = defaultdict(list)
     firsts = {}
     for log in logs:
@@ -173,11 +172,11 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
 
 
 def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
-    """The tiles lead to the root that is signed anew, and the entries to the tiles that are looked at this time."""
-    if not own.is_pruning_said(log.head):
+    """Return whether the tiles lead to the root to be signed again, and the compared entries to their tiles."""
+    if not log_events.is_pruning_logged(log.head):
         return False
     try:
-        if log.tiles.frontier(log.signed.size).hashes != log.kept.frontier.hashes:
+        if log.tiles.frontier(log.signed.size).hashes != log.stored.frontier.hashes:
             return False
         if [index for index, _leaf in entries] != [index for each in log.ranges for index in range(*each)]:
             return False
@@ -193,7 +192,7 @@ def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
 
 
 def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUID]:
-    """Write what another signer has not overtaken."""
+    """Write the datings that no other signer has overtaken."""
     with transaction.atomic():
         ids = [log.signed.tenant_id for log in logs]
         locked = {row.pk: row for row in SignedHead.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
@@ -201,7 +200,7 @@ def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUI
         for log in same:
             log.checkpoint.note, log.checkpoint.dated_at = notes[log.signed.tenant_id], at
             log.signed.dated_at, log.signed.checked_to = at, log.part.end
-        # Both rows are there: these are updates of many rows in one statement each.
+        # Both rows exist, so each statement updates many rows.
         Checkpoint.objects.bulk_create(
             [log.checkpoint for log in same],
             update_conflicts=True,

@@ -1,4 +1,4 @@
-"""Which entries of a tenant's log go into a bundle, and which signed trees they are in."""
+"""Chooses the entries of a tenant's log that go into an evidence bundle, and the signed trees that contain them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from audit_app import own, tree
+from audit_app import log_events, tree
+from audit_app.checkpoint_history import older, signed
 from audit_app.checkpoints import newest, origin_of
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard
 from audit_app.notes import Note
-from audit_app.older import older, signed
 from audit_app.proofs import NotProven
 from audit_app.tiles import MissingTile, Tiles
 from audit_app.tree import BadProof
 
 LOG, PERIOD, ACCESS_REQUEST = "log", "period", "access_request"
 BATCH = 1000
-#: So many entries may have more than 2 GiB, which a ZIP says in another way.
+#: A shard with more entries than this may exceed 2 GiB, and then needs the ZIP64 format.
 _BIG = 20_000
 
 
 class RemovedMeanwhile(LookupError):
-    """Entries of the bundle were removed, as they may be, before they were read: it is not to be completed."""
+    """Retention removed entries of the bundle before they were read, so the bundle can't be completed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Of which entries evidence is wanted: of all, of a period (`until` not in it), or of one access request."""
+class EvidenceScope:
+    """The entries to give evidence of: all of them, a period (`until` excluded), or one access request."""
 
     tenant_id: UUID
     tenant_name: str
     access_request: UUID | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    #: The size of a checkpoint that the reader kept: the proof from there is in the bundle, whatever else is.
-    kept: int | None = None
+    #: The size of a checkpoint that the reader has. The bundle always holds the consistency proof from there.
+    previous_size: int | None = None
 
     @property
     def kind(self) -> str:
@@ -51,12 +51,13 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """The entries of one shard, and the signed tree that they are in. `start` and `end` are indexes in it.
+class BundledShard:
+    """The entries of one shard that go into the bundle, and the signed tree that contains them.
 
-    `asked` of its entries are what was asked for. What the log says of itself comes with them: who has an old key
-    learns of the new one, and a shard that follows a damaged one begins with its tombstone. `pruning` is the number of
-    the entry that says what was removed, where it is in this shard.
+    `start` and `end` are indexes in that tree. `requested` counts the entries that were asked for. The log's entries
+    about itself come with them: a reader with an old key learns of the new one, and a shard after a damaged one begins
+    with its tombstone. `pruning` is the number of the entry that records what was removed, if that entry is in this
+    shard.
     """
 
     tenant_id: UUID
@@ -72,7 +73,7 @@ class Part:
     pruned: int
     closed_by: int | None
     access_request: UUID | None
-    asked: int = 0
+    requested: int = 0
     pruning: int | None = None
 
     @property
@@ -85,7 +86,7 @@ class Part:
 
     @property
     def neighbours(self) -> list[int]:
-        """The indexes next to a period's entries: two that lie outside of it show that nothing of it was left out."""
+        """Return the indexes just outside the period. They prove that nothing of the period was left out."""
         if not self.is_contiguous:
             return []
         return [index for index in (self.start - 1, self.end) if self.pruned <= index < self.size]
@@ -95,12 +96,15 @@ class Part:
         return self.count > _BIG
 
     def sources(self) -> list[QuerySet[AuditEntry]]:
-        """The rows, which overlap nowhere. Several queries: each has an index, and all as one would have none."""
+        """Return the rows as queries that do not overlap. Each one has an index; their union would not."""
         rows = self._rows(self.start, self.end)
         return [rows] if self.is_contiguous else [rows.filter(correlation_id=self.access_request), *self._of_the_log()]
 
     def batches(self) -> Iterator[list[AuditEntry]]:
-        """Raises RemovedMeanwhile. What is missing for another reason is left to whoever verifies: it is damage."""
+        """Yield the entries in batches. Raises RemovedMeanwhile.
+
+        Entries that are missing for another reason are left out: the verifier then reports the damage.
+        """
         rows, count = merge(*map(_paged, self.sources()), key=lambda entry: entry.seq), 0
         while batch := list(islice(rows, BATCH)):
             count += len(batch)
@@ -109,7 +113,7 @@ class Part:
             raise RemovedMeanwhile(f"entries of shard {self.shard} were removed while they were read")
 
     def beside(self) -> list[AuditEntry]:
-        """What the log says of itself outside the entries from start to end, in its order; there is little of it."""
+        """Return the log's entries about itself outside start to end, in their order. There are only a few."""
         first, end = self.first_seq + self.start, self.first_seq + self.end
         rows = [entry for found in self._of_the_log() for entry in found if not first <= entry.seq < end]
         return sorted(rows, key=lambda entry: entry.seq) if self.is_contiguous else []
@@ -118,7 +122,7 @@ class Part:
         rows = self._rows(0, self.size)
         if self.access_request:
             rows = rows.exclude(correlation_id=self.access_request)
-        found = [rows.filter(event__in=own.KEPT)]
+        found = [rows.filter(event__in=log_events.RETAINED)]
         return found if self.pruning is None else [*found, rows.filter(seq=self.pruning)]
 
     def _rows(self, start: int, end: int) -> QuerySet[AuditEntry]:
@@ -143,8 +147,8 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unsigned:
-    """A shard that was closed before anything of it was signed. That it was there is told, and nothing of it."""
+class UnsignedShard:
+    """A shard that was closed before any of it was signed. The bundle names it and holds nothing of it."""
 
     shard: int
     origin: str
@@ -158,7 +162,7 @@ class Unsigned:
 
 
 def _paged(rows: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
-    """A page at a time, each a query of its own: no cursor, and so no transaction, stays open while somebody reads."""
+    """Yield the rows page by page, each by its own query, so that no transaction stays open while somebody reads."""
     next_seq = 0
     while page := list(rows.filter(seq__gte=next_seq)[:BATCH]):
         yield from page
@@ -177,27 +181,27 @@ class _Shard:
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is in a bundle; `waiting` entries more would be, once a checkpoint covers them."""
+class BundleSelection:
+    """What a bundle holds. `waiting` more entries will belong to it once a checkpoint covers them."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[BundledShard, ...]
     waiting: int
-    unsigned: tuple[Unsigned, ...] = ()
+    unsigned: tuple[UnsignedShard, ...] = ()
 
 
-def choose(wanted: Wanted) -> Chosen:
-    """Settle what is in a bundle. Raises NotProven.
+def choose(wanted: EvidenceScope) -> BundleSelection:
+    """Choose what goes into a bundle. Raises NotProven with one of three codes.
 
-    `unsigned`: no checkpoint covers any of it yet, or the entry that says what was removed; `absent`: the log has
-    nothing of it, or not any more; `damaged`: the tree has lost what a proof needs.
+    `unsigned`: no checkpoint covers the entries yet, or the entry that records a removal. `absent`: the log never had
+    them, or no longer has them. `damaged`: the tree has lost hashes that a proof needs.
     """
     head = ChainHead.objects.filter(pk=wanted.tenant_id).first() or ChainHead(tenant_id=wanted.tenant_id)
     closed = ClosedShard.objects.filter(tenant_id=wanted.tenant_id).order_by("shard")
     shards = [_closed(each) for each in closed]
     shards.append(_Shard(head.shard, head.first_seq))
-    said = own.pruning_entry(head) if head.pruned_to else None
-    found = [part for shard in shards if (part := _part(wanted, shard, head, said))]
-    parts = [part for part in found if part.asked or wanted.kind == LOG]
+    pruning = log_events.pruning_entry(head) if head.pruned_to else None
+    found = [part for shard in shards if (part := _part(wanted, shard, head, pruning))]
+    parts = [part for part in found if part.requested or wanted.kind == LOG]
     if wanted.kind == PERIOD:
         parts = _of_the_period(found)
     is_open = bool(found) and found[-1].shard == head.shard
@@ -212,27 +216,34 @@ def choose(wanted: Wanted) -> Chosen:
     settled = short | {part.shard for part in parts}
     joined = [part for part in found if part.shard not in settled and _belongs(part, parts, newest=found[-1])]
     parts = sorted([*parts, *joined], key=lambda part: part.shard)
-    if said is not None and said.seq >= signed_to and any(part.pruned for part in parts):
+    if pruning is not None and pruning.seq >= signed_to and any(part.pruned for part in parts):
         raise NotProven("unsigned")
-    return Chosen(tuple(parts), waiting, unsigned)
+    return BundleSelection(tuple(parts), waiting, unsigned)
 
 
-def _of_the_period(found: list[Part]) -> list[Part]:
-    """The shards that show what there is of a period, and that there is no more: from the last one that has something
-    older up to the first one that has something newer. An entry is no older than one of the shard before it."""
+def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
+    """Return the shards that prove what a period holds, and that it holds nothing more.
+
+    They reach from the last shard with an older entry to the first shard with a newer one. No entry is older than an
+    entry of the shard before it.
+    """
     first = max((place for place, part in enumerate(found) if part.start > 0), default=0)
     end = next((place for place in range(first, len(found)) if found[place].end < found[place].size), len(found))
     return found[first : end + 1]
 
 
-def _unsigned(wanted: Wanted, shards: list[_Shard], found: list[Part], parts: list[Part]) -> Iterator[Unsigned]:
-    """Those among the shards of the bundle that nothing was signed of; a period that has something older in its first
-    shard begins with it."""
+def _unsigned(
+    wanted: EvidenceScope, shards: list[_Shard], found: list[BundledShard], parts: list[BundledShard]
+) -> Iterator[UnsignedShard]:
+    """Yield the unsigned shards between those of the bundle.
+
+    A period whose first shard has an older entry begins with that shard.
+    """
     signed, last = {part.shard for part in found}, parts[-1].shard
     first = 0 if wanted.kind == LOG or parts[0].start == 0 else parts[0].shard
     for shard in shards:
         if shard.number not in signed and first <= shard.number <= last and shard.closed_by is not None:
-            yield Unsigned(
+            yield UnsignedShard(
                 shard=shard.number,
                 origin=origin_of(wanted.tenant_id, shard.number),
                 first_seq=shard.first_seq,
@@ -241,20 +252,21 @@ def _unsigned(wanted: Wanted, shards: list[_Shard], found: list[Part], parts: li
 
 
 def _closed(row: ClosedShard) -> _Shard:
-    # Of one that lacks entries that were signed, no bundle is good; it joins none that it is not asked for.
+    # No bundle with a shard that lacks signed entries verifies, so such a shard joins only when it is asked for.
     is_short = row.end_seq - row.first_seq > row.found_size
     return _Shard(row.shard, row.first_seq, closed_by=row.end_seq, is_short=is_short)
 
 
-def _belongs(part: Part, parts: list[Part], *, newest: Part) -> bool:
-    """Whether a shard that was not asked for has what the others need to be judged: a key, or what was removed.
+def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledShard) -> bool:
+    """Return whether a shard that was not asked for is needed to judge the others.
 
-    The newest tree always comes along: it was dated within the hour, which a shard that was closed was not. Its key may
-    have been told in any shard before it.
+    It holds the announcement of a key, or the record of a removal. The newest tree is always included, because it was
+    dated within the last hour and a closed shard was not. The key that signed it may have been announced in any earlier
+    shard.
     """
     of_keys = AuditEntry.objects.filter(
         tenant_id=part.tenant_id,
-        event__in=(own.KEY_ROTATED, *own.OF_PEOPLES_KEYS),
+        event__in=(log_events.KEY_ROTATED, *log_events.OF_PEOPLES_KEYS),
         seq__gte=part.first_seq,
         seq__lt=part.first_seq + part.size,
     )
@@ -263,8 +275,8 @@ def _belongs(part: Part, parts: list[Part], *, newest: Part) -> bool:
     return (says_key or says_removed or part is newest) and _is_sound(part)
 
 
-def _is_sound(part: Part) -> bool:
-    """Whether all that a bundle has of it leads to the root: what is damaged spoils no other shard's evidence."""
+def _is_sound(part: BundledShard) -> bool:
+    """Return whether all that the bundle has of the shard leads to its root. A damaged shard spoils no other."""
     tiles, root = Tiles(part.tenant_id, part.shard), bytes(part.checkpoint.root)
     entries = part.beside() if part.is_contiguous else [entry for batch in part.batches() for entry in batch]
     try:
@@ -280,15 +292,15 @@ def _is_sound(part: Part) -> bool:
     return True
 
 
-def _part(wanted: Wanted, shard: _Shard, head: ChainHead, said: AuditEntry | None) -> Part | None:
-    """What the shard has of what is wanted; nothing where nothing of the shard was ever signed."""
+def _part(wanted: EvidenceScope, shard: _Shard, head: ChainHead, pruning: AuditEntry | None) -> BundledShard | None:
+    """Return what the shard has of the scope, or None if nothing of the shard was ever signed."""
     checkpoint = newest(wanted.tenant_id, shard.number)
     if checkpoint is None:
         return None
     [(_checkpoint, note, witnesses)] = signed([checkpoint])
     end = shard.first_seq + checkpoint.size
     pruned = min(max(head.pruned_to - shard.first_seq, 0), checkpoint.size)
-    part = Part(
+    part = BundledShard(
         tenant_id=wanted.tenant_id,
         shard=shard.number,
         origin=origin_of(wanted.tenant_id, shard.number),
@@ -299,26 +311,26 @@ def _part(wanted: Wanted, shard: _Shard, head: ChainHead, said: AuditEntry | Non
         start=pruned,
         end=checkpoint.size,
         count=checkpoint.size - pruned,
-        asked=checkpoint.size - pruned,
+        requested=checkpoint.size - pruned,
         pruned=pruned,
         closed_by=shard.closed_by,
         access_request=wanted.access_request,
-        pruning=said.seq if said is not None and shard.first_seq <= said.seq < end else None,
+        pruning=pruning.seq if pruning is not None and shard.first_seq <= pruning.seq < end else None,
     )
     if wanted.kind == PERIOD:
         start, end = _between(wanted, part)
-        return replace(part, start=start, end=end, count=end - start, asked=end - start)
+        return replace(part, start=start, end=end, count=end - start, requested=end - start)
     if wanted.kind == ACCESS_REQUEST:
-        asked, *of_the_log = (rows.count() for rows in part.sources())
-        return replace(part, count=asked + sum(of_the_log), asked=asked)
+        requested, *of_the_log = (rows.count() for rows in part.sources())
+        return replace(part, count=requested + sum(of_the_log), requested=requested)
     return part
 
 
-def _between(wanted: Wanted, part: Part) -> tuple[int, int]:
-    """The indexes of the period's entries; within a shard no entry is older than the one before it."""
+def _between(wanted: EvidenceScope, part: BundledShard) -> tuple[int, int]:
+    """Return the indexes of the period's entries. Within a shard, entries are in order of time."""
     [rows] = part.sources()
     otherwise = part.first_seq + part.end
-    # By time, for which there is an index; by number alone a database would look through the log from its start.
+    # Search by time, which has an index. By number alone the database would read the log from its start.
     start = _first(rows.filter(at__gte=wanted.since), otherwise) if wanted.since else part.first_seq + part.start
     end = _first(rows.filter(at__gte=wanted.until), otherwise) if wanted.until else otherwise
     return start - part.first_seq, max(start, end) - part.first_seq
@@ -329,7 +341,7 @@ def _first(rows: QuerySet[AuditEntry], otherwise: int) -> int:
     return otherwise if found is None else found
 
 
-def _matching(wanted: Wanted, first: int, end: int) -> QuerySet[AuditEntry]:
+def _matching(wanted: EvidenceScope, first: int, end: int) -> QuerySet[AuditEntry]:
     rows = AuditEntry.objects.filter(tenant_id=wanted.tenant_id, seq__gte=first, seq__lt=end)
     if wanted.access_request:
         return rows.filter(correlation_id=wanted.access_request)
@@ -338,8 +350,8 @@ def _matching(wanted: Wanted, first: int, end: int) -> QuerySet[AuditEntry]:
     return rows.filter(at__lt=wanted.until) if wanted.until else rows
 
 
-def _require_proofs(part: Part) -> None:
-    """Fail before the first byte where the tree can't show even the first and the last entry."""
+def _require_proofs(part: BundledShard) -> None:
+    """Raise NotProven before the first byte if the tree can't prove even the first and the last entry."""
     try:
         tiles = Tiles(part.tenant_id, part.shard)
         ends = {part.start, max(part.end - 1, part.start)} if part.count else set()

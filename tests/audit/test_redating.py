@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from audit_app import checkpoints, dating, heads, keys, lookback, proofs
+from audit_app import checkpoints, heads, keys, proofs, rechecks, redating
 from audit_app.checkpoints import Work
 from audit_app.models import ChainHead, Checkpoint, LogAlarm, SignedHead, Tile
 from audit_app.notes import Note
@@ -37,7 +37,7 @@ def signed(*sizes: int) -> list[UUID]:
 
 
 def test_logs_of_every_length_are_dated_with_good_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dating, "BATCH", 4)
+    monkeypatch.setattr(redating, "BATCH", 4)
     tenants = signed(1, 2, 255, 256, 257, 600, 1)
     monkeypatch.setattr(checkpoints, "sign", None)  # none of them goes the long way
     assert work(AT + HOUR) == Work(dated=7)
@@ -88,7 +88,7 @@ def test_one_tile_is_looked_at_each_time_and_then_the_next_round_and_round() -> 
 def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
     seq: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookback, "TURN", 3 * HOUR)
+    monkeypatch.setattr(rechecks, "TURN", 3 * HOUR)
     monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
     append(1300)
     checkpoints.sign(TENANT, at=AT)
@@ -104,7 +104,7 @@ def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
 def test_a_log_that_grows_is_looked_through_within_its_turn_however_often_it_is_signed(
     minutes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookback, "TURN", 5 * HOUR)
+    monkeypatch.setattr(rechecks, "TURN", 5 * HOUR)
     monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
     append(1600)
     checkpoints.sign(TENANT, at=AT)
@@ -119,9 +119,9 @@ def test_a_log_that_grows_is_looked_through_within_its_turn_however_often_it_is_
 
 
 def test_a_short_log_costs_one_tile_and_a_very_long_one_no_more_than_the_most() -> None:
-    def share(size: int, since: dt.timedelta | None, checked_to: int = 0) -> lookback.Part:
+    def share(size: int, since: dt.timedelta | None, checked_to: int = 0) -> rechecks.Recheck:
         signed = SignedHead(size=size, checked_to=checked_to, dated_at=AT - since if since is not None else None)
-        return lookback.part(signed, AT, least=WIDTH)
+        return rechecks.due(signed, AT, least=WIDTH)
 
     assert share(0, None).ranges == ()
     assert share(20, HOUR).ranges == ((0, 20),)
@@ -131,7 +131,7 @@ def test_a_short_log_costs_one_tile_and_a_very_long_one_no_more_than_the_most() 
     assert share(1_000_000, dt.timedelta(seconds=10)).count == WIDTH
     assert share(1_000_000, -HOUR).count == WIDTH, "a clock that was set back"
     for size in (50_000_000, 99_999):
-        assert share(size, 9 * 24 * HOUR).count <= lookback.MOST_ENTRIES + WIDTH
+        assert share(size, 9 * 24 * HOUR).count <= rechecks.MOST_ENTRIES + WIDTH
     assert share(600, 12 * HOUR, checked_to=512).ranges == (
         (512, 600),
         (0, 256),
@@ -141,13 +141,13 @@ def test_a_short_log_costs_one_tile_and_a_very_long_one_no_more_than_the_most() 
 
 
 def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dating, "BATCH", 3)
+    monkeypatch.setattr(redating, "BATCH", 3)
     rows = [
         SignedHead(tenant_id=UUID(int=n), size=size, dated_at=AT) for n, size in enumerate([1, 18_000, 1, 1, 1, 300, 1])
     ]
-    found = list(dating.batches(rows, at=AT + HOUR))
+    found = list(redating.batches(rows, at=AT + HOUR))
     assert [[pk.int for pk in each] for each in found] == [[0], [1], [2, 3, 4], [5, 6]]
-    assert list(dating.batches([], at=AT)) == []
+    assert list(redating.batches([], at=AT)) == []
 
 
 def test_a_hash_of_a_higher_level_that_no_root_is_made_of_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,23 +156,23 @@ def test_a_hash_of_a_higher_level_that_no_root_is_made_of_is_looked_at_too(monke
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=1)
     Tile.objects.filter(pk=row.pk).update(hashes=flipped(bytes(row.hashes), 3))
-    kept = heads.get(checkpoints.origin_of(TENANT, 0)).frontier
-    monkeypatch.setattr(Tiles, "frontier", lambda *_: kept)
+    frontier = heads.get(checkpoints.origin_of(TENANT, 0)).frontier
+    monkeypatch.setattr(Tiles, "frontier", lambda *_: frontier)
     [(tenant, code)] = work(AT + HOUR).refused
     assert (tenant, code) == (TENANT, "tile")
 
 
 def test_a_bit_flipped_in_memory_before_a_heartbeat_is_signed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     signed(300)
-    plain = dating._is_sound
+    plain = redating._is_sound
 
     def and_flip(log: Any, entries: Any) -> bool:
         sound = plain(log, entries)
-        log.kept = replace(log.kept, head=replace(log.kept.head, root=flipped(log.kept.head.root, 7)))
+        log.stored = replace(log.stored, head=replace(log.stored.head, root=flipped(log.stored.head.root, 7)))
         return sound
 
-    monkeypatch.setattr(dating, "_is_sound", and_flip)
-    assert dating.date([UUID(int=1)], at=AT + HOUR, have=keys.load()) == set()
+    monkeypatch.setattr(redating, "_is_sound", and_flip)
+    assert redating.date([UUID(int=1)], at=AT + HOUR, have=keys.load()) == set()
     assert Checkpoint.objects.get().dated_at == AT
 
 
@@ -249,14 +249,14 @@ def test_entries_pruned_while_the_signer_reads_are_not_missed(monkeypatch: pytes
 
 def test_what_another_signer_dated_meanwhile_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     signed(2)
-    plain = dating._write
+    plain = redating._write
 
     def late(*arguments: Any) -> Any:
         SignedHead.objects.update(dated_at=AT + HOUR)
         return plain(*arguments)
 
-    monkeypatch.setattr(dating, "_write", late)
-    assert dating.date([UUID(int=1)], at=AT + HOUR, have=keys.load()) == set()
+    monkeypatch.setattr(redating, "_write", late)
+    assert redating.date([UUID(int=1)], at=AT + HOUR, have=keys.load()) == set()
     assert Checkpoint.objects.get().dated_at == AT
 
 
@@ -286,7 +286,7 @@ def test_rows_that_cannot_be_read_together_are_dated_one_by_one(monkeypatch: pyt
     def broken(*_: Any, **__: Any) -> Any:
         raise DatabaseError("a page of the table is broken")
 
-    monkeypatch.setattr(dating, "date", broken)
+    monkeypatch.setattr(redating, "date", broken)
     assert work(AT + HOUR) == Work(dated=2)
 
 
@@ -333,8 +333,8 @@ def test_killed_between_the_head_outside_and_the_commit_the_same_head_is_signed_
     monkeypatch.setattr(heads, "put", put_and_die)
     with pytest.raises(Killed):
         checkpoints.sign(TENANT, at=AT)
-    kept = heads.get(checkpoints.origin_of(TENANT, 0))
-    assert (kept.head.size, checkpoints.newest(TENANT, 0).size) == (310, 300)
+    stored_head = heads.get(checkpoints.origin_of(TENANT, 0))
+    assert (stored_head.head.size, checkpoints.newest(TENANT, 0).size) == (310, 300)
     monkeypatch.setattr(heads, "put", plain)
     append(5)
     assert work(AT) == Work(signed=1)

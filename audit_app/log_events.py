@@ -1,6 +1,6 @@
-"""What a log says of itself: that its key is another one, that a shard was closed, what was removed of it.
+"""Entries in which a log reports on itself: new keys, closed shards, removed entries, and people's signing keys.
 
-And of the keys that people sign with: without the entry that tells of one, what it signed is not verified.
+Without the entry about a person's key, nothing that it signed can be verified.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry, ChainHead, ClosedShard
 
 KEY_ROTATED, TOMBSTONED, PRUNED = "log.key_rotated", "log.tombstoned", "log.pruned"
-#: Names of the log's user, who adds and removes people's keys.
+#: Event names of the application that writes the log: people's keys are added and removed.
 OF_PEOPLES_KEYS = ("passkey.enrolled", "passkey.removed")
-#: And those that name a tenant; a name that somebody gave it later is in the `set` of the change.
+#: Events that name a tenant. A later name is in the `set` of the change.
 NAMES = ("tenant.created", "tenant.changed")
-#: Retention leaves these: who has an old key learns of the new one only from them, and so it is with a new shard.
-KEPT = (KEY_ROTATED, TOMBSTONED, *OF_PEOPLES_KEYS)
+#: Retention keeps these: a reader with an old key learns of a new key or shard only from them.
+RETAINED = (KEY_ROTATED, TOMBSTONED, *OF_PEOPLES_KEYS)
 
 
-def kept(tenant_id: UUID) -> QuerySet[AuditEntry]:
-    return AuditEntry.objects.filter(tenant_id=tenant_id, event__in=KEPT)
+def retained(tenant_id: UUID) -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(tenant_id=tenant_id, event__in=RETAINED)
 
 
 def name_in(tenant_id: UUID, end: int) -> str:
-    """What the newest entry below number `end` that names the tenant calls it; empty where none is left."""
+    """Return the tenant's name in the newest entry below number `end` that names it; empty if none is left."""
     rows = AuditEntry.objects.filter(tenant_id=tenant_id, event__in=NAMES, seq__lt=end).order_by("-seq")
     for row in rows.iterator(chunk_size=100):
         detail = detail_of(row)
@@ -44,16 +44,17 @@ def _set(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:
-    """The newest entry about a removal, if it says that just what stands before `pruned_to` was removed."""
+    """Return the newest entry about a removal, if it says that exactly the entries before `pruned_to` went."""
     rows = AuditEntry.objects.filter(tenant_id=head.pk, event=PRUNED, seq__gte=head.pruned_to, seq__lt=head.size)
     row = rows.order_by("-seq").first()
     return row if row is not None and detail_of(row).get("to") == head.pruned_to else None
 
 
-def is_pruning_said(head: ChainHead) -> bool:
-    """Whether an entry says what was removed, or it was all in closed shards, which are known to be damaged.
+def is_pruning_logged(head: ChainHead) -> bool:
+    """Return whether an entry records what was removed, or it was all in closed shards.
 
-    It looks again where more is removed while it looks: the entry that it looked for may be gone with that.
+    Closed shards are known to be damaged. If more is removed meanwhile, it looks again, because the entry that it
+    looked for may have been removed as well.
     """
     while head.pruned_to > head.first_seq and pruning_entry(head) is None:
         before, head = head, ChainHead.objects.get(pk=head.pk)
@@ -63,7 +64,7 @@ def is_pruning_said(head: ChainHead) -> bool:
 
 
 def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
-    """Why the shard in use does not begin with an entry that closes the shard before it, `closes`; empty if it does."""
+    """Return why the current shard does not begin with a tombstone that closes shard `closes`; empty if it does."""
     closed = ClosedShard.objects.filter(tenant_id=head.pk, shard=head.shard - 1).first()
     if closed is None or closed.end_seq != head.first_seq:
         return "nothing was closed where this part of the log begins"
@@ -74,7 +75,7 @@ def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
 
 
 def detail_of(entry: AuditEntry) -> dict[str, Any]:
-    """What the hashed bytes say in detail; nothing where they are not what was written, or the columns differ."""
+    """Return the detail in the hashed bytes; empty if the bytes were changed or the columns differ from them."""
     if next(flaws_of(entry, entry.seq, None), None):
         return {}
     detail = json.loads(bytes(entry.canonical)).get("detail")

@@ -1,7 +1,7 @@
-"""Counts the calls that last: those that wait for news, and files of a log that are read slowly.
+"""Counts long calls: those that wait for events, and log files that are read slowly.
 
-They hold no thread, but memory and a connection. A caller may have a few in one process, and all callers together half
-of what the process can carry, so that downloads of content have room.
+They hold no thread, but memory and a connection. One caller may have a few in a process, and all callers together half
+of its capacity, so that downloads of content have room.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain.errors import TooMany
 
-#: So many may one caller of the API hold in one process, and one person in front of a browser.
+#: The most calls in one process of an API caller, and of a person with a browser.
 MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
-# Re-entrant: what is forgotten is given back by the garbage collector, which may come in the middle of a change.
+# Re-entrant: the garbage collector may release a call in the middle of a change.
 _lock = threading.RLock()
 _places: Counter[UUID] = Counter()
 
 
-class Place:
-    """One call that lasts, of one caller. Raises TooMany where there is none to be had."""
+class LongCall:
+    """One long call of one caller. Raises TooMany if no further one is allowed."""
 
     _account_id: UUID | None = None
 
@@ -45,7 +45,7 @@ class Place:
         self._account_id = account_id
 
     def leave(self) -> None:
-        """Make room for the next one; harmless when repeated."""
+        """Release it for the next one. Repeating this does no harm."""
         with _lock:
             if self._account_id is not None:
                 _places[self._account_id] -= 1
@@ -53,25 +53,25 @@ class Place:
                     del _places[self._account_id]
                 self._account_id = None
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> LongCall:
         return self
 
     def __exit__(self, failure: object, *_rest: object) -> None:
-        """What fails gives its place back; what goes well keeps it to the end of its stream."""
+        """Release it after a failure. Otherwise it lasts until the end of its stream."""
         if failure is not None:
             self.leave()
 
     def __del__(self) -> None:
         self.leave()
 
-    def to_the_end_of(self, chunks: Iterator[bytes]) -> Held:
-        return Held(chunks, self)
+    def to_the_end_of(self, chunks: Iterator[bytes]) -> CountedStream:
+        return CountedStream(chunks, self)
 
 
-class Held:
-    """A stream that keeps its place until it has ended or its reader has gone."""
+class CountedStream:
+    """A stream that counts as a long call until it has ended or its reader has gone."""
 
-    def __init__(self, chunks: Iterator[bytes], place: Place) -> None:
+    def __init__(self, chunks: Iterator[bytes], place: LongCall) -> None:
         self._chunks, self._place = chunks, place
 
     def __iter__(self) -> Iterator[bytes]:
@@ -81,7 +81,7 @@ class Held:
             self.close()
 
     def close(self) -> None:
-        """Called by the server in the end, also where nothing was read."""
+        """Release the call. The server calls this in the end, also if nothing was read."""
         try:
             close = getattr(self._chunks, "close", None)
             if close is not None:
@@ -91,14 +91,14 @@ class Held:
 
 
 @contextmanager
-def held(account_id: UUID) -> Iterator[None]:
-    place = Place(account_id)
+def long_call(account_id: UUID) -> Iterator[None]:
+    place = LongCall(account_id)
     try:
         yield
     finally:
         place.leave()
 
 
-def taken() -> int:
+def under_way() -> int:
     with _lock:
         return _places.total()

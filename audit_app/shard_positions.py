@@ -1,4 +1,4 @@
-"""Where an entry stands: in which shard of its tenant's log, and at which index of that shard's tree."""
+"""Finds an entry's position: its shard in the tenant's log, and its index in that shard's tree."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from audit_app.models import ChainHead, ClosedShard
 
 
 @dataclass(frozen=True)
-class Place:
-    """The index is what an inclusion proof is about; the sequence number goes on over all shards."""
+class ShardPosition:
+    """An entry's shard and index. An inclusion proof uses the index; the sequence number counts over all shards."""
 
     origin: str
     shard: int
@@ -22,16 +22,16 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Places:
-    """The shards of one tenant's log as they are now; a later tombstone opens one that this does not know."""
+class Shards:
+    """The shards of one tenant's log as they are now. A later tombstone opens one that is not known here."""
 
     tenant_id: UUID
     first_seqs: tuple[int, ...] = (0,)
-    #: Read once: a place is asked for with each line that is written.
+    #: Read once, because each exported line needs a position.
     name: str = field(default_factory=lambda: settings.LOG_ORIGIN)
 
     @classmethod
-    def of(cls, tenant_id: UUID) -> Places:
+    def of(cls, tenant_id: UUID) -> Shards:
         found = dict(ClosedShard.objects.filter(tenant_id=tenant_id).values_list("shard", "first_seq"))
         head = ChainHead.objects.filter(pk=tenant_id).first()
         if head is not None:
@@ -39,6 +39,6 @@ class Places:
         first_seqs = tuple(found[shard] for shard in sorted(found)) or (0,)
         return cls(tenant_id, first_seqs, log_name.of_log(tenant_id))
 
-    def place(self, seq: int) -> Place:
+    def position(self, seq: int) -> ShardPosition:
         shard = max(bisect_right(self.first_seqs, seq) - 1, 0)
-        return Place(log_name.origin(self.name, self.tenant_id, shard), shard, seq - self.first_seqs[shard])
+        return ShardPosition(log_name.origin(self.name, self.tenant_id, shard), shard, seq - self.first_seqs[shard])

@@ -1,0 +1,85 @@
+"""Reads from a decision's entry what it says about its signature, for people and other systems.
+
+Nothing is verified here. To verify, run the verifier: it checks exactly the bytes that are read here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: The prefix of the text that is signed (docs/evidence.md).
+_PREFIX = b"lockbox-decision-v1\n"
+_FLAGS, _BACKUP_ELIGIBLE = 32, 0x08  # W3C Web Authentication, Level 3, section 6.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionSignature:
+    """The key with which a decision was signed. All fields are empty if nothing was signed.
+
+    `digest` is the SHA-256 of what was signed, `key` that of the public key (SubjectPublicKeyInfo), both in
+    hexadecimal. `is_device_bound` can be unknown (None).
+    """
+
+    is_signed: bool
+    passkey: str = ""
+    name: str = ""
+    rp_id: str = ""
+    key: str = ""
+    digest: str = ""
+    is_device_bound: bool | None = None
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON for programs."""
+        if not self.is_signed:
+            return {"signed": False}
+        return {
+            "signed": True,
+            "passkey": self.passkey,
+            "rp_id": self.rp_id,
+            "key_sha256": self.key,
+            "device_bound": self.is_device_bound,
+            "digest": self.digest,
+        }
+
+
+def of(detail: Mapping[str, Any]) -> DecisionSignature | None:
+    """Return the signature that the detail describes, or None if the entry is no decision or too old to say."""
+    is_signed, signature = detail.get("signed"), detail.get("signature")
+    if not isinstance(is_signed, bool):
+        return None
+    if not is_signed or not isinstance(signature, dict):
+        return DecisionSignature(is_signed=is_signed)
+    assertion = signature.get("assertion")
+    data = _bytes(assertion.get("authenticatorData") if isinstance(assertion, dict) else None)
+    return DecisionSignature(
+        is_signed=True,
+        passkey=_text(signature, "passkey"),
+        name=_text(signature, "passkey_name"),
+        rp_id=_text(signature, "rp_id"),
+        key=_digest(b"", _bytes(signature.get("public_key"))),
+        digest=_digest(_PREFIX, _text(signature, "manifest").encode(errors="backslashreplace")),
+        is_device_bound=not data[_FLAGS] & _BACKUP_ELIGIBLE if len(data) > _FLAGS else None,
+    )
+
+
+def _text(signature: Mapping[str, Any], name: str) -> str:
+    found = signature.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _bytes(text: object) -> bytes:
+    """Decode base64 in either alphabet; return nothing if the text is not base64."""
+    plain = text.replace("-", "+").replace("_", "/") if isinstance(text, str) else ""
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        return b""
+
+
+def _digest(prefix: bytes, raw: bytes) -> str:
+    return hashlib.sha256(prefix + raw).hexdigest() if raw else ""
