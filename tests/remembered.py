@@ -43,8 +43,7 @@ _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 class World:
     """The statements that put the rows back, and what the call returned.
 
-    `counted` are the statements that a process which has not made these rows runs once, so that its own get other
-    numbers.
+    `counted` are the statements that each database gets once, so that its own rows get other numbers.
     """
 
     statements: str
@@ -58,6 +57,8 @@ class Memory:
     def __init__(self) -> None:
         self._worlds: dict[Hashable, World | None] = {}
         self._calls: Counter[Hashable] = Counter()
+        #: By world, and by whether the database is the one of tests with real transactions: its numbers are taken.
+        self._counted: set[tuple[Hashable, bool]] = set()
         self._before: Rows = {}
         self._cast: World | None = None
         self._may_put_back = self._has_cast = self._has_counted = self._is_untouched = False
@@ -113,13 +114,14 @@ class Memory:
         key = (key, at)
         if key not in self._worlds and (found := _of_others(key)):
             self._worlds[key] = found
-            with connection.cursor() as cursor:
-                cursor.execute(found.counted)
         known = self._worlds.get(key)
         commits = not ground.has_cast()
         if known is not None and not (commits and _somebody_has_acted()):
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(known.statements)
+                if (key, commits) not in self._counted:
+                    cursor.execute(known.counted)
+                    self._counted.add((key, commits))
                 if commits:
                     _ring()
             self._is_untouched = False

@@ -126,7 +126,7 @@ def test_the_database_itself_refuses_another_name(sql: str) -> None:
 def signed_before(settings: Any, name: str, tenant: UUID) -> None:
     """As the version before did it: under the name of its settings, without writing it down."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_name, "keep", lambda at: None)
+        patch.setattr(log_name, "record", lambda at: None)
         patch.setattr(log_name, "current", lambda: name)
         patch.setattr(log_name, "of_log", lambda tenant_id: name)
         append(2, tenant=tenant)

@@ -159,7 +159,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         (("verify", evidence, "--key", Signer.of("x").vkey(log.origin)), "signed by a key that you did not name"),
         (("verify", evidence, "--key", "none"), "none is neither a verifier key nor a file of verifier keys"),
         (("verify", evidence, "--previous", "/none"), "/none contains no checkpoint"),
-        (("verify", evidence, "--consistency", evidence), f"{evidence} holds no consistency proof"),
+        (("verify", evidence, "--consistency", evidence), f"{evidence} contains no consistency proof"),
         (("verify", receipt(log, 3, tmp_path)), "a receipt contains no key: name the log's key with --key"),
     ]
     for words, missing in cases:

@@ -95,7 +95,7 @@ def test_it_says_beforehand_whether_the_customer_is_asked(
 ) -> None:
     customer = {"contoso": "mia", "northwind": "nora"}[tenant]
     page = _text(as_("priya").get(_ask(cast.ticket(tenant, customer))))
-    assert ("Contoso is asked." in page) == (tenant == "contoso")
+    assert ("is asked.</strong> Its approvers have" in page) == (tenant == "contoso")
     assert ("it has Lockbox switched off" in page) == (tenant == "northwind")
 
 
