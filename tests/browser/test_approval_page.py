@@ -231,7 +231,7 @@ LIES = {
     "more of a resource": (text_of(resources=[{**said()["resources"][0], "and": "all"}]), "other parts"),
     "less": (canonical.encode({k: v for k, v in said().items() if k != "level"}).decode(), "other parts"),
     "no resource": (text_of(resources=[]), "no resource"),
-    "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "no text"),
+    "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "is not a text"),
     "no length": (text_of(minutes=0), "no length"),
     "a member twice": (spoiled('"decision":"approve"', '"decision":"deny","decision":"approve"'), "in two ways"),
     "a blank": (spoiled('"level":"read"', '"level": "read"'), "in two ways"),
@@ -249,7 +249,7 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
     "one letter": (text_of(), asked().replace("Rebuilt", "rebuilt"), "not the one that the text is"),
     "none": (text_of(), "", "not the one that the text is"),
     "more than is shown": (text_of(asked(also="x")), asked(also="x"), "other parts"),
-    "a list of words": (text_of(asked(tried=["x"])), asked(tried=["x"]), "no text"),
+    "a list of words": (text_of(asked(tried=["x"])), asked(tried=["x"]), "is not a text"),
     "a blank": (text_of(f" {asked()}"), f" {asked()}", "in two ways"),
     "no JSON": (text_of("reason"), "reason", "can't be read"),
     "another mailbox": (
