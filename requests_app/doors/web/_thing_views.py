@@ -153,8 +153,7 @@ def _of_every_page(visit: Visit, *, heading: Words, title: Words, back: Link | N
         **(about(visit.actor, visit.of_tenant) if visit.of_tenant else {}),
         "now": visit.at,
         "heading": visit.says(heading),
-        # Without its tags, escaped text is still escaped.
-        "title": mark_safe(strip_tags(visit.says(title or heading))),  # noqa: S308
+        "title": mark_safe(strip_tags(visit.says(title or heading))),  # noqa: S308 - escaped text without its tags
         "back": _link(visit, back) if back else None,
     }
 
