@@ -43,9 +43,10 @@ _FIELDS = {
 
 
 class KeyOut(serializers.Serializer):
-    """`name` is what its holder calls it, and empty for the provider's people; `rp_id` the site that it belongs to.
+    """`name` is the name that its holder gave it, and empty for the provider's people; `rp_id` is the site to which it
+    belongs.
 
-    `device_bound`: by its own word it can't leave its device.
+    `device_bound`: the passkey itself claims that it can't leave its device.
     """
 
     passkey = serializers.UUIDField()
@@ -55,11 +56,11 @@ class KeyOut(serializers.Serializer):
 
 
 class DecisionOut(serializers.Serializer):
-    """`through` names the client that decided for `decider`; null where the human did. `deputy_for` names the
-    approvers who were away, where the decider was their deputy; else it is empty.
+    """`through` names the client that decided for `decider`; null if the human decided. `deputy_for` names the
+    approvers who were away, if the decider was their deputy; otherwise it is empty.
 
     `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
-    was; both are null where nothing was signed.
+    was; both are null if nothing was signed.
     """
 
     stage = serializers.ChoiceField(choices=Decision.Stage.values)
@@ -83,7 +84,7 @@ class DecisionOut(serializers.Serializer):
 
 
 class WindowOut(serializers.Serializer):
-    """`closed_at` and `close_reason` are null until somebody closes the window, or its end is written down."""
+    """`closed_at` and `close_reason` are null until somebody closes the window, or its end is recorded."""
 
     id = serializers.UUIDField()
     opens_at = serializers.DateTimeField()
@@ -97,7 +98,7 @@ class WindowOut(serializers.Serializer):
 
 
 class AccessRequestLine(serializers.Serializer):
-    """`state` is what holds at this moment, also where no sweep has written it down yet."""
+    """`state` is the state at this moment, even if no sweep has recorded it yet."""
 
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -139,7 +140,7 @@ class DemandOut(serializers.Serializer):
 class AccessRequestOut(AccessRequestLine):
     """`digest` is SHA-256 over the canonical JSON of all that was asked for; the log's entries carry it, too.
 
-    `allowed_actions` are the acts that this caller may do now, from the table that the operations go by.
+    `allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
     """
 
     previous = serializers.UUIDField(source="previous_id", allow_null=True)
@@ -182,7 +183,7 @@ class DemandIn(Strict):
 class AccessRequestIn(Strict):
     """Either `ticket`, or `demand` with `tenant` and `service`.
 
-    `engineer`, an id or an address, is for clients alone: for whom they ask.
+    `engineer`, an id or an address, is only for clients: for whom they ask.
     """
 
     ticket = Uuid(required=False)
@@ -223,14 +224,14 @@ class AssertionIn(Strict):
 
 
 class SignatureIn(Strict):
-    """`manifest` is the text as it was given out, letter for letter; `assertion` is what the passkey answered."""
+    """`manifest` is exactly the text that was given out; `assertion` is the passkey's answer."""
 
     manifest = serializers.CharField(max_length=manifest.MOST, trim_whitespace=False)
     assertion = AssertionIn()
 
 
 class DecisionIn(CommentIn):
-    """With a `signature` nothing else is asked for; a personal token without one needs a step-up to approve."""
+    """With a `signature` nothing else is needed; a personal token without a signature needs a step-up to approve."""
 
     signature = SignatureIn(required=False)
 
@@ -314,7 +315,7 @@ class AccessRequests(ListView):
         """A human asks in the own name; a client in that of the engineer it names, who gets the window."""
         if self.actor.machine is None:
             if who is not None:
-                raise Unacceptable(_("You ask in your own name."), field="engineer")
+                raise Unacceptable(_("You can ask only in your own name."), field="engineer")
             return self.actor
         person = access.engineer_named(who or "")
         if person is None:
@@ -393,7 +394,7 @@ class Approve(_Act):
         Side.CUSTOMER: operations.approve_as_customer,
     }
 
-    @_act_schema("approve", "Say yes, for the side that the caller is on", decides=True)
+    @_act_schema("approve", "Approve, for the caller's side", decides=True)
     def post(self, request: Any, pk: UUID) -> Response:
         return self._acted(pk)
 
@@ -403,13 +404,13 @@ class Deny(_Act):
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
 
-    @_act_schema("deny", "Say no, for the side that the caller is on", decides=True)
+    @_act_schema("deny", "Deny, for the caller's side", decides=True)
     def post(self, request: Any, pk: UUID) -> Response:
         return self._acted(pk)
 
 
 class Manifest(ApiView):
-    """The text of one's own answer, to be signed with a passkey; good for five minutes, and once."""
+    """The text of the caller's own decision, to be signed with a passkey. It is valid for five minutes, and once."""
 
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}
@@ -426,7 +427,7 @@ class Manifest(ApiView):
         row, at = access.access_request(pk, actor=self.actor), clock.now()
         verdict = request.query_params.get("decision", "")
         if verdict not in Decision.Verdict.values:
-            raise Unacceptable(_("Say approve or deny."), field="decision")
+            raise Unacceptable(_("Send approve or deny."), field="decision")
         access.require_offered(row, f"{verdict}_as_{self.actor.side}", actor=self.actor, at=at)
         text = signing.text_to_sign(row, actor=self.actor, verdict=verdict, at=at)
         challenge = manifest.challenge_of(text)
@@ -454,7 +455,7 @@ class Release(_Act):
     scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
     operation = staticmethod(operations.release)
 
-    @_act_schema("release", "Give a window back")
+    @_act_schema("release", "Close your own window early")
     def post(self, request: Any, pk: UUID) -> Response:
         return self._acted(pk)
 
@@ -463,7 +464,7 @@ class Revoke(_Act):
     scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
     operation = staticmethod(operations.revoke)
 
-    @_act_schema("revoke", "Close a window at once")
+    @_act_schema("revoke", "Close a window immediately")
     def post(self, request: Any, pk: UUID) -> Response:
         return self._acted(pk)
 

@@ -97,9 +97,9 @@ def batch_in(body: Any) -> Batch | None:
     defaults = _parts(body)
     asked = body.get("evaluations", [])
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
-        raise Malformed(_("%(member)s is a list of objects.") % {"member": "evaluations"})
+        raise Malformed(_("%(member)s must be a list of objects.") % {"member": "evaluations"})
     if len(asked) > MOST:
-        raise Malformed(_("One call takes %(max)d questions.") % {"max": MOST})
+        raise Malformed(_("One call can have at most %(max)d questions.") % {"max": MOST})
     semantic = _semantic(body.get("options", {}))
     return Batch([_one_of(each, defaults) for each in asked], semantic) if asked else None
 
@@ -119,29 +119,29 @@ def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Mal
 
 def _semantic(options: Any) -> Semantic:
     if not isinstance(options, dict):
-        raise Malformed(_("%(member)s is an object.") % {"member": "options"})
+        raise Malformed(_("%(member)s must be an object.") % {"member": "options"})
     wanted = options.get("evaluations_semantic", Semantic.EXECUTE_ALL)
     if not isinstance(wanted, str) or wanted not in list(Semantic):
-        raise Malformed(_("evaluations_semantic is one of these: ") + ", ".join(Semantic))
+        raise Malformed(_("evaluations_semantic must be one of these: ") + ", ".join(Semantic))
     return Semantic(wanted)
 
 
 def _parts(body: Any) -> dict[str, dict[str, Any]]:
     """The members of a question that are there, each of the right type; what is required is asked for elsewhere."""
     if not isinstance(body, dict):
-        raise Malformed(_("The body is an object."))
+        raise Malformed(_("The body must be an object."))
     found = {}
     for part in _TEXTS:
         if part in body:
             value = found[part] = body[part]
             if not isinstance(value, dict) or not isinstance(value.get("properties", {}), dict):
-                raise Malformed(_("%(member)s is an object, and so are its properties.") % {"member": part})
+                raise Malformed(_("%(member)s must be an object, and its properties too.") % {"member": part})
             for name in _TEXTS[part]:
                 if not isinstance(value.get(name, ""), str):
-                    raise Malformed(_("%(member)s is text.") % {"member": f"{part}.{name}"})
+                    raise Malformed(_("%(member)s must be text.") % {"member": f"{part}.{name}"})
     # Whoever misspells `access` must not take advice for it.
     if found.get("context", {}).get("purpose", Purpose.ADVICE) not in list(Purpose):
-        raise Malformed(_("context.purpose is one of these: ") + ", ".join(Purpose))
+        raise Malformed(_("context.purpose must be one of these: ") + ", ".join(Purpose))
     return found
 
 
@@ -154,7 +154,7 @@ class EvaluationFault(serializers.Serializer):
 
 
 class EvaluationEnded(serializers.Serializer):
-    """The last window that covered what is asked. `closed_by` is a name; empty where it closed by itself."""
+    """The last window that covered what is asked. `closed_by` is a name; empty if it closed as planned."""
 
     grant = serializers.UUIDField()
     closed_at = serializers.DateTimeField()
@@ -163,11 +163,12 @@ class EvaluationEnded(serializers.Serializer):
 
 
 class EvaluationContext(serializers.Serializer):
-    """`reason` never changes its meaning. `grant` and `closes_at` come with a yes: it holds no longer than that.
+    """`reason` never changes its meaning. `grant` and `closes_at` come with a permission: it is valid no longer than
+    that.
 
-    `ended` comes with a no, where a window for this resource was closed.
-    `entry` is the number of the entry in the tenant's log, where access was asked for. `error` stands alone: this one
-    question of several could not be read.
+    `ended` comes with a denial, if a window for this resource was closed. `entry` is the number of the entry in the
+    tenant's log, if access was asked for. If there is an `error`, nothing else is given: this question of several
+    could not be read.
     """
 
     reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
@@ -185,7 +186,9 @@ class EvaluationOut(serializers.Serializer):
 
 
 class EvaluationsOut(serializers.Serializer):
-    """`evaluations` in the order of the questions. Without questions in the call it is the answer to a single one."""
+    """`evaluations` in the order of the questions. Without questions in the call, it is the answer to a single
+    question.
+    """
 
     evaluations = EvaluationOut(many=True, required=False)
     decision = serializers.BooleanField(required=False)
@@ -232,19 +235,19 @@ def _object(words: str, required: tuple[str, ...], **members: Any) -> dict[str, 
 
 
 _TEXT = {"type": "string"}
-_PROPERTIES = {"type": "object", "description": "Taken, and of no weight here."}
+_PROPERTIES = {"type": "object", "description": "Accepted, but ignored."}
 _CONTEXT = _object(
-    "Whatever else is in it is of no weight here.",
+    "All other members are ignored.",
     (),
     purpose={
         "type": "string",
         "enum": list(Purpose),
         "default": Purpose.ADVICE,
-        "description": "`access` writes the entry into the customer's log before the yes: ask so before you open. "
-        "It is for clients alone; a person's token gets 403 `service_client_only`.",
+        "description": "`access` writes the entry into the customer's log before the permission is given. Ask in this "
+        "way before you open content. Only clients can use it; a person's token gets 403 `service_client_only`.",
     },
-    tenant={**_TEXT, "description": "The tenant's id or short name; needed where a resource is not named by its id."},
-    item={**_TEXT, "description": "What is opened, in your words; for the log."},
+    tenant={**_TEXT, "description": "The tenant's id or short name; needed if a resource is not named by its id."},
+    item={**_TEXT, "description": "What is opened, in your own words; it is written to the log."},
 )
 
 
@@ -286,7 +289,7 @@ EVALUATIONS = _object(
         "type": "array",
         "maxItems": MOST,
         "items": {"type": "object"},
-        "description": "Questions; the members beside it are defaults. One that can't be read is a no of its own.",
+        "description": "Questions; the members beside it are defaults. A question that can't be read gets a denial.",
     },
     options=_object("", (), evaluations_semantic={"type": "string", "enum": list(Semantic)}),
 )

@@ -100,7 +100,7 @@ class _Switch(AzureView):
         self.body(Strict)
         actor = self.actor
         if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
-            raise Malformed(_("This is for a caller of one tenant: its Lockbox is switched."))
+            raise Malformed(_("This is only for a caller of one tenant: it switches this tenant's Lockbox."))
         [tenant_id] = actor.tenant_ids
         operations.switch_lockbox(tenant_id, on=on, actor=actor)
         return Response(status=200)
@@ -152,7 +152,7 @@ class Requests(AzureView):
         tags=[TAG],
         parameters=[
             OpenApiParameter("$filter", shapes.FILTER, description="properties/status eq 'Pending', with any status."),
-            OpenApiParameter("$skiptoken", _TOKEN, description="Where the page before ended; taken from `nextLink`."),
+            OpenApiParameter("$skiptoken", _TOKEN, description="Where the previous page ended; taken from `nextLink`."),
         ],
         responses={200: shapes.AzureRequests},
     )
@@ -189,7 +189,7 @@ class OneRequest(AzureView):
 
 
 class UpdateApproval(AzureView):
-    """The yes or no of the side that the caller is on."""
+    """The decision of the caller's side."""
 
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
     operations_of: ClassVar[dict[tuple[Side, str], Callable[..., AccessRequest]]] = {
@@ -201,7 +201,7 @@ class UpdateApproval(AzureView):
 
     @extend_schema(
         operation_id="azure_requests_update_approval",
-        summary="Say yes or no",
+        summary="Approve or deny",
         tags=[TAG],
         request=shapes.ApprovalIn,
         responses={200: shapes.Approval},

@@ -31,7 +31,7 @@ class MissingApiVersionParameter(Malformed):
 
 class InvalidApiVersionParameter(Malformed):
     code = "invalid_api_version_parameter"
-    default = _("There is no such api-version here.")
+    default = _("This api-version is not supported here.")
 
 
 class InvalidFilter(Malformed):
@@ -154,7 +154,7 @@ class AzureRequest(serializers.Serializer):
 
 
 class AzureRequests(serializers.Serializer):
-    """`nextLink` is there while there is a next page."""
+    """`nextLink` is there if there is a next page."""
 
     value = AzureRequest(many=True)
     nextLink = serializers.URLField(required=False)
@@ -206,7 +206,7 @@ class AzureError(serializers.Serializer):
 
 
 class ApprovalIn(Strict):
-    """Older callers send `decision` in place of `status`."""
+    """Older callers send `decision` instead of `status`."""
 
     needs_a_member = True
 
@@ -224,7 +224,7 @@ def approval(body: dict[str, Any]) -> tuple[str, str]:
     """The decision under its name, or under the one that it had before."""
     said = {body[name] for name in ("status", "decision") if name in body}
     if len(said) != 1:
-        raise Unacceptable(_("Say either Approve or Deny."), field="status")
+        raise Unacceptable(_("Send either Approve or Deny."), field="status")
     return said.pop(), body["reason"]
 
 

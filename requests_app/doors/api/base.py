@@ -31,7 +31,7 @@ from requests_app.models.row_security import only_tenants
 
 
 class TooOften(exceptions.Throttled):
-    default_detail = "Too many calls. Wait, as the header says."
+    default_detail = "Too many calls. Wait for the time in the Retry-After header."
 
 
 class ApiView(APIView):

@@ -25,9 +25,9 @@ from requests_app.queries import tenant as tenants
 
 
 class ClientOut(serializers.Serializer):
-    """`tenant` is null for a client of the provider's. `decides_for` is the approver whose yes and no it gives.
+    """`tenant` is null for a client of the provider. `decides_for` is the approver for whom it decides.
 
-    `id` is what it proves who it is by; `actor` is the id by which the log, events and other answers name it.
+    `id` is the id with which it authenticates; `actor` is the id that the log, events and other answers use for it.
     """
 
     id = serializers.UUIDField()
@@ -43,7 +43,7 @@ class ClientOut(serializers.Serializer):
 
 
 class ClientWithSecret(ClientOut):
-    """`secret` is shown this once."""
+    """`secret` is shown only this once."""
 
     secret = serializers.SerializerMethodField()
 
@@ -99,7 +99,7 @@ class TenantClients(_Clients):
         operation_id="clients_list", summary="List a tenant's clients", tags=["callers"], responses=ClientOut(many=True)
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For everybody of the tenant, as on the page: a machine may decide for it."""
+        """For everybody of the tenant, as on the page, because a machine can decide for the tenant."""
         row = tenants.tenant(tenant, actor=self.actor)
         return self.listed(callers.clients(self.actor, tenant_id=row.pk))
 
@@ -129,7 +129,7 @@ class ProviderClients(_Clients):
 
     @extend_schema(
         operation_id="provider_clients_create",
-        summary="Add a client of the provider's",
+        summary="Add a client of the provider",
         tags=["callers"],
         request=ClientIn,
         responses=_MADE,
@@ -149,7 +149,7 @@ class OneClient(ApiView):
 
     @extend_schema(
         operation_id="clients_change",
-        summary="Set what a client may do",
+        summary="Set what a client can do",
         tags=["callers"],
         request=ClientChange,
         responses={200: ClientOut},
@@ -180,7 +180,7 @@ class RotateSecret(ApiView):
 
     @extend_schema(
         operation_id="clients_rotate_secret",
-        summary="Give a client a new secret; the one before is dead at once",
+        summary="Give a client a new secret; the previous secret stops working immediately",
         tags=["callers"],
         request=None,
         responses={200: ClientWithSecret},
@@ -206,8 +206,9 @@ def _secret(response: Response) -> Response:
 
 
 class TokenOut(serializers.Serializer):
-    """`hint` is the end of the token, by which its owner tells it from others. `kind` is personal, or lasting: of a
-    directory, whose client is its owner."""
+    """`hint` is the end of the token, by which its owner recognises it. `kind` is personal or lasting. A lasting
+    token is for a directory, and its owner is the directory's client.
+    """
 
     id = serializers.UUIDField()
     kind = serializers.CharField()
@@ -222,7 +223,7 @@ class TokenOut(serializers.Serializer):
 
 
 class TokenWithSecret(TokenOut):
-    """`secret` is the token itself; it is shown this once."""
+    """`secret` is the token itself; it is shown only this once."""
 
     secret = serializers.SerializerMethodField()
 
@@ -251,7 +252,7 @@ class TokenFilter(django_filters.FilterSet):
 
 
 class Tokens(ListView):
-    """The caller's own, and for an administrator those of the tenant's people and directories."""
+    """The caller's own tokens, and for an administrator also the tokens of the tenant's people and directories."""
 
     scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
     serializer_class = TokenOut
@@ -260,7 +261,7 @@ class Tokens(ListView):
 
     @extend_schema(
         operation_id="tokens_list",
-        summary="List personal tokens, and those of directories",
+        summary="List personal tokens, and tokens of directories",
         tags=["callers"],
         responses=TokenOut(many=True),
     )
@@ -324,7 +325,7 @@ class LastingToken(ApiView):
 
     @extend_schema(
         operation_id="clients_make_token",
-        summary="Make a lasting token for a directory; the one before works for a week more",
+        summary="Make a lasting token for a directory; the previous token works for another week",
         tags=["callers"],
         request=LastingIn,
         responses={201: TokenWithSecret},

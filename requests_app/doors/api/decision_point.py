@@ -73,11 +73,13 @@ _QUESTION = {
 
 
 class OneEvaluation(_DecisionPoint):
-    """A no is 200 as well. Advice is not written down; `context.purpose` = `access` is, before the yes."""
+    """A denial is also answered with 200. Advice is not written to the log; with `context.purpose` = `access`, an
+    entry is written before the permission is given.
+    """
 
     @extend_schema(
         operation_id="evaluation",
-        summary="Ask whether somebody may do something now",
+        summary="Ask whether a person is allowed to do something now",
         tags=[TAG],
         request={"application/json": authzen.EVALUATION},
         responses={200: authzen.EvaluationOut},
@@ -94,14 +96,15 @@ class OneEvaluation(_DecisionPoint):
 
 
 class Evaluations(_DecisionPoint):
-    """Answers come in the order of the questions, each of which counts for the quota.
+    """Answers come in the order of the questions. Each question counts for the quota.
 
-    With `deny_on_first_deny` the first no is the last answer, with `permit_on_first_permit` the first yes is.
+    With `deny_on_first_deny` the first denial is the last answer, with `permit_on_first_permit` the first
+    permission.
     """
 
     @extend_schema(
         operation_id="evaluations",
-        summary="Ask several questions at once",
+        summary="Ask several questions in one call",
         tags=[TAG],
         request={"application/json": authzen.EVALUATIONS},
         responses={200: authzen.EvaluationsOut},

@@ -54,7 +54,7 @@ class Absences(ListView):
 
     @extend_schema(
         operation_id="absences_add",
-        summary="Name a deputy for the time of an absence",
+        summary="Name a deputy for an absence",
         tags=_TAGS,
         request=AbsenceIn,
         responses={201: AbsenceOut},
@@ -71,8 +71,9 @@ class Absences(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For an approver, for the own absence. The deputy is another approver, or holds the role `deputy`; it ends by
-        itself at `until_at`."""
+        """For an approver, for their own absence. The deputy is another approver, or has the role `deputy`. It ends
+        automatically at `until_at`.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.set_out_of_office(row.pk, **self.body(AbsenceIn), actor=self.actor)
         return self.shown(AbsenceOut, made, status=201)
@@ -83,7 +84,7 @@ class End(ApiView):
 
     @extend_schema(
         operation_id="absences_end",
-        summary="End an absence before its time",
+        summary="End an absence early",
         tags=_TAGS,
         request=None,
         responses=one(AbsenceOut),

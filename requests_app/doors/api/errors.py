@@ -47,7 +47,7 @@ class UnknownParameter(Malformed):
     """A parameter that a route does not have is refused and not ignored: whoever misspells a filter sees too much."""
 
     code = "unknown_parameter"
-    default = _("This route has no such parameter.")
+    default = _("This route does not have this parameter.")
 
 
 class NotTheSame(DomainError):
@@ -129,7 +129,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Http404):
         return _refusal(NotFound(), request, request_id)
     if isinstance(error, RequestDataTooBig):
-        return _plain(413, "too_large", str(_("This is larger than the API takes.")), request_id)
+        return _plain(413, "too_large", str(_("This is larger than the API accepts.")), request_id)
     if isinstance(error, exceptions.ValidationError):
         found = _plain(422, Unacceptable.code, str(Unacceptable.default), request_id, list(_errors(error.detail)))
         return found
@@ -200,7 +200,7 @@ def _of_the_framework(error: exceptions.APIException, request_id: str) -> Respon
     status = error.status_code
     code, title = _CODES.get(status, "refused"), str(error.detail)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        title = str(_("No token, or none that is live."))
+        title = str(_("No token was sent, or the token is not valid."))
     found = _plain(status, code, title, request_id)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         # RFC 6750, section 3.1: no code where no token was sent.

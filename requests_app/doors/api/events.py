@@ -52,8 +52,9 @@ _CURSOR = re.compile("[0-9]{1,16}")
 
 
 class EventOut(serializers.Serializer):
-    """`id`, `type`, `timestamp` and `data` are those of the webhook about the same event. `cursor` is the place behind
-    it: `after` this one come all that are newer."""
+    """`id`, `type`, `timestamp` and `data` are those of the webhook about the same event. `cursor` is the place
+    after the event: with it as `after`, you get all newer events.
+    """
 
     cursor = serializers.CharField()
     id = serializers.CharField()
@@ -110,14 +111,15 @@ class Events(ApiView):
                 "Last-Event-ID",
                 {"type": "string"},
                 OpenApiParameter.HEADER,
-                description="The cursor from which a stream goes on; stands in for `after`.",
+                description="The cursor from which a stream continues; it replaces `after`.",
             ),
         ],
         responses={(200, "application/json"): EventsOut, (200, "text/event-stream"): OpenApiTypes.STR},
     )
     def get(self, request: Any, tenant: UUID) -> HttpResponseBase:
-        """With `Accept: text/event-stream` the events are sent as they happen, for five minutes at most; whoever
-        connects again goes on where the last stream ended."""
+        """With `Accept: text/event-stream` the events are sent as they happen, for five minutes at most. A caller
+        that connects again continues where the last stream ended.
+        """
         log = queries.of_tenant(tenant, actor=self.actor)
         after, wait = self._after(log), self._wait()
         if isinstance(request.accepted_renderer, EventStream):
@@ -175,10 +177,10 @@ class Events(ApiView):
         if raw is None:
             return size
         if not _CURSOR.fullmatch(raw):
-            raise Malformed(_("This cursor is none of this log’s."))
+            raise Malformed(_("This cursor does not belong to this log."))
         if int(raw) > size:
             # As after a backup was restored: what comes under these numbers now is not what came before.
-            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
+            raise Unacceptable(_("The log is shorter than this cursor says. Begin again."), field="after")
         return int(raw)
 
     def _wait(self) -> int:

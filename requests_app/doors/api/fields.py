@@ -18,7 +18,7 @@ from requests_app.domain.scopes import Scope, in_order
 
 
 class Strict(serializers.Serializer):
-    """What comes in. A field that is not there, a read-only one among them, is refused and not ignored."""
+    """Input. An unknown or read-only field is refused and not ignored."""
 
     #: Whether no member is required, but at least one of them is. For the document.
     needs_a_member = False

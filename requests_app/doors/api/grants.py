@@ -35,7 +35,7 @@ class AccessRequestRef(serializers.Serializer):
 
 
 class GrantLine(WindowOut):
-    """`state` is what holds at this moment. Who gives a window back or closes it does so at its access request."""
+    """`state` is the state at this moment. A window is closed early at its access request."""
 
     state = serializers.SerializerMethodField()
     access_request = AccessRequestRef()
@@ -59,7 +59,7 @@ class SeenOut(serializers.Serializer):
     """How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments of messages that
     were downloaded; in how many resources; names that were listed.
 
-    `allowed` is how often a service elsewhere was told yes; what came of it is not known here.
+    `allowed` is how often a service elsewhere was given permission; whether it opened anything is not known here.
     """
 
     opened = serializers.IntegerField()
@@ -71,7 +71,7 @@ class SeenOut(serializers.Serializer):
 
 
 class GrantOut(GrantLine):
-    """`allowed_actions` are the acts on the access request that this caller may do now."""
+    """`allowed_actions` are the acts on the access request that this caller is allowed to do now."""
 
     seen = serializers.SerializerMethodField()
     allowed_actions = serializers.SerializerMethodField()
@@ -87,10 +87,11 @@ class GrantOut(GrantLine):
 
 
 class ContentAccessOut(serializers.Serializer):
-    """`item` names what was looked at and quotes nothing of it; it is empty for a list. `names` is how many a list had.
+    """`item` names what was looked at, without any of its content; it is empty for a list. `names` is the number of
+    names in a list.
 
-    `opened` was shown on a page, `downloaded` left as a file. `part` is an attachment of a message. What was allowed
-    elsewhere was asked for by a service there.
+    `opened` was shown on a page, `downloaded` was sent as a file. `part` is an attachment of a message. For an
+    access that was allowed elsewhere, a service there asked.
     """
 
     id = serializers.UUIDField()
@@ -131,7 +132,7 @@ class ContentAccessFilter(django_filters.FilterSet):
 
 
 class Grants(ListView):
-    """Those of one's tenants, or of one's queues."""
+    """The windows of the caller's tenants or queues."""
 
     scopes: ClassVar = _READ
     serializer_class = GrantLine
@@ -152,8 +153,9 @@ class OneGrant(ApiView):
 
 
 class Accesses(ListView):
-    """For who reads the tenant's log, the engineer of this window, the provider's approvers and staff. Others of the
-    tenant see how much it was: `seen` of the window."""
+    """For people who read the tenant's log, the engineer of this window, the provider's approvers and staff. Other
+    people of the tenant see only how much it was: `seen` of the window.
+    """
 
     scopes: ClassVar = _READ
     serializer_class = ContentAccessOut

@@ -76,7 +76,7 @@ def key_of(header: str | None) -> str | None:
         return None
     key = header.strip()
     if not _KEY.fullmatch(key):
-        raise Malformed(_("An Idempotency-Key has 1 to 255 visible characters."))
+        raise Malformed(_("An Idempotency-Key must have 1 to 255 visible characters."))
     return key.strip('"') or None
 
 
@@ -134,10 +134,10 @@ def _claimed(
         is_done = row.status is not None or row.done_at is not None
         if row.asked != asked and is_done:
             if row.done_at is None and row.status is not None and row.status >= 400:
-                words = _("With this Idempotency-Key you were refused when you held other roles. Send another one.")
+                words = _("With this Idempotency-Key you were refused when you had other roles. Send another key.")
                 raise KeyReused(words, field="Idempotency-Key")
             # What was answered then may be more than this caller may know now.
-            raise AnswerGone(_("This was done before, when you held other roles."))
+            raise AnswerGone(_("This was done before, when you had other roles."))
         if row.status is not None:
             return _kept(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
@@ -203,7 +203,7 @@ def keep(row: IdempotencyKey, response: Any) -> None:
 def _kept(row: IdempotencyKey) -> HttpResponse:
     if row.body is None:
         raise AnswerGone(
-            _("This was done before. Its answer held a secret, which is given once."),
+            _("This was done before. Its answer contained a secret, which is shown only once."),
             current={"subject_type": row.subject_type, "subject_id": row.subject_id},
         )
     assert row.status is not None

@@ -23,7 +23,7 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class InvitationOut(serializers.Serializer):
-    """`invited_by` is null where the recovery key sent it; it then works from `valid_from`."""
+    """`invited_by` is null if the recovery key was used to send it; it then works from `valid_from`."""
 
     id = serializers.UUIDField()
     email = serializers.CharField()
@@ -46,7 +46,7 @@ class InvitationIn(Strict):
 
 
 class Invitations(ListView):
-    """Those that nobody has accepted or withdrawn yet; for who may invite."""
+    """The invitations that nobody has accepted or withdrawn yet. For people who can invite."""
 
     may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE, "POST": Scope.MEMBERS_MANAGE}
@@ -87,7 +87,7 @@ class SendAgain(ApiView):
 
     @extend_schema(
         operation_id="invitations_send_again",
-        summary="Send a new link; the one before is dead",
+        summary="Send a new link; the previous link no longer works",
         tags=_TAGS,
         request=None,
         responses=one(InvitationOut),
@@ -103,12 +103,12 @@ class Withdraw(ApiView):
 
     @extend_schema(
         operation_id="invitations_withdraw",
-        summary="Take an invitation back",
+        summary="Withdraw an invitation",
         tags=_TAGS,
         request=None,
         responses=one(InvitationOut),
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """Its link is dead at once."""
+        """Its link stops working immediately."""
         self.body(Strict)
         return self.shown(InvitationOut, operations.withdraw_invitation(pk, actor=self.actor))

@@ -59,10 +59,11 @@ class SubjectOut(serializers.Serializer):
 
 
 class LogEntryOut(serializers.Serializer):
-    """`record` is the hashed text to the letter: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`, and the
-    leaf at `index` of the tree `origin`. `seq` goes on over all trees of one log.
+    """`record` is exactly the hashed text: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`, and the leaf at
+    `index` of the tree `origin`. `seq` continues over all trees of one log.
 
-    An entry that somebody damaged is not left out: `is_intact` is then false, and `record` null where it is no record.
+    An entry that somebody damaged is not left out: `is_intact` is then false, and `record` is null if it is not a
+    record.
     """
 
     seq = serializers.IntegerField()
@@ -92,11 +93,11 @@ class LogEntryOut(serializers.Serializer):
 
 
 class LogOut(serializers.Serializer):
-    """`size` is the number that the next entry gets; what stands before `pruned_to` was removed by the tenant's rule.
+    """`size` is the number that the next entry gets; entries before `pruned_to` were removed by the tenant's rule.
 
     `signed_size` counts the entries of the tree `origin`, which begins at `first_seq`. `keys` are verifier keys
-    (C2SP signed-note) that have signed; whoever trusts one has compared it elsewhere. `alarm` says why the log is not
-    signed any more; null where nothing is wrong.
+    (C2SP signed-note) that have signed; before you trust a key, compare it with another source. `alarm` says why the
+    log is not signed any more; it is null if nothing is wrong.
     """
 
     size = serializers.IntegerField()
@@ -179,7 +180,7 @@ class _Entries(OfLog, ListView):
 
 
 class TenantLog(OfLog):
-    @extend_schema(operation_id="log_show", summary="Read how a log stands", tags=TAGS, responses={200: LogOut})
+    @extend_schema(operation_id="log_show", summary="Read the state of a log", tags=TAGS, responses={200: LogOut})
     def get(self, request: Any, tenant: UUID) -> Response:
         return self.standing(tenant)
 
@@ -189,7 +190,7 @@ class ProviderLog(OfLog):
 
     @extend_schema(
         operation_id="provider_log_show",
-        summary="Read how the provider's own log stands",
+        summary="Read the state of the provider's own log",
         tags=TAGS,
         responses={200: LogOut},
     )
@@ -205,7 +206,9 @@ class TenantEntries(_Entries):
         responses=LogEntryOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """By their number: what is read to its end is gone on with `after` the last one. `until` is not in it."""
+        """In the order of their numbers. To continue, send the number of the last entry as `after`. Entries at
+        `until` are not included.
+        """
         return self.entries(tenant)
 
 

@@ -92,7 +92,7 @@ class _Export(_File):
         kind = given.pop("format", "jsonl")
         after = filters.form.cleaned_data["after"]
         if after is not None and after >= queries.head(log).size:
-            raise Unacceptable(_("The log is shorter than this cursor says. Begin anew."), field="after")
+            raise Unacceptable(_("The log is shorter than this cursor says. Begin again."), field="after")
         with LongCall(self.token.account_id) as place:
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
             wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
@@ -106,15 +106,16 @@ class _Export(_File):
 class Export(_Export):
     @extend_schema(
         operation_id="log_export",
-        summary="Take a log along, in one of the formats",
+        summary="Export a log, in one of the formats",
         tags=TAGS,
         parameters=filters_of(ExportFilter),
         responses=_EXPORT,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
-        """As `jsonl` unless `format` says otherwise; the oldest entry first. It ends where the log ended when it was
-        asked for; the number in its last line is where the next one goes on, `after` it. What breaks off ends with
-        half a line."""
+        """As `jsonl` unless `format` names another format; the oldest entry first. It ends where the log ended at
+        the time of the call. To continue, send the number in its last line as `after`. An export that breaks off
+        ends with an incomplete line.
+        """
         row = queries.readable(tenant, actor=self.actor)
         return self.exported(queries.Log(row.pk), row.slug)
 
@@ -142,7 +143,7 @@ class _Evidence(_File):
         if since and until and until <= since:
             raise Unacceptable(_("This instant is not after the first one."), field="until")
         if kept and not checkpoint_history.is_known(tenant.pk, kept):
-            raise Unacceptable(_("This log has no checkpoint of so many entries."), field="kept")
+            raise Unacceptable(_("This log has no checkpoint with this number of entries."), field="kept")
         wanted = EvidenceScope(
             tenant_id=tenant.pk,
             tenant_name=tenant.name,
@@ -166,14 +167,15 @@ class LogEvidence(_Evidence):
 
     @extend_schema(
         operation_id="log_evidence",
-        summary="Take evidence of a log along, or of a period of it",
+        summary="Download evidence for a log, or for a period of it",
         tags=TAGS,
         parameters=filters_of(EvidenceFilter),
         responses=_ZIP,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
-        """A bundle that the verifier checks alone. What is not signed yet is not in it. The timeline for people is
-        added on the page only."""
+        """A bundle that the verifier can check without anything else. Entries that are not signed yet are not in it.
+        Only the page adds the timeline for people.
+        """
         return self.taken(queries.readable(tenant, actor=self.actor))
 
 
@@ -182,13 +184,15 @@ class AccessRequestEvidence(_Evidence):
 
     @extend_schema(
         operation_id="access_requests_evidence",
-        summary="Take evidence of one access request along",
+        summary="Download evidence for one access request",
         tags=["access requests"],
         parameters=filters_of(EvidenceFilter, only=["kept"]),
         responses=_ZIP,
     )
     def get(self, request: Any, pk: UUID) -> Any:
-        """All that the log says about it, as a bundle that the verifier checks alone; for those who read the log."""
+        """Everything that the log says about it, as a bundle that the verifier can check without anything else. For
+        people who read the log.
+        """
         row = access.access_request(pk, actor=self.actor)
         return self.taken(queries.readable(row.tenant_id, actor=self.actor), row)
 
@@ -201,7 +205,7 @@ def _prepared(wanted: EvidenceScope, at: dt.datetime) -> evidence.Evidence:
             raise NotYetSigned(_("Nothing of this is signed yet. Try again in a minute.")) from why
         if why.code == "absent":
             raise NotFound from why
-        raise LogDamaged(_("There is no evidence to take: what is stored does not fit what was signed.")) from why
+        raise LogDamaged(_("There is no evidence, because what is stored does not match what was signed.")) from why
 
 
 def _bundle(prepared: evidence.Evidence) -> Generator[bytes]:

@@ -38,9 +38,10 @@ class CosignedOut(serializers.Serializer):
 
 
 class CheckpointLine(serializers.Serializer):
-    """`note` is the signed note (C2SP tlog-checkpoint), with the lines of those who cosigned; `root` is Base64.
+    """`note` is the signed note (C2SP tlog-checkpoint), with the lines of the witnesses that cosigned; `root` is
+    Base64.
 
-    `dated_at` is when it was signed last: a log on which nothing happens is dated anew each hour.
+    `dated_at` is when it was signed last: a log in which nothing happens gets a new date each hour.
     """
 
     shard = serializers.IntegerField()
@@ -172,7 +173,7 @@ class TenantCheckpoints(_Checkpoints):
         responses=CheckpointLine(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """Of the shard in use, unless `shard` names another."""
+        """It is for the shard in use, unless `shard` names another shard."""
         return self.checkpoints(tenant)
 
 
@@ -200,7 +201,7 @@ class TenantCheckpoint(_Proven):
         parameters=filters_of(ShardFilter),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """Of the shard in use, unless `shard` names another. As text it is a file to keep."""
+        """It is for the shard in use, unless `shard` names another shard. As text it is a file to save."""
         return self.newest(tenant)
 
 
@@ -223,12 +224,12 @@ class ProviderCheckpoint(_Proven):
 class TenantProof(_Proven):
     @extend_schema(
         operation_id="log_proof",
-        summary="Have it proven that an entry is in the log that was signed",
+        summary="Prove that an entry is in the signed log",
         tags=TAGS,
         responses=_either(ProofOut),
     )
     def get(self, request: Any, tenant: UUID, seq: int) -> Response:
-        """Under the newest checkpoint. As text it is a `.tlog-proof` (C2SP tlog-proof), which the verifier takes."""
+        """Under the newest checkpoint. As text it is a `.tlog-proof` (C2SP tlog-proof), which the verifier reads."""
         return self.proof(seq, tenant)
 
 
@@ -237,7 +238,7 @@ class ProviderProof(_Proven):
 
     @extend_schema(
         operation_id="provider_log_proof",
-        summary="Have it proven that an entry is in the provider's own log",
+        summary="Prove that an entry is in the provider's own log",
         tags=TAGS,
         responses=_either(ProofOut),
     )
@@ -250,13 +251,15 @@ class TenantConsistency(_Proven):
 
     @extend_schema(
         operation_id="log_consistency",
-        summary="Have it proven that a checkpoint continues an older one",
+        summary="Prove that a checkpoint continues an older checkpoint",
         tags=TAGS,
         responses=_either(GrowthOut),
         parameters=filters_of(ShardFilter),
     )
     def get(self, request: Any, tenant: UUID, old: int, new: int) -> Response:
-        """`new` is the size of a checkpoint of the list. As text it is what `lockbox_verify.py --consistency` takes."""
+        """`new` is the size of a checkpoint in the list. As text it is the file for `lockbox_verify.py
+        --consistency`.
+        """
         return self.growth(old, new, tenant)
 
 
@@ -271,7 +274,7 @@ class ProviderConsistency(_Proven):
 
     @extend_schema(
         operation_id="provider_log_consistency",
-        summary="Prove that a checkpoint of the provider's own log continues an older one",
+        summary="Prove that a checkpoint of the provider's own log continues an older checkpoint",
         tags=TAGS,
         responses=_either(GrowthOut),
         parameters=filters_of(ShardFilter),

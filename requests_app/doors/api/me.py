@@ -17,7 +17,7 @@ from requests_app.models import Person
 
 
 class MeOut(serializers.Serializer):
-    """`kind` is person or client. `roles` holds every role that is held anywhere."""
+    """`kind` is person or client. `roles` has every role that the caller has anywhere."""
 
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=["person", "client"])
@@ -31,7 +31,7 @@ class MeOut(serializers.Serializer):
 
 
 class StepUpIn(Strict):
-    """`code` is of the authenticator app, or a recovery code: needed by who has a second factor."""
+    """`code` is a code of the authenticator app, or a recovery code. People with a second factor need it."""
 
     password = Text(trim_whitespace=False)
     code = Text(required=False, allow_blank=True)
@@ -64,10 +64,11 @@ class Me(ApiView):
 
 
 class StepUp(ApiView):
-    """A decision with a personal token needs password and code, given with the very token: for five minutes after this.
+    """A decision with a personal token needs the password and the code, sent with the same token. This counts for five
+    minutes.
 
-    So does a change of who decides, or of the tenant's rules. A code of the app that was used before is refused as
-    `code_already_used`; `current.wait_seconds` says how long the next one takes.
+    A change of who decides, or of the tenant's rules, needs the same. A code of the app that was used before is
+    refused as `code_already_used`; `current.wait_seconds` says when the next code comes.
     """
 
     for_approval_page = True
@@ -75,7 +76,7 @@ class StepUp(ApiView):
 
     @extend_schema(
         operation_id="step_up",
-        summary="Confirm with password and code, so as to decide",
+        summary="Confirm with password and code, before you decide",
         tags=["caller"],
         request=StepUpIn,
         responses={200: StepUpOut},

@@ -36,7 +36,7 @@ class RoleOut(serializers.Serializer):
 
 
 class MemberOut(serializers.Serializer):
-    """The roles of somebody who is not active count for nothing until the account is switched on again."""
+    """The roles of a person who is not active have no effect until the account is switched on again."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -108,14 +108,14 @@ class GiveRole(ApiView):
 
     @extend_schema(
         operation_id="members_give_role",
-        summary="Give somebody a role",
+        summary="Give a person a role",
         tags=_TAGS,
         request=RoleIn,
         responses=one(MemberOut),
         examples=[OpenApiExample("To decide", request_only=True, value={"role": "approver"})],
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator; staff give a tenant's first people theirs."""
+        """For the tenant's administrator; staff give roles to a tenant's first people."""
         row = queries.tenant(tenant, actor=self.actor)
         operations.give_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
         return _shown(self, tenant, person)
@@ -127,15 +127,16 @@ class TakeRole(ApiView):
 
     @extend_schema(
         operation_id="members_take_role",
-        summary="Take a role from somebody",
+        summary="Take a role from a person",
         tags=_TAGS,
         request=RoleIn,
         responses=one(MemberOut),
         examples=[OpenApiExample("To decide no more", request_only=True, value={"role": "approver"})],
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator. A tenant keeps its last approver and administrator, a person the last
-        role."""
+        """For the tenant's administrator. The last approver and administrator of a tenant, and the last role of a
+        person, can't be taken.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         operations.take_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
         return _shown(self, tenant, person)
@@ -147,13 +148,13 @@ class SwitchOff(ApiView):
 
     @extend_schema(
         operation_id="members_switch_off",
-        summary="Switch somebody's account off; at once it can do nothing",
+        summary="Switch a person's account off; from now on it can do nothing",
         tags=_TAGS,
         request=None,
         responses=one(MemberOut),
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator and for staff. Their tokens are dead as well."""
+        """For the tenant's administrator and for staff. The person's tokens stop working too."""
         operations.switch_off_person(_member(self, tenant, person).pk, actor=self.actor)
         return _shown(self, tenant, person)
 
@@ -164,7 +165,7 @@ class SwitchOn(ApiView):
 
     @extend_schema(
         operation_id="members_switch_on",
-        summary="Switch somebody's account on again",
+        summary="Switch a person's account on again",
         tags=_TAGS,
         request=None,
         responses=one(MemberOut),
@@ -181,7 +182,7 @@ class ResetSecondFactors(ApiView):
 
     @extend_schema(
         operation_id="members_reset_second_factors",
-        summary="Reset the second factors of somebody who has lost them",
+        summary="Reset the second factors of a person who has lost them",
         tags=_TAGS,
         request=None,
         responses=one(MemberOut),

@@ -23,7 +23,7 @@ _TAGS = ["access requests"]
 
 class MuteOut(serializers.Serializer):
     id = serializers.UUIDField()
-    engineer = PersonRef(allow_null=True, help_text="Null where it is everybody.")
+    engineer = PersonRef(allow_null=True, help_text="Null if everybody is muted.")
     set_by = PersonRef()
     set_at = serializers.DateTimeField()
     until_at = serializers.DateTimeField()
@@ -34,14 +34,14 @@ class MuteOut(serializers.Serializer):
 
 class MuteIn(Strict):
     engineer = serializers.UUIDField(
-        source="engineer_id", allow_null=True, help_text="Somebody who has asked before; null for everybody."
+        source="engineer_id", allow_null=True, help_text="An engineer who has asked before; null for everybody."
     )
     hours = serializers.ChoiceField(choices=limits.MUTE_HOURS)
     note = serializers.CharField(required=False, allow_blank=True, max_length=limits.COMMENT_MAX)
 
 
 class Mutes(ListView):
-    """Whom the tenant takes no access requests from now."""
+    """From whom the tenant accepts no access requests now."""
 
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.DECISIONS_WRITE}
     serializer_class = MuteOut
@@ -49,7 +49,7 @@ class Mutes(ListView):
 
     @extend_schema(
         operation_id="mutes_list",
-        summary="List whom the tenant takes no access requests from now",
+        summary="List from whom the tenant accepts no access requests now",
         tags=_TAGS,
         responses=MuteOut(many=True),
     )
@@ -58,7 +58,7 @@ class Mutes(ListView):
 
     @extend_schema(
         operation_id="mutes_add",
-        summary="Deny all that waits for the tenant's answer, and take no more for a while",
+        summary="Deny all access requests that wait for the tenant's answer, and accept no more for some hours",
         tags=_TAGS,
         request=MuteIn,
         responses={201: MuteOut},
@@ -71,8 +71,10 @@ class Mutes(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For an approver, with fresh proof. Each access request is denied by a decision of its own. Until it ends,
-        submitting one that would ask this tenant is refused as `muted`, and none is passed on."""
+        """For an approver, with fresh proof. Each access request is denied by a decision of its own. Until the mute
+        ends, a new access request that would ask this tenant is refused as `muted`, and none is passed on to the
+        tenant.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)
         return self.shown(MuteOut, made, status=201)
@@ -83,7 +85,7 @@ class Lift(ApiView):
 
     @extend_schema(
         operation_id="mutes_lift",
-        summary="Take access requests again before a mute ends",
+        summary="Accept access requests again before a mute ends",
         tags=_TAGS,
         request=None,
         responses=one(MuteOut),

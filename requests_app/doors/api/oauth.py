@@ -120,7 +120,7 @@ def _issued(grant_type: str, client: _Caller, user: Any = None, scope: str | Non
     try:
         made = operations.issue_access_token(client.row, scopes=granted)
     except NotFound as error:
-        raise InvalidClientError(description="The secret was changed meanwhile.") from error
+        raise InvalidClientError(description="The secret was changed in the meantime.") from error
     return {
         "token_type": "Bearer",
         "access_token": made.secret,

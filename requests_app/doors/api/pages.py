@@ -39,7 +39,7 @@ class Pages(CursorPagination):
                 raise NoSuchPage
             return super().paginate_queryset(queryset, request, view)
         except (NoSuchPage, ValueError, OverflowError, ValidationError, DataError) as error:
-            raise Malformed(_("This cursor is none of this list’s.")) from error
+            raise Malformed(_("This cursor does not belong to this list.")) from error
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"items": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
@@ -54,14 +54,14 @@ class Pages(CursorPagination):
 
     def _require_limit(self, limit: str | None) -> None:
         if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= self.max_page_size):
-            raise Malformed(_("A page has 1 to %(max)d items.") % {"max": self.max_page_size})
+            raise Malformed(_("A page can have 1 to %(max)d items.") % {"max": self.max_page_size})
 
 
 def require_known(names: Iterable[str], known: Iterable[str]) -> None:
     allowed = frozenset(known)
     unknown = sorted(set(names) - allowed)
     if unknown:
-        words = _("There is no parameter %(name)s here. There are: %(known)s.")
+        words = _("There is no parameter %(name)s here. The parameters are: %(known)s.")
         shown = unknown[0][:40].encode("ascii", "backslashreplace").decode()
         raise UnknownParameter(words % {"name": shown, "known": ", ".join(sorted(allowed)) or "–"})
 
@@ -72,5 +72,5 @@ def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | Non
         return None
     wanted, allowed = frozenset(raw.split(",")), frozenset(known)
     if not wanted <= allowed:
-        raise Malformed(_("`fields` takes some of these: %(known)s.") % {"known": ", ".join(sorted(allowed))})
+        raise Malformed(_("`fields` can have these: %(known)s.") % {"known": ", ".join(sorted(allowed))})
     return wanted

@@ -62,13 +62,13 @@ class _OfThePage(ApiView):
 
 
 class PasskeyOptions(_OfThePage):
-    """What the own approval page asks the browser for, to add a key. It serves for five minutes."""
+    """What the tenant's own approval page asks the browser for, to add a key. It is valid for five minutes."""
 
     changes = False
 
     @extend_schema(
         operation_id="passkeys_options",
-        summary="Ask for what a new key of the own approval page is made with",
+        summary="Get the options for a new key of the tenant's own approval page",
         tags=["access requests"],
         request=OptionsIn,
         responses={200: OptionsOut},
@@ -93,11 +93,11 @@ class PasskeyOptions(_OfThePage):
 
 
 class Passkeys(_OfThePage):
-    """A personal token alone does not do it: confirm with `me/step-up` first."""
+    """A personal token alone is not enough: confirm with `me/step-up` first."""
 
     @extend_schema(
         operation_id="passkeys_add",
-        summary="Add a key that was made on the own approval page",
+        summary="Add a key that was made on the tenant's own approval page",
         tags=["access requests"],
         request=PasskeyIn,
         responses={201: PasskeyOut},
@@ -124,4 +124,6 @@ def _challenge_in(response: object, person: UUID, tenant: UUID) -> bytes:
     try:
         return challenges.read(response, Purpose.APPROVAL_PAGE, person, tenant, at=clock.now())
     except PasskeyTooLate as refusal:
-        raise Unacceptable(_("This was not asked for, or too long ago. Begin again."), field="response") from refusal
+        raise Unacceptable(
+            _("Nobody asked for this key, or it was too long ago. Begin again."), field="response"
+        ) from refusal

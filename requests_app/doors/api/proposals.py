@@ -30,9 +30,9 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is what would be done, `words` the same in words that follow "proposes to".
+    """`act` is what would be done; `words` says it in words that follow "proposes to".
 
-    `effective_at` is null but for a change by the provider's staff that was confirmed: it takes effect then.
+    `effective_at` is null, except for a confirmed change by the provider's staff: it takes effect then.
     """
 
     id = serializers.UUIDField()
@@ -51,7 +51,8 @@ class ProposalOut(serializers.Serializer):
 
 class AnnouncedOut(serializers.Serializer):
     """A change by the provider's staff. `effective_at` is null until a second person confirmed it; `confirmed_by` is
-    null where nobody else was staff who could have confirmed it."""
+    null if nobody else on the staff could have confirmed it.
+    """
 
     id = serializers.UUIDField()
     act = serializers.CharField()
@@ -118,14 +119,14 @@ class Control(ApiView):
 
     @extend_schema(
         operation_id="two_person_control_switch",
-        summary="Switch two-person control",
+        summary="Switch two-person control on or off",
         tags=_TAGS,
         request=ControlIn,
         responses=one(ControlOut),
         examples=[OpenApiExample("On", request_only=True, value={"on": True})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. Switching it off is itself under it, and answered with 202."""
+        """For the tenant's administrator. Switching it off also needs a second person, and is answered with 202."""
         row = queries.tenant(tenant, actor=self.actor)
         return self.shown(
             ControlOut, operations.set_two_person_control(row.pk, **self.body(ControlIn), actor=self.actor)
@@ -137,13 +138,13 @@ class Confirm(ApiView):
 
     @extend_schema(
         operation_id="proposals_confirm",
-        summary="Confirm what somebody else proposed; it is done now",
+        summary="Confirm a change that another person proposed; it is done now",
         tags=_TAGS,
         request=None,
         responses=one(ProposalOut),
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """For an administrator or approver who is another human than the one who proposed it."""
+        """For an administrator or approver. They must not be the human who proposed it."""
         self.body(Strict)
         # What is confirmed may end a key that the provider's log tells of, behind the wall.
         with own_account():
@@ -156,12 +157,12 @@ class Withdraw(ApiView):
 
     @extend_schema(
         operation_id="proposals_withdraw",
-        summary="Take a proposal back, or turn it down",
+        summary="Withdraw or reject a proposal",
         tags=_TAGS,
         request=None,
         responses=one(ProposalOut),
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """For an administrator or approver, the one who proposed it among them."""
+        """For an administrator or approver, including the person who proposed it."""
         self.body(Strict)
         return self.shown(ProposalOut, operations.withdraw_proposal(pk, actor=self.actor))

@@ -25,13 +25,13 @@ from requests_app.doors.api.schema import WORDS
 
 #: Refusals that the framework makes, by code: no class of ours stands for them.
 _OF_THE_FRAMEWORK = {
-    "invalid_token": (401, "No token, or none that is live."),
-    "method_not_allowed": (405, "The route does not take this method."),
-    "tls_required": (403, "This is called by https, or not at all."),
-    "not_acceptable": (406, "There is no such form of answer."),
-    "too_large": (413, "This is larger than the API takes."),
-    "unsupported_media_type": (415, "The body is no JSON."),
-    "rate_limited": (429, "Too many calls. Wait, as the header says."),
+    "invalid_token": (401, "No token was sent, or the token is not valid."),
+    "method_not_allowed": (405, "The route does not accept this method."),
+    "tls_required": (403, "Use https for this call."),
+    "not_acceptable": (406, "This form of answer is not available."),
+    "too_large": (413, "This is larger than the API accepts."),
+    "unsupported_media_type": (415, "The body is not JSON."),
+    "rate_limited": (429, "Too many calls. Wait for the time in the Retry-After header."),
     "request_timeout": (408, "What was sent did not arrive in time. This try changed nothing."),
     "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
 }

@@ -25,7 +25,7 @@ _READ = {"GET": Scope.TENANT_READ}
 
 
 class ServiceOut(ServiceRef):
-    """One that is not covered behaves as if the tenant had no Lockbox."""
+    """A service that is not covered behaves as if the tenant had no Lockbox."""
 
     is_covered = serializers.BooleanField()
 
@@ -36,7 +36,7 @@ class ServiceFilter(django_filters.FilterSet):
 
 
 class Services(ListView):
-    """To customers all; to the provider's people those of their queues."""
+    """Customers see all services. The provider's people see the services of their queues."""
 
     scopes: ClassVar = _READ
     serializer_class = ServiceOut
@@ -64,7 +64,9 @@ class OneService(ApiView):
 
 
 class ResourceOut(serializers.Serializer):
-    """`locator` is the service's own name for it. One that is not active can't be asked for, nor looked into."""
+    """`locator` is the service's own name for it. Nobody can ask for access to a resource that is not active, or
+    look into it.
+    """
 
     id = serializers.UUIDField()
     service = ServiceRef()
@@ -83,7 +85,9 @@ class ResourceFilter(django_filters.FilterSet):
 
 
 class Resources(ListView):
-    """To the tenant's people and staff all; to engineers those of their queues, which they may ask for."""
+    """The tenant's people and staff see all resources. Engineers see those of their queues, for which they can
+    ask.
+    """
 
     scopes: ClassVar = _READ
     serializer_class = ResourceOut

@@ -17,22 +17,22 @@ from requests_app.doors.api.pages import CURSOR
 from requests_app.doors.api.shapes import Problem
 
 WORDS = {
-    202: "Proposed, and not done yet: somebody else has to confirm it. `current.proposal` names the proposal",
+    202: "Proposed, and not done yet: another person must confirm it. `current.proposal` names the proposal",
     400: "This could not be read",
-    401: "No token, or none that is live",
+    401: "No token was sent, or the token is not valid",
     403: "The caller's role or the token's scope does not allow it",
-    404: "Absent, or not the caller's to see",
-    406: "No such form of answer",
-    409: "The state does not allow it any more; `current` says how it is",
-    412: "What is decided on has changed since it was read",
+    404: "It does not exist, or the caller does not have access to it",
+    406: "This form of answer is not available",
+    409: "The state does not allow it any more; `current` has the present state",
+    412: "What would be decided on has changed since it was read",
     413: "The body is too large",
-    415: "The body is no JSON",
-    422: "Well-formed, and not allowed; `errors` names each field",
+    415: "The body is not JSON",
+    422: "Well-formed, but not allowed; `errors` names each field",
     428: "A decision without If-Match",
-    429: "Too many",
+    429: "Too many calls, or too many at the same time",
     503: (
-        "The service can't reach its database: nothing was changed (`store_unavailable`), or nobody knows "
-        "(`outcome_unknown`)"
+        "The service can't reach its database: nothing was changed (`store_unavailable`), or it is not known whether "
+        "anything was changed (`outcome_unknown`)"
     ),
 }
 
@@ -45,9 +45,11 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same call with the same key is done once, also after a 503. Kept for 48 hours.",
+    description="The same call with the same key is done only once, also after a 503. The key is stored for 48 hours.",
 )
-IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that is held.")
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that the caller has."
+)
 
 
 def problems(*statuses: int) -> dict[Any, Any]:
@@ -91,7 +93,7 @@ class Schema(AutoSchema):
             headers["X-Request-ID"] = _header("The id of this call in the provider's logs.")
             if status not in ("401",):
                 headers["RateLimit"] = _header("How many calls are left, and for how long.")
-                headers["RateLimit-Policy"] = _header("How many calls a minute has.")
+                headers["RateLimit-Policy"] = _header("How many calls are allowed in a minute.")
             if status in ("200", "201", "304") and self._has_etag():
                 headers["ETag"] = _header("The version of what is shown.")
         if "requestBody" in found and self._needs_body():
@@ -132,13 +134,15 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
         OpenApiParameter(
             "cursor",
             {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
-            description="Where the page before ended; taken from `next` or `previous`.",
+            description="Where the previous page ended; taken from `next` or `previous`.",
         ),
-        OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Items of a page."),
+        OpenApiParameter(
+            "limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="The number of items on a page."
+        ),
         OpenApiParameter(
             "fields",
             {"type": "string", "pattern": f"^({names})(,({names}))*$"},
-            description="The members that are wanted, with commas between them.",
+            description="The members to return, with commas between them.",
         ),
     ]
     if len(view.orders) > 1:

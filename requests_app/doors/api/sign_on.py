@@ -30,12 +30,12 @@ from requests_app.queries import tenant as tenants
 
 _TAGS = ["single sign-on"]
 _IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what was read; needed where there is something."
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what was read; needed if something is set up."
 )
 
 
 class SignOnOut(serializers.Serializer):
-    """`redirect_uri` is what the identity provider is told. The client's secret is shown to nobody."""
+    """`redirect_uri` is the address to set at the identity provider. The client's secret is shown to nobody."""
 
     issuer = serializers.CharField()
     client_id = serializers.CharField()
@@ -55,10 +55,11 @@ class SignOnOut(serializers.Serializer):
 
 
 class SignOnIn(Strict):
-    """All of it: what is left out is empty or off, but for the secret, which stays where none is given.
+    """The whole configuration: anything left out is empty or off, except the secret, which does not change if none is
+    given.
 
-    `role_map` says which role a group of `groups_claim` gives; `break_glass` is the administrator who gets in where it
-    is the only way for all others.
+    `role_map` says which role a group of `groups_claim` gives; `break_glass` is the administrator who can sign in
+    without it if it is the only way for all others.
     """
 
     issuer = Text()
@@ -86,12 +87,12 @@ class OneSignOn(ApiView):
         responses=one(SignOnOut),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. Absent where nobody has set it up."""
+        """For the tenant's administrator. 404 if nobody has set it up."""
         return self.shown(SignOnOut, self._row(tenants.administered(tenant, actor=self.actor)))
 
     @extend_schema(
         operation_id="sign_on_set",
-        summary="Say where a tenant's people sign in",
+        summary="Set where a tenant's people sign in",
         tags=_TAGS,
         parameters=[_IF_MATCH],
         request=SignOnIn,
@@ -111,8 +112,9 @@ class OneSignOn(ApiView):
         ],
     )
     def put(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed once there
-        is something: of two who change it at once, the second reads again."""
+        """For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed if
+        something is set up: if two people change it at the same time, the second must read again.
+        """
         row = tenants.tenant(tenant, actor=self.actor)
         said = self.body(SignOnIn)
         before = queries.of_tenant(row)
@@ -167,7 +169,7 @@ class Domains(ListView):
 
     @extend_schema(
         operation_id="domains_list",
-        summary="List the domains that a tenant says are its own",
+        summary="List the domains that a tenant claims",
         tags=_TAGS,
         responses=DomainOut(many=True),
     )
@@ -177,14 +179,16 @@ class Domains(ListView):
 
     @extend_schema(
         operation_id="domains_claim",
-        summary="Say that a domain is the tenant's",
+        summary="Claim a domain for the tenant",
         tags=_TAGS,
         request=DomainIn,
         responses={201: DomainOut},
         examples=[OpenApiExample("A domain", request_only=True, value={"name": "people.contoso.example"})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. It counts once its web server shows the challenge."""
+        """For the tenant's administrator, after `me/step-up`. The domain counts after its web server shows the
+        challenge.
+        """
         row = tenants.tenant(tenant, actor=self.actor)
         made = operations.claim_domain(row.pk, **self.body(DomainIn), actor=self.actor)
         location = absolute(reverse("api:domain", args=[made.pk]))
@@ -201,7 +205,7 @@ class OneDomain(ApiView):
 
     @extend_schema(
         operation_id="domains_remove",
-        summary="Forget a domain; who was linked by it stays linked",
+        summary="Remove a domain; people who were linked by it stay linked",
         tags=_TAGS,
         request=None,
         responses={204: None},
@@ -217,7 +221,7 @@ class CheckDomain(ApiView):
 
     @extend_schema(
         operation_id="domains_check",
-        summary="Have the domain's web server looked at",
+        summary="Check the domain's web server",
         tags=_TAGS,
         request=None,
         responses=one(DomainOut),
@@ -232,7 +236,7 @@ class CheckDomain(ApiView):
 
 
 class IdentityOut(serializers.Serializer):
-    """`issuer` and `subject` are by what the person is known."""
+    """The person is recognised by `issuer` and `subject`."""
 
     id = serializers.UUIDField()
     person = PersonRef()
@@ -248,7 +252,7 @@ class Identities(ListView):
 
     @extend_schema(
         operation_id="identities_list",
-        summary="List by which subjects a tenant's people are known",
+        summary="List the identities by which a tenant's people are recognised",
         tags=_TAGS,
         responses=IdentityOut(many=True),
     )
@@ -263,13 +267,14 @@ class OneIdentity(ApiView):
 
     @extend_schema(
         operation_id="identities_unlink",
-        summary="Forget by which subject somebody is known",
+        summary="Remove an identity by which a person is recognised",
         tags=_TAGS,
         request=None,
         responses={204: None},
     )
     def delete(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator, and of the provider's own people for staff, after `me/step-up`. The person is
-        signed out at once, and the next sign-in is looked at as a first one."""
+        """For the tenant's administrator, and, for the provider's own people, for staff, after `me/step-up`. The
+        person is signed out immediately, and their next sign-in counts as the first.
+        """
         operations.unlink_identity(pk, actor=self.actor)
         return Response(status=204)

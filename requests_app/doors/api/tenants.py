@@ -35,11 +35,11 @@ class PlanOut(serializers.Serializer):
 
 
 class TenantOut(serializers.Serializer):
-    """`longest_window_seconds` holds for windows that open from now on.
+    """`longest_window_seconds` applies to windows that open from now on.
 
-    `yes_rule` says what a yes takes: signed or not (`any`), `signed` with a passkey, or with a `device_bound` one.
-    `cosigned_within_hours` is null where no window depends on a witness, `log_kept_days` where the log is kept for
-    good.
+    `yes_rule` has the approval requirements: signed or not (`any`), `signed` with a passkey, or signed with a
+    `device_bound` passkey. `cosigned_within_hours` is null if no window depends on a witness, `log_kept_days` if the
+    log is stored permanently.
     """
 
     id = serializers.UUIDField()
@@ -57,8 +57,9 @@ class TenantOut(serializers.Serializer):
 
 
 class UnderWayOut(serializers.Serializer):
-    """Access requests that wait with the provider, those of them that will need the customer's yes as it is now, those
-    that wait with the customer, and windows that are open."""
+    """Access requests that wait for the provider, those of them that would need the customer's approval at present,
+    those that wait for the customer, and open windows.
+    """
 
     with_provider = serializers.IntegerField()
     bound_for_customer = serializers.IntegerField()
@@ -98,7 +99,7 @@ class TenantFilter(django_filters.FilterSet):
 
 
 class Tenants(ListView):
-    """A customer's own; to the provider's engineers and staff all, by name."""
+    """A customer sees its own tenant. The provider's engineers and staff see all tenants, by name."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = TenantRef
@@ -124,7 +125,7 @@ class OneTenant(ApiView):
 
     @extend_schema(
         operation_id="tenants_change",
-        summary="Set how long a window may be, or what a yes takes",
+        summary="Set the longest window, or the approval requirements",
         tags=_TAGS,
         parameters=[IF_MATCH],
         request=TenantChange,
@@ -132,12 +133,14 @@ class OneTenant(ApiView):
         examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
     )
     def patch(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. The lengths are those that the pages offer; the rule needs a step-up."""
+        """For the tenant's administrator. The allowed lengths are the same as on the pages; the rule needs a
+        step-up.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         found = self.body(TenantChange)
         self.require_match(TenantOut, row)
         if len(found) != 1:
-            raise Unacceptable(_("Give one of the two."), field="longest_window_seconds")
+            raise Unacceptable(_("Give exactly one of the two."), field="longest_window_seconds")
         try:
             if "yes_rule" in found:
                 operations.set_yes_rule(row.pk, rule=found["yes_rule"], actor=self.actor)
@@ -157,7 +160,7 @@ class UnderWay(ApiView):
 
     @extend_schema(
         operation_id="tenants_under_way",
-        summary="Count what a switch of Lockbox finds under way",
+        summary="Count what is under way and would be affected by switching Lockbox",
         tags=_TAGS,
         responses=one(UnderWayOut),
     )
@@ -185,7 +188,7 @@ class EnableLockbox(_Lockbox):
         responses=one(TenantOut),
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. It counts for what the provider has not confirmed yet."""
+        """For the tenant's administrator. It applies to access requests that the provider has not confirmed yet."""
         return self._switched(tenant, on=True)
 
 
@@ -208,7 +211,7 @@ class DisableLockbox(_Lockbox):
 
 
 class Addresses(ListView):
-    """An address is told what approvers are told, and decides nothing."""
+    """An address gets the mails that approvers get, and decides nothing."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.TENANT_MANAGE}
     serializer_class = AddressOut
@@ -216,7 +219,7 @@ class Addresses(ListView):
 
     @extend_schema(
         operation_id="addresses_list",
-        summary="List the addresses that are told",
+        summary="List the notification addresses",
         tags=_TAGS,
         responses=AddressOut(many=True),
     )
@@ -225,7 +228,7 @@ class Addresses(ListView):
 
     @extend_schema(
         operation_id="addresses_add",
-        summary="Add an address that is told",
+        summary="Add a notification address",
         tags=_TAGS,
         request=AddressIn,
         responses={201: AddressOut},
@@ -253,7 +256,7 @@ class OneAddress(ApiView):
 
     @extend_schema(
         operation_id="addresses_remove",
-        summary="Remove an address; it is not told any more",
+        summary="Remove an address; it gets no more mails",
         tags=_TAGS,
         request=None,
         responses={204: None},

@@ -29,9 +29,9 @@ ACTIONS = [*ACTS.values(), "comment", "link"]
 
 
 class TicketLine(serializers.Serializer):
-    """`external_reference` and `external_url` are what another system calls it, and where; empty where none does.
+    """`external_reference` and `external_url` are its reference and address in another system; empty without one.
 
-    `on_behalf_of` is whom it was recorded for, null for who opened it on their own.
+    `on_behalf_of` is the person for whom it was recorded; null if a person opened it themselves.
     """
 
     id = serializers.UUIDField()
@@ -54,9 +54,9 @@ class TicketLine(serializers.Serializer):
 
 
 class TicketOut(TicketLine):
-    """`allowed_actions` are the acts that this caller may do now, from the table that the operations go by.
+    """`allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
 
-    What was said on it, and the access requests under it, are lists of their own.
+    Its comments and its access requests are separate lists.
     """
 
     body = serializers.CharField()
@@ -71,7 +71,7 @@ class TicketOut(TicketLine):
 
 
 class CommentOut(serializers.Serializer):
-    """`is_internal` are notes of the provider's side, which a customer is not shown."""
+    """`is_internal` are notes of the provider's side, which customers can't see."""
 
     id = serializers.UUIDField()
     author = PersonRef()
@@ -91,7 +91,8 @@ class LinkIn(Strict):
 class TicketIn(Strict):
     """`service` is its key or its id.
 
-    `on_behalf_of`, an id or an address, is for the provider's side alone: who of the tenant called or wrote.
+    `on_behalf_of`, an id or an address, is only for the provider's side: the person of the tenant who called or
+    wrote.
     """
 
     tenant = Uuid()
@@ -107,7 +108,7 @@ class TicketIn(Strict):
 
 
 class SaidIn(Strict):
-    """`is_internal` is for the provider's side alone."""
+    """`is_internal` is only for the provider's side."""
 
     body = Text()
     is_internal = YesNo(required=False, default=False)

@@ -52,7 +52,7 @@ class Tickets(ListView):
 
     @extend_schema(
         operation_id="tickets_open",
-        summary="Open a ticket, and say what another system calls it",
+        summary="Open a ticket, with its reference in another system",
         tags=_TAGS,
         request=TicketIn,
         responses={201: TicketOut},
@@ -73,7 +73,9 @@ class Tickets(ListView):
         ],
     )
     def post(self, request: Any) -> Response:
-        """An `external_reference` is that of one ticket of the tenant: 409 names the ticket that has it already."""
+        """Only one ticket of the tenant can have an `external_reference`: 409 names the ticket that has it
+        already.
+        """
         found = self.body(TicketIn)
         service = queries.service_named(found.pop("service"), actor=self.actor)
         tenant = queries.tenant(found["tenant"], actor=self.actor)
@@ -109,7 +111,7 @@ class Comments(ListView):
 
     @extend_schema(
         operation_id="tickets_comments",
-        summary="List what was said on a ticket",
+        summary="List the comments on a ticket",
         tags=_TAGS,
         responses=CommentOut(many=True),
     )
@@ -118,14 +120,16 @@ class Comments(ListView):
 
     @extend_schema(
         operation_id="tickets_comment",
-        summary="Say something on a ticket",
+        summary="Comment on a ticket",
         tags=_TAGS,
         request=SaidIn,
         responses={201: CommentOut},
         examples=[OpenApiExample("Plain", request_only=True, value={"body": "It is only the invoices of November."})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """Where the ticket waits for the customer, what a customer says is the answer, and moves the ticket on."""
+        """If the ticket waits for the customer, a customer's comment is the answer, and changes the ticket's
+        state.
+        """
         row = operations.comment(pk, actor=self.actor, **self.body(SaidIn))
         found = queries.comments(pk, actor=self.actor).find(row.pk)
         location = absolute(reverse("api:comment", args=[pk, row.pk]))
@@ -156,7 +160,7 @@ class Link(ApiView):
 
     @extend_schema(
         operation_id="tickets_link",
-        summary="Say what another system calls the ticket, and where it is there",
+        summary="Set the ticket's reference and address in another system",
         tags=_TAGS,
         request=LinkIn,
         responses=one(TicketOut),
@@ -172,7 +176,7 @@ class Link(ApiView):
         ],
     )
     def put(self, request: Any, pk: UUID) -> Response:
-        """It replaces what was said before; an empty reference takes it away. Said once more, it changes nothing."""
+        """It replaces the earlier reference; an empty reference removes it. The same call again changes nothing."""
         operations.link_ticket(pk, actor=self.actor, **self.body(LinkIn))
         return _shown(self, pk)
 
@@ -183,14 +187,14 @@ class Assign(ApiView):
 
     @extend_schema(
         operation_id="tickets_assign",
-        summary="Take a ticket, or give it to an engineer of its queue",
+        summary="Take a ticket, or assign it to an engineer of its queue",
         tags=_TAGS,
         request=AssignIn,
         responses=one(TicketOut),
         examples=[OpenApiExample("To the caller", request_only=True, value={})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """Tickets are worked by people: a client names the engineer."""
+        """People work on tickets, so a client names the engineer."""
         assignee = self.body(AssignIn).get("assignee")
         with in_words_of(_FIELDS):
             operations.assign_ticket(pk, actor=self.actor, assignee_id=assignee)
@@ -223,7 +227,7 @@ def _act_schema(action: str, summary: str, edge: str) -> Any:
 class Ask(_Act):
     operation = staticmethod(operations.ask_customer)
 
-    @_act_schema("ask", "Ask the customer something, and wait for the answer", "ask_customer")
+    @_act_schema("ask", "Ask the customer a question, and wait for the answer", "ask_customer")
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which is the question."""
         return self._acted(pk)
@@ -232,7 +236,7 @@ class Ask(_Act):
 class Answer(_Act):
     operation = staticmethod(operations.answer_ticket)
 
-    @_act_schema("answer", "Answer what the customer was asked", "answer_ticket")
+    @_act_schema("answer", "Answer the question to the customer", "answer_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
         """It needs the comment, which is the answer."""
         return self._acted(pk)
@@ -241,9 +245,9 @@ class Answer(_Act):
 class Resolve(_Act):
     operation = staticmethod(operations.resolve_ticket)
 
-    @_act_schema("resolve", "Say that the problem is solved", "resolve_ticket")
+    @_act_schema("resolve", "Mark the problem as solved", "resolve_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
-        """What access was asked for or given under the ticket ends with it."""
+        """Access that was asked for or given under the ticket ends with it."""
         return self._acted(pk)
 
 
@@ -252,7 +256,7 @@ class Close(_Act):
 
     @_act_schema("close", "Close a ticket", "close_ticket")
     def post(self, request: Any, pk: UUID) -> Response:
-        """What access was asked for or given under the ticket ends with it."""
+        """Access that was asked for or given under the ticket ends with it."""
         return self._acted(pk)
 
 

@@ -31,7 +31,7 @@ _READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
 
 
 class WebhookOut(serializers.Serializer):
-    """`tenant` is null for one of the provider's own, `off_because` while it is on.
+    """`tenant` is null for the provider's own webhook, `off_because` while the webhook is on.
 
     `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
     """
@@ -57,7 +57,7 @@ class WebhookOut(serializers.Serializer):
 
 
 class WebhookWithSecret(WebhookOut):
-    """`secret` is shown this once."""
+    """`secret` is shown only this once."""
 
     secret = serializers.SerializerMethodField()
 
@@ -66,7 +66,9 @@ class WebhookWithSecret(WebhookOut):
 
 
 class AttemptOut(serializers.Serializer):
-    """`status` is the answer's; without one, `problem` says why. `answer` is its beginning."""
+    """`status` is the status of the answer; without an answer, `problem` says why. `answer` is the beginning of the
+    answer.
+    """
 
     at = serializers.DateTimeField()
     status = serializers.IntegerField(allow_null=True)
@@ -186,7 +188,7 @@ class TenantWebhooks(_Webhooks):
 
 
 class ProviderWebhooks(_Webhooks):
-    """The provider's own, which hear of every log; for staff."""
+    """The provider's own webhooks, which get the entries of every log; for staff."""
 
     @extend_schema(
         operation_id="provider_webhooks_list",
@@ -199,7 +201,7 @@ class ProviderWebhooks(_Webhooks):
 
     @extend_schema(
         operation_id="provider_webhooks_add",
-        summary="Add a webhook of the provider's",
+        summary="Add a webhook of the provider",
         tags=_TAGS,
         request=WebhookIn,
         responses={201: WebhookWithSecret},
@@ -219,12 +221,16 @@ class OneWebhook(ApiView):
 
     @extend_schema(
         operation_id="webhooks_change",
-        summary="Change where a webhook is, or what it hears of",
+        summary="Change the address or the events of a webhook",
         tags=_TAGS,
         request=WebhookChange,
         responses={200: WebhookOut},
         examples=[
-            OpenApiExample("Hear of ends", request_only=True, value={"events": ["grant.closed", "grant.revoked"]})
+            OpenApiExample(
+                "Hear of ends",
+                request_only=True,
+                value={"events": ["grant.closed", "grant.revoked"]},
+            )
         ],
     )
     def patch(self, request: Any, pk: UUID) -> Response:
@@ -252,13 +258,13 @@ class _Switch(ApiView):
 class Enable(_Switch):
     @extend_schema(
         operation_id="webhooks_enable",
-        summary="Switch a webhook on; it goes on where it stopped",
+        summary="Switch a webhook on; it continues where it stopped",
         tags=_TAGS,
         request=None,
         responses={200: WebhookOut},
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """What is older than three days is left out."""
+        """Messages older than three days are left out."""
         return self._switched(operations.enable_webhook, pk)
 
 
@@ -279,7 +285,7 @@ class RotateWebhook(ApiView):
 
     @extend_schema(
         operation_id="webhooks_rotate_secret",
-        summary="Have new keys made; those before sign along for a day",
+        summary="Make new keys; the previous keys also sign for one day",
         tags=_TAGS,
         request=None,
         responses={200: WebhookWithSecret},
@@ -338,7 +344,7 @@ class Redeliver(ApiView):
 
     @extend_schema(
         operation_id="webhooks_redeliver",
-        summary="Send one message once more, under the same id",
+        summary="Send one message again, under the same id",
         tags=_TAGS,
         request=None,
         responses={200: DeliveryOut},

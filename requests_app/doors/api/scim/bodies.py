@@ -78,24 +78,24 @@ def patched(before: State, body: Any) -> State:
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
-        raise Fault("invalidSyntax", _("A change is a PatchOp with its Operations."))
+        raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
     if len(asked) > MOST_OPERATIONS:
-        raise Fault("invalidValue", _("One call takes %(max)d operations.") % {"max": MOST_OPERATIONS})
+        raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     state = copy.deepcopy(before)
     for each in asked:
         each = _folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation is add, replace or remove."))
+            raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
         if path is None:
             if kind == "remove" or not isinstance(value, dict):
-                raise Fault("noTarget", _("Say what is to be changed."))
+                raise Fault("noTarget", _("Send what to change."))
             for name, inner in value.items():
                 _change(state, kind, str(name), inner)
         elif isinstance(path, str):
             _change(state, kind, path, value)
         else:
-            raise Fault("invalidPath", _("A path is a text."))
+            raise Fault("invalidPath", _("A path must be text."))
     return state
 
 
@@ -108,7 +108,7 @@ def _change(state: State, kind: str, path: str, value: Any) -> None:
     target = filters.target(path, USER, more=_NOT_SHOWN, unread=_PASSED_OVER)
     folded, part = target.name, target.part and _PARTS.get(target.part)
     if folded in _READ_ONLY:
-        raise Fault("mutability", _("This is only read."))
+        raise Fault("mutability", _("This is read-only."))
     if folded in _PASSED_OVER:
         return
     name = _BY_FOLDED.get(folded)
@@ -120,7 +120,7 @@ def _change(state: State, kind: str, path: str, value: Any) -> None:
         _change_name(state, kind, part, value)
     elif kind == "remove":
         if name in ("userName", "active"):
-            raise Fault("mutability", _("This is needed."))
+            raise Fault("mutability", _("This is required."))
         state.pop(name, None)
     else:
         state[name] = value
@@ -130,7 +130,7 @@ def _change_name(state: State, kind: str, part: str | None, value: Any) -> None:
     names = dict(state.get("name") or {})
     if part is None and kind != "remove":
         if not isinstance(value, dict):
-            raise Fault("invalidValue", _("A name has parts."))
+            raise Fault("invalidValue", _("A name must have parts."))
         sent = {_PARTS[each.lower()]: inner for each, inner in value.items() if each.lower() in _PARTS}
         names = {**names, **sent} if kind == "add" else sent
     elif part is None:
@@ -156,7 +156,7 @@ def _change_values(
             raise filters.no_target()
     if kind == "remove":
         if name == "emails":
-            raise Fault("mutability", _("This is needed."))
+            raise Fault("mutability", _("This is required."))
         # Entra ID says in the value which ones it means.
         named = {each["value"] for each in _rows(value or [])} if chooses is None else set()
         state[name] = [row for row in rows if row not in chosen or (named and row["value"] not in named)]
@@ -184,7 +184,7 @@ def _change_values(
 def _whole(body: Any) -> State:
     body = _folded(body)
     if USER not in (body.get("schemas") or []):
-        raise Fault("invalidSyntax", _("A User names its schema: %(schema)s.") % {"schema": USER})
+        raise Fault("invalidSyntax", _("A User must name its schema: %(schema)s.") % {"schema": USER})
     state: State = {name: body[name.lower()] for name in _KEPT if body.get(name.lower()) is not None}
     if not _text(state, "userName"):
         raise Fault("invalidValue", _("%(member)s is missing.") % {"member": "userName"})
@@ -199,7 +199,7 @@ def _whole(body: Any) -> State:
 def _folded(body: Any) -> dict[str, Any]:
     """Names of attributes have no case (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
-        raise Fault("invalidSyntax", _("This is no object."))
+        raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}
 
 
@@ -209,14 +209,14 @@ def _rows(value: Any) -> list[dict[str, Any]]:
         raise Fault("invalidValue", _("There are too many values."))
     rows = [_folded({"value": each} if isinstance(each, str) else each) for each in values]
     if not all(isinstance(row.get("value"), str) for row in rows):
-        raise Fault("invalidValue", _("A value is a text."))
+        raise Fault("invalidValue", _("A value must be text."))
     return rows
 
 
 def _text(state: State, name: str) -> str:
     value = state.get(name)
     if value is not None and not isinstance(value, str):
-        raise Fault("invalidValue", _("%(member)s is a text.") % {"member": name})
+        raise Fault("invalidValue", _("%(member)s must be text.") % {"member": name})
     return (value or "").strip()
 
 
@@ -237,7 +237,7 @@ def _yes(value: Any) -> bool:
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    raise Fault("invalidValue", _("%(member)s is true or false.") % {"member": "active"})
+    raise Fault("invalidValue", _("%(member)s must be true or false.") % {"member": "active"})
 
 
 def _is_yes(value: Any) -> bool:

@@ -38,7 +38,7 @@ def service_provider_config() -> dict[str, Any]:
     }
 
 
-_DESCRIBED = {"User": "Somebody of the tenant", "Group": "A role of the tenant, and who holds it"}
+_DESCRIBED = {"User": "A person of the tenant", "Group": "A role of the tenant, and who has it"}
 _SCHEMAS = {"User": USER, "Group": GROUP}
 
 
@@ -79,7 +79,7 @@ def group_schema() -> dict[str, Any]:
             ),
             _attribute(
                 "members",
-                "Who holds it",
+                "Who has it",
                 kind="complex",
                 many=True,
                 parts=[
@@ -98,7 +98,7 @@ def user_schema() -> dict[str, Any]:
         "schemas": [f"{_CORE}:Schema"],
         "id": USER,
         "name": "User",
-        "description": "Somebody of the tenant",
+        "description": "A person of the tenant",
         "attributes": [
             _attribute("userName", "The name in the directory", required=True, uniqueness="server"),
             _attribute("displayName", "The name that is shown"),
@@ -108,29 +108,29 @@ def user_schema() -> dict[str, Any]:
                 kind="complex",
                 parts=[_attribute("givenName", "The given name"), _attribute("familyName", "The family name")],
             ),
-            _attribute("active", "Whether the account may be used", kind="boolean"),
+            _attribute("active", "Whether the account can be used", kind="boolean"),
             _attribute(
                 "emails",
-                "The address; one is kept",
+                "The address; only one is stored",
                 kind="complex",
                 many=True,
                 required=True,
                 parts=[
                     _attribute("value", "The address", required=True),
                     _attribute("type", "Always the one at work", mutability="readOnly", canonical=["work"]),
-                    _attribute("primary", "Always, for it is the only one", kind="boolean", mutability="readOnly"),
+                    _attribute("primary", "Always, because it is the only one", kind="boolean", mutability="readOnly"),
                 ],
             ),
             _attribute(
                 "roles",
-                "What somebody may do for the tenant",
+                "What a person is allowed to do for the tenant",
                 kind="complex",
                 many=True,
                 parts=[_attribute("value", "The role", canonical=list(Membership.Role.values))],
             ),
             _attribute(
                 "groups",
-                "The roles once more, as groups",
+                "The roles again, as groups",
                 kind="complex",
                 many=True,
                 mutability="readOnly",

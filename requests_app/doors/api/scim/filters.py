@@ -157,7 +157,7 @@ def _values_in(node: Any) -> Iterator[str]:
 
 
 def _no_filter() -> Fault:
-    return Fault("invalidFilter", _("This filter can’t be read. It compares attributes of the schema with values."))
+    return Fault("invalidFilter", _("This filter can’t be read. It must compare attributes of the schema with values."))
 
 
 def _no_path() -> Fault:

@@ -27,24 +27,24 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
-        raise Fault("invalidSyntax", _("A change is a PatchOp with its Operations."))
+        raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
     if len(asked) > MOST_OPERATIONS:
-        raise Fault("invalidValue", _("One call takes %(max)d operations.") % {"max": MOST_OPERATIONS})
+        raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     members = members_of(resource)
     for each in asked:
         each = _folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
-            raise Fault("invalidSyntax", _("An operation is add, replace or remove."))
+            raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
         if path is None:
             if kind == "remove" or not isinstance(value, dict):
-                raise Fault("noTarget", _("Say what is to be changed."))
+                raise Fault("noTarget", _("Send what to change."))
             for name, inner in value.items():
                 members = _changed(resource, members, kind, str(name), inner)
         elif isinstance(path, str):
             members = _changed(resource, members, kind, path, value)
         else:
-            raise Fault("invalidPath", _("A path is a text."))
+            raise Fault("invalidPath", _("A path must be text."))
     return members
 
 
@@ -52,7 +52,7 @@ def replaced(resource: dict[str, Any], body: Any) -> Members:
     """A whole Group. One that says nothing of its members keeps them."""
     body = _folded(body)
     if GROUP not in (body.get("schemas") or []):
-        raise Fault("invalidSyntax", _("A Group names its schema: %(schema)s.") % {"schema": GROUP})
+        raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})
     _require_name(resource, body.get("displayname"))
     return members_of(resource) if body.get("members") is None else _listed(body["members"])
 
@@ -98,7 +98,7 @@ def _require_name(resource: dict[str, Any], said: Any, *, of: str = "displayname
 
 
 def _refuse_name() -> None:
-    raise Fault("mutability", _("Groups are the roles: they have their names for good."))
+    raise Fault("mutability", _("Groups are the roles, so their names never change."))
 
 
 def _listed(value: Any) -> Members:
@@ -109,7 +109,7 @@ def _listed(value: Any) -> Members:
     for each in values:
         row = _folded({"value": each} if isinstance(each, str) else each)
         if str(row.get("type", "User")).lower() != "user":
-            raise Fault("invalidValue", _("Members are people: a group is no member of a role."))
+            raise Fault("invalidValue", _("Members are people: a group can’t be a member of a role."))
         found.add(_key(row.get("value")))
     return frozenset(found)
 
@@ -117,12 +117,12 @@ def _listed(value: Any) -> Members:
 def _key(value: Any) -> UUID:
     found = as_id(value)
     if found is None:
-        raise Fault("invalidValue", _("A member is named by the id of a User."))
+        raise Fault("invalidValue", _("Name a member by the id of a User."))
     return found
 
 
 def _folded(body: Any) -> dict[str, Any]:
     """Names of attributes have no case (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
-        raise Fault("invalidSyntax", _("This is no object."))
+        raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}

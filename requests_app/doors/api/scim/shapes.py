@@ -138,7 +138,7 @@ _ALWAYS = ("schemas", "id")
 def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None) -> dict[str, Any]:
     """What `attributes` asks for, or all but what `excludedAttributes` names (RFC 7644, section 3.9)."""
     if wanted is not None and excluded is not None:
-        raise Fault("invalidValue", "attributes and excludedAttributes exclude each other.")
+        raise Fault("invalidValue", "attributes and excludedAttributes can’t be used together.")
     if wanted is not None:
         names = _names(wanted)
         return dict(_parts(resource, lambda path: _is_named(path, names)))
@@ -152,7 +152,7 @@ def _names(raw: str) -> frozenset[str]:
     plain = (each.strip().removeprefix(f"{USER}:").removeprefix(f"{GROUP}:") for each in raw.split(","))
     found = frozenset(each.lower() for each in plain)
     if len(found) > 50 or not all(_NAME.fullmatch(each) for each in found):
-        raise Fault("invalidValue", "This is no list of attributes.")
+        raise Fault("invalidValue", "This is not a list of attributes.")
     return found
 
 

@@ -180,7 +180,7 @@ class Groups(ScimView):
     def post(self, request: Any) -> Response:
         """A group is a role, and roles are neither made nor removed."""
         directory.require_administrator(self.actor, self.tenant())
-        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
 
 class OneGroup(ScimView):
@@ -197,7 +197,7 @@ class OneGroup(ScimView):
 
     def delete(self, request: Any, pk: UUID) -> Response:
         self._found(pk)
-        raise NotImplementedHere(_("Groups are the roles: find them by displayName. None can be added or removed."))
+        raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
     def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
         """The tenant, the role, and the group as it is now. Absent and another tenant's look alike."""
@@ -287,7 +287,7 @@ def _whole(raw: str | None, name: str, *, default: int) -> int:
         return default
     digits = raw.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
-        raise shapes.Fault("invalidValue", f"{name} is a whole number.")
+        raise shapes.Fault("invalidValue", f"{name} must be a whole number.")
     return int(raw)
 
 
