@@ -414,7 +414,7 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: 
 def _require_settled(current: Step) -> None:
     """Raise RuntimeError where an act that may take proof never asked for it: that is a mistake in its body."""
     if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
-        raise RuntimeError(f"{current.action} ended without a word about proof.")
+        raise RuntimeError(f"{current.action} never said whether it needs proof.")
 
 
 def _take_key(current: Step) -> None:

@@ -84,7 +84,7 @@ ASK_FOR_RESET = Act(
     title=_("Ask for a new password"),
     tried=_("ask for a new password"),
     doors=frozenset({Door.PAGES}),
-    own_order="Nobody is signed in, and whose address it is must not be known.",
+    own_order="Nobody is signed in, and nobody must learn who has the address.",
 )
 REQUEST_ADDRESS = Act(
     "request_address",
