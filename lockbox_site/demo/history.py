@@ -129,7 +129,7 @@ def _open_now() -> None:
         by="priya.nair",
         tried="Reproduced with test messages: they arrive whole. The customer's copy of a real one is empty.",
         why="The attachment is damaged in storage or on the way in. Comparing the stored message with the one "
-        "that the supplier sent needs a look at the stored one.",
+        "that the supplier sent needs access to the stored one.",
         window_for=14400,
     )
     operations.approve_as_provider(
