@@ -165,8 +165,31 @@ def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
 
 
 @pytest.fixture(scope="session")
+def _statements_stay_prepared() -> Iterator[None]:
+    """Have PostgreSQL plan a statement once for each connection, not once for each of its ten thousand calls.
+
+    psycopg forgets its prepared statements after each rollback, with which every test ends: an object may have been
+    made anew meanwhile. Here the tables stay, and where they change, PostgreSQL plans again by itself.
+    """
+    if connection.vendor != "postgresql":
+        yield
+        return
+    from psycopg._preparing import PrepareManager
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PrepareManager, "clear", lambda self: False)
+        patch.setattr(PrepareManager, "prepared_max", 2_000)
+        # Django reads it whenever it connects.
+        patch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 1)
+        yield
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None, django_db_blocker: DjangoDbBlocker, django_db_modify_db_settings: None
+    django_test_environment: None,
+    django_db_blocker: DjangoDbBlocker,
+    django_db_modify_db_settings: None,
+    _statements_stay_prepared: None,
 ) -> Iterator[None]:
     """In the place of pytest-django's, which has each process go through all migrations."""
     with django_db_blocker.unblock():
