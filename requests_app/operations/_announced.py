@@ -62,9 +62,9 @@ def announced(
 
 
 def announce(current: Step, change: Change, said: Said) -> None:
-    """Go no further where this weakens a tenant that has ever had Lockbox on: the act ends as a proposal.
+    """End the act as a proposal if it weakens a tenant that has ever had Lockbox on.
 
-    What is said is kept as it is, and shown: ids as text, and the names that people read.
+    `said` is stored unchanged and shown to people: ids as text, and the names that people read.
     """
     if is_announced(change, said):
         current.require_proof()

@@ -240,7 +240,7 @@ def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
         raise outcome.failed(error, *about, has_begun=current.has_begun) from error
     _note_commit(current)
     if held_outcome is not None:
-        # Committed; whoever called hears that it is not done yet.
+        # Committed. The caller must still learn that the act is not done yet.
         raise held_outcome
 
 
@@ -260,10 +260,11 @@ def change(
 ) -> Iterator[Move]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
 
-    `still` is asked as soon as the row is locked: whoever acts on what they have read hears first that it has changed.
+    `still` is called as soon as the row is locked. A caller that acts on what it has read must learn first that the row
+    has changed.
 
-    What is signed proves by itself, and freshly, who it is: the body verifies the signature, or refuses. A human who
-    makes the same move again, by a second click or a call that is sent once more, is answered by the first: `Repeated`.
+    A signature is itself a fresh proof of who the actor is: the body verifies the signature, or refuses. If a human
+    makes the same move again, by a second click or a repeated call, they get the first answer again: `Repeated`.
     """
     edge = TRANSITIONS[declared.name]
     # Who acts is read once, under the locks: what they may see and do is judged by that alone.
@@ -275,7 +276,7 @@ def change(
             row._state.fields_cache["grant"] = None
         grant = _locked_grant(row) if State.OPEN in edge.sources else None
         if len(edge.targets) > 1:
-            # Which way the edge leads hangs on these two; they must not change while it is taken.
+            # The edge depends on these two rows. They must not change during the move.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
@@ -300,7 +301,7 @@ def change(
         policy.require(outer.actor, edge, row, decided_by=earlier)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
         if edge.is_decision:
-            # What is decided here is not among them.
+            # The prefetched decisions do not include the one that is made here.
             del row._prefetched_objects_cache["decisions"]
         if is_repeated:
             outer.require_proof(needed=False)
@@ -311,7 +312,7 @@ def change(
             yield step
             apply(step)
     if step.grant is None:
-        # That there was none is true of the past alone: whoever keeps the row looks anew.
+        # The row had no grant until now. A caller that keeps the row must read its grant again.
         row._state.fields_cache.pop("grant", None)
     if is_repeated:
         raise Repeated(row)
@@ -425,7 +426,7 @@ def _take_key(current: Step) -> None:
     at = once.sent_at or clock.now()
     mine: dict[str, Any] = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
     if once.leads_to:
-        # Where the answer leads is known beforehand, so the row is written once and for good.
+        # The address of the answer is known beforehand, so the row is written once, in its final state.
         mine |= {"done_at": at, "status": 302, "headers": {"Location": once.leads_to}}
     try:
         with connection.awaiting("form", once.account_id, once.key):  # type: ignore[attr-defined]  # our own backends

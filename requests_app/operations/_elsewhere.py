@@ -24,9 +24,10 @@ def reference(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An address that a page may link to: nothing but https and http, which a browser opens without running it.
+    """An address that a page can link to: only https and http, which a browser opens without running it.
 
-    Before an @ stands a name that looks like a host to who reads it, and a backslash is read by browsers as a slash.
+    A name before an @ can look like a host to the reader, and browsers read a backslash as a slash. So both are
+    refused.
     """
     text = limits.require_text(value, field="external_url", at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
     if not text:

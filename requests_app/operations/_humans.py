@@ -67,9 +67,9 @@ def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
 
 
 def merge(current: Step, kept: UUID, gone: UUID) -> int:
-    """Make one human of two; return how many access requests ended because one human now stood on both sides of them.
+    """Make one human of two. Return how many access requests ended because this one human was on both sides of them.
 
-    Both are locked already (`lock_humans`). What is over stays as it was decided.
+    Both humans are locked already (`lock_humans`). Finished access requests keep their decisions.
     """
     Person.objects.get_queryset().filter(human_id=gone).update(human_id=kept)
     both = {kept, gone}

@@ -1,4 +1,6 @@
-"""What is shared by whoever lets an address in: an administrator, staff, the customer's recovery key."""
+"""What the acts share that admit an address: those of an administrator, of staff, and of the customer's
+recovery key.
+"""
 
 from __future__ import annotations
 

@@ -18,12 +18,14 @@ def logs_of(person: Person) -> list[UUID]:
 
 
 def logs_with(row: Passkey) -> list[UUID]:
-    """Those that tell of the key, whatever the person belongs to by now: who checks it looks there."""
+    """Return the logs that have the key's entry, even if the person has left the tenant: a verifier searches these
+    logs.
+    """
     return sorted(UUID(log) for log in row.enrolled)
 
 
 def is_anybody_ready(tenant: Tenant) -> bool:
-    """Whether some approver has a key with which a yes counts, by the rules that the row says, saved or only wanted."""
+    """Whether some approver has a key that makes an approval count, by the rules in the row, saved or only proposed."""
     approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
     return Passkey.objects.filter(person__in=approvers).may_sign_for(tenant).exists()
 

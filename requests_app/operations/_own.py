@@ -1,4 +1,4 @@
-"""Acts of a person on the own account: in the log of each tenant that they belong to, and told to their holder."""
+"""Acts of people on their own accounts: in the log of each of their tenants, and with a mail to the holder."""
 
 from __future__ import annotations
 

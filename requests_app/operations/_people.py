@@ -73,16 +73,20 @@ def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, 
 
 
 def require_two(current: Step, tenant: Tenant) -> None:
-    """Under two-person control who decides is changed by what two people agreed on, through whichever door.
+    """Raise under two-person control unless two people agreed: only they change who decides, through every interface.
 
-    The acts of people are held before they come here (`_second.hold`); a directory's, or the provider's, are refused.
+    People's acts are held for the second person before (`_second.hold`). Those of a directory or the provider are
+    refused.
     """
     if tenant.needs_two and current.confirmed is None:
         raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
 
 
 def require_first(tenant: Tenant, role: str) -> None:
-    """Whoever once decided here seals the tenant, even if they are switched off now: the way back is the customer's."""
+    """Raise for staff if the customer's own people can give this role.
+
+    Approvers and administrators who are switched off count, too: the customer must then use its own recovery.
+    """
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in DECIDING:
         if sealed.exists():
@@ -92,7 +96,7 @@ def require_first(tenant: Tenant, role: str) -> None:
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
-    """Raise WrongState for the last who decides or administers, and for who gets in past single sign-on."""
+    """Raise WrongState for the last approver or administrator, and for the one who can sign in past single sign-on."""
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
     others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)
@@ -126,7 +130,7 @@ def switch_off(current: Step, person: Person, memberships: list[Membership]) -> 
     person.session_epoch += 1
     person.save(update_fields=["is_active", "session_epoch"])
     StaffTerm.end(person, at=current.at)
-    # For good: whoever has taken one must not wait for the day when the account is switched on again.
+    # Permanently: a person who has stolen a token must not be able to wait until the account is switched on again.
     Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
     current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
     for membership in memberships:
@@ -188,9 +192,9 @@ def new_person(*, email: str, name: str, side: str, time_zone: str, password: st
 
 
 def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
-    """Give an account that belongs to nobody yet to whoever reads its mail; raise Unacceptable for any other.
+    """Give an account that belongs to nobody yet to the reader of its mail. Raise Unacceptable for any other account.
 
-    Said to the reader of the address alone, and so it tells nobody else that there is an account.
+    Only the reader of the address sees the answer, so nobody else learns that there is an account.
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():

@@ -97,6 +97,6 @@ def _wait_for_second(current: Step, holds: Held | None, announces: Announced | N
     tenant = current.tenant
     if tenant is None:
         assert current.tenant_id is not None
-        # Read under the turn at the log, which whoever switches two-person control takes as well.
+        # Read under the turn at the log. The switch of two-person control takes the same turn.
         tenant = Tenant.objects.get(pk=current.tenant_id)
     hold(current, tenant, **said)

@@ -45,13 +45,13 @@ def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None
 
 
 def hold(current: Step, tenant: Tenant, **said: Any) -> None:
-    """Go no further where the tenant is under two-person control: the act ends as a proposal, and nothing else.
+    """End the act as a proposal, and do nothing else, if the tenant is under two-person control.
 
-    To propose takes fresh proof whatever the act itself asks for, and wherever it asks: a session that was left open
-    puts nothing before the second person.
+    To propose always takes fresh proof, even for an act that asks for none: nobody can propose a change from a session
+    that was left open.
 
-    What is said is kept as it is, and shown: ids as text, and the names that people read. A name that begins with "_"
-    is kept for the act alone, and shown nowhere.
+    `said` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins with
+    "_" is only for the act, and is never shown.
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
@@ -76,7 +76,7 @@ def require_two_left(tenant: Tenant) -> None:
 
 
 def tell(current: Step, row: Proposal, what: str) -> None:
-    """Whoever decides or administers reads of each step."""
+    """Send each step of a proposal to the tenant's approvers and administrators."""
     current.tell(
         Note(
             topic=Topic.PROPOSAL,
@@ -90,7 +90,7 @@ def tell(current: Step, row: Proposal, what: str) -> None:
 
 
 def tell_yes_rules(current: Step, tenant: Tenant, **said: str) -> None:
-    """What makes a yes count is never changed quietly: whoever decides or administers reads what it is and was."""
+    """Send the old and the new approval requirements to approvers and administrators: they never change silently."""
     current.tell(
         Note(
             topic=Topic.YES_RULES_CHANGED,

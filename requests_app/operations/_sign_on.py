@@ -1,4 +1,4 @@
-"""What the acts about single sign-on share: how an entry describes a connection, who is told, and the way past it."""
+"""What the acts of single sign-on share: the description of a connection, who gets a mail, and the way past it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def gets_in_alone(person: Person) -> bool:
 
 
 def let_in(current: Step, tenant: Tenant, person: Person) -> None:
-    """Let an administrator who came by the recovery key in past single sign-on, where it is the only way.
+    """Admit an administrator who came in by the recovery key past single sign-on, if it is the only way to sign in.
 
-    Whoever could do that is lost, or would have; and nobody may be there to answer for the identity provider.
+    The people who could admit them are lost, or would have done so. Perhaps nobody can change the identity provider.
     """
     row = SignOn.objects.filter(tenant=tenant, is_only=True).first()
     if row is None:

@@ -38,7 +38,7 @@ class Proof:
 
     @property
     def assertion(self) -> dict[str, str]:
-        """The three parts that anybody verifies anew, in Base64url as WebAuthn has them."""
+        """The three parts that anybody can verify again, in Base64url as in WebAuthn."""
         return {
             "clientDataJSON": base64url.to_text(self.asserted.client_data),
             "authenticatorData": base64url.to_text(self.asserted.authenticator_data),
@@ -75,7 +75,7 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
 
 
 def require_rule(tenant: Tenant, proof: Proof | None) -> None:
-    """Raise unless a yes of the customer's is signed as the tenant's own rule wants it.
+    """Raise unless the customer's approval is signed as the tenant's own rule requires.
 
     The caller read `tenant` after the act took its turn at the log. A change of the rule takes the same turn.
     """
@@ -123,7 +123,9 @@ def _decider(step: Move) -> dict[str, str]:
 
 
 def _passkey(step: Move, stage: Decision.Stage, credential: bytes) -> Passkey:
-    """The decider's own, in use, and told of in the log where whoever checks the decision looks for it."""
+    """Return the decider's own passkey. It is in use, and its entry is in the log that a verifier of the decision
+    reads.
+    """
     rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
     row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()
     if row is None:

@@ -1,7 +1,7 @@
-"""How the row that an act is about is found and locked, noun by noun, and what the declarations' rules read of it.
+"""Finds and locks the row that an act is about, for each noun, and reads what the declarations' rules need.
 
-Each finder looks through `visible_to`, so that what is absent and what is somebody else's are the same refusal. It
-locks in one order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
+Each finder searches in `visible_to`, so a missing row and another tenant's row get the same refusal. It locks in one
+order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ from requests_app.words import sentences
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """A law-enforcement demand: it stands in place of a ticket, and goes through the same process."""
+    """A law-enforcement demand: it replaces the ticket, and goes through the same process."""
 
     authority: str
     instrument: str
@@ -80,7 +80,7 @@ def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
     """Raise an access request; the provider's approvers of the service's queue are asked first."""
     edge = TRANSITIONS[SUBMIT.name]
     with act(SUBMIT, actor=actor) as current:
-        # Whoever is being switched off, or loses the role, either sees this access request or is seen by it.
+        # An act that switches this person off, or takes their role, either sees this access request or is seen by it.
         Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
         row = _drafted(ask, current)
@@ -122,7 +122,8 @@ def approve_as_provider(
         access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
     ) as step:
         row, facts = step.row, _require_facts(step)
-        # Asked anew, of rows that are locked: switched on since the submission counts, switched off does not.
+        # Read again from locked rows. If Lockbox was switched on since the submission, that counts; switched off does
+        # not.
         asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
         if asks_customer and (mute := _mute(row, step.at)):
             until = {"until_at": canonical.instant(mute.until_at)}
@@ -162,7 +163,7 @@ def approve_as_customer(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Say yes for the customer: the window opens at this instant."""
+    """Approve for the customer: the window opens at this instant."""
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still
@@ -292,7 +293,7 @@ def _as_uuid(value: object) -> UUID:
 
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
-    """A customer who is asked too often says yes without reading."""
+    """Refuse when too many access requests are pending: a customer who is asked too often approves without reading."""
     own = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if own.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
@@ -301,7 +302,9 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
 
 
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
-    """Read after the act took its turn at the log, as whoever sets or lifts one does."""
+    """Return the engineer's mute. Read it after the act took its turn at the log: setting and lifting a mute take it
+    too.
+    """
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 

@@ -29,12 +29,11 @@ from requests_app.operations._perform import perform
 
 
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
-    """Staff say that two accounts are one human's; everything that compares people takes them for one from then on.
+    """Record that two accounts belong to one human. From then on, everything that compares people treats them as one.
 
-    Where a tenant has had Lockbox on, this is announced first, and so is unlinking.
+    Linking and unlinking are announced first where a tenant has ever had Lockbox on.
 
-    An access request under way on which they stood as two ends: asked for by one and decided by the other, or decided
-    by both.
+    An access request under way ends if one of the two asked for it and the other decided it, or if both decided it.
     """
 
     def find(current: Step, row_id: object) -> tuple[Person, ...]:
@@ -90,9 +89,9 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
 
 
 def _link_said(person: Person, other: Person) -> Said:
-    """Two accounts to be named, one of each human: the provider's where every tenant is told of it.
+    """Describe the link by two accounts, one of each human: by the provider's, if every tenant gets the message.
 
-    A tenant is not told the name of another tenant's people.
+    A tenant does not learn the name of another tenant's people.
     """
     pair = [person, other]
     if all(_are_providers(str(one.human_id)) for one in pair):

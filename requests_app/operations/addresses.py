@@ -20,10 +20,10 @@ from requests_app.operations._own import own_act
 
 
 def ask_for_reset(*, email: str, actor: Actor) -> None:
-    """Have a mail sent with a link that sets a new password, to whoever has this address.
+    """Send a mail with a link that sets a new password to the person who has this address.
 
-    Whether anybody has it is looked up when the mail leaves. So whoever asks is answered alike, and as fast, for an
-    address that is nobody's. It leaves no entry: nothing is changed, and whose log it were in is not known here.
+    The worker looks the address up when it sends the mail. So the answer, and its time, are the same for an address
+    that nobody has. There is no entry: nothing changes, and nobody knows yet which log it would belong to.
     """
     with act(ASK_FOR_RESET, actor=actor) as current:
         email = address_of(email)
@@ -40,9 +40,9 @@ def ask_for_reset(*, email: str, actor: Actor) -> None:
 
 
 def request_address(*, email: str, actor: Actor) -> AddressChange:
-    """Ask for one's own account to be known by another address. Nothing changes until its mailbox has answered.
+    """Ask to change the address of one's own account. Nothing changes until its mailbox has answered.
 
-    What was asked for before ends. Whether the address is somebody's already is told to its reader alone.
+    An earlier request of this kind ends. Only the reader of the address learns whether somebody has it already.
     """
 
     def check(current: Step) -> None:
@@ -66,10 +66,10 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
 
 
 def confirm_address(secret: str, *, actor: Actor) -> Person:
-    """Take the new address: by the link that was sent there, opened by whoever asked for it.
+    """Change the address of one's own account: by the link that was sent there, opened by the person who asked for it.
 
-    Both are needed: a link that went to somebody else by a slip of the finger gives them nothing. Raises NotFound for
-    every link that is no good, whatever the reason.
+    Both are needed: a link that was sent to a mistyped address gives its reader nothing. Raises NotFound for every
+    invalid link, for any reason.
     """
     known = AddressChange.objects.filter(secret_hash=link_secrets.hashed(secret), person=actor.person).first()
     if known is None:

@@ -24,10 +24,11 @@ _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
 
 
 def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_only: bool, actor: Actor) -> Tenant:
-    """Say where the tenant's own approval page is; an empty origin says that there is none any more.
+    """Set where the tenant's own approval page is. An empty origin removes the page.
 
-    The origin alone may then read and decide by the API from a browser, with a token of the tenant's. `keys_only` has
-    a yes count only where it is signed with a key of that page's site, so that no page of the provider can get one.
+    Only this origin can then read and decide through the API from a browser, with a token of the tenant. With
+    `keys_only` an approval counts only if it is signed with a key of that page's site, so that no page of the provider
+    can get one.
     """
     wanted: dict[str, Any] = {}
 
@@ -84,7 +85,7 @@ def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
 
 
 def _require_signer(tenant: Tenant, before: Tenant) -> None:
-    """Raise where nobody could say yes any more, and nothing but a no would be left."""
+    """Raise if nobody could approve any more, so that only denials would be possible."""
     if not tenant.wants_signature or is_anybody_ready(tenant):
         return
     if tenant.own_keys_only:

@@ -27,15 +27,15 @@ logger = structlog.get_logger(__name__)
 STEP = 1000
 #: How far it is is written down about this often, in seconds.
 KEEP_EVERY = 0.5
-#: A check gives way to the others after so many seconds, and goes on when it is its turn again.
+#: A check gives way to the others after so many seconds, and continues when it is its turn again.
 SLICE = 5.0
 #: A check whose worker wrote nothing for so long was left by a worker that died.
 LEASE = timedelta(seconds=60)
 #: A finished check is not repeated before so long, or as long as it took: half of a worker is for somebody else.
 REST = timedelta(seconds=30)
-#: Attempts in a row that end without one step forward; then whatever breaks them is nothing that waiting mends.
+#: Attempts in a row without progress. After so many, waiting will not help.
 MOST_TRIES = 5
-#: What stands as the flaw of a check that was given up. It has no entry: nothing is known.
+#: The flaw that is shown for a check that was given up. It has no entry: nothing is known.
 GIVEN_UP = "given up"
 #: So many verdicts of a tenant are kept.
 KEPT = 20
@@ -70,10 +70,10 @@ def rests_until(check: LogCheck) -> datetime:
 
 
 def work_off_check() -> int:
-    """Work for a while on the check that has waited longest; 0 where none does.
+    """Work for a while on the check that has waited longest. Return 0 if no check waits.
 
-    Whoever took a check up holds it by the instant that is written in it. A worker that comes back after it was
-    thought dead finds another instant there, and leaves the check to the one who has it now.
+    The instant in the row is the lease of the worker that took the check up. A worker that comes back after its lease
+    ended finds another instant there, and leaves the check to the worker that has it now.
     """
     check = _claim()
     if check is None:
@@ -125,7 +125,7 @@ def _keep(check: LogCheck, found: Verification) -> bool:
 
 
 def _let_go(check: LogCheck) -> None:
-    """As if the lease had run out: whoever is free goes on with it, after those that wait longer."""
+    """End the lease early: a free worker continues the check, after those that have waited longer."""
     assert check.worked_at is not None
     _held(check).update(worked_at=check.worked_at - LEASE)
     check.worked_at -= LEASE

@@ -292,11 +292,11 @@ def _append(
 def _note(
     looked: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
-    """Record how a look ended when it did not end well; this needs no open window."""
+    """Record how an access ended when it did not end well. This needs no open window."""
     with act(NOTE_OUTCOME, actor=actor) as current:
         current.correlation_id = looked.grant.access_request_id
         current.concerns("grant", looked.grant, looked.grant.tenant_id)
-        # What is noted is what the engineer typed, and may be longer than any item's id.
+        # The engineer typed this text, and it may be longer than any item's id.
         columns = {"item_id": item_id[:1024], "item_ref": item_id[:1024]}
         _append(current, looked, kind, {"item": item_id[:1024], **detail}, columns)
 

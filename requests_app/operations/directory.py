@@ -206,7 +206,9 @@ def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
 
 
 def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Whoever would be left without a role is a member. Raises WrongState where that is what is taken."""
+    """Give the role "member" to a person who would be left without a role. Raises WrongState if that role is being
+    removed.
+    """
     if not person.memberships.exclude(pk=membership.pk).exists():
         if membership.role == Membership.Role.MEMBER:
             words = _("This is the last role of %(name)s. Switch the account off instead.")
@@ -216,7 +218,7 @@ def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, members
 
 
 def _require_as_read(still: Still | None) -> None:
-    """Now, under the locks: whoever changes what they have read is told where somebody was faster."""
+    """Raise, under the locks, if somebody has changed the record since the caller read it."""
     if still is not None:
         still()
 
@@ -287,7 +289,7 @@ def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterabl
 
 
 def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
-    """What stands for somebody of whom the directory has not written: known by the address."""
+    """The record of a person about whom the directory has not written: they are known by their address."""
     return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
 
 

@@ -24,10 +24,10 @@ _KINDS = {
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:
-    """Answer as `queries.evaluation.evaluate` does, and write it down: when this returns, the entry is committed.
+    """Answer as `queries.evaluation.evaluate` does, and record it: when this returns, the entry is committed.
 
-    A yes holds for one opening, now. A no is an entry, too, where the resource is one that the asker may know of. Only
-    a client asks so: the service that is about to open the content.
+    A permission is valid for one opening, now. A denial is an entry, too, if the asker may know of the resource. Only a
+    client asks in this way: the service that is about to open the content.
     """
     written: AuditEntry | None
     with act(ALLOW_ACCESS, actor=actor, rereads=False) as current:

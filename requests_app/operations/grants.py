@@ -19,7 +19,7 @@ def release(access_request_id: object, *, actor: Actor, note: str = "") -> Acces
 
 @once
 def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """Close the window now. Giving no reason is fine: whoever may close need not argue."""
+    """Close the window now. A reason is optional: nobody who is allowed to close a window has to give one."""
     with change(access_request_id, REVOKE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.REVOKED)
     return step.row

@@ -1,4 +1,4 @@
-"""By which subject somebody is known at an identity provider: forgotten again, so that they are found anew."""
+"""Forgets by which subject an identity provider knows a person, so that the next sign-in finds the person again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from requests_app.operations._perform import perform
 
 
 def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
-    """Forget by which subject an account is known, for one that was linked by mistake or whose subject is new.
+    """Forget the subject of an account, because it was linked by mistake or because its subject is new.
 
-    Whoever is signed in with the account is out at once. The next sign-in is looked at as a first one. A tenant's are
-    its administrator's to unlink, the provider's the staff's. Who is one human stays as it is: staff say that.
+    A person who is signed in with the account is signed out immediately. Their next sign-in counts as the first. The
+    tenant's administrator unlinks the tenant's people, and staff unlink the provider's. Accounts that staff have linked
+    as one human stay linked.
     """
     with perform(UNLINK_IDENTITY, identity_id, actor=actor, find=_identity) as current:
         row: Identity = current.row

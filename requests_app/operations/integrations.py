@@ -51,13 +51,13 @@ security_log = structlog.get_logger("security")
 
 #: What a client of the provider's is given only after it was announced to customers.
 _ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT})
-#: Days. A token that decides is a key to the content, and is made anew more often.
+#: Days. A token that decides gives access to the content, so it is made again more often.
 LIFETIMES = (1, 7, 30, 90, 365)
 LONGEST_THAT_DECIDES = 30
 ACCESS_TOKEN_FOR = timedelta(hours=1)
 #: Days of a directory's token, and how long the one before still works, for the directory to be given the new one.
 LASTING_LIFETIMES, OVERLAP = (30, 90, 180, 365), timedelta(days=7)
-#: How long an access token of a client is kept after its end: for whoever asks which it was.
+#: How long an ended access token of a client is stored, so that one can still find out which token it was.
 KEPT_FOR = timedelta(days=7)
 KEYS_KEPT_FOR = timedelta(hours=48)
 MOST_CLIENTS, MOST_TOKENS = 50, 50
@@ -76,10 +76,11 @@ class Made(NamedTuple):
 def create_client(
     *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
 ) -> Made:
-    """A customer's administrator makes a client of the tenant; staff, without `tenant_id`, one of the provider's.
+    """Add a client: an administrator adds one to their tenant, and staff, without `tenant_id`, one to the provider.
 
-    Under two-person control it is made without a decider: whoever sees its secret is one person. One of the provider's
-    is made without what is announced to customers first: that it may ask about every tenant, or ask for access.
+    Under two-person control the client is made without a decider, because only one person sees its secret. A client of
+    the provider gets neither the scope to ask about every tenant nor the scope to ask for access: these are announced
+    to customers first.
     """
 
     def check(current: Step) -> None:
@@ -226,9 +227,9 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
 
 
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
-    """Give a client a new secret. The one before, and every token of the client, is dead at once.
+    """Give a client a new secret. The previous secret and all the client's tokens stop working immediately.
 
-    Under two-person control not to one that decides: whoever sees the secret could decide alone.
+    Under two-person control a client that decides gets none: the person who sees the secret could decide alone.
     """
 
     def state(current: Step) -> None:
@@ -255,9 +256,9 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
 
 def remove_client(client_id: object, *, actor: Actor) -> Client:
-    """Switch a client off for good, and all its tokens; its name stays where it acted.
+    """Switch a client and all its tokens off permanently. Its name stays where it acted.
 
-    Staff may remove a tenant's client too, as they may switch off its people: that gives nobody anything.
+    Staff can remove a tenant's client too, as they can switch off its people: that gives nobody anything.
     """
     with perform(REMOVE_CLIENT, client_id, actor=actor) as current:
         client: Client = current.row
@@ -400,11 +401,11 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
 
 
 def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datetime:
-    """Confirm that whoever holds the token is its human. Returns until when that counts.
+    """Confirm that the token's human is the one who uses it. Return until when that counts.
 
-    A decision needs it here as on a page, and so does every change of who decides: a token that was taken does
-    neither. `is_proven` looks at what the door was given; who must have a second factor has none only until the first
-    sign-in, and until then there is nothing to prove it with.
+    A decision needs this as on a page, and so does every change of the people who decide: a stolen token does neither.
+    `is_proven` checks the given proof. People who must have a second factor have none until their first sign-in, and
+    until then they can prove nothing.
     """
     person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
     if person is None or actor.token_id is None or actor.machine is not None:
@@ -476,7 +477,7 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 
 
 def _may_hold_secret(current: Step) -> None:
-    """Whoever gets the secret of a client could do with it what the client may do."""
+    """Raise unless the actor has every right of the client: with the client's secret, the actor could use them."""
     _require_held(current.actor, current.row.scopes)
 
 
@@ -507,7 +508,9 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 
 def _needs_two(client: Client) -> bool:
-    """As it is now: read under the turn at the log, which whoever switches it takes as well."""
+    """Whether two-person control applies now. Read under the turn at the log, which the switch of the control takes as
+    well.
+    """
     return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 

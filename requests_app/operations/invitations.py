@@ -38,10 +38,10 @@ from requests_app.platform import hashing
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
-    """Invite an address to one role: the tenant's administrator does, or staff while nobody decides for the tenant.
+    """Invite an address to one role: for the tenant's administrator, or for staff while the tenant has no decider.
 
-    The answer is the same whether or not the address has an account elsewhere. Nobody is made by it: whoever reads the
-    mail chooses name and password (`accept_invitation`).
+    The answer does not depend on whether the address has an account elsewhere. No account is made here: the reader of
+    the mail chooses name and password (`accept_invitation`).
     """
     is_deciding = role in DECIDING
 
@@ -115,9 +115,9 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 
 def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) -> Person:
-    """Become one of the tenant's people, by the link that was sent to the address: who has it reads its mail.
+    """Make the reader of the invitation's mail one of the tenant's people, by the link in that mail.
 
-    Raises NotFound for every link that is no good, whatever the reason. `actor` is nobody yet (`Actor.stranger`).
+    Raises NotFound for every invalid link, for any reason. `actor` is nobody yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
     with hashing.ahead(password) if is_known else nullcontext(), act(ACCEPT_INVITATION, actor=actor) as current:
@@ -130,7 +130,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
         if row.secret_hash != known.secret_hash or not is_good(row, tenant, current):
             raise NotFound
         person = _account(row, tenant, name=name, password=password, current=current)
-        # The link is the proof, and whoever invited gave theirs.
+        # The link is the proof, and the sender of the invitation gave their own.
         current.actor = actor_of(
             person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
         )
@@ -140,7 +140,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
             current.confirmed = row.pk
         give(current, tenant, person, row.role)
         if row.is_recovery and tenant.needs_two:
-            # Whoever could have been the second is lost, or would have stopped it.
+            # The second person is lost, or would have stopped it.
             tenant.needs_two = False
             tenant.save(update_fields=["needs_two"])
             current.witness(Event.TWO_PERSON_SWITCHED_OFF)
@@ -152,7 +152,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
 
 
 def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
-    """Whether its link opens anything now: it is open, and whoever sent it may still say who belongs to the tenant."""
+    """Whether its link still works: the invitation is open, and the sender may still invite people to the tenant."""
     if not row.is_open(current.at):
         return False
     if row.invited_by is None:
@@ -204,7 +204,9 @@ def _require_unanswered(current: Step) -> None:
 
 
 def _require_new(tenant: Tenant, email: str, current: Step) -> None:
-    """What is said here is about the own tenant alone."""
+    """Raise if the address is one of this tenant's people or is invited. The messages say nothing about
+    other tenants.
+    """
     if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
         raise Unacceptable(_("This is the address of one of your people. Give them the role instead."), field="email")
     waiting = tenant.invitations.open(current.at)

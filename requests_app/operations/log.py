@@ -37,7 +37,7 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
 
 
 def _log(current: Step, log_id: object) -> Any:
-    """The provider's own log, or a tenant, which stands for its log."""
+    """Return the tenant of this log, or the provider's own log."""
     if str(log_id) == str(PROVIDER_LOG):
         head = ChainHead(pk=PROVIDER_LOG)
         current.concerns("log", head, PROVIDER_LOG)
@@ -113,7 +113,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
-    """Give up on a mail, and say so in the tenant's log: whoever should have been told was not."""
+    """Give up on a mail, and record in the tenant's log that its receivers did not get it."""
 
     def state(current: Step) -> None:
         if current.row.state != OutboxMessage.State.WAITING:
@@ -130,7 +130,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
 
 
 def _of(message: OutboxMessage) -> dict[str, Any]:
-    """What the log says of a mail: of one that tells of several, also of which access requests."""
+    """Return what the log says about a mail. A mail about several access requests names all of them."""
     said = {"topic": message.topic, "to": message.recipient}
     told = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
     return {**said, "access_requests": [str(about) for about in told]} if message.tells else said

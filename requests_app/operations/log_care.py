@@ -58,7 +58,8 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
 
 def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
-    """Keep the database's newest checkpoint outside anew, after the file was lost; the log says who vouches for it.
+    """Store the database's newest checkpoint outside again, after the file was lost. The log names the person who
+    vouches.
 
     For the operator of the machine that signs: no other machine has the file.
     """
@@ -116,7 +117,7 @@ def _log(current: Step, log_id: object) -> ChainHead:
 
 
 def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
-    """Set for how many days the tenant's log is kept; None keeps it for good. What is older goes within hours."""
+    """Set for how many days the tenant's log is stored; None is permanent. Older entries are removed within hours."""
 
     def state(current: Step) -> None:
         if days == current.row.log_retention_days:

@@ -205,7 +205,8 @@ def _give_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
     """Take a role away. A tenant keeps its last approver and its last administrator, and a person their last role.
 
-    Whoever held none would be a stranger, whom nobody could bring back; switching the account off is the way out.
+    A person without a role would be a stranger whom nobody could bring back. To remove a person, switch the account
+    off.
     """
 
     def membership(current: Step) -> Membership:
@@ -416,10 +417,10 @@ def _on_agreed(current: Step, said: Said) -> None:
 
 
 def set_password(*, actor: Actor, password: str, how: str) -> Person:
-    """Set one's own new password: `how` is "change", with the one before, or "reset", through a link sent by mail.
+    """Set one's own new password. `how` is "change", with the old password, or "reset", through a link sent by mail.
 
-    It is what a decision asks for. So it is in the log of each tenant that the person belongs to, or in the provider's,
-    or nothing is changed; and its holder is told, in case it was somebody else.
+    A decision asks for the password. So the change is an entry in the log of each of the person's tenants, or in the
+    provider's log, or it does not happen. The holder gets a mail, in case it was somebody else.
     """
     others = _newly_known(actor) if how == "reset" else []
 
@@ -440,7 +441,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
         person.set_password(password)
         person.save(update_fields=["password"])
         if how == "reset":
-            # Whoever had learned the password may have made tokens with it.
+            # A person who had learned the password could have made tokens with it.
             live = Token.objects.filter(account=person).personal().live(own.act.at)
             live.update(revoked_at=own.act.at, revoked_by=person)
             if person.email_verified_at is None:
@@ -459,7 +460,7 @@ def _newly_known(actor: Actor) -> list[UUID]:
 
 
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:
-    """A person's own time zone and theme; no entry, for no decision rests on them (ADR 0021)."""
+    """Set a person's own time zone and theme. There is no entry, because no decision depends on them (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
         if time_zone not in available_timezones():

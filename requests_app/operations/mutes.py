@@ -1,4 +1,4 @@
-"""Deny all that waits, and be left in peace for a while: the answer to being asked until somebody says yes."""
+"""Denies all pending access requests of an engineer and mutes them for a while, against repeated requests."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
     def find(current: Step, row_id: object) -> Tenant:
         seen = Tenant.objects.visible_to(current.actor).find(row_id)
-        # Requests before the tenant before the log, as each decision does. Those at the provider, too: one that is
-        # being passed on is either denied here, or finds the mute. And everybody's: whose they are may still change.
+        # Access requests before the tenant before the log, as each decision locks them. Those at the provider, too: one
+        # that is being passed on is either denied here, or finds the mute. And those of all engineers: their humans may
+        # still change.
         locked.update(_pending(seen).locked().values_list("pk", flat=True))
         tenant: Tenant = Tenant.objects.locked().get(pk=seen.pk)
         current.concerns("tenant", tenant, tenant.pk)
@@ -97,7 +98,7 @@ def _same(row: Mute) -> QuerySet[Mute]:
 
 
 def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
-    """One who has asked this tenant before: nobody else of the provider's can be named, or found out about."""
+    """Return an engineer who has asked this tenant before. Nobody else of the provider can be named, or discovered."""
     if engineer_id is None:
         return None
     asked = AccessRequest.objects.filter(tenant=tenant).values("requested_by")

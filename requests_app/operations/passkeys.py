@@ -24,9 +24,9 @@ from requests_app.operations._keys import described, logs_of, logs_with
 from requests_app.operations._perform import perform
 from requests_app.platform import webauthn
 
-#: Whoever has more has lost track of them.
+#: A person with more passkeys has lost track of them.
 MOST = 10
-#: What a door keeps beside the row, in the same transaction; it is None where there is nothing to keep.
+#: What an interface stores beside the row, in the same transaction. Without it, nothing is stored.
 _Keep = Callable[[Passkey], object] | None
 
 
@@ -39,10 +39,11 @@ def enrol_passkey(
     party: webauthn.Party | None = None,
     keep: _Keep = None,
 ) -> Passkey:
-    """Add a passkey to the own account: `response` is what the device answered to `challenge`.
+    """Add a passkey to one's own account. `response` is the device's answer to `challenge`.
 
-    It will say yes in this person's name. So it takes fresh proof of who they are; it is in the log of each of their
-    tenants, key and all, or not added; and they and those tenants' approvers are told.
+    The passkey will approve in this person's name. So it takes fresh proof of who they are. Its entry, with the key, is
+    in the log of each of their tenants, or the passkey is not added. They and the approvers of these tenants get a
+    mail.
     """
     made: list[webauthn.Registered] = []
 
@@ -88,10 +89,10 @@ def enrol_passkey(
 
 
 def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> Passkey:
-    """Remove a passkey of one's own for good. From here on it signs nothing; what it has signed stays signed.
+    """Remove one's own passkey permanently. From now on it signs nothing; earlier signatures stay valid.
 
-    The last that its holder can't do without stays. Who lost the device has it taken away by somebody else, together
-    with all others (reset_second_factors).
+    The last passkey that its holder needs stays. If the device is lost, another person removes it together with all
+    other factors (reset_second_factors).
     """
 
     def state(current: Step) -> None:
@@ -130,7 +131,7 @@ def _require_room(current: Step) -> None:
 
 def _passkey(current: Step, passkey_id: object) -> Passkey:
     row: Passkey = Passkey.objects.visible_to(current.actor).find(passkey_id)
-    # Whatever else takes away a second factor of this person waits here.
+    # Every other act that removes a second factor of this person waits here.
     Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
     logs = logs_with(row)
     current.concerns("passkey", row, logs[0], holder=row.person_id)

@@ -59,10 +59,10 @@ def _switch(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
 
 
 def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
-    """Confirm what another human proposed. A tenant's own change is done now, and judged as it is now.
+    """Confirm another human's proposal. A tenant's own change is done now, and judged by the present state.
 
-    Whoever proposed it must still administer the tenant. `keep` is for an act that takes one (reset_second_factors).
-    A change of the staff's takes effect after the waiting time, which begins now.
+    The person who proposed it must still administer the tenant. `keep` is for an act that takes it
+    (reset_second_factors). A change by staff takes effect after the waiting time, which begins now.
     """
     with perform(CONFIRM_PROPOSAL, proposal_id, actor=actor, find=_to_confirm, state=_require_confirmable) as current:
         row: Proposal = current.row
@@ -131,13 +131,12 @@ def _require_confirmable(current: Step) -> None:
 
 
 def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Do what the staff agreed on, now that it is due: judged again, as everything is now.
+    """Do what staff agreed on, now that it is due. It is judged again, by the present state.
 
-    The system's alone. Raises WrongState before the instant that the row names, and while something that is under way
-    would be touched. What no longer fits lapses, and nothing of it is done.
+    Only the system calls this. Raises WrongState before the instant in the row, and while it would affect something
+    that is under way. A change that no longer fits lapses, and nothing of it is done.
 
-    A tenant that it touches by now, and that was not told, is told first: the change then waits for the whole waiting
-    time from here on.
+    A tenant that it newly affects gets the message first. The change then waits for the whole waiting time again.
     """
     with act(APPLY_PROPOSAL, actor=actor) as current:
         if not current.actor.is_system:
@@ -178,11 +177,11 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
 
 def apply_due(*, actor: Actor, limit: int) -> int:
-    """Apply what is due, and write down what nobody confirmed in time; return how many have come to their end.
+    """Apply the due proposals, and record those that nobody confirmed in time. Return how many have ended.
 
-    Of what is not due yet, tell the tenants that it touches by now and that were not told.
+    For those that are not due yet, send a message to the tenants that they newly affect.
 
-    One that fails does not keep the others from their work; the first failure is raised at the end.
+    A proposal that fails does not stop the others. The first failure is raised at the end.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []

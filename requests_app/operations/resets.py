@@ -72,10 +72,12 @@ def _reset_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> Non
 
 
 def _found(current: Step, person_id: object) -> Person:
-    """The person and their tenant, locked, for staff and for people of that tenant; the turn at their logs is taken.
+    """Return the person and their tenant, locked, for staff and for people of that tenant. The turn at their logs is
+    taken.
 
-    Their passkeys are read and not locked: whoever adds or takes one away waits for the person. A decision takes its
-    turn at the log first and then the key it is signed with, so a key that is held before the turn stands in its way.
+    Their passkeys are read and not locked: an act that adds or removes one waits for the person. A decision takes its
+    turn at the log first, and then the key that signed it. A key that is locked before the turn would block that
+    decision.
     """
     actor = current.actor
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
@@ -90,7 +92,7 @@ def _found(current: Step, person_id: object) -> Person:
     current.concerns("person", person, first)
     for log in others:
         recorder.lock(log, is_holding=True)
-    # What is refused is an entry of the person's own log, whichever was the first.
+    # A refusal is an entry of the person's own log, in either order of the two.
     current.tenant, current.tenant_id = tenant, tenant.pk if tenant else PROVIDER_LOG
     of_account = {Party.SUBJECT: frozenset({person.human_id})}
     current.subject = policy.Subject(log_id=current.tenant_id, parties=of_account)
@@ -115,7 +117,7 @@ def _require_any(person: Person, keys: list[Passkey]) -> None:
 def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
     had_app = person.totp_set_up_at is not None
     person.totp_set_up_at = None
-    # Whoever found the device may be signed in on it.
+    # The person who found the device may be signed in on it.
     person.session_epoch += 1
     person.save(update_fields=["totp_set_up_at", "session_epoch"])
     if person.is_staff and person.is_active:

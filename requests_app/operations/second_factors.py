@@ -1,6 +1,6 @@
-"""A person's own second factors. What the sign-in library keeps of them is written by `keep`, in the same transaction.
+"""A person's own second factors. `keep` writes the sign-in library's data about them, in the same transaction.
 
-Whoever can change these can sign in as the person, so each of these acts asks for a proof that has just been given.
+A person who can change these can sign in as their holder, so each of these acts needs a proof that was just given.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
 
 
 def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Give the authenticator app up. Whoever must have a second factor keeps the last one."""
+    """Remove the authenticator app. A person who must have a second factor keeps the last one."""
 
     def state(current: Step) -> None:
         person = current.row

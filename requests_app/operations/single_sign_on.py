@@ -64,7 +64,7 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class AssertedIdentity:
-    """Who an issuer says has come. `groups` is None where it says nothing of them."""
+    """The person whom an issuer asserts. Without `groups` the issuer doesn't say anything about them."""
 
     issuer: str
     subject: str
@@ -78,11 +78,13 @@ class AssertedIdentity:
 
 
 def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | None, actor: Actor) -> SignOn:
-    """Say where a tenant's people sign in. Whoever answers there can be anybody of the tenant, so it needs a human with
-    a fresh proof, and everybody who answers for the tenant is told.
+    """Set where a tenant's people sign in.
 
-    `was` is when what the human has seen was set, and None where there was nothing: of two who change it at once, the
-    second is refused, for all of it is set, and what the first has set would be gone unseen.
+    The identity provider can then sign in as anybody of the tenant. So this needs a human with a fresh proof, and all
+    approvers and administrators of the tenant get a mail.
+
+    `was` is when the connection that the human has read was set, and None if there was no connection. If two people
+    change it at the same time, the second is refused: they would overwrite the first change without seeing it.
     """
     row, before = SignOn(), dict[str, Any]()
 
@@ -222,10 +224,10 @@ _PROBLEMS = {
 
 
 def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
-    """Who has come, by issuer and subject; whoever comes for the first time is linked to the account that is theirs.
+    """Return the person of this issuer and subject. Link a person who comes for the first time to their account.
 
-    That is the one of the directory's key, or of an address that the issuer calls verified and whose domain the tenant
-    has proven. An account is never made here. Roles follow the groups. Raises NotAllowed.
+    That is the account of the directory's key, or of an address that the issuer calls verified and whose domain the
+    tenant has proven. An account is never made here. Roles follow the groups. Raises NotAllowed.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -361,7 +363,7 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
 
 
 def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
-    """One human counts once, whatever accounts they have (threat 2)."""
+    """Make one human of the two accounts: a human counts once, with any number of accounts (threat 2)."""
     said = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     said |= {"human": str(other.human_id), "human_before": str(person.human_id)}
     logs = logs_of(person.human_id, other.human_id)
@@ -371,9 +373,9 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
 
 
 def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
-    """Give and take what the groups say, of those roles that any group gives: others are the administrators' alone.
+    """Give and take the roles that the groups name. Roles that no group gives are only for administrators to change.
 
-    The last who decides stays, and so does a last role; whoever should have none is a member.
+    The last decider stays, and so does a last role. A person who would have no role becomes a member.
     """
     # Under two-person control no group decides who decides.
     role_map = {group: role for group, role in sign_on.role_map.items() if not (tenant.needs_two and role in DECIDING)}

@@ -29,7 +29,7 @@ RECHECK_SECONDS = 0.25
 #: Downloads that may run side by side under one grant, in one process.
 MOST_PER_GRANT = 2
 
-#: Re-entrant: what is forgotten is given back by the garbage collector, which may come in the middle of a change.
+#: Re-entrant: the garbage collector returns what a reader forgot, perhaps in the middle of a change.
 _lock = threading.RLock()
 _places: Counter[UUID] = Counter()
 _open: set[Watched] = set()
@@ -174,6 +174,6 @@ def _watch() -> None:
             if not look_at_all():
                 connection.close()
         except Exception:
-            # Whatever it was: without this thread a stalled stream would not be cut.
+            # Any exception: without this thread a stalled stream would not be cut.
             log.exception("watch_failed")
         time.sleep(RECHECK_SECONDS)

@@ -53,11 +53,11 @@ def _swept(
     limit: int,
     passed_over: set[UUID] | None,
 ) -> int:
-    """End a batch in one transaction. Where that fails, end each alone, and pass over the one that fails.
+    """End a batch in one transaction. If that fails, end each row alone, and pass over the one that fails.
 
-    Else one row that cannot be ended would roll back whatever batch it is in, each minute anew. `passed_over` holds
-    the access requests at fault; it is added to, so that the caller's next batch does without them. Where somebody
-    holds a tenant's log or rows, all of that tenant's wait for the next sweep.
+    Otherwise one row that cannot be ended would roll back its whole batch again every minute. `passed_over` holds the
+    access requests at fault; it is added to, so that the caller's next batch does without them. If somebody holds a
+    tenant's log or rows, all of that tenant's access requests wait for the next sweep.
     """
     passed_over = set() if passed_over is None else passed_over
     with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):

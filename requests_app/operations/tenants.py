@@ -112,9 +112,10 @@ def _switch_lockbox(current: Step, tenant: Tenant, said: dict[str, Any]) -> None
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
-    """Set the longest window this tenant ever gives; it holds for windows that open from now on.
+    """Set the longest window that this tenant ever gives. It applies to windows that open from now on.
 
-    Whoever has read what it `was` changes that and nothing else: of two who do so at once, the second is refused.
+    A caller that has read the old value sends it as `was`. If two people change it at the same time, the second is
+    refused.
     """
 
     def state(current: Step) -> None:
@@ -181,7 +182,7 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
-    """Add an address that is told and decides nothing."""
+    """Add an address that gets mails and decides nothing."""
 
     def check(current: Step) -> None:
         if current.row.notification_addresses.filter(email=current.inputs["email"]).exists():
@@ -219,7 +220,7 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
 
 
 def _new_tenant(current: Step, _row_id: object) -> Tenant:
-    """A tenant that is not saved yet, for staff: before it has a log of its own, nobody else is told anything."""
+    """Return a tenant that is not saved yet, for staff: until it has a log of its own, nobody else gets a message."""
     policy.require_staff(current.actor)
     tenant = Tenant()
     current.concerns("tenant", tenant, tenant.pk)
@@ -406,7 +407,7 @@ def _renaming(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
 
 
 def _require_kept(plan: Plan, at: datetime) -> None:
-    """Raise WrongState where the plan is announced to lose Lockbox: the tenant was not told, and had no time."""
+    """Raise WrongState if the plan is announced to lose Lockbox: this tenant got no message and had no time."""
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
@@ -495,7 +496,9 @@ def _add_resource_agreed(current: Step, said: Said) -> None:
 
 
 def _tenant_of_resource(said: Said) -> list[UUID]:
-    """Its tenant, if the resource was ever asked for: before, nobody has read its name to say yes to it."""
+    """Return the resource's tenant if anybody ever asked for it: before, nobody has approved anything under
+    its name.
+    """
     resource = Resource.objects.filter(pk=said["resource"])
     if not AccessRequestResource.objects.filter(resource=said["resource"]).exists():
         return []
@@ -545,9 +548,10 @@ def _witness_coverage(current: Step, service: Service) -> None:
 
 
 def _require_place(resource: Resource, locator: object) -> None:
-    """A resource lies under its tenant's own root, and over or under no other resource.
+    """Require a resource to lie under its tenant's own root, and neither over nor under another resource.
 
-    Otherwise a harmless name, or a tenant without Lockbox, could stand for what somebody else has to say yes to.
+    Otherwise a harmless name, or a tenant without Lockbox, could give access to content that another tenant must
+    approve.
     """
     path = PurePosixPath(locator if isinstance(locator, str) else "")
     if not is_own_place(resource.tenant, str(path)):

@@ -52,7 +52,7 @@ class Report:
 
 
 def open_ticket(report: Report, *, actor: Actor) -> Ticket:
-    """Open a ticket, or record one; the service's queue is told, and so is whom it was recorded for."""
+    """Open a ticket, or record one. The service's queue and the person for whom it was recorded get a mail."""
     edge = TICKET_TRANSITIONS[OPEN_TICKET.name]
     ticket = Ticket(reference=new_reference("T"), state=TicketState.NEW)
 
@@ -216,10 +216,10 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 
 
 def _is_answer(ticket_id: object, actor: Actor) -> bool:
-    """Whether this person's comment is an answer; asked before the act begins, which then is one act with one entry.
+    """Whether this person's comment is an answer. Ask before the act begins: the act is then one act with one entry.
 
-    Whoever is overtaken meanwhile loses nothing: an answer is judged by the table under the lock, and what was
-    written before the question came is a comment, after which the ticket goes on waiting.
+    A caller that is overtaken loses nothing. The table judges an answer under the lock. A text that was written before
+    the question came is a comment, after which the ticket continues to wait.
     """
     if actor.side is not Side.CUSTOMER:
         return False
@@ -247,7 +247,7 @@ def _said(step: TicketMove) -> TicketComment:
 
 
 def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:
-    """The other side is told of an answer."""
+    """Return the mail that informs the other side of an answer."""
     side = Audience.TICKET_WORKERS if actor.side is Side.CUSTOMER else Audience.TICKET_CUSTOMERS
     return Note(
         topic=Topic.TICKET_ANSWERED,

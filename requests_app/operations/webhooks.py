@@ -1,4 +1,4 @@
-"""Who is told by machine: a tenant's administrator says so for the tenant, staff for the provider."""
+"""Webhooks: a tenant's administrator sets up those of the tenant, and staff set up those of the provider."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from requests_app.platform.outbound import BadTarget, Target
 MOST_WEBHOOKS = 10
 #: After a new secret was made, the one before signs along for so long.
 FORMER_FOR = timedelta(hours=24)
-#: One that is switched on again is told of what happened meanwhile, up to this age.
+#: A webhook that is switched on again gets the messages of the meantime, up to this age.
 CATCH_UP = timedelta(days=3)
 
 _OFF_ALREADY = gettext_lazy("This webhook is off already.")
@@ -59,7 +59,7 @@ _BAD_URL: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Issued:
-    """A webhook with keys that were made just now: whoever asked is shown them once, and nobody again."""
+    """A webhook with new keys. The person who asked for it is shown the keys once; nobody sees them again."""
 
     webhook: Webhook
     keys: Keys
@@ -93,7 +93,7 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
 
 
 def _new(current: Step, tenant_id: object) -> Webhook:
-    """One that is not saved yet. Without a tenant it is the provider's, of which customers learn nothing."""
+    """Return a webhook that is not saved yet. Without a tenant it is the provider's, and customers don't see it."""
     webhook = Webhook()
     if tenant_id is not None:
         current.tenant = webhook.tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
@@ -232,7 +232,7 @@ def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhoo
 
 
 def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
-    """Go on where it stopped; what is older than CATCH_UP is left out."""
+    """Continue where it stopped, but leave out messages older than CATCH_UP."""
 
     def holds(current: Step) -> dict[str, Any] | None:
         return _of_tenants(current, {**_of(current.row), "events": current.row.events})
@@ -298,10 +298,10 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
-    """The columns of a message's row, but for its times; the key keeps a message from being there twice."""
+    """Return the columns of a message's row, except its times. The key prevents a second row for the same message."""
     return {
         "webhook": webhook,
-        # The webhook's own, and not that of the log: what the provider is told is no customer's to see.
+        # The webhook's own tenant, not that of the log: no customer may see what the provider's webhooks get.
         "tenant_id": webhook.tenant_id,
         "topic": message.type,
         "about": webhook.pk,
@@ -339,7 +339,7 @@ def _as_it_is(current: Step) -> dict[str, Any] | None:
 
 
 def _of_tenants(current: Step, said: dict[str, Any]) -> dict[str, Any] | None:
-    """Who is told of what is one of the tenant's rules. The provider's own webhooks are under nobody's control."""
+    """Return what to hold for a second person; None for the provider's webhooks: no tenant's rule applies to them."""
     return said if current.row.tenant_id is not None else None
 
 
@@ -398,7 +398,7 @@ def _url(url: str) -> str:
 
 
 def _events(events: Sequence[str]) -> list[str]:
-    """The chosen names, each once and in order; ALL stands alone."""
+    """The chosen names, each once and in order. ALL comes without other names."""
     wanted = {str(event) for event in events}
     if not wanted:
         raise Unacceptable(_("Choose at least one event."), field="events")

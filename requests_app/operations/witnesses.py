@@ -1,4 +1,4 @@
-"""A tenant's witnesses, and the rule that no window opens while none of them has cosigned the log lately."""
+"""A tenant's witnesses, and the rule that no window opens unless one of them has cosigned the log recently."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.platform.outbound import BadTarget, Target
 
-#: Each is asked anew for every checkpoint.
+#: The product asks each witness again for every checkpoint.
 MOST_WITNESSES = 10
 #: Hours that the rule may name (Tenant.cosigned_within).
 SHORTEST_RULE, LONGEST_RULE = limits.COSIGNED_WITHIN_HOURS
