@@ -1,7 +1,7 @@
-"""Secrets of those who call the API: made, recognised, hashed. Pure.
+"""Secrets of the API's callers: made, recognised, hashed. Pure.
 
-`lockbox_<kind>_` tells a secret scanner what it found, and to whom; the last six characters are a checksum, so that
-a mistyped secret, or one out of a document, is told from one that was real without asking the database.
+`lockbox_<kind>_` tells a secret scanner which kind it found, and of which product. The last six characters are a
+checksum: a mistyped secret, or an example from a document, is recognised without asking the database.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def _python_now() -> datetime:
 
 
 def _database_now() -> datetime:
-    # clock_timestamp() and not now(): the latter stands still at the transaction's start, which may lie
-    # before a lock was waited for, and so before a deadline that has passed meanwhile.
+    # clock_timestamp() and not now(): now() is the start of the transaction. That may be before a wait for a lock, and
+    # so before a deadline that has passed meanwhile.
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (at,) = cursor.fetchone()

@@ -18,7 +18,7 @@ Words = str | Promise
 class DomainError(Exception):
     """A refusal. `code` is stable, `status` is its HTTP status, `message` may be shown to the person.
 
-    `current` says how the row stands now, for answers such as "already denied by …".
+    `current` is the present state of the row, for answers such as "already denied by …".
     """
 
     code: ClassVar[str] = "refused"
@@ -55,7 +55,9 @@ class OwnAccessRequest(NotAllowed):
 
 
 class OwnAccount(NotAllowed):
-    """The same code as for a role: what is to be done is that somebody else does it."""
+    """Refused on one's own account. It has the code of a missing role, because the remedy is the same: somebody else
+    does it.
+    """
 
     default = _("This is your own account. Somebody else has to do this.")
 
@@ -86,7 +88,9 @@ class StepUpRequired(NotAllowed):
 
 
 class WrongProof(StepUpRequired):
-    """What was given as the proof is not this person's. The same code: what is to be done is the same."""
+    """The proof is not this person's. It has the code of a missing proof, because the remedy is the same: give the
+    proof.
+    """
 
     default = _("The password or the code is not right.")
 
@@ -235,7 +239,7 @@ class ManifestExpired(ManifestRefused):
 
 
 class SignatureRequired(NotAllowed):
-    """The tenant's own rule about its yes."""
+    """The tenant's own rule requires a signature under its approval."""
 
     code = "signature_required"
     default = _("This tenant’s approvals must be signed with a passkey.")
@@ -274,7 +278,7 @@ class WrongState(DomainError):
 
 
 class Taken(WrongState):
-    """A name that can be had once, whoever has it."""
+    """A unique name that somebody has already."""
 
     code = "taken"
     default = _("This name or address is taken.")
@@ -286,7 +290,7 @@ class LastSecondFactor(WrongState):
 
 
 class LastPasskey(WrongState):
-    """The tenant's own rule: its yes is signed, and whoever gives it keeps what signs it."""
+    """By the tenant's own rule its approvals are signed, so an approver keeps the last passkey that signs."""
 
     code = "last_passkey"
     default = _(

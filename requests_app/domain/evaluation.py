@@ -23,7 +23,7 @@ class Action(StrEnum):
     DOWNLOAD = "download"
 
 
-#: The reason of a yes; that of a no is the code of the refusal that it is.
+#: The reason of a permission. The reason of a denial is the code of its refusal.
 WINDOW_OPEN = "window_open"
 REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotAllowed, NotFound, UnknownAction)))
 
@@ -84,10 +84,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was found, as it stood at one instant. A resource that the asker may not know of was not found.
+    """What was found, at one instant. A resource that the asker may not know about counts as not found.
 
-    Of the asker it is what holds now, not what held when their door was opened: whether the account and the token are
-    live, whether the token, and the client that it is of, still have the scope, and the roles in the resource's tenant.
+    The facts about the asker are the present ones, not those of when the caller was authenticated: whether the account
+    and the token are live, whether the token and its client still have the scope, and the roles in the resource's
+    tenant.
     """
 
     at: datetime
@@ -119,9 +120,10 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Yes or no, and why. A yes names its window and the end of it: it holds no longer than that.
+    """Permission or denial, and why. A permission names its window and the window's end: it is valid no longer than
+    that.
 
-    `entry` is the number of the entry in the tenant's log, where the answer is in there. `ended` comes with a no: the
+    `entry` is the number of the answer's entry in the tenant's log, if it has one. `ended` comes with a denial: the
     last window that covered what is asked.
     """
 
@@ -135,10 +137,10 @@ class Verdict:
 
 
 def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) -> tuple[Verdict, Window | None]:
-    """Answer the question from what was found, with the window that a yes stands on, or that a no speaks of.
+    """Answer the question from what was found. Return also the window that permits it, or that a denial is about.
 
-    `sees_people` is false for an asker of a customer: they know of the provider's people by their windows alone, so
-    without one a person who is there and one who is not have the same answer.
+    `sees_people` is false for an asker of a customer. They know the provider's people only by their windows. So without
+    a window, an existing and a missing person get the same answer.
     """
     if question.action not in list(Action):
         return Verdict(decision=False, reason=UnknownAction.code, at=at), None
@@ -161,7 +163,7 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
 
 
 def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
-    """Whether a no speaks of no window for the resource, so that one that was closed is what there is to say."""
+    """Whether a denial names no window for the resource, so that a closed window is the useful answer."""
     return window is None and not verdict.decision and verdict.reason in (NotCovered.code, WindowNotOpen.code)
 
 

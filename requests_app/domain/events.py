@@ -131,7 +131,7 @@ TITLES: dict[str, Promise] = {name: EVENTS[name].label for name in NAMES}
 
 
 def title_of(name: str) -> str:
-    """Words for a stored event name; a name from a newer version stands for itself."""
+    """Return the title of a stored event name; a name from a newer version is returned unchanged."""
     event = EVENTS.get(name)
     return name if event is None else str(event.label)
 
@@ -147,5 +147,5 @@ DOORS: dict[str, Promise] = {
 
 
 def door_title(name: str) -> str:
-    """The door in words; one that is not known as it stands in the log."""
+    """Return the interface in words; an unknown one is returned as the log has it."""
     return str(DOORS.get(name, name))

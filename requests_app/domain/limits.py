@@ -30,7 +30,7 @@ MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)
 #: What one engineer may have pending with one tenant, and raise there within an hour (approval fatigue).
 PENDING_MAX, HOURLY_MAX = 10, 20
-#: Access requests that ask one recipient by mails of their own within this time; what comes beyond is told in one mail.
+#: Access requests for which one recipient gets a mail each within this time; further ones share one mail.
 MAILS_AT_ONCE, GROUPED_FOR = 3, timedelta(minutes=15)
 
 

@@ -1,7 +1,7 @@
-"""The secret of a link that leaves by mail: made from the row it opens, never stored, never shown in the outbox. Pure.
+"""The secret of a link in a mail: made from the row it opens, never stored, never shown in the outbox. Pure.
 
-A mail waits in the outbox, and staff may look at it there; the link of an invitation makes whoever has it one of a
-customer's people. So the mail holds a mark in its place until the very moment at which it leaves.
+A mail waits in the outbox, where staff can read it. The link of an invitation makes its reader one of a customer's
+people. So the mail holds a mark in place of the secret until the moment when it leaves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.utils.crypto import salted_hmac
 
-#: Stands for the secret in whatever is stored. No character of it is escaped in HTML or in an address.
+#: Replaces the secret in everything that is stored. No character of it is escaped in HTML or in an address.
 MARK = "THE-SECRET-IS-IN-THE-MAIL-ALONE"
 
 

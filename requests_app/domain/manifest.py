@@ -1,8 +1,8 @@
-"""The exact text that a decision signs: which access request, what, for whom, until when, and what the log was then.
+"""The exact text that a decision signs: which access request, what, for whom, until when, and the state of the log.
 
-Whoever signs it signs SHA-256 of `lockbox-decision-v1`, a line feed, and these bytes (RFC 8785); that is the challenge
-of the passkey. The nonce is what shows that a text was made here, and for whom: random bytes, and a MAC over all the
-rest. It serves once, because one person decides once on an access request, and a row with it is unique.
+The signature is over SHA-256 of `lockbox-decision-v1`, a line feed, and these bytes (RFC 8785); this hash is the
+challenge of the passkey. The nonce shows that a text was made here, and for whom: random bytes, and a MAC over all the
+rest. It works once, because one person decides once on an access request, and a row with it is unique.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def challenge_of(text: str) -> bytes:
 
 
 def shown(text: str) -> str:
-    """The same text set for people to read: what is signed is the text, and not this."""
+    """Set the same text for people to read. The signature is over the text itself, and not over this form of it."""
     return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
 
 

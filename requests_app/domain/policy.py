@@ -45,11 +45,11 @@ DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR
 
 @dataclass(frozen=True, kw_only=True)
 class ContentAccessFacts:
-    """What the rule about looking at content reads: of the engineer, the grant, its ticket and the resource.
+    """What the rule about content accesses reads: facts of the engineer, the grant, its ticket and the resource.
 
-    `closes_at` is the end of a grant that nobody has closed; one that was closed gives no look at all. `ticket_state`
-    is None where there is no ticket, as with a law-enforcement demand. `lacks_second_factor` is of those who look here:
-    where another service asks the decision point, that service has signed the engineer in.
+    `closes_at` is the end of a grant that nobody has closed; a closed grant gives no access. Without a ticket, as with
+    a law-enforcement demand, `ticket_state` is None. `lacks_second_factor` is only for accesses through this product:
+    another service that asks the decision point has signed the engineer in.
     """
 
     is_engineer: bool
@@ -91,8 +91,8 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
 class Subject:
     """What a declaration's rules read of the row that an act is about.
 
-    `log_id` is the tenant, or the provider's log for a row of no tenant. `holder` is the person whose row it is, and
-    `parties` are the humans who have a part in it.
+    `log_id` is the tenant, or the provider's log for a row without a tenant. `holder` is the person to whom the row
+    belongs, and `parties` are the humans who have a part in it.
     """
 
     log_id: UUID
@@ -146,7 +146,7 @@ class Raised(Protocol):
 
 
 def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
-    """The actor's roles on this row, REQUESTER included for whoever raised it, under whichever account."""
+    """Return the actor's roles on this row. The person who raised it is REQUESTER, with any of their accounts."""
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
         held |= {Role.REQUESTER}
@@ -250,7 +250,7 @@ def require_asker(actor: Actor) -> None:
 def require_service(actor: Actor) -> None:
     """Raise ServiceClientOnly unless a client acts, and in nobody's name.
 
-    What a service reports stands in an engineer's window as something they did: no person writes that about another.
+    An engineer's window shows what a service reports as the engineer's act: no person writes that about another.
     """
     if actor.machine is None or actor.person_id != actor.machine.account_id:
         raise ServiceClientOnly

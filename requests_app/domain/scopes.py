@@ -1,7 +1,8 @@
-"""What a token may be used for: the scopes of the API. Which of them an act needs, its declaration says. Pure.
+"""The scopes of the API, which say what a token can be used for. An act's declaration names the scope that it needs.
+Pure.
 
-A scope narrows and never widens: whoever holds a token may do what its holder may do and its scopes name. An act that
-declares no scope can't be done with a token at all, content among them: a token never stands for a grant.
+A scope narrows and never widens: with a token one can do only what its holder may do and its scopes name. An act that
+declares no scope can't be done with a token, and content can't be read with one: a token is never a grant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The states of an access request and of a ticket, and how a move stands to a deadline. Pure."""
+"""The states of an access request and of a ticket, and whether a move comes before or after a deadline. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ TICKET_LIVE = frozenset({TicketState.NEW, TicketState.ASSIGNED, TicketState.WAIT
 
 
 class Timing(StrEnum):
-    """How a move stands to the row's own instant: `decide_by` while pending, `closes_at` while open."""
+    """Whether a move must come before or after the row's own instant: `decide_by` while pending, `closes_at` while
+    open.
+    """
 
     ANY = "any"
     BEFORE = "before"

@@ -141,9 +141,9 @@ class Door(StrEnum):
 
 
 class StepUp(StrEnum):
-    """Whether an act takes proof of who acts that is not older than five minutes.
+    """Whether an act needs proof of who acts that is not older than five minutes.
 
-    With DEPENDS the body says of which rows and inputs it does.
+    With DEPENDS the body says for which rows and inputs it does.
     """
 
     NEVER = "never"
@@ -152,7 +152,7 @@ class StepUp(StrEnum):
 
 
 class Comment(StrEnum):
-    """Whether whoever acts can, or must, write why."""
+    """Whether the actor can, or must, write a reason."""
 
     NONE = "none"
     OPTIONAL = "optional"
@@ -186,9 +186,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One input of an act. The kernel reads and limits it, whatever the interface.
+    """One input of an act. The kernel reads and limits it, for every interface.
 
-    For a text `at_least` and `at_most` count characters; for a number they are the smallest and the largest one.
+    For a text, `at_least` and `at_most` count characters; for a number they are the smallest and the largest value.
     `of` is the noun whose row an ID names. An input that is not `is_needed` may be None.
     """
 
@@ -219,10 +219,10 @@ class Moves:
 class Act:
     """One thing that somebody can do. The kernel judges it by what is declared here (`operations._perform`).
 
-    `noun` is what it is about, and `makes` what new row comes of it. One of `roles` is needed on that row, and one of
-    `provider_roles` in their place where the row belongs to the provider and to no tenant. `is_holders`: whoever the
-    row belongs to may do it, too. `is_public`: anybody may try it, because a secret that they bring decides, or because
-    it tells and changes nothing. `humans_only` leaves out the clients of the API. A human in one of the parts
+    `noun` is what the act is about, and `makes` is the new row that it makes. The actor needs one of `roles` on that
+    row, or one of `provider_roles` if the row belongs to the provider and to no tenant. `is_holders`: the person to
+    whom the row belongs may do it, too. `is_public`: anybody may try it, because a secret that they bring decides, or
+    because it shows and changes nothing. `humans_only` excludes the clients of the API. A human in one of the parts
     `separate_from` may not do it. A body may refuse more people than the declaration, and never fewer.
 
     `moves` is how it moves the row's state. `scope` is what a token needs; without one no token is enough, unless

@@ -39,7 +39,9 @@ Words = str | Promise
 
 
 class ActForm(forms.Form):
-    """Takes the row that it is about. It judges shapes alone; what is allowed is the operation's to say."""
+    """The form of an act about one row. It checks only the shape of the input; the operation decides whether it is
+    allowed.
+    """
 
     def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
         self.row = row

@@ -131,7 +131,7 @@ class StaffAdmin(SealedAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a row. There is nothing to send here: whoever sends something is refused."""
+        """Show a row. Nothing can be sent here: a POST is refused."""
         if request.method not in ("GET", "HEAD"):
             security_log.warning("admin.change_refused", person=str(request.user.pk), path=request.path)
             raise PermissionDenied

@@ -124,7 +124,7 @@ def page_of(row: models.Model) -> str:
 
 
 def quoted(row: models.Model) -> Any:
-    """A row's key as it stands in an address; one of bytes as Django reads it from text, in base 64."""
+    """Return a row's key as addresses have it. A key of bytes is in base 64, as Django reads it from text."""
     return quote(b64encode(bytes(row.pk)).decode() if isinstance(row.pk, bytes | memoryview) else row.pk)
 
 

@@ -22,7 +22,9 @@ Choices = Iterable[tuple[str, Any]]
 
 
 class Filter(admin.SimpleListFilter):
-    """One parameter of the address; what is not among its choices is refused, and not passed to the database."""
+    """One parameter of the address. A value that is not among its choices is refused, and does not reach
+    the database.
+    """
 
     narrow: Callable[[QuerySet, str], QuerySet]
 
@@ -106,7 +108,7 @@ def by_tenant(lookup: str = "tenant") -> type[Filter]:
 
 
 def _named(model: type[models.Model] | None, value: str) -> str:
-    """What to call the row of this id; nothing where there is none."""
+    """Return the name of the row with this id, or nothing if there is no such row."""
     if model is None:
         return value if _is_uuid(value) else ""
     key = model._meta.pk

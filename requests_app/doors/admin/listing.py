@@ -72,7 +72,7 @@ def _kept(changes: ChangeList) -> list[tuple[str, str]]:
 def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
     """Say "51 to 100 of more than 10,000", and the addresses of the pages beside this one."""
     paginator: Any = changes.paginator
-    # A single page is shown whatever page was asked for.
+    # If there is only one page, it is shown for any page number.
     number = changes.page_num if changes.multi_page else 1
     first = (number - 1) * changes.list_per_page + 1
     values = {"first": first, "last": first + here - 1, "n": paginator.count}

@@ -71,7 +71,7 @@ class ByLog(Filter):
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
-    """A filter that stands on an index of one log: it is offered once a log is chosen."""
+    """Offer a filter only after a log is chosen, because it uses an index of one log."""
 
     class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
         def has_output(self) -> bool:

@@ -32,7 +32,7 @@ _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'no
 
 @admin.display(description=_("about"))
 def about(row: OutboxMessage) -> str:
-    """A link to the row that the message is about, whichever table it stands in."""
+    """Return a link to the row that the message is about, in any table."""
     for model in (AccessRequest, Ticket, Tenant, Person, Webhook):
         found = model._default_manager.filter(pk=row.about).first()
         if found is not None:

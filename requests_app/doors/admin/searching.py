@@ -20,10 +20,10 @@ NAMESAKES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Which columns answer to what. `words` is for tables of thousands: it reads every row.
+    """The columns that a search reads, and for what. `words` is for tables of thousands: it reads every row.
 
-    On tables of millions only ids, references, addresses and the ids of tenants and people are asked for, each of
-    which has its index.
+    Tables of millions are searched only by ids, references, addresses and the ids of tenants and people. Each of these
+    has its index.
     """
 
     ids: tuple[str, ...] = ("pk",)

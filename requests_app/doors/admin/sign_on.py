@@ -118,8 +118,10 @@ class IdentityAdmin(StaffAdmin):
 
 
 def own_connection(site: Any, request: HttpRequest) -> HttpResponse:
-    """The provider's own connection, as the operator has set it. Whoever could change it here could be anybody of the
-    provider's people, so it is in no form."""
+    """Show the provider's own connection, as the operator has set it.
+
+    No form changes it: a person who could change it here could sign in as anybody of the provider's people.
+    """
     context = {
         **site.each_context(request),
         "title": _("Single sign-on of the provider"),

@@ -54,7 +54,7 @@ security_log = structlog.get_logger("security")
 #: Has a page beside those of its tables.
 _SINGLE_SIGN_ON = _("Single sign-on")
 
-#: The whole portal. What is not here has no page, whoever registers it.
+#: The whole portal. A model that is not listed here has no page, even if another app registers it.
 PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
     (
         _("Access"),
@@ -200,7 +200,7 @@ class LockboxAdminSite(AdminSite):
         # First: Django's own last pattern takes everything that is left.
         return [path("single-sign-on/", view, name="single_sign_on"), *super().get_urls()]
 
-    # --- What stands on every page ---------------------------------------------------------------------------
+    # --- What every page shows ----------------------------------------------------------------------------------
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         user: Any = request.user

@@ -1,4 +1,4 @@
-"""Plans, tenants and the addresses that are told."""
+"""Plans, tenants and the notification addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told by machine: the provider's own endpoints for staff to look after, and all others to read."""
+"""Webhooks: staff manage the provider's own, and only read the others."""
 
 from __future__ import annotations
 

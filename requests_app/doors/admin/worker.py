@@ -1,8 +1,8 @@
-"""The background work: django-q2's tables and our own signs of life. Only to look at.
+"""The background work, read-only: django-q2's tables and this product's heartbeats.
 
-django-q2 keeps arguments and results as pickles, and a pickle runs code when it is read: whoever can write to the
-database could run it in the staff's own pages. So no page here reads one: neither column is ever fetched, but for a
-failure's text, which is read by a reader that knows strings and nothing else.
+django-q2 stores arguments and results as pickles, and a pickle runs code when it is read. A person who can write to the
+database could run code in the staff's own pages. So no page here fetches these columns. The only exception is the text
+of a failure, which a reader reads that accepts nothing but strings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PICKLES = ("args", "kwargs", "result")
 
 
 class _StringsOnly(pickle.Unpickler):
-    """Reads plain values. Whatever names a class or a function is refused, and so nothing can run."""
+    """Reads plain values. It refuses every name of a class or a function, so that nothing can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} is no plain value")

@@ -312,7 +312,9 @@ class AccessRequests(ListView):
         return _shown(self, row.pk, status=201)
 
     def _engineer(self, who: str | None) -> Actor:
-        """A human asks in the own name; a client in that of the engineer it names, who gets the window."""
+        """Return the actor who asks. A human asks in their own name; a client asks for the engineer it names, who gets
+        the window.
+        """
         if self.actor.machine is None:
             if who is not None:
                 raise Unacceptable(_("You can ask only in your own name."), field="engineer")
@@ -339,7 +341,7 @@ class OneAccessRequest(ApiView):
 
 
 class _Act(ApiView):
-    """One act on an access request. Decisions ask for `If-Match`: what is decided on is what was read."""
+    """One act on an access request. Decisions need `If-Match`: the caller decides on exactly what it has read."""
 
     shows = "access_request"
     by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]] = {}

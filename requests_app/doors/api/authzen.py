@@ -105,7 +105,7 @@ def batch_in(body: Any) -> Batch | None:
 
 
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
-    """A member of a question stands for the whole default of that name, but for what is inherited."""
+    """Return one question. Its members replace the whole defaults of the same name, except those that are inherited."""
     try:
         own = _parts(asked)
         for part, names in _INHERITED.items():
@@ -127,7 +127,7 @@ def _semantic(options: Any) -> Semantic:
 
 
 def _parts(body: Any) -> dict[str, dict[str, Any]]:
-    """The members of a question that are there, each of the right type; what is required is asked for elsewhere."""
+    """Return the members that a question has, each of the right type. Another check asks for the required ones."""
     if not isinstance(body, dict):
         raise Malformed(_("The body must be an object."))
     found = {}
@@ -139,7 +139,7 @@ def _parts(body: Any) -> dict[str, dict[str, Any]]:
             for name in _TEXTS[part]:
                 if not isinstance(value.get(name, ""), str):
                     raise Malformed(_("%(member)s must be text.") % {"member": f"{part}.{name}"})
-    # Whoever misspells `access` must not take advice for it.
+    # A caller that misspells `access` must not get mere advice.
     if found.get("context", {}).get("purpose", Purpose.ADVICE) not in list(Purpose):
         raise Malformed(_("context.purpose must be one of these: ") + ", ".join(Purpose))
     return found

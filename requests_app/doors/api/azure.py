@@ -232,7 +232,7 @@ class Operations(AzureView):
 
 
 class NothingOfAzure(AzureView):
-    """Whatever is not here: an error of Azure's shape, and not a page."""
+    """Answers every other path with an error of Azure's shape, and not with a page."""
 
     needs_version: ClassVar = False
 

@@ -228,7 +228,7 @@ def approval(body: dict[str, Any]) -> tuple[str, str]:
     return said.pop(), body["reason"]
 
 
-# --- How it says no ------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------
 
 #: Where Azure has a word of its own; every other code is ours in Azure's spelling.
 _CODES = {

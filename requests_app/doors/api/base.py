@@ -145,7 +145,7 @@ class ApiView(APIView):
     def filtered(self, filterset: type[Any], rows: Any) -> Any:
         """The filters in the query, with the rows that they let through."""
         query = self.request.query_params
-        # The library leaves an empty filter out, and whoever meant to narrow would see everything.
+        # The library leaves an empty filter out, and a caller who meant to narrow the list would see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
         if empty:
             raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
@@ -173,7 +173,7 @@ class ApiView(APIView):
         if not wanted:
             raise PreconditionRequired
         data = serializer(row, context={"actor": self.actor, **context}).data
-        # A star would be a decision on whatever is there.
+        # A star would decide on any version of the row.
         if etag(data) not in _tags(wanted):
             raise NotTheSame
 
@@ -227,8 +227,9 @@ class ApiView(APIView):
 
 
 class ListView(ApiView):
-    """A list: `filterset_class` says by what it is filtered, `orders` in which order it may be had; the first is used
-    unless `order` names another. What is handed to `listed()` is scoped to the actor already."""
+    """A list. `filterset_class` defines its filters and `orders` the possible orders; the first is used unless `order`
+    names another. The caller of `listed()` has already limited the rows to those that the actor can see.
+    """
 
     serializer_class: ClassVar[type[Any]]
     filterset_class: ClassVar[type[Any] | None] = None

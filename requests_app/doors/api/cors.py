@@ -36,9 +36,9 @@ def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | 
 
 
 def allow(request: HttpRequest, response: HttpResponseBase, *, actor: Actor | None) -> bool:
-    """Let the page that calls read this answer, if it is that of a tenant of the caller's.
+    """Allow the calling page to read this answer if it is the page of one of the caller's tenants.
 
-    Where nobody has proven who they are, the answer says no more than that, and any tenant's page may read it.
+    Without a proven caller the answer is only that refusal, and any tenant's page can read it.
     """
     patch_vary_headers(response, ["Origin"])
     origin = request.headers.get("Origin", "")

@@ -43,7 +43,7 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
 
 
 class _DecisionPoint(ApiView):
-    """A call has no Idempotency-Key: a yes that was kept would be given again after its window."""
+    """A call has no Idempotency-Key: a stored permission would be given again after its window."""
 
     schema = authzen.AuthZenSchema()
     scopes: ClassVar = {"POST": Scope.EVALUATE}

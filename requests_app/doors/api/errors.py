@@ -1,4 +1,4 @@
-"""How the API says no: `application/problem+json` (RFC 9457) with a code that never changes its meaning."""
+"""The API's errors: `application/problem+json` (RFC 9457) with a code that never changes its meaning."""
 
 from __future__ import annotations
 
@@ -44,14 +44,16 @@ MOST_DETAIL, MOST_FIELD = 300, 120
 
 
 class UnknownParameter(Malformed):
-    """A parameter that a route does not have is refused and not ignored: whoever misspells a filter sees too much."""
+    """A parameter that the route does not have. It is refused, because with a misspelled filter the caller would see
+    too much.
+    """
 
     code = "unknown_parameter"
     default = _("This route does not have this parameter.")
 
 
 class NotTheSame(DomainError):
-    """RFC 9110, section 13.1.1: what is decided on is no longer what was read."""
+    """RFC 9110, section 13.1.1: the row has changed since the caller read it."""
 
     code, status = "precondition_failed", 412
     is_evidence = False
@@ -136,7 +138,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, exceptions.APIException):
         return _of_the_framework(error, request_id)
     if isinstance(error, (RecursionError, UnicodeError)):
-        # A body that is nested too deeply, or text that is none.
+        # A body that is nested too deeply, or bytes that are not text.
         return _plain(400, Malformed.code, str(Malformed.default), request_id)
     if isinstance(error, DatabaseError):
         log.error("store.failed", error=type(error).__name__, path=request.path)

@@ -40,8 +40,8 @@ from requests_app.queries.log import Log
 
 #: The longest that a call waits for an event, and the longest life of a stream, in seconds.
 LONGEST_WAIT, LONGEST_STREAM = 30, 300
-#: How long a silent stream may last on the roles that its reader last had, in seconds. Before anything is told, they
-#: are read anew in any case.
+#: How long a silent stream relies on the roles that its reader last had, in seconds. They are always read again before
+#: anything is sent.
 REREAD_SECONDS = 5.0
 #: So many looks at a silent log, and a stream shows that it is alive.
 BEAT_AFTER = 20
@@ -191,7 +191,7 @@ class Events(ApiView):
 
 
 def happened(log: Log, after: int) -> list[Happened]:
-    """What stands in the log from this number on, at most a hundred. A number that was removed is passed over."""
+    """Return the log's entries from this number on, at most a hundred. A number that was removed is passed over."""
     if queries.head(log).size <= after:
         return []
     rows = list(queries.entries(log).filter(seq__gte=after).order_by("seq")[:MOST])

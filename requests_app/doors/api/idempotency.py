@@ -37,13 +37,13 @@ from requests_app.platform.database import bounds
 
 #: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
 _KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
-#: Of what is kept about a call, so much says what was asked; the rest says how the caller stood.
+#: Length of the part of the digest that identifies the call; the rest identifies the caller's rights.
 CALL = 32
 #: A claim that is older is taken over, although nobody knows that its holder is gone: behind a pooler, nobody can.
 CLAIM = timedelta(seconds=60)
 #: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
 WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
-#: How long this process goes on trying to give a claim back, and the pauses in between.
+#: How long this process tries to give a claim back, and the pauses in between.
 RELEASE_SECONDS, FIRST_RELEASE_PAUSE, LONGEST_RELEASE_PAUSE = 60.0, 0.1, 2.0
 #: The caller's answer waits no longer for that, where writers stand in line: it has waited for a turn already.
 RELEASE_WAIT_SECONDS = 0.2
@@ -81,9 +81,10 @@ def key_of(header: str | None) -> str | None:
 
 
 def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
-    """What was asked, and by somebody who stood how: two halves of 128 bits.
+    """Digest the call, and the caller's rights at the time: two halves of 128 bits.
 
-    Keyed, for a body may hold somebody's first password, and a bare hash of one can be guessed at leisure.
+    It is keyed, because a body may hold somebody's first password, and anybody could guess at a bare hash without
+    limit.
     """
     return _half(method.encode(), path.encode(), body) + _half(_standing(actor).encode())
 
@@ -179,10 +180,10 @@ def _pauses() -> Iterator[None]:
 
 
 def keep(row: IdempotencyKey, response: Any) -> None:
-    """Keep the answer. A failure is nobody's answer, and lets the key go for the next try; so does a wait.
+    """Store the answer. A failure or a wait is not stored: it frees the key for the next try.
 
-    Where the answer can't be kept the caller still hears it: what it says is true. A repeated call is told how the
-    thing is by then.
+    If the answer can't be stored, the caller still gets it, because it is true. A repeated call gets the state of that
+    time.
     """
     if response.status_code >= 500 or response.status_code == 429:
         release(row)
@@ -233,10 +234,10 @@ def _give_back(claim: UUID) -> None:
 
 
 class _Left:
-    """Claims that could not be given back, and one thread that goes on trying while there are any.
+    """Claims that could not be given back, and one thread that tries again as long as there are any.
 
-    Other processes can't know that nothing is done with these keys here. A thread for each would be thousands where a
-    database can be read and not written, each with a connection of its own.
+    Other processes can't know that nothing is done with these keys here. A thread for each claim would mean thousands,
+    each with a connection of its own, when a database can be read but not written.
     """
 
     def __init__(self) -> None:
@@ -264,7 +265,7 @@ class _Left:
             raise
 
     def _still_left(self) -> list[UUID]:
-        """The claims whose time is not over. Where there is none the thread is to end."""
+        """Return the claims whose time is not over. If there are no claims, the thread ends."""
         with self._lock:
             self._until = {claim: until for claim, until in self._until.items() if clock.monotonic() < until}
             self._is_running = bool(self._until)

@@ -1,4 +1,4 @@
-"""The log: its entries as they are hashed, and how it stands. Of a tenant, or the provider's own."""
+"""The log of a tenant, or the provider's own: its entries as they are hashed, and its state."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class EntryFilter(django_filters.FilterSet):
 
 
 class OfLog(ApiView):
-    """Whose log it is: the tenant's of the path, or without one the provider's."""
+    """The base of routes about one log: the log of the tenant in the path, or without one the provider's."""
 
     scopes: ClassVar = READ
 

@@ -102,7 +102,7 @@ class GrowthOut(serializers.Serializer):
 
 
 class ShardFilter(django_filters.FilterSet):
-    """A log that was damaged and closed goes on in the next shard, which is a tree of its own."""
+    """Selects a shard: a log that was damaged and closed continues in the next shard, which is a tree of its own."""
 
     shard = WholeFilter(field_name="shard")
 

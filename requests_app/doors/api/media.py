@@ -1,4 +1,4 @@
-"""Answers that are no JSON: a signed note, a file, a stream of events. What refuses them is a problem all the same."""
+"""Answers that are not JSON: a signed note, a file, a stream of events. Their refusals are still JSON problems."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The token endpoint: a client proves its secret and gets a token for an hour (RFC 6749, section 4.4).
 
-The protocol is Authlib's; what is looked up and what is kept is ours, so that a token is stored as a hash alone and a
-client that was removed gets none.
+Authlib implements the protocol. This module reads and stores: a token is stored only as a hash, and a removed client
+gets no token.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class _Grant(grants.ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = list(_METHODS)
 
     def validate_requested_scope(self) -> None:
-        """A scope that the client does not have is refused, and not left out: whoever asked for it relies on it."""
+        """Refuse a scope that the client does not have. It is not left out, because the caller that asked for it relies
+        on it.
+        """
         wanted = self.request.payload.scope
         allowed = self.request.client.get_allowed_scope(wanted or "")
         if wanted and set(wanted.split()) != set(allowed.split()):

@@ -28,7 +28,7 @@ class Pages(CursorPagination):
     max_page_size = 200
     page_size_query_param = "limit"
     cursor_query_param = "cursor"
-    # Below any two rows of the very same microsecond that could be told apart by nothing else.
+    # The largest offset that a cursor can have among rows of the same microsecond. Real lists never reach it.
     offset_cutoff = 1000
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:

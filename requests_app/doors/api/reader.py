@@ -23,7 +23,7 @@ from requests_app.domain.scopes import LABELS, Scope
 from requests_app.doors.api import components, errors
 from requests_app.doors.api.schema import WORDS
 
-#: Refusals that the framework makes, by code: no class of ours stands for them.
+#: Refusals that the framework makes, by code: this product has no classes for them.
 _OF_THE_FRAMEWORK = {
     "invalid_token": (401, "No token was sent, or the token is not valid."),
     "method_not_allowed": (405, "The route does not accept this method."),
@@ -35,7 +35,7 @@ _OF_THE_FRAMEWORK = {
     "request_timeout": (408, "What was sent did not arrive in time. This try changed nothing."),
     "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
 }
-#: Refusals of a form that was sent before; a call of the API is told what was done.
+#: Refusals of a form that was sent before. A call of the API gets the first answer again.
 _OF_PAGES = frozenset({SentAlready.code})
 
 

@@ -183,7 +183,7 @@ def close_bodies(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
     for path, item in result["paths"].items():
         for operation in item.values():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-            if "$ref" in body:  # what stands in the operation itself is another standard's, and open by its word
+            if "$ref" in body:  # a body without a reference follows another standard, and is open
                 _close(schemas, body)
             _loosen(schemas, operation)
         made = item.get("post", {}).get("responses", {}).get("201")

@@ -1,7 +1,7 @@
-"""Single sign-on of a tenant: its connection, the domains that are proven to be its own, and who is known by what.
+"""Single sign-on of a tenant: its connection, its proven domains, and the identities of its people.
 
-Changing any of it is for a human who has confirmed with `me/step-up`: whoever answers at the identity provider can
-be anybody of the tenant. No client can be given the scope for it.
+Only a human who has confirmed with `me/step-up` can change any of it, because the identity provider can sign in as
+anybody of the tenant. No client can get the scope for it.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 
 class Nothing(ApiView):
-    """Whatever is not here: a problem, and not a page."""
+    """Answers every other path with a problem, and not with a page."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request)

@@ -351,7 +351,7 @@ class Redeliver(ApiView):
     )
     def post(self, request: Any, pk: UUID, message: UUID) -> Response:
         self.body(Strict)
-        # Whose it is is the operation's to say; here only that the two belong together.
+        # The operation checks who may read it. Here only: do message and webhook belong together?
         queries.belongs(message, pk, actor=self.actor)
         operations.redeliver(message, actor=self.actor)
         return _delivery(self, message, pk)

@@ -26,7 +26,7 @@ from requests_app.words import sentences
 from requests_app.words.text import visible_single
 
 _EXCERPT = 240
-#: A list gives a reason two lines, whatever its own are; the page of the access request keeps them.
+#: A list shows a reason in two lines, without its own line breaks. The page of the access request shows them.
 _BREAKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -62,7 +62,7 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
     grant, state = grant_of(row), row.state_at(at)
     actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
     waits = any(edge.is_decision for edge in actions.values())
-    # Whoever asked gives the window back; everybody else who may end it closes it.
+    # The engineer who asked gives the window back; everybody else who may end it closes it.
     ending = [actions[name] for name in ("release", "revoke") if name in actions]
     return Line(
         row=row,
@@ -86,7 +86,7 @@ def grant_of(row: AccessRequest) -> Grant | None:
 
 
 def takes_evidence(actor: Actor, tenant_id: UUID) -> bool:
-    """Whether this person may take evidence of the tenant's log along: whoever reads all of it."""
+    """Whether this person may take evidence of the tenant's log: everybody who can read the whole log may."""
     return bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant_id, service_id=None))
 
 
@@ -143,7 +143,9 @@ class Window:
 
 
 def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
-    """`polls` is how many looks the list asks for again and again; 0 for a list that stands still."""
+    """Describe a window. `polls` is how many accesses the list asks for repeatedly; 0 for a list that does
+    not change.
+    """
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
     heading = format_html(_("{who} can {act}"), **values)
     if with_tenant:

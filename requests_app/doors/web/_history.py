@@ -1,4 +1,4 @@
-"""Where an access request stands and how it came there: its steps, and a timeline made from the log's own entries."""
+"""The state of an access request and its way there: its steps, and a timeline made from the log's own entries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ _STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
 
 
 def needs_customer(row: AccessRequest) -> bool:
-    """Whether the customer is or was asked; before the provider's yes, by the very rule that this yes applies."""
+    """Whether the customer is or was asked. Before the provider's approval, the same rule decides as in
+    that approval.
+    """
     decisions = {decision.stage for decision in row.decisions.all()}
     if Decision.Stage.PROVIDER in decisions:
         # Without a second stage the first yes opens the window.
@@ -44,7 +46,9 @@ def needs_customer(row: AccessRequest) -> bool:
 
 
 def steps(row: AccessRequest, *, at: datetime) -> list[dict[str, Any]]:
-    """The way of this access request, and where on it it stands; what was never reached is left out once it ended."""
+    """Return the steps of this access request, with the present one marked. Once it ended, steps never reached are left
+    out.
+    """
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.all()}
     found = [{"label": _("Asked for"), "status": "done", "at": row.submitted_at, "note": row.requested_by.name}]
@@ -176,13 +180,13 @@ def _words(entry: Entry) -> str:
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:
-    """The line of the timeline that brought the access request to where it stands."""
+    """Return the line of the timeline that brought the access request into its present state."""
     entry = review.last_change(row)
     return [_event(row, entry)] if entry else []
 
 
 def refusal_words(code: str) -> str:
-    """The words of a refusal's code; an unknown code stands for itself."""
+    """Return the words of a refusal's code; an unknown code is returned unchanged."""
     kinds: list[type[errors.DomainError]] = [errors.DomainError]
     for kind in kinds:
         if kind.code == code:

@@ -33,6 +33,6 @@ def pattern_for(event: str, detail: Said, actor: Said) -> Promise:
 
 
 def tried(action: str) -> str:
-    """What somebody tried, after "tried to"; an act of a newer version stands for itself."""
+    """Return the words that follow "tried to"; an act of a newer version is returned unchanged."""
     act = ACTS.get(action)
     return action if act is None or act.tried is None else str(act.tried)

@@ -1,4 +1,4 @@
-"""How a log stands, in words: what is signed, who cosigned it, what is wrong, and what the last check found."""
+"""The state of a log, in words: what is signed, who cosigned it, what is wrong, and what the last check found."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _is_late(state: LogState, at: dt.datetime) -> bool:
 
 
 def alarm_words(code: str, detail: dict[str, Any]) -> str:
-    """What was found, in a sentence; a code of a newer version stands for itself."""
+    """Return a sentence about an alarm; the code of a newer version is returned unchanged."""
     words = ALARMS.get(code)
     if words is None:
         return code
@@ -120,7 +120,7 @@ def _note(checkpoint: Checkpoint | None) -> Note | None:
 
 
 def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPosition]:
-    """Where in which tree each of these entries stands, and how many entries the checkpoint over it covers."""
+    """Return each entry's position and tree, and how many entries the checkpoint over it covers."""
     where = Shards.of(state.tenant_id)
     found = {entry.seq: where.position(entry.seq) for entry in entries}
     shards = {place.shard for place in found.values()} - {state.shard}
@@ -142,7 +142,7 @@ def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPos
 
 @dataclass(frozen=True)
 class Checked:
-    """The last check as the page tells it; it is every reader's, not only of whoever asked for it."""
+    """The last check as the page shows it, to every reader and not only to the person who asked for it."""
 
     row: LogCheck
     log_size: int

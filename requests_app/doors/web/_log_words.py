@@ -74,7 +74,7 @@ FORMATS: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class EntryPosition:
-    """Where an entry stands in its tree. `signed_size` is 0 while no checkpoint covers it."""
+    """The position of an entry in its tree. `signed_size` is 0 while no checkpoint covers it."""
 
     index: int
     origin: str
@@ -422,7 +422,9 @@ def _days(n: object) -> str:
 
 
 def _read(raw: bytes) -> dict[str, Any]:
-    """The record; empty where the bytes are none, so that a log that was tampered with can still be looked at."""
+    """Return the record, or an empty one if the bytes can't be read: a log that was tampered with can still
+    be shown.
+    """
     try:
         said = json.loads(raw)
     except ValueError:

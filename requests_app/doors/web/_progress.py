@@ -40,7 +40,7 @@ class Progress:
 
     @contextmanager
     def to_its_end(self) -> Iterator[None]:
-        """Tell in the end whether all of it went out, or whoever read it left, or something failed."""
+        """Report at the end whether the whole file was sent, or the reader left, or something failed."""
         ended = STOPPED
         try:
             yield

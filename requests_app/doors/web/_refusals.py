@@ -1,4 +1,4 @@
-"""What a page refuses before it asks an operation is in the log all the same."""
+"""Records what a page refuses before it calls an operation."""
 
 from __future__ import annotations
 

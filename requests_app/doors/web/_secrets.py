@@ -13,7 +13,7 @@ from django import forms
 
 _Field = TypeVar("_Field", bound=forms.Field)
 
-#: Of no use in a form that waits, for both are made anew: the text that was to be signed is good for one time.
+#: Never stored with a waiting form, because both are made again: the text to sign is valid for one time only.
 _NEVER = frozenset({"csrfmiddlewaretoken", "manifest"})
 
 
@@ -44,7 +44,7 @@ def is_secret(name: str) -> bool:
 def may_wait(name: str, value: str) -> bool:
     """Whether what was sent may wait for a proof or a sign-in, and be sent again.
 
-    A secret that was left empty waits as such: what is missing altogether is known by that to have been left out.
+    A secret that was left empty may wait too: without it the field would be missing, which means that it was left out.
     """
     return name not in _NEVER and not (value and is_secret(name))
 

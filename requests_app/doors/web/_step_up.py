@@ -159,7 +159,7 @@ def proven(request: HttpRequest, form: StepUpForm) -> int:
 def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
     """Ask for the next code alone: the password was right. It is no refusal, and leaves no entry."""
     if not form.is_password_known:
-        # Counted from the password on, and not anew with each code that was used.
+        # The time counts from the password on, and does not start again with each code.
         _known_password.remember(request, act, at=clock.now())
         form.is_password_known = True
     form.add_error("code", str(mistake))

@@ -93,7 +93,7 @@ def access_requests(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(request: HttpRequest) -> dict[str, str]:
-    """The filters as they were asked for. A name that is none of them is refused and not ignored."""
+    """Return the filters of the address. An unknown name is refused and not ignored."""
     if not set(request.GET) <= _ALLOWED:
         raise Malformed
     return {
@@ -148,7 +148,7 @@ def _page_url(asked: dict[str, str], name: str, cursor: inbox.Cursor | None) -> 
 @login_required
 @require_safe
 def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The review page for whoever may decide, and the whole story for everybody else who may see it."""
+    """Show the review page to people who may decide, and the whole story to everybody else who may see it."""
     actor, at = actor_in(request), instant(request)
     row = access.access_request(pk, actor=actor)
     context = facts(row, actor=actor, at=at)
@@ -206,7 +206,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
 
 
 def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
-    """Why a yes would be refused now, for whoever may give it; the operation decides."""
+    """Return why an approval would be refused now, for people who may give it; the operation decides."""
     if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
         mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
         return sentences.muted(mute, at) if mute else ""
@@ -221,7 +221,7 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
 def changed(
     request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError | None = None
 ) -> HttpResponse:
-    """409: why the move can't be made, how it stands now, and who brought it there."""
+    """Answer 409: why the move can't be made, the state now, and who brought the access request there."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
     error = error or access.refusal(row, edge.action, actor=actor, at=at)
@@ -269,7 +269,7 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
     context = {"accesses": look_lines(looks), "seen": seen, "now": at}
     response = HttpResponse(render_to_string("components/_live_items.html", context))
     if not is_open:
-        # The rest of the page says "open" and offers to close: it must be read anew as well.
+        # The rest of the page says "open" and offers to close: it must be loaded again as well.
         response.status_code = STOP_POLLING
         response["HX-Refresh"] = "true"
     return response

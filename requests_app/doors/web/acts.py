@@ -72,7 +72,9 @@ def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: dateti
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """GET asks once more; POST does it. Closing is one press of a button: whoever may close need not argue."""
+    """GET asks for confirmation; POST does it. One button closes a window: nobody who may close it has to give a
+    reason.
+    """
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS[action]

@@ -1,6 +1,6 @@
-"""Holds what was sent on the page that can't answer it, so that it can be sent again from there.
+"""Stores what was sent in the page that can't answer it, so that it can be sent again from there.
 
-The browser's way back loads the form anew: with another once-token, and without what was typed.
+The browser's "back" loads the form again, with another once-token and without the typed text.
 """
 
 from __future__ import annotations

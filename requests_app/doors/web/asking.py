@@ -74,7 +74,7 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
-    """Whoever may not ask is refused; whoever tried is in the log besides, which the operation sees to."""
+    """Refuse a person who may not ask. The operation also records the attempt in the log."""
     if request.method == "POST":
         nothing = operations.Ask(resource_ids=[], level="", window_for=0, tried="", justification="", **reason)
         operations.submit(nothing, actor=actor)
@@ -158,7 +158,7 @@ def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, statu
 
 
 def _mute(form: AskForm, at: dt.datetime) -> str:
-    """Why nothing can be submitted here now, for whoever has not written it yet."""
+    """Return why nothing can be submitted here now, for a person who has not written the access request yet."""
     if form.is_bound or not operations.lockbox_applies(form.tenant, form.service):
         return ""
     mute = Mute.objects.longest(form.tenant.pk, form.actor.human, at)

@@ -1,7 +1,7 @@
-"""The reader: content under an open window, each look at it recorded before anything is shown.
+"""The reader: content under an open window. Each access is recorded before anything is shown.
 
-Two kinds of GET here write entries: a list of names, and an opened item. HEAD is refused, for it would be a look
-without content; a range is ignored, for an entry names whole items.
+Two kinds of GET write entries here: a list of names, and an opened item. HEAD is refused, because it would be an access
+without content. A range is ignored, because an entry names whole items.
 """
 
 from __future__ import annotations
@@ -143,10 +143,10 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
 
 @look
 def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
-    """The bytes of an item, or of a part of a message, for download; a picture may be shown in place.
+    """Send the bytes of an item, or of a part of a message, for download; a picture may be shown in the page.
 
-    The entry says which of the two it was, and it is written before anything is known of the bytes. So what was asked
-    for as a picture, and is none, is not given as a file instead.
+    The entry says which of the two it was, and it is written before the type of the bytes is known. So if somebody asks
+    for a picture and the item is not a picture, the item is not sent as a file instead.
     """
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part

@@ -80,11 +80,11 @@ _READERS = {
 
 
 class DecisionForm(ProofForm, ActForm):
-    """`digest` and `shown` say what was on the page that is being answered.
+    """The form of a decision. `digest` and `shown` identify the content of the page that is answered.
 
-    `manifest` is the text that was shown to be signed, and `assertion` what the passkey answered; where there is one,
-    nothing else is asked for. Nor is it where `is_proven`: the person gave their second factor a moment ago. A password
-    or a code that is sent all the same is judged.
+    `manifest` is the text that was shown for signing, and `assertion` is the passkey's answer. With an assertion, or if
+    `is_proven` (the person gave their second factor a moment ago), nothing else is asked for. A password or a code that
+    is sent anyway is checked.
     """
 
     password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
@@ -280,7 +280,7 @@ def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, ref
 
 
 def _is_same(row: AccessRequest, form: DecisionForm) -> bool:
-    """Whether what is decided on is what was on the page."""
+    """Whether the row is still the same as on the page that is answered."""
     shown = form.cleaned_data
     return bool(shown["digest"] == row.content_digest and shown["shown"] == row.state)
 
@@ -318,7 +318,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _told(row: AccessRequest, *, asks_customer: bool) -> list[str]:
-    """Who was told, as audiences: the people in them are read when the mail leaves."""
+    """Return who got a message, as audiences: the people in them are read when the mail leaves."""
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values
     provider = gettext("the approvers of %(provider)s") % values

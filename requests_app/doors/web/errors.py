@@ -1,4 +1,4 @@
-"""How the pages say no: one place turns a refusal of the domain into a page, or a fragment for htmx."""
+"""The pages' refusals: one place turns a refusal of the domain into a page, or a fragment for htmx."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _view_of(request: HttpRequest) -> str:
 
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """Render the refusal with its own status. Absent and foreign give the very same page."""
+    """Render the refusal with its own status. A missing row and another tenant's row get exactly the same page."""
     # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
     person = getattr(request, "user", None)
     security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))

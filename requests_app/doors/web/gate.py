@@ -43,7 +43,7 @@ class SecondFactorMiddleware:
         if match is None or match.view_name in OPEN or "api" in match.app_names or not lacks_second_factor(request):
             return None
         if request.headers.get("HX-Request") == "true":
-            # htmx loads the whole page anew, which then is led to the set-up.
+            # htmx loads the whole page again, and that request is sent to the set-up.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         security_log.info("second_factor.missing", user_id=str(request.user.pk), path=request.path)
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"

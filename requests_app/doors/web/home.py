@@ -1,4 +1,4 @@
-"""The first page of each side: what waits for this person, what is open, what came of it lately."""
+"""The first page of each side: what waits for this person, what is open, and the recent results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
-    """The ids of the access requests of each part; whoever holds several roles sees all of their parts."""
+    """Return the ids of the access requests of each part. A person with several roles sees the parts of all of them."""
     parts = {"waiting": inbox.waiting(actor, at=at, limit=WAITING)}
     if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
         parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1)

@@ -24,7 +24,7 @@ from requests_app.queries import tenant as queries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """Every link that is no good has the very same page. Whoever is signed in has an account of their own."""
+    """Show an invitation. All invalid links have the same page. A person who is signed in has an account already."""
     if request.user.is_authenticated:
         return render(request, "invitations/signed_in.html")
     form = AcceptForm(request.POST if request.method == "POST" else None)
@@ -57,7 +57,7 @@ def _page(request: HttpRequest, secret: str, form: AcceptForm) -> HttpResponse:
 
 
 def stranger(request: HttpRequest) -> Actor:
-    """Whoever is not signed in, and acts by a secret."""
+    """Return the actor for a person who is not signed in, and who acts by a secret."""
     request_id = getattr(request, "request_id", "")
     return Actor.stranger(door="pages", request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
 

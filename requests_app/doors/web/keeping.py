@@ -1,4 +1,4 @@
-"""What was sent after a session had ended: kept through the sign-in, and sent by whoever typed it, if they will."""
+"""What was sent after a session had ended: stored during the sign-in, and sent again if the same person confirms it."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def _nothing(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def resume(request: HttpRequest) -> HttpResponse:
-    """Show what was sent, once, with the button that sends it. Nothing is sent by itself.
+    """Show what was sent, once, with the button that sends it again. Nothing is sent automatically.
 
-    Whoever loads the page anew is sent home: what is in the browser can't be sent, seen and sent again from here.
+    A second load of the page leads to the start page: nobody can send the text, see it and send it again from here.
     """
     kept = _taken(request)
     if kept is None:
         return redirect("web:home")
-    # Sent before the session ended, perhaps: with its token it is done once all the same.
+    # It may have been sent before the session ended: with its token it is done only once in any case.
     outcome.current().token = next((value for name, value in kept["fields"] if name == FIELD), "")
     kept["fields"] = [(name, value) for name, value in kept["fields"] if name != FIELD]
     context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"]}

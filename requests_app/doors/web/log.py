@@ -1,4 +1,4 @@
-"""A tenant's log: look through it, have it checked, take it along."""
+"""A tenant's log: search it, check it, export it."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
-    """The entries that the filters let through, oldest first; that they leave the house is itself an entry.
+    """Export the entries that match the filters, oldest first. The export itself is an entry.
 
-    Each line carries its number, so whoever read one to its end asks for the next one `after` that. The page that has
-    named the `download` hears how far it is (evidence_progress).
+    Each line carries its number, so a reader who has a line can continue with the next one `after` it. The page that
+    has named the `download` can ask for its progress (evidence_progress).
     """
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
@@ -144,7 +144,9 @@ def _told(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
 
 
 def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[AuditEntry]:
-    """The entries. How far they are is told by their place in the log: how many a filter finds is known in the end."""
+    """Yield the entries and report the progress by their numbers: only at the end is it known how many match the
+    filters.
+    """
     tell, end, last, count = progress.begin(_progress.ENTRIES), progress.total, None, 0
     for entry in entries:
         if last is None:

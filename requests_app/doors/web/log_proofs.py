@@ -27,8 +27,8 @@ from requests_app.models import Tenant
 from requests_app.queries import access
 from requests_app.queries import log_proofs as queries
 
-#: The verifier in this product's source. It is shown by its digest and never given away here: whoever would forge a
-#: log would forge its verifier, too.
+#: The verifier in this product's source. Only its digest is shown, and it is never served here: a provider that forges
+#: a log would forge its verifier, too.
 VERIFIER = settings.BASE_DIR / "verify" / "lockbox_verify.py"
 #: What it says, to the letter; its exit status, where it ends with that; and what that means.
 RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
@@ -153,7 +153,7 @@ def _file(text: str, name: str) -> HttpResponse:
 @require_safe
 @never_cache
 def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None) -> HttpResponse:
-    """A checkpoint to keep, with its cosignatures; its name says of which part of the log, and how long that was."""
+    """Send a checkpoint to store, with its cosignatures. Its file name has the part of the log, and its size."""
     row = log_of(tenant, actor=actor_in(request))
     found = queries.checkpoint(row, shard)
     part = f"{found.shard}-" if found.shard else ""
@@ -196,7 +196,7 @@ def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
 
 @functools.cache
 def _verifier_digest() -> str:
-    """SHA-256 of the verifier that stands beside this product; empty where an installation left it out."""
+    """SHA-256 of the verifier of this product; empty if an installation left it out."""
     try:
         return hashlib.sha256(VERIFIER.read_bytes()).hexdigest()
     except OSError:

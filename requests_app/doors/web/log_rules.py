@@ -1,4 +1,4 @@
-"""A tenant's witnesses: how each stands, who is added and removed, and whether windows hang on them."""
+"""A tenant's witnesses: their states, how to add and remove them, and whether windows depend on them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Sends each form once: the same form again is answered with what was done, and does nothing.
+"""Acts once for each form: the same form, sent again, gets the first answer and does nothing.
 
-Every form carries a token (`templatetags.once`). The act notes it in its own transaction, as it does an
-`Idempotency-Key`: a double click, a reload or a retry from the page about a failure (`again`) can't act twice. The way
-back loads the form anew, with another token.
+Every form carries a token (`templatetags.once`). The act records it in its own transaction, as it does an
+`Idempotency-Key`: a double click, a reload or a retry from the page about a failure (`again`) can't act twice. The
+browser's "back" loads the form again, with another token.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def _once(request: HttpRequest, token: str) -> Once:
 
 
 def leading_to(request: HttpRequest, address: str) -> Actor:
-    """The actor, whose act is answered by leading to this address: what is known beforehand is written with the act."""
+    """Return the actor for an act whose answer leads to this address: it is known beforehand and is stored with the
+    act.
+    """
     once: Once | None = getattr(request, "once", None)
     if once is not None:
         request.once = replace(once, leads_to=address)  # type: ignore[attr-defined]  # read above

@@ -95,7 +95,7 @@ def _people_page(request: HttpRequest, row: Tenant, form: InvitationForm, *, sta
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
-    """One person: each act stands beside what it does, and so does its refusal."""
+    """Show one person: each act is beside the text that explains it, and so is its refusal."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     someone = queries.person(row, person)
@@ -146,7 +146,7 @@ def _said(someone: Person, act: str, role: str) -> str:
 
 
 def _next(actor: Actor, row: Tenant, someone: Person) -> tuple[Any, ...]:
-    """Back to the person's page, unless it is gone or closed to whoever has just acted."""
+    """Return to the person's page, unless it is gone, or the actor can't see it any more."""
     if not row.memberships.filter(person=actor.person).exists():
         return ("web:home",)
     still_administers = row.memberships.filter(person=actor.person, role=Membership.Role.ADMINISTRATOR).exists()

@@ -110,7 +110,7 @@ KEY = Page(
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def recover(request: HttpRequest) -> HttpResponse:
-    """Whoever holds the key names an administrator. Every key that is no good has the very same answer."""
+    """Take the recovery key, with which its holder names an administrator. All invalid keys have the same answer."""
     form = RecoveryForm(request.POST if request.method == "POST" else None)
     status = 200
     if request.method == "POST":

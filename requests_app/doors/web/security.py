@@ -159,7 +159,7 @@ def _confirmed(request: HttpRequest, template: str, act: Callable[[], HttpRespon
 def _drops_app(person: Person) -> None:
     factors.drops_totp(person)
     if not person.has_second_factor:
-        # They stand in for a second factor, and there is none any more.
+        # Recovery codes replace a second factor, and there is no second factor any more.
         factors.drops_recovery_codes(person)
 
 

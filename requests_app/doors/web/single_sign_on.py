@@ -116,7 +116,9 @@ def test(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def callback(request: HttpRequest, place: str) -> HttpResponse:
-    """The way back. Every round trip comes here once; whatever is wrong with it, nobody is signed in."""
+    """Take the identity provider's answer. Every round trip comes here once; with any fault in it, nobody
+    is signed in.
+    """
     kept = _kept(request)
     is_test = kept.get("is_test") is True and kept.get("name") == place
     try:
@@ -214,7 +216,9 @@ def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedId
 
 
 def _groups(value: Any) -> tuple[str, ...] | None:
-    """None where the token says nothing of them: whoever has too many for it is not without any."""
+    """Return the groups, or None if the token names none: a person with too many groups for a token still
+    has groups.
+    """
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list):
         return None
@@ -230,7 +234,7 @@ def _kept(request: HttpRequest) -> dict[str, Any]:
 
 
 def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "") -> HttpResponse:
-    """Say in words what went wrong: to whoever tests all of it, to others what they can do."""
+    """Explain a failure: in full to a person who tests the connection, and to others what they can do."""
     security_log.warning(
         "sign_in.single_sign_on_failed", code=failure.code, place=name, ip=request.META.get("REMOTE_ADDR", "")
     )

@@ -1,4 +1,4 @@
-"""Step-up in the middle of something: what was sent waits on the page that asks for the proof, and then goes on."""
+"""Step-up during an act: what was sent waits in the page that asks for the proof, and is then sent on."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def sent_with(request: HttpRequest) -> list[tuple[str, str]]:
 
 
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
-    """The page that asks, with everything that was sent, but for what is secret: that is typed again."""
+    """Show the page that asks for the proof. It holds everything that was sent, except secrets: these are
+    typed again.
+    """
     sent = sent_with(request)
     context = {
         "now": instant(request),

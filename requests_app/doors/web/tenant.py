@@ -48,7 +48,7 @@ def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """How Lockbox stands, for everybody of the tenant; its administrator sets the longest window here."""
+    """Show the state of Lockbox to everybody of the tenant; its administrator sets the longest window here."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":

@@ -64,7 +64,7 @@ _SAYINGS: dict[str, Callable[..., Any]] = {
 @login_required
 @require_http_methods(["GET", "POST"])
 def ticket_new(request: HttpRequest) -> HttpResponse:
-    """A customer's ticket for the own tenant; the provider chooses a customer first."""
+    """Open a ticket: a customer for their own tenant; the provider chooses a customer first."""
     actor = actor_in(request)
     if not openers(actor):
         raise NotAllowed
@@ -212,7 +212,7 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     try:
         _say(row, action, form, actor)
     except (Unacceptable, WrongState) as refusal:
-        # What was written is kept: whoever was too late can still send it in another way.
+        # The typed text stays in the page: a person who was too late can still send it in another way.
         form.refuse(refusal)
         return _ticket_page(request, queries.ticket(pk, actor=actor), wrong=form, status=refusal.status)
     return _done(request, row, action)
@@ -275,7 +275,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
     form = EndForm(request.POST, needs_note=edge.needs_note)
     form.require_known()
     if form.is_valid():
-        # A window that opened since the page was read must not close without a word.
+        # A window that opened since the page was read must not close without a warning.
         if not set(shown["ends"].split()) <= set(form.cleaned_data["ends"].split()):
             form = EndForm(initial={**form.cleaned_data, **shown})
             return render(request, "tickets/end.html", {**page, "form": form, "has_news": True}, status=409)
@@ -292,7 +292,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 
 
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Whoever may not is refused; whoever tried is in the log besides, which the operation sees to."""
+    """Refuse a person who may not act. The operation also records the attempt in the log."""
     if request.method == "POST":
         _SAYINGS[action](row.pk, actor=actor, note="")
     raise NotAllowed

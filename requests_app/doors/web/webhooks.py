@@ -1,4 +1,4 @@
-"""The pages of a tenant's webhooks: which machines are told, of what, and what was delivered to them."""
+"""The pages of a tenant's webhooks: their addresses, their events and their deliveries."""
 
 from __future__ import annotations
 

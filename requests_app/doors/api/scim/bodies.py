@@ -1,7 +1,7 @@
 """A User as a directory sends it, and changes to one (RFC 7644, sections 3.3, 3.5), down to an operation's profile.
 
-What is kept is a handful of attributes. Others that the standard knows are passed over, as it allows: directories send
-what their administrators have mapped. What the standard does not know is refused where it would be changed.
+Only a few attributes are stored. Others that the standard defines are ignored, as it allows: directories send all that
+their administrators have mapped. A change of an attribute that the standard does not define is refused.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def difference(was: Profile, wanted: Profile) -> Profile:
 
 
 def replaced(body: Any, before: State | None = None) -> State:
-    """A whole User. What is left out is empty, but for the account's being on, its key and its roles, which stay."""
+    """Read a whole User. Missing attributes are emptied, except the account's being on, its key and its roles, which
+    stay.
+    """
     state = _whole(body)
     for name in ("active", "externalId", "roles", "emails"):
         if before is not None and name in before and state.get(name) is None:

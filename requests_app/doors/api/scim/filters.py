@@ -282,7 +282,9 @@ def _require_schema(path: Any, attribute: Mapping[str, Any]) -> None:
 
 
 def _values(resource: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Any]:
-    """All values at this place. Names have no case, and what is empty is not there (RFC 7643, sections 2.1, 2.5)."""
+    """Yield all values at this place. Case does not matter in names, and empty values count as missing (RFC 7643,
+    sections 2.1, 2.5).
+    """
     found = next((value for name, value in resource.items() if name.lower() == keys[0]), None)
     for each in found if isinstance(found, list) else [found]:
         if len(keys) > 1 and isinstance(each, Mapping):

@@ -1,6 +1,6 @@
-"""Groups: a tenant's roles, and who holds them (RFC 7643, section 4.2). Their members are changed, and nothing else.
+"""Groups: a tenant's roles, and who has them (RFC 7643, section 4.2). Only their members can be changed.
 
-What is asked for is compared with who is a member now, and only the difference is asked of the operation.
+The wanted members are compared with the present ones, and the operation gets only the difference.
 """
 
 from __future__ import annotations

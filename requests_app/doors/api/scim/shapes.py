@@ -89,7 +89,7 @@ def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any
 
 
 def group_id(tenant_id: UUID, role: str) -> UUID:
-    """The same for good: a role has no row that could have one."""
+    """Return the same id always: a role has no row that could have one."""
     return uuid5(tenant_id, role)
 
 
@@ -131,7 +131,7 @@ def listed(rows: list[dict[str, Any]], *, total: int, start: int = 1) -> dict[st
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$.-]{0,99}")
-#: RFC 7643, section 7, "returned": always, whatever is asked for.
+#: RFC 7643, section 7, "returned": always, no matter which attributes the caller asks for.
 _ALWAYS = ("schemas", "id")
 
 
@@ -179,7 +179,7 @@ def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iter
             yield name, value
 
 
-# --- How it says no ------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------
 
 #: RFC 7644, section 3.12, by our codes.
 _TYPES = {"taken": "uniqueness", "unacceptable": "invalidValue", "malformed": "invalidSyntax"}

@@ -49,7 +49,9 @@ class ScimView(ApiView):
         return directory.tenant(self.actor)
 
     def found(self, pk: UUID) -> tuple[Tenant, Person]:
-        """Absent and another tenant's are told apart by nobody: they come before the question who may do what."""
+        """Return the tenant and the person. A missing person and another tenant's get the same 404, before any check of
+        rights.
+        """
         try:
             tenant = self.tenant()
         except NotAllowed:
@@ -154,7 +156,7 @@ class OneUser(ScimView):
         self.require_version(before)
         # Of a whole one nothing is compared: the names that it gives are all there are.
         profile = bodies.profile_of(change(before), before=None if is_whole else before)
-        # What is as it was read is left as it is now: somebody else may have changed it meanwhile.
+        # Attributes that the caller did not change stay as they are now: somebody else may have changed them meanwhile.
         profile = bodies.difference(bodies.profile_of(before), profile)
         still = self._still(tenant, pk)
         operations.change_provisioned(tenant.pk, person.pk, profile=profile, actor=self.actor, still=still)

@@ -1,4 +1,4 @@
-"""Forms of the pages: they shape what was typed; what is allowed is said by the operations."""
+"""The forms of the pages. They check the shape of what was typed; the operations decide what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form by which a tenant's administrator says where the own approval page is."""
+"""The form in which a tenant's administrator sets the address of the tenant's own approval page."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class AskForm(PageForm):
 
 
 class DemandForm(AskForm):
-    """A law-enforcement demand stands in place of a ticket; everything else is the same."""
+    """A law-enforcement demand, in place of a ticket; everything else is the same as in an access request."""
 
     authority = forms.CharField(
         label=gettext_lazy("Which authority demands it?"), widget=forms.TextInput(attrs={"maxlength": 200})

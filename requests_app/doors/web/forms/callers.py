@@ -47,7 +47,7 @@ class TokenForm(StrictForm):
 
 
 class _OfClient(StrictForm):
-    """What is chosen when a client is added, and may be changed."""
+    """The choices that are made with a new client and can be changed later."""
 
     many = frozenset({"scopes"})
     scopes = _scopes(gettext_lazy("What it can do"))

@@ -1,4 +1,4 @@
-"""The forms by which a tenant's administrator says who watches the log, and what hangs on it."""
+"""The forms in which a tenant's administrator chooses who watches the log, and what depends on these witnesses."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _NOTHING_ALLOWED = gettext_lazy("Something was sent that is not allowed here.")
 
 
 class StrictForm(PageForm):
-    """A form whose data must name its own fields, each at most once but for those in `many`."""
+    """A form whose data must name only its own fields, each at most once unless it is in `many`."""
 
     many: frozenset[str] = frozenset()
 

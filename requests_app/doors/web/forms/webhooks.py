@@ -1,4 +1,4 @@
-"""The forms by which a tenant's administrator says who is told by machine, and of what."""
+"""The forms in which a tenant's administrator sets the tenant's webhooks and their events."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class WebhookActForm(StrictForm):
 
 
 def event_choices(chosen: list[str]) -> list[tuple[str, str]]:
-    """All events by their titles; one that was chosen in a newer version stands for itself."""
+    """Return all events with their titles; a chosen event of a newer version is its own title."""
     known = {str(event): str(words) for event, words in TITLES.items()}
     newer = {name: title_of(name) for name in chosen if name not in known and name != messages.ALL}
     return [(messages.ALL, _("Everything, including what later versions add")), *known.items(), *newer.items()]

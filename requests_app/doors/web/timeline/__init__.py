@@ -15,9 +15,9 @@ _Told = Callable[[int], None]
 
 
 def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Told]) -> list[Extra]:
-    """The two files. Neither is begun before it is written, and what both of them say is read once.
+    """Return the two files. Each begins only when it is written, and the data of both is read once.
 
-    `begin` is called when the entries are gone through once more, and gives what is told how many are done.
+    `begin` is called before the entries are read again. It returns a function that takes how many entries are done.
     """
     story = Story(prepared, subject, actor=actor)
 

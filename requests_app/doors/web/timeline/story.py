@@ -1,4 +1,4 @@
-"""What a timeline says, in words, whatever it is printed on: the head, who decided what, and every entry."""
+"""The content of a timeline, in words, for every format: the head, who decided what, and every entry."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ICON = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose log it is and, where evidence is of one, which access request."""
+    """The owner of the log and, for evidence of one access request, that access request."""
 
     tenant: Tenant
     access_request: AccessRequest | None = None
@@ -92,7 +92,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Fact:
-    """A label and what stands beside it, line by line. `is_quote`: somebody's own words."""
+    """A label and its value, line by line. `is_quote`: the value is somebody's own words."""
 
     label: str
     lines: list[str]
@@ -244,7 +244,7 @@ class Story:
 
     @cached_property
     def allowed(self) -> str:
-        """How often a service elsewhere was told yes; empty where it never was."""
+        """How often a service elsewhere got permission; empty if it never did."""
         n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
         return sentences.allowed(n) if n else ""
 
@@ -314,7 +314,7 @@ class Story:
 
 
 def instant(at: dt.datetime | None) -> str:
-    """In UTC, to the second, as it stands in the entry."""
+    """Write an instant in UTC, to the second, as the entry has it."""
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
