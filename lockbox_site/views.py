@@ -19,7 +19,9 @@ log = structlog.get_logger(__name__)
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    """Return whether this address serves programs, whose callers may accept HTML all the same."""
+    """Return whether this address serves programs. Their callers may accept HTML, but still need an answer for
+    programs.
+    """
     return request.path_info.removeprefix("/").startswith(settings.FOR_PROGRAMS)
 
 

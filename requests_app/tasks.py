@@ -62,7 +62,7 @@ def sweep() -> int:
 
 @guarded
 def drain_outbox() -> int:
-    """Deliver due messages. Whatever caused them may be an event for webhooks as well."""
+    """Deliver due messages. Every change that causes one may also be an event for webhooks."""
     if dispatch.has_news():
         bell.ring(bell.DELIVER_WEBHOOKS)
     return _until_done(bell.DRAIN_OUTBOX, lambda: outbox.drain(limit=BATCH))
@@ -112,7 +112,7 @@ def checkpoint() -> int:
     try:
         done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
         if is_over():
-            # A round that was over before its first log found nothing, and there is more all the same.
+            # A round that ended before its first log found nothing, but there is still more to do.
             bell.ring(bell.CHECKPOINT)
         return done
     except WrongName as why:

@@ -61,7 +61,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # === 1  Limits and outcomes ==============================================================================
-# Whoever made the file may mean harm, so everything that is read whole has a bound.
+# The author of the file may be an attacker, so everything that is read whole has a limit.
 
 FORMAT = "lockbox-evidence-v1"
 RECEIPT = "c2sp.org/tlog-proof@v1"
@@ -81,8 +81,8 @@ MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this
 LISTED = 1000  # decisions, unproven and signed ones, that are named one by one
 MAX_MANIFEST = 256 << 10  # the text that a decision signs
 MAX_ANSWER = 64 << 10  # what a passkey answered, and a public key
-#: A log on which nothing happens is dated anew each hour. One hour more is for a signer that is restarted, or has many
-#: logs to date; a longer pause is worth a question, whatever its cause.
+#: A log without events gets a new date each hour. One hour more is for a signer that is restarted, or has many logs to
+#: date. A longer pause needs an explanation, for any cause.
 STALE = 2 * 3600
 
 
@@ -193,7 +193,7 @@ class Frontier:
 
 
 def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[tuple[int, bytes]]:
-    """The largest perfect subtrees over these leaves, of which the first has index `first`; none reaches over a cut."""
+    """The largest perfect subtrees over these leaves; the first leaf has index `first`. None reaches over a cut."""
     found: list[tuple[int, bytes]] = []
     edges, start = [*cuts, first + len(leaves)], 0
     for edge in edges:
@@ -543,8 +543,8 @@ class Checked(NamedTuple):
 def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], expected: Expected) -> Checked:
     """Check whole lines of an entries file, which come with their part of the leaf hashes, up to the first bad one.
 
-    `first` is the index that the first line must have; nothing outside of the arguments is looked at, so blocks can
-    be checked by several processes. An empty block with a hash stands for a line that is missing at the end.
+    `first` is the index that the first line must have. The function reads nothing but its arguments, so several
+    processes can check blocks. An empty block with a hash means a line that is missing at the end.
     """
     *lines, rest = block.split(b"\n")
     bad = None
@@ -624,7 +624,7 @@ class Rules:
     def __init__(self) -> None:
         self.asked: dict[str, Asked] = {}
         self.windows: dict[str, Window] = {}  # by grant
-        self.known: set[bytes] = set()  # whatever was asked for or opened; nothing is twice
+        self.known: set[bytes] = set()  # everything that was asked for or opened; nothing is twice
         self.looks = self.downloads = self.opened = self.by_provider_alone = 0
 
     def see(self, fact: Fact) -> None:
@@ -647,7 +647,7 @@ class Rules:
             self._looked(fact, request)
 
     def _new(self, fact: Fact, what: str, name: str) -> None:
-        """A second one of that name would put other terms under a yes that was given to the first."""
+        """A second one of that name would put other terms under an approval that was given to the first."""
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:
             raise Bad(f"the {what} has no id, or an id that was used before", index=fact.leaf_index)
@@ -736,8 +736,9 @@ _TEXTS = ("manifest", "passkey", "credential", "public_key", "algorithm", "rp_id
 
 
 class Proof(NamedTuple):
-    """A signature under a decision. `why` is empty if it holds under the key that stands beside it; whose key that is,
-    is judged when the whole bundle was read. `is_unknown`: it is of a later version, and nothing can be told of it."""
+    """A signature under a decision. `why` is empty if it is valid under the key beside it. The key's owner is checked
+    when the whole bundle was read. `is_unknown`: it is of a later version, and this program can't judge it.
+    """
 
     why: str = ""
     is_unknown: bool = False
@@ -1146,7 +1147,7 @@ class Shard:
 
     @property
     def before(self) -> str:
-        """The origin of the log that this one goes on after."""
+        """The origin of the log that this one continues."""
         return f"{self.base}/{self.number - 1}" if self.number > 1 else self.base
 
 
@@ -1239,7 +1240,7 @@ def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def read_older(bundle: Bundle, shard: Shard) -> None:
-    """The older checkpoints, each of which the newest must continue (RFC 6962, section 2.1.2)."""
+    """Read the older checkpoints. The newest one must continue each of them (RFC 6962, section 2.1.2)."""
     name = f"consistency-{shard.number}.jsonl"
     for place, line in enumerate(bundle.lines(name) if name in bundle.files else ()):
         if place >= MAX_OLDER:
@@ -1752,7 +1753,7 @@ class Report:
         return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
-        """A passkey was added, or removed. Of what is told twice of one the first time counts."""
+        """Record that a passkey was added, or removed. If the log says so twice, the first time counts."""
         seq, before = shard.first_seq + fact.leaf_index, self.enrolled.get(fact.subject)
         if fact.event == ENROLLED:
             if before is None or before.seq < 0 or seq < before.seq:
@@ -1770,7 +1771,7 @@ class Report:
             self.registered[vkey] = shard.first_seq + fact.leaf_index
 
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
-        """From a signature that holds to whose it is: the log must tell of its key, before the decision."""
+        """Find the owner of the key of each valid signature: the log must name the key before the decision."""
         nonces: set[str] = set()
         # By person at the provider: each key of theirs, and the entry in which it signed first.
         seen: dict[str, dict[str, int]] = {}
@@ -1812,9 +1813,9 @@ class Report:
                 self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
 
     def _vouched(self, shard: Shard, fact: Fact, proof: Proof, keys: dict[str, int]) -> None:
-        """The provider's own: the signature holds, and whose key it is stands in a log that is the provider's alone.
+        """The provider's own approvals: the signature is valid, but only the provider's own log names the key's owner.
 
-        What this log does show is whether one person's decisions were all signed by one key.
+        This log does show whether one person's decisions were all signed by one key.
         """
         seq = shard.first_seq + fact.leaf_index
         first = keys.setdefault(proof.public_key, seq)
@@ -1878,7 +1879,7 @@ def verify(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """What is repeated of a manifest are texts; whatever else it has there may not even be shown."""
+    """Return text of a manifest that is repeated in the report. A value of any other type may not even be shown."""
     return value if isinstance(value, str) else None
 
 
@@ -2146,7 +2147,7 @@ def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, repor
 
 def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Report, log: dict[str, Any]) -> None:
     checkpoint, what = shard.checkpoint, f"the checkpoint of log {shard.number}"
-    # First what is false, whoever it is by: what is only missing comes after.
+    # First what is false, no matter who signed it; missing parts come after.
     trust.clocks(checkpoint, shard.clock)
     log["older_unproven"] = trust.check_older(shard, after)
     log["signed_by"] = [str(key) for key in trust.check(checkpoint, what)]
@@ -2225,7 +2226,8 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
     entry, which only a later one may take."""
     doubted = shards if report.data["kind"] == "log" else []
     if report.data["kind"] == "period":
-        # Where an older entry is next to the period, what was removed is none of it; and so it is in shards before.
+        # If the next older entry is beside the period, nothing of the period was removed, and nothing in the shards
+        # before.
         doubted = [shard for shard in shards if shard.start > 0][-1:]
         doubted = [shard for shard in doubted if shard.start <= shard.pruned]
     told = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
@@ -2253,8 +2255,11 @@ def _is_over(shard: Shard, report: Report) -> bool:
 
 
 def judge_age(shard: Shard, options: Options, report: Report) -> None:
-    """Entries that are held back show as a checkpoint that nobody dates any more: that the tree did not grow is said
-    anew each hour. When the bundle was made is its own word, so a reader may set a bound by their own clock."""
+    """Judge how old the newest checkpoint is: if entries are held back, its date grows old.
+
+    The signer states each hour that the tree did not grow. The bundle itself claims when it was made, so a reader can
+    set a limit by their own clock.
+    """
     at = shard.dated_at
     if at is None or shard.closed_by is not None or _is_over(shard, report):
         return
@@ -2574,7 +2579,7 @@ class State:
                 raise
 
     def heads(self) -> list[tuple[str, int, int, str]]:
-        # A plain read: whoever asks how the witness stands must not hold its cosigning up.
+        # A plain read: a caller who asks for the witness's state must not delay its cosigning.
         with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as db:
             return db.execute("SELECT origin, size, at, note FROM head ORDER BY origin").fetchall()
 
@@ -2650,7 +2655,7 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         raise Refused(404, "unknown log\n", f"{shown(new.origin)}: unknown log")
     what = f"{shown(new.origin)} {old} -> {new.size}"
     try:
-        # Every key is looked at: a false signature that was kept would make the note false for whoever reads it.
+        # Every key is checked: a false signature that was stored would make the whole note false for its readers.
         if not sum(len(signatures_by(new.note, key)) for key in keys):
             raise Bad("no signature by a key of this log")
     except Bad as flaw:
@@ -2669,7 +2674,7 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         # A clock that was set back must not say that a smaller tree was the newest later than a larger one.
         at = max(int(time.time()), at)
         line = signer.line(new.note.text, at)
-        # One line each: whoever repeats a line can't make the note longer than what is read back at the next start.
+        # One line each: repeated lines can't make the note longer than the limit for reading it at the next start.
         own = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
         note = f"{new.note.text}\n{''.join(own)}{line}"
         if len(note.encode()) > MAX_NOTE or len(own) >= MAX_SIGNATURES:

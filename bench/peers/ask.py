@@ -83,7 +83,7 @@ def regopy() -> Ask:
 
     def ask(question: Question) -> bool:
         rego.set_input({**question, "now": int(time.time())})
-        # A no is a result without any expression.
+        # A denial is a result without any expression.
         return list(rego.query("data.lockbox.allow").results[0].expressions) == [True]
 
     return ask

@@ -15,7 +15,7 @@ from bench.storm.journal import IntendedAct, Outcome
 from bench.storm.lifecycle import LOOKS, Replay
 
 KEY = re.compile(r"K\d{6,}Q")
-#: Their entry is written before anything is shown. Where the window closes in between, a look is recorded and refused.
+#: Their entry is written before anything is shown. If the window closes in between, an access is recorded and refused.
 RECORDED_FIRST = LOOKS | {"log.exported", "log.evidence_taken"}
 
 
@@ -169,7 +169,9 @@ def mails(received: Iterable[tuple[str, str, bytes]], sent: Iterable[tuple[str, 
 
 
 def row_of(message_id: str) -> str:
-    """The row of the outbox that a Message-ID names: what stands before its first dot. After it may stand a hash."""
+    """The row of the outbox that a Message-ID names: the part before its first dot. After the dot there may
+    be a hash.
+    """
     return message_id.strip("<>").partition("@")[0].partition(".")[0]
 
 
@@ -200,7 +202,7 @@ def hooks(
     since: int,
     events: Iterable[str],
 ) -> list[Violation]:
-    """Each entry of these events, from number `since` on, was told at least once, always in the same words."""
+    """Each entry of these events, from number `since` on, was sent at least once, always in the same words."""
     bodies: dict[int, set[bytes]] = defaultdict(set)
     ids: dict[int, set[str]] = defaultdict(set)
     for number, body in messages:

@@ -1,7 +1,7 @@
 """Secrets of the API's callers: made, recognised, hashed. Pure.
 
-`lockbox_<kind>_` tells a secret scanner which kind it found, and of which product. The last six characters are a
-checksum: a mistyped secret, or an example from a document, is recognised without asking the database.
+`lockbox_<kind>_` shows a secret scanner the product and the kind of the secret. The last six characters are a checksum:
+a mistyped secret, or an example from a document, is recognised without asking the database.
 """
 
 from __future__ import annotations

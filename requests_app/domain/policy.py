@@ -47,9 +47,9 @@ DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR
 class ContentAccessFacts:
     """What the rule about content accesses reads: facts of the engineer, the grant, its ticket and the resource.
 
-    `closes_at` is the end of a grant that nobody has closed; a closed grant gives no access. Without a ticket, as with
-    a law-enforcement demand, `ticket_state` is None. `lacks_second_factor` is only for accesses through this product:
-    another service that asks the decision point has signed the engineer in.
+    `closes_at` is the end of a grant that nobody has closed; a closed grant gives no access. A law-enforcement demand
+    has no `ticket_state`. `lacks_second_factor` is only for accesses through this product: another service that asks
+    the decision point has signed the engineer in.
     """
 
     is_engineer: bool

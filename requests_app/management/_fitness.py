@@ -32,7 +32,7 @@ def require_log_name() -> None:
 def compare_heads() -> list[str]:
     """Compare the logs with what was signed of them; return a line for the operator if some were set back.
 
-    The parts start all the same: each such log has an alarm, and the signer refuses it.
+    The parts start anyway: each such log has an alarm, and the signer refuses it.
     """
     try:
         restored_database.compare_once(clock.now())

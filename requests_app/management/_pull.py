@@ -85,7 +85,7 @@ def _read(path: Path, tenant_id: UUID) -> int | None:
 
 
 class Lines:
-    """Where the lines go, in UTF-8 whatever the environment says, and how they are made."""
+    """Where the lines go, in UTF-8 in every environment, and how they are made."""
 
     def __init__(self, out: Any, kind: str, *, vendor: str) -> None:
         self._out, self._vendor = out, vendor
@@ -102,7 +102,7 @@ class Lines:
         except BrokenPipeError as error:
             self._give_up()
             raise ReaderGone from error
-        # On a disk they shall be there before the cursor says so; a pipe has nothing to sync.
+        # On a disk, the lines must be there before the cursor names them; a pipe has nothing to sync.
         with suppress(OSError, io.UnsupportedOperation):
             os.fsync(self._out.fileno())
 

@@ -174,7 +174,7 @@ def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what was accessed under each grant, for `sentences.summary`.
 
     {"opened": distinct items shown, "downloaded": distinct items, "attachments": distinct ones downloaded, "resources":
-    in how many, "listed": distinct names, "allowed": how often another service got a yes, "kinds": {kind: {each of
+    in how many, "listed": distinct names, "allowed": how often another service got permission, "kinds": {kind: {each of
     these for the kind, except "allowed"}}}; a kind is included if any of its resources was opened or listed, even if
     the list was empty.
     """

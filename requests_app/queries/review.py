@@ -74,7 +74,7 @@ class Earlier:
 
     by_engineer: int
     of_service: int
-    lately: list[AccessRequest]
+    recent: list[AccessRequest]
 
 
 def history(row: AccessRequest) -> list[Entry]:
@@ -146,5 +146,5 @@ def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
     return Earlier(
         by_engineer=windows.filter(engineer=row.requested_by_id)[:COUNTED].count(),
         of_service=windows.filter(access_request__service=row.service_id)[:COUNTED].count(),
-        lately=inbox.whole(list(newest)),
+        recent=inbox.whole(list(newest)),
     )

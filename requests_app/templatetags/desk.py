@@ -37,7 +37,7 @@ def signed_in_words(decision: Decision) -> str:
 
 @register.filter
 def host(url: str) -> str:
-    """`{{ ticket.external_url|host }}`: where a link leads, whatever its words say."""
+    """`{{ ticket.external_url|host }}`: where a link leads. The words of the link may say something else."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -119,7 +119,7 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
 
 @lru_cache(maxsize=512)
 def _icon(name: str, label: str, css: str) -> SafeString:
-    # A page has a hundred of these, out of a few dozen; rendering each anew costs as much as its queries.
+    # A page has a hundred of these, of a few dozen kinds; rendering each one again costs as much as the page's queries.
     return _partial("_icon.html", {"name": name, "label": label, "css": css})
 
 
@@ -127,7 +127,7 @@ def _icon(name: str, label: str, css: str) -> SafeString:
 def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
     """`{% badge access_request.state %}`, `{% badge ticket.state subject="ticket" %}`, with another `word`.
 
-    `subject` is "access_request", "ticket", "message", or "kind" for a look by its name.
+    `subject` is "access_request", "ticket", "message", or "kind" for the kind of an access.
     """
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))

@@ -136,9 +136,9 @@ def button(access_request: AccessRequest) -> str:
 def summary(seen: Mapping[str, Any]) -> str:
     """Return "3 messages read, 25 names listed, in 1 mailbox", or "nothing was looked at".
 
-    This is the only place that says it. `seen` is one value of `queries.access.seen_resources`. `allowed` is how often
-    another service got a yes. What happened there is not known, so this is said as such, and "nothing opened" is not
-    said beside it.
+    Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. `allowed` is how
+    often another service got permission. What happened there is not known: the sentence says so, and then does not say
+    "nothing opened".
     """
     n = seen.get("allowed", 0)
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]

@@ -1,4 +1,4 @@
-"""Questions to whoever sits at the terminal. No secret comes from the command line, where others can read it."""
+"""Questions to the person at the terminal. No secret comes from the command line, where others can read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_possible() -> bool:
 
 
 def confirm(question: str) -> None:
-    """Raise unless the answer is yes; just Enter is a no."""
+    """Raise unless the answer is yes; just Enter means no."""
     if not is_possible():
         raise Usage("There is no terminal to ask on. Confirm with --yes.")
     print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)

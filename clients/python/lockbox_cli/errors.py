@@ -33,7 +33,7 @@ class Refused(Failure):
 
 
 class NotConfirmed(Failure):
-    """Whoever was asked did not say yes; nothing was sent."""
+    """The person did not confirm; nothing was sent."""
 
     code = "not_confirmed"
 

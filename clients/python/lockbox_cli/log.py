@@ -69,7 +69,7 @@ def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
     """Events as webhooks tell them, until it is ended."""
     tenant = args.tenant or own_tenant(session)
     for name in set(args.type or ()) - LOG_ENTRIES_EVENT_VALUES:
-        # A newer server may have it; whoever misspelled it would wait for ever.
+        # A newer server may have it, but with a misspelled name the command would wait for ever.
         out.note(f"This program does not know the event {name}.")
     left = args.count
     for event in _events(session, tenant, args.after, out):
@@ -109,7 +109,7 @@ def _coming(
 ) -> Iterator[dict[str, Any]]:
     while True:
         if of:
-            # Only to be woken: what is shown is the log.
+            # Only to wait for something new; the output comes from the log.
             session.call(events.sync_detailed, *of, after=str(last + 1), wait=WAIT)
         else:
             time.sleep(PAUSES[1])
@@ -119,7 +119,7 @@ def _coming(
 
 
 def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> Iterator[dict[str, Any]]:
-    """Goes on where it was after the server, or the way to it, was away."""
+    """Yield the events, and continue at the same place after the server or the connection was down."""
     tries = 0
     while True:
         named: dict[str, Any] = {"after": after} if after is not None else {}

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has enough. What is left in the buffer must not be tried again at exit.
+        # The reader has closed the pipe. Python must not write the rest of the buffer again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
 
@@ -40,7 +40,7 @@ def _run(words: list[str]) -> int:
 
 
 def _tell(failure: Failure, *, plain: bool) -> None:
-    """On standard error, so that what is read from the other is a result or nothing."""
+    """Print a failure on standard error, so that standard output holds a result or nothing."""
     if not plain:
         print(as_json(failure.problem), file=sys.stderr)
         return

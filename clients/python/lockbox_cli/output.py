@@ -18,7 +18,7 @@ from lockbox_cli.text import as_json, safe
 
 
 class Cell(NamedTuple):
-    """Text, and for a terminal alone: a style, a remark beside it, and what stands in a table in its place."""
+    """Text, and only for a terminal: a style, a remark beside the text, and the text that replaces it in a table."""
 
     text: str
     style: str = ""
@@ -43,7 +43,7 @@ class Output:
         print(as_json(data), flush=True)
 
     def line(self, data: Any) -> None:
-        """One line of JSON Lines, at once, for whoever reads as it comes."""
+        """One line of JSON Lines, written immediately for a reader that follows."""
         print(as_json(data, indent=None), flush=True)
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[Shown]], *, nothing: str) -> None:
@@ -82,7 +82,7 @@ class Output:
             console.print(Padding(Text(" · ").join(said), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
-        """Names and values, one a line; `aside` is what is shown while something is asked, beside the result."""
+        """Names and values, one pair a line. With `aside` they are shown with a question, beside the result."""
         found = [(name, _cell(value)) for name, value in pairs if _cell(value).text]
         stream = sys.stderr if aside else sys.stdout
         if not stream.isatty():

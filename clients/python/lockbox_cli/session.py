@@ -1,4 +1,4 @@
-"""Calls of the generated client: where they go, what they carry, and what becomes of an answer that is a no."""
+"""Calls of the generated client: where they go, what they carry, and how a refusal is reported."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Session:
     def _sent(
         self, operation: Callable[..., Any], *args: Any, **named: Any
     ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-        """The answer, or why there is none."""
+        """The answer, or why no answer came."""
         self._last = None
         try:
             operation(*args, client=self._connected(), **named)

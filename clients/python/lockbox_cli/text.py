@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 #: Controls, formats (direction marks among them), lone surrogates, private use, unassigned, and separators of lines:
-#: what could move the cursor, change what stands elsewhere, or show text in another order than it has.
+#: what could move the cursor, change other text on the screen, or show text in another order than it has.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(value: object, *, lines: bool = False) -> str:
-    """The text with every letter that is none to a reader written out, as in `\\x1b`; `lines` keeps line breaks."""
+    """The text with every invisible or harmful letter written out, as in `\\x1b`; `lines` keeps line breaks."""
     text = str(value).replace("\r\n", "\n") if lines else str(value)
     keeps = "\n" if lines else ""
     return "".join(each if _is_shown(each) or each in keeps else _written_out(each) for each in text)

@@ -169,5 +169,5 @@ def _said(each: dict[str, Any]) -> str:
 
 
 def _text(given: str) -> str:
-    """The word itself; `-` stands for standard input."""
+    """The word itself; `-` means standard input."""
     return sys.stdin.read() if given == "-" else given

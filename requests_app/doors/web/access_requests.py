@@ -161,7 +161,7 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
         "steps": steps(row, at=at),
         "timeline": timeline(row, review.history(row), looked),
         "earlier": before,
-        "earlier_lines": lines(before.lately, actor=actor, at=at),
+        "earlier_lines": lines(before.recent, actor=actor, at=at),
         "counted": inbox.COUNTED,
         "window": _window(row, actor=actor, at=at) if context["is_open"] and with_items else None,
     }

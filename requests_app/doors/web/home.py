@@ -26,7 +26,7 @@ from requests_app.models import Tenant
 from requests_app.queries import home as queries
 from requests_app.queries import inbox, menu
 
-WAITING, WINDOWS, LATELY, TICKETS, OWN = 10, 5, 8, 8, 20
+WAITING, WINDOWS, RECENT, TICKETS, OWN = 10, 5, 8, 8, 20
 #: How many of its looks each open window shows; each renews itself with a poll of its own.
 LOOKS = 3
 
@@ -54,11 +54,11 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
     if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
         parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1)
     if actor.side is Side.CUSTOMER:
-        parts["pending"] = queries.under_way(actor, at=at, limit=LATELY)
-        parts["lately"] = inbox.ended(actor, at=at, limit=LATELY)
+        parts["pending"] = queries.under_way(actor, at=at, limit=RECENT)
+        parts["recent"] = inbox.ended(actor, at=at, limit=RECENT)
     elif Role.ENGINEER in actor.roles:
         parts["own"] = queries.under_way_of_engineer(actor, at=at, limit=OWN)
-        parts["own_lately"] = queries.recent_of_engineer(actor, at=at, limit=LATELY)
+        parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT)
     return parts
 
 
@@ -95,7 +95,7 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "switch_on": _switchable(actor, tenants),
         "tenants": [{"row": tenant, "who": _names(tenant, who), "alone": who[tenant.pk] == []} for tenant in tenants],
         "pending": shown["pending"],
-        "lately": sorted(shown["lately"], key=lambda line: line.row.submitted_at, reverse=True),
+        "recent": sorted(shown["recent"], key=lambda line: line.row.submitted_at, reverse=True),
         "tickets": queries.customers_tickets(actor, limit=TICKETS),
         "may_open_tickets": bool(actor.roles & {Role.MEMBER, Role.APPROVER, Role.ADMINISTRATOR}),
     }
@@ -124,7 +124,7 @@ def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
         "is_engineer": True,
         "own_windows": [line for line in shown["own"] if line.grant],
         "own_pending": [line for line in shown["own"] if not line.grant],
-        "own_lately": shown["own_lately"],
+        "own_recent": shown["own_recent"],
         "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
         "new_tickets": queries.new_tickets(actor, limit=TICKETS),
     }

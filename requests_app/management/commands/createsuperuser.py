@@ -10,7 +10,7 @@ from requests_app.management._fitness import require_migrated
 
 
 class Command(createsuperuser.Command):
-    # This only prints a notice and goes on.
+    # This only prints a notice and continues.
     requires_migrations_checks = False
 
     def handle(self, *args: Any, **options: Any) -> str | None:

@@ -123,7 +123,9 @@ def _seconds(text: str) -> float:
 
 @contextmanager
 def _stopped_by_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set: what is being written is finished, and its place kept."""
+    """Yield an event that SIGTERM and Ctrl-C set: the writing of the present line is finished, and its
+    place is saved.
+    """
     stop = threading.Event()
     before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
