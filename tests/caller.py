@@ -56,7 +56,7 @@ class Caller:
         return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
     def step_up(self) -> Any:
-        """With a code for whoever has an app; of others it is not asked."""
+        """With a code, for a person who has an app; others need none."""
         return self.post("me/step-up", {"password": PASSWORD, "code": anybodys_code()})
 
 
@@ -89,7 +89,7 @@ def service_of(cast: Cast, tenant: str | None = None) -> Actor:
     client, _secret = client_of(cast, tenant, Scope.EVALUATE)
     operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
     token = Token.objects.select_related("account__client").get(account=client.account)
-    # For the whole of a test, whatever its clock does.
+    # For the whole of a test, even if it moves its clock.
     token.expires_at += dt.timedelta(days=2)
     token.save(update_fields=["expires_at"])
     return actor_of_token(token)

@@ -1,7 +1,7 @@
 """One cast of people for all tests, and the few acts by which they bring an access request into a state.
 
-Contoso has Lockbox on, Fabrikam too, Northwind has it not. Set-up facts (who is who) are rows; whatever lives is
-made by operations.
+Lockbox is on for Contoso and Fabrikam, and off for Northwind. Set-up facts (who is who) are rows; operations make
+everything that has a life cycle.
 """
 
 from __future__ import annotations
@@ -368,7 +368,7 @@ def events_in(tenant: Tenant) -> list[str]:
 
 
 def outbox_topics(row: AccessRequest | None = None) -> list[str]:
-    """The topics that were told, in order; of one access request or of everything."""
+    """The topics of the messages, in order; of one access request or of everything."""
     messages = OutboxMessage.objects.filter(lane="fanout").order_by("created_at", "topic")
     if row is not None:
         messages = messages.filter(about=row.pk)

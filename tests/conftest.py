@@ -46,7 +46,7 @@ BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, begin with the longest, and skip what the database at hand can't answer."""
+    """Mark tests by their directory, begin with the longest, and skip those that need another database."""
     is_postgresql = connection.vendor == "postgresql"
     skipped = "sqlite" if is_postgresql else "postgres"
     other_database = pytest.mark.skip(reason=f"is about {skipped}")
@@ -66,16 +66,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place_in(order: Sequence[str], nodeid: str) -> int:
-    """Where an item stands by these beginnings; after them, where it has none."""
+    """Return an item's position by these beginnings; the last position if none of them fits."""
     place = nodeid.removeprefix("tests/")
     return next((at for at, beginning in enumerate(order) if place.startswith(beginning)), len(order))
 
 
 def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Of browsers' tests, which are few and long, each process begins with one that takes longest.
+    """Deal the tests of browsers, which are few and long, so that each process begins with one of the longest.
 
-    pytest-xdist gives each process a piece of the list. Elsewhere one process has the long ones, of which most wait for
-    programs that they start, and the others take what it has not come to.
+    pytest-xdist gives each process a piece of the list. Elsewhere one process has the long ones, which mostly wait for
+    programs that they start, and the others take those that it has not reached.
     """
     if not all(place_of(item.path) == "browser" for item in items):
         return items
@@ -229,7 +229,7 @@ def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class Traveller:
-    """Moves the clock of the whole process. It stands still afterwards, unless asked to run on."""
+    """Moves the clock of the whole process. Then it stops, unless it is asked to run on."""
 
     def __init__(self) -> None:
         self._journeys: list[time_machine.travel] = []

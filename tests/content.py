@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: Stands in subjects and texts, and must never stand in a log.
+#: A word in subjects and texts that must never be in a log.
 CANARY = "Zanzibar"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 

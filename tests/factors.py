@@ -46,7 +46,7 @@ def a_code(person: Person | None = None, *, secret: str = SECRET) -> str:
 
 
 def anybodys_code() -> str:
-    """One that counts for whoever sends it next, whatever they used before."""
+    """A code that is valid for the next sender, no matter which codes they used before."""
     Authenticator.objects.filter(type="totp").update(data={"secret": _sealed()})
     return a_code()
 

@@ -125,7 +125,7 @@ def use_cast(has_cast: bool) -> None:
 
 
 def has_cast() -> bool:
-    """Return whether the database at hand holds the cast."""
+    """Return whether the present database holds the cast."""
     return bool(_laid) and connection.settings_dict["NAME"] == _laid[True]
 
 
@@ -251,7 +251,7 @@ def take_up() -> None:
 
 
 def database_url(**instead: object) -> str:
-    """The test's own database, as a child process is told of it."""
+    """Return the address of the test's own database, for a child process."""
     parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"

@@ -7,14 +7,17 @@ import itertools
 import socket
 from collections.abc import Iterator
 
-#: Below what Linux gives to those who ask for any port. The web server shares its port with whoever else asks for it,
-#: so two tests at once would get each other's answers: each process, of this run and of one beside it, has its hundred.
+#: Below the ports that Linux gives to programs that ask for any port. The web server shares its port with every process
+#: that asks for it, so two tests at once would get each other's answers. Each process, of this run and of a parallel
+#: one, has its own hundred.
 FIRST, LAST, EACH = 21_000, 32_000, 100
 
 
 @functools.cache
 def _own() -> tuple[Iterator[int], socket.socket]:
-    """The ports of this process. It holds the one before them until it ends, and so tells the others whose they are."""
+    """The ports of this process. It holds the port before them until it ends, and so shows the others that they are
+    taken.
+    """
     for flag in range(FIRST, LAST, EACH):
         listener = socket.socket()
         try:
@@ -27,7 +30,7 @@ def _own() -> tuple[Iterator[int], socket.socket]:
 
 
 def free_port() -> int:
-    """A port that nobody uses now, and that no other process is told of."""
+    """A port that nobody uses now, and that no other process gets."""
     ports, _held = _own()
     for port in itertools.islice(ports, EACH):
         try:

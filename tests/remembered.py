@@ -204,7 +204,9 @@ def _tell_others(key: Hashable, world: World) -> None:
 
 
 def _time() -> Hashable:
-    """Return what tells one time of a test from another: the instant of a clock that stands, or "now"; else None."""
+    """Return what distinguishes one time of a test from another: the instant of a stopped clock, or "now";
+    else None.
+    """
     if not time_machine.escape_hatch.is_travelling():
         return "now"
     at = clock.now()

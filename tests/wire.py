@@ -24,7 +24,7 @@ _ENCRYPTION = frozenset({80877103, 80877104})
 
 
 class AtCommit(Enum):
-    """What becomes of the next COMMIT."""
+    """What happens to the next COMMIT."""
 
     #: It never arrives, and the connection breaks: nothing is saved.
     LOSE_REQUEST = auto()
@@ -115,7 +115,7 @@ class Wire:
         server.close()
 
     def fate(self) -> AtCommit | None:
-        """What becomes of the COMMIT that has come now."""
+        """What happens to the COMMIT that has come now."""
         with self._lock:
             self.commits += 1
             if self.next_commit is None:

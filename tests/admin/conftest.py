@@ -45,7 +45,7 @@ from tests.passkeys import enrolled
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-#: What happened, and what is being told: nobody changes it, whatever their rights.
+#: Events, and messages about them: nobody changes them, with any rights.
 EVIDENCE = [
     model
     for model in MODELS

@@ -1,4 +1,4 @@
-"""How staff see that a log is refused, what they are told to do, and the tombstone."""
+"""The admin's pages about a refused log: the alarm, the instructions to staff, and the tombstone."""
 
 from __future__ import annotations
 

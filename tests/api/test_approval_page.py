@@ -82,7 +82,7 @@ def test_an_answer_is_for_the_page_of_the_callers_own_tenant(cast: Cast, calling
     assert allowed(calling("ada").get("access-requests", Origin=ORIGIN)) == ORIGIN
     for stranger in ("finn", "priya", "stella"):
         assert allowed(calling(stranger).get("me", Origin=ORIGIN)) is None
-    # Who has proven nothing is told that, and the page can say it in words.
+    # A caller without proof gets that error, and the page can show it in words.
     nobody = Browser().get("/api/v1/me", headers={"Origin": ORIGIN, "Authorization": "Bearer x"})
     assert (nobody.status_code, allowed(nobody)) == (401, ORIGIN)
     put(cast, origin="")

@@ -120,7 +120,7 @@ def test_a_new_secret_ends_what_was_got_with_the_old_one(cast: Cast) -> None:
 
 
 def test_a_token_that_is_asked_for_beside_a_new_secret_is_not_made(cast: Cast) -> None:
-    """Whoever proved the old one just before has lost it."""
+    """The client that just proved the old secret has lost it."""
     client, _secret = client_of(cast)
     operations.rotate_client_secret(client.pk, actor=cast.as_("ines"))
     with pytest.raises(NotFound):
@@ -171,7 +171,7 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
 
 
 def test_no_token_of_anybody_opens_content(cast: Cast, calling: Calling) -> None:
-    """A token never stands for a grant: neither route nor act leads to content."""
+    """A token is never a grant: neither a route nor an act leads to content."""
     assert {"list_items", "open_item"} & SCOPES.keys() == set()
     grant = cast.opened()
     token = operations.create_token(name="all", scopes=in_order(Scope), days=7, actor=cast.as_("priya")).row

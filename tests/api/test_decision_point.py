@@ -206,7 +206,7 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -
 
 
 def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling) -> None:
-    """Whatever its scopes are, and however the question is hidden among others; nothing is written, a no neither."""
+    """With any scopes, and with the question hidden among others. Nothing is recorded, not even a denial."""
     cases = ["ada", "otto", "ines", "stella", "priya", "pat", "mia", "frida"]
     grant = cast.opened()
     with collected() as case:
@@ -508,7 +508,7 @@ def test_a_member_of_another_kind_is_400_and_never_guessed_at(cast: Cast, gatewa
 
 
 def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) -> None:
-    """Members that we do not know are ignored, whatever they claim."""
+    """Unknown members are ignored, no matter what they claim."""
     cast.confirmed()
     claims = {"at": "2020-01-01T00:00:00Z", "time": "2020-01-01T00:00:00Z", "grant": str(uuid4()), "decision": True}
     body = {**question(cast), **claims, "context": {**claims, "is_staff": True}}

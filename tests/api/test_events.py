@@ -257,7 +257,7 @@ def test_a_caller_has_two_streams_and_no_third(cast: Cast, calling: Calling) -> 
     refused = otto.get(path(cast), **STREAM)
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (429, "too_many", "60")
     assert otto.get(path(cast), {"wait": "1"}).status_code == 429
-    # Whoever does not wait is answered, and so is everybody else.
+    # A caller that does not wait gets its answer, and so does everybody else.
     assert otto.get(path(cast)).status_code == 200
     running.append(ada.get(path(cast), **STREAM))
     for each in running:

@@ -54,7 +54,7 @@ def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -
                 tag = caller.get(address).headers.get("ETag") or '"x"'
             body = body_of(route, world, example)
             if route.path.endswith("/passkeys"):
-                # What the device answers stands for the example's empty place: no key answers twice.
+                # The device's answer replaces the example's empty value: no key answers twice.
                 options = caller.post(address.replace("/passkeys", "/passkey-options")).json()["options"]
                 body["response"] = Authenticator(origin=ORIGIN).create(options)
             found = caller(route.method, address, body, If_Match=tag)

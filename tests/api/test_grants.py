@@ -1,4 +1,4 @@
-"""Windows over the API: which there are, what was looked at in them, and who is told what of it."""
+"""Windows over the API: the list, the accesses in each window, and what each reader can see."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_an_answer_that_was_not_kept_is_the_thing_as_it_is_now_and_at_once(
     with monkeypatch.context() as failing:
         failing.setattr(operations, "keep_answer", _fails)
         first = priya.post("access-requests", body, Idempotency_Key="one")
-    # It was done, and whoever did it says so.
+    # It was done, and the caller gets the result.
     assert first.status_code == 201
     monkeypatch.setattr(idempotency.time, "sleep", _fails)
     again = priya.post("access-requests", body, Idempotency_Key="one")

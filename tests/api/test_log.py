@@ -192,7 +192,7 @@ def test_a_damaged_entry_is_shown_as_what_it_is(cast: Cast, calling: Calling) ->
     assert (found[1]["record"], found[1]["detail"]) == (None, {})
 
 
-# --- How it stands -------------------------------------------------------------------------------------------
+# --- The log's state -----------------------------------------------------------------------------------------
 
 
 def test_how_a_log_stands(cast: Cast, calling: Calling) -> None:

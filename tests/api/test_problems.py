@@ -1,4 +1,4 @@
-"""How the API says no, whatever it is sent."""
+"""The API's problems, for every kind of wrong call."""
 
 from __future__ import annotations
 

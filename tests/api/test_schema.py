@@ -169,7 +169,7 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
-    """Rows of Contoso's for whatever a path may name."""
+    """Rows of Contoso for everything that a path can name."""
     pending, grant = cast.confirmed(), cast.opened()
     client = operations.create_client(
         tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines")
@@ -255,7 +255,7 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
             return {"headers": {"Authorization": f"Bearer {secret}"}}
 
         def validate_response(self, response: Any, case: Any, **options: Any) -> None:
-            # Every call has the token, whatever the library wanted to send in its place.
+            # Every call has the token, even if the library wanted to send another one.
             case.validate_response(response, excluded_checks=[*_OUT, checks.ignored_auth])
 
     Life.run(

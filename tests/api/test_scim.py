@@ -254,7 +254,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
     change = ops({"op": "replace", "path": 'emails[type eq "work"].value', "value": "else@contoso.example"})
     assert fault(caller.patch(f"{USERS}/{cast.ada.pk}", change)) == (400, "invalidValue")
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
-    # Nor is that of whoever may stand in for one.
+    # Nor is the role of a deputy.
     operations.give_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
     assert fault(caller.patch(f"{USERS}/{cast.otto.pk}", change)) == (400, "invalidValue")
     assert caller.patch(f"{USERS}/{cast.mia.pk}", change).status_code == 200
@@ -585,7 +585,7 @@ def test_a_change_whose_filter_matches_nothing_gives_nothing(cast: Cast, caller:
         ):
             answer = caller.patch(path, ops({"op": kind, **operation}))
             assert fault(answer) == (400, "noTarget"), (kind, operation)
-    # Nor does what stands before it in the same call.
+    # Nor does an earlier operation of the same call.
     both = ops({"op": "add", "path": "roles", "value": ["auditor"]}, {"op": "remove", "path": 'roles[value eq "x"]'})
     assert fault(caller.patch(mia, both)) == (400, "noTarget")
     for path, raw in (
@@ -748,7 +748,7 @@ def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, cal
         assert caller.get(address, If_None_Match=version).status_code == 200
         assert caller.patch(address, change, If_Match="*").status_code == 200
 
-    # Whoever comes between the look and the locks is seen as well.
+    # A change between the first read and the locks is seen as well.
     def late_too() -> None:
         raise NotTheSame
 

@@ -87,7 +87,8 @@ def test_what_a_switch_finds_under_way_is_counted(cast: Cast, calling: Calling) 
         ("fabrikam", ["Fabrikam"]),
         ("stella", ["Contoso", "Fabrikam", "Northwind"]),
         (None, ["Contoso", "Fabrikam", "Northwind"]),
-        # Who chooses for whom to record a ticket; who only confirms is told with each access request.
+        # An engineer chooses the tenant for which to record a ticket. A provider approver sees it with each access
+        # request.
         ("samir", ["Contoso", "Fabrikam", "Northwind"]),
         ("pat", []),
     ],

@@ -1,4 +1,4 @@
-"""Tickets over the API: opened with what another system calls them, worked, and read by whoever may."""
+"""Tickets over the API: opened with a reference of another system, worked on, and read by all who may."""
 
 from __future__ import annotations
 

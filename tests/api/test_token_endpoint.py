@@ -35,7 +35,7 @@ def test_a_client_gets_a_token_for_an_hour(cast: Cast, travel: Any) -> None:
 
 
 def test_two_ways_to_prove_oneself_and_a_repeated_parameter_are_an_invalid_request(cast: Cast) -> None:
-    """RFC 6749, sections 2.3, 3.2 and 5.2; whatever the secrets are."""
+    """RFC 6749, sections 2.3, 3.2 and 5.2; with right and wrong secrets."""
     client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     in_body, header = {"client_id": str(client.pk), "client_secret": secret}, basic(str(client.pk), secret)
     two_ways = Browser().post("/oauth/token", {**GRANT, **in_body}, headers=header)
@@ -49,7 +49,7 @@ def test_two_ways_to_prove_oneself_and_a_repeated_parameter_are_an_invalid_reque
         assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
         assert response["Cache-Control"] == "no-store"
     assert not Token.objects.exists()
-    # The id beside the header names the client and proves nothing, and an empty secret is none.
+    # The id beside the header names the client and proves nothing; an empty secret counts as missing.
     named = {**GRANT, "client_id": str(client.pk), "client_secret": ""}
     assert Browser().post("/oauth/token", named, headers=header).status_code == 200
 

@@ -25,7 +25,7 @@ def files_of(bundle: bytes) -> Files:
 
 
 def zipped(files: Files, *, honest: bool = True) -> bytes:
-    """The files as a bundle again; whoever changes one and can compute writes the manifest again."""
+    """The files as a bundle again. An attacker who changes a file can also compute the manifest again."""
     if honest:
         files = relisted(files)
     out = io.BytesIO()
@@ -57,7 +57,7 @@ def records(raw: bytes) -> list[Any]:
 
 
 def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """The exit status of the verifier, as a program of its own that is told the log's key, and its verdict."""
+    """The verifier's exit status and verdict. It runs as a program of its own and gets the log's key."""
     path = place / "evidence.zip"
     path.write_bytes(bundle)
     origins = [log["origin"] for log in manifest_of(files_of(bundle))["logs"]]

@@ -1,4 +1,4 @@
-"""The fast way to canonical bytes writes what the library writes, whatever is in a record."""
+"""The fast way to canonical bytes writes the same as the library, for every record."""
 
 from typing import Any
 

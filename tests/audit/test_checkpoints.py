@@ -243,7 +243,7 @@ def test_a_restored_backup_whose_lost_entries_came_back_unchanged_is_signed_on()
 def test_a_bit_flipped_in_bytes_that_are_signed_is_found_before_the_next_signature(seq: int, earlier: int) -> None:
     append(600)
     checkpoints.sign(TENANT, at=AT)
-    for _ in range(earlier):  # wherever the look at what was signed before stands
+    for _ in range(earlier):  # for every position of the check of what was signed before
         append(1)
         checkpoints.sign(TENANT, at=AT)
     flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)

@@ -90,7 +90,7 @@ def prune(seq: int) -> None:
 
 @pytest.fixture
 def log() -> None:
-    """600 entries under four checkpoints, of which an access request's are 40, in two places."""
+    """600 entries under four checkpoints; 40 of them, in two places, belong to one access request."""
     append(250)
     sign()
     about(REQUEST, 30, at=AT + HOUR)
@@ -297,7 +297,7 @@ def test_a_period_comes_with_the_entry_before_it_and_the_one_after_it(log: None,
         assert body == bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=each["index"]).canonical)
         [leaf] = leaves_of([body])
         assert root_by(each["index"], size, leaf, [b64decode(one) for one in each["hashes"]]) == root
-    # Whoever takes some entries less leaves one of the period's next to it.
+    # An attacker who leaves some entries out leaves one of the period's beside the gap.
     manifest = manifest_of(files)
     manifest["since"] = "2026-03-01T12:00:00.000000Z"
     changed = zipped({**files, "manifest.json": json.dumps(manifest).encode()})
@@ -532,7 +532,7 @@ def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: N
 
 
 def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
-    """Number and event of what is beside the entries, each of which must lead to the signed root."""
+    """Number and event of what is beside the entries; each of these must lead to the signed root."""
     _origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
     [described] = [log for log in manifest_of(files)["logs"] if log["shard"] == shard]
     entries = files.get(f"log-entries-{shard}.jsonl", b"").split(b"\n")[:-1]
@@ -561,7 +561,7 @@ def test_a_period_brings_what_the_log_said_of_its_keys_before(log: None, tmp_pat
     bundle = taken(since=AT + 6 * HOUR)
     assert beside(files_of(bundle)) == [(600, "log.key_rotated")]
     assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(601, 606)]
-    # The verifier is told the old key alone, and learns of the new one.
+    # The verifier gets only the old key, and reads the new one in the log.
     assert verified(bundle, tmp_path)[0] == 0
     assert beside(files_of(taken(since=AT + 5 * HOUR))) == []
 
@@ -723,7 +723,7 @@ def test_an_access_request_brings_the_entry_that_announced_a_new_key(
     origin = checkpoints.origin_of(TENANT, 0)
     vkeys = {str(keys.log_key(origin, public)) for public in both.publics}
     assert set(json.loads(files["keys.json"])["log"]) == vkeys
-    # The verifier is told the old key alone, and learns of the new one.
+    # The verifier gets only the old key, and reads the new one in the log.
     status, verdict = verified(bundle, tmp_path)
     assert (status, verdict["gaps"], verdict["problems"]) == (0, [], [])
 

@@ -309,7 +309,7 @@ def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is
     assert ChainHead.objects.get().pruned_to == 17
 
 
-# --- Without a word --------------------------------------------------------------------------------------
+# --- Removed without an entry --------------------------------------------------------------------------------
 
 
 def test_the_database_removes_nothing_that_no_entry_says_was_removed() -> None:

@@ -92,7 +92,7 @@ def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
     monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
     append(1300)
     checkpoints.sign(TENANT, at=AT)
-    for hour in (1, 2):  # wherever the turn stands
+    for hour in (1, 2):  # for every position of the turn
         assert work(AT + hour * HOUR) == Work(dated=1)
     flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
     found = [work(AT + hour * HOUR).refused for hour in (3, 4, 5)]

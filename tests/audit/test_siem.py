@@ -35,7 +35,7 @@ from tests.web.pages import look
 
 SCHEMAS = Path(__file__).with_name("schemas")
 TENANT = UUID("5f1f5c1e-6a37-4f0e-9e1a-3f4e0b0a1c2d")
-#: The formats of which each line is a JSON object.
+#: In these formats each line is a JSON object.
 IN_JSON = ("jsonl", "ocsf", "o365")
 OFFERED = ("ocsf", "o365", "cef")
 
@@ -448,7 +448,9 @@ def test_a_download_and_a_look_have_activities_of_their_own(event: str, action: 
 
 
 def test_only_a_client_acts_for_somebody_else() -> None:
-    """A person's entry that claims to be somebody else's was not written by this product: the person stands."""
+    """This product did not write a person's entry that claims to be somebody else's: the exported actor is
+    the person.
+    """
     ada = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@contoso.example"}
     row = an_unsaved(actor={**ada, "for": {"id": str(uuid4()), "name": "Alan", "email": "alan@contoso.example"}})
     assert json.loads(one("o365", row))["UserId"] == "ada@contoso.example"
@@ -558,7 +560,7 @@ def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
 
 
 def _export_fault(kind: str, tenant: UUID) -> str:
-    """What is wrong with an export of four entries of which the second one is damaged."""
+    """What is wrong with an export of four entries if the second one is damaged."""
     try:
         if kind == "csv":
             rows = FORMATS[kind].lines(queries.in_order(tenant), source(tenant))

@@ -44,7 +44,7 @@ def register(witness: SmallWitness, tenant: UUID = TENANT, url: str = URL) -> Wi
 
 
 def ask(*small: SmallWitness, **options: Any) -> cosigning.Round:
-    """Ask whoever is due; each witness answers at a URL of its own, and the first at every other."""
+    """Ask every witness that is due; each answers at a URL of its own, and the first at every other."""
     by_url = {f"https://{each.verifier.name}/w/add-checkpoint": each for each in small}
     return cosigning.collect(clock.now, lambda url, body: by_url.get(url, small[0]).post(url, body), **options)
 
@@ -154,7 +154,7 @@ def test_a_new_shard_begins_anew_at_the_witness() -> None:
 
 
 def _refused(small: SmallWitness, wanted: str) -> None:
-    """The answer gives no cosignature; what is wrong is said, and the witness is left alone for a while."""
+    """The answer gives no cosignature: its fault is recorded, and the witness is not asked for a while."""
     assert ask(small) == cosigning.Round(failed=1)
     assert problem() == wanted
     assert Cosignature.objects.count() == 0
@@ -591,7 +591,7 @@ def test_a_witness_that_is_not_registered_any_more_does_not_count() -> None:
 
 
 def cosign_anew(small: SmallWitness, size: int) -> None:
-    """The witness dates what it cosigned before, as it does for a log that stands still."""
+    """The witness dates again what it cosigned before, as for a log without new entries."""
     line = Cosignature.objects.get(checkpoint__size=size, vkey=small.vkey)
     line.line, line.at = small.line(Head.parse(Note.parse(line.checkpoint.note).text)), clock.now()
     line.save()

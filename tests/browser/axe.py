@@ -89,7 +89,7 @@ def width_for(route: str, widths: tuple[T, ...]) -> T:
 
 
 def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
-    """Hold the page as it stands against the rules, in both themes; leave it as it was.
+    """Check the page as it is against the rules, in both themes; leave it as it was.
 
     axe-core reads it at one of these widths, and not again if it is made of parts that were read before.
     """

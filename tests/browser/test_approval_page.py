@@ -121,7 +121,7 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
     key = Passkey.objects.get(name="Office key")
     assert (key.rp_id, key.origin, key.person_id) == (SITE, origin, ada.person_id)
 
-    # From here on a yes takes such a key.
+    # From now on an approval takes such a key.
     operations.set_approval_page(contoso.pk, origin=origin, keys_only=True, actor=ines)
     page.get_by_role("button", name=f"Read the approval of {pending.reference}").click()
     expect(page.get_by_text("You approve")).to_be_visible()
@@ -214,7 +214,7 @@ def spoiled(old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
-#: What a hostile server gives to be signed where somebody chose to say yes, and what the page says of it.
+#: The texts that a hostile server sends for signing when somebody chose to approve, and the page's message for each.
 LIES = {
     "the opposite": (text_of(decision="deny"), "says the opposite"),
     "another tenant": (text_of(tenant={"id": REQUEST, "name": "Contoso"}), "another tenant"),
@@ -278,7 +278,7 @@ class Liar:
         place = urlsplit(route.request.url).path
         found: dict[str, Any] = {"items": [self.line], "id": REQUEST}
         if place.endswith("/manifest"):
-            # Whatever else it says, the page is to work out by itself.
+            # The page has to find out every other fault itself.
             found = {
                 "manifest": self.text,
                 "asked": self.asked,
@@ -319,7 +319,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
         expect(page.get_by_role("button", name="Read the approval of AR-0000")).to_be_enabled()
     assert page.evaluate("window.asked.length") == 0
 
-    # What the list says is one thing; what is signed is shown out of the text, all of it, with nothing hidden in it.
+    # The list may say something else; the page shows the whole signed text, and hides nothing of it.
     resources = [{**RESOURCE, "name": f"box {n}"} for n in range(3)]
     resources[1]["name"] = "finance\u202egnp.exe"
     liar.asked = asked(
@@ -350,7 +350,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     digest = digest_of(liar.text).hex()
     assert page.locator("#digest").inner_text().replace(" ", "") == digest
 
-    # The challenge and the site are the page's own, whatever the server named.
+    # The page makes the challenge and the site itself, no matter what the server names.
     page.get_by_role("button", name="Sign the approval: 4 hours, 3 mailboxes").click()
     expect(page.locator("#problem")).to_contain_text("the key was not used")
     [used] = page.evaluate(
@@ -384,7 +384,7 @@ def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str],
     assert unpadded(client["challenge"]) == digest_of(shown)
     assert urlsplit(client["origin"]).hostname == SITE
 
-    # A server that takes the signature and says no: whoever signed is told so, and keeps what was signed.
+    # A server takes the signature and reports a failure: the page says so, and keeps what was signed.
     liar.status = 500
     page.get_by_role("button", name="To the list").click()
     page.get_by_role("button", name="Read the approval of AR-0000").click()

@@ -28,7 +28,7 @@ def ticket() -> Ticket:
 
 
 def opened(page: Page) -> Grant:
-    """Both stages say yes elsewhere; the engineer comes back to the page."""
+    """Both stages approve elsewhere; the engineer comes back to the page."""
     row = AccessRequest.objects.get(justification=WHY)
     operations.approve_as_provider(row.pk, actor=as_("pat.doyle", fresh=True), note="No other way.")
     operations.approve_as_customer(row.pk, actor=as_("ada.keller", fresh=True))

@@ -155,7 +155,7 @@ def test_a_page_is_read_again_where_it_has_a_piece_that_was_not_read() -> None:
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:
-    """Whatever is laid out or hidden by a theme would escape the rules that are tried in one theme only."""
+    """Content that only one theme moves or hides would escape the rules that are tried in one theme only."""
     ada = visit("ada.keller")
     ada.goto("/")
     layouts, colours = [], []

@@ -31,7 +31,7 @@ def virtual_authenticator(page: Page, *, verifies: bool = True) -> tuple[Any, st
 
 
 def answering(session: Any, device: str, *, verifies: bool) -> None:
-    """Whoever holds the device is its owner, or somebody else, and it notices."""
+    """The device recognises its holder as its owner, or as somebody else."""
     session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": verifies})
 
 
@@ -169,7 +169,7 @@ def offered(page: Page) -> tuple[str, dict[str, Any]]:
 
 
 def moved(session: Any, device: str, to: Page) -> None:
-    """Its keys, in a device before another page: whoever has them still does not choose the page's name."""
+    """The same keys in a device before another page: the person who has them still can't choose the page's name."""
     other, its_device = virtual_authenticator(to)
     for key in session.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]:
         other.send("WebAuthn.addCredential", {"authenticatorId": its_device, "credential": key})

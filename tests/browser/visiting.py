@@ -52,7 +52,7 @@ def chromium_wanted() -> str:
 
 @dataclass
 class Watch:
-    """Collects whatever a browser complains about, and every request that leaves for another host."""
+    """Collects all complaints of a browser, and every request that leaves for another host."""
 
     host: str
     complaints: list[str] = field(default_factory=list)

@@ -78,13 +78,13 @@ class Shell:
         return Ended(int(status or 0), *(_written_to(stream) for stream in streams[1:]))
 
     def alone(self, *words: str) -> Ended:
-        """Run it as a program of its own, as whoever installs it does."""
+        """Run it as a program of its own, as a user runs it who installed it."""
         run = subprocess.run(["lockbox", *words], env=self.environment, capture_output=True, text=True, timeout=WITHIN)
         return Ended(run.returncode, run.stdout, run.stderr)
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        """One that continues until it is told to end; what it says is there to be read line by line."""
+        """Run a command that continues until it is stopped; read its output line by line."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(["lockbox", *words], env=self.environment, **pipes) as started:
             until = threading.Timer(WITHIN, started.kill)

@@ -57,7 +57,7 @@ def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, tmp_path: Path
 
 
 def typed() -> list[list[str]]:
-    """The words of the commands that are shown and not run, with an id where one stands for any."""
+    """The words of the commands that are shown and not run, with an id in place of a name for any id."""
     text = (ROOT / "docs" / "command-line.md").read_text()
     lists = [f"lockbox requests {each}" for each in _LISTS.findall(text)]
     shown = [*_TYPED.findall(text), *_SPANS.findall(text), *lists]

@@ -36,7 +36,7 @@ def url(shell: Shells) -> str:
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Some other server: it keeps what it is sent, and answers as it is told."""
+    """Some other server: it stores what it gets, and answers as the test sets it."""
 
     answer: tuple[int, str, bytes] = (200, "text/html", b"<h1>Hello</h1>")
     heard: list[str | None] = []

@@ -105,7 +105,7 @@ def test_an_approver_reads_says_yes_and_proves_who_it_is(cast: Cast, shell: Shel
         "requests", "approve", row.reference, "--comment", "Seen.", answers=answers
     )
     assert ended.status == 0, ended.out
-    # What is decided is above the question.
+    # The text of the decision is above the question.
     before = ended.out[: ended.out.index("[y/N]")]
     assert "Priya Test asks to read" in before
     assert row.content_digest[:20] in before

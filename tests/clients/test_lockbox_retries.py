@@ -21,7 +21,9 @@ from lockbox_client.models import CommentInRequest, LinkInRequest
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers as it is told, one after another; None breaks the connection off. It keeps the keys that it is sent."""
+    """Gives the answers that the test sets, one after another; None breaks the connection off. It stores the keys it
+    gets.
+    """
 
     answers: ClassVar[list[tuple[int, dict[str, Any] | None] | None]] = []
     keys: ClassVar[list[str | None]] = []

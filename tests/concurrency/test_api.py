@@ -31,14 +31,14 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
-    """Those that may wait get the answer of the first; the others are told at once to ask again, and get it then."""
+    """Calls that can wait get the answer of the first; the others get "ask again" immediately, and the answer later."""
     priya, body = Caller(token_of(world, "priya")), asking(world)
     call = partial(priya.post, "access-requests", body, Idempotency_Key="one")
     answers: list[Any] = at_once(*[call] * 50)
     told_to_wait = [each for each in answers if each.status_code == 409]
     assert {(each.json()["code"], each["Retry-After"]) for each in told_to_wait} <= {("idempotency_in_progress", "2")}
     answers = [each for each in answers if each.status_code != 409] + [call() for _each in told_to_wait]
-    # Where the first answer waits to be written, others are told how the thing is.
+    # While the first answer is being written, others get the present state.
     assert {each.status_code for each in answers} <= {200, 201}
     assert len({each.content for each in answers}) == 1
     assert sum(each.has_header("Idempotency-Replayed") for each in answers) == 49
@@ -52,7 +52,7 @@ def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
 def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
     world: Cast, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the call had got to: the same call again is answered within a moment, and done once."""
+    """At every stage of the call: the same call again is answered within a moment, and done once."""
     priya, body = Caller(token_of(world, "priya")), asking(world)
     name = {"claim": "claim_key", "act": "submit", "answer": "keep_answer"}[place]
     plain = getattr(operations, name)
@@ -137,7 +137,7 @@ def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> No
 
 @pytest.mark.postgres
 def test_a_token_that_is_revoked_while_its_call_waits_does_nothing_after_that(world: Cast) -> None:
-    """Whichever took its turn at the log first: no decision stands behind the revocation."""
+    """With either one first at the log: no decision follows the revocation."""
     for _ in range(8):
         row = world.confirmed()
         made = operations.create_token(

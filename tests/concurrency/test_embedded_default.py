@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
 #: Processes of callers, each with its threads.
 CALLERS = 2
-#: The codes of answers that say that the store was busy: nothing was done, or nobody knows whether it was.
-#: The second is what somebody hears whose act was saved before, as a look is, when something else was refused after it.
+#: The codes of answers that say that the store was busy: nothing was done, or nobody knows whether it was. A caller
+#: gets the second one if the act was saved, as an access is, and something was refused after it.
 REFUSED, UNKNOWN = "store_unavailable", "outcome_unknown"
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 * SECONDS)]

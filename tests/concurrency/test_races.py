@@ -739,7 +739,7 @@ def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
 
 
 def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cast) -> None:
-    """Whichever comes first: a window without the customer's yes never stands after the switch in the log."""
+    """With either one first: after the switch, the log has no window without the customer's approval."""
     for _ in range(4):
         Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=False)
         row = world.submitted()
@@ -771,7 +771,7 @@ def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_w
 
 
 def test_a_reset_that_waits_for_a_signed_yes_stands_not_in_its_way(world: Cast, monkeypatch: Any) -> None:
-    """The yes has the turn at the log and is about to look for its key: the reset must not hold that and wait."""
+    """The approval has the turn at the log and is about to read its key: the reset must not hold the key and wait."""
     device, row, ada = enrolled(world, "ada")[1], world.confirmed(), world.as_("ada")
     text = signing.text_to_sign(row, actor=ada, verdict="approve", at=clock.now())
     signed = operations.Signed(manifest=text, assertion=device.sign(manifest.challenge_of(text), rp_id="localhost"))

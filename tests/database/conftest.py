@@ -36,7 +36,7 @@ class OwnServer:
                 other.execute(statement)
 
     def wait_until_all_have_left(self) -> None:
-        """Whoever hangs up counts as connected until the server's process for them has ended."""
+        """A client that hangs up counts as connected until the server's process for it has ended."""
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres'"
         until = time.monotonic() + 60
         with psycopg.connect(self.address.rpartition("/")[0] + "/template1", autocommit=True) as other:

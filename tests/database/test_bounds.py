@@ -1,4 +1,4 @@
-"""A PostgreSQL that hangs, and does not die, is given up in time: whatever waits for it ends on this side."""
+"""A PostgreSQL that hangs, and does not die, is given up in time: everything that waits for it ends on this side."""
 
 from __future__ import annotations
 

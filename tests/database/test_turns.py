@@ -235,7 +235,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
     what, at = done.result(timeout=120)
     assert what == "done"
     assert at - began < SOON
-    # Nobody knows yet what becomes of the first.
+    # Nobody knows yet how the first one ends.
     assert {type(each.exception(timeout=60)) for each in again} == {OutcomeUnknown}
     may_end.set()
     assert first.exception(timeout=60) is None

@@ -142,7 +142,7 @@ def _sqlite_shape(cursor: Any) -> Shape:
 
 
 def _clauses(text: str) -> list[str]:
-    """What stands between the brackets of a CREATE TABLE: columns and constraints, whose order says nothing."""
+    """The text in the brackets of a CREATE TABLE: columns and constraints, in any order."""
     parts, depth, part = [], 0, ""
     for letter in text[text.index("(") + 1 : text.rindex(")")]:
         depth += {"(": 1, ")": -1}.get(letter, 0)

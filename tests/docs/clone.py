@@ -138,11 +138,11 @@ class Clone:
         return run.stdout
 
     def start(self, command: str, **environment: str) -> Running:
-        """Start a command that continues until it is told to end."""
+        """Start a command that continues until it is stopped."""
         output = self.path / "output"
         with output.open("w") as file:
             process = subprocess.Popen(
-                # By `exec env` the process is the command itself, whatever is set before it.
+                # With `exec env` the process is the command itself, with any variables set before it.
                 ["sh", "-euc", f"exec env {self.here(command)}"],
                 cwd=self.path,
                 env=self.environment | environment,

@@ -98,7 +98,7 @@ def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
-    """The first start makes everything; a later one finds it there. Each ends cleanly when it is told to."""
+    """The first start makes everything; a later one finds it there. Each ends cleanly when it is stopped."""
     fresh = Clone.make(tmp_path / "clone")
     for command in kind(SERVES):
         running = fresh.start(command, PORT=str(free_port()))

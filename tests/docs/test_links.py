@@ -15,7 +15,7 @@ from django.urls import Resolver404, resolve
 from tests.docs.documents import anchors, blocks, bold, code_spans, commands, documents, links, prose
 from tests.sources import ROOT, files_in, name_of, product_files, text_of
 
-#: Guides for people: what is bold in them is a label of a page, or of a mail.
+#: Guides for people: a bold text in them is a label of a page, or of a mail.
 GUIDES = ("customer-", "engineer", "provider-approver")
 #: Places of a machine, which are no addresses of pages.
 PLACES = ("/opt/", "/etc/", "/var/", "/srv/", "/tmp/")
@@ -97,7 +97,7 @@ def unknown_names(path: Path) -> list[str]:
 
 @cache
 def _occurs(span: str) -> bool:
-    # The look in the set is for speed alone: what is a word is in the text.
+    # The search in the set is only for speed: the text decides.
     if span in _known_words() or span in _known_files() or (ROOT / span).exists() or span in _known_text():
         return True
     # `grant.closes_at`, `Limits.item_bytes`: the last part is what must exist.
@@ -204,7 +204,7 @@ def test_the_index_gives_each_decision_its_title() -> None:
 
 
 def _fault(code: str) -> str:
-    """Return why a piece of code is none."""
+    """Return why a piece of text in backticks is not code."""
     try:
         ast.parse(code)
     except SyntaxError as error:

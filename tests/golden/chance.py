@@ -38,7 +38,7 @@ def key_for(label: str) -> Ed25519PrivateKey:
 
 
 class Chance:
-    """Stands in for the operating system's random bytes in the main thread."""
+    """Replaces the operating system's random bytes in the main thread."""
 
     def __init__(self) -> None:
         self.step = "before"
@@ -66,7 +66,7 @@ class Chance:
 
 
 def _model(frame: FrameType | None) -> str:
-    """Return the field whose default is drawn, as `Ticket.id`; empty where it is none's."""
+    """Return the field whose default is drawn, as `Ticket.id`; empty if the frame belongs to no field."""
     for _ in range(4):
         if frame is None:
             return ""

@@ -64,7 +64,7 @@ def _joined(methods: Iterable[str]) -> str:
 # --- The API's document ----------------------------------------------------------------------------------------
 
 _WORDS = frozenset({"description", "summary", "title"})
-#: What is in these is somebody's value, in which a word for people is one of those too.
+#: Their content is a value, in which a word for people counts as a value too.
 _VALUES = frozenset({"value", "example", "default", "const"})
 #: The keys in these are names, and not the document's own words.
 _BY_NAME = frozenset({"properties", "schemas", "responses", "headers", "examples", "paths", "content", "variables"})
@@ -213,7 +213,7 @@ def task_names() -> list[str]:
 def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
     yield kind
     for each in kind.__subclasses__():
-        # Those of other tests are none of the product's.
+        # Classes of other tests are not the product's.
         if not each.__module__.startswith("tests."):
             yield from _kinds(each)
 

@@ -192,7 +192,7 @@ def _facts(text: str, names: list[str]) -> list[str]:
     text = " ".join(text.split())
     links = sorted({each.rstrip(".,)") for each in _LINK.findall(text)})
     rest = _LINK.sub(" ", text)
-    # The longest first: what is part of a longer name is told once.
+    # The longest first: a name that is part of a longer one counts once.
     mentioned = []
     for name in sorted(names, key=len, reverse=True):
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rest):

@@ -1,4 +1,4 @@
-"""The golden data: files of lines that a test compares, and that are made anew on purpose alone.
+"""The golden data: files of lines that a test compares. They are made again only on purpose.
 
 GOLDEN=remake python -m pytest tests/golden
 """
@@ -23,7 +23,7 @@ def lines_of(name: str) -> list[str]:
 
 
 def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
-    """Compare each file with what was found, to the letter, or write it anew; return all differences."""
+    """Compare each file with what was found, letter by letter, or write it again; return all differences."""
     report: list[str] = []
     for name, lines in found.items():
         now = "\n".join(lines).split("\n")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 #: What an engineer knows of every tenant: its name, and the resources of their own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
-#: A denial of the decision point is 200, for what is absent and for what is not yours alike:
+#: A denial of the decision point is 200, for a missing thing and for another tenant's thing:
 #: tests/api/test_decision_point.py.
 DECISION_POINT = {"evaluation", "evaluations"}
 #: What a call of a method sends where it must send something.
@@ -95,7 +95,7 @@ def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(c
         for call, foreign, nothing in _asked(caller, route, world):
             assert foreign.status_code == nothing.status_code, call
             assert _plain(foreign) == _plain(nothing), call
-            # Some things no client may do, whoever's they are.
+            # Some things no client may do, for anybody.
             is_head = call[1] == "head" and foreign.status_code == 405
             is_refused = foreign.status_code == 404 or is_head or "insufficient_scope" in foreign["WWW-Authenticate"]
             assert is_refused, (*call, foreign.content)

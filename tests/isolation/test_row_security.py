@@ -1,4 +1,4 @@
-"""The wall behind the wall: PostgreSQL hides other tenants' rows from a request, whatever the code forgets."""
+"""The second wall: PostgreSQL hides other tenants' rows from a request, even if the code forgets to."""
 
 from __future__ import annotations
 

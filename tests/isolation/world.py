@@ -159,7 +159,7 @@ class Route:
 
     @property
     def collections(self) -> dict[str, str]:
-        """Return for each id in the path the collection that it is in: what stands before it."""
+        """Return for each id in the path the collection that it is in: the part before the id."""
         found, before = {}, ""
         for part in self.path.strip("/").split("/"):
             name = part.strip("<>").rpartition(":")[2]

@@ -59,7 +59,7 @@ class Life(RuleBasedStateMachine):
         actor = self.world.system() if who == "system" else self.world.as_(who)
         extra: dict[str, Any] = {} if action in ("expire", "close") else {"note": "Because."}
         if (who, action) in self.made:
-            # The first one stands, whatever has become of the access request since.
+            # The first decision stays, in every later state of the access request.
             assert getattr(operations, action)(self.row.pk, actor=actor, **extra).state == self.state
         elif expected is None:
             with pytest.raises(DomainError):

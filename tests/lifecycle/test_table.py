@@ -91,7 +91,7 @@ def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[
 def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: State, late: bool) -> None:
     """One world per state; each attempt is rolled back, so that all start from the same row.
 
-    What is offered in time is what is accepted.
+    Every act that is offered in time is accepted.
     """
     row = cast.in_state(state)
     if late:
@@ -211,9 +211,9 @@ def _expected_of_ticket(edge: Transition, state: TicketState, name: str, *, late
 def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
     cast: Cast, travel: Any, state: TicketState, days: int
 ) -> None:
-    """`late` counts for a ticket that has ended alone: it is reopened within 7 days, and at their end no more.
+    """`late` applies only to a ticket that has ended: it can be reopened within 7 days, and not after them.
 
-    What is offered in time is what is accepted.
+    Every act that is offered in time is accepted.
     """
     travel.freeze()
     ticket = _ticket_in(cast, state)

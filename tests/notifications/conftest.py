@@ -1,4 +1,4 @@
-"""Sends what was told, and finds the one mail that a test is about."""
+"""Sends the messages, and finds the one mail that a test is about."""
 
 from __future__ import annotations
 

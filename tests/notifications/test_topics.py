@@ -405,7 +405,7 @@ def test_another_address_is_told_to_both(world: Cast, mails: Mails) -> None:
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
 def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
-    """The provider's people are told, too, though they belong to no tenant."""
+    """The provider's people get a mail, too, though they belong to no tenant."""
     operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how="change")
     found = mails.send()(name, "password_changed")
     assert mails.to("password_changed") == [name]
@@ -498,7 +498,9 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
 
 
 def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mails, travel: Any) -> None:
-    """The own page's address and keys, and the rule; under two-person control when it is done, too."""
+    """The address and keys of the tenant's approval page, and the rule; under two-person control when it is
+    done, too.
+    """
     ines, contoso = world.as_("ines"), world.contoso.pk
     operations.set_approval_page(contoso, origin="https://approvals.contoso.example", keys_only=False, actor=ines)
     found = mails.send()("ada", "yes_rules_changed")

@@ -1,4 +1,4 @@
-"""Whose mailbox it is: a link that was sent there, opened by whoever asked; and nobody signs in before it is known."""
+"""The owner of a mailbox: a link that was sent there, opened by the person who asked. Nobody signs in before that."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_session_alone_asks_for_nothing_and_nobody_hears_whose_an_address_is(c
         with pytest.raises(Unacceptable):
             requested(cast, wrong)
     assert (AddressChange.objects.count(), outbox_topics()) == (0, [])
-    # That it has an account is told to its reader alone, at the end.
+    # Only the address's reader learns at the end that it has an account.
     row = requested(cast, "frida@fabrikam.example")
     browser = signed_in(cast, "ada")
     answer = browser.post(reverse("web:address_confirm", args=[link(row)]))

@@ -218,7 +218,7 @@ def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> No
 
 
 def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: Any) -> None:
-    """Whoever has the name by then would have a page that asks for an approval."""
+    """The next owner of the name would have a page that asks for an approval."""
     put(cast, rp_id="contoso.example")
     device, row = own_key(cast, rp_id="contoso.example")[1], cast.confirmed()
     put(cast, origin="https://decide.contoso.example", rp_id="contoso.example")
@@ -266,7 +266,7 @@ def test_no_two_rules_together_leave_nobody_who_could_say_yes(cast: Cast) -> Non
 
 
 def test_a_key_that_this_tenants_log_does_not_tell_of_makes_nobody_ready(cast: Cast) -> None:
-    """No signature of it would be taken: whoever checks one looks for the key in this log."""
+    """No signature of it would count: a verifier searches this log for the key."""
     put(cast)
     row = own_key(cast)[0]
     Passkey.objects.filter(pk=row.pk).update(enrolled={})

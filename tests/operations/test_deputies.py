@@ -61,7 +61,7 @@ def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast,
         for e in AuditEntry.objects.filter(actor_id=cast.otto.pk, event__contains="by_customer")
     ]
     assert [(each["actor"]["name"], each["detail"]["deputy_for"]) for each in record] == [("Otto Test", "Ada Test")] * 2
-    # Whoever is away may still answer themselves, in their own name alone.
+    # An absent approver can still answer in person, and only in their own name.
     assert operations.approve_as_customer(rows[2].pk, actor=cast.as_("ada")).state == "OPEN"
     last = json.loads(bytes(AuditEntry.objects.filter(actor_id=cast.ada.pk).latest("seq").canonical))
     assert "deputy_for" not in last["detail"]

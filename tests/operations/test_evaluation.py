@@ -192,7 +192,7 @@ def test_of_several_windows_the_one_counts_that_covers_it_and_is_open_longest(ca
 
 # --- The rule ------------------------------------------------------------------------------------------------
 
-#: Each condition of the rule with the ways in which it can stand; the first is the one that lets a look through.
+#: Each condition of the rule with the ways in which it can be met or not; the first one permits an access.
 CONDITIONS: dict[str, tuple[Any, ...]] = {
     "in_queue": (True, False),
     "is_active": (True, False),
@@ -207,7 +207,7 @@ CONDITIONS: dict[str, tuple[Any, ...]] = {
 
 
 class Stage:
-    """The rows behind the conditions. What stands as it should already is not written again."""
+    """The rows behind the conditions. A row that is already right is not written again."""
 
     def __init__(self, cast: Cast, grant: Grant, at: dt.datetime) -> None:
         self.cast, self.grant, self.at = cast, grant, at
@@ -353,7 +353,7 @@ def test_a_refused_access_is_an_entry_of_its_own(cast: Cast) -> None:
     }
 
 
-#: What nobody is told apart from what is not there: each is changed into the question that would be answered yes.
+#: What nobody can tell from a missing thing: each is changed into the question that would be permitted.
 UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
     "no such person": lambda cast: {"subject": str(uuid4())},
     "no such address": lambda cast: {"subject": "nobody@provider.example"},
@@ -445,7 +445,7 @@ def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
 
 @pytest.mark.parametrize("who", ["priya", "pat", "mia"])
 def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
-    """An engineer least of all: whoever may look has a page for it, and vouches for nobody else."""
+    """Above all not an engineer: engineers who may read have a page for it, and vouch for nobody else."""
     cast.opened()
     before = _left()
     for asks in (evaluate, operations.allow_access):
@@ -537,7 +537,7 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
 
 
 def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
-    """A customer's actor that claims to be staff is none."""
+    """A customer's actor that claims to be staff is not staff."""
     cast.opened("fabrikam")
     claimed = replace(service_of(cast, "contoso"), is_staff=True)
     assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")

@@ -1,4 +1,4 @@
-"""One human counts once, whatever accounts: linked by staff, or by an address that reaches the same mailbox."""
+"""One human counts once, with any accounts: linked by staff, or by an address that reaches the same mailbox."""
 
 from __future__ import annotations
 

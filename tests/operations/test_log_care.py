@@ -402,7 +402,7 @@ def test_pages_and_mails_about_what_is_no_longer_in_the_log_still_come(cast: Cas
         client.force_login(cast.people[who])
         stepped_up(client, cast.people[who])
         assert client.get(reverse("web:access_request", args=[old.pk])).status_code == 200
-        # Its decision stands in entry 3, of which only the hash is left.
+        # Its decision is in entry 3, and only the hash of that entry is left.
         assert client.get(reverse("web:access_request_receipt", args=[old.pk, 3])).status_code == 404
     client.force_login(cast.otto)
     assert client.get(reverse("web:log", args=[cast.contoso.pk])).status_code == 200

@@ -96,7 +96,7 @@ def test_what_a_door_keeps_is_kept_with_it_or_nothing_is(cast: Cast, monkeypatch
 
 
 def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
-    """Whoever could add a key of their own would sign in the other's name from then on."""
+    """A thief who could add a key of their own would sign in the other's name from then on."""
     row, device = enrolled(cast, "ada")
     device.key, device.credential_id = None, b"mine"
     answer = device.create(options_for(cast, "ada", CHALLENGE))
@@ -138,7 +138,7 @@ def test_what_can_not_be_enrolled(cast: Cast) -> None:
 
 
 def test_who_removes_a_passkey(cast: Cast) -> None:
-    """Its holder, once. Whoever else may take it away takes away all that its holder has (tests of resets)."""
+    """Its holder, once. Everybody else who may remove it removes all that its holder has (tests of resets)."""
     of_ada, of_pat = enrolled(cast, "ada")[0], enrolled(cast, "pat")[0]
     for name in ("frida", "finn", "priya", "pat"):
         with pytest.raises(errors.NotFound):

@@ -102,7 +102,7 @@ def test_one_that_was_stolen_is_refused_by_a_list_in_a_folder(name: str, tmp_pat
     assert refused_as(GOOD) == []
     settings.BREACHED_PASSWORDS = str(tmp_path)
     assert refused_as(GOOD) == ["password_stolen"]
-    # What is counted as never seen is padding.
+    # A password with the count 0 is padding.
     (tmp_path / name.format(prefix)).write_text(lines.replace(":17", ":0"))
     assert refused_as(GOOD) == []
 

@@ -45,7 +45,7 @@ def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> Non
 
 def test_one_of_the_roles_is_needed(cast: Cast) -> None:
     assert type(refused(TRY, cast, cast.as_("ada"))) is NotAllowed
-    # Staff see the tenant, and are none of its administrators.
+    # Staff see the tenant, but are not its administrators.
     assert type(refused(TRY, cast, cast.as_("stella"))) is NotAllowed
 
 

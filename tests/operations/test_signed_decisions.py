@@ -1,4 +1,4 @@
-"""A signed yes counts for one text, one person and one passkey; whatever is different is refused and noted."""
+"""A signed approval counts for one text, one person and one passkey; every difference is refused and recorded."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_signature_is_good_to_the_last_moment_before_its_end_and_serves_once(c
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=good)
     assert events_of(row)[-1] == "access_request.approved_by_customer"
     assert SignedDecision.objects.count() == Grant.objects.count() == 1
-    # The database itself takes no nonce twice, whatever the code forgets.
+    # The database itself takes no nonce twice, even if the code forgets.
     first = SignedDecision.objects.get()
     with pytest.raises(IntegrityError), transaction.atomic():
         SignedDecision.objects.create(

@@ -1,4 +1,4 @@
-"""Whatever the signer suffers from, decisions, windows and looks at content go on: their entries wait."""
+"""With any trouble of the signer, decisions, windows and accesses to content continue: their entries wait."""
 
 from collections.abc import Callable
 from pathlib import Path

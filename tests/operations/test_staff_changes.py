@@ -126,7 +126,7 @@ def _client(cast: Cast) -> None:
 
 
 Act = Callable[[Cast, Any], Any]
-#: Each act: what has to be there, the act, and whether Northwind, which never had Lockbox on, is told of it. No.
+#: Each act: what has to be there, the act, and whether Northwind, which never had Lockbox on, gets a message. No.
 ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
     "coverage": (None, lambda c, a: uncovered(c)),
     "a new service that is not covered": (
@@ -195,7 +195,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     before, log = facts(), events_in(two.contoso)
     OutboxMessage.objects.all().delete()
     row = proposed(lambda: act(two, two.as_("stella")))
-    # Nothing is done, everybody whom it touches is told, and their logs say so.
+    # Nothing is done, everybody whom it affects gets a message, and their logs have the entry.
     assert facts() == before
     touched = {two.contoso.pk} if name in OF_CONTOSO else {two.contoso.pk, two.fabrikam.pk}
     assert set(row.touched.values_list("pk", flat=True)) == touched
@@ -215,7 +215,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     assert row.effective_at == clock.now() + WAIT
     assert facts() == before
     assert outbox_topics() == ["notify.staff_change"] * 2 * len(touched)
-    # Not a moment before, whoever asks.
+    # Not a moment before, for any caller.
     assert row.effective_at is not None
     travel.to(row.effective_at - dt.timedelta(microseconds=1))
     assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
@@ -704,7 +704,7 @@ def test_the_same_is_not_proposed_twice(two: Cast) -> None:
     assert Proposal.objects.count() == 1
 
 
-# --- Who is told ---------------------------------------------------------------------------------------------
+# --- Who gets a message --------------------------------------------------------------------------------------
 
 
 def test_a_tenant_is_told_of_no_other_tenants_people(two: Cast) -> None:

@@ -33,7 +33,7 @@ def announce(cast: Cast) -> int:
 
 
 def reminders() -> list[str]:
-    """The marks of the reminders that were told, in order."""
+    """The marks of the reminders, in order."""
     messages = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
     return list(messages.values_list("mark", flat=True))
 

@@ -119,7 +119,7 @@ def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) ->
 
 
 def test_to_propose_takes_fresh_proof_whatever_the_act(two: Cast) -> None:
-    """Whoever finds a session left open puts nothing before the second person, and nobody is told of anything."""
+    """A person who finds an open session proposes nothing to the second person, and nobody gets a message."""
     enrolled(two, "alan")
     away, ines = two.stranger(), two.as_("ines", fresh=False)
     Membership.objects.create(tenant=two.contoso, person=away, role="deputy", given_at=two.contoso.created_at)

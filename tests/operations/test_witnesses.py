@@ -242,7 +242,7 @@ def test_a_window_opens_while_a_witness_has_cosigned_lately_and_not_a_second_lon
 
 
 def _refused_to_open(cast: Cast, row: AccessRequest, *words: str) -> None:
-    """The yes is refused in these words, and nothing else happens."""
+    """The approval is refused in these words, and nothing else happens."""
     before = (OutboxMessage.objects.count(), Grant.objects.count(), Decision.objects.count())
     entries = len(events_in(cast.contoso))
     with pytest.raises(LogNotCosigned) as refusal:

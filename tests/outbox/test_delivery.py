@@ -1,4 +1,4 @@
-"""What is told leaves: to everybody once, again under the same name after a crash, and not when it is outdated."""
+"""A message leaves: to everybody once, again under the same name after a crash, and not when it is outdated."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_killed_between_sending_and_marking_the_very_same_mail_leaves_again(
         patch.setattr(outbox, "_settle", _killed)
         with pytest.raises(Killed):
             outbox.drain()
-    # Whatever is renamed meanwhile, what was sent once is sent again word by word.
+    # Names may change meanwhile: a mail that was sent once is sent again word by word.
     cast.contoso.name = "Contoso Renamed"
     cast.contoso.save()
     travel.by(minutes=2)

@@ -1,4 +1,4 @@
-"""Forty access requests are not forty mails: three go each alone, and what comes beyond is told in one."""
+"""Forty access requests are not forty mails: three have a mail each, and further ones share a mail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def world(cast: Cast, travel: Any) -> Cast:
-    """Time stands still, so that what happens within a quarter of an hour is the test's to say."""
+    """The clock is stopped, so that the test decides what happens within a quarter of an hour."""
     travel.to(dt.datetime(2026, 11, 24, 13, 0, tzinfo=dt.UTC))
     travel.freeze()
     return cast
@@ -50,7 +50,7 @@ def asked(cast: Cast, count: int = 1, tenant: str = "contoso", by: str = "priya"
 
 
 def in_order(rows: Iterable[AccessRequest]) -> list[str]:
-    """All have the same deadline here: time stands still."""
+    """All have the same deadline here: the clock is stopped."""
     return [row.reference for row in sorted(rows, key=lambda row: row.pk)]
 
 
@@ -82,7 +82,9 @@ def deny(cast: Cast, *references: str) -> None:
 
 
 def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
-    """Three were told one after another; two more wait, and leave together now, 15 minutes after the first."""
+    """Three mails left one after another; two more access requests wait, and share a mail now, 15 minutes after the
+    first.
+    """
     for _ in range(3):
         asked(cast)
         drain()
@@ -155,7 +157,7 @@ def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: A
 
 @pytest.mark.slow
 def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, travel: Any) -> None:
-    """Two engineers, as many as they may; the approver says no to what each mail of several tells."""
+    """Two engineers ask as often as they may; the approver denies everything in each mail about several."""
     ends = clock.now() + dt.timedelta(hours=1)
     tickets = {name: world.ticket() for name in ("priya", "erik")}
     asked_for: list[str] = []
@@ -189,7 +191,7 @@ def test_what_was_answered_meanwhile_is_not_told(world: Cast, travel: Any) -> No
 
 
 def test_what_was_answered_makes_room_for_nothing_else(world: Cast, travel: Any) -> None:
-    """Else whoever answers fast would get mail as fast."""
+    """Otherwise an approver who answers fast would get mails as fast."""
     deny(world, *asked(world, 2))
     drain()
     assert told("ada") == []
@@ -435,7 +437,7 @@ def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
 
 
 def test_what_was_told_with_others_can_be_sent_again_alone_and_at_once(world: Cast, travel: Any) -> None:
-    """Whatever else has been told just now, and whatever else waits."""
+    """With any other messages before it, and any others waiting."""
     waiting = a_mail_of_two(world, travel)
     drain()
     _leader, other = leader_and_other(waiting)
@@ -488,7 +490,7 @@ def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel:
 
 
 def fanned_out(references: Iterable[str]) -> list[OutboxMessage]:
-    """The mails to Ada about these, of which none has been tried."""
+    """The mails to Ada about these access requests; no delivery of them was tried yet."""
     for message in OutboxMessage.objects.filter(topic=Topic.DECIDE_AS_CUSTOMER, lane=FANOUT):
         handlers.fan_out(message, clock.now())
     return [row_of(each) for each in references]

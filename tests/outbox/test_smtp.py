@@ -141,7 +141,7 @@ def test_what_comes_while_another_drain_has_its_turn_is_rung_for(
 
     def send(self: Postman, mail: Any) -> None:
         plain(self, mail)
-        # Another one falls due, and whoever is rung for it finds the turn taken.
+        # Another one falls due, and the worker that the bell wakes for it finds the turn taken.
         fields = {"tenant": cast.contoso, "recipient": "paula@provider.example", "lane": MAIL, "payload": first.payload}
         fields |= {"created_at": clock.now(), "next_attempt_at": clock.now()}
         later.append(OutboxMessage.objects.create(topic=first.topic, about=first.about, key="later", **fields))

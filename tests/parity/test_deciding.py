@@ -34,7 +34,7 @@ VERDICTS = ("approve", "deny")
 
 @dataclass
 class Doors:
-    """Says yes or no through one door after the other, and gives what each answered."""
+    """Approves or denies through one interface after the other, and returns the answer of each."""
 
     cast: Cast
     secrets: dict[str, str] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def test_the_second_one_learns_who_was_first_and_changes_nothing(cast: Cast, doo
 
 
 def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors: Doors, travel: Any) -> None:
-    """Cases 5 and 6: no worker is alive, and what is written down later is written once."""
+    """Cases 5 and 6: no worker is alive, and a worker records it later, once."""
     row, other = cast.confirmed(), cast.submitted(by="erik")
     travel.to(row.decide_by)
     doors.all_refuse("ada", row.pk, 409)
@@ -185,7 +185,7 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
             assert Browser().post(path, {}, content_type="application/json").status_code == 401
         assert by_azure(verdict.title(), "So.")(cast, Caller("none"), row).status_code == 401
         assert (snapshot(), AuditEntry.objects.count()) == (before, entries)
-        # Whoever has the cookie or the token has not the person.
+        # Cookie or token alone don't prove who the person is.
         if verdict == "deny":
             # What gives nothing takes no proof: tests/parity/test_proof.py.
             continue

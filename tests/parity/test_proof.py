@@ -23,7 +23,7 @@ from tests.web.pages import answer, nothing_happens, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
-#: What ends access, or says no. Nothing else was ever taken off the list of acts that need proof.
+#: Acts that end access, or deny. Nothing else was ever taken off the list of acts that need proof.
 ENDS = {
     "deny_all_and_mute",
     "deny_as_customer",
@@ -62,8 +62,8 @@ def _step_up(case: str) -> StepUp:
     return ACTS[act_of(case)].step_up
 
 
-#: What gives or widens access, or changes who decides, by which rule, or who is told. Everything else takes none: work
-#: on tickets, people who decide nothing, what staff set up, and what proves itself.
+#: Acts that give or widen access, or change who decides, by which rule, or who gets a message. Everything else takes
+#: none: work on tickets, people who decide nothing, what staff set up, and what proves itself.
 NEEDS_PROOF = {name for name in CASES if _step_up(name) is StepUp.ALWAYS} | IN_SOME_CASES
 
 

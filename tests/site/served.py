@@ -20,7 +20,7 @@ from lockbox_site.serving.handler import Handler  # noqa: E402
 
 
 class Echo(Handler):
-    """Answers with what it was told, or as the path says; no middleware and no database has a part in it."""
+    """Answers with what it got, or as the path says; no middleware and no database has a part in it."""
 
     def load_middleware(self, is_async: bool = False) -> None:
         pass

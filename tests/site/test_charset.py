@@ -19,7 +19,7 @@ from tests.web.pages import nothing_happens, signed_in
 pytestmark = pytest.mark.django_db
 
 FORM, PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
-#: Encodings that would be decoded, codecs of Python that are none for text, and a name of nothing.
+#: Encodings that would be decoded, codecs of Python that don't encode text, and a name of nothing.
 OTHERS = ("utf-7", "utf-16", "iso-8859-1", "idna", "punycode", "base64", "rot13", "undefined", "x-nothing")
 PAGES = ("/preferences/theme/", "/accounts/login/", "/admin/login/")
 PROGRAMS = (

@@ -110,7 +110,7 @@ def test_a_browser_that_sends_its_cookies_all_the_same_gets_the_page(cast: Cast)
 
 
 def test_no_other_sites_link_makes_somebody_look_at_content(cast: Cast) -> None:
-    """A look is recorded, so a stranger's link would write into the log who looked at what."""
+    """An access is recorded, so a stranger's link would write into the log who looked at what."""
     grant = cast.opened()
     resource = grant.access_request.scope.get().resource
     place = [grant.pk, resource.pk]

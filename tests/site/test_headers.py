@@ -1,4 +1,4 @@
-"""What a browser is told with every answer, through every door."""
+"""The headers that a browser gets with every answer, through every interface."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_in_production_transport_security_is_asked_for_a_year_with_all_names_bel
     with override_settings(**values):
         answer = Client().get("/accounts/login/", secure=True)
         plain = Client().get("/accounts/login/?next=/x")
-        # A program is told, and not led on: its token was sent in the open.
+        # A program gets an error, and no redirect: its token was sent in the open.
         called = [Client().get(f"/{place}me", headers={"Authorization": "Bearer x"}) for place in settings.FOR_PROGRAMS]
     assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
     assert (plain.status_code, plain["Location"]) == (301, "https://testserver/accounts/login/?next=/x")

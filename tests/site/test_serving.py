@@ -70,7 +70,7 @@ class Proto:
         yield b""
 
     def client_disconnect(self) -> asyncio.Future[None]:
-        # What is asked for is given up by itself, and what it stands for is not.
+        # The server gives this future up itself, but not the one behind it.
         return asyncio.shield(self.gone)
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -133,7 +133,7 @@ class Gate:
 
 @contextmanager
 def finished() -> Iterator[list[int]]:
-    """How often the framework was told that a request is over."""
+    """How often the framework learned that a request is over."""
     reported: list[int] = []
 
     def note(**_: Any) -> None:
@@ -387,7 +387,7 @@ def test_nothing_is_done_for_a_client_that_has_gone_before_and_all_for_one_that_
 
 
 def test_requests_know_nothing_of_each_others_context() -> None:
-    """As the language of whoever had the thread before."""
+    """For example, the language of the person who had the thread before."""
     stored: ContextVar[str] = ContextVar("kept", default="")
 
     def view(request: Any) -> HttpResponse:
@@ -564,7 +564,7 @@ def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: 
     ],
 )
 def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
-    """Whoever has one of its addresses has them all, and would else have as many shares."""
+    """A client with one of its addresses has them all, and would otherwise have as many shares."""
     assert environ.caller_of(scope(client=address)) == caller
 
 
@@ -816,7 +816,7 @@ def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
             taken, pending = 0, asyncio.Queue[bytes]()
 
             class Server(Proto):
-                """Takes whatever it is given, at once, as the web server does."""
+                """Takes everything it gets, immediately, as the web server does."""
 
                 async def send_bytes(self, data: bytes) -> None:
                     pending.put_nowait(data)
@@ -859,7 +859,7 @@ def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.Monke
             served, _address = listener.accept()
             with served:
                 host, port = client.getsockname()
-                # Nothing of what is sent is written to it, so nothing is taken.
+                # Nothing is written to the client, so nothing is read.
                 await found.__rsgi__(scope(client=f"{host}:{port}"), Proto())
                 assert client.recv(1) == b"", "it is told by the end of the connection"
 
@@ -941,7 +941,7 @@ def test_a_call_that_waits_is_logged_when_it_ends_with_what_was_answered(
     [end] = [line for line in lines if line["event"] == "request_finished"]
     assert (end["code"], end["log_level"], end["request"]) == (status, level, "GET /api/v1/x")
     assert all(line["request_id"] == end["request_id"] for line in lines)
-    # An outage is told in one line without a traceback.
+    # An outage is one line without a traceback.
     assert not any("exc_info" in line for line in lines)
     others = [line["event"] for line in lines if line["log_level"] != "debug" and line is not end]
     assert others == (["store.unavailable"] if status == 503 else [])

@@ -1,7 +1,7 @@
 """The settings as a fresh process sees them, in development and in production.
 
-What the file of the settings makes of an environment it makes in any process. So it is run anew here, in this one, and
-processes of their own show what takes one: that a refusal ends it, and what Django and django-q2 do with the settings.
+The settings file does the same with an environment in every process, so it is run again here, in this one. Processes of
+their own show what needs one: that a refusal ends the process, and what Django and django-q2 do with the settings.
 """
 
 import ast
@@ -57,7 +57,7 @@ def refusal(data_dir: Path, **environment: str) -> str:
 
 @pytest.mark.slow
 def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
-    """What the refusals below come to for whoever starts it."""
+    """The effect of the refusals below on the person who starts the product."""
     done = manage(tmp_path, "check", **{**PRODUCTION, "SECRET_KEY": ""})
     assert done.returncode != 0
     assert "PRODUCTION=on needs these settings too: SECRET_KEY." in done.stderr
@@ -298,7 +298,7 @@ def test_the_secrets_of_webhooks_have_a_key_of_their_own_and_former_ones_are_kno
     new, old = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", SECRET_KEY_FALLBACKS="old")
     assert setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="old") == [old]
     named = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", WEBHOOK_KEY="own", WEBHOOK_KEY_FALLBACKS="former")
-    # Whoever names one later still reads what the derived one sealed.
+    # An operator who names a key later can still read what the derived one sealed.
     assert named == ["own", "former", new]
     assert "new" not in new
 
@@ -374,7 +374,7 @@ def test_the_address_of_the_database_may_name_two_hosts_and_options_of_its_own(t
 
 
 def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(tmp_path: Path) -> None:
-    """`tests/database/test_bounds.py` tells what is done about one that is stopped."""
+    """`tests/database/test_bounds.py` covers a database that was stopped."""
     noticed = {
         "connect_timeout": 2, "tcp_user_timeout": 10_000,
         "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,

@@ -45,7 +45,7 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
 
 
 def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, member: Person) -> None:
-    """Whoever put an id into somebody's browser before holds nothing afterwards."""
+    """An attacker who set a session id in somebody's browser before has nothing afterwards."""
     session = client.session
     session["put"] = "there before"
     session.save()

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from tests.site.test_settings import bare
 
-#: As the web server's threads do it. What is loaded once is loaded here, in a process of its own.
+#: As the web server's threads do it. Python loads a module once, so it is loaded here, in a process of its own.
 FIRST_READERS = """
 import sys, threading
 import django

@@ -118,7 +118,7 @@ def test_one_wrong_thing_in_a_signature_is_named() -> None:
     ):
         other = changed(good, "clientDataJSON", lambda raw, said=said: json.dumps(json.loads(raw) | said).encode())
         assert refusal_of(other) is wrong
-    # What is no text is no text of ours, and no mistake of the server's.
+    # A value that is not text was not made here; it is no fault of the server.
     no_texts: list[object] = [["https://lockbox.example"], {}, 1]
     for name, wrong_kind in (
         ("origin", errors.PasskeyWrongOrigin),

@@ -37,7 +37,7 @@ def _append(path: str, line: str) -> None:
 
 @guarded
 def hold_out(path: str, seconds: float) -> None:
-    """Go on for so long, whatever django-q2's time-out says, as a call that never returns does."""
+    """Run for so long, beyond django-q2's time-out, as a call that never returns does."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
     _append(path, "holding out")
     time.sleep(seconds)

@@ -149,7 +149,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
 
 
 class Notes:
-    """The lines that the chores have written; `notes.path` is told to the chores, `notes()` reads what is there."""
+    """The lines that the chores have written. The chores get `notes.path`; `notes()` reads what is there."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)

@@ -343,7 +343,7 @@ def _done(tmp_path: Path, *words: str, **own: str) -> tuple[int, bytes, bytes]:
 def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> None:
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     assert _done(tmp_path, "demo_world")[0] == 0
-    # The lines are UTF-8 whatever the environment says.
+    # The lines are UTF-8 in every environment.
     elsewhere = {"PROVIDER_NAME": "Müller & Söhne", "PYTHONIOENCODING": "ascii"}
     status, out, err = _done(tmp_path, "export_log", "contoso", "--format", "cef", **elsewhere)
     assert (status, err) == (0, b"")

@@ -98,7 +98,7 @@ def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, flo
 def test_calls_for_a_log_that_somebody_holds_delay_no_other_tenant_and_no_probe(site: Site) -> None:
     assert site.ask("contoso")[0] == site.ask("fabrikam")[0] == 200
     answers, others = storm(site)
-    # So many clients are work for the machine by themselves. What is measured is what the held log adds.
+    # So many clients are work for the machine themselves. The test measures what the held log adds.
     usual = statistics.median(seconds for _, seconds, _ in others)
     before = ContentAccess.objects.filter(tenant=site.cast.contoso).count()
     with held(site.cast.contoso.pk):

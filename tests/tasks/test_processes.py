@@ -1,4 +1,4 @@
-"""A tree of processes ends as a whole, whoever started whom in which session."""
+"""A tree of processes ends as a whole, no matter which process started which in which session."""
 
 import os
 import re

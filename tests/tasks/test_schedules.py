@@ -1,4 +1,4 @@
-"""The schedule's rows are exactly the declared ones, whatever somebody wrote there."""
+"""The schedule's rows are exactly the declared ones, even if somebody has changed them."""
 
 import datetime as dt
 from io import StringIO

@@ -237,7 +237,7 @@ class Site:
 
     @property
     def main(self) -> int:
-        """The main process of the web server; 0 while there is none."""
+        """The main process of the web server; 0 while it does not run."""
         for pid in self.running.family():
             with contextlib.suppress(OSError):
                 if runs(pid, "granian") and os.getsid(pid) == pid:

@@ -137,7 +137,7 @@ def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:
     time.sleep(0.5)
     late.sendall(b"_type=x")
     assert late.recv(12) == b"HTTP/1.1 400", "what is whole in time is answered as ever"
-    # The others are told, and are not waited for any longer.
+    # The others get an answer, and the server does not wait for them any longer.
     assert {client.recv(12) for client in clients} == {b"HTTP/1.1 408"}
 
 

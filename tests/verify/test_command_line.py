@@ -49,7 +49,7 @@ def evidence(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle(log).zip(tmp_path_factory.mktemp("evidence") / "evidence.zip")
 
 
-# --- It stands alone -------------------------------------------------------------------------------------
+# --- It needs nothing else -------------------------------------------------------------------------------
 
 
 def test_the_file_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:

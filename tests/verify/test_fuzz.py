@@ -169,9 +169,9 @@ def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
 @given(raw=st.binary(max_size=120), words=st.text(max_size=120))
 def test_parsers_raise_only_what_they_say(raw: bytes, words: str) -> None:
     for parse in (lv.note_of, lv.checkpoint_of):
-        with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+        with pytest.raises(ValueError):  # noqa: PT011  # any fault
             parse(raw)
-    with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+    with pytest.raises(ValueError):  # noqa: PT011  # any fault
         lv.key_of(words)
     with pytest.raises((lv.Bad, lv.CannotTell)):
         lv.entry_of(raw)

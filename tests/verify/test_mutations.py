@@ -88,7 +88,7 @@ def delete(rng: random.Random, lines: list[bytes]) -> Change:
 def insert(rng: random.Random, lines: list[bytes]) -> Change:
     at, source = rng.randrange(len(lines) + 1), rng.randrange(len(lines))
     by = rng.choice((lines[source], with_members(lines[source], door="admin"), b"", b"{}"))
-    # A copy of the entry that is here stands for it: the second of the two is the first bad one.
+    # A copy of the entry that is here replaces it: the second of the two is the first bad one.
     return Change(at, at, [by], at + (at < len(lines) and by == lines[at]))
 
 

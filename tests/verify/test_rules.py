@@ -147,7 +147,7 @@ def test_a_life_in_which_machines_act_for_humans_is_good(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("human", [ENGINEER, PROVIDER])
 def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_path: Path) -> None:
-    """Whoever asked, or said yes before, says no second yes through a machine."""
+    """A person who asked, or approved before, can't approve again through a machine."""
     by_hand, through = life(), life()
     by_hand[2]["actor"], through[2]["actor"] = human, _through_a_client(human)
     (tmp_path / "a").mkdir()

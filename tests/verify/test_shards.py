@@ -37,7 +37,7 @@ def tombstone(closed: Log, seq: int, checkpoint: str, **change: Any) -> dict[str
 
 
 def two_logs(*, signed: int = 80, here: int = 80, **change: Any) -> tuple[Log, Log]:
-    """A log that was signed up to `signed` and of which `here` entries are left, and the next one."""
+    """A log that was signed up to `signed` and has `here` entries left, and the next one."""
     whole = Log.of(FIRST)
     closed = Log(whole.lines[:here], closed_by=80)
     entries = [tombstone(closed, 80, whole.note(signed), **change)]

@@ -1,4 +1,4 @@
-"""Signed decisions in a bundle: whose passkey, told of where, and what becomes of one letter that is different."""
+"""Signed decisions in a bundle: whose passkey, in which log, and what happens if one letter is different."""
 
 from __future__ import annotations
 

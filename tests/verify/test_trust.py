@@ -274,7 +274,7 @@ def test_a_consistency_proof_of_its_own_leads_on_from_a_kept_checkpoint(new: int
     data = judged(path, **named, consistency=growth(log, 31, new))
     assert is_good(data)
     assert data["previous"]["holds"]
-    # With the kept checkpoint alone, the key that signed it is as good as named.
+    # With only the stored checkpoint, the key that signed it is as good as named.
     assert is_good(judged(path, previous=log.note(31), consistency=growth(log, 31, new), trust_bundle_key=False))
 
 
@@ -300,7 +300,7 @@ def test_a_consistency_proof_that_does_not_lead_there_is_no_proof(tmp_path: Path
     "raw", [b"", b"old 3\n", b"old x\n\nx", b"new 3\n\nx", b"old 3\nAA==\n\nx", b"old 3\n\nx\n\nx"]
 )
 def test_rubbish_is_no_consistency_proof(raw: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  # whatever is wrong with it
+    with pytest.raises(ValueError):  # noqa: PT011  # any fault
         lv.growth_of(raw)
 
 

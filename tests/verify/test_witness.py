@@ -357,7 +357,9 @@ def test_no_later_cosignature_has_an_older_time(tmp_path: Path, travel: Any) -> 
 
 @pytest.mark.parametrize("false_first", [True, False])
 def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, tmp_path: Path) -> None:
-    """Whoever carries a checkpoint can add a line. Kept, it made the checkpoint false for the customer who compares."""
+    """A carrier of a checkpoint can add a line. If it were stored, the checkpoint would be false for a customer who
+    compares.
+    """
     state = lv.State(tmp_path / "state", create=True)
     keys = [lv.key_of(each.vkey(LOG.origin)) for each in (OTHER, LOG_KEY)]
     false = OTHER.sign(LOG.origin, "something else\n")
@@ -369,7 +371,7 @@ def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, t
 
 
 def test_a_line_that_is_repeated_is_kept_once_and_the_witness_starts_again(tmp_path: Path) -> None:
-    """Whoever has seen a checkpoint can send it with its signature many times, without any key."""
+    """Everybody who has seen a checkpoint can send it with its signature many times, without any key."""
     state = lv.State(tmp_path / "state", create=True)
     line = LOG_KEY.sign(LOG.origin, text_of(LOG))
     often = f"{text_of(LOG)}\n{line * lv.MAX_SIGNATURES}"

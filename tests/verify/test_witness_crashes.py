@@ -115,7 +115,7 @@ def test_what_was_stored_and_not_answered_binds_the_next_process(start: Start) -
     assert again.post(add_checkpoint_body(9, FORK, 12)) == UNPROVEN
     assert again.post(add_checkpoint_body(5, FORK, 12)) == (409, "9\n")
     assert_holds(again, LOG, 9)
-    # The log, which got no answer, asks again, is told the size, and goes on.
+    # The log, which got no answer, asks again, gets the size, and continues.
     assert again.post(add_checkpoint_body(5, LOG, 9)) == (409, "9\n")
     status, line = again.post(add_checkpoint_body(9, LOG, 9))
     assert status == 200

@@ -32,7 +32,7 @@ class Round(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Both go on from what is held, so that whoever comes first is right."""
+        """Both continue from what is held, so the first one is right."""
         return self.fork.tree.root(self.base) == self.true.tree.root(self.base) and len(self.fork.lines) > self.base
 
 
@@ -146,7 +146,7 @@ def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
 
 
 def too_late(each: Round, both: list[Answer], state: lv.State) -> None:
-    """The loser asks once more from the size that it was told, as a log does, with the best proof that it has."""
+    """The loser asks again from the size that it got, as a log does, with the best proof that it has."""
     winner, loser = (each.true, each.fork) if both[0][0] == 200 else (each.fork, each.true)
     size, other = len(winner.lines), len(loser.lines)
     path = loser.tree.consistency(size) if size <= other else []

@@ -251,7 +251,7 @@ def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) ->
 
 
 def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> None:
-    """To decide, a person proves who they are; whoever lets a machine do it, or takes its secret, does too."""
+    """To decide, a person proves who they are. To make or take over a machine that decides, they must do so, too."""
     browser = signed_in(cast, "ines", fresh=False)
     quiet = add(cast).row
     deciding = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk)

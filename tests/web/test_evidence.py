@@ -266,7 +266,7 @@ def test_days_that_are_none_are_said_beside_the_field(cast: Cast, closed: Access
 def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
     cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many checkpoints have come since, and of whatever the evidence is."""
+    """With any number of later checkpoints, for every kind of evidence."""
     monkeypatch.setattr(checkpoint_history, "MOST", 2)
     cast.ticket()
     sign(cast.contoso)
@@ -682,7 +682,7 @@ def test_nothing_of_the_reader_stays_behind_between_two_pieces(
 def test_the_second_wall_stands_while_a_piece_is_made(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the view's middleware set is undone when the view has returned; the stream sets it anew for itself."""
+    """The view's middleware undoes its setting when the view has returned; the stream sets it again for itself."""
     seen = []
     plain = story.Story._told
 

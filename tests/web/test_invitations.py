@@ -67,7 +67,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
     assert events_in(cast.contoso)[1:] == ["invitation.accepted", "role.given"]
     assert outbox_topics()[-1] == "notify.approvers_changed"
     assert Client().post("/accounts/login/", {"login": grace.email, "password": GOOD}).status_code == 302
-    # Once: and what it was worth stands nowhere but in the mail.
+    # Once. Only the mail has the secret of the link.
     with nothing_happens():
         assert Client().post(here, NEW).status_code == 404
     secret = here.split("/")[2]
@@ -110,7 +110,7 @@ def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
         lines.add(re.sub(r"\s+|[0-9a-f-]{36}", "", page.content.decode().partition("<main")[2].partition("<table")[0]))
         lines = {text.replace(email, "") for text in lines}
     assert len(lines) == 1
-    # Only who reads the mail of the address is told.
+    # Only the reader of the address's mail learns it.
     for row in Invitation.objects.exclude(email__startswith="nobody"):
         page = Client().post(link(cast.link_of(row)), NEW)
         assert page.status_code == 422

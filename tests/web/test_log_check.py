@@ -1,4 +1,4 @@
-"""How a log stands, on its page: what is signed and cosigned, what is wrong, and what the last check found."""
+"""The state of a log, on its page: what is signed and cosigned, what is wrong, and what the last check found."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, m
     page = response.content.decode()
     assert '<progress class="log-progress-bar" max="1500" value="1000"' in page
     assert f'hx-get="{url(cast.contoso, "log_check")}" hx-trigger="every 2s"' in page
-    # Whoever has no JavaScript has a link.
+    # Without JavaScript there is a link.
     assert f'href="{url(cast.contoso)}#log-check">See how far it is</a>' in page
     checks.work_off_check()
     page = client.get(url(cast.contoso)).content.decode()

@@ -173,7 +173,7 @@ def test_the_page_hears_how_far_an_export_is(cast: Cast, kind: str, monkeypatch:
     seen = []
     for _chunk in response.streaming_content:
         seen.append(told(client, cast, download))
-    # Not every entry is told: there are two hundred steps at most.
+    # Not every entry is reported: there are two hundred steps at most.
     assert re.fullmatch(r"4[89]\d of 1,201 entries|500 of 1,201 entries", seen[0])
     assert told(client, cast, download) == "The file is complete: 1,201 entries."
 

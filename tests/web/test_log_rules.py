@@ -1,4 +1,4 @@
-"""The page of a tenant's witnesses: how they stand, who changes what, and what it tells whoever decides."""
+"""The page of a tenant's witnesses: their states, who changes what, and what deciders see."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_only_the_administrator_changes_anything(cast: Cast, name: str) -> None:
             assert client.post(where, data).status_code == 403, where
     with no_change():
         assert client.get(removal(cast, witness)).status_code == 403
-        # What could not be done anyway is told to nobody who may not do it.
+        # A person who may not act learns nothing about what could not be done anyway.
         assert client.post(page(cast), {"vkey": "", "url": ""}).status_code == 403
         assert client.post(page(cast), {"hours": "5"}).status_code == 403
 
@@ -301,7 +301,7 @@ def test_the_page_says_when_no_window_opens_now(cast: Cast, travel: Any) -> None
     client = signed_in(cast, "ada")
     assert "No window opens now" not in text(client.get(page(cast)))
     travel.by(hours=9)
-    # Signed in anew: a session of one who decides ends while it is idle.
+    # Signed in again: a decider's session ends while it is idle.
     client = signed_in(cast, "ada")
     assert "No window opens now: no witness has cosigned the log within the last 8 hours" in text(
         client.get(page(cast))
@@ -379,7 +379,7 @@ def test_ten_witnesses_cost_what_one_costs(cast: Cast) -> None:
     assert queries_of(client, page(cast)) == one
 
 
-# --- What whoever decides is told --------------------------------------------------------------------------
+# --- What deciders see -------------------------------------------------------------------------------------
 
 
 def _held_up(cast: Cast, travel: Any, tenant: str = "contoso", by: str = "ines") -> None:

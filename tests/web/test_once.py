@@ -223,7 +223,7 @@ def test_a_wrong_proof_on_the_page_that_asks_for_it_leaves_the_token_unused(cast
 
 
 def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast: Cast) -> None:
-    """A code counts once, so nobody can send the very same proof again."""
+    """A code counts once, so nobody can send exactly the same proof again."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     done = ada.post(page, answer(row, once="x"))

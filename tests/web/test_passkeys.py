@@ -208,7 +208,7 @@ def test_whatever_is_wrong_with_it_signs_nobody_in_and_says_the_same(cast: Cast,
     assert "Nobody was signed in" in words.pop()
     Person.objects.filter(pk=cast.alan.pk).update(is_active=False)
     assert signs_in(Client(), other).status_code == 403
-    # It keeps nobody out: what is counted is the address that it came from.
+    # It locks nobody out: the counter is that of the address that it came from.
     assert {row.subject.partition(":")[0] for row in Tries.objects.all()} <= {"passkey", "challenge"}
 
 

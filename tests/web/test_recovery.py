@@ -80,7 +80,7 @@ def test_it_lets_an_administrator_in_after_three_days_and_everybody_is_told(cast
     shown = OutboxMessage.objects.filter(lane="mail", topic="notify.recovery_key", payload__what="used")
     everybody = {f"{name}@contoso.example" for name in ("mia", "ada", "alan", "otto", "ines", "soc")}
     assert set(shown.values_list("recipient", flat=True)) == everybody
-    # Once; and by nobody before its time, whatever ran or did not run meanwhile.
+    # Once, and by nobody before its time, no matter which workers ran meanwhile.
     assert used(cast, key).status_code == 422
     travel.to(at + dt.timedelta(hours=72) - dt.timedelta(microseconds=1))
     with pytest.raises(NotFound):

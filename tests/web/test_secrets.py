@@ -16,7 +16,7 @@ from tests.factors import a_code
 from tests.web.pages import only_a_refusal, signed_in
 
 LOOKS_SECRET = re.compile(r"password|secret|credential|assertion|token|code|key|pin|otp|signature")
-#: Fields that look like a secret by their name and are none, with the reason.
+#: Fields whose names look like a secret but that are public, with the reason.
 PUBLIC = {
     ("ServiceForm", "key"): "the name by which the log and the API know a service",
     ("SignOnForm", "key_claim"): "the name of a claim",

@@ -210,7 +210,7 @@ def test_whoever_has_no_passkey_is_asked_as_before(cast: Cast) -> None:
 
 
 def test_a_rule_that_wants_signatures_takes_no_other_yes_and_every_no(cast: Cast) -> None:
-    """By each door: the page does not offer it, and a machine that decides for an approver can say no only."""
+    """Through each interface: the page does not offer it, and a machine that decides for an approver can only deny."""
     phone, _key = enrolled(cast, "ada", is_backup_eligible=True)[1], cast.exchange
     ines = cast.as_("ines")
     with pytest.raises(errors.WrongState):
@@ -271,7 +271,8 @@ def test_a_token_signs_without_any_other_proof(cast: Cast) -> None:
     text = given["manifest"]
     assert given["digest"] == manifest.challenge_of(text).hex()
     assert json.loads(text)["decision"] == "approve"
-    # What the text names by its digest goes along, as it was asked for, whatever the mailbox is called by now.
+    # The text names this by its digest; the digest covers what was asked for, even if the mailbox has another name by
+    # now.
     mailbox = Resource.objects.filter(pk=cast.resource().pk)
     mailbox.update(name="renamed@contoso.example")
     given_later = caller.get(f"{path}/manifest?decision=approve").json()["asked"]

@@ -378,7 +378,7 @@ def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Pr
 
 
 def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, provider: Provider) -> None:
-    """Whoever runs it, or has taken it over, signs anybody in, and approves nothing."""
+    """The identity provider, or an attacker who controls it, can sign anybody in, and approves nothing."""
     claims = {"email": world.ada.email, "email_verified": True, "amr": ["pwd", "otp", "mfa"], "acr": "phr"}
     provider.knows("s-ada", **claims, auth_time=int(clock.now().timestamp()))
     row, browser = world.confirmed(), comes(world, provider).browser
@@ -456,7 +456,7 @@ def test_an_issuer_that_does_not_answer_is_said_so_and_not_asked_again_at_once(
     browser = Client()
     back = provider.comes(begin(browser))
     monkeypatch.setattr(outbound, "get", down)
-    # Down again on the way back: nobody is signed in, and whoever begins again within a minute is led on.
+    # Down again on the way back: nobody is signed in, and a person who begins again within a minute is redirected.
     page = browser.get(way_back(world), back)
     assert (page.status_code, who(browser)) == (502, "")
     assert begin(Client()).startswith(provider.issuer)
@@ -754,7 +754,7 @@ def test_unlinked_one_is_out_at_once_and_found_anew(world: Cast, provider: Provi
 
 
 def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: Provider) -> None:
-    """Whoever took its secret could be anybody of the tenant."""
+    """A thief of its secret could sign in as anybody of the tenant."""
     with pytest.raises(Unacceptable):
         client_of(world, "contoso", Scope.SIGN_ON_MANAGE)
     caller = caller_for(world, "contoso", Scope.TENANT_MANAGE, Scope.TENANT_READ)
@@ -776,7 +776,7 @@ def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: P
 
 
 def test_the_provider_leads_no_tenants_people_elsewhere_through_any_door(world: Cast, provider: Provider) -> None:
-    """Whoever answers at the issuer can be an approver there (threat 16)."""
+    """The owner of the issuer can sign in as an approver there (threat 16)."""
     comes(world, provider)
     known, domain, pk = Identity.objects.get(), Domain.objects.get(), world.contoso.pk
     was = list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())

@@ -176,7 +176,8 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
         assert client.post(page, {**typed, field: secret}).status_code == 302
     row = SignOn.objects.get()
     assert sealing.opened(row.sealed) == secret
-    # Whoever left it empty is asked for nothing more, and it stays; whoever typed another is not told that it is set.
+    # A person who left it empty is asked for nothing more, and it stays; a person who typed another one does not learn
+    # that it is set.
     late = signed_in(cast, "ines", fresh=False)
     page = forms[0][2]
     asked = late.post(page, {**connection, "client_secret": "", "shown": row.changed_at.isoformat()})

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, that keeps what it gets and answers as it is told."""
+"""A receiver of webhooks on loopback. It stores what it gets and answers as the test sets it."""
 
 from __future__ import annotations
 

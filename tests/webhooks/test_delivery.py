@@ -179,7 +179,7 @@ def test_the_providers_own_hears_of_every_log_those_of_later_tenants_included(ca
         (str(later.pk), "tenant.created"),
     }
     assert len(receiver.got) == 4
-    # What the provider is told is no customer's to see.
+    # No customer may see what the provider's webhooks get.
     assert not OutboxMessage.objects.filter(lane="webhook").exclude(tenant=None).exists()
 
 

@@ -57,7 +57,7 @@ INVITED = "invited@contoso.example"
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Take back whatever is done within: a form that needs nothing filled in does what it is for."""
+    """Roll back everything inside: a form that needs no input would really act."""
     block = transaction.atomic()
     # As the test's own transaction, which durable ones may stand in.
     block._from_testcase = True  # type: ignore[attr-defined]  # what Django's TestCase sets
@@ -131,7 +131,7 @@ def add_webhooks() -> None:
 
 
 def add_callers() -> None:
-    """What the demo world has none of: clients, one of which decides, tokens and an invitation."""
+    """Add what the demo world lacks: clients, one that decides among them, tokens and an invitation."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
     actor = actor_of(ines, door="pages", stepped_up_at=clock.now())

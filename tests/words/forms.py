@@ -58,7 +58,7 @@ def forms(html: str) -> list[Form]:
 
 #: These only look, and see no form that the others do not.
 LOOKERS = frozenset({"otto.brandt", "noah.kim"})
-#: What says no, or asks again.
+#: Statuses that refuse, or ask again.
 REFUSED = (200, 400, 403, 409, 422, 429)
 
 

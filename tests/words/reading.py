@@ -1,4 +1,4 @@
-"""Tells our words, which are disguised where they were marked for translation, from the data that stands among them."""
+"""Finds our words, which are disguised where they were marked for translation, among the data around them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class World:
         self._known: dict[str, list[str]] = {}
 
     def raw(self, said: Iterable[str]) -> Iterator[str]:
-        """The words of ours that were not disguised, each with where it stands."""
+        """Yield those of our words that were not disguised, each with its place."""
         for text in said:
             text = " ".join(text.split())
             if text not in self._known:

@@ -27,7 +27,7 @@ from tests.words.reading import World, spoken
 
 
 def tell_the_rest() -> None:
-    """What the demo world has not told yet: a ticket that was recorded, a reminder, a window about to close."""
+    """Send the messages that the demo world lacks: a recorded ticket, a reminder, a window about to close."""
     contoso = Tenant.objects.get(slug="contoso")
     report = operations.Report(
         tenant_id=contoso.pk,
