@@ -21,7 +21,7 @@ from requests_app.models import OutboxMessage, Person, Tries
 #: The most milliseconds between the medians of two that nobody may tell apart.
 AIM = 2.0
 #: Parts that differ between any two answers: tokens, nonces, request ids, and the typed address.
-_OWN = (
+_FIXED = (
     re.compile(rb'(name="(csrfmiddlewaretoken|once)" value=")[^"]+'),
     re.compile(rb"(csrftoken=)[^;]+"),
     re.compile(rb"(nonce[-=]\"?)[A-Za-z0-9+/=_-]+"),
@@ -112,6 +112,6 @@ def plain(response: Any) -> bytes:
     head = [f"{response.status_code}", *(f"{name}: {value}" for name, value in sorted(response.items()))]
     cookies = [morsel.OutputString() for _name, morsel in sorted(response.cookies.items())]
     found = "\n".join([*head, *cookies]).encode() + b"\n\n" + bytes(response.content)
-    for pattern in _OWN:
+    for pattern in _FIXED:
         found = pattern.sub(rb"\1", found)
     return found

@@ -22,7 +22,7 @@ def counts_of(report: Path) -> tuple[Counter[str], float]:
     return counts, seconds
 
 
-def told(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in ORDER if counts[name]) or "no tests"
 
 
@@ -39,14 +39,14 @@ def main(results: Path, took: float | None = None) -> int:
             # A run that broke off without a failed test must not look like a success.
             if status and not counts["failed"] and not counts["errors"]:
                 counts["errors"] += 1
-            outcome = f"{told(counts)} in {lasted:.0f} s"
+            outcome = f"{counted(counts)} in {lasted:.0f} s"
         else:
             counts = Counter(passed=1) if status == 0 else Counter(failed=1)
             outcome = "ok" if status == 0 else f"FAILED (exit status {status})"
         total += counts
         print(f"{record.stem:<12} {outcome}")
     bad = total["failed"] + total["errors"]
-    print(f"{f' {told(total)} in {seconds if took is None else took:.2f}s ':=^80}")
+    print(f"{f' {counted(total)} in {seconds if took is None else took:.2f}s ':=^80}")
     return 1 if bad or not total else 0
 
 

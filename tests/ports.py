@@ -14,7 +14,7 @@ FIRST, LAST, EACH = 21_000, 32_000, 100
 
 
 @functools.cache
-def _own() -> tuple[Iterator[int], socket.socket]:
+def _ports_of_process() -> tuple[Iterator[int], socket.socket]:
     """The ports of this process. It holds the port before them until it ends, and so shows the others that they are
     taken.
     """
@@ -31,7 +31,7 @@ def _own() -> tuple[Iterator[int], socket.socket]:
 
 def free_port() -> int:
     """A port that nobody uses now, and that no other process gets."""
-    ports, _held = _own()
+    ports, _held = _ports_of_process()
     for port in itertools.islice(ports, EACH):
         try:
             with socket.create_server(("127.0.0.1", port)):

@@ -11,7 +11,7 @@ _place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - 
 _scratch = Path(tempfile.mkdtemp(prefix="lockbox-tests-", dir=_place))
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
 # A developer's own environment must not change what is tested; the database alone is chosen from outside.
-_kept = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
+_stored = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
 os.environ["DATA_DIR"] = str(_scratch)
 os.environ["CONTENT_ROOT"] = str(_scratch / "content")
 for _name in ("PRODUCTION", "DEBUG", "SECRET_KEY", "BASE_URL", "ALLOWED_HOSTS", "HOST", "PORT", "CACHE_URL"):

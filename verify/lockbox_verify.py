@@ -385,7 +385,7 @@ _ENDED = frozenset({"access_request.withdrawn", "access_request.expired"})
 _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
 _ALLOWED = "content.access_allowed"
 _OPENED, _DOWNLOADED = "content.opened", "content.downloaded"
-_LOOKED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
+_ACCESSED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
 #: Where a log tells of the keys that people sign with. They come with every bundle, as what it says of itself does.
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
 _OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned", ENROLLED, REMOVED})
@@ -393,9 +393,9 @@ _SUBMITTED = "access_request.submitted"
 #: What the log says about the tenant's name and its witnesses; each is read where it is in the bundle.
 _NAMES = frozenset({"tenant.created", "tenant.changed"})
 WITNESS_ADDED, WITNESS_REMOVED = "witness.added", "witness.removed"
-_REPLAYED = _ENDED | _CLOSED | _LOOKED | {_SUBMITTED}
+_REPLAYED = _ENDED | _CLOSED | _ACCESSED | {_SUBMITTED}
 #: What is kept of an entry's detail for the chapters below; everything else is too long to carry around.
-_KEPT = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "window_for", "level")
+_TERMS = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "window_for", "level")
 
 
 def canonical(value: Any) -> str:
@@ -462,7 +462,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     """`share` gives equal texts the same place in memory: that halves what one process has to tell another."""
     at, event, detail, request = entry["at"], entry["event"], entry["detail"], entry["access_request"]
     event, request, subject = share(event, event), share(request, request), str(entry["subject"].get("id"))
-    if event in _LOOKED:
+    if event in _ACCESSED:
         resource = detail.get("resource")
         resource = resource if isinstance(resource, str) else None
         action = detail.get("action") if detail.get("action") in ("list", "download") else ""
@@ -479,7 +479,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
-    kept = {name: detail[name] for name in _KEPT if type(detail.get(name)) in (str, int)}
+    kept = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)}
     if event == _SUBMITTED:
         resources = detail.get("resources")
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
@@ -507,10 +507,10 @@ def how_decided(fact: Fact) -> dict[str, Any]:
     return {name: fact.detail.get(name) for name in ("client", "deputy_for")}
 
 
-def by_whom(told: dict[str, Any]) -> str:
-    who = str(told["who"])
-    who += f", deputy for {quoted(told['deputy_for'])}" if told.get("deputy_for") else ""
-    return f"the client {quoted(told['client'])} for {who}" if told.get("client") else who
+def by_whom(decided: dict[str, Any]) -> str:
+    who = str(decided["who"])
+    who += f", deputy for {quoted(decided['deputy_for'])}" if decided.get("deputy_for") else ""
+    return f"the client {quoted(decided['client'])} for {who}" if decided.get("client") else who
 
 
 _TOO_DEEP = "lists and objects are nested too deeply"
@@ -643,8 +643,8 @@ class Rules:
             if window is None or window.access_request != request:
                 raise Bad("a window is closed, but it was not open", index=fact.leaf_index)
             del self.asked[request]
-        elif fact.event in _LOOKED:
-            self._looked(fact, request)
+        elif fact.event in _ACCESSED:
+            self._accessed(fact, request)
 
     def _new(self, fact: Fact, what: str, name: str) -> None:
         """A second one of that name would put other terms under an approval that was given to the first."""
@@ -700,7 +700,7 @@ class Rules:
         asked.is_open, self.windows[grant] = True, Window(request, asked, start, end)
         self.opened += 1
 
-    def _looked(self, fact: Fact, request: str) -> None:
+    def _accessed(self, fact: Fact, request: str) -> None:
         self.looks += 1
         # What another service was let do counts as if it was done.
         action = fact.detail.get("action") if fact.event == _ALLOWED else ""
@@ -832,19 +832,19 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
     return _terms(_worded(engineer), _worded(service), _worded(level), resources)
 
 
-def _check_client(said: dict[str, Any], challenge: bytes, rp_id: str) -> str:
+def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
     """What the browser said: that it asked for this, on a page of the passkey's own site."""
-    if said["type"] != "webauthn.get":
+    if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
-    if _base64url(said["challenge"]) != challenge:
+    if _base64url(client["challenge"]) != challenge:
         raise Bad("the passkey signed something different from what is beside its signature")
-    origin = _worded(said["origin"])
+    origin = _worded(client["origin"])
     scheme, _sep, rest = origin.partition("://")
     host = rest.partition(":")[0].partition("/")[0]
-    is_own = host == rp_id or host.endswith(f".{rp_id}")
-    if not is_own or scheme != ("http" if host == "localhost" and scheme == "http" else "https"):
+    is_of_site = host == rp_id or host.endswith(f".{rp_id}")
+    if not is_of_site or scheme != ("http" if host == "localhost" and scheme == "http" else "https"):
         raise Bad("the page that asked the passkey belongs to another site")
-    if said.get("crossOrigin") not in (None, False) or "topOrigin" in said:
+    if client.get("crossOrigin") not in (None, False) or "topOrigin" in client:
         raise Bad("the page that asked the passkey was inside a page of another site")
     return origin
 
@@ -2885,9 +2885,9 @@ def do_verify(args: argparse.Namespace) -> int:
         options.trust_bundle_key, options.require_witness = args.trust_bundle_key, args.require_witness
         options.max_age = args.max_age and args.max_age * 3600
         if args.previous:
-            options.previous = _kept(Path(args.previous), checkpoint_of, "checkpoint")
+            options.previous = _stored(Path(args.previous), checkpoint_of, "checkpoint")
         if args.consistency:
-            options.consistency = _kept(Path(args.consistency), growth_of, "consistency proof")
+            options.consistency = _stored(Path(args.consistency), growth_of, "consistency proof")
         data = verify(Path(args.bundle), options)
     except CannotTell as gap:
         report = Report(args.bundle)
@@ -2901,7 +2901,7 @@ def do_verify(args: argparse.Namespace) -> int:
     return int(data["exit"])
 
 
-def _kept(path: Path, parse: Callable[[bytes], T], what: str) -> T:
+def _stored(path: Path, parse: Callable[[bytes], T], what: str) -> T:
     try:
         with open(path, "rb") as stream:
             return parse(stream.read(MAX_NOTE + 1))

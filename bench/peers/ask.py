@@ -64,8 +64,8 @@ def pycasbin() -> Ask:
     enforcer = casbin.Enforcer(str(HERE / "model.conf"), str(HERE / "policy.csv"))
 
     class Grant:
-        def __init__(self, said: dict[str, Any]) -> None:
-            self.__dict__.update(said)
+        def __init__(self, policy: dict[str, Any]) -> None:
+            self.__dict__.update(policy)
 
     def ask(question: Question) -> bool:
         grant = Grant(question["grant"])

@@ -27,7 +27,7 @@ SCIM_USER, SCIM_PATCH = (
     "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:api:messages:2.0:PatchOp",
 )  # fmt: skip
 #: A comment, which is an answer if the ticket waits for one.
-SAID = "ticket.said"
+COMMENTED = "ticket.said"
 LIVE = ("NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER")
 #: How often a caller tries while the answer is that nothing was changed, or there is no answer.
 TRIES = 3
@@ -312,7 +312,7 @@ class Client:
 
     def comment_api(self, person: Person) -> None:
         if ticket := self._ticket_for(person, *LIVE):
-            act = self._act("api", "comment", person.name, ticket.tenant, SAID)
+            act = self._act("api", "comment", person.name, ticket.tenant, COMMENTED)
             act.mark = act.key
             path = f"/api/v1/tickets/{ticket.id}/comments"
             self._api(act, person, "POST", path, {"body": act.key})
@@ -324,13 +324,13 @@ class Client:
         path = f"/tickets/{ticket.id}/comment/"
         form = _form_to(page, path)
         if form is not None:
-            act = self._act("pages", "comment", person.name, ticket.tenant, SAID)
+            act = self._act("pages", "comment", person.name, ticket.tenant, COMMENTED)
             act.mark = act.key
             self._send(browser, person, act, path, form, note=act.key)
 
     def comment_cli(self, person: Person) -> None:
         if (ticket := self._ticket_for(person, *LIVE)) and ticket.reference:
-            act = self._act("command line", "comment", person.name, ticket.tenant, SAID)
+            act = self._act("command line", "comment", person.name, ticket.tenant, COMMENTED)
             act.mark = act.key
             self._cli(act, person, "tickets", "comment", ticket.reference, act.key)
 
@@ -342,7 +342,7 @@ class Client:
         verb, state, event = "assign", "ASSIGNED", "ticket.assigned"
         if ticket.state == "ASSIGNED" and self.dice.random() < 0.6:
             verb, state, event = "ask", "WAITING_FOR_CUSTOMER", "ticket.answer_asked"
-        if ticket.said > 6 and ticket.state != "NEW" and self.dice.random() < 0.3:
+        if ticket.comments > 6 and ticket.state != "NEW" and self.dice.random() < 0.3:
             verb, state, event = "resolve", "RESOLVED", "ticket.resolved"
         self._move_ticket(person, ticket, verb, state, event)
 
@@ -361,7 +361,7 @@ class Client:
         act.mark = f"{ticket.id} {person.id}" if verb == "assign" else act.key
         body = {} if verb == "assign" else {"comment": act.key}
         answer = self._api(act, person, "POST", f"/api/v1/tickets/{ticket.id}/{verb}", body)
-        ticket.said += 1
+        ticket.comments += 1
         if answer.status == 200:
             ticket.state = json.loads(answer.body)["state"]
         elif answer.status == 409:
@@ -744,7 +744,7 @@ class Client:
     def admin_comment(self, person: Person) -> None:
         if ticket := self.board.ticket(self.dice, None, *LIVE):
             path = f"/admin/requests_app/ticket/{ticket.id}/act/comment/"
-            self._admin(person, path, "comment", ticket.tenant, SAID, body="KEY")
+            self._admin(person, path, "comment", ticket.tenant, COMMENTED, body="KEY")
 
     def admin_open_ticket(self, person: Person) -> None:
         slug = self.dice.choice(list(self.cast.tenants))

@@ -117,10 +117,10 @@ def rows_agree(replay: Replay, rows: Mapping[str, Mapping[str, Any]]) -> list[Vi
     """The rows of one tenant say what its log says. `rows` has "asked", "tickets", "grants", each by id."""
     wrong = []
 
-    def compare(what: str, said: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-        for key in said.keys() | stored.keys():
-            if said.get(key) != stored.get(key):
-                words = f"{what} {key}: the log says {said.get(key)}, the row {stored.get(key)}"
+    def compare(what: str, reported: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+        for key in reported.keys() | stored.keys():
+            if reported.get(key) != stored.get(key):
+                words = f"{what} {key}: the log says {reported.get(key)}, the row {stored.get(key)}"
                 wrong.append(Violation("a row is not what the log says", words))
 
     compare("access request", {pk: life.state for pk, life in replay.lives.items()}, rows["asked"])
@@ -181,7 +181,7 @@ def _difference(first: bytes, second: bytes) -> str:
     return f"{found[0][:120]!r} and {found[1][:120]!r}"
 
 
-def engineers_were_told(
+def engineers_got_mail(
     replay: Replay, texts_by_address: Mapping[str, str], address_of: Mapping[str, str]
 ) -> list[Violation]:
     """Each engineer got at least one mail about each of their decided or ended access requests."""

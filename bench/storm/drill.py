@@ -132,7 +132,7 @@ class Drill(Storm):
         restored.manage("collectstatic", "--noinput", "-v0")
 
     def _check_restored(self, acts: list[IntendedAct], notes_before: list[str]) -> list[Violation]:
-        found = self._told_as_documented()
+        found = self._reported_as_documented()
         self.installation.start()
         # Long enough for the signer to look at every log.
         time.sleep(8)
@@ -153,7 +153,7 @@ class Drill(Storm):
         self.installation.stop()
         return found
 
-    def _told_as_documented(self) -> list[Violation]:
+    def _reported_as_documented(self) -> list[Violation]:
         """`verify_audit` prints BAD and the signed length of each log that is shorter than its head."""
         try:
             output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
@@ -162,7 +162,7 @@ class Drill(Storm):
             output, status = failure.output, failure.status
         print("verify_audit after the restore:", status, *output.strip().splitlines()[-4:], sep="\n  ")
         (self.directory / "verify_audit.txt").write_text(output)
-        self.was_told = status == 1 and "BAD" in output
+        self.was_reported = status == 1 and "BAD" in output
         return []
 
     def _signed_as_documented(self, reader: Reader, logs: dict[str, Any], notes: list[str]) -> list[Violation]:
@@ -182,7 +182,7 @@ class Drill(Storm):
                 found.append(Violation("the signer went on with a log that is shorter than its head", slug))
             if not is_shorter and state["alarm"]:
                 found.append(Violation("the signer refused a log that is whole", f"{slug}: {state['alarm']}"))
-        if shorter and not self.was_told:
+        if shorter and not self.was_reported:
             found.append(
                 Violation("verify_audit did not say that a log is shorter than it was signed", f"{shorter} logs")
             )

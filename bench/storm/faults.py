@@ -237,7 +237,7 @@ class Weather:
     def _probe(self, fault: Fault) -> None:
         """How long /healthz takes while the database hangs."""
         time.sleep(0.5)
-        status, seconds, _said = self.installation.probe("/healthz", timeout=30.0)
+        status, seconds, _body = self.installation.probe("/healthz", timeout=30.0)
         fault.note = f"/healthz {status} in {seconds:.2f} s"
 
     def end_sessions(self, fault: Fault) -> None:

@@ -85,7 +85,7 @@ class Ticket:
     tenant: str
     state: str = "NEW"
     reference: str = ""
-    said: int = 0
+    comments: int = 0
 
 
 @dataclass

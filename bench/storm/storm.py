@@ -274,7 +274,7 @@ class Storm:
             replay = self._replay(slug, lines)
             found += checks.replayed(slug, replay, self.calmed_at, GRACE)
             found += checks.rows_agree(replay, self.rows.of_tenant(tenant["id"]))
-            found += checks.engineers_were_told(replay, texts, addresses)
+            found += checks.engineers_got_mail(replay, texts, addresses)
             found += checks.signed(slug, lines, [*self.notes.get(slug, []), reader.checkpoint(slug)])
             found += reader.verified(slug, self.directory)
             if slug in self.hooked_since:

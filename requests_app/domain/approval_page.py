@@ -13,8 +13,11 @@ MOST = 253 + len("https://") + len(":65535")
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
 
-def origin_of(text: str, *, own: str, needs_tls: bool) -> str:
-    """The origin in this text, as a browser writes it (RFC 6454), or a refusal. `own` is the host of this site."""
+def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
+    """Return the origin in this text, as a browser writes it (RFC 6454). Raise Unacceptable for any other text.
+
+    `providers_host` is the host of this site.
+    """
     text = text.strip().rstrip("/")
     try:
         parts = urlsplit(text)
@@ -30,12 +33,12 @@ def origin_of(text: str, *, own: str, needs_tls: bool) -> str:
         raise _unfit()
     if parts.scheme == "http" and (needs_tls or not _is_this_machine(host)):
         raise Unacceptable(_("The page must be served by https."), field="origin")
-    if host == own:
+    if host == providers_host:
         raise Unacceptable(_("The provider’s own pages have this address. Enter another one."), field="origin")
     return origin
 
 
-def rp_id_of(text: str, *, origin: str, own: str) -> str:
+def rp_id_of(text: str, *, origin: str, providers_host: str) -> str:
     """The RP ID of keys that are made on this origin's page (WebAuthn, section 5.1.3): its host, or the end of it."""
     host = urlsplit(origin).hostname or ""
     rp_id = text.strip().lower() or host
@@ -45,7 +48,7 @@ def rp_id_of(text: str, *, origin: str, own: str) -> str:
         raise Unacceptable(
             _("A host name of one word belongs to nobody. Enter a name with at least one dot."), field="rp_id"
         )
-    if own == rp_id or own.endswith(f".{rp_id}"):
+    if providers_host == rp_id or providers_host.endswith(f".{rp_id}"):
         raise Unacceptable(_("The provider’s own pages could use these keys too. Enter another name."), field="rp_id")
     return rp_id
 

@@ -41,9 +41,9 @@ class Signed:
 def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
     """The text to sign from these facts, good for five minutes and never beyond the deadline."""
     not_after = canonical.instant(min(at + GOOD_FOR, deadline))
-    said = {**facts, "format": FORMAT, "not_after": not_after, "nonce": ""}
+    content = {**facts, "format": FORMAT, "not_after": not_after, "nonce": ""}
     salt = secrets.token_bytes(_RANDOM)
-    return canonical.encode({**said, "nonce": to_text(salt + _mac(said, salt))}).decode()
+    return canonical.encode({**content, "nonce": to_text(salt + _mac(content, salt))}).decode()
 
 
 def challenge_of(text: str) -> bytes:
@@ -65,31 +65,31 @@ def read(text: object) -> dict[str, Any]:
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.ManifestChanged
     try:
-        said = json.loads(text)
-        nonce = said["nonce"]
-        if canonical.encode(said).decode() != text or not isinstance(nonce, str):
+        content = json.loads(text)
+        nonce = content["nonce"]
+        if canonical.encode(content).decode() != text or not isinstance(nonce, str):
             raise errors.ManifestChanged
         salt = _salt_of(nonce)
-        mac = _mac({**said, "nonce": ""}, salt)
+        mac = _mac({**content, "nonce": ""}, salt)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise errors.ManifestChanged from error
     if not hmac.compare_digest(to_text(salt + mac).encode(), nonce.encode()):
         raise errors.ManifestChanged
-    return dict(said)
+    return dict(content)
 
 
-def require(said: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> None:
+def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> None:
     """Raise unless a text is about just this, still good, and all that it says is still so.
 
     The checkpoint is the one that was the last when the text was made; the MAC vouches for it.
     """
     about = ("tenant", "access_request", "stage", "decision", "decider")
-    if any(said.get(name) != facts[name] for name in about):
+    if any(content.get(name) != facts[name] for name in about):
         raise errors.ManifestForeign
-    if canonical.instant(at) >= said["not_after"]:
+    if canonical.instant(at) >= content["not_after"]:
         raise errors.ManifestExpired
-    now = {**facts, "checkpoint": said.get("checkpoint")}
-    if {**now, **{name: said[name] for name in ("format", "not_after", "nonce")}} != said:
+    now = {**facts, "checkpoint": content.get("checkpoint")}
+    if {**now, **{name: content[name] for name in ("format", "not_after", "nonce")}} != content:
         raise errors.FactsChanged
 
 
@@ -134,5 +134,5 @@ def _salt_of(nonce: str) -> bytes:
     return raw[:_RANDOM]
 
 
-def _mac(said: dict[str, Any], salt: bytes) -> bytes:
-    return salted_hmac("requests_app.manifest", salt + canonical.encode(said), algorithm="sha256").digest()
+def _mac(content: dict[str, Any], salt: bytes) -> bytes:
+    return salted_hmac("requests_app.manifest", salt + canonical.encode(content), algorithm="sha256").digest()

@@ -71,15 +71,15 @@ class Cursor:
 
 def _read(path: Path, tenant_id: UUID) -> int | None:
     try:
-        kept = json.loads(path.read_text())
+        stored = json.loads(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise CursorInUse(_("%(path)s is not a cursor file.") % {"path": path}) from error
-    after = kept.get("after") if isinstance(kept, dict) else None
+    after = stored.get("after") if isinstance(stored, dict) else None
     if type(after) is not int or after < 0:
         raise CursorInUse(_("%(path)s is not a cursor file.") % {"path": path})
-    if kept.get("tenant") != str(tenant_id):
+    if stored.get("tenant") != str(tenant_id):
         raise CursorInUse(_("%(path)s belongs to another tenant's log.") % {"path": path})
     return after
 

@@ -23,7 +23,7 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Person, Proposal, StaffTerm, Tenant
 from requests_app.operations._change import Held, Step
 
-Said = dict[str, Any]
+Terms = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Announced:
     `waits` says whether something under way would be touched: then it takes effect later.
     """
 
-    run: Callable[[Step, Said], None]
-    touches: Callable[[Said], Iterable[UUID]]
-    lock: Callable[[Said], None] | None = None
-    waits: Callable[[Said, datetime], bool] | None = None
+    run: Callable[[Step, Terms], None]
+    touches: Callable[[Terms], Iterable[UUID]]
+    lock: Callable[[Terms], None] | None = None
+    waits: Callable[[Terms, datetime], bool] | None = None
 
 
 ANNOUNCED: dict[str, Announced] = {}
 
 
-def everybody(said: Said | None = None) -> list[UUID]:
+def everybody(terms: Terms | None = None) -> list[UUID]:
     """Every tenant that has ever had Lockbox on."""
     return list(Tenant.objects.ever_on().order_by("pk").values_list("pk", flat=True))
 
@@ -50,32 +50,32 @@ def everybody(said: Said | None = None) -> list[UUID]:
 def announced(
     change: Change,
     *,
-    touches: Callable[[Said], Iterable[UUID]] = everybody,
-    lock: Callable[[Said], None] | None = None,
-    waits: Callable[[Said, datetime], bool] | None = None,
-) -> Callable[[Callable[[Step, Said], None]], Callable[[Step, Said], None]]:
-    def register(body: Callable[[Step, Said], None]) -> Callable[[Step, Said], None]:
+    touches: Callable[[Terms], Iterable[UUID]] = everybody,
+    lock: Callable[[Terms], None] | None = None,
+    waits: Callable[[Terms, datetime], bool] | None = None,
+) -> Callable[[Callable[[Step, Terms], None]], Callable[[Step, Terms], None]]:
+    def register(body: Callable[[Step, Terms], None]) -> Callable[[Step, Terms], None]:
         ANNOUNCED[change.name] = Announced(body, touches, lock, waits)
         return body
 
     return register
 
 
-def announce(current: Step, change: Change, said: Said) -> None:
+def announce(current: Step, change: Change, terms: Terms) -> None:
     """End the act as a proposal if it weakens a tenant that has ever had Lockbox on.
 
-    `said` is stored unchanged and shown to people: ids as text, and the names that people read.
+    `terms` is stored unchanged and shown to people: ids as text, and the names that people read.
     """
-    if is_announced(change, said):
+    if is_announced(change, terms):
         current.require_proof()
-        raise Held(lambda: _outcome(propose(current, change, said)))
+        raise Held(lambda: _outcome(propose(current, change, terms)))
 
 
-def is_announced(change: Change, said: Said) -> bool:
-    return bool(list(ANNOUNCED[change.name].touches(said)))
+def is_announced(change: Change, terms: Terms) -> bool:
+    return bool(list(ANNOUNCED[change.name].touches(terms)))
 
 
-def propose(current: Step, change: Change, said: Said) -> Proposal:
+def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     """Write the proposal, its entries and its mails.
 
     Where nobody else could confirm it, the waiting time begins now.
@@ -85,12 +85,12 @@ def propose(current: Step, change: Change, said: Said) -> Proposal:
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
     policy.require_step_up(actor, current.at)
-    if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=said).exists():
+    if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
         raise WrongState(_("This is proposed already."))
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,
-        said=said,
+        said=terms,
         proposed_by_id=actor.person,
         proposed_human=actor.human,
         proposed_at=current.at,
@@ -126,7 +126,7 @@ def require_established(person: Person, at: datetime) -> None:
     raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
 
 
-def not_told(row: Proposal) -> set[UUID]:
+def uninformed(row: Proposal) -> set[UUID]:
     """The tenants that the change touches by now, and that nobody has told of it."""
     return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
 
@@ -155,10 +155,10 @@ def witness(
     touched = [*row.touched.values_list("pk", flat=True), *ANNOUNCED[row.act].touches(row.said)]
     tenants = sorted(set(touched if only is None else only))
     row.touched.add(*Tenant.objects.filter(pk__in=tenants))
-    said = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": by, **more}
+    detail = {"proposal": str(row.pk), "act": row.act, "said": row.shown, "proposed_by": by, **more}
     if row.effective_at is not None:
-        said["effective_at"] = canonical.instant(row.effective_at)
-    entry = replace(current.entry(event, detail=said), subject_type="proposal", subject_id=str(row.pk))
+        detail["effective_at"] = canonical.instant(row.effective_at)
+    entry = replace(current.entry(event, detail=detail), subject_type="proposal", subject_id=str(row.pk))
     logs = [PROVIDER_LOG, *tenants]
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 

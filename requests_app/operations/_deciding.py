@@ -43,8 +43,8 @@ def decide(
         signed_with=proof.key(stage) if proof is not None else None,
         at=step.at,
     )
-    said = signing.kept(decision, proof) if proof is not None else {"signed": False}
-    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **said}
+    detail = signing.store_signature(decision, proof) if proof is not None else {"signed": False}
+    step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **detail}
     if away:
         # The text is what entries have always had; of several, nothing says for which of them the deputy acts.
         step.detail["deputy_for"] = ", ".join(each.name for each in away)

@@ -59,8 +59,8 @@ def require_new(ticket: Ticket) -> None:
 
 def described(ticket: Ticket) -> dict[str, str]:
     """What is said of it in the log; nothing where it is in no other system."""
-    said = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
-    return {name: value for name, value in said.items() if value}
+    reference = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
+    return {name: value for name, value in reference.items() if value}
 
 
 def _seen(text: str, *, field: str) -> str:

@@ -39,8 +39,8 @@ def join_same_mailbox(current: Step, person: Person) -> None:
     if other is None:
         return
     person.human_id = other.human_id
-    said = {"person": str(person.pk), "email": person.email, "because": "same_address", "human": str(other.human_id)}
-    witness_in(current, Event.ACCOUNTS_LINKED, logs_of(other.human_id), detail=said, text=person.name)
+    detail = {"person": str(person.pk), "email": person.email, "because": "same_address", "human": str(other.human_id)}
+    witness_in(current, Event.ACCOUNTS_LINKED, logs_of(other.human_id), detail=detail, text=person.name)
 
 
 def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
@@ -53,10 +53,10 @@ def join_verified(current: Step, person: Person) -> None:
     for human in others_of_mailbox(person.email, but=person.pk):
         if human == person.human_id:
             continue
-        said = {"person": str(person.pk), "email": person.email, "because": "same_address"}
-        said |= {"human": str(human), "human_before": str(person.human_id)}
+        detail = {"person": str(person.pk), "email": person.email, "because": "same_address"}
+        detail |= {"human": str(human), "human_before": str(person.human_id)}
         logs = logs_of(person.human_id, human)
-        witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=person.name)
+        witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
         merge(current, human, person.human_id)
         person.human_id = human
 
@@ -66,17 +66,17 @@ def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
     return people.filter(email_verified_at__isnull=False).exclude(pk=but).order_by("created_at")
 
 
-def merge(current: Step, kept: UUID, gone: UUID) -> int:
+def merge(current: Step, remaining: UUID, gone: UUID) -> int:
     """Make one human of two. Return how many access requests ended because this one human was on both sides of them.
 
     Both humans are locked already (`lock_humans`). Finished access requests keep their decisions.
     """
-    Person.objects.get_queryset().filter(human_id=gone).update(human_id=kept)
-    both = {kept, gone}
-    rows = _of_humans(kept, gone).prefetch_related("decisions__decider")
+    Person.objects.get_queryset().filter(human_id=gone).update(human_id=remaining)
+    both = {remaining, gone}
+    rows = _of_humans(remaining, gone).prefetch_related("decisions__decider")
     broken = [row.pk for row in rows if _stands_twice(row, both)]
     under_way = AccessRequest.objects.filter(state__in=_UNDER_WAY)
-    under_way.filter(requester_human=gone).exclude(pk__in=broken).update(requester_human=kept)
+    under_way.filter(requester_human=gone).exclude(pk__in=broken).update(requester_human=remaining)
     return end_access(current, AccessRequest.objects.filter(pk__in=broken), cause="accounts-linked")
 
 
@@ -84,8 +84,8 @@ def part(person: Person) -> UUID:
     """Give one account a human of its own, and return it. Decisions that were taken stay as they are."""
     person.human_id = uuid4()
     person.save(update_fields=["human_id"])
-    own = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
-    own.update(requester_human=person.human_id)
+    raised = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
+    raised.update(requester_human=person.human_id)
     return person.human_id
 
 
@@ -96,16 +96,16 @@ def logs_of(*humans: UUID) -> list[UUID]:
     return [PROVIDER_LOG, *sorted({*member_of, *about})]
 
 
-def witness_in(current: Step, event: str, logs: list[UUID], **said: Any) -> None:
+def witness_in(current: Step, event: str, logs: list[UUID], **fields: Any) -> None:
     """The same entry in each of these logs, in the recorder's order."""
-    entry = current.entry(event, **said)
+    entry = current.entry(event, **fields)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
 
 def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
     decided = Decision.objects.filter(Q(decider_human__in=humans) | Q(decider__human_id__in=humans))
-    own = Q(requester_human__in=humans) | Q(requested_by__human_id__in=humans)
-    rows = AccessRequest.objects.filter(own | Q(pk__in=decided.values("access_request")))
+    raised = Q(requester_human__in=humans) | Q(requested_by__human_id__in=humans)
+    rows = AccessRequest.objects.filter(raised | Q(pk__in=decided.values("access_request")))
     return rows.filter(state__in=_UNDER_WAY)
 
 

@@ -40,7 +40,7 @@ def send(current: Step, row: Invitation) -> None:
     )
 
 
-def said(row: Invitation) -> dict[str, Any]:
+def invitation_detail(row: Invitation) -> dict[str, Any]:
     return {"invitation": str(row.pk), "email": row.email, "role": row.role}
 
 

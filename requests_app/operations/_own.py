@@ -20,7 +20,7 @@ from requests_app.operations._perform import Check, perform
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnAct:
     """One such act under way; `person` is locked, and has been judged by the act's declaration."""
 
     act: Step
@@ -61,7 +61,7 @@ def own_act(
     may: Check | None = None,
     state: Check | None = None,
     check: Check | None = None,
-) -> Iterator[Own]:
+) -> Iterator[OwnAct]:
     """`humans` are others whom this may turn out to be about: they are locked with the person, before all else."""
     tenants: list[UUID] = []
 
@@ -80,4 +80,4 @@ def own_act(
             may(current)
 
     with perform(declared, actor=actor, inputs=inputs, find=find, may=is_active, state=state, check=check) as current:
-        yield Own(current, current.row, tuple(tenants))
+        yield OwnAct(current, current.row, tuple(tenants))

@@ -92,11 +92,11 @@ def _wait_for_second(current: Step, holds: Held | None, announces: Announced | N
     """End the act here as a proposal, where somebody else has to agree first."""
     if announces is not None and (change := announces(current)) is not None:
         announce(current, *change)
-    if holds is None or (said := holds(current)) is None:
+    if holds is None or (terms := holds(current)) is None:
         return
     tenant = current.tenant
     if tenant is None:
         assert current.tenant_id is not None
         # Read under the turn at the log. The switch of two-person control takes the same turn.
         tenant = Tenant.objects.get(pk=current.tenant_id)
-    hold(current, tenant, **said)
+    hold(current, tenant, **terms)

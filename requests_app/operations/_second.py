@@ -44,19 +44,19 @@ def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None
     return register
 
 
-def hold(current: Step, tenant: Tenant, **said: Any) -> None:
+def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
     """End the act as a proposal, and do nothing else, if the tenant is under two-person control.
 
     To propose always takes fresh proof, even for an act that asks for none: nobody can propose a change from a session
     that was left open.
 
-    `said` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins with
-    "_" is only for the act, and is never shown.
+    `terms` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins
+    with "_" is only for the act, and is never shown.
     """
     require_customer(current, tenant)
     if tenant.needs_two and current.confirmed is None:
         current.require_proof()
-        raise Held(lambda: _proposed(current, tenant, said))
+        raise Held(lambda: _proposed(current, tenant, terms))
 
 
 def require_customer(current: Step, tenant: Tenant) -> None:
@@ -89,7 +89,7 @@ def tell(current: Step, row: Proposal, what: str) -> None:
     )
 
 
-def tell_yes_rules(current: Step, tenant: Tenant, **said: str) -> None:
+def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
     """Send the old and the new approval requirements to approvers and administrators: they never change silently."""
     current.tell(
         Note(
@@ -98,29 +98,29 @@ def tell_yes_rules(current: Step, tenant: Tenant, **said: str) -> None:
             about=tenant.pk,
             audiences=(Audience.CUSTOMER, Audience.ADMINISTRATORS),
             mark=uuid4().hex,
-            extra={**said, "by": current.actor.name},
+            extra={**rules, "by": current.actor.name},
         )
     )
 
 
-def told(row: Proposal) -> dict[str, Any]:
+def proposal_detail(row: Proposal) -> dict[str, Any]:
     """What an entry says of it."""
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 
-def _proposed(current: Step, tenant: Tenant, said: dict[str, Any]) -> DomainError:
+def _proposed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> DomainError:
     pending = tenant.proposals.pending(current.at)
-    if pending.filter(act=current.action, said=said).exists():
+    if pending.filter(act=current.action, said=terms).exists():
         raise WrongState(_("This is proposed already, and waits for somebody else."))
     row = Proposal.objects.create(
         tenant=tenant,
         act=current.action,
-        said=said,
+        said=terms,
         proposed_by_id=current.actor.person,
         proposed_human=current.actor.human,
         proposed_at=current.at,
         expires_at=current.at + limits.PROPOSAL_FOR,
     )
-    current.witness(Event.PROPOSAL_MADE, detail=told(row))
+    current.witness(Event.PROPOSAL_MADE, detail=proposal_detail(row))
     tell(current, row, "made")
     return ChangeProposed(current={"proposal": str(row.pk), "tenant": str(tenant.pk)})

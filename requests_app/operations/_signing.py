@@ -52,11 +52,11 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
     Raises a kind of ManifestRefused or PasskeyRefused, or FactsChanged. The act holds the turn at the log: a passkey
     that is being removed is gone or signs before.
     """
-    said = manifest.read(signature.manifest)
+    signed = manifest.read(signature.manifest)
     facts = manifest.facts_of(
-        step.row, verdict=str(verdict), stage=str(stage), decider=_decider(step), checkpoint=said.get("checkpoint")
+        step.row, verdict=str(verdict), stage=str(stage), decider=_decider(step), checkpoint=signed.get("checkpoint")
     )
-    manifest.require(said, facts, at=step.at)
+    manifest.require(signed, facts, at=step.at)
     row = _passkey(step, stage, webauthn.credential_of(signature.assertion))
     asserted = webauthn.verify_assertion(
         signature.assertion,
@@ -71,7 +71,7 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
     )
     row.sign_count, row.is_backed_up = asserted.sign_count, asserted.is_backed_up
     row.save(update_fields=["sign_count", "is_backed_up"])
-    return Proof(text=signature.manifest, nonce=said["nonce"], passkey=row, asserted=asserted)
+    return Proof(text=signature.manifest, nonce=signed["nonce"], passkey=row, asserted=asserted)
 
 
 def require_rule(tenant: Tenant, proof: Proof | None) -> None:
@@ -88,7 +88,7 @@ def require_rule(tenant: Tenant, proof: Proof | None) -> None:
         raise OwnKeyRequired if is_elsewhere else DeviceBoundRequired
 
 
-def kept(decision: Decision, proof: Proof) -> dict[str, Any]:
+def store_signature(decision: Decision, proof: Proof) -> dict[str, Any]:
     """Keep what was signed beside the decision, and return what the log's entry says of it."""
     SignedDecision.objects.create(
         decision=decision,
@@ -144,6 +144,6 @@ def _party(row: Passkey, tenant_id: UUID) -> webauthn.Party:
     read here, after the act took its turn at the log, as the rule is.
     """
     tenant = Tenant.objects.only("approval_origin", "approval_rp_id").get(pk=tenant_id)
-    own = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []
+    origins = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []
     page = [tenant.approval_origin] if row.rp_id == tenant.approval_rp_id else []
-    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset([*own, *page]))
+    return webauthn.Party(rp_id=row.rp_id, name=settings.PROVIDER_NAME, origins=frozenset([*origins, *page]))

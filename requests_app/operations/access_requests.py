@@ -251,8 +251,8 @@ def _fill(row: AccessRequest, ask: Ask, current: Step) -> None:
     if ask.demand is not None:
         _fill_demand(row, ask.demand, current.at)
     if ask.previous_id is not None:
-        own = AccessRequest.objects.visible_to(current.actor).filter(tenant=row.tenant)
-        row.previous = own.find(ask.previous_id)
+        earlier = AccessRequest.objects.visible_to(current.actor).filter(tenant=row.tenant)
+        row.previous = earlier.find(ask.previous_id)
     row.needs_customer_approval = lockbox_applies(row.tenant, row.service)
     row.submitted_at = row.state_changed_at = current.at
     row.decide_by = limits.provider_deadline(current.at)
@@ -294,10 +294,10 @@ def _as_uuid(value: object) -> UUID:
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """Refuse when too many access requests are pending: a customer who is asked too often approves without reading."""
-    own = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
-    if own.waiting(at).count() >= limits.PENDING_MAX:
+    earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
+    if earlier.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
-    if own.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
+    if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
         raise TooMany(_("You have raised %(max)d access requests here within an hour.") % {"max": limits.HOURLY_MAX})
 
 

@@ -21,7 +21,7 @@ from requests_app.domain.acts.installation import (
 from requests_app.domain.errors import NotFound, WrongState
 from requests_app.domain.events import PROVIDER_LOG, Event
 from requests_app.models import AccessRequest, Decision, Membership, Person, Tenant
-from requests_app.operations._announced import Said, announced, everybody
+from requests_app.operations._announced import Terms, announced, everybody
 from requests_app.operations._change import Step
 from requests_app.operations._humans import lock_humans, logs_of, merge, part, witness_in
 from requests_app.operations._people import key
@@ -45,8 +45,8 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
             words = _("%(name)s and %(other)s count as one human already.")
             raise WrongState(words % {"name": person.name, "other": other.name})
 
-    def announces(current: Step) -> tuple[Change, Said]:
-        return LINK_ACCOUNTS_ANNOUNCED, _link_said(*current.row)
+    def announces(current: Step) -> tuple[Change, Terms]:
+        return LINK_ACCOUNTS_ANNOUNCED, _link_terms(*current.row)
 
     with perform(LINK_ACCOUNTS, person_id, actor=actor, find=find, state=state, announces=announces) as current:
         _link(current, *current.row)
@@ -69,9 +69,9 @@ def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
 
 def _link(current: Step, person: Person, other: Person) -> None:
     logs = logs_of(person.human_id, other.human_id)
-    said = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
-    said |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
-    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=f"{person.name} {other.name}")
+    detail = {**_described(person), "other": str(other.pk), "other_name": other.name, "other_email": other.email}
+    detail |= {"human": str(person.human_id), "human_before": str(other.human_id), "because": "staff"}
+    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=f"{person.name} {other.name}")
     merge(current, person.human_id, other.human_id)
 
 
@@ -88,7 +88,7 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
     return list(Tenant.objects.ever_on().filter(pk__in=held).order_by("pk").values_list("pk", flat=True))
 
 
-def _link_said(person: Person, other: Person) -> Said:
+def _link_terms(person: Person, other: Person) -> Terms:
     """Describe the link by two accounts, one of each human: by the provider's, if every tenant gets the message.
 
     A tenant does not learn the name of another tenant's people.
@@ -100,26 +100,26 @@ def _link_said(person: Person, other: Person) -> Said:
             one if one.side == provider else _accounts_of(str(one.human_id)).filter(side=provider)[0] for one in pair
         ]
     first, second = pair
-    said = {"person": str(first.pk), "name": first.name, "human": str(first.human_id)}
-    return {**said, "other": str(second.pk), "other_name": second.name, "other_human": str(second.human_id)}
+    terms = {"person": str(first.pk), "name": first.name, "human": str(first.human_id)}
+    return {**terms, "other": str(second.pk), "other_name": second.name, "other_human": str(second.human_id)}
 
 
-def _touched_by_linking(said: Said) -> list[UUID]:
+def _touched_by_linking(terms: Terms) -> list[UUID]:
     """Every tenant where both are the provider's people, else the tenants of the customers' accounts among them."""
-    people = Person.objects.get_queryset().filter(pk__in=[said["person"], said["other"]])
+    people = Person.objects.get_queryset().filter(pk__in=[terms["person"], terms["other"]])
     if all(person.side == Person.Side.PROVIDER for person in people):
         return everybody()
-    return _tenants_of(_accounts_of(said["human"], said["other_human"]))
+    return _tenants_of(_accounts_of(terms["human"], terms["other_human"]))
 
 
-def _lock(said: Said) -> None:
-    lock_humans(*(UUID(said[name]) for name in ("human", "other_human") if name in said))
+def _lock(terms: Terms) -> None:
+    lock_humans(*(UUID(terms[name]) for name in ("human", "other_human") if name in terms))
 
 
 @announced(LINK_ACCOUNTS_ANNOUNCED, touches=_touched_by_linking, lock=_lock)
-def _link_agreed(current: Step, said: Said) -> None:
-    person, other = _account(said["person"]), _account(said["other"])
-    if (str(person.human_id), str(other.human_id)) != (said["human"], said["other_human"]):
+def _link_agreed(current: Step, terms: Terms) -> None:
+    person, other = _account(terms["person"]), _account(terms["other"])
+    if (str(person.human_id), str(other.human_id)) != (terms["human"], terms["other_human"]):
         raise WrongState(_("It was changed after this was proposed."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     _link(current, person, other)
@@ -136,10 +136,10 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
         if not Person.objects.get_queryset().filter(human_id=person.human_id).exclude(pk=person.pk).exists():
             raise WrongState(_("%(name)s is linked to no other account.") % {"name": person.name})
 
-    def announces(current: Step) -> tuple[Change, Said]:
+    def announces(current: Step) -> tuple[Change, Terms]:
         [person] = current.row
-        said = {"person": str(person.pk), "name": person.name, "human": str(person.human_id)}
-        return UNLINK_ACCOUNTS_ANNOUNCED, said
+        terms = {"person": str(person.pk), "name": person.name, "human": str(person.human_id)}
+        return UNLINK_ACCOUNTS_ANNOUNCED, terms
 
     with perform(UNLINK_ACCOUNTS, person_id, actor=actor, find=_locked, state=state, announces=announces) as current:
         person: Person = current.row[0]
@@ -149,32 +149,32 @@ def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
 
 def _unlink(current: Step, person: Person) -> None:
     before, logs = person.human_id, logs_of(person.human_id)
-    said = {**_described(person), "human_before": str(before), "human": str(part(person))}
-    witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=said, text=person.name)
+    detail = {**_described(person), "human_before": str(before), "human": str(part(person))}
+    witness_in(current, Event.ACCOUNTS_UNLINKED, logs, detail=detail, text=person.name)
 
 
-def _touched_by_parting(said: Said) -> list[UUID]:
+def _touched_by_parting(terms: Terms) -> list[UUID]:
     """Every tenant where the account is the provider's, else the account's own."""
-    people = Person.objects.get_queryset().filter(pk=said["person"])
+    people = Person.objects.get_queryset().filter(pk=terms["person"])
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
 
 
-def _stands_in(said: Said, at: datetime) -> bool:
+def _stands_in(terms: Terms, at: datetime) -> bool:
     """Whether the human asked for something that is under way, or decided on it by another account.
 
     Until then they count as one there: else one account could decide on what the other one asked for or decided. What
     this account decided itself stays with both.
     """
-    human = Q(decider_human=said["human"]) | Q(decider__human_id=said["human"])
-    others = Decision.objects.filter(human).exclude(decider=said["person"])
-    is_theirs = Q(requester_human=said["human"]) | Q(pk__in=others.values("access_request"))
+    human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
+    others = Decision.objects.filter(human).exclude(decider=terms["person"])
+    is_theirs = Q(requester_human=terms["human"]) | Q(pk__in=others.values("access_request"))
     return AccessRequest.objects.under_way(at).filter(is_theirs).exists()
 
 
 @announced(UNLINK_ACCOUNTS_ANNOUNCED, touches=_touched_by_parting, lock=_lock, waits=_stands_in)
-def _unlink_agreed(current: Step, said: Said) -> None:
-    person = _account(said["person"])
-    if str(person.human_id) != said["human"]:
+def _unlink_agreed(current: Step, terms: Terms) -> None:
+    person = _account(terms["person"])
+    if str(person.human_id) != terms["human"]:
         raise WrongState(_("It was changed after this was proposed."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     _unlink(current, person)

@@ -49,19 +49,21 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
         if current.inputs["email"] == current.row.email:
             raise Unacceptable(_("This is your address already."), field="email")
 
-    with own_act(REQUEST_ADDRESS, actor=actor, inputs={"email": email}, may=_is_own_keeper, check=check) as own:
-        person, at, email = own.person, own.act.at, own.act.inputs["email"]
+    with own_act(
+        REQUEST_ADDRESS, actor=actor, inputs={"email": email}, may=_may_change_address, check=check
+    ) as account:
+        person, at, email = account.person, account.act.at, account.act.inputs["email"]
         person.address_changes.open(at).update(ended_at=at)
         row = AddressChange(person=person, email_before=person.email, email=email, requested_at=at)
         row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, 1))
         row.expires_at = at + limits.ADDRESS_CHANGE_FOR
         row.save(force_insert=True)
-        own.witness(Event.PERSON_ADDRESS_REQUESTED, detail={"new_email": email})
+        account.witness(Event.PERSON_ADDRESS_REQUESTED, detail={"new_email": email})
         for topic, audience in (
             (Topic.ADDRESS_LINK, Audience.NEW_ADDRESS),
             (Topic.ADDRESS_CHANGED, Audience.FORMER_ADDRESS),
         ):
-            own.tell_of(topic, row.pk, audience, how="requested")
+            account.tell_of(topic, row.pk, audience, how="requested")
     return row
 
 
@@ -82,25 +84,25 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
         row = AddressChange.objects.locked().get(pk=known.pk)
         if row.ended_at is not None or row.expires_at <= current.at or row.email_before != current.row.email:
             raise NotFound
-        _is_own_keeper(current)
+        _may_change_address(current)
 
     def check(_current: Step) -> None:
         if Person.objects.get_queryset().filter(email=row.email).exists():
             raise Unacceptable(_("This address has an account already."), field="email")
 
-    with own_act(CONFIRM_ADDRESS, actor=actor, humans=others, may=may, check=check) as own:
-        person, at = own.person, own.act.at
+    with own_act(CONFIRM_ADDRESS, actor=actor, humans=others, may=may, check=check) as account:
+        person, at = account.person, account.act.at
         person.email, person.email_verified_at = row.email, at
         person.save(update_fields=["email", "email_verified_at"])
         row.ended_at = row.confirmed_at = at
         row.save(update_fields=["ended_at", "confirmed_at"])
-        own.witness(Event.PERSON_ADDRESS_CHANGED, detail={"email_before": row.email_before})
-        own.tell_of(Topic.ADDRESS_CHANGED, row.pk, Audience.FORMER_ADDRESS, how="changed")
-        join_verified(own.act, person)
+        account.witness(Event.PERSON_ADDRESS_CHANGED, detail={"email_before": row.email_before})
+        account.tell_of(Topic.ADDRESS_CHANGED, row.pk, Audience.FORMER_ADDRESS, how="changed")
+        join_verified(account.act, person)
     return person
 
 
-def _is_own_keeper(current: Step) -> None:
+def _may_change_address(current: Step) -> None:
     """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
     if not current.row.may_change_address():
         raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

@@ -46,9 +46,9 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
 
 
 @controlled(SET_APPROVAL_PAGE)
-def _set_approval_page(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
+def _set_approval_page(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     before = _now(tenant)
-    _set(tenant, said["approval_origin"], said["approval_rp_id"], keys_only=said["own_keys_only"])
+    _set(tenant, terms["approval_origin"], terms["approval_rp_id"], keys_only=terms["own_keys_only"])
     tenant.save(update_fields=list(_FIELDS))
     former = {f"{name}_before": value for name, value in before.items()}
     current.witness(Event.TENANT_CHANGED, detail={**_now(tenant), **former})
@@ -71,10 +71,10 @@ def _now(tenant: Tenant) -> dict[str, Any]:
 def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
     before = copy(tenant)
     if origin.strip():
-        own = urlsplit(settings.BASE_URL).hostname or ""
-        tenant.approval_origin = approval_page.origin_of(origin, own=own, needs_tls=settings.PRODUCTION)
+        host = urlsplit(settings.BASE_URL).hostname or ""
+        tenant.approval_origin = approval_page.origin_of(origin, providers_host=host, needs_tls=settings.PRODUCTION)
         tenant.approval_rp_id = approval_page.rp_id_of(
-            rp_id, origin=tenant.approval_origin, own=settings.PASSKEY_RP_ID or own
+            rp_id, origin=tenant.approval_origin, providers_host=settings.PASSKEY_RP_ID or host
         )
         tenant.own_keys_only = keys_only
     elif rp_id.strip() or keys_only:

@@ -38,7 +38,7 @@ MOST_TRIES = 5
 #: The flaw that is shown for a check that was given up. It has no entry: nothing is known.
 GIVEN_UP = "given up"
 #: So many verdicts of a tenant are kept.
-KEPT = 20
+VERDICTS_STORED = 20
 
 
 def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
@@ -48,15 +48,15 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
             # The tenant's row is the turn: two clicks make one check.
             tenant = Tenant.objects.visible_to(actor).locked().find(tenant_id)
             policy.require_role(actor, policy.LOG_READERS | {Role.STAFF}, tenant_id=tenant.pk)
-            at, own = clock.now(), LogCheck.objects.filter(tenant_id=tenant.pk).order_by("-asked_at")
-            last = own.first()
+            at, checks = clock.now(), LogCheck.objects.filter(tenant_id=tenant.pk).order_by("-asked_at")
+            last = checks.first()
             if last is not None and (last.ended_at is None or at < rests_until(last)):
                 return last, False
             size = queries.size(tenant.pk)
             if not size:
                 raise WrongState(_("The log is empty."))
             check = LogCheck.objects.create(tenant_id=tenant.pk, asked_by=actor.person_id, asked_at=at, size=size)
-            LogCheck.objects.filter(pk__in=list(own.values_list("pk", flat=True)[KEPT:])).delete()
+            LogCheck.objects.filter(pk__in=list(checks.values_list("pk", flat=True)[VERDICTS_STORED:])).delete()
             bell.ring(bell.CHECK_LOGS)
     except (DatabaseError, InterfaceError) as error:
         raise outcome.failed(error, "log", str(tenant_id), has_begun=True) from error
@@ -96,11 +96,11 @@ def _claim() -> LogCheck | None:
     free = LogCheck.objects.filter(Q(worked_at=None) | Q(worked_at__lte=at - LEASE), ended_at=None)
     # The one that was worked on last comes last: a log of ten million entries holds up no short one.
     for check in free.order_by(F("worked_at").asc(nulls_first=True), "asked_at")[:10]:
-        kept = {**check.kept, "tries": check.kept.get("tries", 0) + 1}
-        if not _held(check).update(worked_at=at, kept=kept):
+        saved = {**check.kept, "tries": check.kept.get("tries", 0) + 1}
+        if not _held(check).update(worked_at=at, kept=saved):
             continue
-        check.worked_at, check.kept = at, kept
-        if kept["tries"] <= MOST_TRIES:
+        check.worked_at, check.kept = at, saved
+        if saved["tries"] <= MOST_TRIES:
             return check
         logger.error("log_check_given_up", tenant=str(check.tenant_id), check=str(check.pk))
         _held(check).update(ended_at=at, flaw=GIVEN_UP)
@@ -117,10 +117,10 @@ def _begin(check: LogCheck) -> Verification:
 
 def _keep(check: LogCheck, found: Verification) -> bool:
     """Write down how far it is, and that somebody works on it; False where that is somebody else by now."""
-    at, kept = clock.now(), {"start": check.kept["start"], **found.saved()}
-    if not _held(check).update(done=found.seq, kept=kept, worked_at=at):
+    at, saved = clock.now(), {"start": check.kept["start"], **found.saved()}
+    if not _held(check).update(done=found.seq, kept=saved, worked_at=at):
         return False
-    check.worked_at, check.kept = at, kept
+    check.worked_at, check.kept = at, saved
     return True
 
 

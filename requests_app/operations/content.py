@@ -76,12 +76,12 @@ def list_items(
 ) -> tuple[RecordedAccess, Listing]:
     """Return one page of names. The question is in the log before it is asked, the names before they are given."""
     asked = {"prefix": prefix, "after": after, "limit": limit}
-    looked = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
-    with _failures(looked, actor, item_id=prefix):
-        connector, locator = _connector(looked.resource)
+    access = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
+    with _failures(access, actor, item_id=prefix):
+        connector, locator = _connector(access.resource)
         listing = connector.list(locator, after=after, limit=limit, prefix=prefix)
     refs = [{"id": item.id, "reference": item.reference} for item in listing.items]
-    looked = _record(
+    access = _record(
         grant_id,
         resource_id,
         ContentAccess.Kind.LISTED,
@@ -89,18 +89,18 @@ def list_items(
         detail={"prefix": prefix, "items": refs},
         listed=[item.id for item in listing.items],
     )
-    return looked, listing
+    return access, listing
 
 
 def read_message(
     grant_id: object, resource_id: object, item_id: str, *, actor: Actor
 ) -> tuple[RecordedAccess, Message]:
     """Open one mail for showing: headers, text, sanitised HTML, the names of its attachments."""
-    looked, _item = _open(grant_id, resource_id, item_id, actor=actor)
-    with _failures(looked, actor, item_id=item_id):
-        connector, locator = _connector(looked.resource)
+    access, _item = _open(grant_id, resource_id, item_id, actor=actor)
+    with _failures(access, actor, item_id=item_id):
+        connector, locator = _connector(access.resource)
         message = connector.message(locator, item_id)
-    return looked, message
+    return access, message
 
 
 def open_item(
@@ -117,11 +117,11 @@ def open_item(
 
     `kind` is OPENED for what a page shows, and DOWNLOADED for what leaves as a file.
     """
-    looked, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place, kind=kind)
-    with _failures(looked, actor, item_id=item_id):
-        connector, locator = _connector(looked.resource)
+    access, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place, kind=kind)
+    with _failures(access, actor, item_id=item_id):
+        connector, locator = _connector(access.resource)
         stream = connector.open(locator, item_id, part=part)
-    return looked, item, stream
+    return access, item, stream
 
 
 def download(
@@ -139,17 +139,17 @@ def download(
     """
     place = DownloadSlot()
     try:
-        looked, _item, stream = open_item(
+        access, _item, stream = open_item(
             grant_id, resource_id, item_id, actor=actor, part=part, place=place, kind=kind
         )
     except BaseException:
         place.leave()
         raise
-    return stream, guarded(looked, stream, actor=actor, item_id=item_id, place=place)
+    return stream, guarded(access, stream, actor=actor, item_id=item_id, place=place)
 
 
 def guarded(
-    looked: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
+    access: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
 ) -> Iterator[bytes]:
     """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
 
@@ -157,17 +157,17 @@ def guarded(
     the database before each chunk, at most every quarter of a second. A database that does not answer counts as no.
     While nobody asks for a chunk, the watch over all streams looks in its place.
     """
-    ends = clock.monotonic() + (looked.grant.closes_at - looked.at).total_seconds()
-    note_cut = partial(_note, looked, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
+    ends = clock.monotonic() + (access.grant.closes_at - access.at).total_seconds()
+    note_cut = partial(_note, access, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
     try:
-        with watched(looked.grant.pk, ends=ends, note=note_cut) as watch:
+        with watched(access.grant.pk, ends=ends, note=note_cut) as watch:
             for chunk in stream.chunks:
                 watch.require_open()
                 yield chunk
     except ConnectorError as error:
         if watch.is_cut:
             raise WindowClosed from error
-        _note(looked, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
+        _note(access, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
         raise
     finally:
         stream.close()
@@ -190,15 +190,15 @@ def _open(
     The name is read between two checks and leaves this function only after the second has been committed.
     """
     with act(OPEN_ITEM, actor=actor) as current:
-        looked = _authorised(current, grant_id, resource_id, level=Level.READ)
+        access = _authorised(current, grant_id, resource_id, level=Level.READ)
         if place is not None:
             # Before anything is asked of the connector, and where a refusal is an entry.
-            place.take(looked.grant.pk)
-    with _failures(looked, actor, item_id=item_id):
-        connector, locator = _connector(looked.resource)
+            place.take(access.grant.pk)
+    with _failures(access, actor, item_id=item_id):
+        connector, locator = _connector(access.resource)
         item = connector.stat(locator, item_id)
     detail = {"item": item.id, "reference": item.reference, "size": item.size, "part": part}
-    looked = _record(
+    access = _record(
         grant_id,
         resource_id,
         kind,
@@ -209,7 +209,7 @@ def _open(
         part=part,
         level=Level.READ,
     )
-    return looked, item
+    return access, item
 
 
 def _record(
@@ -225,11 +225,11 @@ def _record(
 ) -> RecordedAccess:
     """Authorise and record in one transaction; when this returns, both are committed."""
     with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
-        looked = _authorised(current, grant_id, resource_id, level=level)
+        access = _authorised(current, grant_id, resource_id, level=level)
         if listed is not None:
-            columns |= ContentAccess.objects.columns_of_list(looked.grant, looked.resource, listed)
-        _append(current, looked, kind, detail, columns)
-    return looked
+            columns |= ContentAccess.objects.columns_of_list(access.grant, access.resource, listed)
+        _append(current, access, kind, detail, columns)
+    return access
 
 
 def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
@@ -271,12 +271,12 @@ def _has_second_factor(actor: Actor) -> bool:
 
 def _append(
     current: Step,
-    looked: RecordedAccess,
+    access: RecordedAccess,
     kind: ContentAccess.Kind,
     detail: Mapping[str, object],
     columns: Mapping[str, object],
 ) -> None:
-    grant, resource = looked.grant, looked.resource
+    grant, resource = access.grant, access.resource
     row = ContentAccess.objects.create(
         tenant_id=grant.tenant_id, grant=grant, resource=resource, kind=kind, at=current.at, **columns
     )
@@ -290,24 +290,24 @@ def _append(
 
 
 def _note(
-    looked: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
+    access: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
     """Record how an access ended when it did not end well. This needs no open window."""
     with act(NOTE_OUTCOME, actor=actor) as current:
-        current.correlation_id = looked.grant.access_request_id
-        current.concerns("grant", looked.grant, looked.grant.tenant_id)
+        current.correlation_id = access.grant.access_request_id
+        current.concerns("grant", access.grant, access.grant.tenant_id)
         # The engineer typed this text, and it may be longer than any item's id.
         columns = {"item_id": item_id[:1024], "item_ref": item_id[:1024]}
-        _append(current, looked, kind, {"item": item_id[:1024], **detail}, columns)
+        _append(current, access, kind, {"item": item_id[:1024], **detail}, columns)
 
 
 @contextmanager
-def _failures(looked: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
+def _failures(access: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
     """A connector that fails is in the log, and is answered in the domain's words; its own may quote content."""
     try:
         yield
     except ConnectorError as error:
-        _note(looked, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
+        _note(access, ContentAccess.Kind.FAILED, actor=actor, item_id=item_id, detail={"code": error.code})
         _raise_as_refusal(error)
 
 

@@ -39,8 +39,8 @@ def set_out_of_office(
         row.deputy = _deputy(tenant, deputy_id, current)
         row.from_at, row.until_at = max(from_at, current.at), until_at
         _require_time(row, current)
-        own = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
-        if own.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
+        absences = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
+        if absences.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
             raise WrongState(_("You are out of the office in this time already. End that first."))
 
     with perform(SET_OUT_OF_OFFICE, tenant_id, actor=actor, may=_is_no_deputy, check=check) as current:
@@ -87,10 +87,10 @@ def _require_time(row: OutOfOffice, current: Step) -> None:
 
 
 def _witness(current: Step, row: OutOfOffice, event: Event) -> None:
-    said = {"absence": str(row.pk), "approver": str(row.approver_id), "approver_name": row.approver.name}
-    said |= {"deputy": str(row.deputy_id), "deputy_name": row.deputy.name}
-    said |= {"from_at": canonical.instant(row.from_at), "until_at": canonical.instant(row.until_at)}
-    current.witness(event, detail=said, text=f"{row.approver.name} {row.deputy.name}")
+    detail = {"absence": str(row.pk), "approver": str(row.approver_id), "approver_name": row.approver.name}
+    detail |= {"deputy": str(row.deputy_id), "deputy_name": row.deputy.name}
+    detail |= {"from_at": canonical.instant(row.from_at), "until_at": canonical.instant(row.until_at)}
+    current.witness(event, detail=detail, text=f"{row.approver.name} {row.deputy.name}")
     current.tell(
         Note(
             topic=Topic.OUT_OF_OFFICE,

@@ -324,8 +324,8 @@ def _checked(profile: Profile, person: Person | None = None, record: DirectoryRe
     now = _now(person, record) if person else {}
 
     def line(name: str, field: str, *, at_least: int = 0, at_most: int = 120) -> str:
-        said = getattr(profile, name)
-        value = said if said is not None else now.get(name, "")
+        sent = getattr(profile, name)
+        value = sent if sent is not None else now.get(name, "")
         return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
 
     email = line("email", "emails", at_least=3, at_most=254).lower()

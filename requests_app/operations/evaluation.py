@@ -64,10 +64,10 @@ def _allowed(current: Step, question: Question, facts: Facts, window: Window) ->
         at=current.at,
     )
     current.subject_type, current.subject_id = "grant", str(window.grant_id)
-    said = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
+    detail = {"access": str(access.pk), "closes_at": canonical.instant(window.closes_at)}
     return current.witness(
         Event.CONTENT_ACCESS_ALLOWED,
-        detail={**said, **_asked(question, facts)},
+        detail={**detail, **_asked(question, facts)},
         text=f"{facts.resource_name} {facts.person_name} {question.item}",
         beside=recorder.Beside(access),
     )
@@ -80,10 +80,10 @@ def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) 
         return None
     current.subject_type, current.subject_id = "resource", str(facts.resource_id)
     # As it was asked: a name from the database would tell a customer who is among the provider's people.
-    said: dict[str, object] = {"action": current.action, "code": verdict.reason, "subject": question.subject}
+    detail: dict[str, object] = {"action": current.action, "code": verdict.reason, "subject": question.subject}
     if verdict.ended is not None:
         ended = verdict.ended
-        said["ended"] = {
+        detail["ended"] = {
             "grant": str(ended.grant_id),
             "closed_at": canonical.instant(ended.closed_at),
             "close_reason": ended.close_reason,
@@ -92,7 +92,7 @@ def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) 
     asked = {"asked": question.action, "resource": str(facts.resource_id), "resource_name": facts.resource_name}
     return current.witness(
         Event.ACT_REFUSED,
-        detail={**said, **asked, "item": question.item},
+        detail={**detail, **asked, "item": question.item},
         text=f"{current.action} {verdict.reason}",
     )
 

@@ -41,7 +41,7 @@ from requests_app.domain.events import Event
 from requests_app.domain.scopes import OF_CLIENTS, OF_PROVIDER_CLIENTS, Scope, in_order, known
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Client, IdempotencyKey, Person, Tenant, Token
-from requests_app.operations._announced import Said, announced, everybody, is_announced, propose
+from requests_app.operations._announced import Terms, announced, everybody, is_announced, propose
 from requests_app.operations._change import PROVIDER_LOG, Step, act
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
@@ -58,8 +58,8 @@ ACCESS_TOKEN_FOR = timedelta(hours=1)
 #: Days of a directory's token, and how long the one before still works, for the directory to be given the new one.
 LASTING_LIFETIMES, OVERLAP = (30, 90, 180, 365), timedelta(days=7)
 #: How long an ended access token of a client is stored, so that one can still find out which token it was.
-KEPT_FOR = timedelta(days=7)
-KEYS_KEPT_FOR = timedelta(hours=48)
+TOKENS_STORED_FOR = timedelta(days=7)
+KEYS_STORED_FOR = timedelta(hours=48)
 MOST_CLIENTS, MOST_TOKENS = 50, 50
 
 
@@ -108,13 +108,13 @@ def create_client(
         secret = api_secrets.make(api_secrets.Kind.CLIENT_SECRET)
         client.secret_hash = api_secrets.hashed(secret)
         client.created_at = client.secret_at = current.at
-        said = _to_announce(client, [])
-        if said is not None:
-            client.scopes = [scope for scope in client.scopes if scope not in said["gained"]]
+        terms = _to_announce(client, [])
+        if terms is not None:
+            client.scopes = [scope for scope in client.scopes if scope not in terms["gained"]]
         client.save(force_insert=True)
         current.witness(Event.CLIENT_CREATED, detail=_described(client), text=str(client))
-        if said is not None:
-            propose(current, LET_CLIENT_ASK, said)
+        if terms is not None:
+            propose(current, LET_CLIENT_ASK, terms)
         _tell_of_decider(current, client)
     return Made(client, secret)
 
@@ -159,14 +159,14 @@ def change_client(
             raise Unacceptable(_("Nothing would change."), field="scopes")
         current.require_proof(needed=bool(gained) or _is_given_to_decide(client, before))
 
-    def announces(current: Step) -> tuple[Change, Said] | None:
-        said = _to_announce(current.row, before["scopes"])
-        if said is None:
+    def announces(current: Step) -> tuple[Change, Terms] | None:
+        terms = _to_announce(current.row, before["scopes"])
+        if terms is None:
             return None
-        if set(current.row.scopes) - set(said["gained"]) != set(before["scopes"]):
+        if set(current.row.scopes) - set(terms["gained"]) != set(before["scopes"]):
             words = _("This is announced to customers first: %(scopes)s. Make this change separately.")
-            raise Unacceptable(words % {"scopes": ", ".join(said["gained"])}, field="scopes")
-        return LET_CLIENT_ASK, said
+            raise Unacceptable(words % {"scopes": ", ".join(terms["gained"])}, field="scopes")
+        return LET_CLIENT_ASK, terms
 
     def holds(current: Step) -> dict[str, Any] | None:
         client = current.row
@@ -182,38 +182,38 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
     return _described(client)["decides_for_id"] not in (None, before["decides_for_id"])
 
 
-def _to_announce(client: Client, before: Iterable[str]) -> Said | None:
+def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
     """What a client of the provider's would gain that is announced to customers first; None where that is nothing."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
-    said = {"client": str(client.pk), "name": client.account.name, "gained": gained}
-    return said if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, said) else None
+    terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
+    return terms if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, terms) else None
 
 
-def _lock_client(said: dict[str, Any]) -> None:
+def _lock_client(terms: dict[str, Any]) -> None:
     """As the kernel locks it, before the turn at the log is taken."""
-    list(Client.objects.filter(pk=said["client"]).locked())
+    list(Client.objects.filter(pk=terms["client"]).locked())
 
 
 @announced(LET_CLIENT_ASK, lock=_lock_client)
-def _ask_agreed(current: Step, said: Said) -> None:
-    client = Client.objects.filter(pk=said["client"]).live().select_related("account", "tenant", "decides_for").first()
+def _ask_agreed(current: Step, terms: Terms) -> None:
+    client = Client.objects.filter(pk=terms["client"]).live().select_related("account", "tenant", "decides_for").first()
     if client is None:
         raise WrongState(_("This client was removed."))
     before = _described(client)
-    client.scopes = in_order(known([*client.scopes, *said["gained"]]))
+    client.scopes = in_order(known([*client.scopes, *terms["gained"]]))
     current.subject_type, current.subject_id = "client", str(client.pk)
     _change_client(current, client, before)
 
 
 @controlled(CHANGE_CLIENT, lock=_lock_client)
-def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
+def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     rows = Client.objects.filter(tenant=tenant).live().select_related("account", "tenant", "decides_for")
-    client = rows.filter(pk=said["client"]).first()
+    client = rows.filter(pk=terms["client"]).first()
     if client is None:
         raise WrongState(_("This client was removed."))
     before = _described(client)
-    client.scopes = _client_scopes(said["scopes"], tenant)
-    client.decides_for = _decider(said["decides_for_id"], client)
+    client.scopes = _client_scopes(terms["scopes"], tenant)
+    client.decides_for = _decider(terms["decides_for_id"], client)
     _change_client(current, client, before)
 
 
@@ -467,9 +467,9 @@ def release_key(claim: UUID) -> None:
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
     """Delete access tokens that ended a week ago, and keys of answers that nobody asks for again."""
-    ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - KEPT_FOR).values("pk")[:limit]
+    ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - TOKENS_STORED_FOR).values("pk")[:limit]
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
-    old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_KEPT_FOR).values_list("pk", flat=True)[:limit]
+    old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
     return count + IdempotencyKey.objects.filter(pk__in=list(old)).delete()[0]
 
 

@@ -21,7 +21,7 @@ from requests_app.models import Invitation, Membership, Person, Tenant
 from requests_app.models.people import actor_of
 from requests_app.operations._change import Step, act
 from requests_app.operations._humans import join_same_mailbox
-from requests_app.operations._invitations import said, send
+from requests_app.operations._invitations import invitation_detail, send
 from requests_app.operations._people import (
     ADMINISTRATOR,
     DECIDING,
@@ -73,7 +73,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
     row.invited_by_id = current.proposer or current.actor.person
     row.created_at, row.was_confirmed = current.at, current.confirmed is not None
     send(current, row)
-    current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)
+    current.witness(Event.INVITATION_SENT, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -98,7 +98,7 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         row: Invitation = current.row
         row.sends += 1
         send(current, row)
-        current.witness(Event.INVITATION_SENT, detail=said(row), text=row.email)
+        current.witness(Event.INVITATION_SENT, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -110,7 +110,7 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
         row: Invitation = current.row
         row.withdrawn_at = current.at
         row.save(update_fields=["withdrawn_at"])
-        current.witness(Event.INVITATION_WITHDRAWN, detail=said(row), text=row.email)
+        current.witness(Event.INVITATION_WITHDRAWN, detail=invitation_detail(row), text=row.email)
     return row
 
 
@@ -135,7 +135,9 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
             person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
         )
         by = row.invited_by.name if row.invited_by else ""
-        current.witness(Event.INVITATION_ACCEPTED, detail={**said(row), **described(person), "invited_by": by}, text=by)
+        current.witness(
+            Event.INVITATION_ACCEPTED, detail={**invitation_detail(row), **described(person), "invited_by": by}, text=by
+        )
         if tenant.needs_two and (row.is_recovery or row.was_confirmed):
             current.confirmed = row.pk
         give(current, tenant, person, row.role)

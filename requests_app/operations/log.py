@@ -131,6 +131,6 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
 
 def _of(message: OutboxMessage) -> dict[str, Any]:
     """Return what the log says about a mail. A mail about several access requests names all of them."""
-    said = {"topic": message.topic, "to": message.recipient}
-    told = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
-    return {**said, "access_requests": [str(about) for about in told]} if message.tells else said
+    detail = {"topic": message.topic, "to": message.recipient}
+    bundled = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
+    return {**detail, "access_requests": [str(about) for about in bundled]} if message.tells else detail

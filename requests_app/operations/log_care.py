@@ -51,8 +51,8 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
     with perform(TOMBSTONE, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
         head, comment = current.row, current.inputs["comment"]
-        said = checkpoints.close_shard(head.pk, at=current.at)
-        current.witness(Event.LOG_TOMBSTONED, detail={**said, "comment": comment}, text=comment)
+        detail = checkpoints.close_shard(head.pk, at=current.at)
+        current.witness(Event.LOG_TOMBSTONED, detail={**detail, "comment": comment}, text=comment)
     pk: UUID = head.pk
     return pk
 
@@ -66,8 +66,8 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
 
     def state(current: Step) -> None:
         head = current.row
-        kept, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
-        if kept and latest and (kept.head.size, kept.head.root) == (latest.size, bytes(latest.root)):
+        stored, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
+        if stored and latest and (stored.head.size, stored.head.root) == (latest.size, bytes(latest.root)):
             raise WrongState(_("This head is stored already."))
 
     with perform(ADOPT_LOG_HEAD, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
@@ -123,20 +123,20 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
         if days == current.row.log_retention_days:
             raise Unacceptable(_("This is the rule already."), field="days")
 
-    said = {"days": days}
+    terms = {"days": days}
     with perform(
-        SET_LOG_RETENTION, tenant_id, actor=actor, inputs=said, state=state, holds=lambda current: said
+        SET_LOG_RETENTION, tenant_id, actor=actor, inputs=terms, state=state, holds=lambda current: terms
     ) as current:
         tenant: Tenant = current.row
-        _set_retention(current, tenant, said)
+        _set_retention(current, tenant, terms)
     return tenant
 
 
 @controlled(SET_LOG_RETENTION)
-def _set_retention(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    before, tenant.log_retention_days = tenant.log_retention_days, said["days"]
+def _set_retention(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    before, tenant.log_retention_days = tenant.log_retention_days, terms["days"]
     tenant.save(update_fields=["log_retention_days"])
-    detail = {"log_retention_days": said["days"], "log_retention_days_before": before}
+    detail = {"log_retention_days": terms["days"], "log_retention_days_before": before}
     current.witness(Event.LOG_POLICY_CHANGED, detail=detail)
 
 
@@ -207,10 +207,10 @@ def _cutoff(at: datetime, days: int) -> datetime:
 def _due(at: datetime) -> list[UUID]:
     """The tenants with something to remove. What their logs say of themselves is alone no reason."""
     found: list[UUID] = []
-    kept = Tenant.objects.filter(log_retention_days__isnull=False)
-    for days in kept.order_by().values_list("log_retention_days", flat=True).distinct():
+    stored = Tenant.objects.filter(log_retention_days__isnull=False)
+    for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():
         old = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), at__lt=_cutoff(at, days))
         other = old.exclude(event__in=[Event.LOG_PRUNED, *log_events.RETAINED])
-        due = kept.filter(Exists(other), log_retention_days=days)
+        due = stored.filter(Exists(other), log_retention_days=days)
         found += due.order_by("pk").values_list("pk", flat=True)
     return found

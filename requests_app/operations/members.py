@@ -40,7 +40,7 @@ from requests_app.models import (
     Tenant,
     Token,
 )
-from requests_app.operations._announced import Said, announced, is_announced
+from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step, lock_access
 from requests_app.operations._ending import end_access
 from requests_app.operations._humans import join_verified, others_of_mailbox
@@ -106,7 +106,7 @@ def add_person(
 def make_staff(person_id: object, *, actor: Actor) -> Person:
     """Make one of the provider's people staff. Once a customer has had Lockbox on, this is announced first."""
 
-    def announces(current: Step) -> tuple[Change, Said]:
+    def announces(current: Step) -> tuple[Change, Terms]:
         return MAKE_STAFF_ANNOUNCED, _named(current.row)
 
     with perform(
@@ -150,17 +150,17 @@ def _of_provider(person_id: object) -> Person:
     return person
 
 
-def _named(person: Person) -> Said:
+def _named(person: Person) -> Terms:
     return {"person": str(person.pk), "name": person.name}
 
 
-def _lock_named(said: Said) -> None:
-    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=said["person"]))
+def _lock_named(terms: Terms) -> None:
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=terms["person"]))
 
 
 @announced(MAKE_STAFF_ANNOUNCED, lock=_lock_named)
-def _make_staff_agreed(current: Step, said: Said) -> None:
-    person = _of_provider(said["person"])
+def _make_staff_agreed(current: Step, terms: Terms) -> None:
+    person = _of_provider(terms["person"])
     _require_not_staff(person)
     current.subject_type, current.subject_id = "person", str(person.pk)
     _make_staff(current, person)
@@ -195,11 +195,11 @@ def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
 
 @controlled(GIVE_ROLE)
-def _give_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    person = Person.objects.active().humans().filter(pk=key(said["person"]), memberships__tenant=tenant).first()
+def _give_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    person = Person.objects.active().humans().filter(pk=key(terms["person"]), memberships__tenant=tenant).first()
     if person is None:
         raise NotFound
-    give(current, tenant, person, said["role"])
+    give(current, tenant, person, terms["role"])
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
@@ -224,8 +224,8 @@ def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) 
 
 
 @controlled(TAKE_ROLE)
-def _take_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    membership = _takeable(tenant, said["person"], said["role"])
+def _take_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    membership = _takeable(tenant, terms["person"], terms["role"])
     take(current, tenant, membership.person, membership)
 
 
@@ -258,9 +258,9 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         _require_not_in_queue(service, current.row, role)
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
 
-    def announces(current: Step) -> tuple[Change, Said]:
-        said = {**_named(current.row), "role": role, "service": str(service.pk), "service_name": service.name}
-        return GIVE_QUEUE_ROLE_ANNOUNCED, said
+    def announces(current: Step) -> tuple[Change, Terms]:
+        terms = {**_named(current.row), "role": role, "service": str(service.pk), "service_name": service.name}
+        return GIVE_QUEUE_ROLE_ANNOUNCED, terms
 
     with perform(GIVE_QUEUE_ROLE, person_id, actor=actor, find=find, check=check, announces=announces) as current:
         return _give_queue_role(current, service, current.row, role)
@@ -279,11 +279,11 @@ def _give_queue_role(current: Step, service: Service, person: Person, role: str)
 
 
 @announced(GIVE_QUEUE_ROLE_ANNOUNCED, lock=_lock_named)
-def _give_queue_role_agreed(current: Step, said: Said) -> None:
-    service, person = Service.objects.get(pk=said["service"]), _of_provider(said["person"])
-    _require_not_in_queue(service, person, said["role"])
+def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
+    service, person = Service.objects.get(pk=terms["service"]), _of_provider(terms["person"])
+    _require_not_in_queue(service, person, terms["role"])
     current.subject_type, current.subject_id = "person", str(person.pk)
-    _give_queue_role(current, service, person, said["role"])
+    _give_queue_role(current, service, person, terms["role"])
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
@@ -337,26 +337,26 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
     return person
 
 
-def _lock_account(said: dict[str, Any]) -> None:
+def _lock_account(terms: dict[str, Any]) -> None:
     """As `_managed` locks it, before the tenant is locked."""
-    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
-    lock_access(AccessRequest.objects.filter(requested_by=key(said["person"])))
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
+    lock_access(AccessRequest.objects.filter(requested_by=key(terms["person"])))
 
 
 @controlled(SWITCH_OFF_PERSON, lock=_lock_account)
-def _off_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    person = _account_of(tenant, said, is_active=True)
+def _off_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    person = _account_of(tenant, terms, is_active=True)
     switch_off(current, person, memberships_of(person))
 
 
 @controlled(SWITCH_ON_PERSON, lock=_lock_account)
-def _on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    person = _account_of(tenant, said, is_active=False)
+def _on_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    person = _account_of(tenant, terms, is_active=False)
     switch_on(current, person, memberships_of(person))
 
 
-def _account_of(tenant: Tenant, said: dict[str, Any], *, is_active: bool) -> Person:
-    people = Person.objects.get_queryset().humans().filter(pk=key(said["person"]), memberships__tenant=tenant)
+def _account_of(tenant: Tenant, terms: dict[str, Any], *, is_active: bool) -> Person:
+    people = Person.objects.get_queryset().humans().filter(pk=key(terms["person"]), memberships__tenant=tenant)
     person = people.first()
     if person is None:
         raise NotFound
@@ -386,7 +386,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
         if current.row.is_active:
             raise WrongState(_("%(name)s is switched on already.") % {"name": current.row.name})
 
-    def announces(current: Step) -> tuple[Change, Said] | None:
+    def announces(current: Step) -> tuple[Change, Terms] | None:
         person = current.row
         if person.is_staff or person.queue_assignments.exists():
             return SWITCH_ON_PROVIDER, _named(person)
@@ -408,8 +408,8 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 
 
 @announced(SWITCH_ON_PROVIDER, lock=_lock_named)
-def _on_agreed(current: Step, said: Said) -> None:
-    person = Person.objects.get_queryset().humans().get(pk=said["person"])
+def _on_agreed(current: Step, terms: Terms) -> None:
+    person = Person.objects.get_queryset().humans().get(pk=terms["person"])
     if person.is_active:
         raise WrongState(_("This was done already."))
     current.subject_type, current.subject_id = "person", str(person.pk)
@@ -435,21 +435,21 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
 
     with (
         hashing.ahead(password),
-        own_act(SET_PASSWORD, actor=actor, humans=others, may=may, check=check) as own,
+        own_act(SET_PASSWORD, actor=actor, humans=others, may=may, check=check) as account,
     ):
-        person = own.person
+        person = account.person
         person.set_password(password)
         person.save(update_fields=["password"])
         if how == "reset":
             # A person who had learned the password could have made tokens with it.
-            live = Token.objects.filter(account=person).personal().live(own.act.at)
-            live.update(revoked_at=own.act.at, revoked_by=person)
+            live = Token.objects.filter(account=person).personal().live(account.act.at)
+            live.update(revoked_at=account.act.at, revoked_by=person)
             if person.email_verified_at is None:
-                person.email_verified_at = own.act.at
+                person.email_verified_at = account.act.at
                 person.save(update_fields=["email_verified_at"])
-                join_verified(own.act, person)
-        own.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
-        own.tell_holder(Topic.PASSWORD_CHANGED, how=how)
+                join_verified(account.act, person)
+        account.witness(Event.PERSON_PASSWORD_CHANGED, detail={"how": how})
+        account.tell_holder(Topic.PASSWORD_CHANGED, how=how)
     return person
 
 

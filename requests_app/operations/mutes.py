@@ -68,8 +68,8 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
         row.denied = len(denied)
         replaced = _end(current, same)
         row.save(force_insert=True)
-        said = {"n": row.denied, "denied": denied, "left": left, "replaces": replaced, "comment": row.note}
-        _witness(current, row, Event.MUTE_SET, said)
+        detail = {"n": row.denied, "denied": denied, "left": left, "replaces": replaced, "comment": row.note}
+        _witness(current, row, Event.MUTE_SET, detail)
     return row
 
 
@@ -148,11 +148,11 @@ def _end(current: Step, which: QuerySet[Mute]) -> list[str]:
     return ended
 
 
-def _witness(current: Step, row: Mute, event: Event, said: dict[str, Any]) -> None:
+def _witness(current: Step, row: Mute, event: Event, detail: dict[str, Any]) -> None:
     engineer = row.engineer
     who = {"engineer": str(engineer.pk) if engineer else None, "engineer_name": engineer.name if engineer else ""}
     until = {"until_at": canonical.instant(row.until_at)}
-    current.witness(event, detail={"mute": str(row.pk), **who, **until, **said}, text=who["engineer_name"] or "")
+    current.witness(event, detail={"mute": str(row.pk), **who, **until, **detail}, text=who["engineer_name"] or "")
     current.tell(
         Note(
             topic=Topic.MUTE,

@@ -25,7 +25,7 @@ from requests_app.operations import _announced
 from requests_app.operations._announced import ANNOUNCED, require_established
 from requests_app.operations._change import Step, act
 from requests_app.operations._perform import perform
-from requests_app.operations._second import CONTROLLED, controlled, require_two_left, tell, told
+from requests_app.operations._second import CONTROLLED, controlled, proposal_detail, require_two_left, tell
 from requests_app.operations._subjects import proposal as found_proposal
 from requests_app.platform.database import bounds
 
@@ -43,16 +43,16 @@ def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tena
         if current.row.needs_two == on:
             raise WrongState(_("Two-person control is on already.") if on else _("Two-person control is off already."))
 
-    said = {"on": on}
-    with perform(SET_TWO_PERSON_CONTROL, tenant_id, actor=actor, state=state, holds=lambda current: said) as current:
+    terms = {"on": on}
+    with perform(SET_TWO_PERSON_CONTROL, tenant_id, actor=actor, state=state, holds=lambda current: terms) as current:
         tenant: Tenant = current.row
-        _switch(current, tenant, said)
+        _switch(current, tenant, terms)
     return tenant
 
 
 @controlled(SET_TWO_PERSON_CONTROL)
-def _switch(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    tenant.needs_two = bool(said["on"])
+def _switch(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    tenant.needs_two = bool(terms["on"])
     require_two_left(tenant)
     tenant.save(update_fields=["needs_two"])
     current.witness(Event.TWO_PERSON_SWITCHED_ON if tenant.needs_two else Event.TWO_PERSON_SWITCHED_OFF)
@@ -71,7 +71,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
         tenant, by = current.tenant, row.proposed_by
         row.ended_at, row.confirmed_by_id = current.at, current.actor.person
         row.save(update_fields=["ended_at", "confirmed_by"])
-        current.witness(Event.PROPOSAL_CONFIRMED, detail={**told(row), "proposed_by": by.name})
+        current.witness(Event.PROPOSAL_CONFIRMED, detail={**proposal_detail(row), "proposed_by": by.name})
         current.confirmed, current.proposer, current.keep = row.pk, by.pk, keep
         CONTROLLED[row.act].run(current, tenant, row.said)
         require_two_left(tenant)
@@ -91,7 +91,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             return row
         row.ended_at = current.at
         row.save(update_fields=["ended_at"])
-        current.witness(Event.PROPOSAL_WITHDRAWN, detail={**told(row), "proposed_by": row.proposed_by.name})
+        current.witness(Event.PROPOSAL_WITHDRAWN, detail={**proposal_detail(row), "proposed_by": row.proposed_by.name})
         tell(current, row, "withdrawn")
     return row
 
@@ -153,7 +153,7 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         # else, between this look and the change. Any tenant may be the next to switch it on.
         last = recorder.lock(*Tenant.objects.values_list("pk", flat=True))
         current.at = max(current.at, last or current.at)
-        if late := _announced.not_told(row):
+        if late := _announced.uninformed(row):
             _announced.tell_late(current, row, late)
             return row
         if row.effective_at is None or current.at < row.effective_at:
@@ -189,7 +189,7 @@ def apply_due(*, actor: Actor, limit: int) -> int:
     over, early = [*ripe.due(at), *ripe.unanswered(at)][:limit], [*ripe.pending(at).exclude(effective_at__lte=at)]
     for row in [*over, *early]:
         try:
-            if row in over or _announced.not_told(row):
+            if row in over or _announced.uninformed(row):
                 with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
                     done += apply_proposal(row.pk, actor=actor).ended_at is not None
         except WrongState:

@@ -18,7 +18,7 @@ from requests_app.identity import guesses
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation, Membership, Person, RecoveryKey, Tenant
 from requests_app.operations._change import Step, act
-from requests_app.operations._invitations import address_of, said, send
+from requests_app.operations._invitations import address_of, invitation_detail, send
 from requests_app.operations._perform import perform
 
 
@@ -67,7 +67,9 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
         invitation = Invitation(tenant=tenant, email=email, role=Membership.Role.ADMINISTRATOR, created_at=current.at)
         invitation.valid_from = opens_at
         send(current, invitation)
-        current.witness(Event.RECOVERY_KEY_USED, detail={**said(invitation), "key": str(row.pk)}, text=email)
+        current.witness(
+            Event.RECOVERY_KEY_USED, detail={**invitation_detail(invitation), "key": str(row.pk)}, text=email
+        )
         _tell(current, tenant, row, what="used", email=email, invitation=str(invitation.pk))
     return invitation
 

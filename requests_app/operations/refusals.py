@@ -17,7 +17,7 @@ from requests_app.operations._own import own_act
 #: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
 ONCE_IN = timedelta(minutes=1)
 #: So many of a person's newest entries are looked at for it.
-LOOKED_AT = 20
+NEWEST_READ = 20
 
 
 def note_refusal(
@@ -46,16 +46,16 @@ def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
     It is in the log of each tenant that the person belongs to, or in the provider's: a session that was left open or
     taken is tried out where the people who trust it can see.
     """
-    with own_act(STEP_UP, actor=actor.sending(None)) as own:
-        own.act.only_notes = True
+    with own_act(STEP_UP, actor=actor.sending(None)) as account:
+        account.act.only_notes = True
         text = f"step_up {refusal.code}"
-        if not _is_noted(own.act, text):
-            own.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
+        if not _is_noted(account.act, text):
+            account.witness(Event.ACT_REFUSED, detail={"action": "step_up", "code": refusal.code}, text=text)
 
 
 def _is_noted(current: Step, text: str) -> bool:
     assert current.tenant_id is not None
     entries = AuditEntry.objects.filter(tenant_id=current.tenant_id, actor_id=current.actor.person).order_by("-seq")
-    newest = entries.values_list("event", "subject_id", "text", "at")[:LOOKED_AT]
+    newest = entries.values_list("event", "subject_id", "text", "at")[:NEWEST_READ]
     wanted = (Event.ACT_REFUSED, current.subject_id, text)
-    return any((*said,) == wanted and at > current.at - ONCE_IN for *said, at in newest)
+    return any((*entry,) == wanted and at > current.at - ONCE_IN for *entry, at in newest)

@@ -53,15 +53,15 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None)
     return person
 
 
-def _lock_person(said: dict[str, Any]) -> None:
+def _lock_person(terms: dict[str, Any]) -> None:
     """As `_found` locks it, before its tenant."""
-    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(said["person"])))
+    list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
 
 
 @controlled(RESET_SECOND_FACTORS, lock=_lock_person)
-def _reset_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
+def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     people = Person.objects.get_queryset().humans()
-    person = people.filter(pk=key(said["person"]), memberships__tenant=tenant).first()
+    person = people.filter(pk=key(terms["person"]), memberships__tenant=tenant).first()
     if person is None:
         raise NotFound
     if person.human_id == current.actor.human_id:
@@ -137,8 +137,8 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
 
 def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
     """The log is the register of keys: each key's end is an entry wherever the key is one, beside that of the reset."""
-    said = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
-    entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=said, text=person.name)
+    detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
+    entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
     entry = replace(entry, subject_type="person", subject_id=str(person.pk))
     entries = [replace(entry, tenant_id=log) for log in logs_of(person)]
     for row in keys:

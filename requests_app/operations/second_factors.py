@@ -17,7 +17,7 @@ from requests_app.domain.events import Event
 from requests_app.messages.topics import Topic
 from requests_app.models import Person
 from requests_app.operations._change import Step
-from requests_app.operations._own import Own, own_act
+from requests_app.operations._own import OwnAct, own_act
 
 _Keep = Callable[[Person], None]
 
@@ -29,12 +29,12 @@ def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
         if current.row.totp_set_up_at is not None:
             raise WrongState(_("You have an authenticator app already. Remove it before you set up another one."))
 
-    with own_act(SET_UP_TOTP, actor=actor, state=state) as own:
-        own.person.totp_set_up_at = own.act.at
-        own.person.save(update_fields=["totp_set_up_at"])
-        keep(own.person)
-        _say(own, Event.PERSON_TOTP_SET_UP, how="totp_set_up")
-    return own.person
+    with own_act(SET_UP_TOTP, actor=actor, state=state) as account:
+        account.person.totp_set_up_at = account.act.at
+        account.person.save(update_fields=["totp_set_up_at"])
+        keep(account.person)
+        _inform(account, Event.PERSON_TOTP_SET_UP, how="totp_set_up")
+    return account.person
 
 
 def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
@@ -48,11 +48,11 @@ def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
         if policy.needs_second_factor(current.actor) and not person.has_second_factor:
             raise LastSecondFactor
 
-    with own_act(REMOVE_TOTP, actor=actor, state=state) as own:
-        own.person.save(update_fields=["totp_set_up_at"])
-        keep(own.person)
-        _say(own, Event.PERSON_TOTP_REMOVED, how="totp_removed")
-    return own.person
+    with own_act(REMOVE_TOTP, actor=actor, state=state) as account:
+        account.person.save(update_fields=["totp_set_up_at"])
+        keep(account.person)
+        _inform(account, Event.PERSON_TOTP_REMOVED, how="totp_removed")
+    return account.person
 
 
 def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
@@ -62,12 +62,12 @@ def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
         if not current.row.has_second_factor:
             raise WrongState(_("Recovery codes replace a second factor. Set up a second factor first."))
 
-    with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as own:
-        keep(own.person)
-        _say(own, Event.PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
-    return own.person
+    with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as account:
+        keep(account.person)
+        _inform(account, Event.PERSON_RECOVERY_CODES_MADE, how="recovery_codes_made")
+    return account.person
 
 
-def _say(own: Own, event: Event, *, how: str) -> None:
-    own.witness(event, detail={})
-    own.tell_holder(Topic.SECOND_FACTOR_CHANGED, how=how)
+def _inform(account: OwnAct, event: Event, *, how: str) -> None:
+    account.witness(event, detail={})
+    account.tell_holder(Topic.SECOND_FACTOR_CHANGED, how=how)

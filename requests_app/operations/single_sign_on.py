@@ -112,15 +112,15 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
 
 
 @controlled(SET_SIGN_ON)
-def _sign_on_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
+def _sign_on_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     row = SignOn.objects.filter(tenant=tenant).first() or SignOn(tenant=tenant)
     was = described_connection(row)
-    row.sealed = said["_sealed"] or row.sealed
+    row.sealed = terms["_sealed"] or row.sealed
     names = ("issuer", "client_id", "scopes", "groups_claim", "key_claim", "role_map", "is_on", "is_only")
-    break_glass_id = UUID(said["break_glass_id"]) if said["break_glass_id"] else None
-    connection = Connection(**{name: said[name] for name in names}, break_glass_id=break_glass_id)
+    break_glass_id = UUID(terms["break_glass_id"]) if terms["break_glass_id"] else None
+    connection = Connection(**{name: terms[name] for name in names}, break_glass_id=break_glass_id)
     _fill(row, connection, tenant)
-    _save_connection(current, tenant, row, was, has_secret=bool(said["_sealed"]))
+    _save_connection(current, tenant, row, was, has_secret=bool(terms["_sealed"]))
 
 
 def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, Any], *, has_secret: bool) -> None:
@@ -135,12 +135,12 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
     """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
-    said = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
+    terms = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
 
     def check(current: Step) -> None:
-        if not domains.is_name(said["domain"]):
+        if not domains.is_name(terms["domain"]):
             raise Unacceptable(_("Enter a domain, such as example.com."), field="name")
-        _require_new_domain(current.row, said["domain"])
+        _require_new_domain(current.row, terms["domain"])
 
     with perform(
         CLAIM_DOMAIN,
@@ -148,14 +148,14 @@ def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
         actor=actor,
         state=lambda current: _require_domain_room(current.row),
         check=check,
-        holds=lambda current: said,
+        holds=lambda current: terms,
     ) as current:
-        return _claim_domain(current, current.row, said)
+        return _claim_domain(current, current.row, terms)
 
 
 @controlled(CLAIM_DOMAIN)
-def _claim_domain(current: Step, tenant: Tenant, said: dict[str, Any]) -> Domain:
-    name = said["domain"]
+def _claim_domain(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Domain:
+    name = terms["domain"]
     _require_new_domain(tenant, name)
     _require_domain_room(tenant)
     row = Domain(tenant=tenant, name=name, challenge=f"customer-lockbox={secrets.token_urlsafe(24)}")
@@ -178,11 +178,11 @@ def _require_domain_room(tenant: Tenant) -> None:
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     """Look at the domain's web server, and believe what it shows. Raises WrongState with what is wrong there."""
     # Before the act: looking takes a while, and an act holds its place in the log.
-    looked_at: Domain = Domain.objects.visible_to(actor).find(domain_id)
+    seen: Domain = Domain.objects.visible_to(actor).find(domain_id)
     # Nobody else has this server go and ask; that they may not is said, and noted, below.
-    is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=looked_at.tenant_id, service_id=None))
-    peer = str(looked_at.tenant_id)
-    problem = domains.problem(looked_at.name, looked_at.challenge, peer=peer) if is_theirs else "unreachable"
+    is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=seen.tenant_id, service_id=None))
+    peer = str(seen.tenant_id)
+    problem = domains.problem(seen.name, seen.challenge, peer=peer) if is_theirs else "unreachable"
 
     def state(current: Step) -> None:
         if current.row.verified_at is not None:
@@ -235,14 +235,14 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         _open_connection(tenant_id, came)
         known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
         found = known.person_id if known else _theirs(tenant_id, came)
-        person = _own(tenant_id, found)
+        person = _locked_person(tenant_id, found)
         locked = _humans(person, came) if known is None else set()
         if locked:
             lock_humans(*locked)
         tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
         # Once more, all of it: until here anybody could change who gets in, and who is one human with whom.
-        sign_on, person = _open_connection(tenant_id, came), _own(tenant_id, person.pk)
+        sign_on, person = _open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
         if known is None and not _humans(person, came) <= locked:
             raise WrongState(_("The accounts that belong to you have just changed. Sign in again."))
         other = _also(person, came) if known is None else None
@@ -268,7 +268,7 @@ def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person |
     role_map = sign_on.role_map if sign_on else {}
     roles = sorted({role_map[group] for group in came.groups or () if group in role_map})
     try:
-        return _own(tenant_id, found), roles
+        return _locked_person(tenant_id, found), roles
     except NotAllowed:
         return None, roles
 
@@ -319,7 +319,7 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
     return person.pk if is_proven else None
 
 
-def _own(tenant_id: UUID | None, person_id: UUID | None) -> Person:
+def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
     """The person, if they are switched on and of this side and tenant."""
     people = Person.objects.active().humans()
     people = people.filter(pk=person_id) if person_id else people.none()
@@ -364,10 +364,10 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
 
 def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
     """Make one human of the two accounts: a human counts once, with any number of accounts (threat 2)."""
-    said = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
-    said |= {"human": str(other.human_id), "human_before": str(person.human_id)}
+    detail = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
+    detail |= {"human": str(other.human_id), "human_before": str(person.human_id)}
     logs = logs_of(person.human_id, other.human_id)
-    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=said, text=person.name)
+    witness_in(current, Event.ACCOUNTS_LINKED, logs, detail=detail, text=person.name)
     merge(current, other.human_id, person.human_id)
     person.human_id = other.human_id
 
@@ -402,32 +402,32 @@ def _has_to_stay(tenant: Tenant, membership: Membership) -> bool:
     return False
 
 
-def _fill(row: SignOn, said: Connection, tenant: Tenant) -> None:
+def _fill(row: SignOn, connection: Connection, tenant: Tenant) -> None:
     def line(value: str, field: str, *, at_least: int = 0, at_most: int) -> str:
         return " ".join(limits.require_text(value, field=field, at_least=at_least, at_most=at_most).split())
 
-    row.issuer = line(said.issuer, "issuer", at_least=1, at_most=300)
+    row.issuer = line(connection.issuer, "issuer", at_least=1, at_most=300)
     try:
         Target.parse(row.issuer, private=settings.SSO_PRIVATE_NETWORK)
     except BadTarget as error:
         words = _("This server can’t use this address. It must begin with https:// and be public.")
         raise Unacceptable(words, field="issuer") from error
-    row.client_id = line(said.client_id, "client_id", at_least=1, at_most=254)
-    if said.client_secret:
-        row.sealed = sealing.seal(line(said.client_secret, "client_secret", at_least=1, at_most=500))
+    row.client_id = line(connection.client_id, "client_id", at_least=1, at_most=254)
+    if connection.client_secret:
+        row.sealed = sealing.seal(line(connection.client_secret, "client_secret", at_least=1, at_most=500))
     if not row.sealed:
         raise Unacceptable(_("Enter the secret."), field="client_secret")
-    row.scopes = line(said.scopes, "scopes", at_least=1, at_most=200)
+    row.scopes = line(connection.scopes, "scopes", at_least=1, at_most=200)
     if "openid" not in row.scopes.split(" "):
         raise Unacceptable(_("The scopes must include “openid”."), field="scopes")
-    row.groups_claim = line(said.groups_claim, "groups_claim", at_most=80)
-    row.key_claim = line(said.key_claim, "key_claim", at_least=1, at_most=80)
-    roles = {line(group, "role_map", at_least=1, at_most=200): role for group, role in said.role_map.items()}
+    row.groups_claim = line(connection.groups_claim, "groups_claim", at_most=80)
+    row.key_claim = line(connection.key_claim, "key_claim", at_least=1, at_most=80)
+    roles = {line(group, "role_map", at_least=1, at_most=200): role for group, role in connection.role_map.items()}
     if len(roles) > MOST_GROUPS or not set(roles.values()) <= set(Membership.Role.values):
         raise Unacceptable(_("There is no such role."), field="role_map")
     row.role_map = roles
-    row.is_on, row.is_only = said.is_on, said.is_only
-    row.break_glass = _break_glass(said.break_glass_id, tenant)
+    row.is_on, row.is_only = connection.is_on, connection.is_only
+    row.break_glass = _break_glass(connection.break_glass_id, tenant)
     if row.is_only and not row.is_on:
         raise Unacceptable(_("Single sign-on can’t be the only way in while it is off."), field="is_only")
     if row.is_only and row.break_glass is None:

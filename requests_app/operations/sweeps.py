@@ -142,7 +142,7 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
     soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
     # Here and not in the loop: windows that are never announced must not use up the limit.
     soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
-    soon = soon.exclude(Exists(_told(Topic.CLOSING_SOON, "access_request_id"))).order_by("closes_at")[:limit]
+    soon = soon.exclude(Exists(_sent(Topic.CLOSING_SOON, "access_request_id"))).order_by("closes_at")[:limit]
     return _tell(
         [about(grant.access_request, Topic.CLOSING_SOON, Audience.ENGINEER, Audience.CUSTOMER) for grant in soon]
     )
@@ -150,7 +150,7 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
     """Remind the customer's approvers at each of the set times, and after an outage of the latest one only."""
-    at, told = clock.now(), 0
+    at, sent = clock.now(), 0
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):
         waiting = AccessRequest.objects.waiting(at).filter(
@@ -158,16 +158,16 @@ def remind_deciders(*, actor: Actor, limit: int) -> int:
             state_changed_at__lte=at - timedelta(seconds=since),
             state_changed_at__gt=at - timedelta(seconds=until),
         )
-        waiting = waiting.exclude(Exists(_told(Topic.REMINDER, "pk", mark=str(since)))).order_by("decide_by")
-        told += _tell([_reminder(row, str(since)) for row in waiting[:limit]])
-    return told
+        waiting = waiting.exclude(Exists(_sent(Topic.REMINDER, "pk", mark=str(since)))).order_by("decide_by")
+        sent += _tell([_reminder(row, str(since)) for row in waiting[:limit]])
+    return sent
 
 
 def _reminder(row: AccessRequest, mark: str) -> Note:
     return Note(topic=Topic.REMINDER, tenant_id=row.tenant_id, about=row.pk, audiences=(Audience.CUSTOMER,), mark=mark)
 
 
-def _told(topic: Topic, outer: str, mark: str = "") -> QuerySet[OutboxMessage]:
+def _sent(topic: Topic, outer: str, mark: str = "") -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(about=OuterRef(outer), topic=topic, mark=mark)
 
 

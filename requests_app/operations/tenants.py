@@ -53,7 +53,7 @@ from requests_app.models import (
     Tenant,
 )
 from requests_app.models.services import is_own_place
-from requests_app.operations._announced import Said, announced, is_announced
+from requests_app.operations._announced import Terms, announced, is_announced
 from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform
@@ -90,8 +90,8 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 
 
 @controlled(SWITCH_LOCKBOX)
-def _switch_lockbox(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    on = bool(said["on"])
+def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("This is no longer possible or needed."))
     tenant.lockbox_on = on
@@ -126,17 +126,17 @@ def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | 
         if seconds not in limits.window_choices(max(limits.window_choices(24 * 60 * 60))):
             raise Unacceptable(_("Choose one of the offered lengths."), field="window_cap")
 
-    said = {"seconds": seconds}
+    terms = {"seconds": seconds}
     with perform(
-        SET_WINDOW_CAP, tenant_id, actor=actor, state=state, check=check, holds=lambda current: said
+        SET_WINDOW_CAP, tenant_id, actor=actor, state=state, check=check, holds=lambda current: terms
     ) as current:
-        _set_window_cap(current, current.row, said)
+        _set_window_cap(current, current.row, terms)
     return _tenant(current)
 
 
 @controlled(SET_WINDOW_CAP)
-def _set_window_cap(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    before, tenant.window_cap = tenant.window_cap, int(said["seconds"])
+def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    before, tenant.window_cap = tenant.window_cap, int(terms["seconds"])
     tenant.save(update_fields=["window_cap"])
     current.witness(Event.TENANT_CHANGED, detail={"window_cap": tenant.window_cap, "window_cap_before": before})
 
@@ -156,16 +156,18 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
             raise Unacceptable(_("Choose one of the offered rules."), field="yes_rule")
         _require_signer(current.row, rule)
 
-    said = {"rule": rule}
-    with perform(SET_YES_RULE, tenant_id, actor=actor, state=state, check=check, holds=lambda current: said) as current:
-        _set_yes_rule(current, current.row, said)
+    terms = {"rule": rule}
+    with perform(
+        SET_YES_RULE, tenant_id, actor=actor, state=state, check=check, holds=lambda current: terms
+    ) as current:
+        _set_yes_rule(current, current.row, terms)
     return _tenant(current)
 
 
 @controlled(SET_YES_RULE)
-def _set_yes_rule(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    _require_signer(tenant, said["rule"])
-    before, tenant.yes_rule = tenant.yes_rule, said["rule"]
+def _set_yes_rule(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    _require_signer(tenant, terms["rule"])
+    before, tenant.yes_rule = tenant.yes_rule, terms["rule"]
     tenant.save(update_fields=["yes_rule"])
     current.witness(Event.TENANT_CHANGED, detail={"yes_rule": tenant.yes_rule, "yes_rule_before": before})
     tell_yes_rules(current, tenant, rule=tenant.yes_rule, rule_before=before)
@@ -190,9 +192,9 @@ def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor)
 
     inputs = {"email": email, "label": label}
     with perform(ADD_ADDRESS, tenant_id, actor=actor, inputs=inputs, check=check) as current:
-        said = current.inputs
-        address = NotificationAddress.objects.create(tenant=current.row, created_at=current.at, **said)
-        current.witness(Event.ADDRESS_ADDED, detail=said, text=address.email)
+        inputs = current.inputs
+        address = NotificationAddress.objects.create(tenant=current.row, created_at=current.at, **inputs)
+        current.witness(Event.ADDRESS_ADDED, detail=inputs, text=address.email)
     return address
 
 
@@ -265,25 +267,25 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
     ) as current:
         tenant: Tenant = current.row
         plan = wanted.get("plan", tenant.plan)
-        if plan.pk != tenant.plan_id and _tenant_said({"tenant": str(tenant.pk)}):
-            _require_kept(plan, current.at)
+        if plan.pk != tenant.plan_id and _tenant_of({"tenant": str(tenant.pk)}):
+            _require_lasting(plan, current.at)
         _change_row(current, tenant, wanted, allowed={"name", "plan", "time_zone"}, event=Event.TENANT_CHANGED)
     return tenant
 
 
-def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Said] | None:
+def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:
     """What is announced where the tenant would lose a plan with Lockbox."""
     plan = wanted.get("plan", tenant.plan)
     if not tenant.plan.includes_lockbox or plan.includes_lockbox:
         return None
-    said = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
-    return MOVE_TENANT, {**said, "was": str(tenant.plan_id), "plan_before": tenant.plan.name}
+    terms = {"tenant": str(tenant.pk), "name": tenant.name, "plan": str(plan.pk), "plan_name": plan.name}
+    return MOVE_TENANT, {**terms, "was": str(tenant.plan_id), "plan_before": tenant.plan.name}
 
 
 def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockbox: bool) -> Plan:
     wanted = {"name": name, "includes_lockbox": includes_lockbox}
 
-    def announces(current: Step) -> tuple[Change, Said] | None:
+    def announces(current: Step) -> tuple[Change, Terms] | None:
         current.require_proof(needed=False)
         if plan_id and current.row.includes_lockbox and not includes_lockbox:
             return CHANGE_PLAN, _differing(current.row, wanted)
@@ -316,18 +318,18 @@ def save_service(
             raise Unacceptable(_("There is no such connector."), field="connector")
         current.require_proof(needed=not current.row._state.adding and current.row.is_covered != is_covered)
 
-    def announces(current: Step) -> tuple[Change, Said] | None:
+    def announces(current: Step) -> tuple[Change, Terms] | None:
         service = current.row
         if service._state.adding:
             if is_covered:
                 return None
             _validated(Service(**wanted))
             return ADD_SERVICE, wanted
-        said = _differing(service, wanted)
-        if said["set"] in ({}, {"is_covered": True}):
+        terms = _differing(service, wanted)
+        if terms["set"] in ({}, {"is_covered": True}):
             return None
         _validated(_copy_with(service, wanted))
-        return CHANGE_SERVICE, said
+        return CHANGE_SERVICE, terms
 
     with perform(
         SAVE_SERVICE, service_id, actor=actor, find=_service_or_new, check=check, announces=announces
@@ -373,7 +375,7 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
             _require_place(current.row, wanted.get("locator"))
         current.require_proof(needed=False)
 
-    def announces(current: Step) -> tuple[Change, Said] | None:
+    def announces(current: Step) -> tuple[Change, Terms] | None:
         return _renaming(current.row, wanted) if resource_id else _adding(current.row, wanted)
 
     with perform(SAVE_RESOURCE, resource_id, actor=actor, find=find, check=check, announces=announces) as current:
@@ -382,7 +384,7 @@ def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) ->
     return resource
 
 
-def _adding(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
+def _adding(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     if resource.service.is_covered:
         return None
     _validated(_copy_with(resource, wanted))
@@ -391,22 +393,22 @@ def _adding(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
     return ADD_RESOURCE, {**of, "name": wanted.get("name", ""), "wanted": wanted}
 
 
-def _renaming(resource: Resource, wanted: Said) -> tuple[Change, Said] | None:
+def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     if wanted.get("name", resource.name) == resource.name:
         return None
-    said = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
+    terms = {"resource": str(resource.pk), "was": resource.name, "name": wanted["name"]}
     _validated(_copy_with(resource, {"name": wanted["name"]}))
     is_both = wanted.get("is_active", resource.is_active) != resource.is_active
-    if is_both and is_announced(RENAME_RESOURCE, said):
+    if is_both and is_announced(RENAME_RESOURCE, terms):
         words = _("A new name is announced to the customer. First change whether it is active, in a separate step.")
         raise Unacceptable(words, field="is_active")
-    return RENAME_RESOURCE, said
+    return RENAME_RESOURCE, terms
 
 
 # --- What is announced before it takes effect ----------------------------------------------------------------
 
 
-def _require_kept(plan: Plan, at: datetime) -> None:
+def _require_lasting(plan: Plan, at: datetime) -> None:
     """Raise WrongState if the plan is announced to lose Lockbox: this tenant got no message and had no time."""
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
@@ -416,68 +418,68 @@ def _require_kept(plan: Plan, at: datetime) -> None:
         raise WrongState(words % {"plan": plan.name})
 
 
-def _tenants_of_plan(said: Said) -> list[UUID]:
-    return list(Tenant.objects.ever_on().filter(plan=said["row"]).values_list("pk", flat=True))
+def _tenants_of_plan(terms: Terms) -> list[UUID]:
+    return list(Tenant.objects.ever_on().filter(plan=terms["row"]).values_list("pk", flat=True))
 
 
-def _lock_plan(said: Said) -> None:
-    list(Plan.objects.select_for_update(no_key=True).filter(pk=said["row"]))
+def _lock_plan(terms: Terms) -> None:
+    list(Plan.objects.select_for_update(no_key=True).filter(pk=terms["row"]))
 
 
 @announced(CHANGE_PLAN, touches=_tenants_of_plan, lock=_lock_plan)
-def _change_plan_agreed(current: Step, said: Said) -> None:
-    plan = Plan.objects.get(pk=said["row"])
-    _require_unchanged(plan, said)
+def _change_plan_agreed(current: Step, terms: Terms) -> None:
+    plan = Plan.objects.get(pk=terms["row"])
+    _require_unchanged(plan, terms)
     current.subject_type, current.subject_id = "plan", str(plan.pk)
-    _change_row(current, plan, said["set"], allowed=set(said["set"]), event=Event.PLAN_CHANGED)
+    _change_row(current, plan, terms["set"], allowed=set(terms["set"]), event=Event.PLAN_CHANGED)
 
 
-def _tenant_said(said: Said) -> list[UUID]:
-    return list(Tenant.objects.ever_on().filter(pk=said["tenant"]).values_list("pk", flat=True))
+def _tenant_of(terms: Terms) -> list[UUID]:
+    return list(Tenant.objects.ever_on().filter(pk=terms["tenant"]).values_list("pk", flat=True))
 
 
-def _lock_tenant(said: Said) -> None:
-    list(Tenant.objects.filter(pk=said["tenant"]).locked())
+def _lock_tenant(terms: Terms) -> None:
+    list(Tenant.objects.filter(pk=terms["tenant"]).locked())
 
 
-@announced(MOVE_TENANT, touches=_tenant_said, lock=_lock_tenant)
-def _move_tenant_agreed(current: Step, said: Said) -> None:
-    tenant = Tenant.objects.select_related("plan").get(pk=said["tenant"])
-    if str(tenant.plan_id) != said["was"]:
+@announced(MOVE_TENANT, touches=_tenant_of, lock=_lock_tenant)
+def _move_tenant_agreed(current: Step, terms: Terms) -> None:
+    tenant = Tenant.objects.select_related("plan").get(pk=terms["tenant"])
+    if str(tenant.plan_id) != terms["was"]:
         raise WrongState(_("It was changed after this was proposed."))
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
-    wanted = {"plan": _plan(said["plan"])}
+    wanted = {"plan": _plan(terms["plan"])}
     _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
 
 
 @announced(ADD_SERVICE)
-def _add_service_agreed(current: Step, said: Said) -> None:
+def _add_service_agreed(current: Step, terms: Terms) -> None:
     service = Service()
     current.subject_type, current.subject_id = "service", str(service.pk)
-    _save_service(current, service, said)
+    _save_service(current, service, terms)
 
 
-def _lock_service(said: Said) -> None:
-    list(Service.objects.filter(pk=said["row"]).locked())
+def _lock_service(terms: Terms) -> None:
+    list(Service.objects.filter(pk=terms["row"]).locked())
 
 
-def _service_in_use(said: Said, at: datetime) -> bool:
+def _service_in_use(terms: Terms, at: datetime) -> bool:
     """Whether somebody has asked, or looks, by the name, key or connector that would change."""
-    if set(said["set"]) <= {"is_covered"}:
+    if set(terms["set"]) <= {"is_covered"}:
         # What was submitted keeps its need for the customer's approval.
         return False
-    return AccessRequest.objects.under_way(at).filter(service=said["row"]).exists()
+    return AccessRequest.objects.under_way(at).filter(service=terms["row"]).exists()
 
 
 @announced(CHANGE_SERVICE, lock=_lock_service, waits=_service_in_use)
-def _change_service_agreed(current: Step, said: Said) -> None:
-    service = Service.objects.get(pk=said["row"])
-    _require_unchanged(service, said)
+def _change_service_agreed(current: Step, terms: Terms) -> None:
+    service = Service.objects.get(pk=terms["row"])
+    _require_unchanged(service, terms)
     current.subject_type, current.subject_id = "service", str(service.pk)
-    _save_service(current, service, said["set"])
+    _save_service(current, service, terms["set"])
 
 
-def _save_service(current: Step, service: Service, wanted: Said) -> None:
+def _save_service(current: Step, service: Service, wanted: Terms) -> None:
     was_covered = None if service._state.adding else service.is_covered
     if wanted.get("connector", service.connector) not in KINDS:
         raise Unacceptable(_("There is no such connector."), field="connector")
@@ -486,54 +488,54 @@ def _save_service(current: Step, service: Service, wanted: Said) -> None:
         _witness_coverage(current, service)
 
 
-@announced(ADD_RESOURCE, touches=_tenant_said)
-def _add_resource_agreed(current: Step, said: Said) -> None:
-    resource = Resource(tenant=Tenant.objects.get(pk=said["tenant"]), service=Service.objects.get(pk=said["service"]))
-    _require_place(resource, said["wanted"].get("locator"))
+@announced(ADD_RESOURCE, touches=_tenant_of)
+def _add_resource_agreed(current: Step, terms: Terms) -> None:
+    resource = Resource(tenant=Tenant.objects.get(pk=terms["tenant"]), service=Service.objects.get(pk=terms["service"]))
+    _require_place(resource, terms["wanted"].get("locator"))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     allowed = {"name", "kind", "locator", "is_active"}
-    _change_row(current, resource, said["wanted"], allowed=allowed, event=Event.RESOURCE_ADDED)
+    _change_row(current, resource, terms["wanted"], allowed=allowed, event=Event.RESOURCE_ADDED)
 
 
-def _tenant_of_resource(said: Said) -> list[UUID]:
+def _tenant_of_resource(terms: Terms) -> list[UUID]:
     """Return the resource's tenant if anybody ever asked for it: before, nobody has approved anything under
     its name.
     """
-    resource = Resource.objects.filter(pk=said["resource"])
-    if not AccessRequestResource.objects.filter(resource=said["resource"]).exists():
+    resource = Resource.objects.filter(pk=terms["resource"])
+    if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
     return list(Tenant.objects.ever_on().filter(pk__in=resource.values("tenant")).values_list("pk", flat=True))
 
 
-def _lock_resource(said: Said) -> None:
-    list(Resource.objects.filter(pk=said["resource"]).locked())
+def _lock_resource(terms: Terms) -> None:
+    list(Resource.objects.filter(pk=terms["resource"]).locked())
 
 
-def _resource_in_use(said: Said, at: datetime) -> bool:
-    return AccessRequest.objects.under_way(at).filter(scope__resource=said["resource"]).exists()
+def _resource_in_use(terms: Terms, at: datetime) -> bool:
+    return AccessRequest.objects.under_way(at).filter(scope__resource=terms["resource"]).exists()
 
 
 @announced(RENAME_RESOURCE, touches=_tenant_of_resource, lock=_lock_resource, waits=_resource_in_use)
-def _rename_resource_agreed(current: Step, said: Said) -> None:
-    resource = Resource.objects.get(pk=said["resource"])
-    if resource.name != said["was"]:
+def _rename_resource_agreed(current: Step, terms: Terms) -> None:
+    resource = Resource.objects.get(pk=terms["resource"])
+    if resource.name != terms["was"]:
         raise WrongState(_("It was changed after this was proposed."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
-    _change_row(current, resource, {"name": said["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
+    _change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
 
 
-def _differing(row: Any, wanted: Said) -> Said:
+def _differing(row: Any, wanted: Terms) -> Terms:
     """What would be set, and what it is now."""
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
     return {"row": str(row.pk), "name": str(row), "set": changed, "was": {name: getattr(row, name) for name in changed}}
 
 
-def _require_unchanged(row: Any, said: Said) -> None:
-    if any(getattr(row, name) != value for name, value in said["was"].items()):
+def _require_unchanged(row: Any, terms: Terms) -> None:
+    if any(getattr(row, name) != value for name, value in terms["was"].items()):
         raise WrongState(_("It was changed after this was proposed."))
 
 
-def _copy_with(row: Any, wanted: Said) -> Any:
+def _copy_with(row: Any, wanted: Terms) -> Any:
     other = copy(row)
     for name, value in wanted.items():
         setattr(other, name, value)

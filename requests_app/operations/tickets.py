@@ -182,7 +182,7 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
     """
     if not is_internal and _is_answer(ticket_id, actor):
         with change_ticket(ticket_id, ANSWER_TICKET, actor=actor, note=body) as step:
-            answer = _said(step)
+            answer = _add_comment(step)
             step.tell(_answer_note(step.row, answer, step.actor))
         return answer
 
@@ -232,10 +232,10 @@ def _is_answer(ticket_id: object, actor: Actor) -> bool:
 
 def _say(step: TicketMove) -> None:
     if step.note:
-        step.tell(_answer_note(step.row, _said(step), step.actor))
+        step.tell(_answer_note(step.row, _add_comment(step), step.actor))
 
 
-def _said(step: TicketMove) -> TicketComment:
+def _add_comment(step: TicketMove) -> TicketComment:
     return TicketComment.objects.create(
         tenant_id=step.row.tenant_id,
         ticket=step.row,

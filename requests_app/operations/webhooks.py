@@ -85,7 +85,9 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
             webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, Webhook.Because.PERSON
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save(force_insert=True)
-        current.witness(Event.WEBHOOK_ADDED, detail={**_said(webhook), "events": webhook.events}, text=webhook.place)
+        current.witness(
+            Event.WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place
+        )
         # From the entry after this one on. Of other logs the place is found when something happens there.
         log_id = tenant.pk if tenant else PROVIDER_LOG
         WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
@@ -108,9 +110,9 @@ def _require_room(current: Step) -> None:
         raise Unacceptable(_("There can be at most %(max)d webhooks.") % {"max": MOST_WEBHOOKS}, field="url")
 
 
-def _lock_webhook(said: dict[str, Any]) -> None:
+def _lock_webhook(terms: dict[str, Any]) -> None:
     """As the kernel locks it, before the turn at the log is taken."""
-    list(Webhook.objects.filter(pk=said["webhook"]).locked())
+    list(Webhook.objects.filter(pk=terms["webhook"]).locked())
 
 
 def change_webhook(
@@ -141,8 +143,8 @@ def change_webhook(
         there = copy(current.row)
         there.url, there.label = new_url, new_label
         # The address may be as good as a password: it is stored with the proposal, and is not in the log.
-        said = {**_of(there), "events": new_events, "place_before": current.row.place}
-        return _of_tenants(current, {**said, "_url": new_url})
+        terms = {**_of(there), "events": new_events, "place_before": current.row.place}
+        return _of_tenants(current, {**terms, "_url": new_url})
 
     with perform(CHANGE_WEBHOOK, webhook_id, actor=actor, inputs={"label": label}, check=check, holds=holds) as current:
         webhook: Webhook = current.row
@@ -152,8 +154,8 @@ def change_webhook(
 
 
 @controlled(CHANGE_WEBHOOK, lock=_lock_webhook)
-def _change_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    _change_webhook(current, _still(tenant, said), (said["_url"], said["events"], said["label"]))
+def _change_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    _change_webhook(current, _still(tenant, terms), (terms["_url"], terms["events"], terms["label"]))
 
 
 def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str], str]) -> None:
@@ -162,7 +164,7 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
     if is_elsewhere:
         _begin_anew(webhook, current)
     webhook.save()
-    detail = {**_said(webhook), "events": webhook.events, "address_changed": is_elsewhere}
+    detail = {**_described(webhook), "events": webhook.events, "address_changed": is_elsewhere}
     current.witness(Event.WEBHOOK_CHANGED, detail=detail, text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 
@@ -174,12 +176,12 @@ def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
 
 
 @controlled(REMOVE_WEBHOOK, lock=_lock_webhook)
-def _remove_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    _remove_webhook(current, _still(tenant, said))
+def _remove_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    _remove_webhook(current, _still(tenant, terms))
 
 
 def _remove_webhook(current: Step, webhook: Webhook) -> None:
-    current.witness(Event.WEBHOOK_REMOVED, detail=_said(webhook), text=webhook.place)
+    current.witness(Event.WEBHOOK_REMOVED, detail=_described(webhook), text=webhook.place)
     webhook.removed_at, webhook.is_on = current.at, False
     webhook.sealed = webhook.former_sealed = ""
     webhook.save()
@@ -193,7 +195,7 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
         webhook.former_sealed, webhook.former_until = webhook.sealed, current.at + FORMER_FOR
         webhook.sealed, webhook.public_key = sealing.seal(keys), keys.whpk
         webhook.save()
-        current.witness(Event.WEBHOOK_SECRET_ROTATED, detail=_said(webhook), text=webhook.place)
+        current.witness(Event.WEBHOOK_SECRET_ROTATED, detail=_described(webhook), text=webhook.place)
     return Issued(webhook, keys)
 
 
@@ -206,8 +208,8 @@ def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 @controlled(DISABLE_WEBHOOK, lock=_lock_webhook)
-def _disable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    webhook = _still(tenant, said)
+def _disable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    webhook = _still(tenant, terms)
     if not webhook.is_on:
         raise WrongState(_OFF_ALREADY)
     _switch_off(webhook, Webhook.Because.PERSON, current)
@@ -244,9 +246,9 @@ def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 @controlled(ENABLE_WEBHOOK, lock=_lock_webhook)
-def _enable_confirmed(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    webhook = _still(tenant, said)
-    if (webhook.place, webhook.events) != (said["place"], said["events"]):
+def _enable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    webhook = _still(tenant, terms)
+    if (webhook.place, webhook.events) != (terms["place"], terms["events"]):
         raise WrongState(_("This webhook was changed after this was proposed. Propose it again."))
     if webhook.is_on:
         raise WrongState(_ON_ALREADY)
@@ -260,7 +262,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
     webhook.save()
     old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
     old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: too old."))
-    current.witness(Event.WEBHOOK_ENABLED, detail=_said(webhook), text=webhook.place)
+    current.witness(Event.WEBHOOK_ENABLED, detail=_described(webhook), text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 
 
@@ -278,7 +280,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
         row = OutboxMessage.objects.create(
             **outbox_row(webhook, message), created_at=current.at, next_attempt_at=current.at
         )
-        current.witness(Event.WEBHOOK_TESTED, detail={**_said(webhook), "message": message.id}, text=webhook.place)
+        current.witness(Event.WEBHOOK_TESTED, detail={**_described(webhook), "message": message.id}, text=webhook.place)
         bell.ring(bell.DELIVER_WEBHOOKS)
     return row
 
@@ -291,7 +293,7 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
         message.state, message.mark = OutboxMessage.State.WAITING, ""
         message.attempts, message.next_attempt_at, message.claimed_until = 0, current.at, None
         message.save(update_fields=["state", "mark", "attempts", "next_attempt_at", "claimed_until"])
-        detail = {**_said(webhook), "message": (message.rendered or {}).get("id", ""), "event": message.topic}
+        detail = {**_described(webhook), "message": (message.rendered or {}).get("id", ""), "event": message.topic}
         current.witness(Event.WEBHOOK_REDELIVERED, detail=detail, text=webhook.place)
         bell.ring(bell.DELIVER_WEBHOOKS)
     return message
@@ -338,13 +340,13 @@ def _as_it_is(current: Step) -> dict[str, Any] | None:
     return _of_tenants(current, _of(current.row))
 
 
-def _of_tenants(current: Step, said: dict[str, Any]) -> dict[str, Any] | None:
+def _of_tenants(current: Step, terms: dict[str, Any]) -> dict[str, Any] | None:
     """Return what to hold for a second person; None for the provider's webhooks: no tenant's rule applies to them."""
-    return said if current.row.tenant_id is not None else None
+    return terms if current.row.tenant_id is not None else None
 
 
-def _still(tenant: Tenant, said: dict[str, Any]) -> Webhook:
-    webhook: Webhook | None = Webhook.objects.filter(tenant=tenant, pk=said["webhook"]).present().first()
+def _still(tenant: Tenant, terms: dict[str, Any]) -> Webhook:
+    webhook: Webhook | None = Webhook.objects.filter(tenant=tenant, pk=terms["webhook"]).present().first()
     if webhook is None:
         raise WrongState(_("This webhook was removed."))
     return webhook
@@ -364,7 +366,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> No
     webhook.is_on, webhook.off_at, webhook.off_because = False, current.at, because
     webhook.save()
     current.witness(
-        Event.WEBHOOK_DISABLED, detail={**_said(webhook), "because": str(because.value)}, text=webhook.place
+        Event.WEBHOOK_DISABLED, detail={**_described(webhook), "because": str(because.value)}, text=webhook.place
     )
 
 
@@ -380,10 +382,10 @@ def _waiting(webhook: Webhook) -> QuerySet[OutboxMessage]:
 
 def _of(webhook: Webhook) -> dict[str, Any]:
     """What a proposal says of it."""
-    return {"webhook": str(webhook.pk), **_said(webhook)}
+    return {"webhook": str(webhook.pk), **_described(webhook)}
 
 
-def _said(webhook: Webhook) -> dict[str, Any]:
+def _described(webhook: Webhook) -> dict[str, Any]:
     """What the log says of it: never the path of its address, which may be as good as a password."""
     return {"place": webhook.place, "label": webhook.label}
 

@@ -56,11 +56,11 @@ def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witn
 
 
 @controlled(ADD_WITNESS)
-def _add_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> Witness:
-    _require_new(tenant, said["vkey"])
+def _add_witness(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Witness:
+    _require_new(tenant, terms["vkey"])
     _require_room(tenant)
     at = current.at
-    witness = Witness.objects.create(tenant_id=tenant.pk, vkey=said["vkey"], url=said["url"], added_at=at, due_at=at)
+    witness = Witness.objects.create(tenant_id=tenant.pk, vkey=terms["vkey"], url=terms["url"], added_at=at, due_at=at)
     current.witness(Event.WITNESS_ADDED, detail=_described(witness), text=str(witness))
     return witness
 
@@ -93,18 +93,18 @@ def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> No
 
 
 @controlled(REMOVE_WITNESS)
-def _remove_witness(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    witness = _removable(tenant, said["witness"])
+def _remove_witness(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    witness = _removable(tenant, terms["witness"])
     current.witness(Event.WITNESS_REMOVED, detail=_described(witness), text=str(witness))
     witness.delete()
 
 
 def _removable(tenant: Tenant, witness_id: object) -> Witness:
-    own = Witness.objects.filter(tenant_id=tenant.pk)
-    witness = own.filter(pk=_id(witness_id)).first()
+    witnesses = Witness.objects.filter(tenant_id=tenant.pk)
+    witness = witnesses.filter(pk=_id(witness_id)).first()
     if witness is None:
         raise NotFound
-    if tenant.cosigned_within is not None and own.count() == 1:
+    if tenant.cosigned_within is not None and witnesses.count() == 1:
         raise WrongState(
             _(
                 "This is the last witness, and your rule is that a window opens only if a witness cosigned the log. "
@@ -125,18 +125,18 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
         if hours is not None and not Witness.objects.filter(tenant_id=current.row.pk).exists():
             raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
 
-    said = {"hours": hours}
+    terms = {"hours": hours}
     with perform(
-        SET_COSIGNING, tenant_id, actor=actor, inputs=said, state=state, check=check, holds=lambda current: said
+        SET_COSIGNING, tenant_id, actor=actor, inputs=terms, state=state, check=check, holds=lambda current: terms
     ) as current:
         tenant: Tenant = current.row
-        _set_cosigning(current, tenant, said)
+        _set_cosigning(current, tenant, terms)
     return tenant
 
 
 @controlled(SET_COSIGNING)
-def _set_cosigning(current: Step, tenant: Tenant, said: dict[str, Any]) -> None:
-    hours = said["hours"]
+def _set_cosigning(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
+    hours = terms["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
         raise WrongState(_("There is no witness any more, so no window could ever open."))
     before, tenant.cosigned_within = tenant.cosigned_within, hours

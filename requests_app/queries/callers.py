@@ -57,16 +57,16 @@ def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:
 
 def own_tokens(actor: Actor, *, at: datetime) -> list[Token]:
     """Those that work, the newest first."""
-    return list(_own(actor).live(at))
+    return list(_visible_tokens(actor).live(at))
 
 
 def own_ended_tokens(actor: Actor, *, at: datetime) -> list[Token]:
     """The newest of those that were revoked or expired."""
-    ended = _own(actor).exclude(revoked_at=None, expires_at__gt=at)
+    ended = _visible_tokens(actor).exclude(revoked_at=None, expires_at__gt=at)
     return list(ended.select_related("revoked_by")[:ENDED_SHOWN])
 
 
-def _own(actor: Actor) -> TokenQuerySet:
+def _visible_tokens(actor: Actor) -> TokenQuerySet:
     return Token.objects.filter(account=actor.person).personal().order_by("-created_at", "pk")
 
 

@@ -44,7 +44,7 @@ def by_stella(tenant_id: Any, event: str) -> tuple[Any, str, str, str]:
     return tenant_id, event, "admin", "Stella Test"
 
 
-def said(answer: Any) -> list[str]:
+def messages(answer: Any) -> list[str]:
     return [str(message) for message in get_messages(answer.wsgi_request)]
 
 
@@ -248,7 +248,7 @@ def test_each_chosen_window_is_closed_and_each_refusal_is_said_and_logged(cast: 
     closed = cast.opened()
     operations.release(closed.access_request_id, actor=cast.as_("priya"))
     answer = choose(staff, Grant, "revoke", *open_ones, closed)
-    words = said(answer)
+    words = messages(answer)
     assert "Close these windows now: done for 2." in words
     assert [line for line in words if closed.access_request.reference in line and "closed the window early" in line]
     assert not Grant.objects.filter(closed_at=None).exists()
@@ -280,7 +280,7 @@ def test_a_lists_button_does_what_the_rows_own_page_does(
         QueueAssignment: lambda: QueueAssignment.objects.get(person=cast.samir),
     }
     answer = choose(staff, model, act, rows[model]())
-    assert "done for 1" in said(answer)[0]
+    assert "done for 1" in messages(answer)[0]
     entry = AuditEntry.objects.get(event=event)
     assert (entry.door, entry.actor_name) == ("admin", "Stella Test")
 
@@ -290,7 +290,7 @@ def test_too_many_at_once_are_refused_and_none_is_done(cast: Cast, staff: Client
         cast.ticket(title=f"Ticket {number}")
     body = {"action": "close", "_selected_action": [str(Ticket.objects.first().pk)], "select_across": "1", "index": "0"}
     answer = staff.post(address(Ticket), body)
-    assert said(answer) == ["Choose at most 100 at the same time. Nothing was done."]
+    assert messages(answer) == ["Choose at most 100 at the same time. Nothing was done."]
     assert Ticket.objects.filter(state="NEW").count() == 101
 
 

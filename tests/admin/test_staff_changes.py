@@ -22,7 +22,7 @@ def uncovered(client: Client, cast: Cast) -> Any:
     return client.post(act_address(row, "change"), {"key": row.key, "name": row.name, "connector": row.connector})
 
 
-def said(answer: Any) -> str:
+def messages(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
@@ -31,7 +31,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
     answer = uncovered(staff, cast)
     row = Proposal.objects.get()
     assert (answer.status_code, answer.headers["Location"]) == (302, address(Proposal, "change", row.pk))
-    assert "Another member of the staff must confirm it within 7 days" in said(answer)
+    assert "Another member of the staff must confirm it within 7 days" in messages(answer)
     assert Service.objects.get(pk=cast.exchange.pk).is_covered
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "waits for a second person" in page
@@ -50,7 +50,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
 
 def test_the_page_says_where_the_waiting_time_alone_stands_in(cast: Cast, staff: Client) -> None:
     answer = uncovered(staff, cast)
-    assert "no second person has to confirm it" in said(answer)
+    assert "no second person has to confirm it" in messages(answer)
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "announced; nobody else was staff who could confirm it" in page
 
@@ -70,7 +70,7 @@ def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: C
 
 def test_a_tenants_own_proposals_are_shown_and_not_done(cast: Cast, staff: Client) -> None:
     at = clock.now()
-    own = Proposal.objects.create(
+    proposal = Proposal.objects.create(
         tenant=cast.contoso,
         act="switch_lockbox",
         said={"on": False},
@@ -79,19 +79,19 @@ def test_a_tenants_own_proposals_are_shown_and_not_done(cast: Cast, staff: Clien
         proposed_at=at,
         expires_at=at + dt.timedelta(days=7),
     )
-    page = staff.get(address(Proposal, "change", own.pk)).content.decode()
-    assert act_address(own, "confirm") not in page
+    page = staff.get(address(Proposal, "change", proposal.pk)).content.decode()
+    assert act_address(proposal, "confirm") not in page
     for act in ("confirm", "withdraw"):
-        assert staff.post(act_address(own, act), {}).status_code == 403
-    own.refresh_from_db()
-    assert own.ended_at is None
+        assert staff.post(act_address(proposal, act), {}).status_code == 403
+    proposal.refresh_from_db()
+    assert proposal.ended_at is None
 
 
 def test_a_lists_button_proposes_too(cast: Cast, staff: Client) -> None:
     Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk]).update(is_active=False)
     body = {"action": "switch-on", "_selected_action": [str(cast.pat.pk), str(cast.paula.pk)], "index": "0"}
     answer = staff.post(address(Person), body)
-    assert "proposed for 2" in said(answer)
+    assert "proposed for 2" in messages(answer)
     assert not Person.objects.filter(pk__in=[cast.pat.pk, cast.paula.pk], is_active=True).exists()
     assert Proposal.objects.filter(act="switch_on_provider").count() == 2
 

@@ -26,23 +26,23 @@ AZURE_VERSION = "?api-version=2018-02-28-preview"
 class Route:
     method: str
     path: str
-    said: dict[str, Any]
+    document: dict[str, Any]
 
     def __str__(self) -> str:
-        return str(self.said["operationId"])
+        return str(self.document["operationId"])
 
     @property
     def shape(self) -> dict[str, Any]:
         """Of the body."""
-        return resolved(self.said["requestBody"]["content"]["application/json"]["schema"])
+        return resolved(self.document["requestBody"]["content"]["application/json"]["schema"])
 
     @property
     def examples(self) -> list[Any]:
-        found = self.said["requestBody"]["content"]["application/json"].get("examples", {})
+        found = self.document["requestBody"]["content"]["application/json"].get("examples", {})
         return [each["value"] for each in found.values()]
 
     def filters(self) -> list[dict[str, Any]]:
-        parameters = [resolved(each) for each in self.said.get("parameters", [])]
+        parameters = [resolved(each) for each in self.document.get("parameters", [])]
         return [each for each in parameters if each["in"] == "query"]
 
 
@@ -52,7 +52,7 @@ def every_route() -> Iterator[Route]:
             yield Route(method, path, operation)
 
 
-TAKES_A_BODY = [each for each in every_route() if "requestBody" in each.said]
+TAKES_A_BODY = [each for each in every_route() if "requestBody" in each.document]
 READS = [each for each in every_route() if each.method == "get"]
 
 

@@ -392,11 +392,11 @@ def test_a_filter_finds_nobody_of_another_tenant(cast: Cast, caller: Caller) -> 
 def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_them(
     cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked_at: list[str] = []
+    searched: list[str] = []
     plain = shapes.user
 
     def user(person: Person) -> dict[str, Any]:
-        looked_at.append(person.email)
+        searched.append(person.email)
         return plain(person)
 
     monkeypatch.setattr(shapes, "user", user)
@@ -406,9 +406,9 @@ def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_t
         'emails[type eq "work" and value eq "ada@contoso.example"]',
         'userName eq "ada@contoso.example" or externalId eq "none"',
     ):
-        looked_at.clear()
+        searched.clear()
         found_by(caller, raw)
-        assert set(looked_at) == {"ada@contoso.example"}, raw
+        assert set(searched) == {"ada@contoso.example"}, raw
 
     def grow() -> None:
         for number in range(20):

@@ -325,16 +325,16 @@ def test_the_database_removes_nothing_that_no_entry_says_was_removed() -> None:
     assert seqs() == list(range(11))
 
 
-@pytest.mark.parametrize("said", [None, {}, {"to": 299}, {"to": "300"}])
+@pytest.mark.parametrize("detail", [None, {}, {"to": 299}, {"to": "300"}])
 def test_what_was_removed_without_a_word_is_found_by_the_signer_and_by_the_check(
-    said: dict[str, object] | None,
+    detail: dict[str, object] | None,
 ) -> None:
     append(300)
     append(10, at=LATER)
     checkpoints.sign(TENANT, at=LATER)
-    if said is not None:
+    if detail is not None:
         with transaction.atomic():
-            care.say(TENANT, "log.pruned", said, at=LATER)
+            care.say(TENANT, "log.pruned", detail, at=LATER)
     meddle("UPDATE audit_app_chainhead SET pruned_to = 300 WHERE tenant_id = %s", uuid_sql(TENANT))
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq < 300", uuid_sql(TENANT))
     flaw = verify(TENANT).flaw

@@ -138,10 +138,10 @@ def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
     assert (decision.is_signed, decision.signature.passkey_id, decision.door) == (True, key.pk, "api")
     with page.expect_download() as caught:
         page.get_by_role("button", name="Save what you signed").click()
-    kept = json.loads(Path(caught.value.path()).read_text())
-    assert kept["manifest"] == decision.signature.manifest
-    assert hashlib.sha256(kept["asked"].encode()).hexdigest() == pending.content_digest
-    assert kept["digest"] == digest_of(kept["manifest"]).hex() == decision.manifest_digest
+    stored = json.loads(Path(caught.value.path()).read_text())
+    assert stored["manifest"] == decision.signature.manifest
+    assert hashlib.sha256(stored["asked"].encode()).hexdigest() == pending.content_digest
+    assert stored["digest"] == digest_of(stored["manifest"]).hex() == decision.manifest_digest
     pending.refresh_from_db()
     assert pending.state == "OPEN"
 
@@ -181,7 +181,7 @@ def asked(**changed: Any) -> str:
     return canonical.encode(whole).decode()
 
 
-def said(of: str = "", **changed: Any) -> dict[str, Any]:
+def manifest_of(of: str = "", **changed: Any) -> dict[str, Any]:
     """What a text says; `minutes=…` changes a part of it, `of` is what was asked for."""
     digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
@@ -205,7 +205,7 @@ def said(of: str = "", **changed: Any) -> dict[str, Any]:
 
 
 def text_of(of: str = "", **changed: Any) -> str:
-    return canonical.encode(said(of, **changed)).decode()
+    return canonical.encode(manifest_of(of, **changed)).decode()
 
 
 def spoiled(old: str, new: str) -> str:
@@ -219,7 +219,7 @@ LIES = {
     "the opposite": (text_of(decision="deny"), "says the opposite"),
     "another tenant": (text_of(tenant={"id": REQUEST, "name": "Contoso"}), "another tenant"),
     "another access request": (
-        text_of(access_request={**said()["access_request"], "id": TENANT}),
+        text_of(access_request={**manifest_of()["access_request"], "id": TENANT}),
         "another access request",
     ),
     "the other side": (text_of(stage="provider"), "not an answer of a customer"),
@@ -228,8 +228,8 @@ LIES = {
     "one that is good for ever": (text_of(not_after="2099-01-01T00:00:00.000000Z"), "valid for too long"),
     "no time at all": (text_of(not_after="soon"), "no longer valid"),
     "more than is shown": (text_of(also="every mailbox"), "other parts"),
-    "more of a resource": (text_of(resources=[{**said()["resources"][0], "and": "all"}]), "other parts"),
-    "less": (canonical.encode({k: v for k, v in said().items() if k != "level"}).decode(), "other parts"),
+    "more of a resource": (text_of(resources=[{**manifest_of()["resources"][0], "and": "all"}]), "other parts"),
+    "less": (canonical.encode({k: v for k, v in manifest_of().items() if k != "level"}).decode(), "other parts"),
     "no resource": (text_of(resources=[]), "no resource"),
     "a list for a name": (text_of(engineer={"id": TENANT, "name": "x"}).replace('"x"', '["x"]'), "is not a text"),
     "no length": (text_of(minutes=0), "no length"),

@@ -34,7 +34,7 @@ def review(ada: Visitor) -> None:
 def looks(row: AccessRequest, opens: int) -> None:
     """The engineer opens so many messages, meanwhile and elsewhere."""
     grant, mailbox, priya = Grant.objects.get(access_request=row), resource("contoso", "sales"), as_("priya.nair")
-    _looked, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
+    _access, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
     for item in [item for item in listing.items if item.kind == "message"][:opens]:
         operations.content.read_message(grant.pk, mailbox.pk, item.id, actor=priya)
 

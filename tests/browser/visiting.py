@@ -38,12 +38,12 @@ document.addEventListener("securitypolicyviolation", (event) =>
 _REFUSED = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
 
-def find_chromium(wanted: str, playwrights_own: str) -> str | None:
+def find_chromium(wanted: str, of_playwright: str) -> str | None:
     """The browser to drive: the one that is named, the distribution's, or the one that Playwright brought."""
     if wanted:
         return shutil.which(wanted)
     found = next((path for path in map(shutil.which, NAMES) if path), None)
-    return found or (playwrights_own if Path(playwrights_own).exists() else None)
+    return found or (of_playwright if Path(of_playwright).exists() else None)
 
 
 def chromium_wanted() -> str:

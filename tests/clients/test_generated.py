@@ -53,11 +53,11 @@ def test_what_is_out_of_date_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     document = json.loads((tmp_path / openapi.DOCUMENT).read_text())
     del document["paths"]["/api/v1/me"]
     (tmp_path / openapi.DOCUMENT).write_text(json.dumps(document))
-    said = StringIO()
+    output = StringIO()
     with pytest.raises(SystemExit) as end:
-        call_command("openapi", check=True, stderr=said)
+        call_command("openapi", check=True, stderr=output)
     assert end.value.code == 1
-    assert "docs/openapi.json" in said.getvalue()
+    assert "docs/openapi.json" in output.getvalue()
 
 
 def test_a_model_is_imported_when_it_is_asked_for() -> None:

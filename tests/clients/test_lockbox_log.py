@@ -67,8 +67,8 @@ def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(
 def test_an_entry_that_was_changed_is_noticed_here(cast: Cast, shell: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.confirmed()
 
-    def changed(_self: object, said: ExportedEntry) -> str:
-        return said.raw.replace("Pat", "Bea")
+    def changed(_self: object, entry: ExportedEntry) -> str:
+        return entry.raw.replace("Pat", "Bea")
 
     monkeypatch.setattr("requests_app.doors.api.log.LogEntryOut.get_record", changed)
     otto = shell("otto")

@@ -92,21 +92,21 @@ def test_what_an_earlier_build_left_is_not_built_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "problem"),
     [
         (None, "The OpenAPI document is missing"),
         # The generator warns of such a route, and leaves it out.
         (small_document(parameters=[{"name": "a", "in": "query", "schema": {"$ref": "#/nowhere"}}]), "/now"),
     ],
 )
-def test_a_package_without_all_routes_is_not_built(tmp_path: Path, document: Any, said: str) -> None:
+def test_a_package_without_all_routes_is_not_built(tmp_path: Path, document: Any, problem: str) -> None:
     source = package.clone(tmp_path)
     (tmp_path / "docs" / "openapi.json").unlink()
     if document is not None:
         (tmp_path / "docs" / "openapi.json").write_text(document)
     with pytest.raises(AssertionError) as failure:
         package.build(source, "wheel", tmp_path / "wheel")
-    assert said in str(failure.value)
+    assert problem in str(failure.value)
     assert list((tmp_path / "wheel").iterdir()) == []
 
 

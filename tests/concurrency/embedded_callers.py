@@ -31,16 +31,16 @@ class Callers:
     def __init__(self, world: dict[str, Any], number: int) -> None:
         self.world, self.number = world, number
         self.acts: list[Act] = []
-        self._own = threading.local()
+        self._local = threading.local()
         self._count = itertools.count()
         self._dice = random.Random(number)
 
     # --- One call ---------------------------------------------------------------------------------------------
 
     def _connection(self) -> http.client.HTTPConnection:
-        if not hasattr(self._own, "connection"):
-            self._own.connection = http.client.HTTPConnection("127.0.0.1", self.world["port"], timeout=PATIENCE)
-        stored: http.client.HTTPConnection = self._own.connection
+        if not hasattr(self._local, "connection"):
+            self._local.connection = http.client.HTTPConnection("127.0.0.1", self.world["port"], timeout=PATIENCE)
+        stored: http.client.HTTPConnection = self._local.connection
         return stored
 
     def call(

@@ -35,9 +35,9 @@ def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
     priya, body = Caller(token_of(world, "priya")), asking(world)
     call = partial(priya.post, "access-requests", body, Idempotency_Key="one")
     answers: list[Any] = at_once(*[call] * 50)
-    told_to_wait = [each for each in answers if each.status_code == 409]
-    assert {(each.json()["code"], each["Retry-After"]) for each in told_to_wait} <= {("idempotency_in_progress", "2")}
-    answers = [each for each in answers if each.status_code != 409] + [call() for _each in told_to_wait]
+    must_wait = [each for each in answers if each.status_code == 409]
+    assert {(each.json()["code"], each["Retry-After"]) for each in must_wait} <= {("idempotency_in_progress", "2")}
+    answers = [each for each in answers if each.status_code != 409] + [call() for _each in must_wait]
     # While the first answer is being written, others get the present state.
     assert {each.status_code for each in answers} <= {200, 201}
     assert len({each.content for each in answers}) == 1

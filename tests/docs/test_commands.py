@@ -36,7 +36,7 @@ AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 #: What calls the API: tests/clients run it against a server, as the people whom the documents have in mind.
 CALLS = re.compile(r"^(curl|lockbox)\b")
 
-OF_THEIR_OWN = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME, CALLS)
+TESTED_ELSEWHERE = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME, CALLS)
 
 
 def kind(pattern: re.Pattern[str]) -> list[str]:
@@ -45,7 +45,7 @@ def kind(pattern: re.Pattern[str]) -> list[str]:
 
 PLAIN = sorted(
     {command for document, command in ALL if document != INSTALLATION}
-    - {command for pattern in OF_THEIR_OWN for command in kind(pattern)}
+    - {command for pattern in TESTED_ELSEWHERE for command in kind(pattern)}
 )
 
 

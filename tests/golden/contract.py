@@ -93,15 +93,15 @@ def resolved(document: dict[str, Any]) -> dict[str, Any]:
             if node["$ref"] in within:
                 return {"recursive": True}
             beside = {name: value for name, value in node.items() if name != "$ref"}
-            said = plain(follow(node["$ref"]), key, (*within, node["$ref"]), is_named=is_named)
-            return {**said, **plain(beside, key, within)} if isinstance(said, dict) else said
-        said_of: dict[str, Any] = {}
+            text = plain(follow(node["$ref"]), key, (*within, node["$ref"]), is_named=is_named)
+            return {**text, **plain(beside, key, within)} if isinstance(text, dict) else text
+        found_by: dict[str, Any] = {}
         for name, value in node.items():
             if is_named or name not in _WORDS:
                 is_value = name in _VALUES and not is_named
                 is_map = name in _BY_NAME and not is_named
-                said_of[name] = _value(value) if is_value else plain(value, name, within, is_named=is_map)
-        return said_of
+                found_by[name] = _value(value) if is_value else plain(value, name, within, is_named=is_map)
+        return found_by
 
     return {
         "openapi": document["openapi"],
@@ -152,19 +152,19 @@ def packed(document: dict[str, Any]) -> list[str]:
 
 
 def unpacked(lines: list[str]) -> dict[str, Any]:
-    said = dict(line.split(" ", 1) for line in lines)
+    by_name = dict(line.split(" ", 1) for line in lines)
 
     def unpack(node: Any) -> Any:
-        if isinstance(node, str) and node in said:
-            return unpack(json.loads(said[node])) if node.startswith("@") else node
+        if isinstance(node, str) and node in by_name:
+            return unpack(json.loads(by_name[node])) if node.startswith("@") else node
         if isinstance(node, list):
             return [unpack(each) for each in node]
         if isinstance(node, dict):
             return {name: unpack(value) for name, value in node.items()}
         return node
 
-    rest = {name: unpack(json.loads(text)) for name, text in said.items() if name[0] not in "@/"}
-    return {**rest, "paths": {name: unpack(json.loads(text)) for name, text in said.items() if name[0] == "/"}}
+    rest = {name: unpack(json.loads(text)) for name, text in by_name.items() if name[0] not in "@/"}
+    return {**rest, "paths": {name: unpack(json.loads(text)) for name, text in by_name.items() if name[0] == "/"}}
 
 
 def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
@@ -240,7 +240,7 @@ def _verbs(found: argparse.ArgumentParser, name: str, but: set[str] | None = Non
             for verb, below in sorted(action.choices.items()):
                 yield from _verbs(below, f"{name} {verb}", but)
         elif not set(action.option_strings) & {"-h", *(but or ())}:
-            said = "|".join(action.option_strings) or f"<{action.dest}>"
+            text = "|".join(action.option_strings) or f"<{action.dest}>"
             choices = f"={','.join(map(str, action.choices))}" if action.choices else ""
-            options.append(f"{said}{choices}")
+            options.append(f"{text}{choices}")
     yield " ".join(["command", name, *options])

@@ -29,10 +29,13 @@ def test_the_api_s_document_means_the_same_as_before() -> None:
 
 
 def test_a_webhook_s_message_has_the_same_headers_on_the_wire_as_before() -> None:
-    receiver, own = Receiver(), {"webhook-id": "msg_1", "webhook-timestamp": "1795507680", "webhook-signature": "v1,x"}
+    receiver, headers = (
+        Receiver(),
+        {"webhook-id": "msg_1", "webhook-timestamp": "1795507680", "webhook-signature": "v1,x"},
+    )
     try:
         options: dict[str, Any] = {"private": True, "content_type": "application/json", "query": True, "cut": True}
-        outbound.post(receiver.url, b"{}", headers=own, **options)
+        outbound.post(receiver.url, b"{}", headers=headers, **options)
     finally:
         receiver.close()
     [got] = receiver.tried

@@ -65,7 +65,7 @@ def rows_named() -> list[Route]:
     return [route for route in calls() if route.names_a_row]
 
 
-def own() -> list[Route]:
+def personal_routes() -> list[Route]:
     """Return the routes by which each caller reads what is theirs."""
     return [route for route in calls() if "get" in route.methods and not (route.collections or route.takes_a_secret)]
 
@@ -115,7 +115,7 @@ def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[s
 def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     world = World(cast)
     caller = caller_for(cast, outsider)
-    for route in own():
+    for route in personal_routes():
         for ids in route.ids(world):
             found = caller.get(address(route.name, ids))
             text = found.content.decode()
@@ -132,7 +132,7 @@ def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str
 
 def test_nobody_calls_without_a_token(cast: Cast) -> None:
     world = World(cast)
-    for route in [*rows_named(), *own()]:
+    for route in [*rows_named(), *personal_routes()]:
         for ids, method in product(route.ids(world), route.methods):
             for secret in ("", "lockbox_pat_" + "x" * 46, "rubbish"):
                 response = Caller(secret)(method, address(route.name, ids))

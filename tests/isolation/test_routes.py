@@ -34,7 +34,7 @@ def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
                 yield route.name, ids
 
 
-def own() -> list[str]:
+def personal_paths() -> list[str]:
     """Return the pages that show each person what is theirs. An address with a secret in it has tests of its own."""
     found = {route.name for route in pages() if not route.names_a_row and not route.takes_a_secret}
     return sorted(found - PUBLIC)
@@ -101,7 +101,7 @@ def test_an_engineer_of_another_queue_is_an_outsider_too(cast: Cast) -> None:
 def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     World(cast)
     client = signed_in(cast, outsider)
-    for name in own():
+    for name in personal_paths():
         response = client.get(reverse(f"web:{name}"), {"q": World.CANARY})
         text = response.content.decode().replace(f'value="{World.CANARY}"', "")
         # What the person typed may come back as what was searched for; nothing that was found may.
@@ -112,7 +112,7 @@ def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str
 
 def test_whoever_is_not_signed_in_is_asked_to(cast: Cast) -> None:
     world = World(cast)
-    for name, ids in [*rows_named(world), *((name, {}) for name in own())]:
+    for name, ids in [*rows_named(world), *((name, {}) for name in personal_paths())]:
         for method in ("get", "post"):
             response = getattr(Client(), method)(reverse(f"web:{name}", kwargs=ids))
             assert response.status_code in (302, 405), (name, method, ids)

@@ -163,8 +163,8 @@ def test_it_costs_the_same_queries_for_many_as_for_few(
 ) -> None:
     rows = five(world, travel)
     mails.send()
-    rows_told = OutboxMessage.objects.select_related("person", "tenant")
-    row = rows_told.get(rendered__tells__isnull=False, person=world.ada)
+    fanned = OutboxMessage.objects.select_related("person", "tenant")
+    row = fanned.get(rendered__tells__isnull=False, person=world.ada)
     alike = list(OutboxMessage.objects.filter(topic=row.topic, recipient=row.recipient).exclude(pk=row.pk))
     assert len(rows) == len(alike) + 1
     for others in (alike[:1], alike):

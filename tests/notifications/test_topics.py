@@ -479,13 +479,13 @@ def test_a_reset_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(wo
 
 
 def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:
-    said: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "issuer": "https://idp.example",
         "client_id": "x",
         "client_secret": "x",
         "role_map": {},
     }
-    connection = operations.Connection(**said, is_on=True, is_only=True, break_glass_id=world.ines.pk)
+    connection = operations.Connection(**inputs, is_on=True, is_only=True, break_glass_id=world.ines.pk)
     operations.set_sign_on(world.contoso.pk, connection=connection, was=None, actor=world.as_("ines"))
     found = mails.send()("ada", "sign_on_changed")
     assert mails.to("sign_on_changed") == ["ada", "alan", "ines", "soc"]

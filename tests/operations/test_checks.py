@@ -127,7 +127,7 @@ def test_a_check_that_took_long_rests_as_long(cast: Cast, travel: Any) -> None:
 
 
 def test_only_the_newest_verdicts_are_kept(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "KEPT", 2)
+    monkeypatch.setattr(checks, "VERDICTS_STORED", 2)
     travel.freeze()
     filled(cast, 1)
     found = []

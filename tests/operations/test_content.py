@@ -161,7 +161,7 @@ def test_the_code_of_before_can_still_note_what_is_looked_at_during_an_upgrade(c
 
 def test_an_opened_message_is_named_by_its_message_id(cast: Cast) -> None:
     grant = cast.opened()
-    _looked, message = _read(cast, grant)
+    _access, message = _read(cast, grant)
     assert CANARY in message.headers["Subject"]
     assert _events(grant) == ["content.opened"]
     look = ContentAccess.objects.get()
@@ -173,7 +173,7 @@ def test_neither_subject_nor_text_stands_in_the_log_or_the_outbox(cast: Cast) ->
     grant = cast.opened()
     content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     _read(cast, grant)
-    _looked, _item, stream = content.open_item(
+    _access, _item, stream = content.open_item(
         grant.pk, cast.resource().pk, mail_id(), actor=cast.as_("priya"), part="2"
     )
     stream.close()
@@ -579,9 +579,9 @@ def test_compressed_mail_is_read_like_any_other(cast: Cast, settings: Any) -> No
     [file] = (Path(settings.CONTENT_ROOT) / "contoso/mail/finance/cur").iterdir()
     file.write_bytes(gzip.compress(file.read_bytes()))
     grant = cast.opened()
-    _looked, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
+    _access, listing = content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert [item.title for item in listing.items] == [f"{CANARY} invoice"]
-    _looked, message = _read(cast, grant)
+    _access, message = _read(cast, grant)
     assert f"The invoice of {CANARY}" in message.text or CANARY in message.html
     assert _events(grant) == ["content.list_asked", "content.listed", "content.opened"]
 

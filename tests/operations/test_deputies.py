@@ -112,7 +112,7 @@ def test_mails_about_decisions_go_to_the_deputy_as_well_and_only_then(cast: Cast
     travel.freeze()
     allowed(cast)
     absence = away(cast)
-    for at, is_told in ((absence.from_at - HOUR / 2, False), (absence.from_at, True), (absence.until_at, False)):
+    for at, gets_mail in ((absence.from_at - HOUR / 2, False), (absence.from_at, True), (absence.until_at, False)):
         travel.to(at)
         OutboxMessage.objects.all().delete()
         cast.confirmed()
@@ -121,7 +121,7 @@ def test_mails_about_decisions_go_to_the_deputy_as_well_and_only_then(cast: Cast
         assert set(mails.values_list("recipient", flat=True)) == {
             "ada@contoso.example",
             "alan@contoso.example",
-            *(["otto@contoso.example"] if is_told else []),
+            *(["otto@contoso.example"] if gets_mail else []),
         }
 
 

@@ -61,7 +61,7 @@ def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> Non
     """Linked after the first decision, whose row keeps the human that its decider was then; and unlinked again."""
     row, other = cast.confirmed(), cast.as_("alan")
 
-    def is_told() -> None:
+    def assert_mail() -> None:
         ada, at = cast.as_("ada"), clock.now()
         seen = access.access_request(row.pk, actor=ada)
         for verdict in ("approve_as_customer", "deny_as_customer"):
@@ -74,11 +74,11 @@ def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> Non
 
     assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
     _linked(cast, "ada", "pat")
-    is_told()
+    assert_mail()
     cast.agreed(lambda: operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella")))
     assert inbox.count_waiting_for(cast.as_("ada"), at=clock.now()) == 1
     _linked(cast, "pat", "ada")
-    is_told()
+    assert_mail()
 
 
 def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) -> None:

@@ -48,14 +48,16 @@ def cast(transactional_db: None) -> Cast:
     return gather()
 
 
-def said(seq: int, tenant: UUID) -> dict[str, Any]:
+def record_of(seq: int, tenant: UUID) -> dict[str, Any]:
     entry = AuditEntry.objects.get(tenant_id=tenant, seq=seq)
     found: dict[str, Any] = json.loads(bytes(entry.canonical))
     return found
 
 
 def newest(tenant: UUID) -> dict[str, Any]:
-    return said(AuditEntry.objects.filter(tenant_id=tenant).order_by("-seq").values_list("seq", flat=True)[0], tenant)
+    return record_of(
+        AuditEntry.objects.filter(tenant_id=tenant).order_by("-seq").values_list("seq", flat=True)[0], tenant
+    )
 
 
 def events(tenant: UUID) -> list[str]:
@@ -283,13 +285,13 @@ def test_nobody_vouches_through_a_page(cast: Cast, who: str) -> None:
 
 def test_a_log_that_is_shorter_than_what_is_kept_is_not_adopted(cast: Cast) -> None:
     tenant = damaged(cast)
-    kept = heads.get(checkpoints.origin_of(tenant, 0))
+    stored = heads.get(checkpoints.origin_of(tenant, 0))
     with pytest.raises(CommandError, match="The file outside the database shows a longer log"):
         command("log_heads", "adopt", "contoso", "--because", "Make it fit.")
     still = heads.get(checkpoints.origin_of(tenant, 0))
-    assert kept is not None
+    assert stored is not None
     assert still is not None
-    assert (still.head, still.note) == (kept.head, kept.note)
+    assert (still.head, still.note) == (stored.head, stored.note)
     assert Event.LOG_HEAD_ADOPTED not in events(tenant)
 
 

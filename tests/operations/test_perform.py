@@ -62,15 +62,15 @@ def test_roles_of_the_provider_count_for_its_own_rows_alone(cast: Cast) -> None:
 
 
 def test_whoever_the_row_belongs_to_may_do_what_is_its_holders(cast: Cast) -> None:
-    own = replace(TRY, is_holders=True)
+    of_holder = replace(TRY, is_holders=True)
 
     def adas(current: Step, _row_id: object) -> Person:
         current.concerns("person", cast.ada, cast.contoso.pk, holder=cast.ada.pk)
         return cast.ada
 
-    assert tried(own, cast, cast.as_("ada"), find=adas).row == cast.ada
-    assert type(refused(own, cast, cast.as_("alan"), find=adas)) is NotAllowed
-    assert type(refused(own, cast, cast.system(), find=adas)) is NotAllowed
+    assert tried(of_holder, cast, cast.as_("ada"), find=adas).row == cast.ada
+    assert type(refused(of_holder, cast, cast.as_("alan"), find=adas)) is NotAllowed
+    assert type(refused(of_holder, cast, cast.system(), find=adas)) is NotAllowed
 
 
 def test_anybody_may_try_what_is_public(cast: Cast) -> None:

@@ -100,76 +100,76 @@ def test_a_human_s_own_decision_names_nobody_else(cast: Cast) -> None:
 
 
 def test_the_pages_and_the_receipt_say_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     row = decided(cast, act(cast))
     client = Client()
     client.force_login(cast.ada)
     page = words(client.get(reverse("web:access_request", args=[row.pk])).content.decode())
     receipt = words(client.get(reverse("web:receipt", args=[row.pk])).content.decode())
-    assert said in page  # the way of the access request
+    assert by_place in page  # the way of the access request
     for text in (page, receipt):
-        if "client" in said:
+        if "client" in by_place:
             assert "the client Help desk for Ada Test" in text
         else:
             assert ", deputy for Ada Test" in text
-    timeline = "as deputy for Ada Test" if "deputy" in said else f"{MACHINE}: approved for the customer"
+    timeline = "as deputy for Ada Test" if "deputy" in by_place else f"{MACHINE}: approved for the customer"
     assert timeline in page
 
 
 def test_lists_and_refusals_say_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     row = decided(cast, act(cast), "deny")
     client = Client()
     client.force_login(cast.ada)
     assert row.state == "DENIED"
-    assert f"Denied by {said}" in words(client.get(reverse("web:access_requests")).content.decode())
-    with pytest.raises(WrongState, match=said):
-        operations.approve_as_customer(row.pk, actor=cast.as_("ada" if "Otto" in said else "alan"))
+    assert f"Denied by {by_place}" in words(client.get(reverse("web:access_requests")).content.decode())
+    with pytest.raises(WrongState, match=by_place):
+        operations.approve_as_customer(row.pk, actor=cast.as_("ada" if "Otto" in by_place else "alan"))
 
 
 def test_log_and_timeline_say_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     entry = entry_of(decided(cast, act(cast)))
     sentence, _comment = sentence_of(entry, tenant=cast.contoso, about=About({}, {}), at=clock.now())
     told = words(sentence)
-    names = ("the client", "Help desk", "for Ada Test") if said == MACHINE else ("Otto Test", "deputy for Ada Test")
+    names = ("the client", "Help desk", "for Ada Test") if by_place == MACHINE else ("Otto Test", "deputy for Ada Test")
     assert all(name in told for name in names), told
 
 
 def test_mails_say_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     row = decided(cast, act(cast))
     message = OutboxMessage.objects.filter(topic="notify.window_opened").first()
     assert message is not None
     told = " ".join(line for fact in facts.of(message, clock.now())["facts"] for line in fact.lines)
     place = f" ({cast.contoso.name})"
-    wanted = f"{MACHINE}{place}" if said == MACHINE else f"Otto Test{place}, deputy for Ada Test"
+    wanted = f"{MACHINE}{place}" if by_place == MACHINE else f"Otto Test{place}, deputy for Ada Test"
     assert (row.state, wanted in told) == ("OPEN", True), told
 
 
 def test_the_api_and_webhooks_say_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     row = decided(cast, act(cast))
     found = caller_for(cast, "ada").get(f"access-requests/{row.pk}").json()["decisions"][1]
-    expected = ("Help desk", []) if said == MACHINE else (None, ["Ada Test"])
+    expected = ("Help desk", []) if by_place == MACHINE else (None, ["Ada Test"])
     assert (found["through"], found["deputy_for"]) == expected
     [message] = messages.of([entry_of(row)], cast.contoso.pk)
     ada = str(cast.ada.pk)
     assert json.loads(message.body)["data"]["decided"] == (
         {"by": "client", "in_name_of": ada, "deputy_for": []}
-        if said == MACHINE
+        if by_place == MACHINE
         else {"by": "deputy", "in_name_of": None, "deputy_for": [ada]}
     )
 
 
 def test_every_export_says_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     entry = entry_of(decided(cast, act(cast)))
     places = Shards.of(cast.contoso.pk)
     [row] = csv.DictReader(io.StringIO("".join(csv_lines([entry], places))))
     source = Source(vendor="V", shards=places)
     lines = {name: "".join(way.lines([entry], source)) for name, way in FORMATS.items()}
-    if said == MACHINE:
+    if by_place == MACHINE:
         assert (row["actor"], row["actor_for"], row["deputy_for"]) == ("Help desk", cast.ada.email, "")
         assert all("Help desk" in line for line in lines.values())
     else:
@@ -184,20 +184,20 @@ def test_every_export_says_so(cast: Cast, way: Any) -> None:
 
 
 def test_the_verifier_says_so(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     row = decided(cast, act(cast))
     fact = lv._fact(0, json.loads(bytes(entry_of(row).canonical)), dict[Any, Any]().setdefault)
     told = {"who": fact.name, **lv.how_decided(fact)}
-    if said == MACHINE:
+    if by_place == MACHINE:
         assert lv.by_whom(told) == f"the client “Help desk” for Ada Test <{cast.ada.email}>"
     else:
         assert lv.by_whom(told) == f"Otto Test <{cast.otto.email}>, deputy for “Ada Test”"
 
 
 def test_staff_see_it_in_the_administration(cast: Cast, way: Any) -> None:
-    act, said = way
+    act, by_place = way
     decided(cast, act(cast))
     client = Client()
     client.force_login(cast.stella)
     page = words(client.get(reverse("admin:requests_app_decision_changelist")).content.decode())
-    assert said in page
+    assert by_place in page

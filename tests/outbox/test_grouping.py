@@ -61,7 +61,7 @@ def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
         pass
 
 
-def told(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
+def mailed(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
     """Which access requests each mail to somebody tells of, in its order."""
     mails = [m for m in mail.outbox if m.to[0].startswith(f"{name}@")]
     return [
@@ -110,8 +110,8 @@ def leader_and_other(waiting: Iterable[str]) -> tuple[OutboxMessage, OutboxMessa
 def test_three_at_once_go_each_alone_and_four_in_one_mail(world: Cast) -> None:
     three, four = asked(world, 3), asked(world, 4, "fabrikam")
     drain()
-    assert sorted(told("ada")) == sorted([each] for each in three)
-    assert told("frida") == [four]
+    assert sorted(mailed("ada")) == sorted([each] for each in three)
+    assert mailed("frida") == [four]
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
     assert "tells" not in rendered(row_of(three[0]))
 
@@ -121,20 +121,20 @@ def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_o
     for _ in range(3):
         first += asked(world)
         drain()
-        assert told("ada")[-1] == first[-1:]
+        assert mailed("ada")[-1] == first[-1:]
         travel.by(minutes=1)
     waiting = asked(world, 2)
     drain()
-    assert told("ada") == [[each] for each in first]
+    assert mailed("ada") == [[each] for each in first]
     row = row_of(waiting[0])
     assert (row.state, row.attempts, row.rendered, row.last_error) == ("waiting", 0, None, "")
     assert row.next_attempt_at == dt.datetime(2026, 11, 24, 13, 15, tzinfo=dt.UTC)
     travel.by(minutes=12, seconds=-1)
     drain()
-    assert len(told("ada")) == 3
+    assert len(mailed("ada")) == 3
     travel.by(seconds=1)
     drain()
-    assert told("ada")[3:] == [waiting]
+    assert mailed("ada")[3:] == [waiting]
     leader, other = leader_and_other(waiting)
     assert set(rendered(leader)["tells"]) == {str(leader.pk), str(other.pk)}
     assert (leader.state, leader.last_error) == (other.state, "") == ("delivered", "")
@@ -147,10 +147,10 @@ def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: A
     drain()
     last = asked(world)
     drain()
-    assert len(told("ada")) == 3
+    assert len(mailed("ada")) == 3
     travel.by(minutes=15)
     drain()
-    assert told("ada")[3:] == [last]
+    assert mailed("ada")[3:] == [last]
     assert "answer by" in mail.outbox[-1].subject
     assert last[0] not in first
 
@@ -166,7 +166,7 @@ def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, trave
         name = ("priya", "erik")[len(asked_for) % 2]
         asked_for.append(world.confirmed(by=name, ticket=tickets[name]).reference)
         drain()
-        newest = told("ada")[-1]
+        newest = mailed("ada")[-1]
         if len(newest) > 1 and newest != answered:
             deny(world, *newest)
             answered = newest
@@ -174,10 +174,10 @@ def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, trave
     travel.by(minutes=15)
     drain()
     assert len(asked_for) == 40
-    tells = told("ada")
+    tells = mailed("ada")
     assert [len(each) for each in tells] == [1, 1, 1, 8, 10, 10, 9]
     assert [reference for each in tells for reference in each] == asked_for
-    assert told("alan") == tells
+    assert mailed("alan") == tells
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
@@ -186,7 +186,7 @@ def test_what_was_answered_meanwhile_is_not_told(world: Cast, travel: Any) -> No
     more = asked(world, 2)
     deny(world, waiting[0], more[1])
     drain()
-    assert told("ada")[3:] == [[waiting[1], more[0]]]
+    assert mailed("ada")[3:] == [[waiting[1], more[0]]]
     assert row_of(more[1]).last_error == "Not sent: the state has changed."
 
 
@@ -194,13 +194,13 @@ def test_what_was_answered_makes_room_for_nothing_else(world: Cast, travel: Any)
     """Otherwise an approver who answers fast would get mails as fast."""
     deny(world, *asked(world, 2))
     drain()
-    assert told("ada") == []
+    assert mailed("ada") == []
     first = asked(world, 3)
     drain()
     deny(world, *first)
     asked(world)
     drain()
-    assert len(told("ada")) == 3
+    assert len(mailed("ada")) == 3
 
 
 def test_nobody_elses_mail_is_held_up(world: Cast, travel: Any) -> None:
@@ -209,19 +209,19 @@ def test_nobody_elses_mail_is_held_up(world: Cast, travel: Any) -> None:
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     here, there = asked(world), asked(world, 1, "fabrikam")
     drain()
-    assert sorted(told("ada")) == sorted([each] for each in first)
-    assert told("mia") == [here]
-    assert told("frida") == [there]
+    assert sorted(mailed("ada")) == sorted([each] for each in first)
+    assert mailed("mia") == [here]
+    assert mailed("frida") == [there]
 
 
 def test_the_providers_approvers_are_asked_in_the_same_way(world: Cast) -> None:
     ticket = world.ticket()
     others = [world.submitted(by="erik", ticket=ticket) for _ in range(4)]
-    own = [world.submitted(by="bea", ticket=ticket) for _ in range(2)]
+    beas = [world.submitted(by="bea", ticket=ticket) for _ in range(2)]
     there = world.submitted("fabrikam").reference
     drain(Topic.DECIDE_AS_PROVIDER)
-    assert sorted(told("pat", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order([*others, *own]), [there]])
-    assert sorted(told("bea", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order(others), [there]])
+    assert sorted(mailed("pat", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order([*others, *beas]), [there]])
+    assert sorted(mailed("bea", Topic.DECIDE_AS_PROVIDER)) == sorted([in_order(others), [there]])
 
 
 def test_reminders_of_many_are_one_mail(world: Cast, travel: Any) -> None:
@@ -230,8 +230,8 @@ def test_reminders_of_many_are_one_mail(world: Cast, travel: Any) -> None:
     travel.by(hours=1)
     sweeps.remind_deciders(actor=world.system(), limit=10)
     drain(Topic.REMINDER)
-    assert told("ada", Topic.REMINDER) == [five]
-    assert told("alan", Topic.REMINDER) == [five]
+    assert mailed("ada", Topic.REMINDER) == [five]
+    assert mailed("alan", Topic.REMINDER) == [five]
 
 
 def test_nothing_waits_until_it_is_too_late_to_answer(world: Cast, settings: Any) -> None:
@@ -240,7 +240,7 @@ def test_nothing_waits_until_it_is_too_late_to_answer(world: Cast, settings: Any
     drain()
     urgent = asked(world, 2)
     drain()
-    assert told("ada")[3:] == [urgent]
+    assert mailed("ada")[3:] == [urgent]
 
 
 def test_killed_before_the_sending_the_very_same_mail_leaves_later(
@@ -249,14 +249,14 @@ def test_killed_before_the_sending_the_very_same_mail_leaves_later(
     waiting = a_mail_of_two(world, travel)
     drain_while(_killed, monkeypatch)
     [leader] = [row for row in map(row_of, waiting) if row.state == "waiting"]
-    kept = rendered(leader)
+    before = rendered(leader)
     deny(world, waiting[0])
     travel.by(minutes=2)
     drain()
-    assert told("ada")[3:] == [waiting], "one of them still waits for an answer"
-    assert [m.message()["Message-ID"] for m in mail.outbox if m.body == kept["text"]] == [email.sent_id(kept)]
+    assert mailed("ada")[3:] == [waiting], "one of them still waits for an answer"
+    assert [m.message()["Message-ID"] for m in mail.outbox if m.body == before["text"]] == [email.sent_id(before)]
     leader.refresh_from_db()
-    assert (leader.state, leader.rendered) == ("delivered", kept)
+    assert (leader.state, leader.rendered) == ("delivered", before)
 
 
 def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing(
@@ -267,7 +267,7 @@ def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing
     deny(world, *waiting)
     travel.by(minutes=2)
     drain()
-    assert len(told("ada")) == 3
+    assert len(mailed("ada")) == 3
     leader, other = leader_and_other(waiting)
     assert (leader.state, leader.last_error) == ("delivered", "Not sent: the state has changed.")
     assert (other.state, other.last_error) == (
@@ -289,7 +289,7 @@ def test_whoever_lost_a_queue_reads_nothing_of_it_in_a_mail_of_several(
     operations.withdraw(there[0].pk, actor=world.as_("priya"))
     travel.by(minutes=1)
     drain(topic)
-    assert sorted(told("pat", topic)) == sorted([row.reference] for row in here)
+    assert sorted(mailed("pat", topic)) == sorted([row.reference] for row in here)
     notes = {row_of(row.reference, "pat", topic).last_error for row in there}
     assert notes == {"Not sent: the state has changed.", "Not sent: this is no longer for the recipient."}
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
@@ -320,7 +320,7 @@ def test_killed_while_it_is_put_together_nothing_counts_as_told(
     assert {(row.state, row.rendered is None) for row in map(row_of, waiting)} == {("waiting", True)}
     travel.by(minutes=2)
     drain()
-    assert told("ada")[3:] == [waiting]
+    assert mailed("ada")[3:] == [waiting]
 
 
 def test_one_that_cannot_be_made_fails_alone_in_the_end(
@@ -337,7 +337,7 @@ def test_one_that_cannot_be_made_fails_alone_in_the_end(
     for _ in range(4):
         drain()
         travel.by(minutes=15)
-    assert sorted(reference for each in told("ada") for reference in each) == sorted(five[:2] + five[3:])
+    assert sorted(reference for each in mailed("ada") for reference in each) == sorted(five[:2] + five[3:])
     assert row_of(five[2]).state == "waiting"
 
 
@@ -351,14 +351,14 @@ def test_mail_that_the_server_has_not_taken_yet_counts_as_told(
     drain()
     travel.by(minutes=16)
     drain()
-    assert sorted(told("ada")) == sorted([each] for each in first)
+    assert sorted(mailed("ada")) == sorted([each] for each in first)
     more += asked(world)
     travel.by(minutes=14)
     drain()
-    assert len(told("ada")) == 3
+    assert len(mailed("ada")) == 3
     travel.by(minutes=1)
     drain()
-    assert [sorted(each) for each in told("ada")[3:]] == [sorted(more)]
+    assert [sorted(each) for each in mailed("ada")[3:]] == [sorted(more)]
 
 
 def test_a_server_that_was_away_for_hours_is_not_handed_one_mail_for_each(
@@ -371,14 +371,14 @@ def test_a_server_that_was_away_for_hours_is_not_handed_one_mail_for_each(
             world.confirmed(by=name, ticket=tickets[name])
         drain_while(_not_accepted, monkeypatch)
         travel.by(minutes=15)
-    assert told("ada") == []
+    assert mailed("ada") == []
     travel.by(hours=4)
     drain()
-    assert len(told("ada")) <= 4
+    assert len(mailed("ada")) <= 4
     travel.by(minutes=15)
     drain()
-    assert len(told("ada")) <= 5
-    assert len({reference for each in told("ada") for reference in each}) == 18
+    assert len(mailed("ada")) <= 5
+    assert len({reference for each in mailed("ada") for reference in each}) == 18
 
 
 def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
@@ -389,7 +389,7 @@ def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
     OutboxMessage.objects.filter(state="waiting").update(next_attempt_at=clock.now() + dt.timedelta(hours=4))
     newest = asked(world)
     drain()
-    assert told("ada") == [newest]
+    assert mailed("ada") == [newest]
 
 
 def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
@@ -415,7 +415,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     entry = AuditEntry.objects.get(event="mail.resent", subject_id=str(leader.pk))
     assert set(json.loads(bytes(entry.canonical))["detail"]["access_requests"]) == about
     drain()
-    assert told("ada")[3:] == [waiting]
+    assert mailed("ada")[3:] == [waiting]
     other.refresh_from_db()
     assert (other.state, other.last_error) == ("delivered", f"Sent with others in one mail: {leader.pk}")
 
@@ -429,7 +429,7 @@ def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
     operations.resend_mail(other.pk, actor=world.as_("stella"))
     drain()
     reference = AccessRequest.objects.get(pk=other.about).reference
-    assert told("ada")[3:] == [[reference]]
+    assert mailed("ada")[3:] == [[reference]]
     operations.resend_mail(leader.pk, actor=world.as_("stella"))
     drain_while(_refused, monkeypatch)
     assert (row_of_pk(leader).state, row_of_pk(other).state) == ("parked", "delivered")
@@ -443,11 +443,11 @@ def test_what_was_told_with_others_can_be_sent_again_alone_and_at_once(world: Ca
     _leader, other = leader_and_other(waiting)
     asked(world, 2, by="erik")
     drain()
-    before = len(told("ada"))
+    before = len(mailed("ada"))
     operations.resend_mail(other.pk, actor=world.as_("stella"))
     drain()
     other.refresh_from_db()
-    assert told("ada")[before:] == [[AccessRequest.objects.get(pk=other.about).reference]]
+    assert mailed("ada")[before:] == [[AccessRequest.objects.get(pk=other.about).reference]]
     assert (other.state, other.last_error) == ("delivered", "")
 
 

@@ -142,7 +142,7 @@ def test_programs_are_left_alone_and_no_cookie_counts_where_they_call(cast: Cast
 
 def test_what_was_refused_is_in_the_security_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
-    log = SimpleNamespace(warning=lambda event, **said: events.append((event, said)))
+    log = SimpleNamespace(warning=lambda event, **fields: events.append((event, fields)))
     monkeypatch.setattr(crossing, "security_log", log)
     signed_in(cast, "ada").post("/preferences/?secret=hunter2", headers=sent("cross-site"))
     known = {"site": "cross-site", "mode": "navigate", "dest": "document", "method": "POST", "path": "/preferences/"}

@@ -182,7 +182,7 @@ def test_an_access_token_that_the_identity_token_does_not_know_is_refused(key: A
 
 def complete(
     monkeypatch: pytest.MonkeyPatch,
-    said: Any,
+    value: Any,
     *,
     kind: str = "application/json",
     status: int = 200,
@@ -193,7 +193,7 @@ def complete(
     flow, calls = oidc.Flow.new(), []
     given = token(nonce=flow.nonce, **claims)
     tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}
-    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
 
     def get(url: str, **options: Any) -> Answer:
         if url.endswith("/userinfo"):

@@ -213,7 +213,7 @@ def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     "head",
     [b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
-    ids=["said", "unsaid"],
+    ids=["announced", "unannounced"],
 )
 def test_an_answer_that_is_too_long_is_not_read_on(serve: Any, head: bytes) -> None:
     sent = []

@@ -32,8 +32,8 @@ PRODUCTION = {
 
 def bare(data_dir: Path, **environment: str) -> dict[str, str]:
     """An environment that holds nothing else of ours."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(data_dir)} | environment
+    stored = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return stored | {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(data_dir)} | environment
 
 
 def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -91,8 +91,8 @@ def test_check_deploy_warns_where_production_is_off(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL"])
 def test_production_refuses_to_start_without(tmp_path: Path, name: str) -> None:
-    said = refusal(tmp_path, **{**PRODUCTION, name: ""})
-    assert f"PRODUCTION=on needs these settings too: {name}." in said
+    message = refusal(tmp_path, **{**PRODUCTION, name: ""})
+    assert f"PRODUCTION=on needs these settings too: {name}." in message
     assert not (tmp_path / "secret_key").exists()
 
 
@@ -110,12 +110,12 @@ WEAK = {"short": STRONG[:49], "few": "abcd" * 20, "Django's": f"django-insecure-
 @pytest.mark.parametrize("weak", WEAK.values(), ids=WEAK)
 def test_production_refuses_a_weak_key_in_one_line_that_does_not_quote_it(tmp_path: Path, name: str, weak: str) -> None:
     values = f"{STRONG},{weak}" if name in FALLBACKS else weak
-    said = refusal(tmp_path, **{**PRODUCTION, name: values})
+    message = refusal(tmp_path, **{**PRODUCTION, name: values})
     subject = f"A key in {name}" if name in FALLBACKS else name
-    assert said.startswith(f"{subject} is too weak for PRODUCTION=on: it needs 50 characters or more, 5 or more")
-    assert said.endswith("Make a new one: python3 -c 'import secrets; print(secrets.token_urlsafe(64))'")
-    assert len(said.splitlines()) == 1
-    assert weak not in said
+    assert message.startswith(f"{subject} is too weak for PRODUCTION=on: it needs 50 characters or more, 5 or more")
+    assert message.endswith("Make a new one: python3 -c 'import secrets; print(secrets.token_urlsafe(64))'")
+    assert len(message.splitlines()) == 1
+    assert weak not in message
 
 
 @pytest.mark.parametrize("name", [*KEYS, *FALLBACKS])
@@ -126,9 +126,9 @@ def test_production_takes_a_strong_key_and_development_any(tmp_path: Path, name:
 
 @pytest.mark.parametrize("hosts", ["*", "lockbox.example.com,*", "*.example.com", ".", ".com", ".com."])
 def test_production_refuses_hosts_that_anybody_can_name(tmp_path: Path, hosts: str) -> None:
-    said = refusal(tmp_path, **{**PRODUCTION, "ALLOWED_HOSTS": hosts})
-    assert said.startswith(f"ALLOWED_HOSTS can't hold {hosts.split(',')[-1]!r} with PRODUCTION=on: ")
-    assert len(said.splitlines()) == 1
+    message = refusal(tmp_path, **{**PRODUCTION, "ALLOWED_HOSTS": hosts})
+    assert message.startswith(f"ALLOWED_HOSTS can't hold {hosts.split(',')[-1]!r} with PRODUCTION=on: ")
+    assert len(message.splitlines()) == 1
 
 
 def test_production_takes_the_names_below_a_domain(tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_production_takes_the_names_below_a_domain(tmp_path: Path) -> None:
 
 
 def test_production_refuses_an_address_without_tls(tmp_path: Path) -> None:
-    said = refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://lockbox.example.com"})
-    assert said == "BASE_URL must begin with https:// with PRODUCTION=on, not 'http://lockbox.example.com'."
+    message = refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://lockbox.example.com"})
+    assert message == "BASE_URL must begin with https:// with PRODUCTION=on, not 'http://lockbox.example.com'."
 
 
 def test_production_announces_changes_by_staff_a_day_before_at_least(tmp_path: Path) -> None:
@@ -201,32 +201,32 @@ def test_a_database_that_is_away_is_one_line_without_its_password(tmp_path: Path
 
 @pytest.mark.parametrize("value", ["nonsense", "mysql://a:dont-tell@b/c", "postgres://a:dont-tell@b:c/d", "foo://x"])
 def test_a_database_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path, value: str) -> None:
-    said = refusal(tmp_path, DATABASE_URL=value)
-    assert said.startswith("DATABASE_URL ")
-    assert "dont-tell" not in said
-    assert len(said.splitlines()) == 1
+    message = refusal(tmp_path, DATABASE_URL=value)
+    assert message.startswith("DATABASE_URL ")
+    assert "dont-tell" not in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["CACHE_URL", "EMAIL_URL"])
 @pytest.mark.parametrize("value", ["mail.example.com", "foo://x", "smtp://a:dont-tell@b:c"])
 def test_other_addresses_with_a_scheme_are_refused_in_the_same_way(tmp_path: Path, name: str, value: str) -> None:
-    said = refusal(tmp_path, **{name: value})
-    assert said.startswith(f"{name} can't be used.")
-    assert "dont-tell" not in said
+    message = refusal(tmp_path, **{name: value})
+    assert message.startswith(f"{name} can't be used.")
+    assert "dont-tell" not in message
 
 
 @pytest.mark.parametrize(
     "value", ["lockbox.example.com", "ftp://a", "https://", "http://a:b", "https://me@a", "https://a?b", "http://[::1"]
 )
 def test_a_base_url_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
-    said = refusal(tmp_path, BASE_URL=value)
-    assert said.startswith("BASE_URL must be an address like https://lockbox.example.com, not ")
+    message = refusal(tmp_path, BASE_URL=value)
+    assert message.startswith("BASE_URL must be an address like https://lockbox.example.com, not ")
 
 
 def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = refusal(tmp_path / "file")
-    assert said == f"The directory {tmp_path / 'file'} can't be made (File exists). Check DATA_DIR."
+    message = refusal(tmp_path / "file")
+    assert message == f"The directory {tmp_path / 'file'} can't be made (File exists). Check DATA_DIR."
 
 
 def test_a_host_of_ipv6_has_an_address_that_browsers_take(tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_sweeps_too_rare_for_a_signature_within_a_minute_refuse_to_start(tmp_pat
 
 @pytest.mark.parametrize("lengths", ["", "14401", "28800,86400"])
 def test_lengths_that_nobody_could_ask_for_refuse_to_start(tmp_path: Path, lengths: str) -> None:
-    said = refusal(tmp_path, WINDOW_CHOICES_SECONDS=lengths)
-    assert said == "WINDOW_CHOICES_SECONDS must name at least one length of at most 14400."
+    message = refusal(tmp_path, WINDOW_CHOICES_SECONDS=lengths)
+    assert message == "WINDOW_CHOICES_SECONDS must name at least one length of at most 14400."
     assert setting(tmp_path, "WINDOW_CHOICES_SECONDS", WINDOW_CHOICES_SECONDS="300,28800") == [300, 28800]
 
 
@@ -358,9 +358,9 @@ def test_names_are_found_whatever_reads_them() -> None:
 def test_every_setting_from_the_environment_stands_in_the_readme() -> None:
     names = names_read(nodes_of(ROOT / "lockbox_site" / "settings.py"))
     assert {"DATABASE_URL", "SECRET_KEY", "CUSTOMER_DECISION_SECONDS"} <= names
-    told = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", text_of(ROOT / "README.md"), flags=re.MULTILINE))
-    assert sorted(names - told) == []
-    assert sorted(told - names) == []
+    documented = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", text_of(ROOT / "README.md"), flags=re.MULTILINE))
+    assert sorted(names - documented) == []
+    assert sorted(documented - names) == []
 
 
 def test_the_address_of_the_database_may_name_two_hosts_and_options_of_its_own(tmp_path: Path) -> None:
@@ -383,5 +383,5 @@ def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(t
     assert {name: options.get(name) for name in noticed} == noticed
     for name, usual in noticed.items():
         address = f"postgres://u:p@one/db?{name}={usual + 1}"
-        own = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]["OPTIONS"]
-        assert {each: int(own[each]) for each in noticed} == noticed | {name: usual + 1}
+        options = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]["OPTIONS"]
+        assert {each: int(options[each]) for each in noticed} == noticed | {name: usual + 1}

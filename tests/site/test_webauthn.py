@@ -109,14 +109,14 @@ def test_one_wrong_thing_in_a_signature_is_named() -> None:
     assert refusal_of(good, key_of(registered(device(credential_id=made.credential_id)))) is errors.PasskeyBadSignature
     assert refusal_of(changed(good, "authenticatorData", flipped(36))) is errors.PasskeyBadSignature
     assert refusal_of(changed(good, "authenticatorData", flipped(0))) is errors.PasskeyWrongSite
-    for said, wrong in (
+    for change, wrong in (
         ({"type": "webauthn.create"}, errors.PasskeyWrongType),
         ({"crossOrigin": True}, errors.PasskeyWrongOrigin),
         ({"topOrigin": "https://evil.example"}, errors.PasskeyWrongOrigin),
         ({"origin": "https://evil.example"}, errors.PasskeyWrongOrigin),
         ({"extra": 1}, errors.PasskeyBadSignature),
     ):
-        other = changed(good, "clientDataJSON", lambda raw, said=said: json.dumps(json.loads(raw) | said).encode())
+        other = changed(good, "clientDataJSON", lambda raw, more=change: json.dumps(json.loads(raw) | more).encode())
         assert refusal_of(other) is wrong
     # A value that is not text was not made here; it is no fault of the server.
     no_texts: list[object] = [["https://lockbox.example"], {}, 1]

@@ -21,7 +21,7 @@ from tests.storm.forged import ADA, ENGINEER, act, entry, life
 
 DONE, REFUSED, NOTHING = Outcome.DONE, Outcome.REFUSED, Outcome.NOTHING
 UNKNOWN, LOST = Outcome.UNKNOWN, Outcome.LOST
-SAID_NOTHING = '"nothing was changed", though it was'
+CLAIMED_NOTHING = '"nothing was changed", though it was'
 LOST_ACT, TWICE = "an acknowledged act is not in the log", "an act is in the log more often than it was asked for"
 
 
@@ -47,8 +47,8 @@ def test_an_act_is_in_the_log_as_often_as_it_was_acknowledged() -> None:
         ((LOST, DONE), 1, ""),
         ((LOST, DONE), 2, TWICE),
         ((NOTHING,), 0, ""),
-        ((NOTHING,), 1, SAID_NOTHING),
-        ((NOTHING, REFUSED), 1, SAID_NOTHING),
+        ((NOTHING,), 1, CLAIMED_NOTHING),
+        ((NOTHING, REFUSED), 1, CLAIMED_NOTHING),
         ((REFUSED,), 0, ""),
         ((REFUSED,), 1, "an act was refused, though it was done"),
     ]
@@ -130,7 +130,7 @@ def test_a_wrong_status_is_an_answer_that_must_not_be() -> None:
 
 
 def test_a_replay_after_nothing_was_changed_shows_that_it_was() -> None:
-    assert kinds(checks.answers([act(NOTHING, DONE, replayed=True)])) == [SAID_NOTHING]
+    assert kinds(checks.answers([act(NOTHING, DONE, replayed=True)])) == [CLAIMED_NOTHING]
     assert checks.answers([act(NOTHING, DONE)]) == []
     assert checks.answers([act(UNKNOWN, DONE, replayed=True)]) == []
 

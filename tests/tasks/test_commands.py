@@ -116,16 +116,16 @@ def test_the_web_servers_options_are_ones_that_it_knows() -> None:
     assert [option for option in options if option not in known] == []
 
 
-@pytest.mark.parametrize(("number", "is_told"), [("10.1.2.3", True), ("lockbox.example.com", False)])
+@pytest.mark.parametrize(("number", "is_printed"), [("10.1.2.3", True), ("lockbox.example.com", False)])
 def test_the_start_says_that_passkeys_need_a_name(
-    number: str, is_told: bool, settings: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    number: str, is_printed: bool, settings: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.PASSKEY_RP_ID = number  # type: ignore[attr-defined]  # the settings fixture takes any name
     monkeypatch.setattr(supervisor, "require_free_port", lambda host, port: None)
     monkeypatch.setattr(supervisor, "Supervisor", lambda parts: SimpleNamespace(run=lambda: 0))
     err = StringIO()
     call_command("lockbox", "--no-beat", "--clusters", "0", stderr=err)
-    assert ("Passkeys can't be used at http://localhost:8000" in err.getvalue()) is is_told
+    assert ("Passkeys can't be used at http://localhost:8000" in err.getvalue()) is is_printed
 
 
 @pytest.mark.parametrize("choices", [[300, 600], [60], [14400, 90000]])

@@ -169,9 +169,9 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
 def test_what_can_not_be_taken_is_said_in_a_line(
     cast: Cast, tmp_path: Path, arguments: list[str], status: int, words: str
 ) -> None:
-    found, said = refused(tmp_path, *arguments)
+    found, output = refused(tmp_path, *arguments)
     assert found == status
-    assert words in said
+    assert words in output
 
 
 def test_an_access_request_of_another_tenant_is_not_known(cast: Cast, tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_an_access_request_of_another_tenant_is_not_known(cast: Cast, tmp_path: 
 
 def test_an_access_request_has_no_period(cast: Cast, tmp_path: Path) -> None:
     row = cast.submitted()
-    found, said = refused(tmp_path, "contoso", "--access-request", row.reference, "--since", "2026-03-01")
-    assert (found, "with --since or --until" in said) == (2, True)
+    found, output = refused(tmp_path, "contoso", "--access-request", row.reference, "--since", "2026-03-01")
+    assert (found, "with --since or --until" in output) == (2, True)
 
 
 def test_without_a_key_and_a_signature_nothing_is_taken(
@@ -190,8 +190,8 @@ def test_without_a_key_and_a_signature_nothing_is_taken(
 ) -> None:
     cast.ticket()
     lose_key()
-    found, said = refused(tmp_path, "contoso")
-    assert (found, "no log key" in said) == (1, True)
+    found, output = refused(tmp_path, "contoso")
+    assert (found, "no log key" in output) == (1, True)
 
 
 def test_a_tree_that_is_damaged_is_said(cast: Cast, tmp_path: Path, lose_key: Callable[[], None]) -> None:
@@ -199,5 +199,5 @@ def test_a_tree_that_is_damaged_is_said(cast: Cast, tmp_path: Path, lose_key: Ca
     checkpoints.sign(cast.contoso.pk, at=clock.now())
     Tile.objects.all().delete()
     lose_key()
-    found, said = refused(tmp_path, "contoso")
-    assert (found, "a part of the signed tree is missing" in said) == (1, True)
+    found, output = refused(tmp_path, "contoso")
+    assert (found, "a part of the signed tree is missing" in output) == (1, True)

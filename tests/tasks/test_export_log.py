@@ -208,11 +208,11 @@ def test_two_runs_do_not_share_a_cursor(cast: Cast, tmp_path: Path) -> None:
     assert seqs(pulled("--cursor-file", tmp_path / "cursor")) == [0]
 
 
-@pytest.mark.parametrize("kept", ["", "7", "{}", '{"after": -1}', '{"after": "7"}', '{"after": true}', "\x00"])
-def test_a_file_that_is_no_cursor_is_left_alone(cast: Cast, tmp_path: Path, kept: str) -> None:
-    (tmp_path / "cursor").write_text(kept)
+@pytest.mark.parametrize("cursor", ["", "7", "{}", '{"after": -1}', '{"after": "7"}', '{"after": true}', "\x00"])
+def test_a_file_that_is_no_cursor_is_left_alone(cast: Cast, tmp_path: Path, cursor: str) -> None:
+    (tmp_path / "cursor").write_text(cursor)
     assert refused("contoso", "--cursor-file", tmp_path / "cursor")[0] == 2
-    assert (tmp_path / "cursor").read_text() == kept
+    assert (tmp_path / "cursor").read_text() == cursor
 
 
 def test_another_tenants_cursor_is_refused(cast: Cast, tmp_path: Path) -> None:
@@ -231,9 +231,9 @@ def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Ca
     grown(cast, 5)
     Cursor(tmp_path / "cursor", cast.contoso.pk).store(7)
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
-    status, said = refused("contoso", *words)
+    status, output = refused("contoso", *words)
     assert status == 1
-    assert said == "The log has 5 entries, and no entry with number 7. It is not the log that was read before."
+    assert output == "The log has 5 entries, and no entry with number 7. It is not the log that was read before."
 
 
 # --- Bad input ---------------------------------------------------------------------------------------------
@@ -322,8 +322,8 @@ def test_a_database_that_is_away_for_a_while_ends_no_following(cast: Cast, monke
 # --- As a process ------------------------------------------------------------------------------------------
 
 
-def _process(tmp_path: Path, *words: str, **own: str) -> subprocess.Popen[bytes]:
-    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "LC_ALL": "C.UTF-8", **own}
+def _process(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "LC_ALL": "C.UTF-8", **environment}
     return subprocess.Popen(
         [sys.executable, "manage.py", *words],
         cwd=Path(__file__).parents[2],
@@ -333,8 +333,8 @@ def _process(tmp_path: Path, *words: str, **own: str) -> subprocess.Popen[bytes]
     )
 
 
-def _done(tmp_path: Path, *words: str, **own: str) -> tuple[int, bytes, bytes]:
-    process = _process(tmp_path, *words, **own)
+def _done(tmp_path: Path, *words: str, **environment: str) -> tuple[int, bytes, bytes]:
+    process = _process(tmp_path, *words, **environment)
     out, err = process.communicate(timeout=150)
     return process.returncode, out, err
 

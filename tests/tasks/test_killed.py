@@ -138,9 +138,9 @@ def test_kills_in_mid_work_lose_nothing_and_double_nothing(start: Start) -> None
 def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[AccessRequest]) -> list[Exception]:
     failures: list[Exception] = []
 
-    def run(who: str, own: list[AccessRequest]) -> None:
+    def run(who: str, half: list[AccessRequest]) -> None:
         try:
-            decide_until_done(base, who, world, own)
+            decide_until_done(base, who, world, half)
         except Exception as failure:
             failures.append(failure)
 

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MINUTE = dt.timedelta(minutes=1)
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     out = StringIO()
     call_command(*command, stdout=out, stderr=StringIO())
     return out.getvalue()
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_text_is_no_key(own_key: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere these bits say nothing")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
 def test_a_key_that_others_may_read_is_not_used(own_key: Path, mode: int) -> None:
-    said("log_key", "create")
+    output_of("log_key", "create")
     append(1)
     own_key.chmod(mode)
     before = own_key.read_bytes()
@@ -119,7 +119,7 @@ def test_a_key_that_others_may_read_is_not_used(own_key: Path, mode: int) -> Non
     assert not Checkpoint.objects.exists()
     for words in (("show",), ("create", "--if-missing"), ("rotate",), ("retire", "--anyway")):
         with pytest.raises(CommandError, match=r"^The log key's file can be read by other users.*chmod 600"):
-            said("log_key", *words)
+            output_of("log_key", *words)
     assert own_key.read_bytes() == before
     own_key.chmod(0o400)
     assert tasks.checkpoint() == 1
@@ -198,27 +198,27 @@ def test_what_is_left_after_its_time_is_left_to_a_fresh_task(monkeypatch: pytest
 
 
 def test_a_key_is_made_once_for_its_owner_alone(own_key: Path) -> None:
-    vkey = Verifier.parse(said("log_key", "create").strip())
+    vkey = Verifier.parse(output_of("log_key", "create").strip())
     assert vkey == keys.clock_key(keys.load().publics[0])
     assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
     before = own_key.read_bytes()
-    assert said("log_key", "create", "--if-missing") == ""
+    assert output_of("log_key", "create", "--if-missing") == ""
     with pytest.raises(CommandError, match=r"^There is a log key already\.$"):
-        said("log_key", "create")
+        output_of("log_key", "create")
     assert own_key.read_bytes() == before
     assert [path.name for path in own_key.parent.iterdir()] == ["log_key"], "no draft of it is left"
 
 
 def test_no_second_key_is_made_where_another_has_signed(own_key: Path) -> None:
-    said("log_key", "create")
+    output_of("log_key", "create")
     append(1)
     tasks.checkpoint()
     own_key.unlink()
     for words in (("create",), ("create", "--if-missing")):
         with pytest.raises(CommandError, match="signed with a key that is not here"):
-            said("log_key", *words)
+            output_of("log_key", *words)
         assert not own_key.exists()
-    said("log_key", "create", "--anyway")
+    output_of("log_key", "create", "--anyway")
     append(1)
     assert tasks.checkpoint() == 1
     assert AuditEntry.objects.order_by("seq").last().event == Event.LOG_KEY_ROTATED
@@ -227,62 +227,62 @@ def test_no_second_key_is_made_where_another_has_signed(own_key: Path) -> None:
 def test_a_key_from_the_environment_is_shown_and_not_changed_here(
     own_key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said("log_key", "create")
+    output_of("log_key", "create")
     monkeypatch.setattr(settings, "LOG_KEY", own_key.read_text())
     own_key.unlink()
     public = keys.load().publics[0]
-    assert said("log_key", "create", "--if-missing") == ""
-    assert said("log_key", "show").splitlines()[1:] == [f"{keys.clock_key(public)}  signs"]
+    assert output_of("log_key", "create", "--if-missing") == ""
+    assert output_of("log_key", "show").splitlines()[1:] == [f"{keys.clock_key(public)}  signs"]
     with pytest.raises(CommandError, match="comes from the environment"):
-        said("log_key", "rotate")
+        output_of("log_key", "rotate")
     assert not own_key.exists()
 
 
 def test_only_public_keys_are_shown(own_key: Path) -> None:
     with pytest.raises(CommandError, match=r"^There is no log key yet: manage\.py log_key create\.$"):
-        said("log_key", "show")
-    said("log_key", "create")
+        output_of("log_key", "show")
+    output_of("log_key", "create")
     secret = own_key.read_text().split()[1]
     old = keys.load().publics[0]
     cast: Cast = gather()
     cast.submitted()
     tasks.checkpoint()
-    said("log_key", "rotate")
+    output_of("log_key", "rotate")
     new = keys.load().publics[0]
-    shown = said("log_key", "show")
+    shown = output_of("log_key", "show")
     assert shown.splitlines() == [
         "Name of the logs: localhost (recorded at the first signature)",
         f"{keys.clock_key(new)}  signs",
         f"{keys.clock_key(old)}  also signs until it is retired",
     ]
     origin = checkpoints.origin_of(cast.contoso.pk, 0)
-    of_contoso = said("log_key", "show", "--tenant", "contoso")
+    of_contoso = output_of("log_key", "show", "--tenant", "contoso")
     assert of_contoso.splitlines() == [str(keys.log_key(origin, new)), str(keys.log_key(origin, old))]
-    assert said("log_key", "show", "--tenant", str(cast.contoso.pk)) == of_contoso
+    assert output_of("log_key", "show", "--tenant", str(cast.contoso.pk)) == of_contoso
     assert secret not in shown + of_contoso
     with pytest.raises(CommandError) as caught:
-        said("log_key", "show", "--tenant", "nobody")
+        output_of("log_key", "show", "--tenant", "nobody")
     assert (str(caught.value), caught.value.returncode) == ("There is no tenant nobody.", 2)
 
 
 def test_a_rotation_from_its_beginning_to_its_end(own_key: Path) -> None:
     with pytest.raises(CommandError, match="There is no log key on this machine"):
-        said("log_key", "rotate")
-    said("log_key", "create")
+        output_of("log_key", "rotate")
+    output_of("log_key", "create")
     first = own_key.read_text()
     append(2)
     append(2, tenant=UUID(int=2))
     assert tasks.checkpoint() == 2
     with pytest.raises(CommandError, match=r"^There is no old key to remove\.$"):
-        said("log_key", "retire")
-    said("log_key", "rotate")
+        output_of("log_key", "retire")
+    output_of("log_key", "rotate")
     assert own_key.read_text().endswith(first)
     assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
     both = own_key.read_text()
     with pytest.raises(CommandError, match="A rotation is under way"):
-        said("log_key", "rotate")
+        output_of("log_key", "rotate")
     with pytest.raises(CommandError, match="2 logs were not yet signed with the new key"):
-        said("log_key", "retire")
+        output_of("log_key", "retire")
     assert own_key.read_text() == both
     append(1)
     append(1, tenant=UUID(int=2))
@@ -290,20 +290,20 @@ def test_a_rotation_from_its_beginning_to_its_end(own_key: Path) -> None:
     old, new = (keys.log_key(checkpoints.origin_of(TENANT, 0), public) for public in reversed(keys.load().publics))
     note = Note.parse(checkpoints.newest(TENANT, 0).note)
     assert note.times(old) == note.times(new) == [None]
-    assert said("log_key", "retire") == "1 old key was removed.\n"
+    assert output_of("log_key", "retire") == "1 old key was removed.\n"
     assert keys.load().publics == [new.public]
     assert LogKey.objects.count() == 2
 
 
 def test_a_key_may_be_retired_while_a_log_cannot_be_signed_any_more(own_key: Path) -> None:
-    said("log_key", "create")
+    output_of("log_key", "create")
     append(1)
     tasks.checkpoint()
-    said("log_key", "rotate")
-    assert said("log_key", "retire", "--anyway") == "1 old key was removed.\n"
+    output_of("log_key", "rotate")
+    assert output_of("log_key", "retire", "--anyway") == "1 old key was removed.\n"
 
 
 @pytest.mark.parametrize("words", [(), ("nonsense",), ("show", "--secret")])
 def test_nonsense_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
-        said("log_key", *words)
+        output_of("log_key", *words)

@@ -69,13 +69,13 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
     ]
 
 
-@pytest.mark.parametrize(("to", "is_told"), [(69, False), (70, True), (71, True), (101, False), ("70", False)])
+@pytest.mark.parametrize(("to", "is_named"), [(69, False), (70, True), (71, True), (101, False), ("70", False)])
 def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
-    to: Any, is_told: bool, tmp_path: Path
+    to: Any, is_named: bool, tmp_path: Path
 ) -> None:
     """It can't tell of what came after it, or one that says a large number would allow all that is removed later."""
     log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
-    assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_told
+    assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named
 
 
 def test_of_several_removals_the_last_tells_of_all(tmp_path: Path) -> None:

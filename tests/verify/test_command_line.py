@@ -90,11 +90,11 @@ def test_it_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> Non
 
 def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
     """Neither loudly nor quietly; it shows the bundle's key to be compared."""
-    status, said, errors = run("verify", evidence)
+    status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
-    assert "no key of the log is named" in said
-    assert log.vkey() in said
-    assert "WARNING     the key came from the bundle itself." in said
+    assert "no key of the log is named" in output
+    assert log.vkey() in output
+    assert "WARNING     the key came from the bundle itself." in output
     for how in ("--quiet", "--json"):
         assert run("verify", evidence, how)[0] == 2
     assert run("verify", receipt(log, 3, tmp_path), "--trust-bundle-key")[0] == 2
@@ -104,41 +104,41 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
 
 
 def test_a_kept_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log, tmp_path: Path) -> None:
-    kept = tmp_path / "checkpoint.txt"
-    kept.write_text(log.note(99), "utf-8")
-    status, said, _ = run("verify", evidence, "--previous", kept)
+    checkpoint = tmp_path / "checkpoint.txt"
+    checkpoint.write_text(log.note(99), "utf-8")
+    status, output, _ = run("verify", evidence, "--previous", checkpoint)
     assert status == 0
-    assert "signed the checkpoint that you saved; fingerprint" in said
-    assert "WARNING" not in said
-    kept.write_text(log.note(99, (Signer.of("x"),)), "utf-8")
-    assert run("verify", evidence, "--previous", kept)[0] == 2
+    assert "signed the checkpoint that you saved; fingerprint" in output
+    assert "WARNING" not in output
+    checkpoint.write_text(log.note(99, (Signer.of("x"),)), "utf-8")
+    assert run("verify", evidence, "--previous", checkpoint)[0] == 2
 
 
 def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log) -> None:
-    status, said, errors = run("verify", evidence, "--trust-bundle-key")
+    status, output, errors = run("verify", evidence, "--trust-bundle-key")
     assert (status, errors) == (0, "")
-    assert said.splitlines()[-1] == "GOOD: everything that was checked is valid."
+    assert output.splitlines()[-1] == "GOOD: everything that was checked is valid."
     assert (
         "WARNING     the key came from the bundle itself. A person who can forge the bundle can put any key in it."
-        in said
+        in output
     )
-    assert log.vkey() in said
-    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in said
-    assert "decisions have no signature by a human's key that was checked:" in said
+    assert log.vkey() in output
+    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in output
+    assert "decisions have no signature by a human's key that was checked:" in output
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     keys.write_text(f"# the log's\n\n{log.vkey()}\n", "utf-8")
-    kept = tmp_path / "checkpoint.txt"
-    kept.write_text(log.note(99), "utf-8")
+    checkpoint = tmp_path / "checkpoint.txt"
+    checkpoint.write_text(log.note(99), "utf-8")
     witness = W1.vkey("w1.example", 4)
     for key in (log.vkey(), keys):
-        status, said, _ = run("verify", evidence, "--key", key, "--witness", witness, "--previous", kept)
+        status, output, _ = run("verify", evidence, "--key", key, "--witness", witness, "--previous", checkpoint)
         assert status == 0
-        assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in said
-        assert "WARNING" not in said
-        assert "99 entries: the log continues it" in said
+        assert "cosigned by w1.example at 2025-06-27T04:53:25Z" in output
+        assert "WARNING" not in output
+        assert "99 entries: the log continues it" in output
 
 
 def test_bad_names_the_first_bad_index_and_why(log: Log, tmp_path: Path) -> None:
@@ -147,10 +147,10 @@ def test_bad_names_the_first_bad_index_and_why(log: Log, tmp_path: Path) -> None
     lines[123] = lines[123].replace(b"pages", b"admin")
     lines[150] = b"{}"
     written.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
-    status, said, _ = run("verify", written.zip(tmp_path / "a.zip"))
+    status, output, _ = run("verify", written.zip(tmp_path / "a.zip"))
     assert status == 1
     why = "the entry does not have the hash that the log has for it"
-    assert said.splitlines()[-2:] == [f"BAD         log 0, index 123: {why}", "BAD: do not rely on this."]
+    assert output.splitlines()[-2:] == [f"BAD         log 0, index 123: {why}", "BAD: do not rely on this."]
 
 
 def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Path) -> None:
@@ -163,56 +163,56 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         (("verify", receipt(log, 3, tmp_path)), "a receipt contains no key: name the log's key with --key"),
     ]
     for words, missing in cases:
-        status, said, errors = run(*words)
+        status, output, errors = run(*words)
         assert (status, errors) == (2, "")
-        assert missing in said
-        assert said.splitlines()[-1].startswith("CAN'T TELL: ")
+        assert missing in output
+        assert output.splitlines()[-1].startswith("CAN'T TELL: ")
 
 
 def test_how_old_the_checkpoint_is_is_said_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
     """By the bundle's word and by this machine's clock; a reader may set a bound by the second."""
-    status, said, _ = run("verify", evidence, "--key", log.vkey())
+    status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0
     assert re.search(
-        r"which was 60 seconds before the bundle was made, as it says; [\d,]+ days ago, by the clock", said
+        r"which was 60 seconds before the bundle was made, as it says; [\d,]+ days ago, by the clock", output
     )
-    _, said, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
-    assert re.search(r"which was [\d,]+ days ago, by the clock of this machine", said)
-    status, said, _ = run("verify", evidence, "--key", log.vkey(), "--max-age", "1.5")
+    _, output, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
+    assert re.search(r"which was [\d,]+ days ago, by the clock of this machine", output)
+    status, output, _ = run("verify", evidence, "--key", log.vkey(), "--max-age", "1.5")
     assert status == 2
-    assert re.search(r"is [\d,]+ days old by the clock of this machine, which is older than you allow", said)
+    assert re.search(r"is [\d,]+ days old by the clock of this machine, which is older than you allow", output)
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", 10**6)[0] == 0
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", "nan")[0] == 2
 
 
 def test_a_receipt_says_what_it_is_for(log: Log, tmp_path: Path) -> None:
-    status, said, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
+    status, output, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
     assert status == 0
-    assert "entry       index 3: access_request." in said
+    assert "entry       index 3: access_request." in output
 
 
 def test_programs_get_json_and_quiet_is_quiet(evidence: Path) -> None:
-    status, said, errors = run("verify", evidence, "--json", "--trust-bundle-key")
-    data = json.loads(said)
+    status, output, errors = run("verify", evidence, "--json", "--trust-bundle-key")
+    data = json.loads(output)
     assert (status, errors, data["result"], data["exit"]) == (0, "", "good", 0)
-    assert said.isascii()
+    assert output.isascii()
     assert run("verify", evidence, "--quiet", "--trust-bundle-key") == (0, "", "")
 
 
 def test_words_of_the_command_line_that_make_no_sense_are_status_2() -> None:
     both = ("verify", "x", "--key", "k", "--trust-bundle-key")
     for words in ((), ("verify",), ("verify", "x", "--none"), both, ("none",), ("witness",)):
-        status, said, errors = run(*words)
-        assert (status, said) == (2, "")
+        status, output, errors = run(*words)
+        assert (status, output) == (2, "")
         assert "usage: lockbox_verify.py" in errors
 
 
 def test_text_from_a_bundle_can_t_write_on_the_terminal(log: Log, tmp_path: Path) -> None:
     written = bundle(log)
     written.manifest["tenant"]["name"] = "Con\x1b[2Jtoso\r\nGOOD \u202e"
-    _, said, _ = run("verify", written.zip(tmp_path / "a.zip"))
-    assert "Con\\u001b[2Jtoso\\u000d\\u000aGOOD \\u202e" in said
-    assert all(char.isprintable() or char == "\n" for char in said)
+    _, output, _ = run("verify", written.zip(tmp_path / "a.zip"))
+    assert "Con\\u001b[2Jtoso\\u000d\\u000aGOOD \\u202e" in output
+    assert all(char.isprintable() or char == "\n" for char in output)
 
 
 def test_a_terminal_sees_progress_and_a_pipe_does_not(evidence: Path) -> None:
@@ -241,8 +241,8 @@ def test_a_witness_s_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> 
     assert vkey.startswith("w.example+")
     assert path.stat().st_mode & 0o777 == 0o600
     before = path.read_bytes()
-    status, said, errors = run("witness-key", "--name", "w.example", "--key-file", path)
-    assert (status, said, errors) == (2, "", f"{path} was not written: File exists\n")
+    status, output, errors = run("witness-key", "--name", "w.example", "--key-file", path)
+    assert (status, output, errors) == (2, "", f"{path} was not written: File exists\n")
     assert path.read_bytes() == before
     assert run("witness-key", "--name", "w example", "--key-file", tmp_path / "x")[0] == 2
     assert not (tmp_path / "x").exists()
@@ -273,7 +273,7 @@ def test_a_witness_does_not_start_on_what_it_can_t_trust(log: Log, tmp_path: Pat
 
 
 def _refusal(words: tuple[object, ...]) -> str:
-    status, said, errors = run(*words)
-    assert (status, said) == (2, "")
+    status, output, errors = run(*words)
+    assert (status, output) == (2, "")
     assert errors.count("\n") == 1
     return errors

@@ -30,8 +30,8 @@ def words(data: dict[str, Any]) -> str:
 def rewritten(log: Log, **lines: str) -> Written:
     """The bundle with a checkpoint that ends in these signature lines instead."""
     written, note = bundle(log), log.note()
-    kept = [line for line in note.splitlines(keepends=True) if not any(f"— {each} " in line for each in lines)]
-    written.files["checkpoint-0.txt"] = "".join([*kept, *lines.values()]).encode()
+    lines_left = [line for line in note.splitlines(keepends=True) if not any(f"— {each} " in line for each in lines)]
+    written.files["checkpoint-0.txt"] = "".join([*lines_left, *lines.values()]).encode()
     return written
 
 
@@ -44,10 +44,10 @@ def test_a_witness_that_the_bundle_brings_is_nobody_s(tmp_path: Path) -> None:
     [shard] = data["logs"]
     assert (data["exit"], shard["witnesses"]) == (0, [])
     assert [each["vkey"] for each in shard["unpinned"]] == [FORGER.vkey(NAME, 4)]
-    said = words(data)
-    assert f"cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in said
-    assert "not cosigned by any witness whose key you named" in said
-    assert f"cosigned by {NAME}" not in said
+    report = words(data)
+    assert f"cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in report
+    assert "not cosigned by any witness whose key you named" in report
+    assert f"cosigned by {NAME}" not in report
 
 
 def test_another_key_under_a_pinned_witness_s_name_is_not_that_witness(tmp_path: Path) -> None:
@@ -91,11 +91,11 @@ def test_a_pinned_witness_of_a_smaller_tree_has_not_cosigned_this_one(tmp_path: 
 def test_the_log_s_own_key_is_no_witness(tmp_path: Path) -> None:
     log = named_log()
     written = bundle(log)
-    own = log.signers[0].vkey(HOST, 4)
-    written.files["keys.json"] = json.dumps({"log": [log.vkey()], "clock": [own], "witnesses": [own]}).encode()
+    log_key = log.signers[0].vkey(HOST, 4)
+    written.files["keys.json"] = json.dumps({"log": [log.vkey()], "clock": [log_key], "witnesses": [log_key]}).encode()
     data = verdict(written, tmp_path, keys=[log.vkey()])
     assert (data["logs"][0]["witnesses"], data["logs"][0]["unpinned"]) == ([], [])
-    data = verdict(written, tmp_path, keys=[log.vkey()], witnesses=[own])
+    data = verdict(written, tmp_path, keys=[log.vkey()], witnesses=[log_key])
     assert data["gaps"] == [f"the witness {HOST}, which you named, has the key of the log itself"]
 
 
@@ -112,8 +112,8 @@ def test_where_cosigning_is_asked_for_and_no_key_is_pinned_it_can_t_be_told(tmp_
 def test_a_witness_that_the_log_tells_of_is_a_note_while_it_is_not_named(tmp_path: Path) -> None:
     def log_with(*events: str, **rest: Any) -> Log:
         detail = {"name": NAME, "vkey": PINNED, "url": "https://w"}
-        told = [entry(1 + place, 1 + place, event, subject=TENANT, detail=detail) for place, event in enumerate(events)]
-        return Log.of([NAMED, *told], **rest)
+        entries = [entry(1 + at, 1 + at, event, subject=TENANT, detail=detail) for at, event in enumerate(events)]
+        return Log.of([NAMED, *entries], **rest)
 
     says = f"entry 1 says that the witness {NAME} watches this log"
     absent = f"{says}; the newest checkpoint has no cosignature by it"
@@ -130,10 +130,10 @@ def test_a_witness_that_the_log_tells_of_is_a_note_while_it_is_not_named(tmp_pat
 
 def test_what_a_log_says_of_its_witnesses_may_be_of_any_shape(tmp_path: Path) -> None:
     details: list[dict[str, Any]] = [{}, {"vkey": None}, {"vkey": ["x"]}, {"vkey": "x" * 5000}, {"vkey": "a+zz+c"}]
-    told = [entry(1 + at, 1 + at, "witness.added", subject=TENANT, detail=each) for at, each in enumerate(details)]
+    entries = [entry(1 + at, 1 + at, "witness.added", subject=TENANT, detail=each) for at, each in enumerate(details)]
     names: list[dict[str, Any]] = [{"set": ["name"]}, {"set": {"name": 5}}, {"name": {"x": 1}}]
-    told += [entry(6 + at, 6 + at, "tenant.changed", subject=TENANT, detail=each) for at, each in enumerate(names)]
-    log = Log.of([NAMED, *told])
+    entries += [entry(6 + at, 6 + at, "tenant.changed", subject=TENANT, detail=each) for at, each in enumerate(names)]
+    log = Log.of([NAMED, *entries])
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
     assert (data["exit"], data["tenant"]["name"]) == (0, "Contoso")
     assert all(len(line) < 400 for line in lv.in_words(data))
@@ -240,27 +240,27 @@ def test_a_name_that_no_entry_here_gives_is_not_proven(tmp_path: Path) -> None:
         written.manifest["tenant"]["name"] = "Fabrikam"
         data = verdict(written, tmp_path, keys=[key.vkey()])
         assert (data["exit"], data["tenant"]["name"], data["tenant"]["name_not_proven"]) == (0, None, "Fabrikam")
-        said = words(data)
-        assert f"of tenant {TENANT}" in said
-        assert "not proven: that the tenant is called “Fabrikam”" in said
-        assert "of Fabrikam" not in said
+        report = words(data)
+        assert f"of tenant {TENANT}" in report
+        assert "not proven: that the tenant is called “Fabrikam”" in report
+        assert "of Fabrikam" not in report
 
 
 def test_a_long_name_pushes_no_word_out_of_sight(tmp_path: Path) -> None:
     log = Log.of([entry(0, 0)], witnesses=(("w" * 500, FORGER),))
     written = bundle(log)
     written.manifest["tenant"]["name"] = "Contoso " * 200
-    said = words(verdict(written, tmp_path, keys=[log.vkey()]))
-    assert "not proven: that the tenant is called “Contoso Contoso" in said
-    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself www" in said
+    report = words(verdict(written, tmp_path, keys=[log.vkey()]))
+    assert "not proven: that the tenant is called “Contoso Contoso" in report
+    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself www" in report
 
 
 def test_a_look_alike_in_a_key_s_name_is_seen(tmp_path: Path) -> None:
     alike = "witness.cоntoso.example"
     log = named_log(witnesses=((alike, FORGER),))
-    said = words(verdict(bundle(log), tmp_path, keys=[log.vkey()]))
-    assert "it calls itself witness.c\\u043entoso.example" in said
-    assert alike not in said
+    report = words(verdict(bundle(log), tmp_path, keys=[log.vkey()]))
+    assert "it calls itself witness.c\\u043entoso.example" in report
+    assert alike not in report
 
 
 # --- Files -----------------------------------------------------------------------------------------------

@@ -198,13 +198,15 @@ class Changed(lv.Bundle):
         rest = changed.lines(export.log.lines, begin)
         for place in range(begin, after, WIDTH):
             lines = list(itertools.islice(rest, WIDTH))
-            hashes = [lv.leaf_hash(line) for line in lines] if self.is_repaired else self._own(place, len(lines))
+            hashes = (
+                [lv.leaf_hash(line) for line in lines] if self.is_repaired else self._hashes_here(place, len(lines))
+            )
             yield block_of(lines), b"".join(hashes), len(lines)
         yield from export.blocks(after, ENTRIES if count == ENTRIES else after)
         if changed.cut or (count < ENTRIES and not self.is_repaired):
             yield changed.cut or b"", b"" if changed.cut else export.log.tree.leaves[count], 0
 
-    def _own(self, place: int, count: int) -> list[bytes]:
+    def _hashes_here(self, place: int, count: int) -> list[bytes]:
         return self.export.log.tree.leaves[place : place + count]
 
 

@@ -41,14 +41,14 @@ Entries = list[dict[str, Any]]
 
 def life(asked: dict[str, Any] | None = None) -> Entries:
     """One access request from its submission to the end of its window; the time is the index in minutes."""
-    said = ASKED if asked is None else asked
-    digest = hashlib.sha256(canonical(said)).hexdigest()
+    report = ASKED if asked is None else asked
+    digest = hashlib.sha256(canonical(report)).hexdigest()
     decided = {"digest": digest, "reference": "AR-1"}
     about: dict[str, Any] = {"request": AR, "subject": AR}
     look: dict[str, Any] = {"request": AR, "subject": GRANT, "detail": {"resource": MAILBOX, "item": "7"}}
     to_customer = {**decided, "state": "PENDING_CUSTOMER"}
     steps: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-        ("access_request.submitted", ENGINEER, {**about, "detail": said}),
+        ("access_request.submitted", ENGINEER, {**about, "detail": report}),
         ("access_request.approved_by_provider", PROVIDER, {**about, "detail": to_customer}),
         ("access_request.approved_by_customer", CUSTOMER,
          {**about, "detail": {**decided, "state": "OPEN", "grant": GRANT, "opens_at": instant(2 * 60_000_000),
@@ -357,9 +357,9 @@ def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path:
     data = judged(_detail(life(), 2, signature={"alg": "ES256"}), tmp_path)
     assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
     assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
-    said = "\n".join(lv.in_words(data))
-    assert "unproven    2 decisions have no signature by a human's key that was checked:" in said
-    assert "this version does not know this kind of signature" in said
+    report = "\n".join(lv.in_words(data))
+    assert "unproven    2 decisions have no signature by a human's key that was checked:" in report
+    assert "this version does not know this kind of signature" in report
 
 
 def test_many_unproven_decisions_are_counted_and_the_first_thousand_named(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def of_key(event: str, seq: int, at: int, device: Authenticator, **changed: Any)
 def signed_life(
     device: Authenticator,
     *,
-    manifest: Callable[[dict[str, Any]], None] = lambda said: None,
+    manifest: Callable[[dict[str, Any]], None] = lambda content: None,
     signature: Callable[[dict[str, Any]], None] = lambda found: None,
     enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
     prefix: bytes = b"lockbox-decision-v1\n",
@@ -53,10 +53,10 @@ def signed_life(
     enrolment(added["detail"])
     resources = [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}]
     terms = {"service": "exchange-online", "level": "read", "resources": resources}
-    said = {**terms, "engineer": ENGINEER["id"], "window_for": 3600}
-    digest = hashlib.sha256(canonical(said)).hexdigest()
+    content = {**terms, "engineer": ENGINEER["id"], "window_for": 3600}
+    digest = hashlib.sha256(canonical(content)).hexdigest()
     about = {"request": REQUEST, "subject": REQUEST}
-    asked = entry(1, MINUTE, "access_request.submitted", actor=ENGINEER, detail=said, **about)
+    asked = entry(1, MINUTE, "access_request.submitted", actor=ENGINEER, detail=content, **about)
     first = {"digest": digest, "state": "PENDING_CUSTOMER", "reference": "AR-1", "signed": False}
     confirmed = entry(2, 2 * MINUTE, "access_request.approved_by_provider", actor=PROVIDER, detail=first, **about)
     text = {
@@ -99,11 +99,11 @@ def test_a_signed_yes_is_said_to_be_the_passkeys(tmp_path: Path, algorithm: str)
     assert data["result"] == "good", data
     [proven] = data["decisions"]["proven"]
     assert (proven["index"], proven["passkey"], proven["enrolled"], proven["device_bound"]) == (3, "Phone", 0, True)
-    said = "\n".join(lv.in_words(data))
+    content = "\n".join(lv.in_words(data))
     who = "Ada Keller <ada.keller@contoso.example>"
-    assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added at 0" in said
-    assert f"digest {proven['digest']}" in said
-    assert "unproven    1 decisions have no signature" in said
+    assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added at 0" in content
+    assert f"digest {proven['digest']}" in content
+    assert "unproven    1 decisions have no signature" in content
 
 
 def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -> None:
@@ -159,17 +159,20 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "signed something different from what is beside"),
     "another request": (
-        {"manifest": lambda said: said["access_request"].update(id="other")},
+        {"manifest": lambda content: content["access_request"].update(id="other")},
         "about another access request",
     ),
-    "another tenant": ({"manifest": lambda said: said["tenant"].update(id="other")}, "about another tenant"),
+    "another tenant": ({"manifest": lambda content: content["tenant"].update(id="other")}, "about another tenant"),
     "other content": (
-        {"manifest": lambda said: said["access_request"].update(digest="0")},
+        {"manifest": lambda content: content["access_request"].update(digest="0")},
         "asks for something different",
     ),
     "a no": ({"manifest": _set("decision", "deny")}, "another answer"),
     "another stage": ({"manifest": _set("stage", "provider")}, "another answer"),
-    "another person": ({"manifest": lambda said: said["decider"].update(id=ENGINEER["id"])}, "another person's answer"),
+    "another person": (
+        {"manifest": lambda content: content["decider"].update(id=ENGINEER["id"])},
+        "another person's answer",
+    ),
     "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer valid"),
     "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "valid for too long"),
     "a longer window": ({"manifest": _set("minutes", 56)}, "longer than what was signed"),
@@ -179,7 +182,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "another level": ({"manifest": _set("level", "names")}, ELSE),
     "another engineer": ({"manifest": _set("engineer", {"id": PROVIDER["id"], "name": "Pat Doyle"})}, ELSE),
     "another service": ({"manifest": _set("service", "sharepoint-online")}, ELSE),
-    "no terms": ({"manifest": lambda said: said.pop("resources")}, "missing, or can't be read"),
+    "no terms": ({"manifest": lambda content: content.pop("resources")}, "missing, or can't be read"),
     "no nonce": ({"manifest": _set("nonce", "")}, "no nonce"),
     "another origin": ({"signature": _client(origin="https://evil.example")}, "belongs to another site"),
     "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "belongs to another site"),
@@ -288,9 +291,9 @@ def test_more_signed_decisions_than_are_named_are_counted(tmp_path: Path, monkey
     data = judged(entries, tmp_path)
     found = data["decisions"]
     assert (found["holds"], found["proven"], found["vouches"], found["vouched"]) == (1, [], 1, [])
-    said = "\n".join(lv.in_words(data))
-    assert "1 decisions are valid under the passkey of the person who decided" in said
-    assert "1 decisions of the provider are valid under a key" in said
+    content = "\n".join(lv.in_words(data))
+    assert "1 decisions are valid under the passkey of the person who decided" in content
+    assert "1 decisions of the provider are valid under a key" in content
 
 
 def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_path: Path) -> None:
@@ -346,16 +349,16 @@ def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_
     assert (len(data["decisions"]["proven"]), data["decisions"]["unproven"]) == (1, 0)
     found = [(each["seq"], each["since"], each["others"]) for each in data["decisions"]["vouched"]]
     assert found == [(2, 2, 0), (5, 2, 0), (7, 7, 1), (9, 2, 0)]
-    said = "\n".join(lv.in_words(data))
+    content = "\n".join(lv.in_words(data))
     assert (
         "vouched     4 decisions of the provider are valid under a key that only the provider's own log records:"
-        in said
+        in content
     )
-    assert "you must trust the provider about the owner of the key" in said
+    assert "you must trust the provider about the owner of the key" in content
     name, key = "Pat Doyle <pat.doyle@provider.example>", data["decisions"]["vouched"][0]["key"][:16]
-    assert f"signed in the name of {name} by key {key} (the first of theirs here)" in said
-    assert f"signed in the name of {name} by key {key} (as number 2 is)" in said
-    assert "(the first of theirs here; 1 other keys of theirs before)" in said
+    assert f"signed in the name of {name} by key {key} (the first of theirs here)" in content
+    assert f"signed in the name of {name} by key {key} (as number 2 is)" in content
+    assert "(the first of theirs here; 1 other keys of theirs before)" in content
     # One that does not hold is no less false than a customer's.
     entries[2]["detail"]["signature"]["manifest"] = entries[2]["detail"]["signature"]["manifest"].replace("Pat", "Pit")
     place = tmp_path / "false"

@@ -48,16 +48,16 @@ class Witness:
         words += ["--log", LOG.vkey(), "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen([*program, *words], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
-        self.said: list[str] = []
+        self.output: list[str] = []
         for line in self.process.stderr:
-            self.said.append(line)
+            self.output.append(line)
             if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
                 break
         else:
-            raise AssertionError(self.said)
+            raise AssertionError(self.output)
         # Read on, or it would stand still before a full pipe.
-        self.reader = threading.Thread(target=self.said.extend, args=(self.process.stderr,))
+        self.reader = threading.Thread(target=self.output.extend, args=(self.process.stderr,))
         self.reader.start()
 
     def post(self, body: bytes) -> tuple[int, str]:
@@ -176,28 +176,28 @@ def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> Non
 
 def test_two_processes_on_one_state_cosign_one_lineage(start: Start) -> None:
     both = start(), start()
-    kept = log_of(5)
-    assert both[0].post(add_checkpoint_body(0, kept))[0] == 200
+    accepted = log_of(5)
+    assert both[0].post(add_checkpoint_body(0, accepted))[0] == 200
     for step in range(20):
-        size = len(kept.lines)
-        sides = [Log([*kept.lines, b"%d of %d" % (side, step)]) for side in range(2)]
+        size = len(accepted.lines)
+        sides = [Log([*accepted.lines, b"%d of %d" % (side, step)]) for side in range(2)]
         with ThreadPoolExecutor(2) as pool:
             posts = [
                 pool.submit(each.post, add_checkpoint_body(size, log)) for each, log in zip(both, sides, strict=True)
             ]
         answers = [each.result() for each in posts]
         first = 0 if answers[0][0] == 200 else 1
-        kept, other = sides[first], Log([*sides[1 - first].lines, b"and more"])
+        accepted, other = sides[first], Log([*sides[1 - first].lines, b"and more"])
         assert answers[1 - first] == (409, f"{size + 1}\n")
-        dated(answers[first][1], kept)
-        assert_holds(both[1 - first], kept, size + 1)
+        dated(answers[first][1], accepted)
+        assert_holds(both[1 - first], accepted, size + 1)
         assert [each.post(add_checkpoint_body(size + 1, other)) for each in both] == [UNPROVEN] * 2
 
 
 def test_a_state_that_is_empty_is_said_to_be_new(start: Start, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     first = start()
-    assert "is new: this witness accepts the first checkpoint of each log without a check" in first.said[0]
+    assert "is new: this witness accepts the first checkpoint of each log without a check" in first.output[0]
     assert first.post(add_checkpoint_body(0, LOG, 5))[0] == 200
     first.end()
-    assert len(start().said) == 1
+    assert len(start().output) == 1

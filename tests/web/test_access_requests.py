@@ -448,7 +448,7 @@ def test_one_page_costs_the_same_however_much_was_looked_at(cast: Cast, name: st
     scope = [line.resource for line in grant.access_request.scope.all()]
     client = signed_in(cast, name)
 
-    def looked(count: int) -> None:
+    def accessed(count: int) -> None:
         for resource in scope:
             for n in range(count):
                 operations.content._record(
@@ -461,8 +461,8 @@ def test_one_page_costs_the_same_however_much_was_looked_at(cast: Cast, name: st
                     item_ref=f"<{n}@x.example>",
                 )
 
-    looked(1)
-    same_queries(lambda: queries_of(client, page_of(grant.access_request)), lambda: looked(19))
+    accessed(1)
+    same_queries(lambda: queries_of(client, page_of(grant.access_request)), lambda: accessed(19))
 
 
 # --- Live ----------------------------------------------------------------------------------------------------

@@ -492,7 +492,7 @@ def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> Non
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "expected"),
     [
         ("PENDING_PROVIDER", "This access request still waits for Microsoft. You can answer after Microsoft has"),
         ("DENIED", "Pat Test denied this access request. Nothing was opened."),
@@ -502,15 +502,15 @@ def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> Non
         ("CLOSED", "Ada Test was faster and approved this access request. The window is closed by now."),
     ],
 )
-def test_the_page_says_how_it_stands_and_calls_nobody_faster_who_was_not(cast: Cast, state: str, said: str) -> None:
+def test_the_page_says_how_it_stands_and_calls_nobody_faster_who_was_not(cast: Cast, state: str, expected: str) -> None:
     row = cast.in_state(state)
     found = words(signed_in(cast, "alan").get(page_of(row, "decide", "approve")))
-    assert said in found
-    assert ("faster" in found) == ("faster" in said)
+    assert expected in found
+    assert ("faster" in found) == ("faster" in expected)
     title = "You can’t answer this yet" if state == "PENDING_PROVIDER" else "This has changed in the meantime"
     assert title in found
     with only_a_refusal():
-        assert said in words(decide(cast, "alan", row, "approve", shown="PENDING_CUSTOMER"))
+        assert expected in words(decide(cast, "alan", row, "approve", shown="PENDING_CUSTOMER"))
 
 
 def test_what_is_denied_with_a_mute_says_who_denied_it(cast: Cast) -> None:
@@ -521,17 +521,17 @@ def test_what_is_denied_with_a_mute_says_who_denied_it(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "expected"),
     [
         ("PENDING_CUSTOMER", "waits for Contoso now"),
         ("DENIED", "Pat Test denied this access request."),
         ("CLOSED", "Priya Test closed the window early."),
     ],
 )
-def test_a_window_that_can_not_be_closed_says_why(cast: Cast, state: str, said: str) -> None:
+def test_a_window_that_can_not_be_closed_says_why(cast: Cast, state: str, expected: str) -> None:
     row = cast.in_state(state)
     found = words(signed_in(cast, "ada").post(page_of(row, "access_request_act", "revoke")))
-    assert said in found
+    assert expected in found
     assert "faster" not in found
 
 

@@ -59,7 +59,7 @@ def taken(client: Any, what: Tenant | AccessRequest, **form: Any) -> bytes:
     return b"".join(response.streaming_content)
 
 
-def told(client: Any, tenant: Tenant, download: UUID, **query: Any) -> str:
+def progress_text(client: Any, tenant: Tenant, download: UUID, **query: Any) -> str:
     response = client.get(reverse("web:evidence_progress", args=[tenant.pk, download]), query)
     assert response.status_code == 200
     return response.content.decode()
@@ -77,10 +77,10 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
     """Entries as the content page leaves them, without the mailbox."""
-    looked_at(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
+    record_accesses(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
 
 
-def looked_at(cast: Cast, grant: Grant, event: Event, details: list[dict[str, Any]]) -> None:
+def record_accesses(cast: Cast, grant: Grant, event: Event, details: list[dict[str, Any]]) -> None:
     entries = [
         recorder.Witnessed(
             tenant_id=grant.tenant_id,
@@ -270,18 +270,18 @@ def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
     monkeypatch.setattr(checkpoint_history, "MOST", 2)
     cast.ticket()
     sign(cast.contoso)
-    kept = checkpoints.newest(cast.contoso.pk, 0)
-    assert kept is not None
-    (tmp_path / "kept").write_text(kept.note)
+    newest = checkpoints.newest(cast.contoso.pk, 0)
+    assert newest is not None
+    (tmp_path / "kept").write_text(newest.note)
     for _ in range(5):
         cast.ticket()
         sign(cast.contoso)
     without = taken(signed_in(cast, "otto"), closed)
     assert verified(without, tmp_path, "--previous", str(tmp_path / "kept"))[0] == 2
     for what in (closed, cast.contoso):
-        bundle = taken(signed_in(cast, "otto"), what, kept=str(kept.size))
+        bundle = taken(signed_in(cast, "otto"), what, kept=str(newest.size))
         sizes = [int(each["checkpoint"].split("\n")[1]) for each in records(files_of(bundle)["consistency-0.jsonl"])]
-        assert (len(sizes), kept.size in sizes, sizes == sorted(sizes)) == (2, True, True)
+        assert (len(sizes), newest.size in sizes, sizes == sorted(sizes)) == (2, True, True)
         status, verdict = verified(bundle, tmp_path, "--previous", str(tmp_path / "kept"))
         assert (status, verdict["previous"]["holds"]) == (0, True)
 
@@ -369,15 +369,15 @@ def test_the_page_hears_how_far_the_download_is(
     monkeypatch.setattr(zips, "PIECE", 1)
     monkeypatch.setattr(_progress, "_LEAST", 1)
     client, download = signed_in(cast, "otto"), uuid4()
-    assert "The file is being prepared." in told(client, cast.contoso, download)
+    assert "The file is being prepared." in progress_text(client, cast.contoso, download)
     response = post(client, closed, download=download)
     seen = []
     for _chunk in response.streaming_content:
-        seen.append(words(told(client, cast.contoso, download).encode()))
+        seen.append(words(progress_text(client, cast.contoso, download).encode()))
     assert seen[0] == "0 of 4 entries"
     assert "4 of 4 entries" in seen
     assert "Timeline: 4 of 4 entries" in seen
-    end = told(client, cast.contoso, download)
+    end = progress_text(client, cast.contoso, download)
     assert words(end.encode()) == "The file is complete: 4 entries."
     assert "hx-get" not in end
 
@@ -392,7 +392,7 @@ def test_a_download_that_broke_off_is_said_to_be_incomplete(
     # As response.close() does, which would close the test's connection as well.
     for close in response._resource_closers:
         close()
-    end = told(client, cast.contoso, download)
+    end = progress_text(client, cast.contoso, download)
     assert "The download was interrupted." in end
     assert "hx-get" not in end
 
@@ -400,18 +400,18 @@ def test_a_download_that_broke_off_is_said_to_be_incomplete(
 def test_nobody_hears_of_another_persons_download(cast: Cast, closed: AccessRequest) -> None:
     download = uuid4()
     b"".join(post(signed_in(cast, "otto"), closed, download=download).streaming_content)
-    assert "complete" in told(signed_in(cast, "otto"), cast.contoso, download)
-    assert "complete" not in told(signed_in(cast, "ada"), cast.contoso, download)
+    assert "complete" in progress_text(signed_in(cast, "otto"), cast.contoso, download)
+    assert "complete" not in progress_text(signed_in(cast, "ada"), cast.contoso, download)
 
 
 def test_the_page_stops_asking_for_a_download_that_never_begins(cast: Cast, closed: AccessRequest) -> None:
     client, download, tried = signed_in(cast, "otto"), uuid4(), 0
-    while match := re.search(r"\?tried=(\d+)", told(client, cast.contoso, download, tried=tried)):
+    while match := re.search(r"\?tried=(\d+)", progress_text(client, cast.contoso, download, tried=tried)):
         assert int(match[1]) == tried + 1
         tried = int(match[1])
     assert tried == 29
-    assert "has not begun" in told(client, cast.contoso, download, tried=tried)
-    assert "?tried=1" in told(client, cast.contoso, download, tried="x" * 5000)
+    assert "has not begun" in progress_text(client, cast.contoso, download, tried=tried)
+    assert "?tried=1" in progress_text(client, cast.contoso, download, tried="x" * 5000)
 
 
 # --- The timeline ----------------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, tr
     sign(cast.contoso)
     files = files_of(taken(signed_in(cast, "otto"), row))
     page = files["timeline.html"]
-    said = words(page)
+    shown = words(page)
     for sentence in (
         f"Evidence of access request {row.reference}",
         "Who asked Priya Test, Microsoft, priya@provider.example",
@@ -445,7 +445,7 @@ def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, tr
         "Opened 2026-03-01 12:30:00 UTC, until 2026-03-01 14:30:00 UTC at the latest; closed 2026-03-01 12:50:00 UTC",
         "finance@contoso.example Invoice 0 Invoice 1",
     ):
-        assert sentence in said
+        assert sentence in shown
     for entry, leaf in zip(records(files["entries-0.jsonl"]), _leaves(files["leaf-hashes-0.bin"]), strict=True):
         assert f'<tr id="e0-{entry["seq"]}">' in page.decode()
         assert f'<td class="leaf">{leaf.hex()[:12]}</td></tr>' in page.decode()
@@ -465,7 +465,7 @@ def test_a_timeline_says_how_many_names_were_listed(
 ) -> None:
     grant = cast.opened()
     items = [{"items": [{"id": name, "reference": name} for name in names]} for names in lists]
-    looked_at(cast, grant, Event.CONTENT_LISTED, items)
+    record_accesses(cast, grant, Event.CONTENT_LISTED, items)
     opened_items(cast, grant, opened)
     operations.release(grant.access_request_id, actor=cast.as_("priya"), note="Done.")
     sign(cast.contoso)
@@ -565,10 +565,10 @@ def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_pdf_says_what_the_page_says(cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = _printed(monkeypatch)
     files = files_of(taken(signed_in(cast, "otto"), closed))
-    said = " ".join(printed)
-    assert f"Evidence of access request {closed.reference}" in said
-    assert "Priya Test, Microsoft, priya@provider.example" in said
-    assert "Pat Test, Microsoft approved" in said
+    shown = " ".join(printed)
+    assert f"Evidence of access request {closed.reference}" in shown
+    assert "Priya Test, Microsoft, priya@provider.example" in shown
+    assert "Pat Test, Microsoft approved" in shown
     for leaf in _leaves(files["leaf-hashes-0.bin"]):
         assert leaf.hex()[:12] in printed
 
@@ -579,21 +579,21 @@ def test_hostile_text_is_no_markup_in_the_pdf(cast: Cast, monkeypatch: pytest.Mo
     operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="<b>" + HOSTILE)
     sign(cast.contoso)
     taken(signed_in(cast, "otto"), row)
-    said = " ".join(printed)
-    assert "&lt;script&gt;" in said
-    assert "<script" not in said
-    assert "[U+202E]gnitanigami[U+202C]" in said
-    assert "\u202e" not in said
+    shown = " ".join(printed)
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+    assert "[U+202E]gnitanigami[U+202C]" in shown
+    assert "\u202e" not in shown
 
 
 def test_letters_without_a_shape_are_owned_up_to(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = _printed(monkeypatch)
-    for text, is_said in (("Ordinary words of a reason, twice.", False), ("A reason in Chinese: 需要查看邮箱", True)):
+    for text, is_noted in (("Ordinary words of a reason, twice.", False), ("A reason in Chinese: 需要查看邮箱", True)):
         printed.clear()
         row = cast.submitted(justification=text)
         sign(cast.contoso)
         taken(signed_in(cast, "otto"), row)
-        assert any("A box replaces a letter" in line for line in printed) is is_said
+        assert any("A box replaces a letter" in line for line in printed) is is_noted
 
 
 def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
@@ -604,11 +604,11 @@ def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
     printed = _printed(monkeypatch)
     files = files_of(taken(signed_in(cast, "otto"), cast.contoso))
     count = len(records(files["entries-0.jsonl"]))
-    said = " ".join(printed)
-    assert f"There are {count}, too many to print." in said
-    assert files["leaf-hashes-0.bin"][:6].hex() not in said
-    assert "There are more; each of them is an entry." in said
-    assert "Approved by the customer" in said
+    shown = " ".join(printed)
+    assert f"There are {count}, too many to print." in shown
+    assert files["leaf-hashes-0.bin"][:6].hex() not in shown
+    assert "There are more; each of them is an entry." in shown
+    assert "Approved by the customer" in shown
     page = files["timeline.html"].decode()
     assert page.count("<tr id=") == count
     assert page.count("<li>") == 2
@@ -684,15 +684,15 @@ def test_the_second_wall_stands_while_a_piece_is_made(
 ) -> None:
     """The view's middleware undoes its setting when the view has returned; the stream sets it again for itself."""
     seen = []
-    plain = story.Story._told
+    plain = story.Story._lines_of
 
-    def told_here(self: Any, entries: Any) -> Any:
+    def lines_here(self: Any, entries: Any) -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('lockbox.tenants', true)")
             seen.append(cursor.fetchone()[0])
         return plain(self, entries)
 
-    monkeypatch.setattr(story.Story, "_told", told_here)
+    monkeypatch.setattr(story.Story, "_lines_of", lines_here)
     taken(signed_in(cast, "otto"), closed)
     assert set(seen) == {str(cast.contoso.pk)}
 

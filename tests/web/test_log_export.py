@@ -32,12 +32,12 @@ pytestmark = pytest.mark.django_db
 
 def numbers(kind: str, response: Any) -> list[int]:
     """The sequence number that each line of an export carries."""
-    said = body(response)
+    content = body(response)
     if kind == "csv":
-        return [int(row["seq"]) for row in csv.DictReader(io.StringIO(said))]
+        return [int(row["seq"]) for row in csv.DictReader(io.StringIO(content))]
     if kind == "cef":
-        return [int(cef_reader.read(line).labelled()["logSequence"]) for line in said.splitlines()]
-    lines = [json.loads(line) for line in said.splitlines()]
+        return [int(cef_reader.read(line).labelled()["logSequence"]) for line in content.splitlines()]
+    lines = [json.loads(line) for line in content.splitlines()]
     name = {"jsonl": lambda line: line["seq"], "ocsf": lambda line: line["unmapped"]["seq"]}
     return [name.get(kind, lambda line: line["LogSequence"])(line) for line in lines]
 
@@ -142,7 +142,7 @@ def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
 # --- How far it is ---------------------------------------------------------------------------------------
 
 
-def told(client: Client, cast: Cast, download: UUID) -> str:
+def progress_text(client: Client, cast: Cast, download: UUID) -> str:
     response = client.get(reverse("web:evidence_progress", args=[cast.contoso.pk, download]))
     assert response.status_code == 200
     return text(response)
@@ -156,7 +156,7 @@ def test_the_page_names_a_download_and_asks_how_far_it_is(cast: Cast) -> None:
     assert 'data-download="download-progress"' in page
     assert f'hx-get="{reverse("web:evidence_progress", args=[cast.contoso.pk, download])}"' in page
     body(exported(client, cast, "csv", download=download))
-    assert told(client, cast, UUID(download)) == "The file is complete: 5 entries."
+    assert progress_text(client, cast, UUID(download)) == "The file is complete: 5 entries."
     # It is no filter: the entry does not name it, nor does the next page.
     entry = AuditEntry.objects.filter(event="log.exported").get()
     assert json.loads(bytes(entry.canonical))["detail"] == {"format": "csv", "filters": {}}
@@ -168,14 +168,14 @@ def test_the_page_hears_how_far_an_export_is(cast: Cast, kind: str, monkeypatch:
     monkeypatch.setattr(_progress, "_LEAST", 1)
     filled(cast, 1200)
     client, download = signed_in(cast, "otto"), uuid4()
-    assert told(client, cast, download) == "The file is being prepared."
+    assert progress_text(client, cast, download) == "The file is being prepared."
     response = exported(client, cast, kind, download=str(download))
     seen = []
     for _chunk in response.streaming_content:
-        seen.append(told(client, cast, download))
+        seen.append(progress_text(client, cast, download))
     # Not every entry is reported: there are two hundred steps at most.
     assert re.fullmatch(r"4[89]\d of 1,201 entries|500 of 1,201 entries", seen[0])
-    assert told(client, cast, download) == "The file is complete: 1,201 entries."
+    assert progress_text(client, cast, download) == "The file is complete: 1,201 entries."
 
 
 def test_a_filter_counts_what_it_found_and_a_place_only_what_comes_after(cast: Cast) -> None:
@@ -188,7 +188,7 @@ def test_a_filter_counts_what_it_found_and_a_place_only_what_comes_after(cast: C
     ):
         download = uuid4()
         body(exported(client, cast, "jsonl", download=str(download), **asked))
-        assert told(client, cast, download) == f"The file is complete: {found}."
+        assert progress_text(client, cast, download) == f"The file is complete: {found}."
 
 
 def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
@@ -199,7 +199,7 @@ def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
     # As response.close() does, which would close the test's connection as well.
     for close in response._resource_closers:
         close()
-    assert "The download was interrupted." in told(client, cast, download)
+    assert "The download was interrupted." in progress_text(client, cast, download)
 
 
 def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
@@ -222,7 +222,7 @@ def test_nobody_hears_of_another_persons_export(cast: Cast) -> None:
     cast.ticket()
     download = uuid4()
     body(exported(signed_in(cast, "otto"), cast, "csv", download=str(download)))
-    assert "complete" not in told(signed_in(cast, "ada"), cast, download)
+    assert "complete" not in progress_text(signed_in(cast, "ada"), cast, download)
 
 
 def test_a_download_that_is_no_name_is_refused(cast: Cast) -> None:

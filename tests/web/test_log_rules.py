@@ -163,8 +163,8 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
     assert response.status_code == 422
     assert words in text(response)
     assert state() == before
-    [kept] = [value for name, value in data.items() if name not in given]
-    assert f'value="{html.escape(kept)}"' in response.content.decode()
+    [stored] = [value for name, value in data.items() if name not in given]
+    assert f'value="{html.escape(stored)}"' in response.content.decode()
 
 
 def test_what_has_no_place_on_the_page_is_refused(cast: Cast) -> None:
@@ -337,9 +337,9 @@ def test_the_page_says_that_old_entries_are_not_cosigned(cast: Cast, travel: Any
     collect(small)
     rule(cast, 8)
     travel.by(hours=9)
-    kept = Cosignature.objects.get()
-    kept.line = small.line(Head.parse(Note.parse(kept.checkpoint.note).text))
-    kept.save()
+    stored = Cosignature.objects.get()
+    stored.line = small.line(Head.parse(Note.parse(stored.checkpoint.note).text))
+    stored.save()
     shown = text(signed_in(cast, "ines").get(page(cast)))
     assert "No window opens now: entries that are older than 8 hours are cosigned by no witness" in shown
 

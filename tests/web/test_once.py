@@ -38,7 +38,7 @@ def once_of(answer: Any, *, action: str = "") -> str:
     return found[1]
 
 
-def said(answer: Any) -> str:
+def message_of(answer: Any) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
 
 
@@ -60,7 +60,7 @@ def test_a_form_that_is_sent_again_leads_to_the_same_place_and_does_nothing(cast
         again = erik.post(page, form)
     assert (first.status_code, again.status_code) == (302, 302)
     assert again["Location"] == first["Location"]
-    assert "This was saved already. Nothing was done a second time." in said(erik.get(again["Location"]))
+    assert "This was saved already. Nothing was done a second time." in message_of(erik.get(again["Location"]))
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
 
 
@@ -70,9 +70,9 @@ def test_another_content_from_a_used_page_is_refused_with_the_way_back(cast: Cas
     with nothing_happens():
         other = erik.post(page, {"note": "Something else.", "once": "a-token-of-a-page"})
     assert other.status_code == 409
-    assert "This page was already used" in said(other)
-    assert "What you sent now was not." in said(other)
-    assert "Something else." in said(other), "it can be copied"
+    assert "This page was already used" in message_of(other)
+    assert "What you sent now was not." in message_of(other)
+    assert "Something else." in message_of(other), "it can be copied"
     assert f'href="{first["Location"]}"' in other.content.decode()
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
 
@@ -170,8 +170,8 @@ def test_a_secret_is_made_once_and_shown_once(cast: Cast) -> None:
     again = ada.post(reverse("web:tokens"), form, follow=True)
     assert Token.objects.filter(account=cast.ada).count() == 1
     assert (again.status_code, secret in again.content.decode()) == (200, False)
-    assert "A secret is shown once. If you did not note it, revoke it and make a new one." in said(again)
-    assert "This was saved already." in said(again)
+    assert "A secret is shown once. If you did not note it, revoke it and make a new one." in message_of(again)
+    assert "This was saved already." in message_of(again)
 
 
 def test_a_password_is_changed_once(cast: Cast) -> None:
@@ -261,7 +261,7 @@ def test_staffs_forms_and_lists_act_once(cast: Cast) -> None:
     entries = AuditEntry.objects.count()
     Person.objects.filter(pk=cast.mia.pk).update(is_active=True)
     again = stella.post(page, form, follow=True)
-    assert "done for 2." in said(again)
+    assert "done for 2." in message_of(again)
     assert AuditEntry.objects.count() == entries
     assert Person.objects.get(pk=cast.mia.pk).is_active
 

@@ -79,8 +79,8 @@ def test_whoever_reads_the_log_takes_a_proof_that_holds(cast: Cast, name: str, t
     assert response["X-Content-Type-Options"] == "nosniff"
     assert "no-store" in response["Cache-Control"]
     (tmp_path / "r.tlog-proof").write_bytes(response.content)
-    status, said = verify(tmp_path, "r.tlog-proof", "--key", vkey(cast))
-    assert (status, "access_request.approved_by_customer by Ada Test" in said) == (0, True)
+    status, output = verify(tmp_path, "r.tlog-proof", "--key", vkey(cast))
+    assert (status, "access_request.approved_by_customer by Ada Test" in output) == (0, True)
     extra = base64.b64decode(response.content.split(b"\n")[1].removeprefix(b"extra "))
     assert json.loads(extra)["access_request"] == str(row.pk)
 
@@ -122,8 +122,8 @@ def test_in_an_alarm_nobody_is_told_to_wait_a_minute(cast: Cast) -> None:
 
 
 def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(queries.logger, "error", lambda event, **more: said.append((event, more)))
+    output: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(queries.logger, "error", lambda event, **more: output.append((event, more)))
     cast.opened()
     sign(cast)
     meddle("UPDATE audit_app_tile SET hashes = %s", bytes(32 * 4))
@@ -131,7 +131,7 @@ def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkey
     assert response.status_code == 409
     assert "There is no proof of this entry, because what is stored does not match what was signed." in text(response)
     assert "Somebody must investigate this." in text(response)
-    assert said == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
+    assert output == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
 
 
 def test_an_entry_of_a_closed_part_that_was_never_signed_says_so(cast: Cast) -> None:
@@ -178,8 +178,8 @@ def test_everybody_who_sees_an_access_request_takes_its_receipts(cast: Cast, nam
         response = receipt(cast, row, seq_of(row, event), by=name)
         assert response.status_code == 200
         (tmp_path / "r.tlog-proof").write_bytes(response.content)
-        status, said = verify(tmp_path, "r.tlog-proof", "--key", vkey(cast))
-        assert (status, event in said) == (0, True)
+        status, output = verify(tmp_path, "r.tlog-proof", "--key", vkey(cast))
+        assert (status, event in output) == (0, True)
 
 
 @pytest.mark.parametrize("name", ["frida", "nadia"])
@@ -313,11 +313,11 @@ def test_a_proof_goes_with_a_checkpoint_that_was_kept_to_the_verifier(cast: Cast
     sign(cast)
     (tmp_path / "r.tlog-proof").write_bytes(proof(cast, 5).content)
     command = ["r.tlog-proof", "--key", vkey(cast), "--previous", "kept"]
-    status, said = verify(tmp_path, *command)
-    assert (status, "no consistency proof from there" in said) == (2, True)
+    status, output = verify(tmp_path, *command)
+    assert (status, "no consistency proof from there" in output) == (2, True)
     (tmp_path / "proof").write_bytes(consistency(cast, 3, 7).content)
-    status, said = verify(tmp_path, *command, "--consistency", "proof")
-    assert (status, "3 entries: the log continues it" in said) == (0, True)
+    status, output = verify(tmp_path, *command, "--consistency", "proof")
+    assert (status, "3 entries: the log continues it" in output) == (0, True)
 
 
 def test_there_is_no_proof_of_what_was_not_signed(cast: Cast) -> None:
@@ -340,15 +340,15 @@ def test_a_members_or_a_strangers_consistency_proof_is_refused(cast: Cast) -> No
 def test_a_damaged_tree_gives_no_consistency_proof_and_tells_the_operators(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(queries.logger, "error", lambda event, **more: said.append(event))
+    output: list[str] = []
+    monkeypatch.setattr(queries.logger, "error", lambda event, **more: output.append(event))
     filled(cast, 3)
     sign(cast)
     meddle("DELETE FROM audit_app_tile")
     response = consistency(cast, 1, 3)
     assert response.status_code == 409
     assert "There is no such proof" in text(response)
-    assert said == ["log_consistency_damaged"]
+    assert output == ["log_consistency_damaged"]
 
 
 # --- How to verify -------------------------------------------------------------------------------------------

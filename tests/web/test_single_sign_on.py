@@ -219,8 +219,8 @@ def test_userinfo_about_somebody_else_signs_nobody_in(
 ) -> None:
     question = outbound.get
 
-    def get(url: str, **said: Any) -> outbound.Answer:
-        answer = question(url, **said)
+    def get(url: str, **options: Any) -> outbound.Answer:
+        answer = question(url, **options)
         if not url.endswith("/userinfo"):
             return answer
         return answer._replace(body=answer.body.replace(b'"s-ada"', b'"s-mia"'))
@@ -419,7 +419,9 @@ def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_
         monkeypatch.setattr(
             outbound,
             "get",
-            lambda url, **said: outbound.Answer(200, "", listed) if url.endswith("/jwks") else question(url, **said),
+            lambda url, **options: (
+                outbound.Answer(200, "", listed) if url.endswith("/jwks") else question(url, **options)
+            ),
         )
         browser = Client()
         back = provider.comes(begin(browser))

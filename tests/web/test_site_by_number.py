@@ -12,7 +12,7 @@ from tests.web.test_passkeys import SET_UP, without_factor
 
 pytestmark = pytest.mark.django_db
 
-SAID = "Passkeys can’t be added here"
+MESSAGE = "Passkeys can’t be added here"
 
 
 @pytest.mark.parametrize("number", ["127.0.0.1", "10.1.2.3", "::1", "fd00::7"])
@@ -20,10 +20,10 @@ SAID = "Passkeys can’t be added here"
 def test_it_says_that_passkeys_need_a_name(cast: Cast, settings: Any, number: str, name: str) -> None:
     browser = signed_in(cast, "ada")
     page = browser.get(reverse(name)).content.decode()
-    assert SAID not in page
+    assert MESSAGE not in page
     settings.PASSKEY_RP_ID = number
     page = browser.get(reverse(name)).content.decode()
-    assert SAID in page
+    assert MESSAGE in page
     assert "data-create=" not in page
     assert f'href="{reverse("web:security_add_passkey")}"' not in page
 
@@ -33,7 +33,7 @@ def test_the_first_sign_in_offers_the_app_alone(cast: Cast, settings: Any) -> No
     browser = signed_in(cast, "ada")
     settings.PASSKEY_RP_ID = "10.1.2.3"
     page = browser.get(SET_UP).content.decode()
-    assert SAID in page
+    assert MESSAGE in page
     assert reverse("web:security_add_passkey") not in page
     assert 'name="code"' in page
 

@@ -90,15 +90,15 @@ def test_too_many_wrong_ones_are_not_looked_at(cast: Cast, travel: Traveller) ->
         answer = client.post(page, {"window_cap": "3600", **proof(cast.ines, **{"step-up-password": "wrong"})})
         assert answer.status_code == status
     assert client.post(page, {"window_cap": "3600", **proof(cast.ines)}).status_code == 429
-    assert said_in(cast) == [("step_up", "step_up_required"), ("step_up", "too_many")]
+    assert refusals_in(cast) == [("step_up", "step_up_required"), ("step_up", "too_many")]
     assert {**snapshot(), "entries": before["entries"]} == before
     travel.by(minutes=1)
     assert client.post("/step-up/", {"password": "wrong", "code": "000000"}).status_code == 429
-    assert said_in(cast)[2:] == [("step_up", "too_many")]
+    assert refusals_in(cast)[2:] == [("step_up", "too_many")]
     assert set(Tries.objects.values_list("count", flat=True)) == {5}
 
 
-def said_in(cast: Cast) -> list[tuple[str, str]]:
+def refusals_in(cast: Cast) -> list[tuple[str, str]]:
     """What the tenant's log says was tried and refused."""
     rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, event="act.refused").order_by("seq")
     details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
@@ -186,6 +186,6 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
     row.refresh_from_db()
     late = signed_in(cast, "ines", fresh=False)
     asked = late.post(page, {**connection, "client_secret": "another", "shown": row.changed_at.isoformat()})
-    told = late.post(page, {**held_by(asked), **proof(cast.ines)})
-    assert (told.status_code, "What you entered here was not saved." in told.content.decode()) == (422, True)
+    answer = late.post(page, {**held_by(asked), **proof(cast.ines)})
+    assert (answer.status_code, "What you entered here was not saved." in answer.content.decode()) == (422, True)
     assert sealing.opened(SignOn.objects.get().sealed) == secret

@@ -163,15 +163,15 @@ def test_the_page_says_how_it_stands(cast: Cast) -> None:
     cast.sharepoint.save()
     cast.confirmed()
     cast.opened()
-    said = text(signed_in(cast, "mia").get(url(cast.contoso)))
-    assert "Lockbox is on" in said
-    assert "you have 12 hours to answer" in said
-    assert "Exchange Online covered" in said
-    assert "SharePoint Online not yet covered" in said
-    assert "Plan E5, includes Lockbox" in said
-    assert "Waiting for your answer 1 Open windows 1" in said
-    assert "No window is longer than 4 hours" in said
-    assert "Ada Test Alan Test" in said
+    shown = text(signed_in(cast, "mia").get(url(cast.contoso)))
+    assert "Lockbox is on" in shown
+    assert "you have 12 hours to answer" in shown
+    assert "Exchange Online covered" in shown
+    assert "SharePoint Online not yet covered" in shown
+    assert "Plan E5, includes Lockbox" in shown
+    assert "Waiting for your answer 1 Open windows 1" in shown
+    assert "No window is longer than 4 hours" in shown
+    assert "Ada Test Alan Test" in shown
 
 
 def test_switching_off_is_reviewed_first_with_what_is_under_way(cast: Cast) -> None:
@@ -180,11 +180,11 @@ def test_switching_off_is_reviewed_first_with_what_is_under_way(cast: Cast) -> N
     cast.opened()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "lockbox", "off")
     with no_change():
-        said = text(client.get(here))
-    assert "You are not asked beforehand." in said
-    assert "1 access request that waits for you continues to wait: it still needs your approval." in said
-    assert "1 access request that waits at Microsoft was submitted under Lockbox" in said
-    assert "1 window is open." in said
+        shown = text(client.get(here))
+    assert "You are not asked beforehand." in shown
+    assert "1 access request that waits for you continues to wait: it still needs your approval." in shown
+    assert "1 access request that waits at Microsoft was submitted under Lockbox" in shown
+    assert "1 window is open." in shown
     response = client.post(here, follow=True)
     assert response.redirect_chain == [(url(cast.contoso), 302)]
     assert "Lockbox is off" in text(response)
@@ -198,17 +198,17 @@ def test_what_has_run_out_is_not_under_way(cast: Cast, travel: Any) -> None:
     cast.confirmed()
     cast.opened()
     travel.by(hours=25)
-    said = text(signed_in(cast, "ines").get(url(cast.contoso, "lockbox", "off")))
-    assert "No access request is under way and no window is open at this moment." in said
+    shown = text(signed_in(cast, "ines").get(url(cast.contoso, "lockbox", "off")))
+    assert "No access request is under way and no window is open at this moment." in shown
 
 
 def test_switching_on_says_who_can_answer(cast: Cast) -> None:
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     cast.submitted()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "lockbox", "on")
-    said = text(client.get(here))
-    assert "2 people can answer for you." in said
-    assert "1 access request that waits at Microsoft will come to you as well" in said
+    shown = text(client.get(here))
+    assert "2 people can answer for you." in shown
+    assert "1 access request that waits at Microsoft will come to you as well" in shown
     assert client.post(here).status_code == 302
     assert Tenant.objects.get(pk=cast.contoso.pk).lockbox_on
 
@@ -270,8 +270,8 @@ def test_the_list_says_who_holds_what_since_when(cast: Cast) -> None:
 
 def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.ada.pk)
-    said = text(client.get(here))
-    assert "Without it, they can no longer decide anything, also on pages that are open." in said
+    shown = text(client.get(here))
+    assert "Without it, they can no longer decide anything, also on pages that are open." in shown
     assert client.post(here, {"act": "take", "role": "approver"}).status_code == 302
     assert not Membership.objects.filter(person=cast.ada, role="approver").exists()
     assert "This is their only role. Without it, they see nothing of Contoso any more" in text(client.get(here))

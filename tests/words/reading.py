@@ -103,9 +103,9 @@ class World:
             self._pieces |= {words[at : at + PIECE] for at in range(len(words) - PIECE + 1)}
         self._known: dict[str, list[str]] = {}
 
-    def raw(self, said: Iterable[str]) -> Iterator[str]:
+    def raw(self, texts: Iterable[str]) -> Iterator[str]:
         """Yield those of our words that were not disguised, each with its place."""
-        for text in said:
+        for text in texts:
             text = " ".join(text.split())
             if text not in self._known:
                 self._known[text] = self._raw_in(text)

@@ -44,9 +44,9 @@ def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
         return
     last = rows[-1]["seq"] if rows else -1
     for row in rows:
-        _told(row, out)
+        _print_row(row, out)
     for row in _coming(session, operation, of, last):
-        _told(row, out)
+        _print_row(row, out)
 
 
 def export(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -171,7 +171,7 @@ def _is_intact(row: dict[str, Any]) -> bool:
 # --- Showing -------------------------------------------------------------------------------------------------
 
 
-def _told(row: dict[str, Any], out: Output) -> None:
+def _print_row(row: dict[str, Any], out: Output) -> None:
     if out.as_json:
         out.line(row)
     else:

@@ -78,8 +78,8 @@ class Output:
             return
         for first, second, *rest, last in rows:
             console.print(Text(" " * _GAP).join(each for each in (first, second, last) if each.plain))
-            said = [each for each in rest if each.plain not in ("", "–")]
-            console.print(Padding(Text(" · ").join(said), (0, 0, 0, _GAP)))
+            remarks = [each for each in rest if each.plain not in ("", "–")]
+            console.print(Padding(Text(" · ").join(remarks), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
         """Names and values, one pair a line. With `aside` they are shown with a question, beside the result."""

@@ -86,7 +86,7 @@ def show(args: argparse.Namespace, session: Session, out: Output) -> None:
     out.facts(_facts(row))
     if comments:
         print()
-        out.facts((f"{each['author']['name']}, {at(each['at'])}", _said(each)) for each in comments)
+        out.facts((f"{each['author']['name']}, {at(each['at'])}", _comment_line(each)) for each in comments)
 
 
 def open_(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -164,7 +164,7 @@ def _state(row: dict[str, Any]) -> Cell:
     return STATES.get(row["state"], Cell(row["state"]))
 
 
-def _said(each: dict[str, Any]) -> str:
+def _comment_line(each: dict[str, Any]) -> str:
     return f"[internal] {each['body']}" if each["is_internal"] else str(each["body"])
 
 

@@ -15,7 +15,7 @@ from lockbox_client.api.grants import grants_accesses, grants_list, grants_show
 
 _NAMES = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "MAY", "OPENED", "CLOSES")
 _STATES = {"open": Cell("● open", "green"), "closed": Cell("○ closed", "dim")}
-_LOOKED = {
+_ACCESSED = {
     "list_asked": "asked for names",
     "listed": "names listed",
     "opened": "opened",
@@ -93,6 +93,6 @@ def _line(row: dict[str, Any], out: Output) -> list[Cell | str]:
 
 def _look(each: dict[str, Any]) -> list[Cell | str]:
     item = " ".join(part for part in (each["item"], each["part"]) if part)
-    what = _LOOKED.get(each["kind"], each["kind"])
+    what = _ACCESSED.get(each["kind"], each["kind"])
     names = f"{each['names']} names" if each["names"] else ""
     return [at(each["at"]), what, each["resource"]["name"], item or names]

@@ -111,10 +111,10 @@ def _did(name: str) -> Promise | None:
     return event.did if event is not None else None
 
 
-def timeline(row: AccessRequest, entries: list[Entry], looked: list[ResourceActivity]) -> list[dict[str, Any]]:
+def timeline(row: AccessRequest, entries: list[Entry], activities: list[ResourceActivity]) -> list[dict[str, Any]]:
     """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
-    events += [_looked_event(row, one) for one in looked]
+    events += [_accesses_event(row, one) for one in activities]
     return sorted(events, key=lambda event: event["at"])
 
 
@@ -169,14 +169,14 @@ def _words(entry: Entry) -> str:
     if entry.detail.get("cause"):
         by = entry.detail.get("by", "")
         return _("%(title)s, because of what %(name)s did") % {"title": title, "name": by} if by else title
-    said = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
+    title_words = str(_did(entry.row.event) or title) if entry.row.actor_kind == "person" else title
     signature = decision_signatures.of(entry.detail)
     if signature is None:
-        return said
+        return title_words
     how = sentences.signed_with(
         is_signed=signature.is_signed, name=signature.name, is_device_bound=signature.is_device_bound
     )
-    return f"{said}, {how}"
+    return f"{title_words}, {how}"
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:
@@ -227,28 +227,28 @@ _ENDED: dict[str, Any] = {
 }
 
 
-def _looked_event(row: AccessRequest, looked: ResourceActivity) -> dict[str, Any]:
-    looks = {name: getattr(looked, name) for name in access.COUNTED} | {"resources": 1}
-    kinds = {looked.resource.kind: looks} if looked.taken or looked.lists else {}
+def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str, Any]:
+    looks = {name: getattr(activity, name) for name in access.COUNTED} | {"resources": 1}
+    kinds = {activity.resource.kind: looks} if activity.taken or activity.lists else {}
     parts = []
-    if kinds or looked.allowed or not looked.failed:
-        parts.append(sentences.summary({"kinds": kinds, "allowed": looked.allowed}))
-    if looked.failed:
+    if kinds or activity.allowed or not activity.failed:
+        parts.append(sentences.summary({"kinds": kinds, "allowed": activity.allowed}))
+    if activity.failed:
         parts.append(
-            ngettext("%(n)d could not be read completely", "%(n)d could not be read completely", looked.failed)
-            % {"n": looked.failed}
+            ngettext("%(n)d could not be read completely", "%(n)d could not be read completely", activity.failed)
+            % {"n": activity.failed}
         )
-    more = looked.taken - len(looked.items)
-    shown = [_item_words(*item) for item in looked.items[:ITEMS]]
+    more = activity.taken - len(activity.items)
+    shown = [_item_words(*item) for item in activity.items[:ITEMS]]
     if shown and more > 0:
         shown = [*shown, ngettext("and %(n)d more, in the log", "and %(n)d more, in the log", more) % {"n": more}]
     return {
-        "at": looked.last_at,
+        "at": activity.last_at,
         "kind": "open",
         "icon": "eye",
         "person": row.requested_by,
         "words": format_html(
-            _("looked at {resource}: {what}"), resource=visible_single(looked.resource.name), what="; ".join(parts)
+            _("looked at {resource}: {what}"), resource=visible_single(activity.resource.name), what="; ".join(parts)
         ),
         "details_summary": _("What was opened, by its reference"),
         "details": shown,

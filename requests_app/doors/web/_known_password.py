@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.http import HttpRequest
 
-KEPT_FOR = timedelta(minutes=1)
+VALID_FOR = timedelta(minutes=1)
 _KEY = "known_password"
 
 
@@ -29,11 +29,11 @@ def remember(request: HttpRequest, act: str, *, at: datetime) -> None:
 
 def is_known(request: HttpRequest, act: str, *, at: datetime) -> bool:
     """Whether this person entered the right password for this very form within the last minute."""
-    kept = request.session.get(_KEY)
-    if not kept or (kept["person"], kept["act"]) != (str(request.user.pk), act):
+    stored = request.session.get(_KEY)
+    if not stored or (stored["person"], stored["act"]) != (str(request.user.pk), act):
         return False
-    since = datetime.fromisoformat(kept["at"])
-    return since <= at < since + KEPT_FOR
+    since = datetime.fromisoformat(stored["at"])
+    return since <= at < since + VALID_FOR
 
 
 def forget(request: HttpRequest) -> None:

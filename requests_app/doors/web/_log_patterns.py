@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.acts import ACTS, EVENTS
 
-Said = dict[str, Any]
+Fields = dict[str, Any]
 
 #: For an event of a newer version, and for an entry whose bytes cannot be read.
 BY_NAME = _("{who}: {title}")
@@ -24,7 +24,7 @@ CAUSES: dict[str, Promise] = {
 }
 
 
-def pattern_for(event: str, detail: Said, actor: Said) -> Promise:
+def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
     """The sentence for the event, or for the kind of it that the detail shows."""
     declared = EVENTS.get(event)
     if not actor or declared is None:

@@ -99,10 +99,10 @@ class ShownEntry:
     standing: EntryPosition
 
 
-def told(
+def shown_entries(
     entries: Iterable[AuditEntry], *, tenant: Tenant, about: About, places: Mapping[int, EntryPosition], at: dt.datetime
 ) -> list[ShownEntry]:
-    return [_told(entry, tenant, about, places[entry.seq], at) for entry in entries]
+    return [_shown(entry, tenant, about, places[entry.seq], at) for entry in entries]
 
 
 def flaw_words(why: str) -> str:
@@ -115,18 +115,18 @@ def grouped(number: int) -> str:
     return number_format(number, force_grouping=True)
 
 
-def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosition, at: dt.datetime) -> ShownEntry:
+def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosition, at: dt.datetime) -> ShownEntry:
     raw = bytes(entry.canonical)
-    said = _read(raw)
-    actor, detail = _dict(said, "actor"), _dict(said, "detail")
-    words = _words_of(entry, said, tenant, about, at)
+    record = _read(raw)
+    actor, detail = _dict(record, "actor"), _dict(record, "detail")
+    words = _words_of(entry, record, tenant, about, at)
     return ShownEntry(
         row=entry,
         sentence=words.sentence(),
         comment=_str(detail, "comment"),
         door=door_title(entry.door),
         email=_str(actor, "email"),
-        record=json.dumps(said, indent=2, ensure_ascii=False) if said else raw.decode(errors="backslashreplace"),
+        record=json.dumps(record, indent=2, ensure_ascii=False) if record else raw.decode(errors="backslashreplace"),
         leaf=bytes(entry.leaf_hash).hex(),
         is_intact=canonical.leaf_hash(raw) == bytes(entry.leaf_hash),
         request_reference=words.request_reference,
@@ -137,14 +137,14 @@ def _told(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPositi
 
 def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
     """One entry's sentence and its comment, without all that the log page shows beside them."""
-    said = _read(bytes(entry.canonical))
-    return _words_of(entry, said, tenant, about, at).sentence(), _str(_dict(said, "detail"), "comment")
+    record = _read(bytes(entry.canonical))
+    return _words_of(entry, record, tenant, about, at).sentence(), _str(_dict(record, "detail"), "comment")
 
 
-def _words_of(entry: AuditEntry, said: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime) -> _Words:
+def _words_of(entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: About, at: dt.datetime) -> _Words:
     ticket = about.tickets.get(entry.subject_id, "") if entry.subject_type == "ticket" else ""
     request = about.access_requests.get(entry.correlation_id, "") if entry.correlation_id else ""
-    actor, detail = _dict(said, "actor"), _dict(said, "detail")
+    actor, detail = _dict(record, "actor"), _dict(record, "detail")
     return _Words(entry, actor, detail, tenant=tenant, request=request, ticket=ticket, at=at)
 
 
@@ -169,8 +169,8 @@ class _Words:
         """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
-        said = format_html(pattern, **{name: self._value(name) for name in names})
-        return format_html("{}. {}", said, self.signed) if self.signed else said
+        text = format_html(pattern, **{name: self._value(name) for name in names})
+        return format_html("{}. {}", text, self.signed) if self.signed else text
 
     def _value(self, name: str) -> object:
         return getattr(self, name) if isinstance(vars(type(self)).get(name), property) else self._plain(name)
@@ -426,19 +426,19 @@ def _read(raw: bytes) -> dict[str, Any]:
     be shown.
     """
     try:
-        said = json.loads(raw)
+        record = json.loads(raw)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def _dict(said: dict[str, Any], name: str) -> dict[str, Any]:
-    found = said.get(name)
+def _dict(record: dict[str, Any], name: str) -> dict[str, Any]:
+    found = record.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def _str(said: dict[str, Any], name: str) -> str:
-    found = said.get(name)
+def _str(record: dict[str, Any], name: str) -> str:
+    found = record.get(name)
     return found if isinstance(found, str) else ""
 
 

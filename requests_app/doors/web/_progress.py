@@ -11,7 +11,7 @@ from uuid import UUID
 from django.core.cache import cache
 
 ENTRIES, TIMELINE, DONE, STOPPED = "entries", "timeline", "done", "stopped"
-_KEPT_FOR = 3600
+_STORED_FOR = 3600
 #: At most so many writes for one step, and none for fewer entries than this.
 _STEPS, _LEAST = 200, 1000
 
@@ -25,17 +25,17 @@ class Progress:
     total: int
     step: str = ENTRIES
     _done: int = 0
-    _told: int = field(default=-1, repr=False)
+    _reported: int = field(default=-1, repr=False)
 
     def begin(self, step: str) -> Callable[[int], None]:
         """Begin a step; give what is to be told how many more entries are done."""
-        self.step, self._done, self._told = step, 0, -1
+        self.step, self._done, self._reported = step, 0, -1
         self._tell()
         return self.add
 
     def add(self, count: int) -> None:
         self._done += count
-        if self._done - self._told >= max(_LEAST, self.total // _STEPS):
+        if self._done - self._reported >= max(_LEAST, self.total // _STEPS):
             self._tell()
 
     @contextmanager
@@ -50,9 +50,9 @@ class Progress:
             self._tell()
 
     def _tell(self) -> None:
-        self._told = self._done
-        told = {"step": self.step, "done": min(self._done, self.total), "total": self.total}
-        cache.set(_key(self.person_id, self.download), told, _KEPT_FOR)
+        self._reported = self._done
+        state = {"step": self.step, "done": min(self._done, self.total), "total": self.total}
+        cache.set(_key(self.person_id, self.download), state, _STORED_FOR)
 
 
 def progress_of(person_id: UUID, download: UUID) -> dict[str, Any] | None:

@@ -138,8 +138,8 @@ def _cursor(request: HttpRequest) -> inbox.Cursor | None:
 def _page_url(asked: dict[str, str], name: str, cursor: inbox.Cursor | None) -> str:
     if cursor is None:
         return ""
-    kept = {key: value for key, value in asked.items() if value}
-    return "?" + urlencode({**kept, name: str(cursor)})
+    filled = {key: value for key, value in asked.items() if value}
+    return "?" + urlencode({**filled, name: str(cursor)})
 
 
 # --- One access request --------------------------------------------------------------------------------------
@@ -153,13 +153,13 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = access.access_request(pk, actor=actor)
     context = facts(row, actor=actor, at=at)
     grant, with_items = context["grant"], context["sees_looks"]
-    looked = review.resource_activity(grant, with_items=with_items) if grant else []
+    activities = review.resource_activity(grant, with_items=with_items) if grant else []
     before = review.earlier(row, actor=actor)
     if context["may_decide"]:
         context["approval_words"] = approval_words(request, tenant_id=row.tenant_id, at=at)
     context |= {
         "steps": steps(row, at=at),
-        "timeline": timeline(row, review.history(row), looked),
+        "timeline": timeline(row, review.history(row), activities),
         "earlier": before,
         "earlier_lines": lines(before.recent, actor=actor, at=at),
         "counted": inbox.COUNTED,

@@ -105,7 +105,7 @@ def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
 def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     """One page of names."""
     folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
-    _looked, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
+    _recorded, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
     place = ContentLocation(_window(request, pk), resource, folder, after)
     context = {**place.context(), "entries": _entries(place, listing), "unlisted": listing.unlisted}
     if listing.next_after is not None:
@@ -119,7 +119,7 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
     item_id, actor = _text(request, "id", needed=True), actor_in(request)
     found = queries.resource(resource, actor=actor)
     if found.kind == Resource.Kind.MAILBOX:
-        _looked, message = operations.content.read_message(pk, resource, item_id, actor=actor)
+        _recorded, message = operations.content.read_message(pk, resource, item_id, actor=actor)
         facts = _message_facts(message)
     elif request.GET.get("shown") == "image":
         # Nothing is opened here: the picture itself is fetched, and recorded, by its own address.
@@ -178,8 +178,8 @@ class ContentLocation:
 
     def url(self, name: str, **query: str) -> str:
         address = reverse(f"web:{name}", args=[self.window.grant.pk, self.resource.pk])
-        kept = {key: value for key, value in query.items() if value}
-        return f"{address}?{urlencode(kept)}" if kept else address
+        filled = {key: value for key, value in query.items() if value}
+        return f"{address}?{urlencode(filled)}" if filled else address
 
     def context(self) -> dict[str, Any]:
         return {
@@ -240,17 +240,17 @@ def _message_facts(message: Message) -> dict[str, Any]:
 def _document(request: HttpRequest, pk: UUID, resource: UUID, item_id: str) -> dict[str, Any]:
     """Open a document: text is shown, a picture is fetched by its own address, the rest is for download."""
     actor = actor_in(request)
-    looked, item, stream = operations.content.open_item(pk, resource, item_id, actor=actor)
+    recorded, item, stream = operations.content.open_item(pk, resource, item_id, actor=actor)
     with stream:
         hint = render_hint(stream.media_type)
         facts: dict[str, Any] = {"item": item, "title": item.title, "shown": hint}
         if hint == "text":
-            facts["text"], facts["is_cut"] = _read_text(looked, stream, request, item_id)
+            facts["text"], facts["is_cut"] = _read_text(recorded, stream, request, item_id)
     return facts
 
 
-def _read_text(looked: RecordedAccess, stream: Stream, request: HttpRequest, item_id: str) -> tuple[str, bool]:
-    chunks = operations.content.guarded(looked, stream, actor=actor_in(request), item_id=item_id)
+def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, item_id: str) -> tuple[str, bool]:
+    chunks = operations.content.guarded(recorded, stream, actor=actor_in(request), item_id=item_id)
     held = Stream(
         filename=stream.filename, media_type=stream.media_type, size=stream.size, source=GuardedSource(chunks)
     )

@@ -109,8 +109,8 @@ def _nav_items(request: HttpRequest, actor: Actor, tenants: list[Tenant]) -> lis
         (_("Lockbox"), "tenant", _ADMINISTRATORS),
         (_("People"), "people", _ADMINISTRATORS),
     ):
-        own = menu.tenants_where(actor, tenants, roles)
-        items += [_item(_of(label, tenant, own), name, tenant.pk) for tenant in own]
+        allowed = menu.tenants_where(actor, tenants, roles)
+        items += [_item(_of(label, tenant, allowed), name, tenant.pk) for tenant in allowed]
     if actor.is_staff:
         items.append(NavItem(_("Administration"), reverse("admin:index")))
     present = [item for item in items if item.url]
@@ -127,8 +127,8 @@ def _item(label: str | Promise, name: str, pk: UUID | None = None, *, count: str
     return NavItem(label, url, count)
 
 
-def _of(label: Promise | str, tenant: Tenant, own: list[Tenant]) -> str | Promise:
-    return f"{label} ({tenant.name})" if len(own) > 1 else label
+def _of(label: Promise | str, tenant: Tenant, tenants: list[Tenant]) -> str | Promise:
+    return f"{label} ({tenant.name})" if len(tenants) > 1 else label
 
 
 def _mark_current(items: list[NavItem], path: str) -> None:

@@ -265,8 +265,8 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
 
 def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
     """Whether this is the second click of two: what the first one did is what this one wanted."""
-    own = row.decision_of(actor.human_id, edge.stage)
-    return own is not None and own.verdict == edge.verdict
+    decision = row.decision_of(actor.human_id, edge.stage)
+    return decision is not None and decision.verdict == edge.verdict
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
@@ -312,12 +312,12 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
         "is_mine": actor.human_id in decision.humans,
         "entry": entry,
         "entry_hash": bytes(entry.leaf_hash).hex() if entry else "",
-        "told": _told(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),
+        "told": _informed(row, asks_customer=decision.stage == Decision.Stage.PROVIDER and is_yes),
     }
     return render(request, "access_requests/receipt.html", context)
 
 
-def _told(row: AccessRequest, *, asks_customer: bool) -> list[str]:
+def _informed(row: AccessRequest, *, asks_customer: bool) -> list[str]:
     """Return who got a message, as audiences: the people in them are read when the mail leaves."""
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values

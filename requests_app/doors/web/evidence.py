@@ -174,14 +174,14 @@ def _taken(
         )
         assert prepared is not None  # the operation takes nothing else
         progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
-        chunks = _told(prepared, Subject(tenant, about), actor, progress)
+        chunks = _reporting(prepared, Subject(tenant, about), actor, progress)
         steps = place.to_the_end_of(in_steps(chunks, tenant.pk, actor=actor))
     response = StreamingHttpResponse(steps, content_type="application/zip")
     response["Content-Disposition"] = disposition(_file_name(tenant, about, at), as_attachment=True)
     return response
 
 
-def _told(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
+def _reporting(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
     """The bundle, and beside it the word about how far it is."""
     with progress.to_its_end():
         extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))

@@ -26,7 +26,7 @@ from requests_app.models import Tenant
 from requests_app.queries import home as queries
 from requests_app.queries import inbox, menu
 
-WAITING, WINDOWS, RECENT, TICKETS, OWN = 10, 5, 8, 8, 20
+WAITING, WINDOWS, RECENT, TICKETS, RAISED = 10, 5, 8, 8, 20
 #: How many of its looks each open window shows; each renews itself with a poll of its own.
 LOOKS = 3
 
@@ -57,7 +57,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
         parts["pending"] = queries.under_way(actor, at=at, limit=RECENT)
         parts["recent"] = inbox.ended(actor, at=at, limit=RECENT)
     elif Role.ENGINEER in actor.roles:
-        parts["own"] = queries.under_way_of_engineer(actor, at=at, limit=OWN)
+        parts["own_pending"] = queries.under_way_of_engineer(actor, at=at, limit=RAISED)
         parts["own_recent"] = queries.recent_of_engineer(actor, at=at, limit=RECENT)
     return parts
 
@@ -122,8 +122,8 @@ def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
 def _engineer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
     return {
         "is_engineer": True,
-        "own_windows": [line for line in shown["own"] if line.grant],
-        "own_pending": [line for line in shown["own"] if not line.grant],
+        "own_windows": [line for line in shown["own_pending"] if line.grant],
+        "own_pending": [line for line in shown["own_pending"] if not line.grant],
         "own_recent": shown["own_recent"],
         "tickets": queries.tickets_of_engineer(actor, limit=TICKETS),
         "new_tickets": queries.new_tickets(actor, limit=TICKETS),

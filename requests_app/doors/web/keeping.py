@@ -23,9 +23,9 @@ from requests_app.platform import outcome
 from requests_app.platform.sealing import Unreadable
 from requests_app.templatetags.once import FIELD
 
-_KEPT = "kept_form"
+_FORM = "kept_form"
 #: Longer than a sign-in takes, with the search for a telephone.
-KEPT_FOR = timedelta(minutes=30)
+STORED_FOR = timedelta(minutes=30)
 MOST = 64 * 1024
 
 
@@ -45,8 +45,8 @@ def is_from_our_page(request: HttpRequest) -> bool:
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
     """Put it into the session that begins now, for this person alone, and sealed."""
-    kept = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
-    request.session[_KEPT] = factors.seal(json.dumps(kept))
+    stored = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
+    request.session[_FORM] = factors.seal(json.dumps(stored))
 
 
 class _Check(CsrfViewMiddleware):
@@ -68,30 +68,30 @@ def resume(request: HttpRequest) -> HttpResponse:
 
     A second load of the page leads to the start page: nobody can send the text, see it and send it again from here.
     """
-    kept = _taken(request)
-    if kept is None:
+    stored = _taken(request)
+    if stored is None:
         return redirect("web:home")
     # It may have been sent before the session ended: with its token it is done only once in any case.
-    outcome.current().token = next((value for name, value in kept["fields"] if name == FIELD), "")
-    kept["fields"] = [(name, value) for name, value in kept["fields"] if name != FIELD]
-    context = {"now": instant(request), "fields": kept["fields"], "action": kept["to"]}
-    context["shown"] = sentences_in(kept["fields"])
+    outcome.current().token = next((value for name, value in stored["fields"] if name == FIELD), "")
+    stored["fields"] = [(name, value) for name, value in stored["fields"] if name != FIELD]
+    context = {"now": instant(request), "fields": stored["fields"], "action": stored["to"]}
+    context["shown"] = sentences_in(stored["fields"])
     response = render(request, "security/resume.html", context)
     patch_cache_control(response, no_store=True, private=True)
     return response
 
 
 def _taken(request: HttpRequest) -> dict[str, Any] | None:
-    sealed = request.session.pop(_KEPT, None)
+    sealed = request.session.pop(_FORM, None)
     if not sealed:
         return None
     try:
-        kept: dict[str, Any] = json.loads(factors.opened(sealed))
+        stored: dict[str, Any] = json.loads(factors.opened(sealed))
     except (Unreadable, ValueError):
         return None
-    is_theirs = kept["person"] == str(request.user.pk) and local(kept["to"])
-    is_recent = instant(request) < datetime.fromisoformat(kept["at"]) + KEPT_FOR
-    return kept if is_theirs and is_recent else None
+    is_theirs = stored["person"] == str(request.user.pk) and local(stored["to"])
+    is_recent = instant(request) < datetime.fromisoformat(stored["at"]) + STORED_FOR
+    return stored if is_theirs and is_recent else None
 
 
 urlpatterns = [path("resume/", resume, name="resume")]

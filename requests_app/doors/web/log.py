@@ -31,7 +31,7 @@ from requests_app.domain.errors import Malformed
 from requests_app.domain.events import title_of
 from requests_app.doors.web import _progress
 from requests_app.doors.web._log_state import checked, places, standing
-from requests_app.doors.web._log_words import told
+from requests_app.doors.web._log_words import shown_entries
 from requests_app.doors.web._progress import Progress
 from requests_app.doors.web.access_requests import STOP_POLLING
 from requests_app.doors.web.context import instant
@@ -133,11 +133,11 @@ def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Itera
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Shards.of(row.pk), vendor=settings.PROVIDER_NAME)
     progress = Progress(actor.person, form.cleaned_data["download"] or uuid4(), until)
-    chunks = _told(iter(wanted.lines(_counted(entries, progress), source)), progress)
+    chunks = _reporting(iter(wanted.lines(_counted(entries, progress), source)), progress)
     return in_steps(chunks, row.pk, actor=actor)
 
 
-def _told(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
+def _reporting(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
     """The file, and beside it the word about how far it is."""
     with progress.to_its_end():
         yield from in_batches(lines)
@@ -185,7 +185,7 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
     found = queries.page(tenant, search, form.place(), size=head.size) if search else queries.Page([])
     about, where = queries.about(found.entries, actor=actor), places(stands["state"], found.entries)
     return context | {
-        "entries": told(found.entries, tenant=tenant, about=about, places=where, at=at),
+        "entries": shown_entries(found.entries, tenant=tenant, about=about, places=where, at=at),
         "opened": form.cleaned_data["entry"],
         "found": found,
         "newer_url": _url(asked, "after", found.newer),

@@ -81,12 +81,12 @@ def _stepped_up_at(request: HttpRequest) -> datetime | None:
 
 def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
     """How and when this person last proved who they are; of one factor, nothing once they have a second one."""
-    kept = request.session.get(STEPPED_UP)
-    if not kept or kept["person"] != str(request.user.pk):
+    step_up = request.session.get(STEPPED_UP)
+    if not step_up or step_up["person"] != str(request.user.pk):
         return "", None
-    if kept["way"] in _ONE_FACTOR and cast(Person, request.user).has_second_factor:
+    if step_up["way"] in _ONE_FACTOR and cast(Person, request.user).has_second_factor:
         return "", None
-    return kept["way"], datetime.fromisoformat(kept["at"])
+    return step_up["way"], datetime.fromisoformat(step_up["at"])
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:

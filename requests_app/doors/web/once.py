@@ -170,10 +170,10 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         # The database failed as it was saved, and has answered since.
         messages.success(request, _("This was saved."))
         return redirect(target)
-    said = _("This was saved already. Nothing was done a second time.")
+    message = _("This was saved already. Nothing was done a second time.")
     if row.status == _SHOWN:
-        said = f"{said} {_('A secret is shown once. If you did not note it, revoke it and make a new one.')}"
-    messages.info(request, said)
+        message = f"{message} {_('A secret is shown once. If you did not note it, revoke it and make a new one.')}"
+    messages.info(request, message)
     return redirect(target)
 
 

@@ -113,7 +113,7 @@ def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
             _done(row, someone, act, role, actor=actor)
     except (Unacceptable, WrongState) as refusal:
         return _person_page(request, row, someone, refused=(act, role), refusal=refusal)
-    messages.success(request, _said(someone, act, role))
+    messages.success(request, _done_message(someone, act, role))
     return redirect(*_next(actor, row, someone))
 
 
@@ -132,7 +132,7 @@ def _done(row: Tenant, someone: Person, act: str, role: str, *, actor: Actor) ->
         operations.switch_on_person(someone.pk, actor=actor)
 
 
-def _said(someone: Person, act: str, role: str) -> str:
+def _done_message(someone: Person, act: str, role: str) -> str:
     words = {
         "give": _("{name} has the role “{role}” now."),
         "take": _("{name} no longer has the role “{role}”."),

@@ -37,10 +37,10 @@ def proposals(request: HttpRequest, tenant: UUID) -> HttpResponse:
     if request.method != "POST":
         return _page(request, row)
     try:
-        said = _switched(request, row) if "control" in request.POST else _answered(request, row)
+        message = _switched(request, row) if "control" in request.POST else _answered(request, row)
     except WrongState as refusal:
         return _page(request, row, refusal)
-    messages.success(request, said)
+    messages.success(request, message)
     return redirect("web:proposals", row.pk)
 
 

@@ -40,13 +40,13 @@ def log_retention(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except Unacceptable as refusal:
             form.refuse(refusal)
         else:
-            messages.success(request, _said(days))
+            messages.success(request, _days_in_words(days))
             return redirect("web:log_retention", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     return _page(request, row, form, status=Unacceptable.status)
 
 
-def _said(days: int | None) -> str:
+def _days_in_words(days: int | None) -> str:
     if days is None:
         return _("From now on every entry is stored permanently.")
     return _("From now on each entry is stored for %(time)s. Older entries are removed within hours.") % {

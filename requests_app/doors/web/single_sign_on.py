@@ -88,13 +88,13 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
     response = render(
         request, "sign_on/going.html", {"now": instant(request), "url": where, "organisation": place.organisation}
     )
-    kept = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
-    kept["until"] = clock.now().timestamp() + FLOW_SECONDS
-    kept["by"] = str(request.user.pk) if is_test else ""
+    trip = {**asdict(flow), "name": name, "next": target, "is_test": is_test, "id": uuid4().hex}
+    trip["until"] = clock.now().timestamp() + FLOW_SECONDS
+    trip["by"] = str(request.user.pk) if is_test else ""
     cookie_name, cookie_path = cookie()
     response.set_cookie(
         cookie_name,
-        sealing.seal_flow(json.dumps(kept)),
+        sealing.seal_flow(json.dumps(trip)),
         max_age=FLOW_SECONDS,
         path=cookie_path,
         secure=settings.SESSION_COOKIE_SECURE,
@@ -119,18 +119,18 @@ def callback(request: HttpRequest, place: str) -> HttpResponse:
     """Take the identity provider's answer. Every round trip comes here once; with any fault in it, nobody
     is signed in.
     """
-    kept = _kept(request)
-    is_test = kept.get("is_test") is True and kept.get("name") == place
+    trip = _stored_trip(request)
+    is_test = trip.get("is_test") is True and trip.get("name") == place
     try:
-        if kept.get("name") != place or not cache.add(f"sso:{kept['id']}", 1, timeout=FLOW_SECONDS):
+        if trip.get("name") != place or not cache.add(f"sso:{trip['id']}", 1, timeout=FLOW_SECONDS):
             raise SignOnFailed("state")
         found = queries.find_connection(place)
-        flow = Flow(state=kept["state"], nonce=kept["nonce"], verifier=kept["verifier"])
+        flow = Flow(state=trip["state"], nonce=trip["nonce"], verifier=trip["verifier"])
         claims = oidc.complete(found.party, flow, request.GET.dict(), at=clock.now())
         came = _came(found, claims)
         if is_test:
-            return _tested(request, found, came, kept)
-        response = _signed_in(request, found, came, kept["next"])
+            return _tested(request, found, came, trip)
+        response = _signed_in(request, found, came, trip["next"])
     except SignOnFailed as failure:
         response = _failed(request, failure, is_test=is_test, name=place)
     except sealing.Unreadable:
@@ -159,11 +159,11 @@ def _signed_in(
 
 
 def _tested(
-    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, kept: dict[str, Any]
+    request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, trip: dict[str, Any]
 ) -> HttpResponse:
     """What a sign-in would have come to, for the administrator or the staff who began it, and for nobody else."""
     # By the sealed cookie alone: the session's may be one that does not come along from another site.
-    tester = Person.objects.active().filter(pk=kept["by"]).first()
+    tester = Person.objects.active().filter(pk=trip["by"]).first()
     if tester is None:
         raise NotAllowed
     if found.tenant_id is None:
@@ -184,11 +184,11 @@ def _without_cookie(response: HttpResponse) -> HttpResponse:
 def _discovered(party: Party) -> Metadata:
     """What the issuer says of itself, asked for no more often than is of use. Raises SignOnFailed."""
     key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
-    kept = cache.get(key)
-    if isinstance(kept, str):
-        raise SignOnFailed(kept)
-    if isinstance(kept, dict):
-        return Metadata(**kept)
+    trip = cache.get(key)
+    if isinstance(trip, str):
+        raise SignOnFailed(trip)
+    if isinstance(trip, dict):
+        return Metadata(**trip)
     try:
         found = oidc.discover(party)
     except SignOnFailed as failure:
@@ -202,9 +202,9 @@ def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedId
     row = SignOn.objects.filter(tenant=found.tenant_id).first() if found.tenant_id else None
     key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
     key, email = claims.get(key_claim), claims.get("email")
-    said = claims.get("email_verified")
+    verified = claims.get("email_verified")
     # Some providers write it as a text. Nothing else is taken for true.
-    is_verified = said is True or said == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
+    is_verified = verified is True or verified == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
     return AssertedIdentity(
         issuer=found.party.issuer,
         subject=claims["sub"],
@@ -225,7 +225,7 @@ def _groups(value: Any) -> tuple[str, ...] | None:
     return tuple(each for each in values[:_MOST_GROUPS] if isinstance(each, str))
 
 
-def _kept(request: HttpRequest) -> dict[str, Any]:
+def _stored_trip(request: HttpRequest) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(sealing.opened_flow(request.COOKIES.get(cookie()[0], "")))
     except sealing.Unreadable:

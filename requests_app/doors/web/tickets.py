@@ -38,7 +38,7 @@ from requests_app.words import sentences
 TENANTS_LISTED = 20
 #: What is done after a page that says what it ends, or asks why.
 CONFIRMED = frozenset({"resolve_ticket", "close_ticket", "reopen_ticket"})
-_SAID: dict[str, str | Promise] = {
+_DONE: dict[str, str | Promise] = {
     "assign_ticket": gettext_lazy("The ticket is assigned."),
     "ask_customer": gettext_lazy("The question is sent. The ticket waits for the customer."),
     "answer_ticket": gettext_lazy("Your answer is sent."),
@@ -111,8 +111,8 @@ def _tenant_in(request: HttpRequest, actor: Actor) -> Tenant | None:
         return queries.tenant(request.GET["tenant"], actor=actor)
     if actor.side is not Side.CUSTOMER:
         return None
-    own = list(queries.tenants(actor)[:2])
-    return own[0] if len(own) == 1 else None
+    tenants = list(queries.tenants(actor)[:2])
+    return tenants[0] if len(tenants) == 1 else None
 
 
 def _report(form: NewTicketForm, tenant: Tenant) -> operations.Report:
@@ -195,7 +195,7 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     """Take one of the moves that the ticket's page offers; some are asked about on a page of their own."""
     actor = actor_in(request)
     row = queries.ticket(pk, actor=actor)
-    if action not in _SAID:
+    if action not in _DONE:
         raise NotFound
     if action in CONFIRMED and request.method in ("GET", "POST"):
         return _end(request, row, action, actor)
@@ -299,7 +299,7 @@ def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> Htt
 
 
 def _done(request: HttpRequest, row: Ticket, action: str) -> HttpResponse:
-    messages.success(request, str(_SAID[action]))
+    messages.success(request, str(_DONE[action]))
     return redirect("web:ticket", row.pk)
 
 

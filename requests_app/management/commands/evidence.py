@@ -32,7 +32,7 @@ from requests_app.models import AccessRequest, Tenant
 
 ACTOR = actor("evidence")
 #: Tells how many more are done.
-Told = Callable[[int], None]
+Report = Callable[[int], None]
 #: So often a line is written where there is no terminal to draw a bar on.
 _EVERY = 100_000
 
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         since, until = options["since"], options["until"]
         if since and until and until <= since:
             raise CommandError(_("--until must be after --since."), returncode=2)
-        _require_kept(tenant, options["kept"])
+        _require_checkpoint(tenant, options["kept"])
         self._sign(tenant)
         wanted = EvidenceScope(
             tenant_id=tenant.pk,
@@ -75,7 +75,7 @@ class Command(BaseCommand):
             tenant.pk, actor=ACTOR, access_request_id=wanted.access_request, since=since, until=until
         )
         self._write(options["output"], prepared, Subject(tenant, about), with_timeline=not options["no_timeline"])
-        self.stdout.write(_said(prepared, options["output"]))
+        self.stdout.write(_summary(prepared, options["output"]))
 
     def _sign(self, tenant: Tenant) -> None:
         """Bring the signatures up to the last entry where this machine can; elsewhere the signed part is taken."""
@@ -98,7 +98,7 @@ class Command(BaseCommand):
             raise CommandError(words % {"path": path, "why": error.strerror or error}, returncode=1) from error
 
     @contextmanager
-    def _progress(self, total: int) -> Iterator[Callable[[str], Told]]:
+    def _progress(self, total: int) -> Iterator[Callable[[str], Report]]:
         """Give what begins a step and returns what to tell of it."""
         console = Console(stderr=True)
         if not console.is_terminal:
@@ -107,7 +107,7 @@ class Command(BaseCommand):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as bar:
 
-            def begin(step: str) -> Told:
+            def begin(step: str) -> Report:
                 task = bar.add_task(step, total=total)
                 return lambda count: bar.advance(task, count)
 
@@ -166,7 +166,7 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
     return found
 
 
-def _require_kept(tenant: Tenant, size: int | None) -> None:
+def _require_checkpoint(tenant: Tenant, size: int | None) -> None:
     if size and not checkpoint_history.is_known(tenant.pk, size):
         words = _("The log of %(tenant)s has no checkpoint with %(size)d entries.")
         raise CommandError(words % {"tenant": tenant.slug, "size": size}, returncode=2)
@@ -179,13 +179,13 @@ def _words(refusal: NotProven) -> str:
     }.get(refusal.code) or _("The proofs can't be made, because a part of the signed tree is missing in the store.")
 
 
-def _said(prepared: Evidence, path: Path) -> str:
+def _summary(prepared: Evidence, path: Path) -> str:
     count, waiting = prepared.count, prepared.waiting
-    said = ngettext("%(path)s: %(n)d entry", "%(path)s: %(n)d entries", count) % {"path": path, "n": count}
+    summary = ngettext("%(path)s: %(n)d entry", "%(path)s: %(n)d entries", count) % {"path": path, "n": count}
     if not waiting:
-        return said
+        return summary
     more = ngettext("%(n)d more waits for its signature", "%(n)d more wait for their signature", waiting)
-    return f"{said}; {more % {'n': waiting}}"
+    return f"{summary}; {more % {'n': waiting}}"
 
 
 def _instant(text: str) -> dt.datetime:

@@ -16,8 +16,10 @@ class Command(BaseCommand):
     help = "Exits with 0 if the named part has sent a recent heartbeat, otherwise with 1."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        own = heartbeats.of_cluster(heartbeats.cluster_name())
-        parser.add_argument("name", nargs="?", default=own, help=f"a heartbeat's name, such as beat or {own} (default)")
+        running = heartbeats.of_cluster(heartbeats.cluster_name())
+        parser.add_argument(
+            "name", nargs="?", default=running, help=f"a heartbeat's name, such as beat or {running} (default)"
+        )
         parser.add_argument("--max-age", type=int, default=settings.HEARTBEAT_MAX_AGE_SECONDS, help="in seconds")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -42,9 +42,11 @@ class Command(BaseCommand):
 
     def _show(self, log: Log) -> None:
         state = checkpoints.state(log.id)
-        kept = heads.get(state.origin)
+        stored = heads.get(state.origin)
         self.stdout.write(state.origin)
-        self.stdout.write(_("outside:  %(head)s") % {"head": _head(kept.head.size, kept.head.root) if kept else "–"})
+        self.stdout.write(
+            _("outside:  %(head)s") % {"head": _head(stored.head.size, stored.head.root) if stored else "–"}
+        )
         latest = state.checkpoint
         self.stdout.write(_("database: %(head)s") % {"head": _head(latest.size, bytes(latest.root)) if latest else "–"})
         self.stdout.write(_("entries:  %(n)d") % {"n": state.size - state.first_seq})

@@ -138,8 +138,8 @@ class AskForm(PageForm):
         self.has_search = self.total > SEARCHED_FROM
         ticked = set(self._ticked())
         here = {str(resource.pk) for resource in shown}
-        kept = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))
-        self.offer("resource_ids", [(str(r.pk), r.name) for r in [*kept, *shown]])
+        chosen_elsewhere = list(self.all_resources.filter(pk__in=_uuids(ticked - here)))
+        self.offer("resource_ids", [(str(r.pk), r.name) for r in [*chosen_elsewhere, *shown]])
         if not self.has_search:
             self.fields["find"].widget = forms.HiddenInput()
 

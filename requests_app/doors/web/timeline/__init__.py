@@ -11,10 +11,10 @@ from requests_app.doors.web.timeline.story import Story, Subject
 
 __all__ = ["Subject", "timelines"]
 
-_Told = Callable[[int], None]
+_Report = Callable[[int], None]
 
 
-def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Told]) -> list[Extra]:
+def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Report]) -> list[Extra]:
     """Return the two files. Each begins only when it is written, and the data of both is read once.
 
     `begin` is called before the entries are read again. It returns a function that takes how many entries are done.
@@ -22,6 +22,6 @@ def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Call
     story = Story(prepared, subject, actor=actor)
 
     def pages() -> Iterator[bytes]:
-        yield from html.pages(story, told=begin())
+        yield from html.pages(story, report=begin())
 
     return [("timeline.html", pages()), ("timeline.pdf", pdf.pages(story))]

@@ -19,13 +19,13 @@ _ROWS = 500
 _ODD = "backslashreplace"
 
 
-def pages(story: Story, *, told: Callable[[int], None]) -> Iterator[bytes]:
+def pages(story: Story, *, report: Callable[[int], None]) -> Iterator[bytes]:
     yield render_to_string("evidence/timeline/head.html", {"story": story}).encode(errors=_ODD)
     for day, lines in groupby(story.lines(), key=lambda line: (line.shard, line.at.date())):
         is_first = True
         while rows := list(islice(lines, _ROWS)):
             yield _day(day[0], rows, is_first=is_first, has_shards=len(story.prepared.parts) > 1).encode(errors=_ODD)
-            told(len(rows))
+            report(len(rows))
             is_first = False
     yield render_to_string("evidence/timeline/tail.html", {"story": story}).encode()
 

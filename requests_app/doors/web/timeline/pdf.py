@@ -99,8 +99,8 @@ class _Document:
     def _window(self) -> None:
         self._say("part", _("The window, and what was opened in it"))
         self._say("body", self.story.window or _("No window was opened."))
-        looked, has_more = self.story.looked
-        for resource, items in looked:
+        activities, has_more = self.story.activities
+        for resource, items in activities:
             self._say("small-part", resource)
             for item in items:
                 self.flow.append(self._paragraph("item", self._clean(item), bullet=self._mark("looked", "◆")))
@@ -148,14 +148,14 @@ class _Document:
         text = self._clean(line.text)
         if not line.is_intact:
             text = f'<font color="{_COLOURS["no"]}">{self._clean(_("Not as it was written."))}</font> {text}'
-        said = [self._paragraph("cell", text)]
+        flowables = [self._paragraph("cell", text)]
         if line.comment:
-            said += [self._paragraph("comment", self._clean(each)) for each in line.comment.splitlines() if each]
+            flowables += [self._paragraph("comment", self._clean(each)) for each in line.comment.splitlines() if each]
         return [
             self._cell(str(line.index), "number"),
             self._cell(line.at.strftime("%H:%M:%S")),
             self._paragraph("cell", self._mark(kind, mark)),
-            said,
+            flowables,
             self._cell(line.leaf[:12], "mono"),
         ]
 

@@ -40,7 +40,7 @@ LISTED, ITEMS = 200, 500
 _BATCH = 500
 
 YES, NO, CLOSED, TAKEN = (marked(mark) for mark in (Mark.APPROVED, Mark.DENIED, Mark.CLOSED, Mark.OPENED))
-LOOKED = marked(Mark.OPENED, Mark.LISTED)
+ACCESSED = marked(Mark.OPENED, Mark.LISTED)
 _TURNS = marked(Mark.ASKED, Mark.APPROVED, Mark.DENIED, Mark.OVER, Mark.CLOSED)
 
 #: A shape for what an entry is, which grey print still tells apart.
@@ -48,7 +48,7 @@ _MARKS = (
     (YES, ("yes", "✓")),
     (NO, ("no", "✕")),
     (CLOSED, ("closed", "■")),
-    (LOOKED, ("looked", "◆")),
+    (ACCESSED, ("looked", "◆")),
     (marked(Mark.TROUBLE), ("no", "▲")),
 )
 #: An icon is a reference into another file, which is not beside a page that was taken along.
@@ -162,8 +162,8 @@ class Story:
         entry = next((one for one in self._entries_of(_TURNS) if one.event == Event.ACCESS_REQUEST_SUBMITTED), None)
         if self.subject.access_request is None or entry is None:
             return []
-        said = _read(entry)
-        detail, actor = said["detail"], said["actor"]
+        record = _read(entry)
+        detail, actor = record["detail"], record["actor"]
         who = ", ".join(filter(None, (str(actor.get("name", "")), settings.PROVIDER_NAME, str(actor.get("email", "")))))
         resources = [one for one in _list(detail, "resources") if isinstance(one, dict)]
         length = detail.get("window_for")
@@ -183,7 +183,7 @@ class Story:
     @cached_property
     def turns(self) -> list[Line]:
         """Who asked, who decided, and how windows ended: the first of them."""
-        return self._told(self._entries_of(_TURNS))
+        return self._lines_of(self._entries_of(_TURNS))
 
     @cached_property
     def has_more_turns(self) -> bool:
@@ -198,17 +198,17 @@ class Story:
         detail = _read(opened)["detail"]
         closed = next(iter(self._entries_of(CLOSED)), None)
         due = _parsed(detail.get("closes_at"))
-        said = {"from": instant(_parsed(detail["opens_at"])), "due": instant(due)}
+        times_of = {"from": instant(_parsed(detail["opens_at"])), "due": instant(due)}
         if closed is None:
-            return _("Opened %(from)s, until %(due)s at the latest. Its end is not in here.") % said
+            return _("Opened %(from)s, until %(due)s at the latest. Its end is not in here.") % times_of
         return _("Opened %(from)s, until %(due)s at the latest; closed %(closed)s: %(how)s") % {
-            **said,
+            **times_of,
             "closed": instant(closed.at),
             "how": title_of(closed.event),
         }
 
     @cached_property
-    def looked(self) -> tuple[list[tuple[str, list[str]]], bool]:
+    def activities(self) -> tuple[list[tuple[str, list[str]]], bool]:
         """By resource the items that were opened, each once, and whether there are more than are listed."""
         found: dict[str, dict[str, None]] = {}
         opened = self._entries_of(TAKEN, limit=ITEMS + 1)
@@ -237,9 +237,9 @@ class Story:
     def seen(self) -> str:
         """What is said beside the items that were opened: how many names were listed, what was allowed elsewhere."""
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
-        if self.window and not self.looked[0] and not self.allowed:
-            said = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
-            return f"{capfirst(said)}."
+        if self.window and not self.activities[0] and not self.allowed:
+            text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
+            return f"{capfirst(text)}."
         return " ".join(f"{capfirst(part)}." for part in (listed, self.allowed) if part)
 
     @cached_property
@@ -285,9 +285,9 @@ class Story:
         """Every entry of the bundle, in words, in constant memory."""
         entries = self.prepared.entries()
         while batch := list(islice(entries, _BATCH)):
-            yield from self._told(batch)
+            yield from self._lines_of(batch)
 
-    def _told(self, entries: list[AuditEntry]) -> list[Line]:
+    def _lines_of(self, entries: list[AuditEntry]) -> list[Line]:
         about = queries.about(entries, actor=self._actor)
         return [self._line(entry, about) for entry in entries]
 
@@ -336,18 +336,18 @@ def _act(detail: dict[str, Any], resources: list[dict[str, Any]]) -> str:
         for one in resources
         if one.get("kind") in Resource.Kind.values
     ]
-    said = sentences.reading(str(detail.get("level", "")), known)
-    return said[:1].upper() + said[1:]
+    text = sentences.reading(str(detail.get("level", "")), known)
+    return text[:1].upper() + text[1:]
 
 
 def _read(entry: AuditEntry) -> dict[str, dict[str, Any]]:
     """The parts of an entry that are objects; empty where somebody damaged it, so that the rest can still be told."""
     try:
-        said = json.loads(bytes(entry.canonical))
+        record = json.loads(bytes(entry.canonical))
     except ValueError:
-        said = None
-    said = said if isinstance(said, dict) else {}
-    return {name: found if isinstance(found := said.get(name), dict) else {} for name in ("actor", "detail")}
+        record = None
+    record = record if isinstance(record, dict) else {}
+    return {name: found if isinstance(found := record.get(name), dict) else {} for name in ("actor", "detail")}
 
 
 def _list(detail: dict[str, Any], name: str) -> list[Any]:
