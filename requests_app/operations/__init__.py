@@ -1,7 +1,7 @@
-"""The one room: the only code that changes domain rows. Every door calls these, with an actor.
+"""The operations: the only code that changes domain rows. Pages, API, admin and tasks call them, with an actor.
 
-What a module here defines under a public name is an operation, or belongs to one, and is exported by being there. Two
-modules cannot define the same name. Reading content and sweeping are called by the names of their modules.
+Every public name that a module here defines is exported: it is an operation, or belongs to one. Two modules cannot
+define the same name. Callers name the module when they read content or sweep.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Changes by staff that weaken a customer: holds each until a second human confirmed it and the waiting time is over.
+"""Changes by staff that weaken a customer: each waits until a second human has confirmed it and the waiting time is
+over.
 
-An operation says so with `announce`, after it has judged who acts and before it writes. What it would then have done is
-registered by `announced`, under the name of the proposal, for `apply_proposal` to run when it is due.
+An operation calls `announce` after it has judged the actor and before it writes. `announced` registers the function
+that makes the change, under the name of the proposal. `apply_proposal` calls this function when the change is due.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ Terms = dict[str, Any]
 
 @dataclass(frozen=True)
 class Announced:
-    """`touches` says whom it weakens, as of now. `lock` takes the rows that `run` changes, before the proposal.
+    """`touches` returns the tenants that the change weakens now. `lock` locks the rows that `run` changes, before the
+    proposal.
 
-    `waits` says whether something under way would be touched: then it takes effect later.
+    `waits` returns whether the change would affect something under way; it then takes effect later.
     """
 
     run: Callable[[Step, Terms], None]
@@ -78,7 +80,7 @@ def is_announced(change: Change, terms: Terms) -> bool:
 def propose(current: Step, change: Change, terms: Terms) -> Proposal:
     """Write the proposal, its entries and its mails.
 
-    Where nobody else could confirm it, the waiting time begins now.
+    If nobody else could confirm it, the waiting time begins now.
     """
     actor = current.actor
     policy.require_staff(actor)
@@ -103,16 +105,16 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
 
 
 def has_second(human: UUID, at: datetime) -> bool:
-    """Whether anybody else was staff at any time during the last waiting time, even if they are switched off now."""
+    """Whether another person was staff at any time during the last waiting time, even if they are switched off now."""
     terms = StaffTerm.objects.since(at - limits.staff_change_wait())
     others = Person.objects.get_queryset().humans().filter(is_staff=True, is_active=True).exclude(human_id=human)
     return terms.exclude(human_id=human, person__human_id=human).exists() or others.exists()
 
 
 def require_established(person: Person, at: datetime) -> None:
-    """Raise NotAllowed for a newcomer: both who propose and who confirm were staff for long enough.
+    """Raise NotAllowed for a newcomer: the proposer and the second person must have been staff for long enough.
 
-    Otherwise one of the staff could make, or take over, the account that confirms, or propose with it.
+    Otherwise a member of staff could make, or take over, a second account and confirm their own proposal with it.
     """
     term = StaffTerm.objects.filter(person=person, until_at=None).first()
     first = Tenant.objects.all().first_on_at()
@@ -127,14 +129,14 @@ def require_established(person: Person, at: datetime) -> None:
 
 
 def uninformed(row: Proposal) -> set[UUID]:
-    """The tenants that the change touches by now, and that nobody has told of it."""
+    """Return the tenants that the change affects by now and that have got no message about it."""
     return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
 
 
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
-    """Tell tenants that the change did not touch when it was announced, and give them the whole waiting time.
+    """Send the message to tenants that the change newly affects, and give them the whole waiting time.
 
-    A tenant had Lockbox switched on for the first time meanwhile, for example.
+    For example, a tenant switched Lockbox on for the first time meanwhile.
     """
     if row.effective_at is not None:
         row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())
@@ -148,7 +150,7 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
 def witness(
     current: Step, row: Proposal, event: str, *, by: str, only: Iterable[UUID] | None = None, **more: Any
 ) -> None:
-    """Write the same entry in the provider's log and in that of each tenant that it touches, and remember these.
+    """Write the same entry in the provider's log and in the log of each affected tenant, and remember these tenants.
 
     With `only`, write it in the provider's log and in the logs of these tenants.
     """
@@ -164,7 +166,10 @@ def witness(
 
 
 def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
-    """Mail who decides or administers in each tenant that it touches, or in `only` these; read when the mail leaves."""
+    """Send a mail to the deciders and administrators of each affected tenant, or of `only` these tenants.
+
+    The receivers are read when the mail leaves.
+    """
     mark = uuid4().hex
     extra = {"what": what, "by": by or current.actor.name}
     deciders = (Audience.CUSTOMER, Audience.ADMINISTRATORS)

@@ -54,7 +54,7 @@ NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
 class Repeated(Exception):
-    """Raised by `change` where this human has made this very move before. Nothing is written; `row` is as it is now."""
+    """Raised by `change` if this human has made the same move before. Nothing is written; `row` is the present row."""
 
     def __init__(self, row: AccessRequest) -> None:
         super().__init__()
@@ -62,7 +62,9 @@ class Repeated(Exception):
 
 
 class Held(Exception):
-    """Raised by an act before it has written anything: it ends as what `propose` writes in its place, and returns."""
+    """Raised by an act before it has written anything. The act then ends as a proposal, which `propose` writes and
+    returns.
+    """
 
     def __init__(self, propose: Callable[[], DomainError]) -> None:
         super().__init__()
@@ -114,10 +116,11 @@ class Step:
         holder: UUID | None = None,
         parties: Mapping[Party, frozenset[UUID]] | None = None,
     ) -> ChainHead:
-        """Name the row, take the turn at its tenant's log, then read the clock: so, and after all other locks.
+        """Name the row, take the turn at its tenant's log, then read the clock: in this order, and after all other
+        locks.
 
-        From here on a refusal is an entry in that log. Returns the log's head, for an act that writes one entry alone.
-        What the declaration's rules read of the row is named with it.
+        From here on a refusal is an entry in that log. Returns the log's head, for an act that writes only one entry.
+        The facts of the row that the declaration's rules read are named with it.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
@@ -127,7 +130,7 @@ class Step:
         return head
 
     def take_turn(self, log_id: UUID) -> ChainHead:
-        """Take the turn at a log and read the clock, for an act that is about no row."""
+        """Take the turn at a log and read the clock, for an act that is not about a row."""
         with self.reaching(log_id):
             head, brought = recorder.turn(log_id)
         at = clock.now() if brought is None else clock.brought(brought)
@@ -136,13 +139,13 @@ class Step:
         return head
 
     def reaching(self, log_id: UUID) -> AbstractContextManager[None]:
-        """Let a customer's request write to the provider's log, which PostgreSQL hides from it."""
+        """Allow a customer's request to write to the provider's log, which PostgreSQL otherwise hides from it."""
         is_hidden = log_id == PROVIDER_LOG and self.actor.side == Side.CUSTOMER
         return own_account() if is_hidden else nullcontext()
 
     @property
     def action(self) -> str:
-        """The act's name, as the log has it."""
+        """The act's name in the log."""
         return self.act.name
 
     @property
@@ -153,7 +156,7 @@ class Step:
         self.notes.append(note)
 
     def require_proof(self, *, needed: bool = True) -> None:
-        """Ask for fresh proof of who acts, or say that this act takes none for these rows and inputs."""
+        """Require fresh proof from the actor, or state that this act needs none for these rows and inputs."""
         self.is_proof_settled = True
         if needed:
             policy.require_step_up(self.actor, self.at)
@@ -166,7 +169,7 @@ class Step:
         text: str = "",
         beside: recorder.Beside | None = None,
     ) -> AuditEntry:
-        """Write the act's entry: in the caller's transaction, as everything else of it."""
+        """Write the act's entry, in the same transaction as everything else of the act."""
         entry = self.entry(event, detail=detail, text=text)
         with self.reaching(entry.tenant_id):
             [written] = recorder.record([entry], at=self.at, locked_head=self.head, beside=beside)
@@ -207,9 +210,9 @@ class TicketMove(Step):
 
 @contextmanager
 def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
-    """One durable transaction. A refusal rolls it back and is then itself an entry; a store that fails is 503.
+    """Run one durable transaction. A refusal rolls it back and is then itself an entry; a failing store is a 503.
 
-    Without `rereads` the act itself reads, after its locks, whether the actor still is who they were.
+    Without `rereads` the act itself checks, after its locks, whether the actor's account and roles are still the same.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
@@ -319,7 +322,9 @@ def change(
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:
-    """The grant, locked after its access request. A pending one has none, and it is made under that lock alone."""
+    """Return the grant, locked after its access request. A pending access request has none; this lock must be held to
+    make it.
+    """
     with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
         grant = Grant.objects.locked().filter(access_request=row).first()
     if grant is not None:
@@ -328,7 +333,7 @@ def _locked_grant(row: AccessRequest) -> Grant | None:
 
 
 def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
-    """Make an operation answer a repeated move with the row as it is now."""
+    """Make an operation answer a repeated move with the present row."""
 
     @wraps(operation)
     def answered(*args: P.args, **kwargs: P.kwargs) -> AccessRequest:
@@ -342,7 +347,7 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 @contextmanager
 def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
-    """The same for a ticket and its own table."""
+    """Move one ticket along one edge of its own table, as `change` moves an access request."""
     edge = TICKET_TRANSITIONS[declared.name]
     with act(declared, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
@@ -366,20 +371,20 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
 
 
 def lock_access(which: QuerySet[Any]) -> None:
-    """Lock what an act may end, requests before grants, before the act takes its turn at the log."""
+    """Lock what an act may end, access requests before grants, before the act takes its turn at the log."""
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
         Grant.objects.filter(access_request__in=held).locked_in_turn()
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Write the ticket as it was changed. Its state is the table's alone to move, in change_ticket()."""
+    """Write the changed ticket, except its state: only change_ticket() moves that, by the table."""
     row.changed_at = at
     row.save()
 
 
 def apply(step: Move) -> None:
-    """Write the row and the entry of one step. Its messages follow when the act ends."""
+    """Write the row and the entry of one step. Its messages are written when the act ends."""
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
@@ -390,7 +395,7 @@ def apply(step: Move) -> None:
 
 
 def apply_all(steps: list[Move], *, at: datetime) -> None:
-    """Write many steps of the system along one edge in a handful of statements: the sweep's way through the table."""
+    """Write many steps of the system along one edge in a few statements, for the sweep."""
     if not steps:
         return
     edge = steps[0].edge
@@ -405,7 +410,7 @@ def apply_all(steps: list[Move], *, at: datetime) -> None:
 
 
 def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: Act, at: datetime) -> Move:
-    """A further step inside an act that is under way already: what follows from it for other access requests."""
+    """Begin a further step inside the present act, for an access request that the act affects."""
     step = Move(actor=step_actor, act=declared, at=at, row=row, edge=TRANSITIONS[declared.name], grant=grant)
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
@@ -413,13 +418,13 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: 
 
 
 def _require_settled(current: Step) -> None:
-    """Raise RuntimeError where an act that may take proof never asked for it: that is a mistake in its body."""
+    """Raise RuntimeError if an act that may need proof never asked for it: that is a mistake in its body."""
     if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
         raise RuntimeError(f"{current.action} never said whether it needs proof.")
 
 
 def _take_key(current: Step) -> None:
-    """Take the key of the form that was sent, before anything is locked: the same form waits here for the first try."""
+    """Take the key of the form, before anything is locked: a repeated form waits here for the first one."""
     once = current.actor.once
     if once is None or not once.key or once.claim in outcome.current().used:
         return
@@ -474,7 +479,9 @@ def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
 
 
 def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
-    """Who acts. Of a client, `for` says in whose name: the engineer it asks for, the approver it decides for."""
+    """Return who acts. For a client, `for` is the person in whose name it acts: an engineer who asks, or an
+    approver.
+    """
     machine = actor.machine
     if machine is None:
         kind = "person" if actor.is_person else "system"
@@ -501,7 +508,9 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """The database's own guard against what the code looked for and could not see yet; any other is a bug."""
+    """Turn an error of the database's own constraints into the refusal that the code could not see yet. Any other is a
+    bug.
+    """
     words = str(error)
     if "decision_not_by_requester" in words:
         return NotAllowed(_("You raised this access request, so you can’t decide on it."))
@@ -511,7 +520,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
 
 
 def _refused(current: Step, refusal: DomainError) -> None:
-    """A refused act of a known person is evidence: of the attempt, with its reason, and of nothing else."""
+    """Record the refused act of a known person: the attempt, with its reason, and nothing else."""
     actor = current.actor
     if not actor.is_person:
         return
@@ -536,7 +545,7 @@ def _refused(current: Step, refusal: DomainError) -> None:
 
 
 def _not_done(error: BaseException) -> DomainError:
-    """What is said where a refusal's entry can't be written, or nobody knows whether it was: nothing else was done."""
+    """Return the error for a refusal whose entry can't be written, or may not have been: nothing else was done."""
     if outcome.current().may_have_changed:
         return outcome.refusal_of(error)
     return StoreUnavailable(

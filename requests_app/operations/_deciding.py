@@ -1,4 +1,4 @@
-"""One human's yes or no at one stage, as it is kept and logged."""
+"""Stores and logs one human's decision at one stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def decide(
     *,
     rules: Tenant | None = None,
 ) -> None:
-    """Write the decision inside the step under way. Its signature is verified here.
+    """Write the decision inside the current step. Its signature is verified here.
 
     A customer's approval must meet the tenant's `rules`. The caller read them after the act took its turn at the log.
     """

@@ -1,4 +1,4 @@
-"""What a ticket is called in a help desk elsewhere, and where it is there. Both are shown to the other side."""
+"""A ticket's reference and address in another help desk. Both sides see them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def url(value: str) -> str:
 
 
 def require_new(ticket: Ticket) -> None:
-    """One case elsewhere is one ticket here; the refusal names the one that is there."""
+    """Raise if another ticket already has this reference: one case elsewhere is one ticket here."""
     if not ticket.external_reference:
         return
     others = Ticket.objects.filter(tenant_id=ticket.tenant_id, external_reference=ticket.external_reference)
@@ -58,7 +58,7 @@ def require_new(ticket: Ticket) -> None:
 
 
 def described(ticket: Ticket) -> dict[str, str]:
-    """What is said of it in the log; nothing where it is in no other system."""
+    """Return the fields for the log; empty if the ticket is in no other system."""
     reference = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
     return {name: value for name, value in reference.items() if value}
 

@@ -1,4 +1,6 @@
-"""What a closed ticket, a person switched off or a role taken away does to access that was asked for or given."""
+"""Ends access that was asked for or given when its ticket closes, its person is switched off or a role is
+taken away.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def close_grant(step: Move, reason: Grant.CloseReason) -> None:
 
 
 def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
-    """Close the grants of these steps; a window that ran out closed at its end, whenever the sweep came by."""
+    """Close the grants of these steps. A window that ran out closed at its own end, no matter when the sweep runs."""
     for step in steps:
         grant = step.grant
         assert grant is not None
@@ -68,7 +70,9 @@ def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
 
 
 def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
-    """What ran out ends at its own end; the others, all of one act, end at the instant of the act."""
+    """Yield the instants at which grants end: its own end for a grant that ran out, and the act's instant for all
+    others.
+    """
     ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
     early = [grant for grant in grants if grant.closed_at != grant.closes_at]
     if ran_out:
@@ -78,7 +82,7 @@ def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
 
 
 def tell_ended(step: Move) -> None:
-    """Tell the outcome to the engineer and to everybody who had been asked."""
+    """Send the outcome to the engineer and to everybody who had been asked."""
     asked = EVERYBODY if step.row.state == State.PENDING_CUSTOMER else EVERYBODY[:2]
     step.tell(about(step.row, Topic.ACCESS_REQUEST_ENDED, *asked))
 

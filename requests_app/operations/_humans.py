@@ -1,4 +1,4 @@
-"""Who is one human: makes accounts count as one, or as two again, with what follows for access that is under way."""
+"""Which accounts belong to one human: joins and separates them, with the effects on access that is under way."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _UNDER_WAY = (*PENDING, State.OPEN)
 
 
 def lock_humans(*humans: UUID) -> None:
-    """Lock every account of these humans, then what they asked for or decided on, before the act takes its turn.
+    """Lock every account of these humans, and what they asked for or decided on, before the act takes its turn.
 
-    So a decision that is under way is seen by the act that makes its decider the requester, or sees its outcome.
+    So the act that makes a decider the requester sees a decision that is under way, or the decision sees the act's
+    result.
     """
     rows = Person.objects.get_queryset().filter(human_id__in=humans).order_by("pk")
     list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -29,9 +30,9 @@ def lock_humans(*humans: UUID) -> None:
 
 
 def join_same_mailbox(current: Step, person: Person) -> None:
-    """Let a new account, whose row is not yet written, count as one with others whose address is the same mailbox.
+    """Join a new account, whose row is not yet written, with others whose address is the same mailbox.
 
-    Both addresses are verified: nobody is taken for somebody else by what a third one wrote.
+    Both addresses are verified: an unverified address can't join two people.
     """
     if person.email_verified_at is None:
         return
@@ -44,12 +45,14 @@ def join_same_mailbox(current: Step, person: Person) -> None:
 
 
 def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
-    """The humans whose verified address is this mailbox, apart from one account: to be locked before they are one."""
+    """Return the other humans whose verified address is this mailbox. Lock them before they are joined."""
     return sorted(set(_of_mailbox(email, but=but).values_list("human_id", flat=True)))
 
 
 def join_verified(current: Step, person: Person) -> None:
-    """The same for an account that is there, once its address is verified. All humans are locked (`lock_humans`)."""
+    """Join an existing account in the same way, after its address is verified. All humans are locked
+    (`lock_humans`).
+    """
     for human in others_of_mailbox(person.email, but=person.pk):
         if human == person.human_id:
             continue
@@ -81,7 +84,7 @@ def merge(current: Step, remaining: UUID, gone: UUID) -> int:
 
 
 def part(person: Person) -> UUID:
-    """Give one account a human of its own, and return it. Decisions that were taken stay as they are."""
+    """Give one account a human of its own, and return it. Earlier decisions stay as they are."""
     person.human_id = uuid4()
     person.save(update_fields=["human_id"])
     raised = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
@@ -90,14 +93,16 @@ def part(person: Person) -> UUID:
 
 
 def logs_of(*humans: UUID) -> list[UUID]:
-    """The logs of the tenants that these humans belong to, or whose access requests they asked for or decided on."""
+    """Return the logs of the tenants to which these humans belong, or whose access requests they asked for
+    or decided.
+    """
     member_of = Membership.objects.filter(person__human_id__in=humans).values_list("tenant_id", flat=True)
     about = _of_humans(*humans).values_list("tenant_id", flat=True)
     return [PROVIDER_LOG, *sorted({*member_of, *about})]
 
 
 def witness_in(current: Step, event: str, logs: list[UUID], **fields: Any) -> None:
-    """The same entry in each of these logs, in the recorder's order."""
+    """Write the same entry in each of these logs, in the recorder's order."""
     entry = current.entry(event, **fields)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
@@ -110,6 +115,6 @@ def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
 
 
 def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:
-    """Whether what two humans did on it is now one's: asked and decided, or decided twice."""
+    """Whether two of an access request's acts would now be by one human: asked and decided, or decided twice."""
     stood = [{row.requester_human}, *(decision.humans for decision in row.decisions.all())]
     return sum(not both.isdisjoint(humans) for humans in stood) > 1

@@ -23,7 +23,7 @@ _EMAIL_MAX = 254
 
 
 def send(current: Step, row: Invitation) -> None:
-    """Give the row the secret of this sending, and have the mail sent that carries it."""
+    """Give the row the secret of this invitation's new mail, and send the mail with it."""
     row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
     row.valid_from = row.valid_from or current.at
     row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR

@@ -1,4 +1,4 @@
-"""What the acts about people's keys share: which logs tell of a key, and what they say of it."""
+"""What the acts about people's keys share: which logs have a key's entries, and what these entries say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from requests_app.platform import webauthn
 
 
 def logs_of(person: Person) -> list[UUID]:
-    """The logs of each tenant of this person, or the provider's own; in the recorder's order."""
+    """Return the logs of all tenants of this person, or the provider's own, in the recorder's order."""
     return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
 
 
@@ -31,7 +31,7 @@ def is_anybody_ready(tenant: Tenant) -> bool:
 
 
 def described(row: Passkey) -> dict[str, Any]:
-    """What the log says of a key. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as PEM has it."""
+    """Describe a key for the log. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as in PEM."""
     person, cose = row.person, bytes(row.public_key)
     return {
         "person": str(person.pk),

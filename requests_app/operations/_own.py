@@ -21,21 +21,21 @@ from requests_app.operations._perform import Check, perform
 
 @dataclass(frozen=True)
 class OwnAct:
-    """One such act under way; `person` is locked, and has been judged by the act's declaration."""
+    """An act on one's own account. `person` is locked and has been judged by the act's declaration."""
 
     act: Step
     person: Person
     tenants: tuple[UUID, ...]
 
     def witness(self, event: str, *, detail: dict[str, str], text: str = "") -> None:
-        """Write one entry in each log, in the recorder's order: the others' turns are taken now."""
+        """Write one entry in each log, in the recorder's order. The turns at the other logs are taken now."""
         entry = self.act.entry(event, detail={**described(self.person), **detail}, text=text or self.person.name)
         logs = self.tenants or (PROVIDER_LOG,)
         with self.act.reaching(logs[0]):
             recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
 
     def tell_holder(self, topic: Topic, **extra: str) -> None:
-        """In case it was somebody else."""
+        """Send a mail to the holder, in case somebody else has acted."""
         self.tell_of(topic, self.person.pk, Audience.ACCOUNT_HOLDER, **extra)
 
     def tell_of(self, topic: Topic, about: UUID, *audiences: Audience, **extra: str) -> None:
@@ -62,7 +62,9 @@ def own_act(
     state: Check | None = None,
     check: Check | None = None,
 ) -> Iterator[OwnAct]:
-    """`humans` are others whom this may turn out to be about: they are locked with the person, before all else."""
+    """Run an act on one's own account. `humans` are others whom it may affect: they are locked with the person, first
+    of all.
+    """
     tenants: list[UUID] = []
 
     def find(current: Step, _row_id: object) -> Person:

@@ -1,4 +1,4 @@
-"""What the acts about people share: an account made, a role given, one switched off, and the last that must stay."""
+"""What the acts about people share: new accounts, roles, switching off, and the last person of a role who must stay."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership
 
 
 def take(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Take one role away, never the last of the tenant's; that the person keeps another is the caller's to see."""
+    """Take one role away, but never the tenant's last. The caller makes sure that the person keeps another role."""
     require_not_last(tenant, membership)
     role = membership.role
     _require_proof(current, role)
@@ -57,7 +57,7 @@ def take(current: Step, tenant: Tenant, person: Person, membership: Membership) 
 
 
 def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
-    """Who decides for a tenant never changes quietly."""
+    """Inform the approvers: the people who decide for a tenant never change without a message."""
     if role not in DECIDING:
         return
     current.tell(
@@ -115,9 +115,9 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
 
 
 def switch_off(current: Step, person: Person, memberships: list[Membership]) -> None:
-    """End the account, its tokens, and what it had asked for or been given. Its roles stay, and count for nothing.
+    """End the account, its tokens, and the access that it asked for or got. Its roles stay, but have no effect.
 
-    Raises WrongState for the last who decides for a tenant. The tenants of `memberships` are locked already.
+    Raises WrongState for a tenant's last decider. The tenants of `memberships` are locked already.
     """
     for membership in memberships:
         require_not_last(membership.tenant, membership)
@@ -157,12 +157,12 @@ def memberships_of(person: Person) -> list[Membership]:
 
 
 def _require_proof(current: Step, *roles: str) -> None:
-    """Ask for proof where this changes who decides or manages: a session that was left open must not be enough."""
+    """Require proof if this changes who decides or administers: a session that was left open must not be enough."""
     current.require_proof(needed=bool(policy.DECIDING_OR_MANAGING & set(roles)))
 
 
 def _held_by(person: Person) -> list[str]:
-    """The roles that this person would have if the account were on."""
+    """Return the roles that this person would have if the account were on."""
     held = [
         *person.memberships.values_list("role", flat=True),
         *person.queue_assignments.values_list("role", flat=True),
@@ -171,9 +171,9 @@ def _held_by(person: Person) -> list[str]:
 
 
 def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None, near: str = "") -> Person:
-    """An account that is not saved yet. Without a password nobody signs in with one until its holder has set it.
+    """Return an account that is not saved yet. Without a password nobody can sign in until the holder has set one.
 
-    `near` is a name that belongs to them and that the row does not say, and no password may hold.
+    The password may not contain `near`, a name that belongs to the person and is not in the row.
     """
     name = name_of(name)
     if time_zone not in available_timezones():

@@ -1,4 +1,4 @@
-"""Judges an act by its declaration, in the one order that all acts follow, and lets the body do the rest.
+"""Judges an act by its declaration, in the one order that all acts follow, and then runs its body.
 
 The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, input,
 second person, body, row and entry and messages, commit.
@@ -48,11 +48,12 @@ def perform(
     holds: Held | None = None,
     announces: Announced | None = None,
 ) -> Iterator[Step]:
-    """Judge the act, then yield for its body. Each argument after `inputs` is the act's own part of one place.
+    """Judge the act, then yield for its body. Each argument after `inputs` adds the act's own check at one place of the
+    order.
 
-    `may` refuses more people than the declaration does. `state` looks at the row itself, and `check` at the inputs and
-    at other rows. `holds` says what waits for a second person of the tenant, `announces` what waits for one of the
-    staff.
+    `may` refuses more people than the declaration does. `state` checks the row itself, and `check` the inputs and other
+    rows. `holds` returns what waits for a second person of the tenant, and `announces` what waits for a second member
+    of staff.
     """
     with act(declared, actor=actor) as current:
         current.row = (find or FINDERS[declared.noun])(current, row_id)
@@ -77,7 +78,7 @@ def _ask(check: Check | None, current: Step) -> None:
 
 
 def _read(each: Field, value: object, current: Step) -> Any:
-    """The input, and of an id the row that it names, if the actor may choose it here."""
+    """Return the input. For an id, return the row that it names, if the actor may choose it here."""
     read = fields.read(each, value)
     choose = CHOOSERS.get(each.of) if each.of is not None else None
     if choose is None or read is None:
@@ -89,7 +90,7 @@ def _read(each: Field, value: object, current: Step) -> Any:
 
 
 def _wait_for_second(current: Step, holds: Held | None, announces: Announced | None) -> None:
-    """End the act here as a proposal, where somebody else has to agree first."""
+    """End the act here as a proposal if a second person must agree first."""
     if announces is not None and (change := announces(current)) is not None:
         announce(current, *change)
     if holds is None or (terms := holds(current)) is None:

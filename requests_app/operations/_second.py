@@ -1,7 +1,7 @@
-"""Two-person control: holds a change back until another human confirms it, and runs it then.
+"""Two-person control: stores a change until another human confirms it, and then makes it.
 
-An act under control says so with `hold`, after it has judged who acts and before it writes. What it would then have
-done is registered by `controlled`, for the act, for `confirm_proposal` to run.
+An act under control calls `hold` after it has judged the actor and before it writes. `controlled` registers the
+function that makes the change. `confirm_proposal` calls this function.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Body = Callable[[Step, Tenant, dict[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Controlled:
-    """`lock` takes what the body changes beside the tenant, and is called before the tenant is locked."""
+    """`lock` locks the rows that the body changes besides the tenant. It is called before the tenant is locked."""
 
     run: Body
     lock: Callable[[dict[str, Any]], None] | None = None
@@ -60,7 +60,7 @@ def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
 
 
 def require_customer(current: Step, tenant: Tenant) -> None:
-    """Under two-person control neither the provider nor a machine changes who decides."""
+    """Raise under two-person control if the provider or a machine would change who decides."""
     if not tenant.needs_two or current.confirmed is not None:
         return
     actor = current.actor
@@ -69,7 +69,7 @@ def require_customer(current: Step, tenant: Tenant) -> None:
 
 
 def require_two_left(tenant: Tenant) -> None:
-    """Raise WrongState where nobody could confirm anything any more."""
+    """Raise WrongState if nobody could confirm anything any more."""
     people = tenant.memberships.filter(role__in=("administrator", "approver"), person__is_active=True)
     if tenant.needs_two and people.values("person__human_id").distinct().count() < 2:
         raise WrongState(_("Two-person control needs two people who administer or decide. Switch it off first."))
@@ -104,7 +104,7 @@ def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
 
 
 def proposal_detail(row: Proposal) -> dict[str, Any]:
-    """What an entry says of it."""
+    """Describe the proposal for an entry."""
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 

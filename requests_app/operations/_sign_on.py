@@ -27,7 +27,7 @@ def described_connection(row: SignOn) -> dict[str, Any]:
 
 
 def gets_in_alone(person: Person) -> bool:
-    """Whether somebody has anything to sign in with while the identity provider does not answer."""
+    """Whether somebody can sign in without single sign-on while the identity provider does not answer."""
     return person.has_usable_password() or Passkey.objects.live().of_this_site().filter(person=person).exists()
 
 

@@ -1,4 +1,4 @@
-"""What makes a decision a signed one: the text and the passkey's answer, verified inside the act that decides."""
+"""Signed decisions: verifies the signed text and the passkey's answer inside the act that decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.platform import webauthn
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A signature that holds: over this text, by this passkey."""
+    """A valid signature over this text by this passkey."""
 
     text: str
     nonce: str
@@ -31,7 +31,9 @@ class Proof:
         return manifest.challenge_of(self.text).hex()
 
     def key(self, stage: str) -> dict[str, Any]:
-        """By which key, for those who show the decision. What a provider's person calls it is nothing for customers."""
+        """Describe the key for readers of the decision. Customers don't see the name that a person of the provider gave
+        it.
+        """
         row = self.passkey
         name = row.name if stage == Decision.Stage.CUSTOMER else ""
         return {"passkey": str(row.pk), "name": name, "rp_id": row.rp_id, "device_bound": row.is_device_bound}
@@ -47,10 +49,10 @@ class Proof:
 
 
 def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
-    """The proof that the decider signed just this decision, with a passkey that the log knows.
+    """Verify that the decider signed exactly this decision, with a passkey that the log knows.
 
     Raises a kind of ManifestRefused or PasskeyRefused, or FactsChanged. The act holds the turn at the log: a passkey
-    that is being removed is gone or signs before.
+    that is being removed is gone already, or its removal comes after this decision.
     """
     signed = manifest.read(signature.manifest)
     facts = manifest.facts_of(
@@ -89,7 +91,7 @@ def require_rule(tenant: Tenant, proof: Proof | None) -> None:
 
 
 def store_signature(decision: Decision, proof: Proof) -> dict[str, Any]:
-    """Keep what was signed beside the decision, and return what the log's entry says of it."""
+    """Store the signature beside the decision, and return the fields about it for the log's entry."""
     SignedDecision.objects.create(
         decision=decision,
         tenant_id=decision.tenant_id,
@@ -138,10 +140,10 @@ def _log_of(stage: str, tenant_id: object) -> object:
 
 
 def _party(row: Passkey, tenant_id: UUID) -> webauthn.Party:
-    """The site that the passkey belongs to, with the pages that may ask for it now: this site's, or the tenant's own.
+    """Return the passkey's site, with the pages that may ask for it now: this site's, or the tenant's own.
 
-    Where it was enrolled counts for nothing: an origin that was taken away may be somebody else's by now. The page is
-    read here, after the act took its turn at the log, as the rule is.
+    The page where it was enrolled does not count: somebody else may have that address by now. The tenant's page is read
+    here, after the act took its turn at the log, as the rule is.
     """
     tenant = Tenant.objects.only("approval_origin", "approval_rp_id").get(pk=tenant_id)
     origins = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []

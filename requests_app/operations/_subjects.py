@@ -82,7 +82,9 @@ def mail(current: Step, row_id: object) -> OutboxMessage:
 
 
 def proposal(current: Step, row_id: object) -> Proposal:
-    """The proposal, locked after what its change locks; of a tenant's own the tenant as well."""
+    """Find a proposal. It is locked after the rows that its change locks, and after the tenant of a tenant's own
+    proposal.
+    """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
     if row.tenant_id is not None:
         current.tenant = Tenant.objects.locked().select_related("plan").get(pk=row.tenant_id)
@@ -100,7 +102,7 @@ def account(current: Step, _row_id: object = None) -> Person:
 
 
 def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
-    """Find one of a tenant's things: the tenant is locked first, and the entry is about the tenant."""
+    """Find a row of a tenant. The tenant is locked first, and the entry is about the tenant."""
 
     def find(current: Step, row_id: object) -> Any:
         found = model.objects.visible_to(current.actor).find(row_id)
@@ -115,7 +117,7 @@ def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
 
 
 def log_of(person: Person) -> UUID:
-    """The log in which what somebody does with their own account is written."""
+    """Return the log for a person's acts on their own account."""
     if person.kind == Person.Kind.CLIENT:
         return person.client.tenant_id or PROVIDER_LOG
     tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()

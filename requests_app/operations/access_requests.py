@@ -1,4 +1,4 @@
-"""Raise an access request and decide on it: submit, the two stages' yes and no, withdraw."""
+"""Access requests: submit, approve or deny at both stages, withdraw."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Ask:
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
-    """Raise an access request; the provider's approvers of the service's queue are asked first."""
+    """Submit an access request. The provider's approvers of the service's queue are asked first."""
     edge = TRANSITIONS[SUBMIT.name]
     with act(SUBMIT, actor=actor) as current:
         # An act that switches this person off, or takes their role, either sees this access request or is seen by it.
@@ -116,7 +116,7 @@ def approve_as_provider(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Confirm that there is no other way. Where the tenant has Lockbox on, the customer is asked next."""
+    """Confirm that there is no other way. If the tenant has Lockbox on, the customer is asked next."""
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
@@ -204,7 +204,7 @@ def expire(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def lockbox_applies(tenant: Tenant, service: Service) -> bool:
-    """Whether the customer is asked: switched on by the tenant, for a service that is covered."""
+    """Whether the customer is asked: the tenant has switched Lockbox on, and the service is covered."""
     return tenant.lockbox_on and service.is_covered
 
 
@@ -214,7 +214,9 @@ def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
 
 
 def _drafted(ask: Ask, current: Step) -> AccessRequest:
-    """An unsaved row with its tenant, service and reason; finding them is the scope check."""
+    """Return an unsaved row with its tenant, service and reason. Finding them also checks that the engineer may see
+    them.
+    """
     actor = current.actor
     row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
     if ask.ticket_id is not None:
@@ -332,7 +334,7 @@ def _require_facts(step: Move) -> Tenant:
 
 
 def _require_cosigned(step: Move, facts: Tenant) -> None:
-    """Raise LogNotCosigned where the tenant binds windows to its witnesses, and they don't vouch for the log now."""
+    """Raise LogNotCosigned if the tenant's windows depend on its witnesses, and no witness vouches for the log now."""
     tenant, hours = step.row.tenant, facts.cosigned_within
     doubt = None if hours is None else witnesses.doubt(tenant.pk, hours, step.at)
     if hours is not None and doubt is not None:
@@ -340,7 +342,7 @@ def _require_cosigned(step: Move, facts: Tenant) -> None:
 
 
 def _open(step: Move, facts: Tenant) -> None:
-    """The window starts at this yes, and is as long as was asked for, or as the cap is now if that is less."""
+    """Open the window at this approval, for the time that was asked for, or for the present cap if that is less."""
     row = step.row
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
@@ -359,7 +361,7 @@ def _open(step: Move, facts: Tenant) -> None:
 
 
 def _named(resource: Resource) -> dict[str, str]:
-    """What is digested of a resource: its place, too, for a name can be given to anything."""
+    """Describe a resource for the digest, with its locator: any content could be given the same name."""
     return {
         "id": str(resource.pk),
         "kind": str(resource.kind),
@@ -369,7 +371,7 @@ def _named(resource: Resource) -> dict[str, str]:
 
 
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
-    """Everything that was asked for, as it is hashed, logged and shown; strings, integers and lists only."""
+    """Return everything that was asked for, as it is hashed, logged and shown: only strings, integers and lists."""
     return {
         "reference": row.reference,
         "tenant": str(row.tenant_id),

@@ -1,4 +1,4 @@
-"""Accounts of one human: linked they count as one everywhere, whichever roles each of them holds."""
+"""Accounts of one human: once linked, they count as one human everywhere, with any roles."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
 
 
 def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
-    """The accounts, for staff. Every account of their humans is locked before the turn at the log is taken."""
+    """Return the accounts, for staff. Every account of their humans is locked before the turn at the log is taken."""
     policy.require_staff(current.actor)
     found = [_account(pk) for pk in ids]
     lock_humans(*(person.human_id for person in found))
@@ -105,7 +105,9 @@ def _link_terms(person: Person, other: Person) -> Terms:
 
 
 def _touched_by_linking(terms: Terms) -> list[UUID]:
-    """Every tenant where both are the provider's people, else the tenants of the customers' accounts among them."""
+    """Return the tenants that linking affects: all, if both accounts are the provider's, or else those of the
+    customers.
+    """
     people = Person.objects.get_queryset().filter(pk__in=[terms["person"], terms["other"]])
     if all(person.side == Person.Side.PROVIDER for person in people):
         return everybody()
@@ -126,9 +128,9 @@ def _link_agreed(current: Step, terms: Terms) -> None:
 
 
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
-    """Staff say that an account was linked by mistake: it counts as somebody of its own again.
+    """Undo a link that staff made by mistake: the account counts as a human of its own again.
 
-    Decisions that were taken stay as they are; what it asked for itself and is under way follows it.
+    Earlier decisions stay as they are. What the account itself asked for, and is under way, follows the account.
     """
 
     def state(current: Step) -> None:
@@ -154,16 +156,16 @@ def _unlink(current: Step, person: Person) -> None:
 
 
 def _touched_by_parting(terms: Terms) -> list[UUID]:
-    """Every tenant where the account is the provider's, else the account's own."""
+    """Return the tenants that unlinking affects: all for an account of the provider, or else the account's own."""
     people = Person.objects.get_queryset().filter(pk=terms["person"])
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
 
 
 def _stands_in(terms: Terms, at: datetime) -> bool:
-    """Whether the human asked for something that is under way, or decided on it by another account.
+    """Whether the human asked for something under way, or decided on it with another account.
 
-    Until then they count as one there: else one account could decide on what the other one asked for or decided. What
-    this account decided itself stays with both.
+    Until it has ended, the accounts stay linked: otherwise one account could decide on what the other asked for or
+    decided. This account's own decisions count for both humans.
     """
     human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
     others = Decision.objects.filter(human).exclude(decider=terms["person"])

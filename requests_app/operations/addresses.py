@@ -1,4 +1,4 @@
-"""Which mailbox is somebody's: known by a link that was sent there, and by nothing else."""
+"""Proof that a mailbox belongs to a person: only a link that was sent there proves it."""
 
 from __future__ import annotations
 
@@ -103,6 +103,6 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 
 
 def _may_change_address(current: Step) -> None:
-    """Raise NotAllowed where the tenant's directory, or its sign-on alone, says who somebody is."""
+    """Raise NotAllowed if the tenant's directory manages people, or if single sign-on is the only way to sign in."""
     if not current.row.may_change_address():
         raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

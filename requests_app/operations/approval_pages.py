@@ -1,4 +1,4 @@
-"""Where a customer's own approval page is, and whether only what is signed there counts as their yes."""
+"""A customer's own approval page: its address, and whether only approvals that are signed there count."""
 
 from __future__ import annotations
 

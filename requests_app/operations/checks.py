@@ -1,6 +1,6 @@
-"""Checks of a log that somebody asked for: one at a time for each tenant, worked off step by step by the workers.
+"""Checks of a log on request: at most one at a time for each tenant. Workers do each check step by step.
 
-A check reads every entry there is and writes nothing but how far it is, so asking for one is no entry of the log.
+A check reads all entries and writes only its own progress, so asking for one is not an entry of the log.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ VERDICTS_STORED = 20
 
 
 def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
-    """A check of the whole log as it is now, and whether it is a new one; while one runs or rests, that one."""
+    """Return a check of the whole present log, and whether it is new. While a check runs or rests, return
+    that check.
+    """
     try:
         with transaction.atomic(durable=True):
             # The tenant's row is the turn: two clicks make one check.
@@ -64,7 +66,7 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
 
 
 def rests_until(check: LogCheck) -> datetime:
-    """When the next check may be asked for after this one, which has ended."""
+    """Return when the next check may be asked for after this one, which has ended."""
     assert check.ended_at is not None
     return check.ended_at + max(REST, check.ended_at - check.asked_at)
 
@@ -116,7 +118,7 @@ def _begin(check: LogCheck) -> Verification:
 
 
 def _keep(check: LogCheck, found: Verification) -> bool:
-    """Write down how far it is, and that somebody works on it; False where that is somebody else by now."""
+    """Save the progress, and that somebody works on it. Return False if another worker has the check by now."""
     at, saved = clock.now(), {"start": check.kept["start"], **found.saved()}
     if not _held(check).update(done=found.seq, kept=saved, worked_at=at):
         return False
@@ -139,5 +141,5 @@ def _end(check: LogCheck, found: Verification) -> None:
 
 
 def _held(check: LogCheck) -> QuerySet[LogCheck]:
-    """The row, if it is still as this worker left it."""
+    """Return the row, if nobody has changed it since this worker wrote it."""
     return LogCheck.objects.filter(pk=check.pk, ended_at=None, worked_at=check.worked_at)

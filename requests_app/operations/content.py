@@ -1,4 +1,4 @@
-"""Look at content under a grant: authorise and record, commit, and only then read."""
+"""Access to content under a grant: authorise and record, commit, and only then read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _EVENTS = {
 
 @dataclass(frozen=True)
 class RecordedAccess:
-    """What one look gave: the window it was under, and when it was recorded."""
+    """A recorded access: its window, and when it was recorded."""
 
     grant: Grant
     resource: Resource
@@ -74,7 +74,9 @@ def list_items(
     after: str | None = None,
     limit: int = PAGE,
 ) -> tuple[RecordedAccess, Listing]:
-    """Return one page of names. The question is in the log before it is asked, the names before they are given."""
+    """Return one page of names. The question is in the log before it is asked, and the names before they
+    are returned.
+    """
     asked = {"prefix": prefix, "after": after, "limit": limit}
     access = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)
     with _failures(access, actor, item_id=prefix):
@@ -113,7 +115,7 @@ def open_item(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item, Stream]:
-    """Open one item, or one part of a mail, for reading. Read it through `guarded`, which ends with the window.
+    """Open one item, or one part of a mail. Read it through `guarded`, which ends with the window.
 
     `kind` is OPENED for what a page shows, and DOWNLOADED for what leaves as a file.
     """
@@ -133,9 +135,9 @@ def download(
     part: str | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
 ) -> tuple[Stream, Iterator[bytes]]:
-    """Open one item for somebody who takes it at their own pace; TooMany where too much is being taken already.
+    """Open one item for a reader who takes it at their own pace. Raise TooMany if there are too many downloads already.
 
-    `kind` is OPENED for a picture that a page shows in place.
+    `kind` is OPENED for a picture inside a page.
     """
     place = DownloadSlot()
     try:
@@ -153,9 +155,9 @@ def guarded(
 ) -> Iterator[bytes]:
     """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
 
-    The window's own end is known, so a monotonic clock watches it; whether somebody closed it earlier is asked of
-    the database before each chunk, at most every quarter of a second. A database that does not answer counts as no.
-    While nobody asks for a chunk, the watch over all streams looks in its place.
+    A monotonic clock watches the window's planned end. Whether somebody closed it earlier is read from the database
+    before each chunk, at most every quarter of a second. If the database does not answer, the stream ends. While the
+    reader asks for no chunk, the watch over all streams checks instead.
     """
     ends = clock.monotonic() + (access.grant.closes_at - access.at).total_seconds()
     note_cut = partial(_note, access, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
@@ -185,7 +187,7 @@ def _open(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item]:
-    """Authorise, learn the item's name for the log, and record the opening.
+    """Authorise, read the item's name for the log, and record the opening.
 
     The name is read between two checks and leaves this function only after the second has been committed.
     """
@@ -233,7 +235,7 @@ def _record(
 
 
 def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
-    """Lock the grant, and require what never bends (`policy.require_content_access`) of the facts as they are then."""
+    """Lock the grant, and require the basic rule (`policy.require_content_access`) with the facts of this moment."""
     actor = current.actor
     rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
     # The row lock makes revoke and read take turns: whichever commits first is what happened.
@@ -265,7 +267,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
 
 
 def _has_second_factor(actor: Actor) -> bool:
-    """As it is now, and not when the session or the token began."""
+    """Whether the engineer has a second factor now, and not only when the session or the token began."""
     return Person.objects.get_queryset().get(pk=actor.person).has_second_factor
 
 
@@ -303,7 +305,7 @@ def _note(
 
 @contextmanager
 def _failures(access: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
-    """A connector that fails is in the log, and is answered in the domain's words; its own may quote content."""
+    """Record a connector's failure, and raise it in the domain's words: the connector's own words may quote content."""
     try:
         yield
     except ConnectorError as error:

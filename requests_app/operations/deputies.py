@@ -26,10 +26,10 @@ _DEPUTIES = (Membership.Role.APPROVER, Membership.Role.DEPUTY)
 def set_out_of_office(
     tenant_id: object, *, deputy_id: object, from_at: datetime, until_at: datetime, actor: Actor
 ) -> OutOfOffice:
-    """Name who decides in one's place, from one instant to just before another; for an approver, and for themselves.
+    """Name one's own deputy, from one instant to just before another. For an approver.
 
-    The deputy gets the mails about decisions and holds the role of an approver for that time, read when it is used. It
-    ends by the clock: nothing has to run for it to end.
+    The deputy gets the mails about decisions and has the role of an approver for that time. The role is read when it is
+    used and ends by the clock: nothing has to run for it to end.
     """
     row = OutOfOffice()
 
@@ -50,7 +50,7 @@ def set_out_of_office(
 
 
 def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
-    """End it before its time: the approver does, or the tenant's administrator. The deputy decides nothing any more."""
+    """End an absence early: for the approver, or the tenant's administrator. The deputy decides nothing any more."""
 
     def state(current: Step) -> None:
         if current.row.ended_at is not None or current.row.until_at <= current.at:

@@ -1,4 +1,4 @@
-"""A tenant's people as its own directory keeps them: added, changed and taken away by machine, over SCIM."""
+"""A tenant's people as its own directory sends them over SCIM: added, changed and removed by machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Still = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Somebody as the directory wants them to be. None is what it says nothing of."""
+    """A person as the directory wants them to be. None is a field that the directory does not send."""
 
     user_name: str | None = None
     email: str | None = None
@@ -51,7 +51,7 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """The same, with nothing left unsaid but the roles, and in the spelling that is kept."""
+    """A whole Profile except the roles, normalised as it is stored."""
 
     user_name: str
     email: str
@@ -64,9 +64,9 @@ class _Wanted:
 
 
 def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
-    """Add somebody whom the directory has, without a password: they sign in over the tenant's single sign-on.
+    """Add a person of the directory, without a password: they sign in over the tenant's single sign-on.
 
-    Who was deleted there and comes back under the same name is the same person, with the roles of now.
+    A person who was deleted there and comes back under the same name is the same person, with the present roles.
     """
     roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
     wanted: list[_Wanted] = []
@@ -102,9 +102,9 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 def change_provisioned(
     tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
 ) -> Person:
-    """Make one of the tenant's people what the directory says; what is so already leaves no entry.
+    """Make one of the tenant's people what the directory says. An unchanged field leaves no entry.
 
-    `still` is called under the locks, and raises where the person is not as the directory has read them.
+    `still` is called under the locks. It raises if the person has changed since the directory read them.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
@@ -135,8 +135,8 @@ def provision_role(
 ) -> None:
     """Give a role to some of the tenant's people and take it from others: the members of a group of the directory.
 
-    First given, then taken, so that a role can be handed over; all of it, or nothing. Who is gone has nothing to be
-    taken away. What is so already leaves no entry.
+    It gives first and takes then, so that a role can be handed over: all changes, or none. A person who is gone has no
+    role to take. An unchanged member leaves no entry.
     """
     people: dict[UUID, Person] = {}
 
@@ -169,7 +169,9 @@ def provision_role(
 
 
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
-    """The directory deleted somebody: the account is switched off, with all that this ends, and absent to it."""
+    """Remove a person whom the directory deleted: switch the account off, with all effects, and hide it from the
+    directory.
+    """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
     def find(current: Step, row_id: object) -> Tenant:
@@ -198,7 +200,7 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
 
 
 def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
-    """Those of the tenant's people whom the directory has, locked before the tenant is, in one order."""
+    """Return those of the tenant's people whom the directory has, locked before the tenant is, in one order."""
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     people = Person.objects.get_queryset().humans().filter(pk__in=wanted).filter(pk__in=held)
     people = people.exclude(pk__in=DirectoryRecord.objects.exclude(removed_at=None).values("person"))
@@ -224,7 +226,7 @@ def _require_as_read(still: Still | None) -> None:
 
 
 def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:
-    """One of the tenant's people, locked before the tenant is, as every act about people does it."""
+    """Return one of the tenant's people, locked before the tenant is, as every act about people locks them."""
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     person = people.filter(pk=key(person_id), pk__in=held).first()
@@ -235,7 +237,7 @@ def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | N
 
 
 def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
-    """Who was deleted in the directory, and came by this name; nobody, where somebody else has it now."""
+    """Return the person who was deleted in the directory and had this name, unless somebody else has it now."""
     named = DirectoryRecord.objects.filter(tenant=tenant, user_key=_folded(user_name)).select_related("person")
     if named.present().exists():
         return None
@@ -270,7 +272,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
-    """A reset of the password goes to the address. So that of somebody who decides is no machine's to move."""
+    """Change the address of a person. No machine may change a decider's: a reset of the password is sent to it."""
     if person.memberships.filter(role__in=DECIDING).exists():
         words = _("%(name)s decides for the tenant, so a directory can’t change this address.")
         raise Unacceptable(words % {"name": person.name}, field="emails")
@@ -279,7 +281,7 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
 
 
 def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
-    """First give, then take away: nobody is without a role in between, nor the tenant without an approver."""
+    """First give, then take: nobody is without a role in between, and the tenant never without an approver."""
     held = {membership.role: membership for membership in memberships_of(person)}
     wanted = set(roles) or {Membership.Role.MEMBER.value}
     for role in sorted(wanted - held.keys()):
@@ -306,7 +308,7 @@ def _differences(person: Person, record: DirectoryRecord, wanted: _Wanted) -> li
 
 
 def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None) -> None:
-    """A name and a key are one person's in this tenant; of other tenants this knows nothing."""
+    """Require that the name and the key are unique in this tenant. Other tenants don't matter."""
     records = DirectoryRecord.objects.filter(tenant=tenant).present().exclude(person=but)
     people = Person.objects.get_queryset().filter(memberships__tenant=tenant, directory=None)
     people = people.exclude(pk=but.pk) if but else people
@@ -320,7 +322,9 @@ def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None)
 
 
 def _checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> _Wanted:
-    """What is wanted, and what is now where nothing was said. Raises Unacceptable, in SCIM's words."""
+    """Return the wanted fields, with present values for those that were not sent. Raises Unacceptable, in
+    SCIM's words.
+    """
     now = _now(person, record) if person else {}
 
     def line(name: str, field: str, *, at_least: int = 0, at_most: int = 120) -> str:

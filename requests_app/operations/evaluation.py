@@ -1,4 +1,4 @@
-"""Let a service elsewhere open content for an engineer: the entry is committed, and then the answer is yes."""
+"""Permits a service elsewhere to open content for an engineer: the entry is committed before the answer."""
 
 from __future__ import annotations
 

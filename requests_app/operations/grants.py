@@ -1,4 +1,4 @@
-"""End a window: given back, closed early, or run out."""
+"""Ends a window: given back, closed early, or run out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_app.operations._ending import close_grant
 
 @once
 def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """The engineer is done."""
+    """Close one's own window: the engineer is done."""
     with change(access_request_id, RELEASE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.RELEASED)
     return step.row
@@ -26,7 +26,7 @@ def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> Access
 
 
 def close(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Write down that the window ran out; it gave nothing from `closes_at` on, whether or not this has run."""
+    """Record that the window ran out. It gave no access from `closes_at` on, even before this was recorded."""
     with change(access_request_id, CLOSE, actor=actor) as step:
         close_grant(step, Grant.CloseReason.ELAPSED)
     return step.row

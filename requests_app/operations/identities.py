@@ -36,7 +36,7 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
 
 
 def _identity(current: Step, identity_id: object) -> Identity:
-    """The identity. Its person is locked, and then the tenant; the entry is about the person."""
+    """Return the identity. Its person is locked, and then the tenant; the entry is about the person."""
     row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
     row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
     if row.tenant_id is not None:

@@ -64,7 +64,7 @@ MOST_CLIENTS, MOST_TOKENS = 50, 50
 
 
 class Made(NamedTuple):
-    """A row, and its secret, which is shown once and kept nowhere."""
+    """A row with its secret, which is shown once and never stored."""
 
     row: Any
     secret: str
@@ -120,7 +120,7 @@ def create_client(
 
 
 def _new_client(current: Step, tenant_id: object) -> Client:
-    """One that is not saved yet; without a tenant it is the provider's."""
+    """Return a client that is not saved yet; without a tenant it is the provider's."""
     _require_human(current.actor)
     client = Client(created_by_id=current.actor.person)
     if tenant_id is not None:
@@ -140,7 +140,7 @@ _UNCHANGED = object()
 def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
-    """Set what a client may do, and for which approver it decides; None takes the latter away."""
+    """Set what a client may do, and for which approver it decides. With None it decides for nobody."""
     before: dict[str, Any] = {}
 
     def check(current: Step) -> None:
@@ -183,14 +183,16 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
-    """What a client of the provider's would gain that is announced to customers first; None where that is nothing."""
+    """Return the scopes that a provider's client would gain and that must be announced first, or None without such a
+    scope.
+    """
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
     return terms if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, terms) else None
 
 
 def _lock_client(terms: dict[str, Any]) -> None:
-    """As the kernel locks it, before the turn at the log is taken."""
+    """Lock the client as the kernel does, before the turn at the log is taken."""
     list(Client.objects.filter(pk=terms["client"]).locked())
 
 
@@ -272,10 +274,10 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
 
 def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
-    """A token for a client that proved its secret. Being signed in is no act, for machines as for people.
+    """Issue a token for a client that proved its secret. Signing in is not an act, for machines as for people.
 
-    Raises NotFound where that is its secret no more. The client is held meanwhile: a token that was made beside a new
-    secret, and after all others were revoked, would outlive it.
+    Raises NotFound if the secret is no longer valid. The client is locked meanwhile: otherwise a token could be made
+    beside a new secret, after all others were revoked, and stay valid.
     """
     secret = api_secrets.make(api_secrets.Kind.ACCESS)
     with transaction.atomic():
@@ -294,9 +296,9 @@ def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
 
 
 def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
-    """A token for a directory that can't get its own: of a client that keeps people and does nothing else.
+    """Make a lasting token for a directory that can't get one itself: for a client that only manages people.
 
-    The one before works for a week more, or until its own end; one that was before that is dead at once.
+    The previous token works for another week, or until its own end. An older one stops working immediately.
     """
 
     def state(current: Step) -> None:
@@ -329,7 +331,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """Have the newest of a client's lasting tokens end soon, and all others now. Returns the id of the former."""
+    """End the newest of a client's lasting tokens soon, and all others now. Return the id of the former."""
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:
@@ -343,7 +345,7 @@ def _let_go(account: Person, current: Step) -> str | None:
 
 
 def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
-    """Make a token that carries its human. Made with a token, it can do no more than that one."""
+    """Make a token that acts as its human. A token can't make another token that can do more."""
 
     def check(current: Step) -> None:
         wanted = _scopes(scopes, frozenset(Scope))
@@ -388,7 +390,7 @@ def _require_token_room(current: Step) -> None:
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token: its owner does, the administrator of the owner's tenant, or staff. A directory's too."""
+    """End a token: for its owner, the administrator of the owner's tenant, or staff. Also for a directory's token."""
     with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
         token: Token = current.row
         person = token.account
@@ -424,7 +426,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
 
 
 def note_use(token: Token, *, at: datetime) -> None:
-    """Remember when a token was used last, to the minute: each request would be a write otherwise."""
+    """Record when a token was last used, to the minute: otherwise each call would be a write."""
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
@@ -438,9 +440,9 @@ def claim_key(
     claim_for: timedelta,
     left: IdempotencyKey | None = None,
 ) -> None:
-    """Take a key for one call, or with `left` from a call that left it and did nothing.
+    """Claim a key for one call; with `left`, from a call that gave it up and did nothing.
 
-    Nothing is raised where somebody else was faster: whose the key is now is read from its row.
+    If somebody else was faster, nothing is raised: the row names the present owner of the key.
     """
     at = clock.now()
     mine = {"claim": claim, "holder": holder, "asked": asked, "claimed_until": at + claim_for}
@@ -459,14 +461,16 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Let a key go that nothing was done with; one whose act has committed stays, and nobody waits for its answer."""
+    """Release a key with which nothing was done. A key whose act has committed stays, but nobody waits for
+    its answer.
+    """
     mine = IdempotencyKey.objects.filter(claim=claim)
     mine.filter(done_at=None).delete()
     mine.filter(status=None).update(claimed_until=clock.now())
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete access tokens that ended a week ago, and keys of answers that nobody asks for again."""
+    """Delete access tokens that ended a week ago, and keys whose answers nobody asks for again."""
     ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - TOKENS_STORED_FOR).values("pk")[:limit]
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
     old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
@@ -482,7 +486,9 @@ def _may_hold_secret(current: Step) -> None:
 
 
 def _account(name: str, client: Client, *, at: datetime) -> Person:
-    """What the client acts under. Nobody signs in with it, and no mail goes there (RFC 2606: ".invalid" is no name)."""
+    """Return the account of the client. Nobody signs in with it, and it gets no mail (RFC 2606: ".invalid" is not a
+    name).
+    """
     account = Person(
         email=f"{client.pk}@client.invalid",
         name=name,
@@ -496,13 +502,13 @@ def _account(name: str, client: Client, *, at: datetime) -> Person:
 
 
 def _require_human(actor: Actor) -> None:
-    """A machine that could make keys for machines would outlive its own removal."""
+    """Raise for a machine: a machine that could make keys for machines could survive its own removal."""
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
 
 
 def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
-    """With a token nobody makes what can more than it, nor takes the secret of that: it would be as good as both."""
+    """Raise if a token would get a key that can do more than the token itself, or the secret of one that can."""
     if actor.scopes is not None and (more := known(wanted) - actor.scopes):
         raise InsufficientScope(in_order(more)[0])
 
@@ -545,7 +551,7 @@ def _revoke_all(account: Person, current: Step) -> None:
 
 
 def _tell_of_decider(current: Step, client: Client) -> None:
-    """Who decides for a tenant never changes quietly."""
+    """Inform the approvers: the people and clients that decide for a tenant never change without a message."""
     if client.tenant_id is None or client.decides_for is None:
         return
     current.tell(

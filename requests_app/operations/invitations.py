@@ -1,4 +1,4 @@
-"""Invitations: how somebody becomes one of a tenant's people, with a password that nobody else ever knew."""
+"""Invitations: how a person joins a tenant, with a password that nobody else ever knew."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
 
 
 def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
-    """Send a new link, for another 7 days; the one before is dead."""
+    """Send a new link, for another 7 days; the previous link stops working."""
 
     def state(current: Step) -> None:
         _require_unanswered(current)
@@ -103,7 +103,7 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
-    """Take an invitation back: its link is dead at once. What the recovery key began, an approver may stop as well."""
+    """Withdraw an invitation: its link stops working immediately. An approver can also stop one of the recovery key."""
     with perform(
         WITHDRAW_INVITATION, invitation_id, actor=actor, may=_may_manage, state=_require_unanswered
     ) as current:
@@ -169,7 +169,7 @@ def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
 
 
 def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Step) -> Person:
-    """A new account for the address; or the one it has, where that belongs to nobody yet."""
+    """Return a new account for the address, or its present account if that belongs to nobody yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
         return set_up_again(there, name=name, password=password, near=tenant.name, at=current.at)
@@ -192,7 +192,7 @@ def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
 
 
 def _may_manage(current: Step) -> None:
-    """Raise NotAllowed unless the actor says who belongs to the tenant; an approver may stop a recovery, too."""
+    """Raise NotAllowed unless the actor manages the tenant's people. An approver may stop a recovery, too."""
     if current.row.is_recovery:
         policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=current.tenant.pk)
     else:

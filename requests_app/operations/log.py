@@ -1,4 +1,4 @@
-"""Acts about the log and about mail that leave an entry themselves: an export, a mail that is sent again."""
+"""Acts about the log and about mail that are entries themselves: an export, a mail that is sent again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LOG_READERS = policy.LOG_READERS
 
 
 def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> UUID:
-    """Record that a log leaves the house: a tenant's, or for staff the provider's own. Return the log's id.
+    """Record the export of a log: a tenant's, or for staff the provider's own. Return the log's id.
 
-    The caller streams it once this has returned.
+    The caller streams the log after this has returned.
     """
     with perform(EXPORT_LOG, log_id, actor=actor, find=_log) as current:
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
@@ -56,10 +56,10 @@ def take_evidence(
     until: datetime | None = None,
     is_ready: bool = True,
 ) -> Tenant:
-    """Record that evidence leaves the house: of one access request, of a period (`until` not in it), or of all.
+    """Record that evidence is taken: of one access request, of a period (without the day `until`), or of the whole log.
 
-    The caller streams it once this has returned. A caller that has nothing to stream, because it took this person for
-    one who may not, is not ready: should the role have come meanwhile, nothing is said to have left.
+    The caller streams it after this has returned. With `is_ready` false the caller has nothing to stream, because it
+    saw no permission: if the person got the role meanwhile, no entry may claim that evidence was taken.
     """
     row: AccessRequest | None = None
 
@@ -88,9 +88,9 @@ def take_evidence(
 
 
 def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Staff send a mail once more; it keeps its Message-ID, so a mailbox that has it shows it once.
+    """Send a mail again, for staff. It keeps its Message-ID, so a mailbox that has it shows it once.
 
-    One that tells of several tells them all again; until it has left, none of them can be sent beside it.
+    A mail about several access requests names them all again; until it has left, none of them can be sent separately.
     """
 
     def state(current: Step) -> None:

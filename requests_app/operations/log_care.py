@@ -1,4 +1,4 @@
-"""The care of the logs: the way back for one that is damaged, and how long one is kept."""
+"""Care of the logs: closing a damaged log, and removing old entries."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ REMOVED_AT_ONCE = 2000
 
 
 def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
-    """Close a log that can't be signed any more, and open its next shard with the entry that says so.
+    """Close a log that can't be signed any more, and open its next shard with an entry about it.
 
-    Nothing is deleted: what was found stays, and what was signed of it stays provable.
+    Nothing is deleted: the faults that were found stay, and what was signed can still be proven.
     """
 
     def state(current: Step) -> None:
@@ -99,7 +99,7 @@ def _why_not(refusal: Refusal) -> str:
 
 
 def _log(current: Step, log_id: object) -> ChainHead:
-    """The log of a tenant, or the provider's own, with the turn at it."""
+    """Return the log of a tenant, or the provider's own, with the turn at it."""
     if str(log_id) == str(PROVIDER_LOG):
         if not (current.actor.is_system or current.actor.is_staff):
             raise NotFound
@@ -141,9 +141,10 @@ def _set_retention(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None
 
 
 def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
-    """Let go what is older than the tenant's rule, with the entry that says so; return how many entries that are.
+    """Allow the removal of entries older than the tenant's rule, with an entry about it. Return how many entries that
+    is.
 
-    Never what belongs to an access request that waits or is open, and nothing of a log that is damaged.
+    Entries of access requests that are pending or open stay, and so do all entries of a damaged log.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -164,7 +165,7 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
 
 
 def prune(*, actor: Actor, is_over: Callable[[], bool]) -> int:
-    """Remove what the tenants' rules say, log by log, until it is done or the time is over; return how many went."""
+    """Remove old entries by the tenants' rules, log by log, until all is done or the time is over. Return how many."""
     done = 0
     for tenant_id in pruning.unfinished():
         done += _remove(tenant_id, is_over)
@@ -200,12 +201,12 @@ def _plan(tenant: Tenant) -> pruning.Plan | None:
 
 
 def _cutoff(at: datetime, days: int) -> datetime:
-    """Whole days in UTC: a log that grows all day is pruned once a day, with one entry about it."""
+    """Return the limit in whole days in UTC: a log that grows all day is pruned once a day, with one entry about it."""
     return at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 def _due(at: datetime) -> list[UUID]:
-    """The tenants with something to remove. What their logs say of themselves is alone no reason."""
+    """Return the tenants with something to remove. A log that has only entries about itself is not a reason."""
     found: list[UUID] = []
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():

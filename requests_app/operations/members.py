@@ -73,11 +73,11 @@ def add_person(
     time_zone: str = "UTC",
     is_staff: bool = False,
 ) -> Person:
-    """Staff add an account of the provider's; it may do nothing until it is given a role.
+    """Add an account of the provider, for staff. It can do nothing until it gets a role.
 
-    Its first password opens nothing but a mail: the sign-in sends a link, through which its holder sets their own.
+    Its first password only starts a mail: the sign-in sends a link, through which the holder sets their own password.
 
-    A customer's people come by invitation (`invite_person`): nobody else ever knew their password.
+    A customer's people are invited (`invite_person`): nobody else ever knew their password.
     """
 
     def find(current: Step, _row_id: object) -> Person:
@@ -104,7 +104,7 @@ def add_person(
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
-    """Make one of the provider's people staff. Once a customer has had Lockbox on, this is announced first."""
+    """Make one of the provider's people staff. If a customer has ever had Lockbox on, this is announced first."""
 
     def announces(current: Step) -> tuple[Change, Terms]:
         return MAKE_STAFF_ANNOUNCED, _named(current.row)
@@ -142,7 +142,7 @@ def _found_of_provider(current: Step, person_id: object) -> Person:
 
 
 def _of_provider(person_id: object) -> Person:
-    """One of the provider's people who is switched on, locked."""
+    """Return one of the provider's people who is switched on, locked."""
     people = Person.objects.active().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
     if person is None:
@@ -167,9 +167,9 @@ def _make_staff_agreed(current: Step, terms: Terms) -> None:
 
 
 def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> Membership:
-    """Give a role in a tenant: its administrator does, or staff as long as the tenant has nobody in that role.
+    """Give a role in a tenant: for its administrator, or for staff while the tenant has nobody in that role.
 
-    Staff can set up a new tenant's first people. From then on who decides there is the customer's choice alone.
+    Staff can set up a new tenant's first people. After that, only the customer chooses who decides there.
     """
 
     def may(current: Step) -> None:
@@ -242,8 +242,9 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
-    """Staff put one of the provider's people into a service's queue. Once a customer has had Lockbox on, this is
-    announced first."""
+    """Put one of the provider's people into a service's queue, for staff. It is announced first if a customer has ever
+    had Lockbox on.
+    """
     service = Service()
 
     def find(current: Step, row_id: object) -> Person:
@@ -287,7 +288,7 @@ def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Staff take one of the provider's people out of a queue; an engineer's access there ends with it."""
+    """Remove one of the provider's people from a queue, for staff; an engineer's access there ends with it."""
 
     def find(current: Step, row_id: object) -> QueueAssignment:
         policy.require_staff(current.actor)
@@ -316,10 +317,11 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 
 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account off: at once it can do nothing, its tokens are revoked, and what it had asked for or been
-    given ends.
+    """Switch an account off. It can do nothing any more, its tokens are revoked, and the access that it asked for or
+    got ends.
 
-    A tenant's administrator may switch off people of the tenant; staff anybody but the last who decide for a tenant.
+    A tenant's administrator may switch off people of the tenant; staff may switch off everybody except a tenant's last
+    deciders.
     """
 
     def state(current: Step) -> None:
@@ -338,7 +340,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
 
 def _lock_account(terms: dict[str, Any]) -> None:
-    """As `_managed` locks it, before the tenant is locked."""
+    """Lock the person as `_managed` does, before the tenant is locked."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
     lock_access(AccessRequest.objects.filter(requested_by=key(terms["person"])))
 
@@ -373,9 +375,9 @@ def _held_if_deciding(current: Step) -> dict[str, Any] | None:
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account on again. Staff cannot where that would make an approver of somebody the customer let go.
+    """Switch an account on again. Staff can't do this if it would bring back an approver whom the customer has removed.
 
-    One of the provider's people who would be staff, an engineer or an approver again is announced first.
+    It is announced first for one of the provider's people who would be staff, an engineer or an approver again.
     """
 
     def may(current: Step) -> None:
@@ -454,7 +456,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
 
 
 def _newly_known(actor: Actor) -> list[UUID]:
-    """Who else has the mailbox of an address that the link proves for the first time."""
+    """Return the other humans of a mailbox whose address the link proves for the first time."""
     person = Person.objects.get_queryset().filter(pk=actor.person, email_verified_at=None).first()
     return others_of_mailbox(person.email, but=person.pk) if person else []
 
@@ -475,7 +477,7 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
 
 
 def _managed(current: Step, person_id: object) -> Person:
-    """The person, if the actor is staff or belongs to the tenant that the person belongs to."""
+    """Return the person, if the actor is staff or belongs to the same tenant."""
     actor = current.actor
     # The account of a client is no person: it ends with its client, and stays ended.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)

@@ -30,12 +30,13 @@ _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
 
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
-    """Deny what waits for the tenant's answer, of one engineer or (None) of everybody, and take no more for a while.
+    """Deny the tenant's pending access requests, of one engineer or (None) of everybody, and accept no more for a
+    while.
 
-    Each is denied by its own decision; what this human may not decide stays for a colleague. Until the mute ends, what
-    would ask the tenant is refused when it is submitted, and what waits at the provider is not passed on. A live mute
-    of the same human ends with it. One that ends before the mute it replaces lifts that in part, and so takes the same
-    proof as lifting it.
+    Each is denied by its own decision; those that this human may not decide stay for a colleague. Until the mute ends,
+    new access requests to the tenant are refused, and those that wait at the provider are not passed on. A live mute of
+    the same human ends with the new one. If the new mute ends before the one it replaces, it lifts that one in part,
+    and so needs the same proof as lifting it.
     """
     row, locked = Mute(), set[UUID]()
 
@@ -74,7 +75,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
-    """Take access requests again before the mute ends; another that keeps the same human away stays."""
+    """Accept access requests again before the mute ends. Another mute of the same human stays."""
 
     def state(current: Step) -> None:
         if current.row.lifted_at is not None or current.row.until_at <= current.at:
@@ -93,7 +94,7 @@ def _pending(tenant: Tenant) -> Any:
 
 
 def _same(row: Mute) -> QuerySet[Mute]:
-    """The live mutes of the same human, which end with this one."""
+    """Return the live mutes of the same human, which end with this one."""
     return Mute.objects.filter(tenant=row.tenant).live(row.set_at).of_same(row.engineer)
 
 
@@ -117,9 +118,10 @@ def _length(hours: int) -> timedelta:
 
 
 def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
-    """Deny each along the table's own edge; return the references of those, and of what this human may not decide.
+    """Deny each along the table's own edge. Return the references of the denied, and of those this human may not
+    decide.
 
-    What is past its deadline expires.
+    Those that are past their deadline expire.
     """
     denied, left = [], []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Enrol and remove the keys that people sign with. Their entries are the record: nobody need trust a row."""
+"""Adds and removes the keys that people sign with. The log's entries are the proof, and nobody has to trust a row."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _require_not_last(row: Passkey) -> None:
 
 
 def _witnessed(current: Step, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
-    """The entry in each log, with all that a signature by this key is verified with."""
+    """Write the entry in each log, with all that one needs to verify a signature by this key."""
     current.subject_type, current.subject_id = "passkey", str(row.pk)
     entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
     return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)

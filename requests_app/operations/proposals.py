@@ -1,4 +1,4 @@
-"""What one person proposed: confirmed by another, withdrawn, or, among the staff, applied when it is due."""
+"""Proposals of one person: confirmed by another, withdrawn, or, for staff, applied when they are due."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ LOCK_SECONDS = 0.5
 
 
 def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Put changes of who decides, and of the tenant's rules, under two-person control, or take that away.
+    """Switch two-person control on or off: for changes of the people who decide, and of the tenant's rules.
 
-    Taking it away is itself under it.
+    Switching it off needs two people as well.
     """
 
     def state(current: Step) -> None:
@@ -80,9 +80,9 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 
 
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Take a proposal back, or turn it down: anybody who administers or decides may, also the proposer.
+    """Withdraw or refuse a proposal: for its proposer, and for everybody who administers or decides.
 
-    One of the staff's is withdrawn by anybody of the staff, until it takes effect.
+    Every member of staff can withdraw a staff proposal, until it takes effect.
     """
     with perform(WITHDRAW_PROPOSAL, proposal_id, actor=actor, state=_require_pending) as current:
         row: Proposal = current.row
@@ -97,7 +97,7 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
 
 def _to_confirm(current: Step, proposal_id: object) -> Proposal:
-    """The proposal. What a tenant's own change is about is locked before the tenant is."""
+    """Return the proposal. The rows of a tenant's own change are locked before the tenant is."""
     row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
     lock = CONTROLLED[row.act].lock if row.tenant_id is not None else None
     if lock is not None:
@@ -238,7 +238,7 @@ def _require_not_ended(row: Proposal) -> None:
 
 
 def _doubt(row: Proposal) -> str:
-    """Why the two who agreed on it no longer count as two of the staff; nothing where they do."""
+    """Return why the two who agreed no longer count as two members of staff; empty if they still do."""
     for person in filter(None, (row.proposed_by, row.confirmed_by)):
         if not (person.is_active and person.is_staff):
             return "no_longer_staff"

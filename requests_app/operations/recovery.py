@@ -1,4 +1,4 @@
-"""The customer's own way back, when nobody is left who administers or decides: an offline key."""
+"""The customer's own way back when no administrator and no approver is left: a key that is stored offline."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True)
 class MadeKey:
-    """A row that was made just now, and the key itself, which nobody can read again."""
+    """A new row, and the key itself, which nobody can read again."""
 
     row: RecoveryKey
     key: str
 
 
 def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
-    """Make the tenant's recovery key; the one before is dead. Its administrator alone does, and nobody else sees it."""
+    """Make the tenant's recovery key; the previous key stops working. Only the administrator can, and nobody else sees
+    it.
+    """
     with perform(MAKE_RECOVERY_KEY, tenant_id, actor=actor) as current:
         tenant = current.row
         tenant.recovery_keys.live().update(ended_at=current.at)
@@ -75,7 +77,7 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
 
 
 def _tenant_of(key: str, *, actor: Actor) -> object:
-    """Whose key this is. Raises TooMany instead of looking at one wrong key too many, and leaves no entry then."""
+    """Return the key's tenant. After too many wrong keys, raise TooMany without checking, and without an entry."""
     attempt = guesses.at_recovery(actor.ip)
     if not attempt.count():
         guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)
@@ -93,7 +95,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
 
 
 def _tell(current: Step, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
-    """Everybody of the tenant: who is left to stop it may be anybody."""
+    """Inform everybody of the tenant: any of them may be the one who is left to stop it."""
     current.tell(
         Note(
             topic=Topic.RECOVERY_KEY,

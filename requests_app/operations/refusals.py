@@ -1,4 +1,4 @@
-"""Write down what a door refuses by itself, before any act begins."""
+"""Records what pages and API refuse themselves, before any act begins."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ NEWEST_READ = 20
 def note_refusal(
     access_request_id: object, *, action: str, refusal: DomainError, actor: Actor, always: bool = False
 ) -> None:
-    """Leave the entry of a refused act on an access request: of the attempt and its reason, and of nothing else.
+    """Write the entry of a refused act on an access request: the attempt and its reason, and nothing else.
 
-    The same refusal is written once a minute, unless each has to be there, as each wrong proof of a decision has.
+    The same refusal is written at most once a minute, unless each one must be recorded, like each wrong proof of a
+    decision.
     """
     if not refusal.is_evidence:
         return
@@ -41,10 +42,10 @@ def note_refusal(
 
 
 def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
-    """Leave an entry that somebody who is signed in as this person could not prove to be them, once a minute.
+    """Record, at most once a minute, that a person who is signed in could not prove who they are.
 
-    It is in the log of each tenant that the person belongs to, or in the provider's: a session that was left open or
-    taken is tried out where the people who trust it can see.
+    The entry is in the log of each tenant of the person, or in the provider's. So the people who trust this person see
+    that somebody tries to use an open or stolen session.
     """
     with own_act(STEP_UP, actor=actor.sending(None)) as account:
         account.act.only_notes = True

@@ -1,4 +1,4 @@
-"""A lost second factor: all of somebody's are taken away, so that they set new ones up at their next sign-in."""
+"""Lost second factors: all of a person's are removed, so that they set up new ones at their next sign-in."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _Keep = Callable[[Any], object] | None
 
 
 def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None) -> Person:
-    """Take away the app, the passkeys and the recovery codes of somebody who has lost them, and end their sessions.
+    """Remove the app, the passkeys and the recovery codes of a person who has lost them, and end their sessions.
 
-    A tenant's administrator does it for its people; for the provider's own, a superuser among the staff. Staff never do
-    it for a customer's people, for that would be a way to become one of them, and nobody does it for themselves.
+    A tenant's administrator does it for its people; a superuser among the staff does it for the provider's own people.
+    Staff never do it for a customer's people: they could sign in as one of them. Nobody does it for themselves.
     """
 
     def state(current: Step) -> None:
@@ -54,7 +54,7 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None)
 
 
 def _lock_person(terms: dict[str, Any]) -> None:
-    """As `_found` locks it, before its tenant."""
+    """Lock the person as `_found` does, before their tenant."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
 
 
@@ -136,7 +136,7 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
 
 
 def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
-    """The log is the register of keys: each key's end is an entry wherever the key is one, beside that of the reset."""
+    """Write the end of each key in every log that has the key, beside the entry of the reset."""
     detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
     entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
     entry = replace(entry, subject_type="person", subject_id=str(person.pk))

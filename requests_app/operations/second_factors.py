@@ -23,7 +23,7 @@ _Keep = Callable[[Person], None]
 
 
 def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Take an authenticator app as a second factor. Its first code was right; the door has looked."""
+    """Add an authenticator app as a second factor. The caller has checked its first code."""
 
     def state(current: Step) -> None:
         if current.row.totp_set_up_at is not None:
@@ -56,7 +56,7 @@ def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
 
 
 def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
-    """Make new recovery codes; those there were stop working."""
+    """Make new recovery codes; the previous codes stop working."""
 
     def state(current: Step) -> None:
         if not current.row.has_second_factor:

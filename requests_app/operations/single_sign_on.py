@@ -1,4 +1,4 @@
-"""How a tenant's people sign in: its connection, its domains, and who somebody is at the issuer."""
+"""Single sign-on of a tenant: its connection, its domains, and who a person is at the issuer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MOST_DOMAINS, MOST_GROUPS = 50, 100
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """All that a tenant says of its identity provider. `client_secret` is "" to leave it as it is."""
+    """A tenant's settings for its identity provider. An empty `client_secret` leaves the secret unchanged."""
 
     issuer: str
     client_id: str
@@ -134,7 +134,7 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
-    """Say that a domain is the tenant's. It counts once its web server has shown the challenge."""
+    """Claim a domain for the tenant. It counts after its web server has shown the challenge."""
     terms = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
 
     def check(current: Step) -> None:
@@ -176,7 +176,7 @@ def _require_domain_room(tenant: Tenant) -> None:
 
 
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
-    """Look at the domain's web server, and believe what it shows. Raises WrongState with what is wrong there."""
+    """Check the domain's web server for the challenge. Raises WrongState with the fault that it found."""
     # Before the act: looking takes a while, and an act holds its place in the log.
     seen: Domain = Domain.objects.visible_to(actor).find(domain_id)
     # Nobody else has this server go and ask; that they may not is said, and noted, below.
@@ -206,7 +206,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
-    """Forget a domain. Who has been linked by it stays linked; nobody else is."""
+    """Remove a domain. People who were linked by it stay linked; nobody new is."""
     with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
         row: Domain = current.row
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
@@ -261,7 +261,9 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
 
 
 def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person | None, list[str]]:
-    """Whom sign_in() would find, and which roles their groups would give; for the test, which changes nothing."""
+    """Return the person whom sign_in() would find, and the roles of their groups. For the test, which
+    changes nothing.
+    """
     sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
     found = known.person_id if known else _theirs(tenant_id, came)
@@ -274,7 +276,7 @@ def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person |
 
 
 def note_bypass(*, actor: Actor) -> None:
-    """Somebody who may get in past single sign-on does: it is in the log and told to all, or they do not get in."""
+    """Record a sign-in past single sign-on, and inform everybody; if that fails, the person does not get in."""
     with act(NOTE_BYPASS, actor=actor) as current:
         person = Person.objects.get_queryset().get(pk=current.actor.person)
         row = SignOn.objects.filter(break_glass=person, is_only=True).select_related("tenant").first()
@@ -289,7 +291,7 @@ def note_bypass(*, actor: Actor) -> None:
 
 
 def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
-    """The connection, as long as it is on and still leads to this issuer: it may have been changed meanwhile."""
+    """Return the connection if it is still on and has this issuer: it may have been changed meanwhile."""
     if tenant_id is None:
         if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
             raise NotAllowed(_("Single sign-on is not set up."))
@@ -301,7 +303,7 @@ def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn |
 
 
 def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
-    """The account that somebody who comes for the first time has here already."""
+    """Return the account that a person who comes for the first time already has here."""
     if tenant_id is not None and came.directory_key:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
         if (record := records.first()) is not None:
@@ -320,7 +322,7 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
 
 
 def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
-    """The person, if they are switched on and of this side and tenant."""
+    """Return the person, if they are switched on and of this side and tenant."""
     people = Person.objects.active().humans()
     people = people.filter(pk=person_id) if person_id else people.none()
     if tenant_id is None:
@@ -334,14 +336,16 @@ def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
 
 
 def _also(person: Person, came: AssertedIdentity) -> Person | None:
-    """Somebody else's account, as it seems so far, to which the same subject leads: one human has both."""
+    """Return another person's account with the same subject, as far as is known: both belong to one human."""
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None
 
 
 def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
-    """Whom the first time makes one human, to be locked before: the person's own and all others, or none at all."""
+    """Return the humans whom the first sign-in joins, so that they can be locked before: the person's own and all
+    others.
+    """
     other = _also(person, came)
     others = {other.human_id} if other else set()
     if _proves_address(person, came):
@@ -350,7 +354,7 @@ def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
 
 
 def _proves_address(person: Person, came: AssertedIdentity) -> bool:
-    """Whether the issuer calls verified what nobody here knew yet: the address that the directory gave the account."""
+    """Whether the issuer verified an address that nobody here knew yet: the one that the directory gave the account."""
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 
 

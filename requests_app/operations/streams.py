@@ -1,7 +1,7 @@
-"""Every stream that is open in this process: how many there may be, and that each ends with its window, read or not.
+"""The open streams of this process: limits their number, and ends each with its window, even if nobody reads it.
 
-A server asks for the next chunk when its client has taken the last one. A client that stops reading would so put off
-both the look at the window and the entry of the cut. A thread therefore looks at all open streams by itself.
+A server asks for the next chunk when its client has taken the last one. A client that stops reading would so delay both
+the check of the window and the entry of the cut. Therefore a thread checks all open streams.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _begun = threading.Event()
 
 
 class WindowClosed(Exception):
-    """Raised in the middle of a stream: the window closed, or nobody can tell that it has not."""
+    """Raised in the middle of a stream: the window is closed, or the database can't be asked."""
 
 
 class DownloadSlot:
-    """What a download must hold: each holds memory and a connection for as long as its reader likes."""
+    """A place for one download: each download holds memory and a connection for as long as its reader likes."""
 
     def __init__(self) -> None:
         self._grant_id: UUID | None = None
 
     def take(self, grant_id: UUID) -> None:
-        """Raise TooMany where this window, or this process, has as many downloads under way as it may."""
+        """Take a place. Raise TooMany if this window, or this process, has too many downloads under way."""
         with _lock:
             if _places[grant_id] >= MOST_PER_GRANT:
                 raise TooMany(_("Two downloads run under this window already. Wait until one of them has ended."))
@@ -57,7 +57,7 @@ class DownloadSlot:
             self._grant_id = grant_id
 
     def leave(self) -> None:
-        """Make room for the next one; harmless when repeated."""
+        """Release the place; harmless when repeated."""
         with _lock:
             if self._grant_id is not None:
                 _places[self._grant_id] -= 1
@@ -77,7 +77,7 @@ class Watched:
         self._is_noted = self._has_ended = False
 
     def require_open(self) -> None:
-        """Raise WindowClosed where the window has ended, and leave the entry if nobody else has."""
+        """Raise WindowClosed if the window has ended, and write the entry if nobody else has."""
         present, is_live = clock.monotonic(), True
         if present - self._checked >= RECHECK_SECONDS:
             is_live, self._checked = bool(live([self.grant_id])), present
@@ -86,9 +86,9 @@ class Watched:
             raise WindowClosed
 
     def look(self, *, is_live: bool) -> None:
-        """Cut this stream if its window is not live, or has ended by a clock that nobody sets back.
+        """Cut this stream if its window is not live, or has ended by the monotonic clock, which nobody can set back.
 
-        Two may do so at once, the reader's thread and the watch; the entry is written once.
+        The reader's thread and the watch may do this at the same time; the entry is written once.
         """
         if not self.is_cut and is_live and clock.monotonic() < self._ends:
             return
@@ -102,19 +102,19 @@ class Watched:
                 self._is_noted = True
 
     def end(self) -> None:
-        """Say that the reader has all, is gone, or was cut off: what is not cut by now will not be."""
+        """Mark the stream as ended: the reader has everything, is gone, or was cut off. It can't be cut any more."""
         with self._turn:
             self._has_ended = True
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing left to do: a cut whose entry could not be written yet is not over."""
+        """Whether nothing is left to do. A cut whose entry could not be written yet is not over."""
         return self._has_ended and self._is_noted is self.is_cut
 
 
 @contextmanager
 def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterator[Watched]:
-    """Keep a stream under watch until the block ends."""
+    """Watch a stream until the block ends."""
     stream = Watched(grant_id, ends=ends, note=note)
     with _lock:
         _open.add(stream)
@@ -127,7 +127,7 @@ def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterato
 
 
 def live(grant_ids: Iterable[UUID]) -> set[UUID]:
-    """Which of these are live now. A database that does not answer counts as no."""
+    """Return which of these are live now. If the database does not answer, none is."""
     try:
         return set(Grant.objects.live(clock.now()).filter(pk__in=list(grant_ids)).values_list("pk", flat=True))
     except DatabaseError:
@@ -138,12 +138,12 @@ def live(grant_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def keep_watch() -> None:
-    """Look after the streams of this process from now on; called once, by what serves the web."""
+    """Start to watch the streams of this process. The web server calls it once."""
     threading.Thread(target=_watch, name="streams", daemon=True).start()
 
 
 def look_at_all() -> bool:
-    """Cut the streams whose window has ended; False where there is no stream."""
+    """Cut the streams whose window has ended. Return False if there is no stream."""
     with _lock:
         streams = list(_open)
         if not streams:

@@ -1,4 +1,4 @@
-"""What the system writes down and tells by itself. Nothing here is needed for a deadline or a window to hold."""
+"""What the system records and sends regularly. No deadline and no window depends on it."""
 
 from __future__ import annotations
 
@@ -84,19 +84,19 @@ def _swept(
 
 
 def _require_store(failure: Exception) -> None:
-    """Raise it again where the store is to blame, which fails with every row alike."""
+    """Raise the error again if the store is at fault, because it would then fail for every row."""
     if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
         raise failure
 
 
 def _is_held(failure: Exception) -> bool:
-    """Whether a lock did not come in time. The store is well, and so are other tenants' rows."""
+    """Whether a lock did not come in time. The store works, and so do other tenants' rows."""
     cause = failure.__cause__
     return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 
 
 def _kind(failure: Exception) -> str:
-    """Its name without its words, which may quote what somebody wrote."""
+    """Return the error's type without its message, which may quote somebody's text."""
     return type(failure.__cause__ or failure).__name__
 
 
@@ -137,7 +137,7 @@ def _close(which: Q, *, actor: Actor, limit: int) -> int:
 
 
 def announce_closing_soon(*, actor: Actor, limit: int) -> int:
-    """Tell once that a window closes soon, if it is long enough for "soon" to mean something."""
+    """Announce once that a window closes soon, if it is long enough."""
     at, notice = clock.now(), timedelta(seconds=settings.CLOSING_SOON_SECONDS)
     soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
     # Here and not in the loop: windows that are never announced must not use up the limit.
@@ -149,7 +149,7 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
-    """Remind the customer's approvers at each of the set times, and after an outage of the latest one only."""
+    """Remind the customer's approvers at each of the set times; after an outage, send only the latest reminder."""
     at, sent = clock.now(), 0
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):

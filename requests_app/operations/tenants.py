@@ -1,4 +1,4 @@
-"""A tenant's own choices (Lockbox, notification addresses), and what staff set up for it."""
+"""A tenant's own settings (Lockbox, notification addresses), and what staff set up for it."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ from requests_app.operations._second import controlled, require_customer, tell_y
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch Lockbox on or off. What is under way keeps the stage it was submitted with.
+    """Switch Lockbox on or off. Access requests under way keep the stages with which they were submitted.
 
-    Where it is so already, nothing is done and nothing is written.
+    If the state is the wanted one already, nothing is done and nothing is recorded.
 
     Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
-    the provider. Neither the provider nor a machine switches it there, in either direction.
+    the provider. Under two-person control neither the provider nor a machine can switch it on or off.
     """
 
     def check(current: Step) -> None:
@@ -142,9 +142,11 @@ def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
-    """Set what this tenant's yes takes: signed or not, signed, or signed with a passkey that can't leave its device.
+    """Set the tenant's approval requirements: signed or not, signed, or signed with a passkey that can't leave its
+    device.
 
-    It counts from the next yes on, also for what waits already. A rule that nobody could meet is refused.
+    The rule applies to all later approvals, also of access requests that are pending already. A rule that nobody could
+    meet is refused.
     """
 
     def state(current: Step) -> None:
@@ -174,7 +176,7 @@ def _set_yes_rule(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
 
 
 def _require_signer(tenant: Tenant, rule: str) -> None:
-    """Raise unless some approver has a passkey that this rule takes, beside what the tenant wants already."""
+    """Raise unless some approver has a passkey that this rule accepts, and that meets the tenant's other rules."""
     if rule == Tenant.YesRule.ANY:
         return
     wanted = copy(tenant)
@@ -230,10 +232,10 @@ def _new_tenant(current: Step, _row_id: object) -> Tenant:
 
 
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
-    """Staff change a tenant's name, plan or time zone; never whether its Lockbox is on, nor how long a window may be.
+    """Change a tenant's name, plan or time zone, for staff; never its Lockbox, and never its longest window.
 
-    A plan that does not include Lockbox leaves a Lockbox that is on as it is: nobody loses protection by a contract.
-    To put a tenant on such a plan is announced to it, for it could not switch Lockbox on again.
+    If the new plan does not include Lockbox, Lockbox stays on: no contract takes protection away. Such a change is
+    announced to the tenant, because it could not switch Lockbox on again.
     """
 
     def find(current: Step, row_id: object) -> Tenant:
@@ -274,7 +276,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
 
 def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:
-    """What is announced where the tenant would lose a plan with Lockbox."""
+    """Return what is announced if the tenant would lose a plan with Lockbox."""
     plan = wanted.get("plan", tenant.plan)
     if not tenant.plan.includes_lockbox or plan.includes_lockbox:
         return None
@@ -307,9 +309,10 @@ def _plan_or_new(current: Step, plan_id: object) -> Plan:
 def save_service(
     *, actor: Actor, service_id: object = None, key: str, name: str, connector: str, is_covered: bool = True
 ) -> Service:
-    """Add or change a service. One that is not covered behaves as if the tenant had no Lockbox.
+    """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
-    To cover one is done at once. What else is changed, and a new one that is not covered, is announced.
+    Covering a service takes effect immediately. Every other change, and a new service that is not covered, is
+    announced.
     """
     wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
 
@@ -351,7 +354,7 @@ def _service_or_new(current: Step, service_id: object) -> Service:
 def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) -> Resource:
     """Add a resource, or change its name or whether it is active.
 
-    At a service that is not covered nobody asks the customer: there a new one is announced, as the service itself was.
+    A new resource of a service that is not covered is announced, as the service was: nobody asks the customer about it.
     """
 
     # Another tenant or service would make windows that are open cover something else.
@@ -464,7 +467,7 @@ def _lock_service(terms: Terms) -> None:
 
 
 def _service_in_use(terms: Terms, at: datetime) -> bool:
-    """Whether somebody has asked, or looks, by the name, key or connector that would change."""
+    """Whether an access request under way uses the name, key or connector that would change."""
     if set(terms["set"]) <= {"is_covered"}:
         # What was submitted keeps its need for the customer's approval.
         return False
@@ -525,7 +528,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _differing(row: Any, wanted: Terms) -> Terms:
-    """What would be set, and what it is now."""
+    """Return what would be set, and the present values."""
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
     return {"row": str(row.pk), "name": str(row), "set": changed, "was": {name: getattr(row, name) for name in changed}}
 
@@ -543,7 +546,9 @@ def _copy_with(row: Any, wanted: Terms) -> Any:
 
 
 def _witness_coverage(current: Step, service: Service) -> None:
-    """Whether a service is covered decides whether customers are asked: it is in the log of each that it concerns."""
+    """Record the coverage of a service in the log of each affected tenant, because it decides whether customers are
+    asked.
+    """
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
@@ -573,7 +578,7 @@ def _tenant(current: Step) -> Tenant:
 
 
 def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
-    """Set the allowed fields, validate, save, and witness what it was before; nothing is saved if nothing differs."""
+    """Set the allowed fields, validate, save, and record the old values. Nothing is saved if nothing differs."""
     if unknown := sorted(set(wanted) - allowed):
         raise Unacceptable(_("This cannot be changed here."), field=unknown[0])
     is_new = row._state.adding
@@ -599,7 +604,7 @@ def _validated(row: Any) -> Any:
 
 
 def _plan(plan_id: Any, *, is_locked: bool = False) -> Plan:
-    """Locked where its terms matter: no tenant comes to a plan while the plan loses Lockbox."""
+    """Return the plan, locked if its terms matter: no tenant may move to a plan that is losing Lockbox."""
     plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
         return plans.get(pk=plan_id)

@@ -1,4 +1,4 @@
-"""Open, work, talk on and close tickets."""
+"""Tickets: open, assign, comment, answer, resolve and close."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What happened. `on_behalf_of_id` names the customer's person when the provider records it for them.
+    """A problem to report. `on_behalf_of_id` names the customer's person if the provider records it for them.
 
-    `external_reference` and `external_url` are what it is called, and where it is, in the help desk it came from.
+    `external_reference` and `external_url` are its name and address in the help desk from which it comes.
     """
 
     tenant_id: Any
@@ -95,7 +95,7 @@ def open_ticket(report: Report, *, actor: Actor) -> Ticket:
 
 
 def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None) -> Ticket:
-    """Take a ticket, or give it to another engineer of its queue."""
+    """Take a ticket, or assign it to another engineer of its queue."""
     with change_ticket(ticket_id, ASSIGN_TICKET, actor=actor) as step:
         wanted: Any = assignee_id or step.actor.person
         engineers = Person.objects.get_queryset().in_queue(step.row.service_id, Role.ENGINEER)
@@ -108,9 +108,9 @@ def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None
 
 
 def link_ticket(ticket_id: object, *, external_reference: str, external_url: str = "", actor: Actor) -> Ticket:
-    """Say what the ticket is called in a help desk elsewhere, and where; what was said before is replaced.
+    """Set the ticket's reference and address in another help desk; they replace the earlier ones.
 
-    Said once more it changes nothing and is no entry: a help desk may repeat itself.
+    The same call again changes nothing and is not an entry, because a help desk may repeat it.
     """
     before: dict[str, str] = {}
 
@@ -138,7 +138,7 @@ def link_ticket(ticket_id: object, *, external_reference: str, external_url: str
 
 
 def ask_customer(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
-    """Ask the customer something, and wait for the answer."""
+    """Ask the customer a question, and wait for the answer."""
     with change_ticket(ticket_id, ASK_CUSTOMER, actor=actor, note=note) as step:
         _say(step)
     return step.row
@@ -151,7 +151,7 @@ def answer_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 
 
 def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
-    """Say that the problem is solved. What access was asked for or given under the ticket ends with it."""
+    """Mark the problem as solved. Access that was asked for or given under the ticket ends with it."""
     with change_ticket(ticket_id, RESOLVE_TICKET, actor=actor, note=note) as step:
         step.row.resolved_at = step.at
         _say(step)
@@ -176,9 +176,9 @@ def reopen_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 
 
 def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = False) -> TicketComment:
-    """Say something on a ticket that is not closed; an internal note is read by the provider alone.
+    """Comment on a ticket that is not closed. Only the provider reads an internal note.
 
-    A customer's comment on a ticket that waits for the customer is the act of answering it, and moves it on.
+    If the ticket waits for the customer, a customer's comment is the act of answering, and changes the ticket's state.
     """
     if not is_internal and _is_answer(ticket_id, actor):
         with change_ticket(ticket_id, ANSWER_TICKET, actor=actor, note=body) as step:
@@ -264,7 +264,9 @@ def _note(topic: Topic, ticket: Ticket, audience: Audience) -> Note:
 
 
 def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
-    """Only the provider records for somebody else, and only for somebody of that tenant."""
+    """Return the person for whom the ticket is recorded. Only the provider records tickets for others, of
+    that tenant.
+    """
     if report.on_behalf_of_id in (None, ""):
         return None
     if actor.side is Side.CUSTOMER:

@@ -68,7 +68,7 @@ class Issued:
 def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: str = "", actor: Actor) -> Issued:
     """Add an endpoint for a tenant's log, or, without a tenant, the provider's own for all logs.
 
-    It hears of what happens from now on. Under two-person control it is off until two have switched it on.
+    It gets the events from now on. Under two-person control it is off until two people have switched it on.
     """
     keys = Keys.new()
 
@@ -111,7 +111,7 @@ def _require_room(current: Step) -> None:
 
 
 def _lock_webhook(terms: dict[str, Any]) -> None:
-    """As the kernel locks it, before the turn at the log is taken."""
+    """Lock the webhook as the kernel does, before the turn at the log is taken."""
     list(Webhook.objects.filter(pk=terms["webhook"]).locked())
 
 
@@ -123,7 +123,7 @@ def change_webhook(
     label: str | None = None,
     actor: Actor,
 ) -> Webhook:
-    """Change where it is, what it hears of, or its label. What waits goes to the new address, at once."""
+    """Change its address, its events or its label. Waiting messages go to the new address from now on."""
 
     def wanted(current: Step) -> tuple[str, list[str], str]:
         webhook, written = current.row, current.inputs["label"]
@@ -170,7 +170,7 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
 
 
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
-    """Tell it nothing more, from now on. Its keys are gone at once, its deliveries within the hour."""
+    """Remove the webhook: it gets nothing more. Its keys are deleted immediately, its deliveries within the hour."""
     with perform(REMOVE_WEBHOOK, webhook_id, actor=actor, holds=_as_it_is) as current:
         _remove_webhook(current, current.row)
 
@@ -188,7 +188,7 @@ def _remove_webhook(current: Step, webhook: Webhook) -> None:
 
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
-    """Make new keys. Those before sign along for a day, so that the receiver can be changed in between."""
+    """Make new keys. The previous keys also sign for one day, so that the receiver can be changed meanwhile."""
     keys = Keys.new()
     with perform(ROTATE_WEBHOOK_SECRET, webhook_id, actor=actor) as current:
         webhook: Webhook = current.row
@@ -216,7 +216,7 @@ def _disable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
-    """Switch off one that fails for days or says that it is gone, and tell those who look after it."""
+    """Switch off a webhook that fails for days or answers "gone", and inform the people who look after it."""
     with perform(GIVE_UP_WEBHOOK, webhook_id, actor=actor, state=_require_on) as current:
         webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because(because), current)
@@ -267,7 +267,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
 
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send a message that says nothing but that it arrived, once, to one that is switched off as well."""
+    """Send a test message once, also to a webhook that is switched off."""
 
     def state(current: Step) -> None:
         tests = OutboxMessage.objects.filter(webhook=current.row, topic=messages.TEST)
@@ -286,7 +286,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send one message once more under the same id. It waits for none, and none waits for it."""
+    """Send one message again under the same id. It does not wait for others, and others do not wait for it."""
     with perform(REDELIVER, message_id, actor=actor, find=_message, state=_require_redeliverable) as current:
         message: OutboxMessage = current.row
         webhook: Webhook = current.row.webhook
@@ -320,7 +320,7 @@ def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
 
 
 def _message(current: Step, message_id: object) -> OutboxMessage:
-    """The message and its webhook, locked; the entry is about the webhook."""
+    """Return the message and its webhook, locked; the entry is about the webhook."""
     found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
     webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
     current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
@@ -371,7 +371,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> No
 
 
 def _begin_anew(webhook: Webhook, current: Step) -> None:
-    """Forget its failures: what waits is tried at once."""
+    """Forget its failures: waiting messages are tried immediately."""
     webhook.failures, webhook.failing_since = 0, None
     _waiting(webhook).update(next_attempt_at=current.at)
 
@@ -381,12 +381,12 @@ def _waiting(webhook: Webhook) -> QuerySet[OutboxMessage]:
 
 
 def _of(webhook: Webhook) -> dict[str, Any]:
-    """What a proposal says of it."""
+    """Describe the webhook for a proposal."""
     return {"webhook": str(webhook.pk), **_described(webhook)}
 
 
 def _described(webhook: Webhook) -> dict[str, Any]:
-    """What the log says of it: never the path of its address, which may be as good as a password."""
+    """Describe the webhook for the log, but never the path of its address, which may be as secret as a password."""
     return {"place": webhook.place, "label": webhook.label}
 
 

@@ -39,7 +39,7 @@ _BAD_URL: dict[str, Promise] = {
 
 
 def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
-    """Register a witness by its key; it is asked from the next checkpoint on."""
+    """Register a witness by its key. From the next checkpoint on, it is asked."""
     wanted: dict[str, str] = {}
 
     def check(current: Step) -> None:
@@ -76,7 +76,7 @@ def _require_room(tenant: Tenant) -> None:
 
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
-    """Ask this witness no more. What it cosigned stays; under the rule it counts no more from now on."""
+    """Stop asking this witness. Its cosignatures stay, but no longer count for the rule."""
 
     def holds(current: Step) -> dict[str, Any]:
         witness = _removable(current.row, witness_id)
@@ -115,7 +115,7 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
 
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
-    """Set that a window opens only if a witness cosigned the log within so many hours; None takes the rule away."""
+    """Set that a window opens only if a witness cosigned the log within so many hours. None removes the rule."""
 
     def state(current: Step) -> None:
         if hours == current.row.cosigned_within:

@@ -205,8 +205,8 @@ def test_a_mail_that_comes_again_is_the_same_to_the_byte() -> None:
 
 def test_an_engineer_who_was_not_told_is_found() -> None:
     replay, addresses = forged.replay(life()), {ENGINEER: "e@x"}
-    assert checks.engineers_were_told(replay, {"e@x": "The window of AR-AAAA-BBBB is closed."}, addresses) == []
-    assert kinds(checks.engineers_were_told(replay, {}, addresses)) == ["an outcome was never told"]
+    assert checks.engineers_got_mail(replay, {"e@x": "The window of AR-AAAA-BBBB is closed."}, addresses) == []
+    assert kinds(checks.engineers_got_mail(replay, {}, addresses)) == ["an outcome was never told"]
 
 
 def message(index: int, **more: Any) -> bytes:
