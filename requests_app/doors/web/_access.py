@@ -1,4 +1,4 @@
-"""How the pages put access requests into words: lines of lists, steps, timelines, what is looked at."""
+"""Words for access requests on pages: lines of lists, steps, timelines, accesses to content."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Line:
 
 
 def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
-    """Lines for many rows; what was looked at under their windows is read at once."""
+    """Return lines for many rows. The accesses in their windows are read together."""
     rows = list(rows)
     grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
     ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
@@ -99,7 +99,7 @@ def whose_turn(row: AccessRequest, state: State) -> str:
 
 
 def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
-    """How it ended, in a few words; nothing while it is under way."""
+    """Return the result in a few words; empty while the access request is under way."""
     if state == State.CLOSED and seen is not None:
         return capfirst(sentences.summary(seen))
     if state == State.DENIED:
@@ -113,7 +113,9 @@ def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> st
 
 
 def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
-    """Where the engineer asks again for what has ended, with this one as the first draft; empty where it can't be."""
+    """Return the address at which the engineer asks again, with this access request as the draft; empty if
+    they can't.
+    """
     ended = state in (State.DENIED, State.EXPIRED, State.WITHDRAWN, State.CLOSED)
     if not ended or Role.REQUESTER not in policy.roles_of(actor, row):
         return ""
@@ -129,7 +131,7 @@ def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
 
 @dataclass
 class Window:
-    """An open window as a live list: who may do what, until when, and the last that was looked at."""
+    """An open window as a live list: who may do what, until when, and the newest accesses."""
 
     line: Line
     heading: str
@@ -155,7 +157,7 @@ def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_t
 
 
 def newest(looks: Sequence[ContentAccess]) -> str:
-    """What a live list says it has, so that it is sent again only when there is more."""
+    """Return a mark of the newest content of a live list, so that the list is sent again only when there is more."""
     return str(looks[0].pk) if looks else "nothing"
 
 
@@ -163,7 +165,7 @@ def newest(looks: Sequence[ContentAccess]) -> str:
 
 
 def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
-    """Looks as the live list shows them: a reference, never a subject line, because that is content."""
+    """Return the accesses for the live list: by reference, and never by subject line, because that is content."""
     return [
         {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
     ]

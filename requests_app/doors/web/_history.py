@@ -88,7 +88,7 @@ def _window_step(grant: Grant | None, state: State) -> dict[str, Any]:
 
 
 def how_closed(grant: Grant) -> str:
-    """How a window ended; one that no sweep has written down closed by itself, too."""
+    """Return how a window ended; a window that no sweep has recorded yet ended as planned."""
     if grant.close_reason == Grant.CloseReason.RELEASED:
         return _("Closed early by the engineer")
     if grant.close_reason == Grant.CloseReason.REVOKED:
@@ -100,19 +100,19 @@ def how_closed(grant: Grant) -> str:
 
 
 def _look_of(name: str) -> tuple[str, str]:
-    """The colour and the icon of an entry; one of a newer version has neither of its own."""
+    """Return the colour and the icon of an entry; an entry of a newer version has the common ones."""
     event = EVENTS.get(name)
     return event.look if event is not None else ("over", "circle")
 
 
 def _did(name: str) -> Promise | None:
-    """What a person did, said after their name; an event without such words is said by its title."""
+    """Return what a person did, to follow their name, or None for an event that only has a title."""
     event = EVENTS.get(name)
     return event.did if event is not None else None
 
 
 def timeline(row: AccessRequest, entries: list[Entry], activities: list[ResourceActivity]) -> list[dict[str, Any]]:
-    """One line an act, the oldest first; content is one line a resource, at the last time it was looked at."""
+    """Return one line per act, the oldest first. Content has one line per resource, at the time of its last access."""
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_accesses_event(row, one) for one in activities]
     return sorted(events, key=lambda event: event["at"])
@@ -133,7 +133,7 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _by_whom(entry: Entry) -> str | SafeString:
-    """What was done, after the client that did it and in whose name, or after those whose deputy did it."""
+    """Return what was done, after the client that did it and its approver, or after the people whose deputy did it."""
     words, actor = _words(entry), entry.record["actor"]
     if actor.get("kind") == "client":
         whose = actor.get("for")
@@ -159,7 +159,9 @@ def _organisation(row: AccessRequest, side: str) -> str:
 
 
 def _words(entry: Entry) -> str:
-    """What a person did, or the event's own title; a refusal also says what was tried, and why it was refused."""
+    """Return what a person did, or the event's own title. A refusal also says what was tried, and why it
+    was refused.
+    """
     title = title_of(entry.row.event)
     if entry.row.event == Event.ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
@@ -203,7 +205,7 @@ def _item_words(reference: str, kind: str, part: str) -> str:
 
 
 def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
-    """Why an act was refused, and where a window for it had been closed, how that came."""
+    """Return why an act was refused and, if a window for it had been closed, how it was closed."""
     why, ended = refusal_words(str(detail.get("code", ""))), detail.get("ended")
     how = (
         str(ended.get("close_reason"))

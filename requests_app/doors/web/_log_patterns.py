@@ -1,4 +1,4 @@
-"""Which sentence an entry has. Its words are declared with the event; the names in them are made by _log_words."""
+"""Chooses the sentence of an entry. The event declares the sentence; _log_words fills in the names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAUSES: dict[str, Promise] = {
 
 
 def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
-    """The sentence for the event, or for the kind of it that the detail shows."""
+    """Return the sentence for the event, or for the kind of the event that the detail shows."""
     declared = EVENTS.get(event)
     if not actor or declared is None:
         return BY_NAME

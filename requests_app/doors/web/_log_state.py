@@ -44,7 +44,7 @@ FORGOTTEN_AFTER = dt.timedelta(minutes=3)
 
 
 def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
-    """What the top of the log's page says."""
+    """Return the state for the top of the log's page."""
     state = checkpoints.state(tenant.pk)
     alarm = state.alarm
     return {
@@ -61,7 +61,7 @@ def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def _is_late(state: LogState, at: dt.datetime) -> bool:
-    """Whether a checkpoint should have come: entries wait for it, or the hourly one did not come."""
+    """Whether a checkpoint is overdue: entries wait for it, or the hourly one did not come."""
     longest = dt.timedelta(seconds=settings.CHECKPOINT_MAX_AGE_SECONDS)
     if state.unsigned and state.unsigned_since is not None and at - state.unsigned_since > longest:
         return True
@@ -86,7 +86,7 @@ def alarm_words(code: str, detail: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of this log as people compare it: whole, or by its fingerprint (SHA-256 over the 32 bytes)."""
+    """A key of this log for people to compare: whole, or by its fingerprint (SHA-256 over the 32 bytes)."""
 
     vkey: str
     key_id: str
@@ -95,7 +95,7 @@ class Key:
 
 
 def signing_keys(state: LogState) -> list[Key]:
-    """The keys that have signed here, under this log's name; those that signed the newest checkpoint first."""
+    """Return the keys that have signed under this log's name; those that signed the newest checkpoint come first."""
     note = _note(state.checkpoint)
     found = [
         _key(keys.log_key(state.origin, bytes(public)), note)
@@ -154,7 +154,7 @@ class Checked:
 
     @property
     def start(self) -> int:
-        """The first entry that was looked at: what was pruned, or closed as damaged, comes before it."""
+        """The first entry that was checked. Entries that were pruned, or closed as damaged, come before it."""
         found = self.row.kept.get("start", 0)
         return found if isinstance(found, int) else 0
 
@@ -168,7 +168,7 @@ class Checked:
 
     @property
     def since(self) -> int:
-        """How many entries came after it."""
+        """How many entries came after the check."""
         return max(0, self.log_size - self.row.size)
 
     @property

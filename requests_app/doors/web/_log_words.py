@@ -1,4 +1,4 @@
-"""The log in plain words: one sentence an entry, made from the hashed bytes and not from the columns beside them."""
+"""The log in plain words: one sentence for each entry, made from the hashed bytes and not from the database columns."""
 
 from __future__ import annotations
 
@@ -106,12 +106,14 @@ def shown_entries(
 
 
 def flaw_words(why: str) -> str:
-    """Why an entry is not as it was written, translated; words that are new to this page stand for themselves."""
+    """Return why an entry is not as it was written, translated; words that this page does not know are returned
+    unchanged.
+    """
     return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
 
 
 def grouped(number: int) -> str:
-    """A number as people write it."""
+    """Return a number as people write it, with separators."""
     return number_format(number, force_grouping=True)
 
 
@@ -136,7 +138,7 @@ def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosit
 
 
 def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
-    """One entry's sentence and its comment, without all that the log page shows beside them."""
+    """Return one entry's sentence and its comment, without the rest of the log page."""
     record = _read(bytes(entry.canonical))
     return _words_of(entry, record, tenant, about, at).sentence(), _str(_dict(record, "detail"), "comment")
 
@@ -166,7 +168,7 @@ class _Words:
         self.request_reference, self.ticket_reference = request, ticket
 
     def sentence(self) -> SafeString:
-        """The sentence for the event, or for the kind of it that the detail shows; unknown events have their name."""
+        """Return the sentence for the event, or for its kind that the detail shows. Unknown events have their name."""
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
         text = format_html(pattern, **{name: self._value(name) for name in names})
@@ -254,7 +256,7 @@ class _Words:
 
     @property
     def confirmed(self) -> SafeString:
-        """Of a change by staff: who confirmed it, or that nobody else could."""
+        """For a change by staff: who confirmed it, or that nobody else could."""
         by = self._plain("confirmed_by")
         return format_html(_("confirmed by {name}"), name=by) if by else escape(_("nobody else could confirm it"))
 
@@ -313,7 +315,7 @@ class _Words:
 
     @property
     def changes(self) -> SafeString:
-        """What was set, and what it was before."""
+        """The new values and the old ones."""
         now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
         parts = [
             _("%(field)s is “%(now)s”, was “%(was)s”") % {"field": key, "now": value, "was": was.get(key, "")}
@@ -332,7 +334,7 @@ class _Words:
 
     @property
     def signed(self) -> str | SafeString:
-        """Of a decision: whether it is signed, and by which key. Whether that holds, the verifier says."""
+        """For a decision: whether it is signed, and by which key. The verifier checks the signature."""
         found = decision_signatures.of(self.detail)
         if found is None:
             return ""
@@ -368,7 +370,7 @@ class _Words:
 
     @property
     def to(self) -> str | SafeString:
-        """A number of an entry, or the address of a mail."""
+        """The number of an entry, or the address of a mail."""
         number = self.detail.get("to")
         return grouped(number) if isinstance(number, int) else self._plain("to")
 
@@ -388,7 +390,9 @@ class _Words:
 
 @lru_cache(maxsize=1000)
 def _person(name: str, organisation: str, _language: str | None) -> SafeString:
-    """Who acted. A log has few people and many entries, and its words hang on the language."""
+    """Return the actor. It is cached, because a log has few people and many entries; its words depend on
+    the language.
+    """
     values = {
         "name": name,
         "organisation": organisation,
@@ -399,12 +403,12 @@ def _person(name: str, organisation: str, _language: str | None) -> SafeString:
 
 
 def _reference(text: str) -> SafeString:
-    """A reference in one piece: broken at its hyphen it is hard to find and to type."""
+    """Return a reference that does not break at its hyphens: a broken one is hard to find and to type."""
     return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
 
 
 def _key_id(vkey: object) -> SafeString:
-    """The eight hexadecimal digits by which people tell keys apart; the whole key is in the record."""
+    """Return the eight hexadecimal digits by which people recognise a key; the whole key is in the record."""
     parts = vkey.split("+", 2) if isinstance(vkey, str) else []
     return format_html('<span class="mono">{}</span>', parts[1]) if len(parts) == 3 else SafeString("")
 

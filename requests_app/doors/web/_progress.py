@@ -1,4 +1,4 @@
-"""How far a download is, told by the stream that carries it to the page that waits for it."""
+"""The progress of a download: the stream reports it, and the page that waits for the download shows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STEPS, _LEAST = 200, 1000
 
 @dataclass
 class Progress:
-    """One download of one person; nobody else can ask for it, as their own id is part of the key."""
+    """One download of one person. Nobody else can ask for it, because the person's id is part of the key."""
 
     person_id: UUID
     download: UUID
@@ -28,7 +28,7 @@ class Progress:
     _reported: int = field(default=-1, repr=False)
 
     def begin(self, step: str) -> Callable[[int], None]:
-        """Begin a step; give what is to be told how many more entries are done."""
+        """Begin a step. Return a function that takes how many more entries are done."""
         self.step, self._done, self._reported = step, 0, -1
         self._tell()
         return self.add

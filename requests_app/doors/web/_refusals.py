@@ -13,7 +13,7 @@ from requests_app.models import AccessRequest
 
 @contextmanager
 def noted(row: AccessRequest, action: str, actor: Actor) -> Iterator[None]:
-    """Pass a refusal on, with its entry; for what runs inside, which is the page's own and no operation."""
+    """Record a refusal and pass it on. For code of the page itself, outside of operations."""
     try:
         yield
     except CodeAlreadyUsed:

@@ -1,7 +1,7 @@
-"""Which fields of a form are secret: what was typed into them is never shown again, and waits nowhere.
+"""Which fields of a form are secret: what was typed into them is never shown again, and never stored with a form.
 
-A field is secret where its form says so: it has the widget of a password, or it is marked with `secret`. What waits is
-judged by name, before the form is built; so no form may give the name of a secret to a field that is not secret.
+A field is secret if it has a password widget, or if `secret` marks it. What may be stored is decided by name, before
+the form is built. So no form may use the name of a secret field for a field that is not secret.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NEVER = frozenset({"csrfmiddlewaretoken", "manifest"})
 
 
 def secret(field: _Field) -> _Field:
-    """Mark a field: what is typed into it proves who somebody is, or opens something."""
+    """Mark a field as secret: its value proves who somebody is, or opens something."""
     field.is_secret = True  # type: ignore[attr-defined]  # read by is_marked()
     return field
 
@@ -28,14 +28,14 @@ def is_marked(field: forms.Field) -> bool:
 
 
 def all_forms(base: type[forms.BaseForm] = forms.BaseForm) -> Iterator[type[forms.BaseForm]]:
-    """Every form that there is, the libraries' too."""
+    """Yield every form class, those of the libraries too."""
     for form in base.__subclasses__():
         yield form
         yield from all_forms(form)
 
 
 def is_secret(name: str) -> bool:
-    """Whether any form has a secret field of this name. A form of a set puts its own prefix before it."""
+    """Whether any form has a secret field of this name. A form of a set puts its own prefix before the name."""
     name = name.rpartition("-")[2]
     fields = (getattr(form, "base_fields", {}).get(name) for form in all_forms())
     return any(field is not None and is_marked(field) for field in fields)
@@ -50,10 +50,10 @@ def may_wait(name: str, value: str) -> bool:
 
 
 def sentences_in(fields: list[tuple[str, str]]) -> list[str]:
-    """What somebody typed and may want to read again: it has more than one word, and is not secret."""
+    """Return the texts that somebody typed and may want to read again: more than one word, and not secret."""
     return [value for name, value in fields if ("\n" in value or " " in value.strip()) and may_wait(name, value)]
 
 
 def are_left_out(fields: list[tuple[str, str]]) -> bool:
-    """Whether any of these was typed and does not wait."""
+    """Whether any of these was typed but may not be stored."""
     return any(name not in _NEVER and not may_wait(name, value) for name, value in fields)

@@ -1,4 +1,4 @@
-"""Proof that it is still the same person, on a page, and how long it counts."""
+"""Proof, on a page, that it is still the same person, and how long the proof counts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from requests_app.queries import signing
 
 
 def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> str:
-    """What the page that confirms will ask of this very person, by what they have set up and have just shown."""
+    """Return what the next page will ask this person for, depending on their second factors and their last proof."""
     actor = actor_in(request)
     if signing.passkeys(actor, tenant_id):
         return _("The next page asks for your comment. To approve, you also need your passkey.")
@@ -59,22 +59,22 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
-    """Keep in the session that this person has just proved who they are; `policy` says for how long it counts."""
+    """Store in the session that this person has just proved who they are; `policy` decides how long it counts."""
     request.session[STEPPED_UP] = {"at": at.isoformat(), "way": way, "person": str(request.user.pk)}
 
 
 def note_second_factor(request: HttpRequest) -> None:
-    """Note that the sign-in under way has just shown the person's second factor, for `remember_sign_in`.
+    """Note that the present sign-in has just included the person's second factor, for `remember_sign_in`.
 
-    It is noted on the request and not in the session: it counts for the sign-in that this very request completes.
+    The note is on the request and not in the session: it counts only for the sign-in that this request completes.
     """
     request.second_factor_at = clock.now()  # type: ignore[attr-defined]  # read by remember_sign_in()
 
 
 def remember_sign_in(request: HttpRequest) -> None:
-    """A sign-in with a password: with the second factor, it is a proof like any other.
+    """Remember a sign-in with a password. With the second factor, it is a proof like any other.
 
-    Without one it is good for setting up the first second factor and nothing else.
+    Without the second factor it only allows setting up the first second factor.
     """
     at = getattr(request, "second_factor_at", None)
     if at is not None:
@@ -84,9 +84,9 @@ def remember_sign_in(request: HttpRequest) -> None:
 
 
 def remember_single_sign_on(request: HttpRequest) -> None:
-    """A sign-in at an identity provider is all the proof that somebody without a second factor here can give.
+    """Remember a sign-in at an identity provider: the only proof that a person without a second factor here can give.
 
-    What the provider says of its own second factor (`amr`) proves nothing here: docs/single-sign-on.md says why.
+    The provider's statement about its own second factor (`amr`) proves nothing here: docs/single-sign-on.md says why.
     """
     if not cast(Person, request.user).has_second_factor:
         remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
@@ -97,30 +97,32 @@ def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
 
 
 def setting_up(request: HttpRequest) -> Actor:
-    """The actor who sets up a second factor: if it is the first one, any sign-in is a proof for that."""
+    """Return the actor who sets up a second factor. For the first one, any sign-in is proof enough."""
     way, at = last_proof(request)
     return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:
-    """Ask for the proof, and come back to this page."""
+    """Ask for the proof, and return to this page."""
     return redirect_to_login(request.get_full_path(), reverse("web:step_up"))
 
 
 def is_this_person(request: HttpRequest, password: str, code: str, *, is_password_known: bool = False) -> bool:
-    """Raises TooManyGuesses or CodeAlreadyUsed."""
+    """Check the proof. Raises TooManyGuesses or CodeAlreadyUsed."""
     person, ip = cast(Person, request.user), request.META.get("REMOTE_ADDR", "")
     return verification.is_this_person(person, password, code, ip=ip, is_password_known=is_password_known)
 
 
 def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
-    """Write down that the proof failed, where the person's tenants see it."""
+    """Record that the proof failed, where the person's tenants see it."""
     with own_account():
         operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
 
 
 def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwargs: Any) -> StepUpForm:
-    """The form that asks for the proof. `act` is what it is asked for (`_known_password.act_of`)."""
+    """Return the form that asks for the proof. `act` is the digest of the act that needs it
+    (`_known_password.act_of`).
+    """
     is_known = _known_password.is_known(request, act, at=clock.now()) if data is not None else False
     return StepUpForm(
         data, has_code=cast(Person, request.user).has_second_factor, is_password_known=is_known, act=act, **kwargs
@@ -128,7 +130,7 @@ def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwa
 
 
 def proven(request: HttpRequest, form: StepUpForm) -> int:
-    """0 where what was sent proves who it is, which is then remembered; or the status of what the form now says."""
+    """Return 0 and remember the proof if it is right; otherwise return the status of the answer with the form."""
     if not form.is_valid():
         return Unacceptable.status
     person, given = cast(Person, request.user), form.cleaned_data
@@ -157,7 +159,7 @@ def proven(request: HttpRequest, form: StepUpForm) -> int:
 
 
 def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
-    """Ask for the next code alone: the password was right. It is no refusal, and leaves no entry."""
+    """Ask only for the next code: the password was right. This is not a refusal and leaves no entry."""
     if not form.is_password_known:
         # The time counts from the password on, and does not start again with each code.
         _known_password.remember(request, act, at=clock.now())
@@ -167,7 +169,7 @@ def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlr
 
 
 def to_confirm(request: HttpRequest) -> dict[str, Any]:
-    """What the page that asks shows beside the form: what a passkey is asked, and whether there is a code to type."""
+    """Return what the page shows beside the form: the passkey's challenge, and whether to type a code."""
     person = cast(Person, request.user)
     with own_account():
         keys = [bytes(row.credential_id) for row in Passkey.objects.filter(person=person).live().of_this_site()]
@@ -179,10 +181,10 @@ def to_confirm(request: HttpRequest) -> dict[str, Any]:
 
 
 def local(target: Any) -> str:
-    """A path of this very site, or nothing.
+    """Return a path of this site, or nothing.
 
-    Without a host that is allowed, everything with a host or a scheme is refused. Browsers drop tabs and line breaks
-    from an address before they look at it.
+    Without an allowed host, every address with a host or a scheme is refused. Browsers remove tabs and line breaks from
+    an address before they read it.
     """
     if not isinstance(target, str) or not target.isprintable() or not target.startswith("/"):
         return ""

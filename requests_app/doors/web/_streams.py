@@ -1,4 +1,4 @@
-"""Content on its way out: read ahead by one chunk, and closed when the client has gone."""
+"""Sends content: reads ahead by one chunk, and closes the stream when the client has gone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from requests_app.domain.errors import ContentUnavailable
 
 
 class Body:
-    """The chunks of a stream, the first of them read already.
+    """The chunks of a stream; the first one is read already.
 
-    What fails before the first byte can still be answered with a page; what fails later ends the connection.
+    A failure before the first byte can still be answered with a page. A later failure ends the connection.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -26,14 +26,14 @@ class Body:
         yield from self._chunks
 
     def close(self) -> None:
-        """Called by the server when the client has all, or has gone away."""
+        """Close the stream. The server calls this when the client has everything, or is gone."""
         close = getattr(self._chunks, "close", None)
         if close is not None:
             close()
 
 
 class GuardedSource(ByteSource):
-    """The chunks of an item while its window is open, for reading them as text."""
+    """The chunks of an item while its window is open, to be read as text."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._body = Body(chunks)

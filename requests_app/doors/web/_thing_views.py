@@ -1,4 +1,4 @@
-"""Answers for every page that `_things` can declare: it shows what is declared, and runs the declared operation."""
+"""The views of every page that `_things` can declare: they show what is declared, and run the declared operation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def view_of(page: Page) -> Callable[..., HttpResponse]:
 
 
 def _visit(page: Page, request: HttpRequest, ids: dict[str, Any]) -> Visit:
-    """Find what the page is about. What somebody may do there is judged by the operations, which log each refusal."""
+    """Find the row that the page is about. The operations check what the person may do there, and log each refusal."""
     visit = Visit(request=request, actor=actor_in(request), at=instant(request))
     if "tenant" in ids:
         is_shown = page.is_for_administrators and request.method != "POST"
@@ -134,7 +134,7 @@ def _show(page: Page, visit: Visit, form: StrictForm | None, *, status: int = 20
 
 
 def _shown_once(visit: Visit, made: Secret) -> HttpResponse:
-    """The answer to the act itself. The secret is stored nowhere from which it could be shown again."""
+    """Answer the act itself with its secret. The secret is stored nowhere, so it can't be shown again."""
     context = {
         **_of_every_page(visit, heading=made.heading, title=made.title, back=made.back),
         "made": made,
@@ -168,7 +168,7 @@ def _link(visit: Visit, link: Link) -> dict[str, str]:
 
 
 def _table(visit: Visit, table: Table | None) -> dict[str, Any] | None:
-    """The rows, each with its button or its link where it has one."""
+    """Return the rows, each with its button or its link if it has one."""
     if table is None:
         return None
     lines = [(row, _beside(visit, table, row)) for row in table.rows(visit)]

@@ -1,7 +1,7 @@
-"""What a page about things declares, such as a tenant's mutes, tokens or webhooks.
+"""The declaration of a page about a tenant's things, such as mutes, tokens or webhooks.
 
 `_thing_views` answers for every such page, and `templates/things` shows it. Words are templates: `{tenant}`, `{thing}`
-and `{provider}` are replaced by names. Nothing can hide in a name.
+and `{provider}` are replaced by names. Names are made visible, so that no control character can hide in them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def filled(words: Text, **names: object) -> str:
 
 @dataclass(kw_only=True)
 class Visit:
-    """One request for a page: by whom, at which instant, for which tenant, and about which thing."""
+    """One request for a page: by whom, at which instant, for which tenant, and about which row."""
 
     request: HttpRequest
     actor: Actor
@@ -51,14 +51,14 @@ class Visit:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """The roles that are held in the tenant, without those of the provider's people."""
+        """The person's roles in the tenant, without those of the provider's people."""
         return self.actor.tenant_roles.get(self.tenant.pk, frozenset())
 
     def when(self, at: datetime) -> str:
         return when(Context({"now": self.at}), at)
 
     def says(self, words: Words) -> str:
-        """Put names into words. Text that is escaped already is complete, and empty words stay empty."""
+        """Put names into words. Text that is already escaped is not changed, and empty words stay empty."""
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
         text = words(self) if callable(words) else words
@@ -71,7 +71,7 @@ Address = Callable[[Visit], str]
 
 
 def to(name: str, *parts: str) -> Address:
-    """The address of a page by its name and by what it is about: "tenant", "thing"."""
+    """Return the address of a page by its name and by what it is about: "tenant", "thing"."""
     return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
 
 
@@ -106,7 +106,7 @@ def as_text(context: Context, value: Any) -> str:
 
 
 def as_part(template: str, name: str) -> Show:
-    """Show a value by a partial template, which knows it under this name."""
+    """Show a value with a partial template, which gets it under this name."""
 
     def show(context: Context, value: Any) -> str:
         with context.push(**{name: value}):
@@ -117,7 +117,7 @@ def as_part(template: str, name: str) -> Show:
 
 @dataclass(frozen=True)
 class Column:
-    """One fact about each row of a table, or about the thing of a page."""
+    """One fact about each row of a table, or about the row of a page."""
 
     label: Text
     value: Callable[[Any], Any]
@@ -133,7 +133,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Empty:
-    """What a list says while it has no row: what it will show, and how it comes there."""
+    """The text of a list without rows: what the list will show, and how rows get there."""
 
     title: Text
     text: Text = ""
@@ -166,9 +166,9 @@ class RowLink:
 
 @dataclass(frozen=True, kw_only=True)
 class Button:
-    """A button that acts at once, on a row or on the page's thing. Its form has one field: the row's id, or `value`.
+    """A button that acts immediately, on a row or on the page's row. Its form has one field: the row's id, or `value`.
 
-    `offered` says whether somebody has the button; the operation says whether it acts.
+    `offered` decides whether a person sees the button; the operation decides whether it acts.
     """
 
     label: Text
@@ -197,7 +197,7 @@ def nothing_to_fill_in(visit: Visit, data: QueryDict | None) -> StrictForm:
 class Action:
     """A form, its button and its operation. The answer is a message on the page `then`, or a secret that is shown once.
 
-    `offered` says whether somebody has the form; the operation says whether it acts.
+    `offered` decides whether a person sees the form; the operation decides whether it acts.
     """
 
     label: Words
@@ -230,7 +230,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """What an act made and shows once, on the page that answers it. `value` is the secret itself."""
+    """A secret that an act made, and the page that shows it once. `value` is the secret itself."""
 
     heading: Words
     value: str

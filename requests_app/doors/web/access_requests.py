@@ -1,4 +1,4 @@
-"""The list of access requests, the page of one, and what is looked at under it, live."""
+"""The list of access requests, the page of one access request, and its accesses to content, live."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _asked(request: HttpRequest) -> dict[str, str]:
 
 
 def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
-    """The filters as the query takes them, and what is wrong with them where they cannot find anything."""
+    """Return the filters for the query, and what is wrong with them if they can't find anything."""
     if asked["state"] and asked["state"] not in inbox.GROUPS:
         raise Malformed
     service_id, tenant_ids, reference, named = None, None, "", ""
@@ -238,7 +238,7 @@ def changed(
 @login_required
 @require_safe
 def live(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What is being looked at, newest first: a page, or for htmx the list alone, or nothing where nothing is new."""
+    """Show the accesses, newest first: a page, or for htmx only the list, or nothing if nothing is new."""
     actor, at = actor_in(request), instant(request)
     row = review.watched(pk, actor=actor)
     if not policy.sees_looks(actor, row):

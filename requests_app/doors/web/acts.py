@@ -1,4 +1,4 @@
-"""The acts on an access request that are no decision: withdraw it, give its window back, close its window."""
+"""The acts on an access request that are not decisions: withdraw it, give its window back, close its window."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ class ActForm(forms.Form):
     )
 
     def refuse_unknown(self) -> None:
-        """Raise Malformed for a field that this form does not have: it is refused and not ignored."""
+        """Raise Malformed for a field that this form does not have. It is refused and not ignored."""
         if not set(self.data) <= {*self.fields, "csrfmiddlewaretoken"}:
             raise Malformed
 
 
 class EndForm(ActForm):
-    """`next` is the page on which the button was pressed: the person stays there."""
+    """`next` is the page with the button: the person stays there."""
 
     next = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
 
@@ -107,7 +107,7 @@ def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpRe
 
 
 def _done(row: AccessRequest, edge: Transition) -> str:
-    """What has been done; of a window that was closed also whose it was, for a page that shows several."""
+    """Return what has been done. For a closed window, add whose window it was, for a page that shows several."""
     if edge.action != "revoke":
         return str(_DONE[edge.action])
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])

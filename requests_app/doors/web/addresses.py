@@ -111,7 +111,7 @@ CONFIRMATION = Page(
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, secret: str) -> HttpResponse:
-    """Show one page for every link that does not work, and for every link of somebody else."""
+    """Confirm an address. All invalid links, and all links of other people, have the same page."""
     try:
         return _thing_views.view_of(CONFIRMATION)(request, secret=secret)
     except NotFound:

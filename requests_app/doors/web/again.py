@@ -20,7 +20,7 @@ from requests_app.templatetags.once import FIELD
 
 
 def form_of(request: HttpRequest) -> dict[str, Any]:
-    """What a template needs to send the same form with the same token; nothing where a secret or a file was sent."""
+    """Return what a template needs to send the same form with the same token; empty if a secret or a file was sent."""
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""
     if request.method != "POST" or not token or view in FILES or not keeping.is_from_our_page(request):
@@ -36,5 +36,5 @@ def form_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def _is_bare(sent: list[tuple[str, str]]) -> bool:
-    """Whether the form was a button alone."""
+    """Whether the form had only a button."""
     return {name for name, _value in sent} <= {FIELD, "csrfmiddlewaretoken"}

@@ -1,4 +1,4 @@
-"""Where the customer's own approval page is: for everybody of the tenant to see, and for its administrator to say."""
+"""The address of the customer's own approval page: everybody of the tenant sees it, and its administrator sets it."""
 
 from __future__ import annotations
 

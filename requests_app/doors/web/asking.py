@@ -1,4 +1,4 @@
-"""Ask for access: fill in, read the sentence that the customer will read, submit."""
+"""Asks for access: fill in, read the sentence that the customer will read, submit."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
 
 
 def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
-    """The service that was chosen, or the only one there is; one of another queue is absent."""
+    """Return the chosen service, or the only one there is. A service of another queue counts as missing."""
     if "service" not in request.GET:
         return offered[0] if len(offered) == 1 else None
     found = [service for service in offered if str(service.pk) == request.GET["service"]]
@@ -92,7 +92,7 @@ def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
 
 
 def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessRequest | None:
-    """The access request that this one follows: asking again is one click."""
+    """Return the access request that this one follows: it takes one click to ask again."""
     if "from" not in request.GET:
         return None
     row = access.access_request(request.GET["from"], actor=actor)
@@ -130,7 +130,7 @@ def _as_before(row: AccessRequest) -> dict[str, Any]:
 def _answer(
     request: HttpRequest, form: AskForm, asked: Callable[[], operations.Ask], context: dict[str, Any]
 ) -> HttpResponse:
-    """The form, the preview, or the submission, by the button that was pressed."""
+    """Answer with the form, the preview, or the submission, by the button that was pressed."""
     step = request.POST.get("step", "preview") if request.method == "POST" else ""
     if step not in ("", "find", "change", "preview", "submit"):
         raise Malformed
@@ -181,7 +181,7 @@ def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> Ht
 
 
 def _about(form: AskForm) -> dict[str, Any]:
-    """What happens next, said beforehand: whether the customer is asked, and how long each side has."""
+    """Return what happens next: whether the customer is asked, and how long each side has."""
     return {
         "tenant": form.tenant,
         "service": form.service,

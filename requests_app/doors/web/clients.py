@@ -47,7 +47,7 @@ _MAY = Column(_("Allowed"), lambda row: labels(row.scopes), SCOPES)
 
 
 def _find(visit: Visit, ids: dict[str, Any]) -> Client:
-    """One of this tenant's. One of another tenant, or of the provider, is absent."""
+    """Return one of this tenant's clients. A client of another tenant, or of the provider, counts as missing."""
     return callers.client_of(visit.tenant, ids["client"], actor=visit.actor)
 
 

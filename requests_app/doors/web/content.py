@@ -53,9 +53,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def reader(view: View) -> View:
-    """A page of the reader: for people who are signed in, by GET alone, kept by no cache, and not ahead of a click.
+    """Make a view a page of the reader: for people who are signed in, only by GET, not cached and not prefetched.
 
-    A window that is not open is answered with a page that says when it closed and by whom.
+    If the window is not open, the page says when it closed and by whom.
     """
 
     @login_required
@@ -75,8 +75,9 @@ def reader(view: View) -> View:
 
 
 def look(view: View) -> View:
-    """A page of the reader that records that somebody looked: no other site's link leads to it, or strangers could
-    write into the log what was looked at."""
+    """Make a view that records an access. No other site can link to it: strangers could otherwise write
+    into the log.
+    """
     wrapped = reader(view)
     wrapped.from_here_only = True  # type: ignore[attr-defined]  # read by lockbox_site.crossing
     return wrapped
@@ -84,7 +85,7 @@ def look(view: View) -> View:
 
 @reader
 def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What the window covers. Nothing is looked at yet."""
+    """Show what the window covers. This is not an access yet."""
     window = _window(request, pk)
     if not window.is_live:
         return _closed(request, window, status=200)
@@ -93,7 +94,7 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @reader
 def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Asked by an open page every second: nothing new, or that the window is closed."""
+    """Answer an open page, which asks every second: nothing new, or that the window is closed."""
     window = _window(request, pk)
     if window.is_live:
         return HttpResponse(status=204)
@@ -103,7 +104,7 @@ def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @look
 def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
-    """One page of names."""
+    """Show one page of names."""
     folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
     _recorded, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
     place = ContentLocation(_window(request, pk), resource, folder, after)
@@ -115,7 +116,7 @@ def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpRespo
 
 @look
 def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
-    """One item, as far as a page may show it."""
+    """Show one item, if a page may show it."""
     item_id, actor = _text(request, "id", needed=True), actor_in(request)
     found = queries.resource(resource, actor=actor)
     if found.kind == Resource.Kind.MAILBOX:
@@ -170,7 +171,7 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
 
 
 class ContentLocation:
-    """Where in a window the reader is: one resource, one folder of it, one page of that."""
+    """The reader's place in a window: one resource, one folder of it, one page of that."""
 
     def __init__(self, window: queries.Window, resource_id: UUID, folder: str, after: str) -> None:
         self.window, self.resource = window, window.resource(resource_id)
@@ -194,7 +195,7 @@ class ContentLocation:
         }
 
     def _folders(self) -> list[tuple[str, str]]:
-        """The folders on the way to this one, each with its address; a mailbox's folders do not nest."""
+        """Return the parent folders, each with its address; a mailbox's folders do not nest."""
         if not self.folder:
             return []
         parts = [self.folder] if self.resource.kind == Resource.Kind.MAILBOX else self.folder.split("/")
@@ -204,7 +205,7 @@ class ContentLocation:
 
 
 def _entries(place: ContentLocation, listing: Listing) -> list[dict[str, Any]]:
-    """The lines of a list, each with the address at which its item is opened, if the window goes that far."""
+    """Return the lines of a list, each with the item's address if the window allows opening it."""
     reads = place.window.grant.level == Level.READ
     return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
 
@@ -238,7 +239,7 @@ def _message_facts(message: Message) -> dict[str, Any]:
 
 
 def _document(request: HttpRequest, pk: UUID, resource: UUID, item_id: str) -> dict[str, Any]:
-    """Open a document: text is shown, a picture is fetched by its own address, the rest is for download."""
+    """Open a document: text is shown, a picture has its own address, everything else is for download."""
     actor = actor_in(request)
     recorded, item, stream = operations.content.open_item(pk, resource, item_id, actor=actor)
     with stream:
@@ -261,7 +262,7 @@ def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, i
 
 
 def _window(request: HttpRequest, pk: UUID) -> queries.Window:
-    """The window as it is now, and not as it was when the request began: something was read meanwhile."""
+    """Return the window as it is now, and not as it was when the request began: reading took time."""
     return queries.window(pk, actor=actor_in(request), at=clock.now())
 
 

@@ -1,4 +1,4 @@
-"""What every page may read: the page's one instant, who is signed in as what, and the menu."""
+"""What every page can read: the page's one instant, who is signed in with which roles, and the menu."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NavItem:
 
 
 def instant(request: HttpRequest) -> datetime:
-    """The instant at which this page is true; the clock is asked once, however many parts of the page need it."""
+    """Return the instant of this page. The clock is read once, for all parts of the page."""
     at: datetime | None = getattr(request, _INSTANT, None)
     if at is None:
         at = clock.now()
@@ -52,13 +52,13 @@ def instant(request: HttpRequest) -> datetime:
 
 
 def began(request: HttpRequest) -> datetime:
-    """When the request began, if something has asked the clock then, and else the page's instant."""
+    """Return when the request began, if the clock was read then, or else the page's instant."""
     at: datetime | None = getattr(request, "began_at", None)
     return at or instant(request)
 
 
 def waiting_count(request: HttpRequest) -> int:
-    """How much waits for this person; the menu and the first page both say it, and it is counted once."""
+    """Return how much waits for this person. The menu and the first page both show it, and it is counted once."""
     count: int | None = getattr(request, _COUNT, None)
     if count is None:
         count = inbox.count_waiting_for(actor_in(request), at=instant(request))
@@ -67,7 +67,7 @@ def waiting_count(request: HttpRequest) -> int:
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """The context of every page; empty where the store is away, so that the page that says so can be rendered."""
+    """Return the context of every page; empty if the store is down, so that the page about that can be rendered."""
     try:
         return _page(request)
     except DatabaseError:
@@ -75,7 +75,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 
 def counted(number: int) -> str:
-    """A bounded count in words: nothing for none, "99+" for the bound."""
+    """Return a bounded count in words: empty for zero, "99+" for the limit."""
     if number >= inbox.COUNTED:
         return f"{inbox.COUNTED - 1}+"
     return str(number) if number else ""
@@ -132,7 +132,9 @@ def _of(label: Promise | str, tenant: Tenant, tenants: list[Tenant]) -> str | Pr
 
 
 def _mark_current(items: list[NavItem], path: str) -> None:
-    """The item whose address is the longest beginning of this page's; the first page is only itself."""
+    """Mark the item whose address is the longest beginning of this page's address; the first page matches
+    only itself.
+    """
     inside = [item for item in items if path == item.url or (item.url != "/" and path.startswith(item.url))]
     if inside:
         max(inside, key=lambda item: len(item.url)).current = True

@@ -1,4 +1,4 @@
-"""Decide: the page that confirms, with the proof that it takes, and the receipt."""
+"""Decisions: the page that confirms, with the proof that it needs, and the receipt."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class DecisionForm(ProofForm, ActForm):
 
     @property
     def lacks_only_the_proof(self) -> bool:
-        """Whether the press came too late: the page asked for no proof, or for nothing that was typed."""
+        """Whether only the proof is missing: the page asked for no proof, or nothing was typed."""
         return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
 
     @property
@@ -160,10 +160,10 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
 
 
 def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> HttpResponse:
-    """Have the operation decide. `seen` has what was shown and nothing else: the operation reads the row by itself.
+    """Call the operation to decide. `seen` has only what was shown: the operation reads the row itself.
 
-    Where the operation can't be asked yet, because a proof is missing or has to be looked at, or the page is no longer
-    what it was, the whole row is read, and what its page would say comes first.
+    The whole row is read only if the operation can't be called yet: a proof is missing or must be checked, or the page
+    is out of date. Then the reasons of the row's own page come first.
     """
     actor, at = actor_in(request), began(request)
     act = act_of(request, [("digest", seen.content_digest)])
@@ -249,7 +249,7 @@ def _confirm(
 
 
 def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
-    """What the page offers to sign: a text of its own each time, and the passkeys that may sign it."""
+    """Return what the page offers to sign: a new text each time, and the passkeys that can sign it."""
     actor = actor_in(request)
     must_sign = edge.action == "approve_as_customer" and row.tenant.wants_signature
     counts_for = row.tenant if must_sign else None
@@ -264,13 +264,13 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
 
 
 def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
-    """Whether this is the second click of two: what the first one did is what this one wanted."""
+    """Whether this is a second click, and the first one already did what this one wants."""
     decision = row.decision_of(actor.human_id, edge.stage)
     return decision is not None and decision.verdict == edge.verdict
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
-    """What the page says in place of the form. Somebody who may not decide at all gets no page about the state."""
+    """Answer without the form. A person who may not decide at all does not learn the state."""
     with noted(row, edge.action, actor_in(request)):
         if isinstance(refusal, NotAllowed):
             raise refusal
@@ -296,7 +296,7 @@ def _stale(row: AccessRequest, actor: Actor) -> FactsChanged:
 @login_required
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """What this person's side decided, to keep: the decision's entry in the log, and what happens next."""
+    """Show this side's decision, to be stored: the decision's entry in the log, and what happens next."""
     actor, at = actor_in(request), instant(request)
     row = access.access_request(pk, actor=actor)
     decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)

@@ -1,4 +1,4 @@
-"""The page of who is out of the office, until when, and who decides in their place."""
+"""The page of absences: who is out of the office, until when, and who decides in their place."""
 
 from __future__ import annotations
 

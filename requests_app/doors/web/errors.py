@@ -30,7 +30,7 @@ _TO_THE_ROW = re.compile(r"act/[^/]+/$")
 
 
 def page_about(about: Mapping[str, str]) -> str:
-    """The page of what an act was about, or the first one: there everybody finds what is theirs."""
+    """Return the page of the thing that an act was about, or the first page, which leads everybody to theirs."""
     try:
         return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
     except (KeyError, NoReverseMatch):
@@ -38,7 +38,7 @@ def page_about(about: Mapping[str, str]) -> str:
 
 
 def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
-    """What a page about an outage needs: where to look or to try again, and the form that may be sent again."""
+    """Return what a page about an outage needs: where to go or to try again, and the form that can be sent again."""
     from requests_app.doors.web import again  # it needs the middlewares, which need this module
 
     is_read = request.method in ("GET", "HEAD")
@@ -56,19 +56,23 @@ def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
 
 
 def address_of(request: HttpRequest) -> str:
-    """The address that was asked for, as a path of this site: one that begins with two slashes would name another."""
+    """Return the requested address as a path of this site: a path with two slashes at its beginning would be another
+    site.
+    """
     return escape_leading_slashes(request.get_full_path())
 
 
 def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
-    """Staff go on in the portal, where they see everything; others where the thing, or all that is theirs, is shown."""
+    """Return the page to go on from: for staff the administration, for others the thing, or the list of all that is
+    theirs.
+    """
     if request.path_info.startswith("/admin/"):
         return _TO_THE_ROW.sub("change/", request.path)
     return page_about(about)
 
 
 def _way_back(request: HttpRequest) -> dict[str, str]:
-    """The page of the form that was put off. It leads on to where the person wanted to be."""
+    """Return the page of the form that was postponed. It leads on to where the person wanted to go."""
     if request.user.is_authenticated:
         # Some addresses take forms alone.
         return {}

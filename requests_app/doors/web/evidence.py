@@ -1,4 +1,4 @@
-"""Evidence to take along: of one access request, of some days, or of the whole log; and how far its download is."""
+"""Downloads of evidence: of one access request, of some days, or of the whole log; with the progress."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _METHODS = ["GET", "HEAD", "POST"]
 @require_http_methods(_METHODS)
 @never_cache
 def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
-    """Of the whole log, or of some days of it."""
+    """Send evidence of the whole log, or of some days of it."""
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -70,7 +70,7 @@ def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
 @require_http_methods(_METHODS)
 @never_cache
 def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
-    """Of all that the log says about one access request."""
+    """Send evidence of one access request."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     wanted = _wanted(row.tenant, access_request=row.pk)
@@ -90,7 +90,9 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 @never_cache
 def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> HttpResponse:
-    """How far this person's own download is: a piece of a page, which asks again until there is no more to say."""
+    """Show the progress of this person's own download: a part of a page, which asks again until the
+    download has ended.
+    """
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     readers.require_log_reader(row.pk, actor=actor)
@@ -117,7 +119,7 @@ def _page(
     about: AccessRequest | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """What there is to take now; where nothing can be proven the page says why in place of the button."""
+    """Show what can be downloaded now. If nothing can be proven, the page says why and has no button."""
     prepared, problem = None, ""
     try:
         prepared = evidence.prepare(wanted, at=instant(request))
@@ -139,7 +141,7 @@ def _page(
 
 
 def _refused(form: DownloadForm) -> int:
-    """A checkpoint that nobody knows is understood, and can't be had."""
+    """Return the status of a refusal: an unknown checkpoint is well formed, but can't be used."""
     return Unacceptable.status if "kept" in form.errors else Malformed.status
 
 
@@ -182,7 +184,7 @@ def _taken(
 
 
 def _reporting(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
-    """The bundle, and beside it the word about how far it is."""
+    """Send the bundle, and report the progress meanwhile."""
     with progress.to_its_end():
         extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))
         yield from prepared.stream(extras, progress=progress.begin(_progress.ENTRIES))

@@ -1,4 +1,4 @@
-"""Leads people whose role needs a second factor to the set-up, until they have one."""
+"""Sends people whose role needs a second factor to its set-up, until they have one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPEN = frozenset(
 
 
 class SecondFactorMiddleware:
-    """Leads everybody who needs a second factor and has none to the page that sets one up, and from there onward."""
+    """Sends everybody who needs a second factor and has none to the page that sets one up, and then back."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -51,7 +51,9 @@ class SecondFactorMiddleware:
 
 
 def lacks_second_factor(request: HttpRequest) -> bool:
-    """Whether this person needs one and has none. Who has one, as nearly everybody, costs no query."""
+    """Whether this person needs a second factor and has none. For people who have one, nearly all, it costs
+    no query.
+    """
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
         return False
     return not request.user.has_second_factor and policy.needs_second_factor(actor_in(request))

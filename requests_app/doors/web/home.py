@@ -102,7 +102,7 @@ def _customer(actor: Actor, shown: dict[str, list[Line]]) -> dict[str, Any]:
 
 
 def _switchable(actor: Actor, tenants: list[Tenant]) -> list[Tenant]:
-    """Those in which this person can switch Lockbox on."""
+    """Return the tenants in which this person can switch Lockbox on."""
     administered = _where(actor, tenants, Role.ADMINISTRATOR)
     return [tenant for tenant in administered if not tenant.lockbox_on and tenant.plan.includes_lockbox]
 
@@ -112,7 +112,7 @@ def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:
 
 
 def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
-    """The tenants for which more than one waits, and where all can be denied at once."""
+    """Return the tenants with more than one pending access request, whose approver can deny all of them together."""
     tenants = {line.row.tenant_id: line.row.tenant for line in waiting}
     counted = Counter(line.row.tenant_id for line in waiting)
     asked_often = [tenant for pk, tenant in tenants.items() if counted[pk] > 1]
@@ -143,7 +143,7 @@ def _names(tenant: Tenant, who: dict[Any, list[Any]]) -> str:
 
 
 def _heading(actor: Actor, context: dict[str, Any]) -> str:
-    """One sentence that answers the question with which this person came."""
+    """Return one sentence that says what waits for this person."""
     count = context["waiting_count"]
     if count >= inbox.COUNTED:
         return _("More than %(n)d access requests wait for your answer") % {"n": inbox.COUNTED - 1}

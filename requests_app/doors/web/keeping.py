@@ -30,7 +30,7 @@ MOST = 64 * 1024
 
 
 def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
-    """What was typed, without what is secret; nothing where another site sent it, or where it is too much."""
+    """Return what was typed, without secrets; empty if another site sent it, or if it is too much."""
     if request.method != "POST" or request.FILES or not is_from_our_page(request):
         return []
     sent = request.POST.lists()
@@ -44,20 +44,20 @@ def is_from_our_page(request: HttpRequest) -> bool:
 
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
-    """Put it into the session that begins now, for this person alone, and sealed."""
+    """Store it, sealed, in the session that begins now, only for this person."""
     stored = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
     request.session[_FORM] = factors.seal(json.dumps(stored))
 
 
 class _Check(CsrfViewMiddleware):
-    """Says whether it is our own page that sent this, and answers nothing by itself."""
+    """Checks whether one of this product's own pages sent this; it never answers itself."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         return HttpResponse(status=403)
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:
-    """A view that CSRF is checked for."""
+    """A view with nothing but the CSRF check."""
     return HttpResponse()
 
 

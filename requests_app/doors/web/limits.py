@@ -1,4 +1,4 @@
-"""What this product cannot stop, said to everybody who relies on it."""
+"""The page that says what this product can't prevent, for everybody who relies on it."""
 
 from __future__ import annotations
 

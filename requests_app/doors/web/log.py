@@ -50,7 +50,7 @@ from requests_app.words.times import when_words
 @require_safe
 @never_cache
 def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """One page of the log. A filter that is not known or not of its form is refused in words, with 400."""
+    """Show one page of the log. An unknown or malformed filter is refused in words, with 400."""
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
     form = LogPlace(request.GET, tenant=row)
@@ -63,9 +63,9 @@ def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Ask for a check of the whole log. It is worked off elsewhere; the page shows how far it is.
+    """Ask for a check of the whole log. Workers do the check, and the page shows the progress.
 
-    GET asks for nothing. It leads to the button, for somebody who had to sign in first.
+    GET starts nothing. It leads to the button, for a person who had to sign in first.
     """
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
@@ -87,7 +87,7 @@ def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """How far a check is, or what it found: for htmx alone, which stops asking when it has ended."""
+    """Show the progress or the result of a check: only for htmx, which stops asking when it has ended."""
     row = log_of(tenant, actor=actor_in(request))
     if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return redirect(reverse("web:log", args=[row.pk]) + "#log-check")
@@ -138,7 +138,7 @@ def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Itera
 
 
 def _reporting(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
-    """The file, and beside it the word about how far it is."""
+    """Send the file, and report the progress meanwhile."""
     with progress.to_its_end():
         yield from in_batches(lines)
 
@@ -159,12 +159,14 @@ def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[Audi
 
 
 def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
-    """The tenant whose log this is: absent for strangers, refused to those of its people who don't read logs."""
+    """Return the tenant whose log this is: missing for strangers, refused to people of the tenant who may not read
+    logs.
+    """
     return queries.readable(tenant_id, actor=actor)
 
 
 def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor | None = None) -> dict[str, Any]:
-    """What the page shows; without an actor, as after a filter that was refused, no entries."""
+    """Return what the page shows; without an actor, as after a refused filter, without entries."""
     at, head = instant(request), queries.head(tenant)
     asked = form.as_asked() if form.is_valid() else {}
     context = {
@@ -194,7 +196,7 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
 
 
 def _in_words(form: LogFilter, asked: dict[str, str]) -> list[tuple[Any, str]]:
-    """The filters that are set, for people and for paper."""
+    """Return the filters that are set, for the page and for print."""
     return [(form.fields[name].label, title_of(value) if name == "event" else value) for name, value in asked.items()]
 
 

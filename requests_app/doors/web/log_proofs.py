@@ -1,4 +1,4 @@
-"""What the customer checks alone: proofs of entries, checkpoints, receipts, and how to check them."""
+"""What customers can check without the provider: proofs of entries, checkpoints, receipts, and the instructions."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
 @require_safe
 @never_cache
 def log_proof(request: HttpRequest, tenant: UUID, seq: int) -> HttpResponse:
-    """The `.tlog-proof` of one entry, for those who read the log."""
+    """Send the `.tlog-proof` of one entry, to people who may read the log."""
     row = log_of(tenant, actor=actor_in(request))
     back = f"{reverse('web:log', args=[row.pk])}?entry={seq}#entry-{seq}"
     return _proof(request, row, seq, back_url=back, back_label=_("To this entry in the log"))
@@ -117,7 +117,7 @@ def log_proof(request: HttpRequest, tenant: UUID, seq: int) -> HttpResponse:
 @require_safe
 @never_cache
 def access_request_receipt(request: HttpRequest, pk: UUID, seq: int) -> HttpResponse:
-    """The same of a decision or of a window's end, for everybody who may see that access request."""
+    """Send the proof of a decision or of a window's end, to everybody who may see that access request."""
     row = access.access_request(pk, actor=actor_in(request))
     queries.require_receipt(row, seq)
     back = reverse("web:access_request", args=[row.pk])
@@ -164,7 +164,7 @@ def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None)
 @require_safe
 @never_cache
 def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shard: int | None = None) -> HttpResponse:
-    """What leads from a checkpoint that somebody kept to a later one, for `lockbox_verify.py --consistency`."""
+    """Send the proof from a stored checkpoint to a later one, for `lockbox_verify.py --consistency`."""
     row = log_of(tenant, actor=actor_in(request))
     part = f"{shard}-" if shard else ""
     return _file(str(queries.consistency(row, old, new, shard)), f"{row.slug}-{part}{old}-{new}.consistency")
@@ -176,7 +176,7 @@ def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shar
 @login_required
 @require_safe
 def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Three steps on the reader's own machine, with commands that have this log's own names and key in them."""
+    """Show three steps for the reader's own machine, with commands that have this log's own names and key in them."""
     row = log_of(tenant, actor=actor_in(request))
     state = checkpoints.state(row.pk)
     keys = signing_keys(state)

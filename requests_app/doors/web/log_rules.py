@@ -38,7 +38,7 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def log_rules(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; its administrator adds a witness and sets the rule."""
+    """Show the list, to everybody of the tenant; its administrator adds a witness and sets the rule."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)
@@ -113,7 +113,7 @@ def _page(
 
 
 def _vkey(log: LogState) -> str:
-    """The key that a witness of this tenant is started with; none before the first checkpoint."""
+    """Return the key with which a witness of this tenant is started; none before the first checkpoint."""
     public = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True).first()
     return str(keys.log_key(log.origin, bytes(public))) if public else ""
 
@@ -121,7 +121,7 @@ def _vkey(log: LogState) -> str:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpResponse:
-    """GET says what it means; POST removes."""
+    """GET explains the act; POST removes the witness."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     standing = _one(row, witness)
@@ -137,7 +137,9 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
 
 
 def _about(words: str, name: str) -> SafeString:
-    """The witness chose its name, and a name can hold what turns the words around it."""
+    """Return the witness's name, isolated: the witness chose it, and it may change the direction of the
+    text around it.
+    """
     return format_html(words, name=visible_single(name))
 
 

@@ -1,4 +1,4 @@
-"""Builds the actor of a request, sets the person's time zone, and renders what the domain refuses."""
+"""Builds the actor of a request, sets the person's time zone, and renders the domain's refusals."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ONE_FACTOR = frozenset({PASSWORD, PASSWORD_SIGN_IN, SINGLE_SIGN_ON})
 
 
 class ActorMiddleware:
-    """`request.actor` is read from the database when it is first asked for, and once per request."""
+    """Sets `request.actor`. It is read from the database when it is first needed, and once per request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -51,14 +51,16 @@ class ActorMiddleware:
 
 
 def _not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -> HttpResponse:
-    """A page instead of Django's empty answer, for example after a sign-in that a button's press had asked for."""
+    """Answer 405 with a page and not with Django's empty answer, for example after a sign-in in the middle
+    of a POST.
+    """
     page = render(request, "405.html", status=response.status_code)
     page["Allow"] = response["Allow"]
     return page
 
 
 def actor_in(request: HttpRequest) -> Actor:
-    """The actor of a signed-in request; every view takes it from here."""
+    """Return the actor of a signed-in request. Every view gets it here."""
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
@@ -74,13 +76,13 @@ def _actor(request: HttpRequest) -> Actor:
 
 
 def _stepped_up_at(request: HttpRequest) -> datetime | None:
-    """When this person last gave a proof that counts. A sign-in with a password alone does not count."""
+    """Return when this person last gave a proof that counts. A sign-in with only a password does not count."""
     way, at = last_proof(request)
     return None if way == PASSWORD_SIGN_IN else at
 
 
 def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
-    """How and when this person last proved who they are; of one factor, nothing once they have a second one."""
+    """Return how and when this person last proved who they are. One factor counts only until they have a second one."""
     step_up = request.session.get(STEPPED_UP)
     if not step_up or step_up["person"] != str(request.user.pk):
         return "", None
@@ -90,7 +92,9 @@ def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
-    """Behind `visible_to`, the database itself shows a customer's request nothing of other tenants."""
+    """Limit the database connection, below `visible_to`: the database shows a customer's request no rows of other
+    tenants.
+    """
     if request.user.is_authenticated and request.user.side == Person.Side.CUSTOMER:
         return only_tenants(actor_in(request).tenant_ids)
     return nullcontext()

@@ -53,7 +53,7 @@ FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evi
 
 
 class OnceMiddleware:
-    """Takes the token out of what was sent, answers what was sent before, and keeps where the first answer led."""
+    """Takes the token out of what was sent, answers repeated forms, and stores where the first answer led."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -73,7 +73,7 @@ class OnceMiddleware:
         return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Look whether this form was sent before. CSRF is checked before this, and a proof is judged after it."""
+        """Check whether this form was sent before. CSRF is checked before this, and a proof is judged after it."""
         match = request.resolver_match
         if request.method != "POST" or match is None or "api" in match.app_names or FIELD not in request.POST:
             return None
@@ -100,7 +100,7 @@ class OnceMiddleware:
 
 
 def _once(request: HttpRequest, token: str) -> Once:
-    """The claim of this form: keyed by its address as well, for a page may have several forms."""
+    """Return the claim of this form. Its address is part of the key, because a page may have several forms."""
     # No Idempotency-Key of the API has a space.
     key = f"form {_hashed(token, request.path)}"
     asked = _hashed(*_content(request))
@@ -119,7 +119,7 @@ def leading_to(request: HttpRequest, address: str) -> Actor:
 
 
 def _content(request: HttpRequest) -> list[str]:
-    """What was sent, without what every form has and without the proof that it is still the same person."""
+    """Return what was sent, without the fields that every form has and without the proof."""
     view = request.resolver_match.view_name if request.resolver_match else ""
     left_out = _NOT_CONTENT | PROOF.get(view, frozenset())
     names = sorted(name for name in request.POST if name not in left_out and not name.startswith(f"{PREFIX}-"))
@@ -148,7 +148,7 @@ def _if_done(once: Once) -> IdempotencyKey | None:
 
 
 def _keep(once: Once, response: HttpResponseBase) -> None:
-    """Keep where the answer led, and nothing of a page: it may show a secret. A failure here changes nothing."""
+    """Store where the answer led, and nothing of a page, which may show a secret. A failure here changes nothing."""
     headers = {"Location": response["Location"]} if response.has_header("Location") else {}
     try:
         operations.keep_answer(once.claim, status=response.status_code, headers=headers, body=None)

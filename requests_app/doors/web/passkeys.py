@@ -1,4 +1,4 @@
-"""A person's own passkeys: added with the device that keeps them, and removed."""
+"""A person's own passkeys: added with the device that holds them, and removed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """GET asks for a name; the device makes the key, and POST takes it. The first second factor brings codes."""
+    """GET asks for a name; the device makes the key, and POST stores it. With the first second factor come recovery
+    codes.
+    """
     if request.method != "POST" and not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
     form, status = PasskeyForm(initial={"next": local(request.GET.get("next"))}), 200

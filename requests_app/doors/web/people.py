@@ -1,4 +1,4 @@
-"""A tenant's people: who holds which role since when; its administrator adds people, gives and takes roles."""
+"""A tenant's people: who has which role, and since when. Its administrator adds people, gives and takes roles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; its administrator invites below it."""
+    """Show the list, to everybody of the tenant; its administrator invites people below it."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":

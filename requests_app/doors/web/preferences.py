@@ -50,7 +50,7 @@ def _page(request: HttpRequest, form: PreferencesForm, *, status: int = 200) -> 
 @login_required
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Set the appearance and go back to the page that asked; an address that leads elsewhere is refused."""
+    """Set the appearance and go back to the page that asked. An address of another site is refused."""
     form = ThemeForm(request.POST)
     form.require_known()
     if not form.is_valid():

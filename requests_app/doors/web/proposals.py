@@ -1,4 +1,4 @@
-"""Two-person control: whether it is on, and what waits for somebody else to confirm it."""
+"""Two-person control: whether it is on, and what waits for a second person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SECONDS = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def proposals(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """The list, for everybody of the tenant; who administers or decides confirms and withdraws."""
+    """Show the list, to everybody of the tenant. Administrators and approvers confirm and withdraw."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)

@@ -1,4 +1,4 @@
-"""The recovery key: made by an administrator and shown once, used on a page that asks for no sign-in."""
+"""The recovery key: an administrator makes it, it is shown once, and it is used on a page without a sign-in."""
 
 from __future__ import annotations
 

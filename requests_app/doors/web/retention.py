@@ -1,4 +1,4 @@
-"""How long a tenant's log is kept: for everybody of the tenant to see, and for its administrator to say."""
+"""How long a tenant's log is stored: everybody of the tenant sees it, and its administrator sets it."""
 
 from __future__ import annotations
 

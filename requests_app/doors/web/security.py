@@ -1,4 +1,4 @@
-"""How a person signs in: their second factors, set up, listed and removed by themselves."""
+"""How a person signs in: they set up, list and remove their own second factors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def security(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("code")
 @require_http_methods(_PAGE_METHODS)
 def set_up(request: HttpRequest) -> HttpResponse:
-    """GET shows the secret; POST, with a code that was made of it, takes the app and shows the recovery codes, once."""
+    """GET shows the secret. POST, with a code from the app, adds the app and shows the recovery codes, once."""
     person = cast(Person, request.user)
     if person.totp_set_up_at is not None:
         return redirect("web:security")
@@ -123,7 +123,7 @@ def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_app(request: HttpRequest) -> HttpResponse:
-    """GET says what it means; POST removes."""
+    """GET explains the act; POST removes the app."""
 
     def act() -> HttpResponse:
         operations.remove_totp(actor=actor_in(request), keep=_drops_app)
@@ -136,7 +136,7 @@ def remove_app(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def new_codes(request: HttpRequest) -> HttpResponse:
-    """GET says what it means; POST makes new recovery codes and shows them, once."""
+    """GET explains the act; POST makes new recovery codes and shows them, once."""
 
     def act() -> HttpResponse:
         codes = factors.KeepsRecoveryCodes()
@@ -164,7 +164,7 @@ def _drops_app(person: Person) -> None:
 
 
 def _pending_secret(request: HttpRequest) -> str:
-    """The secret that is being set up; the same when the page is loaded again, and sealed where it waits."""
+    """Return the secret that is being set up. It stays the same when the page is loaded again, and is stored sealed."""
     try:
         return factors.opened(request.session.get(_PENDING, ""))
     except Unreadable:
@@ -179,7 +179,9 @@ def _pending_secret(request: HttpRequest) -> str:
 @login_required
 @require_POST
 def end_session(request: HttpRequest) -> HttpResponse:
-    """End one session by its id, or, with "others", all but this one. It takes no proof: it gives nobody anything."""
+    """End one session by its id, or, with "others", all but this one. No proof is needed, because nobody
+    gains access.
+    """
     form = SessionForm(request.POST)
     form.require_known()
     form.require_valid()
@@ -202,7 +204,7 @@ def end_session(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "code")
 @require_http_methods(_PAGE_METHODS)
 def step_up(request: HttpRequest) -> HttpResponse:
-    """Prove that it is still the same person, and go on to `next`."""
+    """Prove that it is still the same person, and continue at `next`."""
     form, status = step_up_form(request, initial={"next": local(request.GET.get("next"))}), 200
     if request.method == "POST":
         act = act_of(request, [("next", request.POST.get("next", ""))])

@@ -1,4 +1,4 @@
-"""Where a tenant's administrator says how its people sign in: the connection, its test, and the domains."""
+"""Where a tenant's administrator sets how the tenant's people sign in: the connection, its test, and the domains."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def test(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Begin a round trip that signs nobody in; it ends on a page that says what came of it."""
+    """Begin a test that signs nobody in. It ends on a page that shows the result."""
     row = tenants.administered(tenant, actor=actor_in(request))
     require_nothing(request.POST)
     return single_sign_on.begin(request, str(row.pk), is_test=True)

@@ -1,7 +1,7 @@
-"""Signing in with one's organisation: from an address to its identity provider, and back.
+"""Single sign-on: from an address to its identity provider, and back.
 
-What the round trip must remember is sealed in a cookie of its own, which lives ten minutes and comes back although
-another site sends the browser here; the session's cookie may then be kept from all others.
+A cookie of its own holds the sealed state of the round trip. It lives for ten minutes. The browser sends it although
+another site leads the browser here, so the session's cookie can stay hidden from all other sites.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _MOST_GROUPS = 500
 
 
 def cookie() -> tuple[str, str]:
-    """The name of the round trip's cookie, and its path. Over TLS it is this very host's, which no other can set."""
+    """Return the name of the round trip's cookie, and its path. Over TLS only this host can set it."""
     return ("__Host-lockbox_sso", "/") if settings.SESSION_COOKIE_SECURE else ("lockbox_sso", "/sign-in/")
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sso(request: HttpRequest) -> HttpResponse:
-    """Ask for the address. Its domain says where to go on; whether it is anybody's is not looked up."""
+    """Ask for the address. Its domain determines the identity provider; nobody checks whether the address exists."""
     if request.method != "POST":
         return _address_page(request, AddressForm(initial={"next": request.GET.get("next", "")[:500]}))
     form = AddressForm(request.POST)
@@ -73,7 +73,7 @@ def sso(request: HttpRequest) -> HttpResponse:
 
 
 def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
-    """A page that leads on to the identity provider: a redirect of a form may lead to this site alone."""
+    """Show a page that leads on to the identity provider, because a form may only redirect to this site."""
     try:
         place = queries.find_connection(name)
         if not (place.is_on or is_test):
@@ -107,7 +107,7 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
 @login_required
 @require_POST
 def test(request: HttpRequest) -> HttpResponse:
-    """Begin a round trip for the provider's own connection that signs nobody in; for staff."""
+    """Begin a test of the provider's own connection that signs nobody in; for staff."""
     readers.require_staff(actor_in(request))
     require_nothing(request.POST)
     return begin(request, queries.PROVIDER, is_test=True)
@@ -161,7 +161,7 @@ def _signed_in(
 def _tested(
     request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, trip: dict[str, Any]
 ) -> HttpResponse:
-    """What a sign-in would have come to, for the administrator or the staff who began it, and for nobody else."""
+    """Show what a sign-in would have done, only to the administrator or the staff who began the test."""
     # By the sealed cookie alone: the session's may be one that does not come along from another site.
     tester = Person.objects.active().filter(pk=trip["by"]).first()
     if tester is None:
@@ -182,7 +182,7 @@ def _without_cookie(response: HttpResponse) -> HttpResponse:
 
 
 def _discovered(party: Party) -> Metadata:
-    """What the issuer says of itself, asked for no more often than is of use. Raises SignOnFailed."""
+    """Return the issuer's metadata, and ask for it only as often as useful. Raises SignOnFailed."""
     key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
     trip = cache.get(key)
     if isinstance(trip, str):
@@ -250,7 +250,7 @@ def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name:
 
 
 def _back(name: str) -> str:
-    """Where a test is begun."""
+    """Return the page on which a test begins."""
     return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
 
 

@@ -25,10 +25,10 @@ FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app
 
 
 class StepUpMiddleware:
-    """Where an act needs proof that it is still the same person, the answer is a page that asks for it.
+    """Answers an act that needs a fresh proof with a page that asks for the proof.
 
-    That page holds what was sent, and sends it again with the proof, to the same address: nothing typed is lost but
-    what is secret, and no script is needed. Nothing was done before: the act refused first.
+    That page holds what was sent, and sends it again with the proof to the same address. So nothing typed is lost
+    except secrets, and no script is needed. Nothing was done before: the act refused first.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -38,7 +38,7 @@ class StepUpMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Take the proof out of what was sent, and judge it. CSRF is checked before this."""
+        """Take the proof out of what was sent, and check it. CSRF is checked before this."""
         match = request.resolver_match
         if match is None or "api" in match.app_names or not request.user.is_authenticated:
             return None

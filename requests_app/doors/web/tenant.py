@@ -1,4 +1,4 @@
-"""A tenant's own choices: Lockbox on or off, and the longest window."""
+"""A tenant's own settings: Lockbox on or off, and the longest window."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 
 
 def administers(actor: Actor, tenant: Tenant) -> bool:
-    """Whether the page offers changes; what may be changed is said by the operations."""
+    """Whether the page offers changes; the operations decide what may be changed."""
     return bool(ADMINISTRATOR & actor.roles_on(tenant_id=tenant.pk, service_id=None))
 
 
 def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
-    """What every page of this area shows."""
+    """Return what every page of this area shows."""
     may_edit = administers(actor, tenant)
     reads_log = bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant.pk, service_id=None))
     return {"tenant": tenant, "may_edit": may_edit, "reads_log": reads_log}
@@ -86,14 +86,14 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
 
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
-    """What the provider's staff announced to these tenants, each with its words."""
+    """Return the announcements of the provider's staff to these tenants, each in words."""
     return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
 
 
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
-    """GET says what the switch means and for what is under way; POST switches."""
+    """GET explains the switch and its effect on what is under way; POST switches."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method == "POST":

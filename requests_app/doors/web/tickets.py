@@ -1,4 +1,4 @@
-"""Tickets: a new one, and the page on which both sides talk and the provider works."""
+"""Tickets: a new one, and the page on which both sides write and the provider works."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def ticket_new(request: HttpRequest) -> HttpResponse:
 
 
 def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResponse:
-    """A list of tenants to go on from, searched by the beginning of their name where there are many."""
+    """Show a list of tenants to choose from. A long list can be searched by the beginning of the names."""
     words = request.GET.get("find", "").strip()
     rows = queries.tenants(actor)
     found = list((rows.filter(name__icontains=words) if words else rows)[: TENANTS_LISTED + 1])
@@ -106,7 +106,7 @@ def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResp
 
 
 def _tenant_in(request: HttpRequest, actor: Actor) -> Tenant | None:
-    """The tenant that was chosen, or the only one that there is to choose."""
+    """Return the chosen tenant, or the only one there is."""
     if "tenant" in request.GET:
         return queries.tenant(request.GET["tenant"], actor=actor)
     if actor.side is not Side.CUSTOMER:
@@ -143,7 +143,7 @@ def ticket_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _ticket_page(
     request: HttpRequest, row: Ticket, *, wrong: StrictForm | None = None, status: int = 200
 ) -> HttpResponse:
-    """The ticket, with a form as it was sent where something was wrong with it."""
+    """Show the ticket, with the form as it was sent if something was wrong with it."""
     actor, at = actor_in(request), instant(request)
     allowed = {edge.action: edge for edge in queries.allowed_actions(row, actor=actor, at=at)}
     is_mine = row.assignee_id == actor.person_id
@@ -173,7 +173,7 @@ def _ticket_page(
 
 
 def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
-    """The access requests under the ticket: each with its state now, and what was seen if there was a window."""
+    """Return the access requests of the ticket: each with its present state, and its accesses if there was a window."""
     asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
@@ -184,7 +184,7 @@ def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
-    """Say to whom one writes."""
+    """Label the form with the people who will read the text."""
     words = _("Your answer") if is_answer else _("Write to %(provider)s") % {"provider": settings.PROVIDER_NAME}
     form.fields["note"].label = words if actor.side is Side.CUSTOMER else _("Write to the customer")
     return form
@@ -192,7 +192,7 @@ def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
 
 @login_required
 def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """Take one of the moves that the ticket's page offers; some are asked about on a page of their own."""
+    """Make one of the moves that the ticket's page offers. Some ask for confirmation on a page of their own."""
     actor = actor_in(request)
     row = queries.ticket(pk, actor=actor)
     if action not in _DONE:
@@ -229,7 +229,7 @@ def _say(row: Ticket, action: str, form: StrictForm, actor: Actor) -> None:
 
 
 def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
-    """Take the ticket, or give it to the engineer who was chosen."""
+    """Take the ticket, or assign it to the chosen engineer."""
     assignee = None
     form = AssignForm(request.POST, engineers=queries.engineers(row))
     form.require_known()
@@ -242,7 +242,7 @@ def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
-    """Say what the ticket is called in a help desk elsewhere."""
+    """Set the ticket's reference in another help desk."""
     if request.method == "GET":
         if not queries.may_link(row, actor=actor):
             raise NotAllowed
@@ -261,7 +261,7 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Say what resolving or closing ends; do it once that has been read."""
+    """Show what resolving or closing ends, and do it after that page was read."""
     at, edge = instant(request), TICKET_TRANSITIONS[action]
     if not edge.roles & actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id):
         return _refuse(request, row, action, actor)

@@ -76,7 +76,7 @@ def _secret(visit: Visit, made: Made) -> Secret:
 
 
 def _where_it_is_listed(visit: Visit) -> str:
-    """The address of the list in which this person sees the token."""
+    """Return the address of the list in which this person sees the token."""
     token, actor = visit.thing, visit.actor
     if token.account_id == actor.person_id:
         return reverse("web:tokens")

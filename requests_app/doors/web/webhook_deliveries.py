@@ -1,4 +1,4 @@
-"""What was delivered to a webhook: the list on the webhook's page, and the page of one message."""
+"""Deliveries to a webhook: the list on the webhook's page, and the page of one message."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Delivery:
 
 
 def deliveries(visit: Visit) -> dict[str, Any]:
-    """What the webhook's page shows of them, with the addresses of the pages before and after."""
+    """Return what the webhook's page shows of them, with the addresses of the previous and next pages."""
     query = visit.request.GET
     only = {"state": _PARKED} if query.get("state") == _PARKED else {}
     found = queries.deliveries(visit.thing, state=only.get("state"), before=query.get("before"))

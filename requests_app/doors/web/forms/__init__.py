@@ -11,25 +11,25 @@ from requests_app.domain.errors import DomainError, Unacceptable
 
 
 class PageForm(forms.Form):
-    """A form whose refusals stand beside the field that they are about."""
+    """A form that shows each refusal beside the field that it is about."""
 
     #: Names by which the operations know a field, where the form has another.
     other_names: dict[str, str] = {}
 
     def offer(self, name: str, choices: Iterable[tuple[Any, Any]]) -> None:
-        """What can be chosen in one field, where that is known only when the form is shown."""
+        """Set the choices of a field that are known only when the form is shown."""
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = list(choices)
 
     def refuse(self, refusal: DomainError) -> None:
-        """Show a refusal of the domain beside its field, or above the form where it is about no field of it."""
+        """Show a refusal of the domain beside its field, or above the form if it is about no field."""
         named = getattr(refusal, "field", "")
         field = self.other_names.get(named, named)
         self.add_error(field if field in self.fields else None, str(refusal.message))
 
     def check(self, field: str, rule: Callable[[Any], Any]) -> None:
-        """Ask a rule of the domain before there is anything to submit, so that a preview shows what can be sent."""
+        """Check a rule of the domain before anything is submitted, so that a preview shows only what can be sent."""
         if field not in self.cleaned_data:
             return
         try:

@@ -1,4 +1,4 @@
-"""The form by which an engineer asks for access: it teaches, and knows what will be refused before it is sent."""
+"""The form with which an engineer asks for access. It explains, and shows refusals before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEXTAREA = {"rows": 6, "maxlength": limits.JUSTIFICATION_MAX}
 
 
 class AskForm(PageForm):
-    """What, how much, how long and why. `find` narrows the resources that are listed; what is ticked stays."""
+    """What, how much, how long and why. `find` narrows the listed resources; selected ones stay."""
 
     other_names = {"ticket_id": "resource_ids", "previous_id": "resource_ids"}
 
@@ -107,7 +107,7 @@ class AskForm(PageForm):
         return values
 
     def require_known(self) -> None:
-        """Raise Malformed for a name that has no place here."""
+        """Raise Malformed for a field that does not belong here."""
         if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
             raise Malformed(_("Something was sent that is not allowed here."))
 
@@ -116,7 +116,7 @@ class AskForm(PageForm):
         return list(self.all_resources.filter(pk__in=self.cleaned_data["resource_ids"]))
 
     def ask(self, **reason: Any) -> operations.Ask:
-        """What the operation takes; `reason` is the ticket, or the demand with its tenant and service."""
+        """Return the input of the operation. `reason` is the ticket, or the demand with its tenant and service."""
         values = self.cleaned_data
         return operations.Ask(
             resource_ids=[resource.pk for resource in self.chosen()],
@@ -129,7 +129,7 @@ class AskForm(PageForm):
         )
 
     def _offer_resources(self) -> None:
-        """Those that match what is searched for, with those that are ticked, however long the list is."""
+        """Offer the resources that match the search, and those that are selected, in a list of any length."""
         self.total = self.all_resources.count()
         find = str(self.data.get("find", "")).strip() if self.is_bound else ""
         matching = self.all_resources.filter(name__icontains=find) if find else self.all_resources
@@ -153,7 +153,7 @@ class AskForm(PageForm):
         self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
 
     def _offer_lengths(self) -> None:
-        """The lengths within the tenant's cap; the cap is said before anybody meets it."""
+        """Offer the lengths within the tenant's cap, and state the cap."""
         choices = limits.window_choices(self.tenant.window_cap)
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
@@ -205,7 +205,7 @@ class DemandForm(AskForm):
 
 
 def _uuids(values: set[str]) -> list[Any]:
-    """Those of the values that can be ids; the field itself refuses the others."""
+    """Return those of the values that can be ids; the field itself refuses the others."""
     field = IdField(required=False)
     found = []
     for value in values:

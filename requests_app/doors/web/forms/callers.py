@@ -1,4 +1,4 @@
-"""The forms by which people say which machine may call, and for what."""
+"""The forms with which people set which machines may call the API, and for what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What evidence may be asked for: of the whole log, or of some days."""
+"""The form for evidence: of the whole log, or of some days."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from requests_app.models import Tenant
 
 
 class DownloadForm(StrictForm):
-    """The button, and what the reader has from earlier; `download` is the name under which the page asks how far it
-    is."""
+    """The button, and the checkpoint that the reader has already. The page asks for the progress with `download`."""
 
     download = IdField(widget=forms.HiddenInput)
     kept = forms.IntegerField(
@@ -68,7 +67,7 @@ class PeriodForm(DownloadForm):
         return values
 
     def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
-        """From the first instant of the first day to that of the day after the last, in the reader's zone."""
+        """Return the first instant of the first day and of the day after the last, in the reader's time zone."""
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]
         return (
             start_of(since) if since else None,

@@ -1,4 +1,4 @@
-"""What may be asked of a log: filters and a place in it, each of a known form."""
+"""The parameters of a log's page: filters and a place in the log, each of a known form."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def day_widget() -> forms.DateInput:
 
 
 class LogFilter(StrictForm):
-    """The filters; `as_asked` gives them back as text, for addresses, for the export and for its entry."""
+    """The filters. `as_asked` returns them as text, for addresses, for the export and for its entry."""
 
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
@@ -92,7 +92,7 @@ class LogFilter(StrictForm):
         }
 
     def search(self) -> queries.Search | None:
-        """The filters as the query takes them; None where the tenant has no such access request."""
+        """Return the filters for the query; None if the tenant has no such access request."""
         values = self.cleaned_data
         request_id = None
         if values["request"]:
@@ -129,9 +129,9 @@ class LogPlace(LogFilter):
 
 
 class LogExport(LogFilter):
-    """The filters, and where an export begins: after the entry that the reader had last.
+    """The filters, and where an export begins: after the last entry that the reader has.
 
-    `download` is the name under which the page asks how far it is; who exports from elsewhere gives none.
+    The page asks for the progress with `download`; other callers of the export send none.
     """
 
     after = forms.IntegerField(
@@ -145,7 +145,7 @@ class LogExport(LogFilter):
 
 
 def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every event that a tenant's log can hold, by what it is about."""
+    """Return every event that a tenant's log can have, grouped by what it is about."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for event, title in TITLES.items():
         if event not in _PROVIDERS:
@@ -161,5 +161,5 @@ def usable(day: dt.date | None) -> dt.date | None:
 
 
 def start_of(day: dt.date) -> dt.datetime:
-    """The first instant of a day in the reader's own time zone."""
+    """Return the first instant of a day in the reader's own time zone."""
     return timezone.make_aware(dt.datetime.combine(day, dt.time()))

@@ -14,7 +14,9 @@ from requests_app.models import Person
 
 @cache
 def zones() -> tuple[str, ...]:
-    """Every time zone by name; reading them all takes the disk, and they change with the system alone."""
+    """Return all time zones by name. They are cached: reading them takes the disk, and only a system update changes
+    them.
+    """
     return tuple(sorted(available_timezones()))
 
 

@@ -1,4 +1,4 @@
-"""The form by which a tenant's administrator says how long the log is kept."""
+"""The form in which a tenant's administrator sets how long the log is stored."""
 
 from __future__ import annotations
 

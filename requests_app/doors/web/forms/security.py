@@ -1,4 +1,4 @@
-"""What somebody types to prove who they are."""
+"""The forms in which people prove who they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def password_field(**more: Any) -> forms.CharField:
 
 
 class CodeInput(forms.TextInput):
-    """Never shows what was typed: a code counts once, and the page that comes back asks for another one."""
+    """A field that never shows its value again: a code counts once, and the next page asks for another one."""
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         return super().get_context(name, None, attrs)
@@ -45,7 +45,7 @@ def code_field(**more: Any) -> forms.CharField:
 
 
 def assertion_field(**more: Any) -> forms.JSONField:
-    """What a passkey answered."""
+    """Return the field for a passkey's answer."""
     return secret(forms.JSONField(widget=forms.HiddenInput, **more))
 
 
@@ -55,7 +55,7 @@ class SetUpForm(StrictForm):
 
 
 class PasskeyForm(StrictForm):
-    """A name for the key, and what the device answered when it made it."""
+    """A name for the passkey, and the device's answer from when it made the key."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -83,7 +83,7 @@ class SessionForm(StrictForm):
 
 
 class ProofForm(forms.Form):
-    """What a form that asks for a proof has in common. A password that is known is not asked for again."""
+    """The base of forms that ask for a proof. They don't ask again for a password that is known."""
 
     is_password_known = False
 
@@ -94,9 +94,9 @@ class ProofForm(forms.Form):
 
 
 class StepUpForm(ProofForm, StrictForm):
-    """The proof that there is: a passkey’s answer; or the password, and a code where there is a second factor.
+    """The proof: a passkey's answer, or the password, and a code if the person has a second factor.
 
-    `act` is what the proof is asked for.
+    `act` is the act that needs the proof.
     """
 
     password = password_field()

@@ -1,4 +1,4 @@
-"""The forms of single sign-on: an address at the sign-in, and what a tenant's administrator says of the connection."""
+"""The forms of single sign-on: an address at the sign-in, and the administrator's settings of the connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AddressForm(StrictForm):
 
 
 class SignOnForm(StrictForm):
-    """`shown` says when what is on the page was set."""
+    """`shown` is the time at which the connection on the page was set."""
 
     other_names = {"break_glass": "break_glass_id"}
 

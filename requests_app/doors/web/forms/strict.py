@@ -1,4 +1,4 @@
-"""Forms that refuse what they do not know: a mistyped filter that is ignored shows what was not asked for."""
+"""Forms that refuse unknown fields: if a mistyped filter were ignored, the page would show too much."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StrictForm(PageForm):
     many: frozenset[str] = frozenset()
 
     def require_known(self) -> None:
-        """Raise Malformed for a name that is no field here, and for one that is given twice."""
+        """Raise Malformed for an unknown field, and for one that is sent twice."""
         if not set(self.data) <= {*self.fields, *_OURS}:
             if not self.fields:
                 raise Malformed(_NOTHING_ALLOWED)
@@ -32,12 +32,12 @@ class StrictForm(PageForm):
             raise Malformed(_("Something was sent twice, but only one value is allowed."))
 
     def require_valid(self) -> None:
-        """Raise Malformed with the first mistake, for a form that is no form on a page."""
+        """Raise Malformed with the first mistake, for parameters that have no form on a page."""
         if not self.is_valid():
             raise Malformed(next(str(mistakes[0]) for mistakes in self.errors.values()))
 
 
 def require_nothing(data: QueryDict) -> None:
-    """Raise Malformed where something is sent to a form that has only its button."""
+    """Raise Malformed if anything is sent to a form that has only its button."""
     if not set(data) <= _OURS:
         raise Malformed(_NOTHING_ALLOWED)

@@ -1,4 +1,4 @@
-"""The forms by which a tenant's administrator sets it up."""
+"""The forms with which a tenant's administrator sets up the tenant."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROLE_HELP = {
 
 
 def _needed_choice() -> forms.Select:
-    """The widget of a choice that the form lets pass without, and that is needed."""
+    """Return the widget of a choice that is required, though the form accepts it empty."""
     return forms.Select(attrs={"required": True})
 
 
@@ -175,9 +175,9 @@ class EndForm(StrictForm):
 
 
 class MuteForm(StrictForm):
-    """The value `everybody` names no engineer in particular; without a choice nothing is chosen.
+    """The form of a mute. The value `everybody` means all engineers.
 
-    A choice that is missing is refused by the operation, which judges first who chooses.
+    The operation refuses a missing choice, because it first checks whether the person may mute at all.
     """
 
     EVERYBODY = "everybody"
@@ -247,7 +247,7 @@ class RemovalForm(StrictForm):
 
 
 class RoleForm(StrictForm):
-    """The buttons on the page of one person: an act, and the role or the identity that it is about."""
+    """The buttons on the page of one person: an act, and its role or identity."""
 
     act = forms.ChoiceField(
         choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
@@ -279,5 +279,5 @@ def _shortest_password() -> int:
 
 
 def role_choices(roles: list[str]) -> list[tuple[str, str]]:
-    """Roles with what each may do, so that nobody gives one by its name alone."""
+    """Return the roles with what each may do, so that nobody gives a role only by its name."""
     return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[Membership.Role(role)]}") for role in roles]

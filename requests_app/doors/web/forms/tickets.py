@@ -17,7 +17,7 @@ from requests_app.queries import tickets as queries
 
 
 class FilterForm(StrictForm):
-    """What the list shows; each part may be missing, and none may be something else."""
+    """The filters of the list. Each may be missing; no others may be sent."""
 
     view = forms.ChoiceField(
         choices=[("all", ""), ("mine", ""), ("queue", "")], required=False, widget=forms.HiddenInput
@@ -36,7 +36,7 @@ class FilterForm(StrictForm):
             del self.fields["tenant"]
 
     def require_known(self) -> None:
-        """The cursors of the pages are read apart from the filters."""
+        """Accept the cursors of the pages beside the filters."""
         self.data = {name: value for name, value in self.data.items() if name not in ("after", "before")}
         super().require_known()
 
@@ -47,7 +47,7 @@ class _PersonChoice(forms.ModelChoiceField):
 
 
 class LinkForm(StrictForm):
-    """What the ticket is called in a help desk elsewhere, and where it is there."""
+    """The ticket's reference and address in another help desk."""
 
     external_reference = forms.CharField(
         label=_("Reference in your own system"),
@@ -105,7 +105,7 @@ class NewTicketForm(StrictForm):
 
 
 class ReplyForm(StrictForm):
-    """What is said on a ticket: a comment, a question, an answer, a note of the provider's."""
+    """A text on a ticket: a comment, a question, an answer, or a note of the provider."""
 
     other_names = {"body": "note"}
 
@@ -125,7 +125,9 @@ class NoteForm(StrictForm):
 
 
 class EndForm(StrictForm):
-    """The last word on a ticket, or the first after it was reopened. `ends` is what the page said that it ends."""
+    """The last comment on a ticket, or the first one after it was reopened. `ends` is what the page listed
+    as ending.
+    """
 
     note = forms.CharField(
         label=_("Comment"),

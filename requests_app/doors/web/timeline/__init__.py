@@ -1,4 +1,4 @@
-"""The timeline of an evidence bundle, for people: as a page that needs nothing else, and as PDF."""
+"""The timeline of an evidence bundle, for people: as a page that needs no other file, and as PDF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The timeline as one page that needs nothing else: no other file, no script, no network. Written row by row."""
+"""The timeline as one page without other files, scripts or network. It is written row by row."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def _day(shard: int, rows: list[Line], *, is_first: bool, has_shards: bool) -> s
 
 
 def _row(line: Line) -> str:
-    """One entry. Numbers, times, hexadecimal digits and markup that is safe already: to escape each of them once more
-    would be half the work of a million rows."""
+    """Return one entry. Numbers, times, hexadecimal digits and safe markup are not escaped again: that would be half
+    the work for a million rows.
+    """
     kind, mark = line.mark
     comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
     flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Not as it was written."))}</strong> '

@@ -1,4 +1,4 @@
-"""The timeline as PDF. It is made whole in memory, so it holds every entry only where they are not too many."""
+"""The timeline as PDF. It is made in memory, so it lists the entries only if there are not too many."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def pages(story: Story) -> Iterator[bytes]:
-    """The file in pieces; nothing is made before the first of them is asked for."""
+    """Yield the file in pieces. Nothing is made before the first piece is asked for."""
     made = _Document(story).made()
     for at in range(0, len(made), _CHUNK):
         yield made[at : at + _CHUNK]
 
 
 class _Document:
-    """One PDF on its way: flowables first, then the pages that they fill."""
+    """One PDF in the making: flowables first, then the pages that they fill."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -216,7 +216,7 @@ class _Document:
         )
 
     def _clean(self, text: str) -> str:
-        """As markup that says nothing but this text, with everything to be seen that is in it."""
+        """Return the text as markup that shows exactly this text, with every hidden character made visible."""
         shown = HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
         # Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
         shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown.encode(errors="backslashreplace").decode())
@@ -268,7 +268,7 @@ def _text_of(cell: Any) -> str:
 
 @cache
 def _letters() -> frozenset[int]:
-    """Every letter that the face has a shape for."""
+    """Return every letter for which the typeface has a shape."""
     from reportlab.pdfbase import pdfmetrics
 
     _register()

@@ -100,7 +100,7 @@ class Fact:
 
 
 class Story:
-    """Read when it is asked for: by then the bundle's own files are written."""
+    """The content. It is read when it is first used: by then the bundle's own files are written."""
 
     def __init__(self, prepared: Evidence, subject: Subject, *, actor: Actor) -> None:
         self.prepared, self.subject, self.at = prepared, subject, prepared.at
@@ -123,7 +123,7 @@ class Story:
 
     @cached_property
     def facts(self) -> list[Fact]:
-        """What this is, and of when."""
+        """The kind of evidence, and its period."""
         wanted, count = self.prepared.wanted, self.prepared.count
         found = [
             Fact(_("Customer"), [self.subject.tenant.name]),
@@ -158,7 +158,7 @@ class Story:
 
     @cached_property
     def asked(self) -> list[Fact]:
-        """What was asked for, by the entry that was written when it was."""
+        """What was asked for, from the entry of the submission."""
         entry = next((one for one in self._entries_of(_TURNS) if one.event == Event.ACCESS_REQUEST_SUBMITTED), None)
         if self.subject.access_request is None or entry is None:
             return []
@@ -182,7 +182,7 @@ class Story:
 
     @cached_property
     def turns(self) -> list[Line]:
-        """Who asked, who decided, and how windows ended: the first of them."""
+        """Who asked, who decided, and how windows ended: the first of these entries."""
         return self._lines_of(self._entries_of(_TURNS))
 
     @cached_property
@@ -191,7 +191,7 @@ class Story:
 
     @cached_property
     def window(self) -> str:
-        """When the window of the access request was open; empty where none was."""
+        """When the window of the access request was open; empty without a window."""
         opened = next((entry for entry in self._entries_of(YES) if _read(entry)["detail"].get("opens_at")), None)
         if self.subject.access_request is None or opened is None:
             return ""
@@ -209,7 +209,7 @@ class Story:
 
     @cached_property
     def activities(self) -> tuple[list[tuple[str, list[str]]], bool]:
-        """By resource the items that were opened, each once, and whether there are more than are listed."""
+        """The opened items of each resource, each once, and whether there are more than are listed."""
         found: dict[str, dict[str, None]] = {}
         opened = self._entries_of(TAKEN, limit=ITEMS + 1)
         for entry in opened[:ITEMS]:
@@ -223,7 +223,7 @@ class Story:
 
     @cached_property
     def listed(self) -> int:
-        """How many names were listed, each once in its resource."""
+        """How many names were listed, each counted once in its resource."""
         found: set[tuple[str, str]] = set()
         for part in self.prepared.parts:
             lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
@@ -235,7 +235,7 @@ class Story:
 
     @cached_property
     def seen(self) -> str:
-        """What is said beside the items that were opened: how many names were listed, what was allowed elsewhere."""
+        """The text beside the opened items: how many names were listed, and what was permitted elsewhere."""
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:
             text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
@@ -250,7 +250,7 @@ class Story:
 
     @cached_property
     def kinds(self) -> list[tuple[str, int]]:
-        """How many entries of each kind, the most frequent first."""
+        """How many entries of each kind there are, the most frequent first."""
         by_title: Counter[str] = Counter()
         for event, n in self._events.items():
             by_title[title_of(event)] += n
@@ -258,7 +258,7 @@ class Story:
 
     @cached_property
     def logs(self) -> list[tuple[BundledShard, str]]:
-        """Each log with the root that was signed."""
+        """Each log with its signed root."""
         return [(part, notes.hash_lines([bytes(part.checkpoint.root)]).strip()) for part in self.prepared.parts]
 
     @cached_property
@@ -282,7 +282,7 @@ class Story:
     # --- The entries --------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[Line]:
-        """Every entry of the bundle, in words, in constant memory."""
+        """Yield every entry of the bundle, in words, in constant memory."""
         entries = self.prepared.entries()
         while batch := list(islice(entries, _BATCH)):
             yield from self._lines_of(batch)
@@ -341,7 +341,7 @@ def _act(detail: dict[str, Any], resources: list[dict[str, Any]]) -> str:
 
 
 def _read(entry: AuditEntry) -> dict[str, dict[str, Any]]:
-    """The parts of an entry that are objects; empty where somebody damaged it, so that the rest can still be told."""
+    """Return the parts of an entry that are objects. A damaged entry has none, and the rest can still be shown."""
     try:
         record = json.loads(bytes(entry.canonical))
     except ValueError:
