@@ -1,4 +1,4 @@
-"""Who acts: one immutable value, built once per door, that every operation and query takes."""
+"""Who acts: one immutable value that each interface builds once, and that every operation and query takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Side(StrEnum):
 
 
 class Role(StrEnum):
-    """Every hat in the table. REQUESTER is not given to anybody: it is who raised the access request."""
+    """Every role in the tables. Nobody is given REQUESTER: it is the person who raised the access request."""
 
     MEMBER = "member"
     APPROVER = "approver"
@@ -56,7 +56,7 @@ CLIENT_ROLES: dict[Scope, Role] = {
 
 
 class Away(NamedTuple):
-    """An approver who is out of office, as they are called now."""
+    """An approver who is out of office, by their present name."""
 
     id: UUID
     name: str
@@ -85,9 +85,9 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A client of the API that acts, and for whom it does where it acts in somebody's name.
+    """A client of the API that acts, and the person in whose name it acts, if any.
 
-    `decides_for` is the approver whose yes and no it gives, if the tenant's administrator allowed that.
+    `decides_for` is the approver for whom it decides, if the tenant's administrator allowed that.
     """
 
     client_id: UUID
@@ -104,7 +104,7 @@ class Once:
     """The claim that an act uses up when it commits, so that it is done once.
 
     A call of the API has claimed its key before. A form's act takes the account's `key` itself, in its transaction.
-    `leads_to` is where the answer of a form leads once the act is done, if the page knows that before.
+    `leads_to` is the address of the answer after a form's act, if the page knows it before.
     """
 
     claim: UUID
@@ -115,17 +115,17 @@ class Once:
     leads_to: str = ""
 
     def part(self, name: object) -> Once:
-        """The claim of one act of several that one form asks for."""
+        """Return the claim of one act, if one form makes several."""
         return replace(self, claim=uuid4(), key=f"{self.key} {name}", leads_to="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """`tenant_roles` maps a tenant to the roles held there, `queue_roles` a service to the roles held in its queue.
+    """`tenant_roles` maps a tenant to the roles in it, `queue_roles` a service to the roles in its queue.
 
-    `scopes` narrows what a token may be used for; None is somebody in front of a browser. `machine` is set where a
-    client acts: `person_id` is then the client's own account, or the engineer in whose name it asks. `once` is the
-    claim that the act uses up when it commits.
+    `scopes` limits what a token can be used for; None is a person at a browser. `machine` is set if a client acts:
+    `person_id` is then the client's own account, or the engineer in whose name it asks. `once` is the claim that the
+    act uses up when it commits.
     """
 
     side: Side
@@ -149,12 +149,12 @@ class Actor:
 
     @classmethod
     def system(cls, name: str) -> Actor:
-        """The system sees every tenant, but holds only the system's own edges of the table."""
+        """Return the system. It sees every tenant, but has only the system's own edges of the table."""
         return cls(side=Side.SYSTEM, door="task", name=name)
 
     @classmethod
     def stranger(cls, *, door: str, request_id: str = "", ip: str = "") -> Actor:
-        """Somebody who is not signed in, and acts by a secret that was sent to them or that they keep."""
+        """Return a person who is not signed in and acts by a secret, which was sent to them or which they store."""
         return cls(side=Side.CUSTOMER, door=door, name="", request_id=request_id, ip=ip)
 
     @property
@@ -167,7 +167,7 @@ class Actor:
 
     @property
     def person(self) -> UUID:
-        """The id of the person who acts; for acts that the table gives to people only."""
+        """The id of the person who acts; for acts that only people may do."""
         if self.person_id is None:
             raise NotAllowed
         return self.person_id
@@ -180,7 +180,7 @@ class Actor:
 
     @property
     def decider(self) -> UUID:
-        """The person whose yes or no this actor gives."""
+        """The person for whom this actor decides."""
         if self.machine is None:
             return self.person
         if self.machine.decides_for is None:
@@ -202,17 +202,17 @@ class Actor:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """Every role held anywhere: for menus, never for a decision about a row."""
+        """All roles in any tenant or queue: for menus, and never for a decision about a row."""
         held = frozenset().union(*self.tenant_roles.values(), *self.queue_roles.values())
         return held | {Role.STAFF} if self.is_staff else held
 
     @property
     def usable_scopes(self) -> frozenset[Scope]:
-        """The scopes that are of any use to this person: what a page offers, and never a permission."""
+        """The scopes that are useful to this person: what a page offers, and never a permission."""
         return frozenset(scope for scope in Scope if scope not in SCOPE_ROLES or self.roles & SCOPE_ROLES[scope])
 
     def roles_on(self, *, tenant_id: UUID, service_id: UUID | None) -> frozenset[Role]:
-        """The roles that count for one row of this tenant and this service."""
+        """Return the roles that count for one row of this tenant and this service."""
         if self.is_system:
             return frozenset({Role.SYSTEM})
         if self.side is Side.CUSTOMER:
@@ -221,9 +221,9 @@ class Actor:
         return held | {Role.STAFF} if self.is_staff else held
 
     def sending(self, once: Once | None) -> Actor:
-        """The same actor with what makes the act happen once."""
+        """Return the same actor with a claim, so that the act happens once."""
         return replace(self, once=once)
 
     def stepped_up(self, at: datetime | None) -> Actor:
-        """The same actor with this proof; with None, with none."""
+        """Return the same actor with this proof, or, with None, without a proof."""
         return replace(self, stepped_up_at=at)

@@ -31,7 +31,7 @@ def make(kind: Kind) -> str:
 
 
 def is_whole(secret: str, *kinds: Kind) -> bool:
-    """Whether this is spelled as a secret of one of these kinds is."""
+    """Whether this has the form of a secret of one of these kinds."""
     found = PATTERN.fullmatch(secret)
     if found is None or found[1] not in kinds:
         return False
@@ -40,7 +40,7 @@ def is_whole(secret: str, *kinds: Kind) -> bool:
 
 
 def hashed(secret: str) -> str:
-    """SHA-256 (hex): of a random secret, a slow hash would hide nothing more."""
+    """Return SHA-256 (hex). A slow hash would add nothing for a random secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

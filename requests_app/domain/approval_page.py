@@ -39,7 +39,7 @@ def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
 
 
 def rp_id_of(text: str, *, origin: str, providers_host: str) -> str:
-    """The RP ID of keys that are made on this origin's page (WebAuthn, section 5.1.3): its host, or the end of it."""
+    """Return the RP ID for keys of this origin's page (WebAuthn, section 5.1.3): its host, or a parent domain of it."""
     host = urlsplit(origin).hostname or ""
     rp_id = text.strip().lower() or host
     if not _HOST.match(rp_id) or (host != rp_id and not host.endswith(f".{rp_id}")):

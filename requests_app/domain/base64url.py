@@ -1,4 +1,4 @@
-"""Base64url without padding (RFC 4648, section 5), as WebAuthn's JSON has it."""
+"""Base64url without padding (RFC 4648, section 5), as in WebAuthn's JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def to_text(raw: bytes) -> str:
 
 
 def from_text(text: object) -> bytes:
-    """The bytes, in the one spelling that they have. Raises PasskeyUnreadable."""
+    """Return the bytes. Only one spelling is accepted. Raises PasskeyUnreadable."""
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.PasskeyUnreadable
     try:

@@ -1,7 +1,7 @@
-"""The only place that asks what time it is.
+"""The only place that reads the time.
 
-On PostgreSQL the database answers, so that an application server whose clock is off can neither lengthen a
-window nor a deadline. SQLite lives on the same machine as the process, whose clock it would ask itself.
+With PostgreSQL, the time is the database's. So an application server with a wrong clock can neither lengthen a window
+nor a deadline. SQLite runs in the process itself, and would use the same clock.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def now() -> datetime:
 
 
 def brought(at: datetime) -> datetime:
-    """The present instant that the database brought along with an answer, which saves asking it once more."""
+    """Return the present instant that came with a query's answer, which saves one query."""
     return at.astimezone(UTC)
 
 
 def column() -> Func | Value:
-    """The present instant beside what a query reads anyway; what comes of it goes through `brought`."""
+    """Return the present instant as an extra column of a query; read the result with `brought`."""
     if connection.vendor == "postgresql":
         return Func(function="clock_timestamp", output_field=DateTimeField())
     return Value(_python_now(), output_field=DateTimeField())
 
 
 def monotonic() -> float:
-    """Seconds on a clock that is never set back; only for measuring how long something took."""
+    """Return seconds on a clock that is never set back; only to measure durations."""
     return time.monotonic()
 
 

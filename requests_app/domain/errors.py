@@ -1,4 +1,4 @@
-"""What can be wrong, in words that are safe to show; each door renders these in its own way."""
+"""The domain's refusals, in words that are safe to show. Each interface renders them in its own way."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """Absent, or somebody else's: the two must never be told apart."""
+    """Missing, or another tenant's: nobody may be able to see the difference."""
 
     code, status = "not_found", 404
     default = _("This does not exist, or you do not have access to it.")
@@ -76,7 +76,7 @@ class SecondPersonNeeded(NotAllowed):
 
 
 class SecondFactorRequired(NotAllowed):
-    """The person's role needs a second factor that is not set up yet: the pages lead to the set-up."""
+    """The person's role needs a second factor that is not set up yet: the pages lead to its set-up."""
 
     code = "second_factor_required"
     default = _("Your role needs a second factor, and you have none. Sign in on the pages to set one up.")
@@ -96,7 +96,7 @@ class WrongProof(StepUpRequired):
 
 
 class CodeAlreadyUsed(StepUpRequired):
-    """The code is this person's own, and it was used before. That is a mistake and no guess."""
+    """The code belongs to this person, but was used before. That is a mistake and does not count as a guess."""
 
     code = "code_already_used"
 
@@ -108,7 +108,9 @@ class CodeAlreadyUsed(StepUpRequired):
 
 
 class NoPasswordCounts(WrongProof):
-    """Nor is any other: who signs in elsewhere alone reads that no password will do, rather than to try again."""
+    """No password is accepted: a person who can only sign in elsewhere must learn that, and not try another
+    password.
+    """
 
     default = _(
         "You can sign in only with single sign-on, so no password is accepted here. Do this on the pages: there you "
@@ -117,7 +119,7 @@ class NoPasswordCounts(WrongProof):
 
 
 class InsufficientScope(NotAllowed):
-    """RFC 6750, section 3.1. `scope` is the one that would do; empty where none does."""
+    """RFC 6750, section 3.1. `scope` is the one that is needed; empty if none is enough."""
 
     code = "insufficient_scope"
     default = _("This token can’t be used for this.")
@@ -128,7 +130,7 @@ class InsufficientScope(NotAllowed):
 
 
 class ServiceClientOnly(NotAllowed):
-    """Of the decision point alone: a person's token, or a browser, never says that content is opened."""
+    """For the decision point: a person's token, or a browser, can't report that content is opened."""
 
     code = "service_client_only"
     default = _(
@@ -145,7 +147,7 @@ class MachineMayNotDecide(NotAllowed):
 
 
 class PasskeyRefused(NotAllowed):
-    """What a passkey answered was not accepted; its kinds say why, each with a code that never changes."""
+    """A passkey's answer was not accepted. The subclasses say why, each with a code that never changes."""
 
     code = "passkey_refused"
     default = _("The answer of your passkey was not accepted.")
@@ -217,7 +219,7 @@ class PasskeyAlgorithm(PasskeyRefused):
 
 
 class ManifestRefused(NotAllowed):
-    """What was signed is not what may be decided by it; its kinds say why, each with a code that never changes."""
+    """The signed text does not fit this decision. The subclasses say why, each with a code that never changes."""
 
     code = "manifest_refused"
     default = _("The signed text is not valid for this decision.")
@@ -266,7 +268,7 @@ class NotCovered(NotAllowed):
 
 
 class UnknownAction(NotAllowed):
-    """Of the decision point alone: it is asked about the things that can be done with content."""
+    """For the decision point: the action is not one of those that can be done with content."""
 
     code = "unknown_action"
     default = _("Content can only be listed, read or downloaded.")
@@ -319,7 +321,7 @@ class LogNotCosigned(WrongState):
 
 
 class NotYetSigned(WrongState):
-    """An entry is proven by the checkpoint over it, and that one comes after the entry."""
+    """An entry is proven by a checkpoint over it, which comes after the entry."""
 
     code = "not_yet_signed"
     default = _("There is no proof of this entry yet: its checkpoint comes within a minute. Try again then.")
@@ -336,7 +338,7 @@ class NeverSigned(NotYetSigned):
 
 
 class LogDamaged(WrongState):
-    """The stored log does not lead to the root that was signed of it."""
+    """The stored log does not lead to the root that was signed."""
 
     code = "log_damaged"
     default = _("There is no proof of this entry, because what is stored does not match what was signed.")
@@ -364,7 +366,7 @@ class TooMany(DomainError):
 
 
 class TooManyGuesses(TooMany):
-    """So much was entered wrongly that nothing more is looked at until `until`."""
+    """There were too many wrong inputs. Nothing more is checked until `until`."""
 
     code = "too_many"
 
@@ -384,7 +386,7 @@ class TooManyGuesses(TooMany):
 
 
 class Muted(TooMany):
-    """The customer takes no access requests from this engineer for a while."""
+    """The customer accepts no access requests from this engineer for a while."""
 
     code = "muted"
 
@@ -394,7 +396,9 @@ class Muted(TooMany):
 
 
 class ChangeProposed(DomainError):
-    """No refusal but the outcome under two-person control: it is kept as a proposal, which somebody else confirms."""
+    """Not a refusal, but the result under two-person control: the change is stored as a proposal, which another
+    confirms.
+    """
 
     code, status = "change_proposed", 202
     default = _("Your change is now a proposal. Another administrator or approver must confirm it within 7 days.")
@@ -413,9 +417,9 @@ class StoreUnavailable(DomainError):
 
 
 class OutcomeUnknown(DomainError):
-    """The database failed while an act was being committed, or what follows a committed act failed.
+    """The database failed while an act was being committed, or a step after a committed act failed.
 
-    `current` names what the act was about: there one can look. Every door says the same words.
+    `current` names the row, where one can check. Every interface uses the same words.
     """
 
     code, status, is_evidence = "outcome_unknown", 503, False
@@ -423,7 +427,7 @@ class OutcomeUnknown(DomainError):
 
 
 class Busy(DomainError):
-    """More people sign in or prove who they are than have their passwords hashed or their provider asked at once."""
+    """Too many people sign in or prove who they are at the same time: hashing and the identity provider are limited."""
 
     code, status, is_evidence = "busy", 503, False
     default = _("Too many people are signing in at this moment. This try changed nothing. Try again in a few seconds.")

@@ -1,4 +1,4 @@
-"""Pure: "may this person do this to this, now?" What is asked, what was found, and the answer to it."""
+"""Pure: "may this person do this to this, now?" The question, the facts, and the answer."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotA
 class Question:
     """A subject by id or email, an action, and a resource by id, or by its locator or name in the tenant.
 
-    `service` is the key of the resource's service; `tenant` is an id or a short name, and may be left empty. `item` is
-    what the asker calls the one thing that is opened; it is written down and decides nothing.
+    `service` is the key of the resource's service; `tenant` is an id or a short name, and may be empty. `item` is the
+    asker's name for the opened item; it is recorded and does not influence the answer.
     """
 
     subject_type: str
@@ -59,7 +59,7 @@ class Question:
 
 
 def _is_storable(text: str) -> bool:
-    """Whether a column takes it (PostgreSQL's has no place for a zero), and UTF-8 (which has none for half a pair)."""
+    """Whether a column can store it: PostgreSQL accepts no zero character, and UTF-8 no half of a surrogate pair."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
@@ -168,12 +168,12 @@ def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
 
 
 def after(verdict: Verdict, ended: Ended | None) -> Verdict:
-    """Say that the window for the resource was closed, and not that another window never covered it."""
+    """Name the closed window for the resource as the reason, and not another window that never covered it."""
     return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
 
 
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
-    """The code of what the one rule about looking says against this window, or nothing."""
+    """Return the code of the content rule's refusal for this window, or None."""
     look = ContentAccessFacts(
         is_engineer=window.is_engineer,
         is_own=window.requester_human == facts.human_id,

@@ -1,4 +1,4 @@
-"""Every name an audit entry may carry: "subject.past_participle"."""
+"""Every name that an audit entry can have: "subject.past_participle"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
-    """Names that the code compares with those in a log. What an act writes, its body takes from the declaration."""
+    """Names that the code compares with those in a log. An act's body takes its event from the declaration."""
 
     ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
     ACCESS_REQUEST_APPROVED_BY_PROVIDER = "access_request.approved_by_provider"

@@ -1,7 +1,7 @@
-"""Reads an id from text, for every door: the usual form with hyphens, in upper or lower case, and no other form.
+"""Reads an id from text, for every interface: the usual form with hyphens, in upper or lower case, and no other form.
 
-Azure's tools write GUIDs in upper case. Python also reads braces, "urn:uuid:" and a row of digits; these would give one
-row several names.
+Azure's tools write GUIDs in upper case. Python also accepts braces, "urn:uuid:" and digits without hyphens; these would
+give one row several names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.urls.converters import UUIDConverter
 
 
 def as_id(text: object) -> UUID | None:
-    """The id that a text is in its usual form; None for any other text, which may be a name."""
+    """Return the id in a text of the usual form; None for any other text, which may be a name."""
     if isinstance(text, UUID):
         return text
     try:
@@ -25,7 +25,7 @@ def as_id(text: object) -> UUID | None:
 
 
 class IdField(forms.UUIDField):
-    """An id in a form or in a filter."""
+    """A form field or filter for an id."""
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:

@@ -1,4 +1,4 @@
-"""Reads one input of an act within the limits that its declaration names. Pure."""
+"""Reads one input of an act within the limits of its declaration. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMAIL_MAX = 254
 
 
 def read(each: Field, value: object) -> Any:
-    """Return the value in the form in which it is kept; raise Unacceptable, which names the input."""
+    """Return the value in its stored form; raise Unacceptable, which names the input."""
     if value is None and not each.is_needed:
         return None
     return _READERS[each.kind](each, value)

@@ -1,4 +1,4 @@
-"""Every move that an access request or a ticket can make, and who may make it: the tables, made of the declarations."""
+"""All moves of access requests and tickets, and who may make them: the tables, built from the declarations."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ class Transition:
 
     @property
     def target(self) -> str:
-        """The only target. The one edge that has two names its own, at the decision."""
+        """The only target. The one edge that has two chooses its own at the decision."""
         if len(self.targets) != 1:
             raise LookupError(self.action)
         return self.targets[0]
 
     @property
     def verdict(self) -> str:
-        """What a decision says: "approve" or "deny"."""
+        """The verdict of a decision: "approve" or "deny"."""
         return self.action.partition("_as_")[0]
 
     @property
     def stage(self) -> str:
-        """At which stage a decision is made; empty for a move that is no decision."""
+        """The stage of a decision; empty for a move that is not a decision."""
         return self.action.partition("_as_")[2]
 
 
 def _table(states: type[TextChoices]) -> dict[str, Transition]:
-    """The acts that lead to one of these states, in the order of their declarations."""
+    """Return the acts that lead to one of these states, in the order of their declarations."""
     moving = ((act, act.moves) for act in ACTS.values() if act.moves is not None)
     return {act.name: _row(act, moves) for act, moves in moving if isinstance(moves.targets[0], states)}
 
@@ -83,7 +83,7 @@ def actions_from(state: str, table: dict[str, Transition] | None = None) -> list
 
 
 def problems() -> Iterator[str]:
-    """Say what is unsound in the tables; the start-up check refuses to run with any."""
+    """Yield the problems of the tables; the start-up check refuses to run with any."""
     for states, final, table in (
         (set(State.values), set(FINAL), TRANSITIONS),
         (set(TicketState.values), set(), TICKET_TRANSITIONS),

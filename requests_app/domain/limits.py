@@ -39,7 +39,7 @@ def provider_deadline(at: datetime) -> datetime:
 
 
 def staff_change_wait() -> timedelta:
-    """How long a change by staff that weakens customers waits after it was confirmed."""
+    """Return how long a confirmed change by staff waits, if it weakens customers."""
     return timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 
@@ -48,12 +48,12 @@ def customer_deadline(at: datetime) -> datetime:
 
 
 def window_choices(cap: int) -> list[int]:
-    """The offered lengths in seconds, none longer than the tenant's cap."""
+    """Return the offered lengths in seconds, none longer than the tenant's cap."""
     return [seconds for seconds in settings.WINDOW_CHOICES_SECONDS if seconds <= cap]
 
 
 def require_window(seconds: object, *, cap: int) -> int:
-    """Return the asked-for length in seconds, or refuse it with the lengths that are allowed."""
+    """Return the requested length in seconds, or refuse it and name the allowed lengths."""
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in window_choices(cap):
         allowed = ", ".join(str(choice // 60) for choice in window_choices(cap))
         raise Unacceptable(
@@ -64,7 +64,7 @@ def require_window(seconds: object, *, cap: int) -> int:
 
 
 def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) -> str:
-    """Return the trimmed text, or refuse it with its bounds. Characters that no keyboard makes are refused."""
+    """Return the trimmed text, or refuse it with its limits. Control characters are refused."""
     text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
     if not at_least <= len(text) <= at_most:
         raise Unacceptable(
@@ -78,12 +78,12 @@ def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) 
 
 
 def require_note(value: object, *, needed: bool) -> str:
-    """Return a decision's comment: optional, unless the table asks for one."""
+    """Return a decision's comment: optional, unless the table requires one."""
     if not value and not needed:
         return ""
     return require_text(value, field="note", at_least=1 if needed else 0, at_most=COMMENT_MAX)
 
 
 def is_within(at: datetime, opens_at: datetime, closes_at: datetime) -> bool:
-    """A window holds its first instant and not its last: `opens_at <= at < closes_at`."""
+    """Whether a window is open: it includes its first instant and not its last, `opens_at <= at < closes_at`."""
     return opens_at <= at < closes_at

@@ -17,11 +17,11 @@ MARK = "THE-SECRET-IS-IN-THE-MAIL-ALONE"
 
 
 def of(row_id: UUID, sends: int) -> str:
-    """The secret of this sending; one that was sent before it has another."""
+    """Return the secret of this mail; an earlier mail about the same row has another secret."""
     digest = salted_hmac("lockbox.link", f"{row_id}:{sends}", algorithm="sha256").digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def hashed(secret: str) -> str:
-    """SHA-256 (hex), which is all that is stored."""
+    """Return SHA-256 (hex). Only this is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()

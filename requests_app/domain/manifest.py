@@ -32,14 +32,14 @@ _RANDOM = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Signed:
-    """What a door hands over with a decision: the text as it was signed, and what the passkey answered."""
+    """A signed decision as an interface receives it: the text as it was signed, and the passkey's answer."""
 
     manifest: str
     assertion: object
 
 
 def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
-    """The text to sign from these facts, good for five minutes and never beyond the deadline."""
+    """Return the text to sign from these facts, valid for five minutes and never beyond the deadline."""
     not_after = canonical.instant(min(at + GOOD_FOR, deadline))
     content = {**facts, "format": FORMAT, "not_after": not_after, "nonce": ""}
     salt = secrets.token_bytes(_RANDOM)
@@ -47,7 +47,7 @@ def issue(facts: dict[str, Any], *, at: datetime, deadline: datetime) -> str:
 
 
 def challenge_of(text: str) -> bytes:
-    """What the passkey signs of it, and the digest that people compare."""
+    """Return the challenge that the passkey signs, and the digest that people compare."""
     return hashlib.sha256(PREFIX + text.encode()).digest()
 
 
@@ -61,7 +61,7 @@ def not_after(text: str) -> datetime:
 
 
 def read(text: object) -> dict[str, Any]:
-    """What a text says that was made here. Raises ManifestChanged for any other."""
+    """Return the content of a text that was made here. Raises ManifestChanged for any other text."""
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.ManifestChanged
     try:
@@ -79,9 +79,9 @@ def read(text: object) -> dict[str, Any]:
 
 
 def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> None:
-    """Raise unless a text is about just this, still good, and all that it says is still so.
+    """Raise unless the text is about this decision, still valid, and all its facts are still true.
 
-    The checkpoint is the one that was the last when the text was made; the MAC vouches for it.
+    The checkpoint is the newest one of the time when the text was made; the MAC protects it.
     """
     about = ("tenant", "access_request", "stage", "decision", "decider")
     if any(content.get(name) != facts[name] for name in about):
@@ -94,7 +94,7 @@ def require(content: dict[str, Any], facts: dict[str, Any], *, at: datetime) -> 
 
 
 def facts_of(row: Any, *, verdict: str, stage: str, decider: dict[str, str], checkpoint: Any) -> dict[str, Any]:
-    """Everything about one decision that a human should have read before; `row` is an access request."""
+    """Return everything about one decision that a human should have read; `row` is an access request."""
     confirmed = next((each for each in row.decisions.all() if each.stage == "provider"), None)
     return {
         "tenant": _named(row.tenant_id, row.tenant.name),

@@ -1,4 +1,4 @@
-"""Pure: may this actor take this edge on this row? No queries, no clock, no state."""
+"""Pure: may this actor take this edge on this row? Without queries, clock and state."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ class ContentAccessFacts:
 
 
 def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
-    """The rule that never bends: a live grant of this engineer, on this very resource, at this instant.
+    """Require the rule that has no exception: a live grant of this engineer, for exactly this resource, at this
+    instant.
 
-    The content pages and the decision point both ask here. Raises NotAllowed, or one of its kinds.
+    The content pages and the decision point both use it. Raises NotAllowed, or one of its kinds.
     """
     if not look.is_engineer:
         raise NotAllowed
@@ -106,7 +107,7 @@ class Subject:
 
 
 def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
-    """Raise NotAllowed, or one of its kinds, unless the declaration lets this actor do the act on this row."""
+    """Raise NotAllowed, or one of its kinds, unless the declaration allows this actor the act on this row."""
     if act.is_public:
         return
     roles = (subject.is_providers and act.provider_roles) or act.roles
@@ -123,7 +124,7 @@ def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
 
 
 def require_separate(actor: Actor, act: Act, subject: Subject) -> None:
-    """Raise NotAllowed, or one of its kinds, where this human has a part in the row that excludes them."""
+    """Raise NotAllowed, or one of its kinds, if this human has a part in the row that excludes them."""
     for party in act.separate_from:
         if actor.human_id in subject.parties.get(party, ()):
             raise _EXCLUDED[party]
@@ -138,7 +139,7 @@ _EXCLUDED: dict[Party, type[NotAllowed]] = {
 
 
 class Raised(Protocol):
-    """What a policy reads of an access request."""
+    """What a policy reads from an access request."""
 
     tenant_id: UUID
     service_id: UUID
@@ -154,7 +155,9 @@ def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
 
 
 def is_visible(actor: Actor, row: Raised) -> bool:
-    """Whether `visible_to` would find this row for the actor, whose roles may have changed since it did."""
+    """Whether `visible_to` would find this row for the actor now: their roles may have changed since the
+    row was read.
+    """
     if actor.is_system or is_staff(actor):
         return True
     if actor.side is Side.CUSTOMER:
@@ -163,12 +166,12 @@ def is_visible(actor: Actor, row: Raised) -> bool:
 
 
 def sees_looks(actor: Actor, row: Raised) -> bool:
-    """Whether this actor sees by name what was looked at; a member of the tenant sees how much it was."""
+    """Whether this actor sees the names of accessed items. A member of the tenant sees only how many."""
     return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))
 
 
 def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
-    """Whether a page should offer the edge; the freshness of the sign-in is asked for later."""
+    """Whether a page should offer the edge. The freshness of the sign-in is checked later."""
     try:
         require(actor, edge, row, decided_by=decided_by)
     except NotAllowed:
@@ -195,7 +198,7 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
 
 def may_act(actor: Actor, action: str) -> bool:
-    """Whether this actor's token, if it is one, may be used for an act of this name."""
+    """Whether this actor's token, if it is one, can be used for an act of this name."""
     if actor.scopes is None:
         return True
     act = ACTS.get(action)
@@ -203,13 +206,13 @@ def may_act(actor: Actor, action: str) -> bool:
 
 
 def require_act(actor: Actor, action: str) -> None:
-    """Raise InsufficientScope where a token is used for an act whose scope it does not have."""
+    """Raise InsufficientScope if a token does not have the scope of the act."""
     if not may_act(actor, action):
         raise InsufficientScope(SCOPES.get(action, ""))
 
 
 def require_scope(actor: Actor, scope: Scope) -> None:
-    """The same for what is only read."""
+    """Raise InsufficientScope if a token does not have the scope for reading."""
     if actor.scopes is not None and scope not in actor.scopes:
         raise InsufficientScope(scope)
 
@@ -217,7 +220,7 @@ def require_scope(actor: Actor, scope: Scope) -> None:
 def require_step_up(actor: Actor, at: datetime) -> None:
     """Raise StepUpRequired unless this person proved who they are within the last five minutes.
 
-    A client has no password to enter: that it may decide at all was allowed by somebody who had. Nor has the system.
+    A client has no password to enter: a person with such a proof allowed it to decide. The system needs no proof.
     """
     if actor.machine is not None or actor.is_system:
         return
@@ -226,7 +229,7 @@ def require_step_up(actor: Actor, at: datetime) -> None:
 
 
 def is_fresh(actor: Actor, at: datetime) -> bool:
-    """Whether this person proved who they are within the last five minutes. At five minutes exactly, it is over."""
+    """Whether this person proved who they are within the last five minutes. After exactly five minutes it has ended."""
     since = actor.stepped_up_at
     return since is not None and since <= at < since + limits.STEP_UP_FOR
 
@@ -242,7 +245,9 @@ def require_staff(actor: Actor) -> None:
 
 
 def require_asker(actor: Actor) -> None:
-    """Raise NotAllowed unless the actor may ask about others: staff, and who reads a tenant's log, of that tenant."""
+    """Raise NotAllowed unless the actor may ask about others: staff, or a reader of a tenant's log, about
+    that tenant.
+    """
     if not (is_staff(actor) or tenants_read(actor)):
         raise NotAllowed
 
@@ -257,16 +262,16 @@ def require_service(actor: Actor) -> None:
 
 
 def tenants_read(actor: Actor) -> frozenset[UUID]:
-    """The tenants of a customer's person or client whose whole log they read."""
+    """Return the tenants whose whole log a customer's person or client may read."""
     if actor.side is not Side.CUSTOMER:
         return frozenset()
     return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
 
 
 def needs_second_factor(actor: Actor) -> bool:
-    """Whether a password alone is not enough: for people who decide or manage, for staff, and for engineers.
+    """Whether a password alone is not enough: for people who decide or administer, for staff, and for engineers.
 
-    Engineers are those who open content; the operator may leave their second factor to somebody else.
+    Engineers need one because they open content; the operator can leave their second factor to another system.
     """
     return bool(actor.roles & DECIDING_OR_MANAGING) or (
         settings.ENGINEER_SECOND_FACTOR and Role.ENGINEER in actor.roles

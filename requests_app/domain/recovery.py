@@ -1,4 +1,4 @@
-"""The recovery key as it is written on paper: made, and read back however it was typed. Pure."""
+"""The recovery key in its form for paper: made, and read in any spelling. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LENGTH, _GROUP = 28, 4
 
 
 def make() -> str:
-    """Seven groups of four, for people to write down and to type."""
+    """Return seven groups of four characters, for people to write down and to type."""
     text = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
     return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
 
 
 def hashed(key: str) -> str:
-    """SHA-256 (hex) of what is in it; small letters, spaces and hyphens make no other key."""
+    """Return SHA-256 (hex) of its characters. Small letters, spaces and hyphens make no difference."""
     plain = "".join(char for char in key.upper() if char in _ALPHABET)
     return hashlib.sha256(f"lockbox-recovery-v1\n{plain}".encode()).hexdigest()

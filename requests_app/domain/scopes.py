@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Scope(StrEnum):
-    """Spelled as in OAuth 2.0 (RFC 6749, section 3.3)."""
+    """The scopes, spelled as in OAuth 2.0 (RFC 6749, section 3.3)."""
 
     TENANT_READ = "tenant:read"
     TENANT_MANAGE = "tenant:manage"
@@ -81,11 +81,11 @@ OF_PROVIDER_CLIENTS = frozenset(Scope) - {
 
 
 def known(names: Iterable[str]) -> frozenset[Scope]:
-    """The scopes of these names. A name that is stored and no longer known gives nothing."""
+    """Return the scopes of these names. A stored name that is no longer known gives nothing."""
     return frozenset(Scope(name) for name in names if name in Scope._value2member_map_)
 
 
 def in_order(scopes: Iterable[Scope]) -> list[str]:
-    """As they are stored and shown: in the order of the table."""
+    """Return scopes as they are stored and shown: in the order of the table."""
     wanted = frozenset(scopes)
     return [str(scope) for scope in Scope if scope in wanted]

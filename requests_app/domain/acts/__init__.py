@@ -1,4 +1,4 @@
-"""Every act and every event, declared once. Each module here is found by being here, and none is named."""
+"""Every act and every event, declared once. All modules in this directory are found automatically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Declared = TypeVar("_Declared", Act, Event)
 
 
 def _declared(kind: type[_Declared]) -> list[_Declared]:
-    """Return what the modules here bind to a name, in their order; what one imports from another counts once."""
+    """Return the declarations of the modules here, in their order; an imported declaration counts once."""
     found: dict[int, _Declared] = {}
     for module in iter_modules(__path__):
         for value in vars(import_module(f"{__name__}.{module.name}")).values():
@@ -41,5 +41,5 @@ def marked(*marks: Mark) -> frozenset[str]:
 
 
 def problems() -> Iterator[str]:
-    """Say what is unsound in the declarations; the start-up check refuses to run with any."""
+    """Yield what is unsound in the declarations; the start-up check refuses to run with any problem."""
     return _problems(_ALL_ACTS, _ALL_EVENTS)

@@ -1,4 +1,4 @@
-"""What is declared of an act, and of the entry that it writes. Pure data: nothing here acts, reads or judges."""
+"""The declaration of an act, and of the entry that it writes. Only data: nothing here acts, reads or judges."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Condition = Callable[[Detail, Detail], bool]
 
 
 class Mark(StrEnum):
-    """What an entry is in the life of an access request: what its history, its evidence and its receipts sort by.
+    """The meaning of an entry in the life of an access request: histories, evidence and receipts select entries by it.
 
-    LISTED are names that were seen, OPENED is an item that was. TROUBLE is what somebody should look into.
+    LISTED are names that were seen, OPENED is an opened item. TROUBLE needs somebody's attention.
     """
 
     ASKED = "asked"
@@ -37,11 +37,11 @@ class Mark(StrEnum):
 
 
 class Event(str):
-    """The name of an entry, "subject.past", with the words that people and machines read.
+    """The name of an entry, "subject.past", with its words for people and machines.
 
-    A text, because it is compared with the names in the log, which may be those of another version. `sentence` is the
-    line of the log: {who} acted, the other names come from the detail. The first of `variants` that applies counts.
-    `did` follows the person's name in a history, and `look` is its colour and its icon there.
+    It is a string, because it is compared with names in the log, which may be those of another version. `sentence` is
+    the line of the log: {who} acted, and the other names come from the detail. The first of `variants` that applies is
+    used. `did` follows the person's name in a history, and `look` is its colour and its icon there.
     """
 
     __slots__ = ("did", "label", "look", "mark", "meaning", "sentence", "variants")
@@ -78,7 +78,7 @@ class Event(str):
         return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Pickle the name alone: a task that is queued may be read by another version."""
+        """Pickle only the name: another version may read a queued task."""
         return str, (str(self),)
 
 
@@ -86,8 +86,7 @@ class Event(str):
 class Proposal:
     """A change that waits for a second person, in words that follow "proposes to".
 
-    `without` are its words where the rule that it sets is taken away. One `by_staff` is announced to the customers that
-    it weakens.
+    `without` are its words if it removes the rule. A change `by_staff` is announced to the customers that it weakens.
     """
 
     name: str
@@ -99,7 +98,7 @@ class Proposal:
 class Noun(StrEnum):
     """What an act can be about. ACCOUNT is the account of the person who acts.
 
-    INSTALLATION is what all tenants share. MAIL and MESSAGE are what leaves by mail, and by webhook.
+    INSTALLATION is what all tenants share. MAIL is an outgoing mail, and MESSAGE is an outgoing message of a webhook.
     """
 
     ACCESS_REQUEST = "access_request"
@@ -131,7 +130,7 @@ class Noun(StrEnum):
 
 
 class Door(StrEnum):
-    """An interface through which an act can be done, as the entries of the log name it (`events.DOORS`)."""
+    """An interface through which an act can be done, by its name in the log (`events.DOORS`)."""
 
     PAGES = "pages"
     API = "api"
@@ -205,7 +204,7 @@ class Field:
 class Moves:
     """How an act moves the state of its row. `sources` is empty for the act that makes the row.
 
-    `closes` is how the window closes by it, as the grant has it (Grant.CloseReason).
+    `closes` is the reason of the window's end, as the grant stores it (Grant.CloseReason).
     """
 
     sources: frozenset[str]
@@ -262,7 +261,9 @@ class Act:
 
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
-    """The detail has something under this name, or exactly this value; and something under the other name."""
+    """The detail has a non-empty value under this name, or exactly this value; and a non-empty one under the other
+    name.
+    """
 
     def applies(detail: Detail, _actor: Detail) -> bool:
         found = bool(detail.get(name)) if value is None else detail.get(name) == value
@@ -272,10 +273,10 @@ def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
 
 
 def says(name: str) -> Condition:
-    """The detail has this name, with or without something under it."""
+    """The detail has this name, even with an empty value."""
     return lambda detail, _actor: name in detail
 
 
 def is_actor(name: str) -> Condition:
-    """The detail names under this name the person who acted."""
+    """The detail has the id of the person who acted under this name."""
     return lambda detail, actor: detail.get(name) is not None and detail[name] == actor.get("id")

@@ -1,4 +1,4 @@
-"""Acts on a log: what leaves it, how long it is retained, who witnesses it."""
+"""Acts on a log: exports, retention, witnesses."""
 
 from __future__ import annotations
 

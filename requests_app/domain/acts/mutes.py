@@ -1,4 +1,4 @@
-"""Acts by which a tenant takes no access requests for a while."""
+"""Acts on mutes: a tenant accepts no access requests for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entry about an act that was refused; the kernel writes it, and no act."""
+"""The entry about a refused act. The kernel writes it, and no act does."""
 
 from __future__ import annotations
 

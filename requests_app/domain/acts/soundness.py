@@ -1,4 +1,4 @@
-"""Finds what is unsound in the declarations; the start-up check refuses to run with any."""
+"""Finds problems in the declarations; the start-up check refuses to run with any."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OFFERING = frozenset({Door.PAGES, Door.ADMIN})
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
-    """Say what is wrong, each with the name of the act or the event."""
+    """Yield each problem, with the name of the act or the event."""
     acts, events = list(acts), list(events)
     yield from _twice("act", [act.name for act in acts])
     yield from _twice("event", events)
@@ -39,7 +39,7 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
 
 
 def _of_people(act: Act) -> Iterator[str]:
-    """Who may do it, and where it is offered."""
+    """Yield the problems of who may do an act, and where it is offered."""
     if not (act.roles or act.is_holders or act.is_public):
         yield f"nobody is allowed to {act.name}"
     if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):

@@ -1,1 +1,1 @@
-"""The admin portal: a door for staff."""
+"""The administration: the interface for staff."""

@@ -1,4 +1,4 @@
-"""Access requests and what came of them: all of it read-only. Staff may close a window, as the table says."""
+"""Access requests, grants and accesses: read-only. Staff may close a window, as the table allows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CLOSED_WORDS = {
 
 @admin.display(description=_("state"), ordering="state")
 def state_now(row: AccessRequest) -> str:
-    """The state that holds, though no sweep may have written it down yet."""
+    """Return the state at this moment, even if no sweep has recorded it yet."""
     return tags.badge(row.state_at(row.read_at), subject="access_request")  # type: ignore[attr-defined]  # annotated
 
 
@@ -100,7 +100,7 @@ def signed_by(row: Decision) -> str:
 
 
 def is_open(row: AccessRequest) -> bool:
-    """Offered where the table lets staff close a window."""
+    """Whether the table allows staff to close this window."""
     edge = TRANSITIONS[REVOKE.name]
     return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]  # annotated
 
@@ -111,9 +111,9 @@ def revoke(row: AccessRequest | Grant, actor: Actor, data: dict[str, Any]) -> Ac
 
 
 def _in_state(rows: QuerySet, value: str) -> QuerySet:
-    """States that few rows of many are in are asked for in the words of an index that holds just those.
+    """Filter by a state that few of many rows have, with the words of an index over exactly these rows.
 
-    SQLite does not know how rare a state is, and would read the whole table for it.
+    Otherwise SQLite, which does not know how rare a state is, would read the whole table.
     """
     rows = rows.filter(state=value)
     if value == State.OPEN:
@@ -189,7 +189,7 @@ class AccessRequestAdmin(StaffAdmin):
 
 
 class ScopeAdmin(StaffAdmin):
-    """Which resources an access request names."""
+    """The resources that an access request names."""
 
     list_display = ("access_request", "resource", "position")
     reads: ClassVar = ("access_request", "resource")

@@ -1,7 +1,7 @@
-"""What staff may do: each act is a form and one operation, run outside any transaction of the admin's own.
+"""The acts of staff: each is a form and one operation, outside of any transaction of the admin's own.
 
-Django wraps the saving of its change form in a transaction, in which an operation, being durable, refuses to run.
-And a change form sets fields, where an operation decides. So nothing here is a change form.
+Django saves its change form in a transaction, and an operation refuses to run inside one, because it is durable. And a
+change form sets fields, while an operation decides. So nothing here is a change form.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def _always(row: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class AdminAction:
-    """`run(row, actor, data)` calls the operation; what it returns is shown if it is a row of the same model.
+    """`run(row, actor, data)` calls the operation. Its result is shown if it is a row of the same model.
 
-    `offered` says whether the row's page has the button; the operation says whether it happens. `bulk` is the words
-    of the list's button where many rows may be handled at once, without a form.
+    `offered` decides whether the row's page has the button; the operation decides whether it acts. `bulk` is the label
+    of the list's button if many rows can be handled together, without a form.
     """
 
     name: str
@@ -85,12 +85,14 @@ class AdminAction:
 
 
 def actor_in(request: HttpRequest) -> Actor:
-    """The actor of a signed-in request, as the middleware built it, with the door "admin"."""
+    """Return the actor of a signed-in request, as the middleware built it, with the interface "admin"."""
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
 def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
-    """Run the act with what the form holds: (its result, 0), or the refusal put on the form and its status."""
+    """Run the act with the form's data. Return its result and 0, or put the refusal on the form and return
+    its status.
+    """
     try:
         _require_known_fields(form, request)
         if not form.is_valid():
@@ -106,7 +108,9 @@ def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any,
 
 
 def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
-    """Run the act on each chosen row, one transaction each, and say how many it was done to and why not to the rest."""
+    """Run the act on each chosen row, one transaction each. Report how many rows it was done to, and why not to the
+    others.
+    """
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:
         messages.error(request, _("Choose at most %(most)d at the same time. Nothing was done.") % {"most": BULK_MAX})
@@ -142,7 +146,7 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
 
 
 def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
-    """Refuse what the form does not ask for: somebody tries to set it, and must not believe that it was set."""
+    """Refuse unknown fields: somebody tries to set them, and must not believe that they were set."""
     known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"}
     if unknown := sorted(set(request.POST) - known):
         security_log.warning("admin.unknown_fields", person=str(request.user.pk), fields=unknown[:10])
@@ -153,7 +157,7 @@ def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
 
 
 class Suggesting(forms.TextInput):
-    """A text field with the browser's own list of suggestions: it needs no script, and takes what is not listed."""
+    """A text field with the browser's own list of suggestions. It needs no script, and accepts other values."""
 
     def __init__(self, suggest: Callable[[], list[tuple[str, str]]]) -> None:
         super().__init__(attrs={"autocomplete": "off"})
@@ -171,7 +175,7 @@ def _tenants() -> list[tuple[str, str]]:
 
 
 class TenantField(forms.CharField):
-    """A tenant by its short name, which is suggested while one types."""
+    """A tenant by its short name, with suggestions."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", gettext_lazy("Tenant"))
@@ -187,7 +191,7 @@ class TenantField(forms.CharField):
 
 
 class PersonField(forms.EmailField):
-    """A person by the address that they sign in with."""
+    """A person by the address with which they sign in."""
 
     def clean(self, value: Any) -> Any:
         typed = super().clean(value)

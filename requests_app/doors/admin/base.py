@@ -1,4 +1,4 @@
-"""What every page of the portal has in common: lists, a page per row, and the acts that are offered there."""
+"""The common parts of every page of the administration: lists, a page for each row, and its acts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RELATED_SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Related:
-    """Rows of another model that belong to this one. The names in `by(row)` are lookups and filters alike."""
+    """Rows of another model that belong to this one. The names in `by(row)` are both lookups and filters."""
 
     model: type[models.Model]
     by: Callable[[Any], dict[str, Any] | None]
@@ -50,9 +50,9 @@ class Related:
 
 
 class StaffAdmin(SealedAdmin):
-    """A model in the portal. `facts` are the groups of its page, `acts` what may be done to a row.
+    """A model in the administration. `facts` are the groups of its page, `acts` are what staff may do to a row.
 
-    Nothing is ever saved by a form of Django's: `add_view` and `act_view` call operations, and nothing else writes.
+    No form of Django's ever saves anything: `add_view` and `act_view` call operations, and nothing else writes.
     """
 
     facts: ClassVar[Sequence[tuple[str | Promise, Sequence[Column]]]] = ()
@@ -68,7 +68,7 @@ class StaffAdmin(SealedAdmin):
     words: ClassVar[str | Promise] = ""
 
     def plural(self) -> str:
-        """What the portal calls these rows; the model's own word, unless the class has another."""
+        """Return the name of these rows: the model's own, unless the class sets another."""
         return capfirst(str(self.words or self.opts.verbose_name_plural))
 
     # --- Who may what ----------------------------------------------------------------------------------------
@@ -77,14 +77,16 @@ class StaffAdmin(SealedAdmin):
         return self.adding is not None and self.has_view_permission(request)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only the declared filters: with any column as a filter, somebody could feel for secrets letter by letter."""
+        """Allow only the declared filters: with any column as a filter, somebody could guess secrets letter
+        by letter.
+        """
         if self.date_hierarchy and lookup in {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}:
             # Django computes with the year before it judges it.
             return value.isdecimal() and int(value) < _LAST_YEAR
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 
     def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
-        """The rows whose first and last date bound the dates to choose from; None where none are offered."""
+        """Return the rows whose first and last date limit the dates to choose from; None if no dates are offered."""
         return cast("QuerySet[Any]", self.model._default_manager.all())
 
     # --- Addresses -------------------------------------------------------------------------------------------
@@ -98,7 +100,7 @@ class StaffAdmin(SealedAdmin):
     # --- Lists -----------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        """Each row says when it was read, so that a state which follows from the clock is one and the same for all."""
+        """Add to each row when it was read, so that all states that follow from the clock use the same instant."""
         read_at = Value(clock.now(), output_field=DateTimeField())
         return super().get_queryset(request).annotate(read_at=read_at).prefetch_related(*self.reads)
 
@@ -106,7 +108,7 @@ class StaffAdmin(SealedAdmin):
         return (self.search.narrow(queryset, search_term) if self.search else queryset), False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """The acts that may be done to many rows; Django's own "delete" is not among them."""
+        """Return the acts for many rows; Django's own "delete" is not among them."""
         return {act.name: (partial(_run_on_all, act), act.name, act.bulk) for act in self.acts if act.bulk}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -146,11 +148,11 @@ class StaffAdmin(SealedAdmin):
         return TemplateResponse(request, "admin/record.html", context)
 
     def name_of(self, row: Any) -> str:
-        """What to call a row in a title or a refusal."""
+        """Return the name of a row for a title or a refusal."""
         return str(row)
 
     def links(self, row: Any) -> list[tuple[str, str]]:
-        """Further addresses beside a row's acts: (words, address)."""
+        """Return further links beside a row's acts: (words, address)."""
         return []
 
     def history_view(
@@ -193,7 +195,7 @@ class StaffAdmin(SealedAdmin):
         return TemplateResponse(request, "admin/act.html", context, status=status)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Say what was done, and lead on to the row that it was done to."""
+        """Report the act, and lead on to the row that it changed."""
         messages.success(request, str(act.done))
         shown_next = result if isinstance(result, self.model) else row
         return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
@@ -201,7 +203,7 @@ class StaffAdmin(SealedAdmin):
     # --- Helpers ---------------------------------------------------------------------------------------------
 
     def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
-        """One group of a row's page; none where all of it is empty, as a demand's facts mostly are."""
+        """Return one group of a row's page; None if it is empty, as the facts of a demand usually are."""
         lines = [(heading(column, self), shown(row, column, self)) for column in columns]
         return (title, lines) if any(value != NOTHING for _label, value in lines) else None
 
@@ -223,7 +225,7 @@ class StaffAdmin(SealedAdmin):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[quoted(row), act.name])
 
     def _is_there(self, row: Any) -> bool:
-        """False for a row that the act took away, as a place in a queue is."""
+        """Whether the row still exists: an act may have deleted it, like a place in a queue."""
         return row is not None and self.model._default_manager.filter(pk=row.pk).exists()
 
     def _context(self, request: HttpRequest, row: Any) -> dict[str, Any]:

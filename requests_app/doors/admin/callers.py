@@ -1,4 +1,4 @@
-"""Who calls the API: the provider's own clients for staff to look after; everybody's, and their tokens, to end."""
+"""Callers of the API: staff manage the provider's own clients, and can end all other clients and tokens."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from requests_app.words import scopes as scope_words
 
 @admin.display(description=gettext_lazy("name"))
 def name(row: Client | Token) -> str:
-    """What leads to the row's own page; the account beside it leads to the account's."""
+    """Return the link to the row's own page; the account beside it links to the account's page."""
     return str(row)
 
 
@@ -46,7 +46,7 @@ def works(row: Client) -> bool:
 
 @admin.display(description=gettext_lazy("works"), boolean=True)
 def is_live(row: Token) -> bool:
-    """Read when the page was, as the row says."""
+    """Whether it is live at the instant at which the row was read."""
     return row.account.is_active and row.is_live(row.read_at)  # type: ignore[attr-defined]  # annotated by StaffAdmin
 
 
@@ -68,7 +68,7 @@ class ClientForm(ScopesForm):
 
 
 def is_own(row: Client) -> bool:
-    """The provider's own, and not removed."""
+    """Whether it belongs to the provider and is not removed."""
     return row.tenant_id is None and row.account.is_active
 
 
@@ -144,7 +144,7 @@ class ClientAdmin(StaffAdmin):
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """A new secret is the answer to the act itself: it is kept as its hash alone."""
+        """Answer the act itself with the new secret, because only its hash is stored."""
         if not isinstance(result, Made):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
@@ -170,7 +170,7 @@ class ClientAdmin(StaffAdmin):
 
 
 def may_be_revoked(row: Token) -> bool:
-    """One that works. Access tokens of a client last an hour, and end with its secret."""
+    """Whether the token still works. A client's access token lasts one hour, and ends with the client's secret."""
     return row.kind != Token.Kind.ACCESS and row.is_live(clock.now())
 
 

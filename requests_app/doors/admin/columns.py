@@ -1,4 +1,4 @@
-"""How a value of a row is shown, in a list and on its own page: one rendering for both."""
+"""How the value of a row is shown, in a list and on its own page."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def door(row: Any) -> str:
 
 
 def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
-    """Render one value as safe HTML. Text that strangers wrote hides nothing and keeps its direction to itself."""
+    """Render one value as safe HTML. A stranger's text can hide nothing and can't change the direction of
+    other text.
+    """
     field, attribute, value = lookup_field(column, row, model_admin)
     if value is None or value == "":
         return NOTHING
@@ -111,7 +113,7 @@ def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
 
 
 def link_to(row: models.Model, words: Any = None) -> str:
-    """A link to a row's page; the bare words where the portal has no page for it."""
+    """Return a link to a row's page, or only the words if the row has no page."""
     said = words if hasattr(words, "__html__") else text.visible_single(row if words is None else words)
     try:
         return format_html('<a href="{}">{}</a>', page_of(row), said)
@@ -129,7 +131,7 @@ def quoted(row: models.Model) -> Any:
 
 
 def list_of(model: type[models.Model], **filters: object) -> str:
-    """The address of a model's list with these filters set."""
+    """Return the address of a model's list with these filters set."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist", query=filters or None)
 
 
@@ -140,7 +142,7 @@ def instant(at: datetime | None) -> str:
 
 
 def length(name: str, description: Any) -> Callable[[Any], str]:
-    """A column of seconds, in words."""
+    """Make a column of seconds, in words."""
 
     @admin.display(description=description, ordering=name)
     def column(row: Any) -> str:
@@ -150,7 +152,7 @@ def length(name: str, description: Any) -> Callable[[Any], str]:
 
 
 def state(subject: str, description: Any) -> Callable[[Any], str]:
-    """A column with the badge of a row's state as it is stored."""
+    """Make a column with the badge of a row's stored state."""
 
     @admin.display(description=description, ordering="state")
     def column(row: Any) -> str:
@@ -160,7 +162,7 @@ def state(subject: str, description: Any) -> Callable[[Any], str]:
 
 
 def reached(path: str, description: Any, *, words: str = "") -> Callable[[Any], str]:
-    """A column that links to a row reached over foreign keys: `reached("grant__engineer", …)`."""
+    """Make a column that links to a row over foreign keys: `reached("grant__engineer", …)`."""
 
     @admin.display(description=description)
     def column(row: Any) -> str:
@@ -178,7 +180,7 @@ def mono(value: object) -> str:
 
 
 def preformatted(value: str) -> str:
-    """Several lines as they are, with hidden characters shown."""
+    """Show several lines unchanged, with hidden characters made visible."""
     return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', text.visible_block(value, has_links=False))
 
 

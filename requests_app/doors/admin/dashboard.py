@@ -1,4 +1,4 @@
-"""The portal's first page: each figure with what it means and a link to the rows behind it."""
+"""The first page of the administration: each figure with its meaning and a link to the rows behind it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from requests_app.words import times
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """`alarm` is said in words beside the figure, too: colour alone tells nothing."""
+    """A figure. `alarm` is also said in words beside it, because colour alone is not enough."""
 
     label: str
     figure: str

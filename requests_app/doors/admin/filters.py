@@ -1,4 +1,4 @@
-"""Filters of the lists: a choice from a few, or a row that a link has named. None of them scans a table."""
+"""Filters of the lists: a choice from a few, or a row that a link has named. No filter scans a table."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Filter(admin.SimpleListFilter):
 
     @property
     def options(self) -> list[tuple[str, Any, bool]]:
-        """What the page offers: (value, words, whether it is chosen)."""
+        """Return the page's choices: (value, words, whether it is chosen)."""
         chosen = self.value() or ""
         return [("", _("all"), not chosen), *((str(k), words, str(k) == chosen) for k, words in self.lookup_choices)]
 
@@ -70,7 +70,9 @@ def by_flag(lookup: str, title: Any) -> type[Filter]:
 
 
 def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> type[Filter]:
-    """Appears once a link has set it, with the name of that row (or the bare id, where no model is given)."""
+    """Make a filter that appears after a link has set it, with the name of that row (or its id, if no model
+    is given).
+    """
 
     class ByRow(Filter):
         parameter_name = lookup

@@ -1,4 +1,4 @@
-"""A list as its page shows it: headings, cells, the dates to choose from, the pages."""
+"""The content of a list's page: headings, cells, the dates to choose from, the pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YEAR, _MONTH, _DAY = ("year", "month", "day")
 
 
 def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
-    """What the list's template reads beside Django's own."""
+    """Return what the list's template needs beside Django's own context."""
     rows = list(changes.result_list)
     columns = [column for column in changes.list_display if column != "action_checkbox"]
     shown_rows = table(rows, columns, model_admin)
@@ -40,7 +40,7 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
 
 
 def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> dict[str, Any]:
-    """Headings and rows of cells: (heading, value). The first cell leads to the row's page."""
+    """Return headings and rows of cells: (heading, value). The first cell links to the row's page."""
     names = [heading(column, model_admin) for column in columns]
     body = []
     for row in rows:
@@ -52,25 +52,25 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> d
 
 
 def _bare(cell: str, row: Any) -> object:
-    """A cell that is markup already keeps it inside the link."""
+    """Return the value for the inside of a link. A cell that is already markup stays markup."""
     return cell if hasattr(cell, "__html__") else (cell or row)
 
 
 def _headings(changes: ChangeList, names: list[str]) -> list[dict[str, Any]]:
-    """Django's headings know how to sort; the words are ours."""
+    """Return Django's headings, which can sort, with this product's words."""
     heads = [head for head in result_headers(changes) if "action-checkbox" not in str(head.get("class_attrib", ""))]
     return [{**head, "text": name} for head, name in zip(heads, names, strict=True)]
 
 
 def _kept(changes: ChangeList) -> list[tuple[str, str]]:
-    """What the filters' form must carry along: the order, and the date that was chosen."""
+    """Return what the filters' form must send with it: the order, and the chosen date."""
     specs: list[Any] = changes.filter_specs
     shown_by_form = {SEARCH_VAR, *(spec.parameter_name for spec in specs)}
     return [(name, value) for name, value in changes.params.items() if name not in shown_by_form and name != "e"]
 
 
 def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
-    """Say "51 to 100 of more than 10,000", and the addresses of the pages beside this one."""
+    """Return "51 to 100 of more than 10,000", and the addresses of the previous and next pages."""
     paginator: Any = changes.paginator
     # If there is only one page, it is shown for any page number.
     number = changes.page_num if changes.multi_page else 1
@@ -90,9 +90,10 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
 
 
 def _dates(changes: ChangeList) -> dict[str, Any] | None:
-    """Years, then months, then days, between the first row and the last of the whole table, or of its dated rows.
+    """Return years, then months, then days, between the first and the last row of the whole table, or of its dated
+    rows.
 
-    Django's own looks through every row for the dates that occur; two ends of an index cost nothing.
+    Django's own version reads every row to find the dates; the two ends of an index cost nothing.
     """
     name = changes.date_hierarchy
     rows = cast(Any, changes.model_admin).dated_rows(changes) if name else None

@@ -1,4 +1,4 @@
-"""The tenants' logs, with the names that the log itself does not know and the links that it cannot make."""
+"""The tenants' logs, with names and links that the log itself does not have."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")
 
 
 class ByLog(Filter):
-    """One tenant's log, or the provider's own. Without one the newest entries of all logs are shown."""
+    """Selects one tenant's log, or the provider's own. Without a choice the newest entries of all logs are shown."""
 
     parameter_name = "tenant_id"
     title = _("log")
@@ -169,11 +169,11 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Within one log by its own number, for which there is an index; over all of them by the key."""
+        """Order one log by its own numbers, which have an index, and all logs by the key."""
         return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """An access request's entries are looked up in its tenant's log, where there is an index for them."""
+        """Search the entries of an access request in its tenant's log, which has an index for them."""
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:
             return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False
@@ -245,7 +245,7 @@ class Failing(Filter):
 
 
 class ByWitness(Filter):
-    """Appears once a link from a witness has set it."""
+    """Appears after a link from a witness has set it."""
 
     parameter_name = "vkey"
     title = _("witness")
@@ -262,7 +262,7 @@ class ByWitness(Filter):
 
 
 class WitnessAdmin(StaffAdmin):
-    """To look at. Staff never choose who watches the provider."""
+    """Witnesses, read-only: staff never choose who watches the provider."""
 
     list_display = (witness, tenant, "cosigned_at", problem, "failures", "due_at")
     list_filter = (Failing, ByLog)

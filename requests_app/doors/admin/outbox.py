@@ -1,4 +1,4 @@
-"""What leaves by mail: read-only, but that a mail may be sent once more."""
+"""Outgoing mail: read-only, except that a mail can be sent again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def payload(row: OutboxMessage) -> str:
 
 
 def part(name: str, description: Any) -> Any:
-    """One part of the mail as it was rendered; nothing before its first attempt."""
+    """Return one part of the rendered mail; empty before the first attempt."""
 
     @admin.display(description=description)
     def column(row: OutboxMessage) -> str:
@@ -140,7 +140,7 @@ class OutboxMessageAdmin(StaffAdmin):
         return [path("<uuid:pk>/html/", view, name="requests_app_outboxmessage_html"), *super().get_urls()]
 
     def html_view(self, request: HttpRequest, pk: object) -> HttpResponse:
-        """The HTML part alone, as a mail program shows it, shut in a sandbox."""
+        """Show only the HTML part, as a mail program shows it, in a sandbox."""
         row = self._find(request, str(pk))
         html = (row.rendered or {}).get("html")
         if not html:

@@ -1,4 +1,4 @@
-"""People, the roles they hold, and the queues they work in."""
+"""People, their roles, and the queues in which they work."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def is_linked(person: Person) -> bool:
 
 
 def is_human(person: Person) -> bool:
-    """The account of a client has no acts of its own: it ends with its client."""
+    """Whether it is the account of a person: a client's account has no acts of its own, and ends with its client."""
     return person.kind == Person.Kind.HUMAN
 
 
 def _own_log(person: Person) -> UUID:
-    """The log in which a person's acts are found fast: their tenant's, or the provider's own."""
+    """Return the log in which a person's acts can be found fast: their tenant's, or the provider's own."""
     membership = person.memberships.first()
     return membership.tenant_id if membership else PROVIDER_LOG
 
@@ -372,7 +372,7 @@ def _words(row: Proposal) -> str:
 
 @admin.display(description=_("state"))
 def _state(row: Proposal) -> str:
-    """What it waits for, or how it ended, at the instant at which the row was read."""
+    """Return what the proposal waits for, or how it ended, at the instant at which the row was read."""
     at = row.read_at  # type: ignore[attr-defined]  # annotated by StaffAdmin
     if row.ended_at is not None:
         return row.get_outcome_display() if row.outcome else gettext("ended")
@@ -403,7 +403,7 @@ def is_unconfirmed(row: Proposal) -> bool:
 
 
 def is_ahead(row: Proposal) -> bool:
-    """One of the staff's that has not come to its end. A tenant's own is for its people."""
+    """Whether it is an unfinished proposal of staff. A tenant's own proposal is only for its people."""
     return row.tenant_id is None and row.ended_at is None
 
 

@@ -1,4 +1,4 @@
-"""Finding rows fast: what was typed is recognised first, and then looked up where there is an index for it."""
+"""Finds rows fast: recognises the kind of what was typed, and then searches where there is an index for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Search:
 
     @property
     def help(self) -> str:
-        """Say what may be typed."""
+        """Return what can be typed."""
         parts = [
             (self.references, _("reference")),
             (self.ids, _("id")),
@@ -73,7 +73,7 @@ def _ids(rows: QuerySet) -> list[UUID]:
 
 
 def _any(columns: tuple[str, ...], value: Any) -> Q:
-    """Any of these columns has the value; nothing at all where there is no column."""
+    """Match rows with the value in any of these columns; without columns, match nothing."""
     either = Q(pk__in=[])
     for column in columns:
         either |= Q(**{column: value})

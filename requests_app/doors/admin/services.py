@@ -1,4 +1,4 @@
-"""Services, and the resources that access may be asked for."""
+"""Services and their resources, for which engineers can ask for access."""
 
 from __future__ import annotations
 

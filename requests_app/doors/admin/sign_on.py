@@ -1,4 +1,4 @@
-"""Single sign-on: tenants' connections and domains to read, by which subject people are known, the provider's own."""
+"""Single sign-on: tenants' connections and domains, read-only; people's identities; the provider's own connection."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def proof(row: Domain) -> str:
 
 
 def is_own(row: Identity) -> bool:
-    """Of the provider's people: a customer's are its administrator's to unlink."""
+    """Whether it belongs to the provider's people: only a customer's administrator can unlink a customer's."""
     return row.tenant_id is None
 
 

@@ -1,4 +1,4 @@
-"""How the logs are signed: checkpoints, keys, and the alarms with the way back from each. All of it to read."""
+"""The signing of the logs, read-only: checkpoints, keys, and the alarms with instructions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _WAYS: dict[str, Promise] = {
 
 
 class _Unknown(dict[str, Any]):
-    """The numbers of an alarm; one of an older version may lack some."""
+    """The numbers of an alarm; an alarm of an older version may lack some."""
 
     def __missing__(self, key: str) -> str:
         return "?"

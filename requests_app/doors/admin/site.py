@@ -1,4 +1,4 @@
-"""The admin site of this product: what it shows, in which order, and to whom."""
+"""The administration site of this product: its pages, their order, and who may see them."""
 
 from __future__ import annotations
 
@@ -153,15 +153,15 @@ class LockboxAdminSite(AdminSite):
                 super().register(model, admin_class)
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Leave out what libraries bring along: their forms would change rows past the operations.
+        """Leave out the models of libraries: their forms would change rows without an operation.
 
-        django-q2's would let staff schedule any function of the system, and allauth's declare an address verified.
+        django-q2's form would allow staff to schedule any function, and allauth's to declare an address verified.
         """
 
     # --- Who comes in ----------------------------------------------------------------------------------------
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Send strangers to the product's one sign-in, and give everybody but staff the page of what is not there."""
+        """Send strangers to the product's one sign-in, and show everybody except staff the page for a missing page."""
         guarded = super().admin_view(view, cacheable)
 
         def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -174,7 +174,7 @@ class LockboxAdminSite(AdminSite):
         return update_wrapper(door, guarded)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one sign-in, with its rate limits, and it is not here."""
+        """Redirect to the product's one sign-in, which has rate limits."""
         target = request.GET.get("next", "")
         if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
             target = reverse("admin:index")
@@ -217,7 +217,7 @@ class LockboxAdminSite(AdminSite):
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
-        """Django's page of one application would be a part of the menu: the first page shows all of it."""
+        """Redirect to the first page: Django's page of one application would only be a part of it."""
         return HttpResponseRedirect(reverse("admin:index"))
 
     def _menu(self, request: HttpRequest) -> list[dict[str, Any]]:

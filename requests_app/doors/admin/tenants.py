@@ -52,7 +52,7 @@ class PlanForm(ActForm):
 
 
 class TenantForm(ActForm):
-    """Neither whether Lockbox is on nor how long a window may be: those are the customer's own."""
+    """The form of a tenant. It has neither Lockbox nor the longest window: the customer sets these."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))

@@ -1,4 +1,4 @@
-"""Tickets and what was said on them. What is offered comes from the table of moves."""
+"""Tickets and their comments. The table of moves determines which acts are offered."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def link(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
 
 
 def noted(operation: Callable[..., Ticket]) -> Callable[[Ticket, Actor, dict[str, Any]], Ticket]:
-    """An act that calls an operation with the form's comment, or with none where there is no form."""
+    """Make an act that calls an operation with the form's comment, or without a comment if there is no form."""
 
     def run(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
         return operation(row.pk, actor=actor, note=data.get("note", ""))
@@ -102,7 +102,7 @@ def noted(operation: Callable[..., Ticket]) -> Callable[[Ticket, Actor, dict[str
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:
-    """Offered where the table of moves lets staff make the move."""
+    """Make a check whether the table of moves allows staff to make the move."""
     edge = TICKET_TRANSITIONS[action]
     return lambda row: row.state in edge.sources and Role.STAFF in edge.roles
 

@@ -31,7 +31,7 @@ from requests_app.words import text
 
 @admin.display(description=gettext_lazy("address"))
 def place(row: Webhook) -> str:
-    """Of a customer's without the path, which may be as good as a password."""
+    """Return the address; a customer's without its path, which may be as secret as a password."""
     return mono(row.url if row.tenant_id is None else row.place)
 
 
@@ -71,7 +71,7 @@ class WebhookForm(ActForm):
 
 
 def is_own(row: Webhook) -> bool:
-    """The provider's own, and not removed."""
+    """Whether it belongs to the provider and is not removed."""
     return row.tenant_id is None and row.removed_at is None
 
 
@@ -193,7 +193,7 @@ class WebhookAdmin(StaffAdmin):
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """New keys are the answer to the act itself: they are stored nowhere from which they could be shown again."""
+        """Answer the act itself with the new keys: they are stored nowhere, so they can't be shown again."""
         if not isinstance(result, Issued):
             return super().done(request, act, row, result)
         context = {

@@ -38,7 +38,7 @@ class _StringsOnly(pickle.Unpickler):
 
 
 def plain_text(stored: str | None) -> str:
-    """The string that a pickled column holds; a sign in its place where it is anything else."""
+    """Return the string of a pickled column, or a sign in its place if it is anything else."""
     if not stored:
         return NOTHING
     try:
@@ -55,7 +55,7 @@ def error_text(row: Any) -> str:
 
 @admin.display(description=_("task"))
 def queued_name(row: OrmQ) -> str:
-    """The function's name from the signed package; one whose signature is not ours is never unpacked."""
+    """Return the function's name from the signed package. A package with a foreign signature is never unpacked."""
     try:
         return str(row.task()["func"])
     except (BadSignature, KeyError, TypeError):
@@ -63,7 +63,7 @@ def queued_name(row: OrmQ) -> str:
 
 
 class TaskAdmin(StaffAdmin):
-    """What django-q2 keeps of a finished task, without its pickles."""
+    """What django-q2 stores of a finished task, without its pickles."""
 
     list_display = ("started", "func", "stopped", "cluster", "attempt_count", "name")
     ordering = ("-started",)

@@ -1,1 +1,1 @@
-"""The door for machines: HTTP and JSON around the same operations that the pages call."""
+"""The API: HTTP and JSON for machines, around the same operations that the pages call."""

@@ -1,4 +1,4 @@
-"""Access requests: raise, read, decide, withdraw; give a window back, close it."""
+"""Access requests: raise, read, decide, withdraw; and the early end of their windows."""
 
 from __future__ import annotations
 
@@ -367,7 +367,9 @@ class _Act(ApiView):
         return self.shown(AccessRequestOut, row, at=row.locked_at)
 
     def _require_as_read(self, row: AccessRequest) -> None:
-        """Asked under the lock. A call that is sent once more names what was read before the first one."""
+        """Raise unless the row is as the caller read it. Called under the lock. A repeated call names the state before
+        the first.
+        """
         if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
             access.complete(row)
             self.require_match(AccessRequestOut, row, at=row.locked_at)

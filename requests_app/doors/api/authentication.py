@@ -1,4 +1,4 @@
-"""Who calls: a bearer token (RFC 6750), looked up by its hash, with its holder's roles as they are at this moment."""
+"""Authenticates callers: a bearer token (RFC 6750), found by its hash, with its holder's present roles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REALM = 'Bearer realm="lockbox"'
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`request.user` is the token's account, `request.auth` the token. No session and no cookie is a way in."""
+    """`request.user` is the token's account, `request.auth` the token. Sessions and cookies are not accepted."""
 
     def authenticate(self, request: Any) -> tuple[Person, Token] | None:
         scheme, _space, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -44,9 +44,9 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def _found(secret: str) -> tuple[Token, datetime] | None:
-    """The live token of a live account, and when it was looked for, in one statement: every call begins with it.
+    """Return the live token of a live account, and when it was read, in one statement: every call begins with it.
 
-    Absent, ended, revoked and switched off look alike.
+    Missing, ended and revoked tokens, and those of accounts that are switched off, get the same answer.
     """
     if not api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS):
         return None

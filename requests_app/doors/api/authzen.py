@@ -1,6 +1,6 @@
-"""AuthZEN Authorization API 1.0: how its questions are read, its answers written, and its faults called.
+"""AuthZEN Authorization API 1.0: reads its questions, and writes its answers and errors.
 
-Members that the standard does not name are ignored here, as it asks for; those that it names are never guessed at.
+As the standard requires, members that it does not name are ignored. A member that it names must have the right type.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One question as the standard has it, before anybody says what it means."""
+    """One question in the form of the standard, not yet looked up in the database."""
 
     subject_type: str
     subject_id: str
@@ -64,7 +64,7 @@ _TEXTS = {**_NAMED, "context": ("purpose", "tenant", "item")}
 
 
 def evaluation_in(body: Any) -> Evaluation:
-    """Raises Malformed, with the member that is missing or is of another type."""
+    """Read one question. Raises Malformed with the member that is missing or has another type."""
     parts = _parts(body)
     for part, names in _NAMED.items():
         if part not in parts:
@@ -93,7 +93,9 @@ class Batch:
 
 
 def batch_in(body: Any) -> Batch | None:
-    """The questions in their order, one that can't be read as its fault. None is a call of the single kind."""
+    """Return the questions in their order; in place of a malformed question, its error. None is a call with one
+    question.
+    """
     defaults = _parts(body)
     asked = body.get("evaluations", [])
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
@@ -212,7 +214,7 @@ def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
 
 
 def fault(error: DomainError) -> dict[str, Any]:
-    """A question that could not be read, among others that could."""
+    """Return the answer for a malformed question among others."""
     return {"decision": False, "context": {"error": {"status": error.status, "message": str(error)}}}
 
 
@@ -220,7 +222,7 @@ def fault(error: DomainError) -> dict[str, Any]:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The same refusals as everywhere in the API; a body that is no JSON has the standard's status."""
+    """Answer with the same refusals as the rest of the API; a body that is not JSON has the standard's status."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         error = Malformed(_("The body must be JSON, and be sent as application/json."))
     return errors.handle(error, context)

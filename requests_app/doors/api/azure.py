@@ -1,7 +1,7 @@
-"""Azure's contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview: what was written for Azure can point here.
+"""Azure's contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview, for clients that were written for Azure.
 
-Spelling, types and errors are Azure's; who may do what is ours, and the acts are the same operations. The contract has
-no ETag: what guards a decision here is the step-up of a person, or the permission that a client was given.
+Spelling, types and errors are Azure's. Permissions and operations are the same as in the rest of the API. The contract
+has no ETag: a person's step-up, or the permission of a client, protects a decision here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TAG = "azure"
 
 
 class AzureSchema(Schema):
-    """The schema of these routes: the version that they want, and the errors of their shape."""
+    """The schema of these routes: the api-version that they need, and errors in Azure's shape."""
 
     def get_override_parameters(self) -> list[Any]:
         version = OpenApiParameter(
@@ -70,7 +70,7 @@ class AzureView(ApiView):
         return shapes.handle
 
     def row(self, subscription: UUID, pk: UUID) -> AccessRequest:
-        """The access request, if it is one of this tenant's."""
+        """Return the access request, if it belongs to this tenant."""
         found = access.access_request(pk, actor=self.actor)
         if found.tenant_id != subscription:
             raise NotFound
@@ -92,7 +92,7 @@ class TenantOptedIn(AzureView):
 
 
 class _Switch(AzureView):
-    """The contract names no tenant: it is the caller's, who must have one alone."""
+    """A switch of Lockbox. The contract names no tenant: it is the caller's, who must have exactly one."""
 
     scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
 
@@ -167,7 +167,9 @@ class Requests(AzureView):
         return Response({**shown, "nextLink": link} if link else shown)
 
     def _rows(self, subscription: UUID) -> Any:
-        """To the provider's people a tenant is there as soon as something of it is in their queues."""
+        """Return the tenant's access requests. For the provider's people, a tenant exists only with something in their
+        queues.
+        """
         tenant = Tenant.objects.visible_to(self.actor).find(subscription)
         rows = access.access_requests(self.actor).filter(tenant=tenant)
         if self.actor.side is Side.PROVIDER and not self.actor.is_staff and not rows.exists():

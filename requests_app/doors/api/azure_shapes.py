@@ -72,7 +72,7 @@ FILTER = {"type": "string", "pattern": f"^{_FILTER.pattern}$"}
 
 
 def status_of(row: AccessRequest, at: datetime) -> str:
-    """What holds at this instant. A window closed early is Revoked, one that ended otherwise Completed."""
+    """Return the present status. A window that was closed early is Revoked; one that ended otherwise is Completed."""
     state = row.state_at(at)
     if state is not State.CLOSED:
         return _OF_STATE[state]
@@ -221,7 +221,7 @@ class Approval(serializers.Serializer):
 
 
 def approval(body: dict[str, Any]) -> tuple[str, str]:
-    """The decision under its name, or under the one that it had before."""
+    """Return the decision, by its present field name or by its earlier one."""
     said = {body[name] for name in ("status", "decision") if name in body}
     if len(said) != 1:
         raise Unacceptable(_("Send either Approve or Deny."), field="status")
@@ -247,7 +247,7 @@ _CODES = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The same refusal as everywhere in the API, in Azure's shape."""
+    """Answer with the same refusal as the rest of the API, in Azure's shape."""
     found = errors.handle(error, context)
     if found is not None:
         found.data = {"error": _error(found.data, getattr(context["view"], "current_status", ""))}

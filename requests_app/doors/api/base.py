@@ -1,4 +1,4 @@
-"""What every route of the API does: who calls, how often, with which scope, once; and then its own few lines."""
+"""The common part of every route: authentication, quota, scope, repeated calls; a route adds its own few lines."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class TooOften(exceptions.Throttled):
 
 
 class ApiView(APIView):
-    """`scopes` names what a token needs for each method; a method without one needs none but a live token.
+    """`scopes` names the scope that a token needs for each method; a method without one only needs a live token.
 
-    The scope is asked for here so that a caller hears at once, and again in the operation, where it can't be forgotten.
+    The scope is checked here so that a caller learns it early, and again in the operation, which can't forget it.
     """
 
     authentication_classes = (BearerAuthentication,)
@@ -60,7 +60,9 @@ class ApiView(APIView):
     _standing: quota.QuotaStatus | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """As the framework does it, with the tenant's wall around it and the answer of a repeated call in front."""
+        """Dispatch as the framework does, inside the tenant's row-level security, and after the check for a repeated
+        call.
+        """
         if self.for_approval_page and (asked := cors.preflight(request, self._taken())) is not None:
             return asked
         self.args, self.kwargs = args, kwargs
@@ -108,7 +110,7 @@ class ApiView(APIView):
         require_known(request.query_params, self.known_parameters())
 
     def _require_second_factor(self) -> None:
-        """As on the pages: people whose role needs a second factor get no further before they have one."""
+        """Raise, as on the pages, if a person's role needs a second factor that is not set up yet."""
         is_person = self.actor.machine is None
         if is_person and policy.needs_second_factor(self.actor) and not self.token.account.has_second_factor:
             raise SecondFactorRequired
@@ -122,7 +124,7 @@ class ApiView(APIView):
         )
 
     def take(self, places: int) -> None:
-        """Count the call, or what it consists of, against the caller's quota. Raises TooOften, and takes none then."""
+        """Count the call, or its parts, against the caller's quota. Raises TooOften, and then counts nothing."""
         if places > 0:
             caller = (self.token.account_id, self.quota_name)
             standing = quota.CALLS.take(caller, self.quota_limit(), places=places)
@@ -137,13 +139,13 @@ class ApiView(APIView):
         return self.parameters
 
     def body(self, serializer: type[Any], **context: Any) -> dict[str, Any]:
-        """The body as the serializer takes it, or a refusal that names each fault."""
+        """Return the body as the serializer reads it, or refuse it with all its faults."""
         found = serializer(data=self.request.data, context=context)
         found.is_valid(raise_exception=True)
         return cast(dict[str, Any], found.validated_data)
 
     def filtered(self, filterset: type[Any], rows: Any) -> Any:
-        """The filters in the query, with the rows that they let through."""
+        """Return the rows that match the query's filters."""
         query = self.request.query_params
         # The library leaves an empty filter out, and a caller who meant to narrow the list would see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
@@ -157,7 +159,7 @@ class ApiView(APIView):
     def shown(
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
     ) -> Response:
-        """One row with its ETag; 304 for who has it."""
+        """Answer with one row and its ETag, or with 304 if the caller has it already."""
         data = serializer(row, context={"actor": self.actor, **context}).data
         tag = etag(data)
         is_read = status == 200 and self.request.method in ("GET", "HEAD")
@@ -167,8 +169,9 @@ class ApiView(APIView):
         return Response(data, status=status, headers=headers)
 
     def require_match(self, serializer: type[Any], row: Any, **context: Any) -> None:
-        """Raise unless `If-Match` names the row as this caller would read it now: nobody decides on what they have not
-        read. RFC 9110, section 13.1.1."""
+        """Raise unless `If-Match` has the row's present ETag: nobody decides on what they have not read. RFC 9110,
+        section 13.1.1.
+        """
         wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
         if not wanted:
             raise PreconditionRequired
@@ -188,7 +191,7 @@ class ApiView(APIView):
         return idempotency.claim(self.token.account, key, asked)
 
     def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
-        """Answer a call that was done, and whose answer was not kept, with what it was done to. Raises AnswerGone."""
+        """Answer a call that was done and whose answer was not stored, with the present row. Raises AnswerGone."""
         address = self.address_of_what(done.row)
         if not address:
             raise idempotency.gone(done.row)
@@ -203,7 +206,7 @@ class ApiView(APIView):
         return response
 
     def address_of_what(self, done: IdempotencyKey) -> str:
-        """Where the thing is read to which this was done; "" where there is no such address."""
+        """Return the address of the row that the call changed; "" if it has no address."""
         if not self.shows:
             return ""
         # What a list's POST has made is what it was done to; elsewhere the address names the thing.
@@ -264,7 +267,7 @@ class ListView(ApiView):
 
 
 def etag(data: Any) -> str:
-    """A strong validator over everything that is shown (RFC 9110, section 8.8.3)."""
+    """Return a strong validator over everything that is shown (RFC 9110, section 8.8.3)."""
     plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
     return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
 

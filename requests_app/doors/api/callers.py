@@ -1,4 +1,4 @@
-"""Clients and personal tokens: made, changed, revoked. A secret is in the answer that makes it, and nowhere else."""
+"""Clients and personal tokens: made, changed, revoked. Only the answer that makes a secret contains it."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _with_secret(view: ApiView, made: operations.Made, *, status: int) -> Respon
 
 
 def _secret(response: Response) -> Response:
-    """Not to be kept for a repeated call."""
+    """Return the answer with a secret. It is not stored for a repeated call."""
     response.is_secret = True
     return response
 

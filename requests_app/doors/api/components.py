@@ -1,4 +1,4 @@
-"""Puts the headers, parameters and answers that several routes have in common into components of the document."""
+"""Moves headers, parameters and answers that several routes share into components of the document."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _parameters(operations: Iterable[_Part]) -> Iterator[_Place]:
 
 
 def _name_of_answer(status: str, answer: _Part) -> str:
-    """Return for example `Problem404`, and an empty text for an answer whose body has no single shape with a name."""
+    """Return for example `Problem404`, or an empty text for an answer whose body has no single named shape."""
     shapes = [media.get("schema", {}) for media in answer.get("content", {}).values()]
     names = [shape.get("$ref", "").rpartition("/")[2] for shape in shapes] or ["Empty"]
     return f"{names[0]}{status}" if len(names) == 1 and names[0] else ""
 
 
 def _share(result: _Part, kind: str, places: list[_Place]) -> None:
-    """Make one component for each name, of the part that has this name most often. Others stay where they are."""
+    """Make one component for each name, of the part that has this name most often. Other parts stay where they are."""
     counts: dict[str, Counter[str]] = {}
     for holder, key, name in places:
         if name:
@@ -58,7 +58,7 @@ def _share(result: _Part, kind: str, places: list[_Place]) -> None:
 
 
 def _most_common(count: Counter[str]) -> str:
-    """Return what occurs most often, unless nothing occurs twice or two parts are equally frequent."""
+    """Return the most frequent part, unless no part occurs twice or two parts are equally frequent."""
     [(found, times), *others] = count.most_common(2)
     return found if times > 1 and (not others or others[0][1] < times) else ""
 

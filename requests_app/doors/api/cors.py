@@ -1,6 +1,6 @@
-"""Who may call from a browser: a tenant's own approval page, on the few routes that it needs. (Fetch, section 3.2.)
+"""CORS: a tenant's own approval page may call the few routes that it needs from a browser. (Fetch, section 3.2.)
 
-No cookie counts in the API, and none is allowed to come along: what a page can do here, its token can do anywhere.
+The API ignores cookies, and no page may send them: a page can do exactly what its token can do anywhere.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _KEPT = "600"
 
 
 def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | None:
-    """The answer to a browser that asks whether a page may call; None where this is no such question.
+    """Return the answer to a preflight request; None for any other request.
 
-    Nobody has proven who they are yet, so any tenant's page is let ask; whose answers it may read comes with the call.
+    The caller is not authenticated yet, so every tenant's page may ask. The call itself decides whose answers it may
+    read.
     """
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None

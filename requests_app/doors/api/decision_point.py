@@ -28,7 +28,7 @@ _ID_MAX = 200
 
 
 def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
-    """The answer to one question. Raises Malformed for one that no rule could be asked about."""
+    """Return the answer to one question. Raises Malformed for a question that no rule can answer."""
     question = Question(
         subject_type=asked.subject_type,
         subject=asked.subject_id,
@@ -129,7 +129,9 @@ class Evaluations(_DecisionPoint):
         return Response({"evaluations": answers})
 
     def _one(self, question: Evaluation | Malformed) -> dict[str, Any]:
-        """What is wrong with the caller or the store is an answer to the call, and not to one question."""
+        """Return the answer to one question of several. A fault of the caller or the store is the answer to the whole
+        call.
+        """
         try:
             if isinstance(question, Malformed):
                 raise question
@@ -140,7 +142,7 @@ class Evaluations(_DecisionPoint):
 
 @require_safe
 def configuration(request: HttpRequest) -> JsonResponse:
-    """Where the endpoints are; of the search endpoints, which are not served, there is no word."""
+    """Return where the endpoints are. The search endpoints are not served, so they are not listed."""
     return JsonResponse(
         {
             "policy_decision_point": settings.BASE_URL,

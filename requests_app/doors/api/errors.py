@@ -79,7 +79,7 @@ class StillUnderWay(DomainError):
 
 
 class AnswerGone(DomainError):
-    """Done before, and the answer can't be given again: it held a secret, or it was not kept."""
+    """The call was done before, but its answer can't be given again: it held a secret, or it was not stored."""
 
     code, status = "idempotency_answer_gone", 409
     default = _("This was done before, and its answer was lost.")
@@ -94,7 +94,7 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     current: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The members of RFC 9457, section 3.1, and ours: `code`, `request_id`, `errors`, `current`."""
+    """Return the members of RFC 9457, section 3.1, and this product's: `code`, `request_id`, `errors`, `current`."""
     found: dict[str, Any] = {
         "type": f"{settings.BASE_URL}/api/#problem-{code.replace('_', '-')}",
         "title": title,
@@ -111,7 +111,9 @@ def problem(
 
 @contextmanager
 def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
-    """A refusal names the field as the caller sent it: `fields` maps the operation's name to the API's."""
+    """Rename the field of a refusal to the name that the caller sent: `fields` maps the operation's names
+    to the API's.
+    """
     try:
         yield
     except Unacceptable as refusal:
@@ -120,7 +122,7 @@ def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. None is a bug, and becomes a 500 with the request's id."""
+    """DRF's EXCEPTION_HANDLER. It returns None for a bug, which becomes a 500 with the request's id."""
     request = context["request"]
     request_id = getattr(request, "request_id", "")
     if isinstance(error, DomainError):
@@ -177,7 +179,7 @@ _ROUTES = {"access_request": "access_request", "ticket": "ticket", "tenant": "te
 
 
 def _where(about: Mapping[str, Any]) -> dict[str, str]:
-    """The address at which the caller can look, if the thing has one."""
+    """Return the address where the caller can read the row, if it has one."""
     name = _ROUTES.get(about.get("subject_type", ""))
     try:
         return {"url": absolute(reverse(f"api:{name}", args=[about["subject_id"]]))} if name else {}
@@ -233,7 +235,7 @@ def _as_text(current: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """Each fault with the field it is about, as in `resources.0`."""
+    """Yield each fault with its field, such as `resources.0`."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             plain = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)

@@ -1,7 +1,7 @@
-"""A tenant's events as they happen: asked for and waited for (long polling), or sent as they come (Server-Sent Events).
+"""A tenant's events as they happen: by long polling, or as Server-Sent Events.
 
-Both say of an event what a webhook says. All that wait for the same log in one process look twice a second for one
-number, together, and hold neither a thread nor a connection with the database in between.
+Both describe an event as a webhook does. All readers of the same log in one process share one query, twice a second for
+one number. Between these queries they hold neither a thread nor a database connection.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Happened:
 
     @property
     def sent(self) -> bytes:
-        """One event of a stream. Its data is one line: in JSON a line break is escaped."""
+        """Return one event of a stream. Its data is one line, because JSON escapes line breaks."""
         data = json.dumps(self.shown, ensure_ascii=True, separators=(",", ":"))
         return f"id: {self.cursor}\nevent: {self.message.type}\ndata: {data}\n\n".encode()
 
@@ -139,7 +139,7 @@ class Events(ApiView):
 
     @property
     def _is_outside(self) -> bool:
-        """Whether the web server waits in the place of a thread."""
+        """Whether the web server can wait without a thread."""
         return waiting.is_outside(self.request.META)
 
     def _answered_later(self, look: LogReader, after: int, wait: int) -> waiting.Waiting:
@@ -200,14 +200,16 @@ def happened(log: Log, after: int) -> list[Happened]:
 
 
 class LogReader:
-    """How one reader looks at one log. `is_shared`: what another reader saw just now counts for this one as well."""
+    """Reads one log for one reader. `is_shared`: the size that another reader just read counts for this one as well."""
 
     def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
         self._log, self._actor, self._is_shared = log, actor, is_shared
         self._reread_at = clock.monotonic()
 
     def at_news(self, after: int) -> list[Happened]:
-        """Return what has happened since. Raises NotAllowed, or one of its kinds, where the reader may not any more."""
+        """Return the new entries. Raises NotAllowed, or one of its kinds, if the reader may not read the
+        log any more.
+        """
         present = clock.monotonic()
         is_news = not self._is_shared or _size_just_now(self._log) > after
         if not is_news and present - self._reread_at < REREAD_SECONDS:
@@ -224,7 +226,7 @@ _sizes: dict[UUID, tuple[float, int]] = {}
 
 
 def _size_just_now(log: Log) -> int:
-    """The length of the log, asked once for all that look within the same half of a pause."""
+    """Return the length of the log, read once for all readers within the same half of a pause."""
     present = clock.monotonic()
     seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
     if present - seen_at > LOOK_EVERY / 2:
@@ -239,8 +241,7 @@ def _answer(found: list[Happened], after: int) -> Response:
 
 
 def told(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
-    """Generate the stream. It is empty for a moment where nothing has happened; each piece may be made in another
-    thread."""
+    """Yield the stream. A piece is empty while nothing has happened; each piece may be made in another thread."""
     yield b"retry: 2000\n\n"
     ends, silent = clock.monotonic() + LONGEST_STREAM, 0
     for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
@@ -268,4 +269,4 @@ def pause(seconds: float) -> None:
 
 
 def no_pause(_seconds: float) -> None:
-    """The web server pauses wherever a chunk is empty."""
+    """Do nothing: the web server waits after an empty chunk."""

@@ -1,4 +1,4 @@
-"""Fields that take what they say and nothing near it, and serializers that refuse what they don't know."""
+"""Fields that accept only exact values, and serializers that refuse unknown members."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Strict(serializers.Serializer):
 
 
 class Text(serializers.CharField):
-    """Text, and not a number that could be read as one. Its length is the operation's to judge, in its own words."""
+    """Text, and not a number that could be read as text. The operation checks its length, in its own words."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -42,7 +42,7 @@ class Text(serializers.CharField):
 
 
 class Whole(serializers.IntegerField):
-    """A whole number: neither text nor true, which Python takes for 1."""
+    """A whole number: neither text nor true, which Python treats as 1."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -58,7 +58,7 @@ class YesNo(serializers.BooleanField):
 
 
 class Several(serializers.ListField):
-    """A list that is not looked into where it is too long: each wrong item would cost a moment and a line."""
+    """A list. If it is too long, its items are not checked: each wrong item would cost time and a line."""
 
     def to_internal_value(self, data: Any) -> Any:
         if self.max_length is not None and isinstance(data, list) and len(data) > self.max_length:
@@ -74,7 +74,7 @@ class Scopes(Several):
 
 
 class YesNoFilter(django_filters.TypedChoiceFilter):
-    """`true` or `false`, and nothing that is read as one of them."""
+    """`true` or `false`, and no other spelling."""
 
     def __init__(self, **options: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
@@ -82,7 +82,7 @@ class YesNoFilter(django_filters.TypedChoiceFilter):
 
 
 class WholeFilter(django_filters.Filter):
-    """Digits alone: no sign, no space and no `5.0`. No database's numbers are shorter than those it takes."""
+    """Only digits: no sign, no space and no `5.0`, and no more digits than a database column can hold."""
 
     most = 2**53
 
@@ -106,13 +106,13 @@ class _Instant(IsoDateTimeField):
 
 
 class InstantFilter(django_filters.IsoDateTimeFilter):
-    """An instant with its zone, of the years 1 to 9999."""
+    """An instant with its time zone, of the years 1 to 9999."""
 
     field_class = _Instant
 
 
 class Uuid(serializers.UUIDField):
-    """The usual spelling with hyphens alone: one row, one name."""
+    """A UUID in its usual spelling with hyphens, so that a row has only one name."""
 
     def to_internal_value(self, data: Any) -> Any:
         found = as_id(data)
@@ -122,6 +122,6 @@ class Uuid(serializers.UUIDField):
 
 
 class IdFilter(django_filters.UUIDFilter):
-    """The same in the query."""
+    """A UUID as a filter."""
 
     field_class = IdField

@@ -1,4 +1,4 @@
-"""Grants: the windows that were given, and what was looked at in them. Content itself is not served here."""
+"""Grants: the windows that were given, and the accesses in them. The API does not serve content."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same call again gets the same answer.
 
-The key's row is claimed before the act begins. The act itself notes there, in its own transaction, that it was done;
-so a call that is repeated because nobody heard the answer, even one whose process was killed in between, is done once.
-A claim is taken over at once from a holder that is known to be gone. Otherwise the same call waits for a moment.
+A call claims the key's row before its act begins. The act records there, in its own transaction, that it was done. So a
+call that is repeated because its answer was lost is done once, even if its process was killed meanwhile. If the holder
+of a claim is known to be gone, the claim is taken over immediately. Otherwise the same call waits for a moment.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _waiting = 0
 
 @dataclass(frozen=True)
 class Claimed:
-    """This call does it."""
+    """This call claimed the key and does the act."""
 
     row: IdempotencyKey
 
 
 @dataclass(frozen=True)
 class DoneBefore:
-    """It was done, and its answer was not kept: something failed. `subject_id` is what it was done to."""
+    """The act was done, but its answer was not stored after a failure. `subject_id` is the row that it changed."""
 
     row: IdempotencyKey
 
@@ -94,13 +94,13 @@ def _half(*parts: bytes) -> str:
 
 
 def _standing(actor: Actor) -> str:
-    """The side and every role, as one text."""
+    """Return the side and every role, as one text."""
     held = [(str(place), sorted(roles)) for place, roles in (actor.tenant_roles | actor.queue_roles).items()]
     return json.dumps([actor.side, actor.is_staff, sorted(held)])
 
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
-    """Take the key, or return the answer that it got before. Raises KeyReused, StillUnderWay, AnswerGone."""
+    """Claim the key, or return its earlier answer. Raises KeyReused, StillUnderWay, AnswerGone."""
     mine = uuid4()
     holders.began(mine)
     try:
@@ -154,7 +154,7 @@ def _claimed(
 
 @contextmanager
 def _patience() -> Iterator[Iterator[None]]:
-    """Give pauses to wait in. At most a quarter of the threads wait, so that other calls are never held up by these."""
+    """Yield the pauses to wait. At most a quarter of the threads wait, so that other calls are never delayed."""
     pauses = _pauses()
     try:
         yield pauses
@@ -218,7 +218,7 @@ def gone(row: IdempotencyKey) -> AnswerGone:
 
 
 def release(row: IdempotencyKey) -> None:
-    """Give the key back for the next try; what was done with it stays. Does nothing once the answer was kept."""
+    """Give the key back for the next try; the result of its act stays. Does nothing if the answer is stored."""
     _give_back(row.claim)
 
 
@@ -272,7 +272,7 @@ class _Left:
             return list(self._until)
 
     def _released(self, claims: list[UUID]) -> bool:
-        """Give them back, each for itself; False where the database still fails."""
+        """Give the claims back, each separately. Return False if the database still fails."""
         try:
             for claim in claims:
                 operations.release_key(claim)

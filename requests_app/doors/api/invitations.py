@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again, withdrawn. They are accepted on the page that the mail leads to, and nowhere else."""
+"""Invitations: sent, sent again, withdrawn. They can only be accepted on the page to which the mail leads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The log as a file: an export in one of the formats, and evidence. That it leaves the house is itself an entry.
+"""The log as a file: an export in one of the formats, and evidence. Each download is itself an entry.
 
-A file is made while it is read, and ends in the middle if its reader may not have it any more.
+A file is made while it is read, and breaks off if its reader may not read it any more.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _File(OfLog):
     has_no_etag = True
 
     def head(self, request: Any, **_ids: Any) -> Any:
-        """A file is an entry in the log, and its head would be one about nothing."""
+        """Refuse HEAD: a download is an entry in the log, and HEAD would be an entry without a download."""
         raise exceptions.MethodNotAllowed("HEAD")
 
     def sent(self, chunks: Generator[bytes], place: LongCall, log: UUID, *, name: str, kind: str) -> Any:
@@ -85,7 +85,7 @@ class _Export(_File):
     parameters: ClassVar = frozenset(ExportFilter.get_filters())
 
     def exported(self, log: queries.Log, called: str) -> Any:
-        """The file, once the log says that it left; `called` is the beginning of its name."""
+        """Return the file, after the entry about the download is committed. Its name begins with `called`."""
         filters = self.filtered(ExportFilter, queries.entries(log))
         query = self.request.query_params
         given = {name: str(query[name]) for name in ExportFilter.get_filters() if name in query}

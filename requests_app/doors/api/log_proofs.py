@@ -1,4 +1,4 @@
-"""What proves a log: checkpoints with their cosignatures, that an entry is in one, that one grew out of another.
+"""Proofs of a log: checkpoints with their cosignatures, that an entry is in one, that one continues another.
 
 Each is JSON, or with `Accept: text/plain` the text that the C2SP's tools and the verifier read.
 """
@@ -108,7 +108,7 @@ class ShardFilter(django_filters.FilterSet):
 
 
 def _either(shown: Any) -> dict[Any, Any]:
-    """As JSON or as text; and a log that is damaged is 409."""
+    """Describe an answer as JSON or as text; a damaged log is 409."""
     return {(200, "application/json"): shown, (200, "text/plain"): OpenApiTypes.STR} | problems(409)
 
 
@@ -125,7 +125,7 @@ class _Proven(OfLog):
         return Response(shape(row).data)
 
     def shard(self) -> int | None:
-        """The shard that is asked about; None is the one in use."""
+        """Return the shard in question; None is the one in use."""
         if "shard" not in self.request.query_params:
             return None
         return int(self.filtered(ShardFilter, Checkpoint.objects.none()).form.cleaned_data["shard"])

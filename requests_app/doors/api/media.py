@@ -9,7 +9,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 
 class _Text(JSONRenderer):
-    """Text as it is; anything else, such as a problem, as JSON."""
+    """Sends text unchanged, and anything else, such as a problem, as JSON."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
         return data.encode() if isinstance(data, str) else bytes(super().render(data, *args, **kwargs))
@@ -31,7 +31,7 @@ JSON_OR_EVENTS = (JSONRenderer, EventStream)
 
 
 class Whatever(BaseContentNegotiation):
-    """For files, whose form is asked for by a parameter or is always the same: `Accept` is not asked."""
+    """For files, whose format a parameter sets or is always the same: `Accept` is ignored."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return next(iter(parsers), None)

@@ -1,6 +1,6 @@
-"""A tenant's people: who holds which role; given and taken roles, switched off and on.
+"""A tenant's people: their roles, given and taken, and their accounts, switched off and on.
 
-A client reads this at most: who decides is decided by people.
+A client can only read this: only people change who decides.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class ResetSecondFactors(ApiView):
 
 
 def _member(view: ApiView, tenant: UUID, person: UUID) -> Person:
-    """Somebody of this tenant: staff may switch other accounts, and another tenant's, but not by this address."""
+    """Return a person of this tenant. Staff may switch other accounts too, but not under this tenant's address."""
     row = queries.tenant(tenant, actor=view.actor)
     view.body(Strict)
     return queries.person(row, person)

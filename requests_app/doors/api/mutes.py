@@ -1,4 +1,4 @@
-"""Whom a tenant takes no access requests from now; deny all that waits, and mute."""
+"""Mutes: from whom a tenant accepts no access requests now; deny all pending ones, and mute."""
 
 from __future__ import annotations
 

@@ -40,7 +40,9 @@ _METHODS = ("client_secret_basic", "client_secret_post")
 
 
 class _Request(DjangoOAuth2Request):
-    """That the way here is encrypted is the site's to see to (SSL_REDIRECT), and a trial has no certificate."""
+    """The request for Authlib, which would require https. The site itself requires it (SSL_REDIRECT), except in a
+    trial.
+    """
 
     def __init__(self, request: HttpRequest) -> None:
         uri = urlsplit(absolute(request.get_full_path()))._replace(scheme="https").geturl()
@@ -50,7 +52,7 @@ class _Request(DjangoOAuth2Request):
 
 
 class _Caller(ClientMixin):
-    """A client as Authlib asks for it."""
+    """A client in the form that Authlib needs."""
 
     def __init__(self, row: Client) -> None:
         self.row = row
@@ -59,7 +61,7 @@ class _Caller(ClientMixin):
         return str(self.row.pk)
 
     def get_allowed_scope(self, scope: str) -> str:
-        """What was asked for and may be had. Asked for nothing, it is everything that the client has."""
+        """Return the requested scopes that the client has; without a request, all its scopes."""
         held = known(self.row.scopes)
         wanted = known(scope.split()) if scope else held
         return " ".join(in_order(held & wanted))
@@ -105,7 +107,9 @@ class _Server(AuthorizationServer):
         return _Request(request)
 
     def handle_response(self, status_code: int, payload: Any, headers: Any) -> HttpResponse:
-        """A client that is unknown or removed and a wrong secret are one answer, with one status, in either method."""
+        """Answer an unknown client, a removed client and a wrong secret in the same way, with one status, for either
+        method.
+        """
         if isinstance(payload, dict) and payload.get("error") == "invalid_client":
             security_log.warning("api.client_refused", why=payload.get("error_description"))
             status_code, payload = 401, {"error": "invalid_client"}
@@ -114,7 +118,7 @@ class _Server(AuthorizationServer):
         return found
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
-        """It was kept when it was made."""
+        """Do nothing: the token was stored when it was made."""
 
 
 def _issued(grant_type: str, client: _Caller, user: Any = None, scope: str | None = None, **_options: Any) -> Any:
@@ -137,7 +141,7 @@ _server = _Server()
 @csrf_exempt
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """Answer in the form of RFC 6749, sections 5.1 and 5.2, errors as well."""
+    """Answer in the form of RFC 6749, sections 5.1 and 5.2, also for errors."""
     standing = TRIES.take(request.META.get("REMOTE_ADDR", ""), TRIES_MAX)
     if standing.is_over:
         found: HttpResponse = JsonResponse({"error": "temporarily_unavailable"}, status=429)
@@ -158,7 +162,9 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    """503 in the standard's shape. It names no error for that; this one is of its section 4.1.2.1."""
+    """Answer 503 in the standard's shape. Its token endpoint has no such error, so the one of section
+    4.1.2.1 is used.
+    """
     log.error("store.unavailable", error=type(error).__name__, path=request.path)
     body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}
     return JsonResponse(body, status=503, headers={"Cache-Control": "no-store", "Retry-After": "5"})
@@ -171,7 +177,9 @@ def _is_ambiguous(request: HttpRequest) -> bool:
 
 
 def _is_readable(request: HttpRequest) -> bool:
-    """Whether the library can read who calls; it fails where that is no text, as if the fault were ours."""
+    """Whether the library can read the client's id and secret: it would fail with a server error if they
+    are not text.
+    """
     try:
         extract_basic_authorization(request.headers)
     except ValueError:
@@ -181,7 +189,7 @@ def _is_readable(request: HttpRequest) -> bool:
 
 @require_safe
 def metadata(request: HttpRequest) -> JsonResponse:
-    """RFC 8414: where the token endpoint is, and what it takes."""
+    """Return the metadata of RFC 8414: where the token endpoint is, and what it accepts."""
     return JsonResponse(
         {
             "issuer": settings.BASE_URL,

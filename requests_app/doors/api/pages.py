@@ -1,4 +1,4 @@
-"""Lists in pages by cursor, with filters and an order by allow-list, and only those members that are asked for."""
+"""Lists in pages by cursor, with allow-lists for filters and order, and with only the requested members."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ PARAMETERS = frozenset({"cursor", "limit", "fields"})
 
 
 class Pages(CursorPagination):
-    """`{"items": [...], "next": URL or null, "previous": URL or null}`. A cursor stays where it is when rows come."""
+    """`{"items": [...], "next": URL or null, "previous": URL or null}`. A cursor keeps its place when rows
+    are added.
+    """
 
     page_size = 50
     max_page_size = 200
@@ -67,7 +69,7 @@ def require_known(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | None:
-    """The members that `fields` asks for; None is all of them."""
+    """Return the members that `fields` names; None is all of them."""
     if raw is None:
         return None
     wanted, allowed = frozenset(raw.split(",")), frozenset(known)

@@ -1,4 +1,4 @@
-"""The keys of a customer's own approval page: what its browser is asked for, and what it answers."""
+"""Passkeys for a customer's own approval page: the options for its browser, and the browser's answer."""
 
 from __future__ import annotations
 

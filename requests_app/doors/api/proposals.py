@@ -1,6 +1,6 @@
-"""Two-person control: switched, and what was proposed under it confirmed or withdrawn.
+"""Two-person control: the switch, and its proposals, confirmed or withdrawn.
 
-A call that is held back is answered with 202 and the code `change_proposed`; `current.proposal` names the proposal.
+A call that waits for a second person gets 202 and the code `change_proposed`; `current.proposal` names the proposal.
 """
 
 from __future__ import annotations

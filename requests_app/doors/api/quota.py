@@ -1,7 +1,7 @@
-"""How often one caller may call: counted in each web process, under a lock, so that no two calls take the last place.
+"""How often one caller may call: counted in each web process, under a lock, so that two calls never use the same place.
 
-It keeps one caller from taking the service away from all others. The limits that guard secrets are elsewhere, and
-count for all processes together.
+This prevents one caller from taking the service away from all others. The limits that protect secrets are elsewhere,
+and count for all processes together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MOST = 10_000
 
 @dataclass(frozen=True)
 class QuotaStatus:
-    """`left` of `limit` calls, and the seconds until all of them are there again."""
+    """`left` of `limit` calls, and the seconds until all of them are available again."""
 
     name: str
     limit: int

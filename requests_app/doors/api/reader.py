@@ -1,4 +1,4 @@
-"""The page that shows the API to people: made on this server from the same document that machines read."""
+"""The API's documentation for people, made on this server from the same document that machines read."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ _making = threading.Lock()
 
 
 def document() -> dict[str, Any]:
-    """The OpenAPI document. It changes with the code alone, and is made once, in one thread; all others wait for it."""
+    """Return the OpenAPI document. It changes only with the code, so one thread makes it once, and all others wait for
+    it.
+    """
     with _making:
         return _made()
 
@@ -141,13 +143,13 @@ def _made() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def as_json() -> bytes:
-    """The document as it is sent. It is for strangers, 300 kB long, and so made and held once."""
+    """Return the document as bytes. It is public and 300 kB long, so it is made once and stored in memory."""
     return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
 
 
 @lru_cache
 def groups(_language: str | None) -> list[Group]:
-    """The routes by their tag, and within one in the order of the addresses, in a language."""
+    """Return the routes by their tag, in the order of their addresses, in one language."""
     found: dict[str, list[Route]] = {}
     schema = document()
     for path, item in schema["paths"].items():
@@ -159,7 +161,7 @@ def groups(_language: str | None) -> list[Group]:
 
 
 def codes() -> list[Code]:
-    """Every code that a problem may carry, once each."""
+    """Return every code that a problem can have, each once."""
     kinds = [each for each in _kinds(DomainError) if each.code not in _OF_PAGES]
     found = {each.code: Code(each.code, each.status, _in_words(each)) for each in kinds}
     found |= {code: Code(code, status, words) for code, (status, words) in _OF_THE_FRAMEWORK.items()}

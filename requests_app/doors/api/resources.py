@@ -1,4 +1,4 @@
-"""Services, and the resources of a tenant in them, that an access request may name."""
+"""Services, and a tenant's resources in them, which an access request can name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the code: what every route may answer beside its own, and how to prove who calls."""
+"""The OpenAPI 3.1 document, from the code: it adds the common answers of every route, and how to authenticate."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 
 def one(serializer: Any) -> dict[Any, Any]:
-    """One row with its ETag."""
+    """Describe one row with its ETag."""
     return {200: serializer}
 
 
 class Schema(AutoSchema):
-    """Adds to each operation what the base of all routes may answer, and what it takes."""
+    """Adds to each operation the common answers and parameters of all routes."""
 
     def get_description(self) -> str:
-        """What the route says of itself, and not what its base classes say to those who write routes."""
+        """Return the route's own description, and not that of its base classes, which is for developers."""
         said = getattr(self.view, self.method.lower()).__doc__ or type(self.view).__dict__.get("__doc__") or ""
         return inspect.cleandoc(said)
 
@@ -106,7 +106,7 @@ class Schema(AutoSchema):
         return found
 
     def _needs_body(self) -> bool:
-        """Whether an empty body is refused. The generator knows that only of bodies with a member that is required."""
+        """Whether an empty body is refused. The generator knows that only for bodies with a required member."""
         wanted = self.get_request_serializer()
         return isinstance(wanted, dict) or bool(getattr(wanted, "needs_a_member", False))
 
@@ -128,7 +128,7 @@ class Schema(AutoSchema):
 
 
 def _of_a_list(view: Any) -> list[OpenApiParameter]:
-    """The filters, the order and the page: all that a list takes."""
+    """Return the filters, the order and the page: all parameters of a list."""
     names = "|".join(view.serializer_class().fields)
     found = [
         OpenApiParameter(
@@ -151,7 +151,7 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
 
 
 def filters_of(filterset: Any, *, only: Iterable[str] = ()) -> list[OpenApiParameter]:
-    """The filters as parameters, or some of them."""
+    """Return the filters as parameters, or some of them."""
     wanted = frozenset(only) or frozenset(filterset.base_filters)
     return [OpenApiParameter(name, **_kind(each)) for name, each in filterset.base_filters.items() if name in wanted]
 
@@ -178,7 +178,7 @@ def _header(words: str) -> dict[str, Any]:
 
 
 def close_bodies(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
-    """A hook of the generator: a body takes what it names and nothing else, and what was made can be looked at."""
+    """A hook of the generator: a body accepts only the members it names, and a new row is linked to its routes."""
     schemas = result["components"]["schemas"]
     for path, item in result["paths"].items():
         for operation in item.values():
@@ -204,7 +204,7 @@ def _close(schemas: dict[str, Any], shape: dict[str, Any]) -> None:
 
 
 def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
-    """An item of a list has the members that `fields` asks for, so none of them is there for sure."""
+    """Make the members of a list's items optional, because `fields` selects them."""
     page = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
     page = schemas.get(page.get("$ref", "").rpartition("/")[2], page)
     items = page.get("properties", {}).get("items", {}).get("items")
@@ -217,7 +217,7 @@ def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
 
 
 def _links(paths: dict[str, Any], made_at: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """From what was made to every route that begins with it: `{collection}/{id}`, wherever that is."""
+    """Yield a link from a new row to every route that begins with its address, `{collection}/{id}`."""
     collection = made_at.rpartition("/")[2]
     for path, item in paths.items():
         head, _slash, _rest = path.partition(f"/{collection}/{{id}}")

@@ -1,4 +1,4 @@
-"""What several answers have in common: how a person, a tenant, a service or a resource is named in one."""
+"""Shapes that several answers share: a person, a tenant, a service, a resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tenants: how one is set up, its Lockbox, its longest window, and the addresses that are only told."""
+"""Tenants: their settings, Lockbox, the longest window, and the notification addresses."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class DisableLockbox(_Lockbox):
         responses=one(TenantOut),
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. What is under way still needs the customer's yes."""
+        """For the tenant's administrator. What is under way still needs the customer's approval."""
         return self._switched(tenant, on=False)
 
 

@@ -1,4 +1,4 @@
-"""What goes out and comes in about tickets."""
+"""The shapes of tickets, in bodies and answers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class SaidIn(Strict):
 
 
 class NeededCommentIn(Strict):
-    """What the document shows for acts that the table refuses without a note."""
+    """The body of acts that the table refuses without a comment."""
 
     comment = Text()
 

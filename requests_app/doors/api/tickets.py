@@ -1,4 +1,4 @@
-"""Tickets: open, read, talk on, work, close; and what they are called in a help desk elsewhere."""
+"""Tickets: open, read, comment, assign, close; and their reference in another help desk."""
 
 from __future__ import annotations
 

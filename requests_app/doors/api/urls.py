@@ -43,7 +43,7 @@ app_name = "api"
 
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The document for machines (OpenAPI 3.1). It holds nothing that is not in the source, and is for everybody."""
+    """Return the OpenAPI 3.1 document for machines. It is public, and holds only what the source has."""
     return HttpResponse(reader.as_json(), content_type="application/json")
 
 

@@ -1,4 +1,6 @@
-"""Webhooks: added, changed, tested, switched; what was delivered, and again. Keys are in the answer that makes them."""
+"""Webhooks: added, changed, tested, switched; their deliveries, also sent again. Only the answer that makes keys has
+them.
+"""
 
 from __future__ import annotations
 

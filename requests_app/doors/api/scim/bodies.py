@@ -35,7 +35,7 @@ State = dict[str, Any]
 
 
 def profile_of(state: State, *, before: State | None = None) -> Profile:
-    """What the operation is asked for. Of several names the one counts that has changed, or the most exact."""
+    """Return the operation's input. Of several names, the changed one counts, or the most exact one."""
     names = state.get("name") or {}
     given, family = _text(names, "givenName"), _text(names, "familyName")
     old = (before or {}).get("name") or {}
@@ -60,7 +60,7 @@ def profile_of(state: State, *, before: State | None = None) -> Profile:
 
 
 def difference(was: Profile, wanted: Profile) -> Profile:
-    """What is wanted of this one that was not so before."""
+    """Return the wanted fields that differ from the earlier ones."""
     return Profile(**{name: value for name, value in vars(wanted).items() if value != getattr(was, name)})
 
 
@@ -76,7 +76,7 @@ def replaced(body: Any, before: State | None = None) -> State:
 
 
 def patched(before: State, body: Any) -> State:
-    """The operations one after the other, as Entra ID and Okta spell them too."""
+    """Apply the operations one after the other, also in the spelling of Entra ID and Okta."""
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -199,7 +199,7 @@ def _whole(body: Any) -> State:
 
 
 def _folded(body: Any) -> dict[str, Any]:
-    """Names of attributes have no case (RFC 7643, section 2.1)."""
+    """Return the attributes by lower-case names: case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
         raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}
@@ -223,7 +223,7 @@ def _text(state: State, name: str) -> str:
 
 
 def _address(rows: Any) -> str:
-    """The first of these: the primary one, the one at work, any."""
+    """Return the first of these: the primary address, the one at work, any."""
     found = rows or []
     by_rank = sorted(found, key=lambda row: (not _is_yes(row.get("primary")), row.get("type") != "work"))
     return _text(by_rank[0], "value") if by_rank else ""
@@ -234,7 +234,7 @@ def _roles(rows: Any) -> frozenset[str]:
 
 
 def _yes(value: Any) -> bool:
-    """True and false, also as Entra ID writes them: "True", "False"."""
+    """Read true and false, also in Entra ID's spelling: "True", "False"."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):

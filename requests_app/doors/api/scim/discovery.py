@@ -1,4 +1,4 @@
-"""What this server says of itself to a directory: RFC 7643, sections 5 to 7, and RFC 7644, section 4."""
+"""The description of this server for a directory: RFC 7643, sections 5 to 7, and RFC 7644, section 4."""
 
 from __future__ import annotations
 

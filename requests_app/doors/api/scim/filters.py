@@ -1,7 +1,8 @@
-"""Filters and paths (RFC 7644, sections 3.4.2.2 and 3.5.2): a library reads them, and they are tested on what is shown.
+"""Filters and paths (RFC 7644, sections 3.4.2.2 and 3.5.2): a library parses them, and they are tested on what is
+shown.
 
-No part of a filter gets into a query but a value, as a parameter. A filter names attributes of the schema and nothing
-else, and sees only the tenant's own resources.
+Only values of a filter get into a query, as parameters. A filter can only name attributes of the schema, and it sees
+only the tenant's own resources.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ Table = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Target:
-    """What a path leads to: an attribute, which of its values, and which part of them. Names are in lower case."""
+    """The target of a path: an attribute, which of its values, and which part of them. Names are in lower case."""
 
     name: str
     part: str | None = None
@@ -70,7 +71,7 @@ class Target:
 
 
 def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
-    """The rows among which all that match are, and the test of a User. Raises Fault with invalidFilter."""
+    """Return rows that include all matches, and the test of a User. Raises Fault with invalidFilter."""
     node = _parsed(raw)
     test = _test(node, _table(USER))
     among = _narrowed(rows, node, "")
@@ -78,7 +79,7 @@ def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
 
 
 def test_of(raw: str, schema: str) -> Test:
-    """The test of a resource of this schema. Raises Fault with invalidFilter."""
+    """Return the test of a resource of this schema. Raises Fault with invalidFilter."""
     return _test(_parsed(raw), _table(schema))
 
 
@@ -87,7 +88,7 @@ def target(
 ) -> Target:
     """Read the path of a PATCH. Raises Fault.
 
-    `more` adds parts that are not shown to an attribute. Of what is `unread`, nothing but the name is looked at.
+    `more` adds parts of an attribute that are not shown. For attributes in `unread`, only the name is checked.
     """
     grammar = _grammar()
     try:
@@ -117,7 +118,7 @@ def no_target() -> Fault:
 
 @functools.cache
 def _grammar() -> ModuleType:
-    """The library, once somebody needs it: with what it brings it takes 30 MB and a third of a second."""
+    """Import the library when it is first needed: it takes 30 MB and a third of a second."""
     from scim2_models import path
 
     return path
@@ -135,7 +136,7 @@ def _parsed(raw: str) -> Any:
 
 
 def _require_texts(node: Any) -> None:
-    """Half a surrogate pair can be written in JSON, and is no text."""
+    """Raise for half a surrogate pair, which JSON can contain but which is not text."""
     try:
         for value in _values_in(node):
             value.encode()
@@ -166,7 +167,7 @@ def _no_path() -> Fault:
 
 @functools.cache
 def _table(schema: str) -> Table:
-    """The attributes of a resource by their names in lower case."""
+    """Return the attributes of a resource by their names in lower case."""
     attributes = [*_COMMON, *discovery.schemas()[schema]["attributes"]]
     return {each["name"].lower(): {**each, "schema": schema} for each in attributes}
 
@@ -179,7 +180,7 @@ def _parts(attribute: Mapping[str, Any]) -> Table:
 
 
 def _test(node: Any, table: Table) -> Test:
-    """The test that an expression is. What it names is looked at here, so a wrong name is refused without any rows."""
+    """Return the test for an expression. Its names are checked here, so a wrong name is refused even without rows."""
     grammar = _grammar()
     if isinstance(node, grammar.Not):
         inner = _test(node.expr, table)
@@ -230,7 +231,7 @@ def _comparison(node: Any, table: Table) -> Test:
 
 
 def _reader(attribute: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
-    """Makes what can be compared of a value; None of what is of another type."""
+    """Return a function that converts a value for comparison; it returns None for a value of another type."""
     kind = attribute["type"]
     if (kind == "boolean" and name in _OF_TEXTS | _IN_ORDER) or (kind == "dateTime" and name in _OF_TEXTS):
         raise _no_filter()
@@ -242,7 +243,7 @@ def _reader(attribute: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
 
 
 def _flag(value: Any) -> bool | None:
-    """True and false, also as Entra ID writes them: "True", "False"."""
+    """Read true and false, also in Entra ID's spelling: "True", "False"."""
     text = value.lower() if isinstance(value, str) else value
     return {True: True, False: False, "true": True, "false": False}.get(text) if isinstance(text, (bool, str)) else None
 
@@ -305,7 +306,7 @@ _BY: dict[str, Callable[[QuerySet[Person], str], QuerySet[Person]]] = {
 
 
 def _narrowed(rows: QuerySet[Person], node: Any, within: str) -> QuerySet[Person] | None:
-    """The rows that an index finds, where the expression demands one of its values; None where it does not."""
+    """Return the rows that an index finds, if the expression requires one of its values; otherwise None."""
     grammar = _grammar()
     if isinstance(node, grammar.Comparison) and node.op == grammar.CompareOperator.eq and isinstance(node.value, str):
         parts = (within, node.attr_path.attr, node.attr_path.sub_attr)

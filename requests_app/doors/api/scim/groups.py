@@ -23,7 +23,7 @@ Members = frozenset[UUID]
 
 
 def patched(resource: dict[str, Any], body: Any) -> Members:
-    """Who is a member once the operations are done, one after the other (RFC 7644, section 3.5.2)."""
+    """Return the members after the operations, applied one after the other (RFC 7644, section 3.5.2)."""
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -49,7 +49,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
 
 
 def replaced(resource: dict[str, Any], body: Any) -> Members:
-    """A whole Group. One that says nothing of its members keeps them."""
+    """Read a whole Group. A Group without the attribute `members` keeps its members."""
     body = _folded(body)
     if GROUP not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})
@@ -122,7 +122,7 @@ def _key(value: Any) -> UUID:
 
 
 def _folded(body: Any) -> dict[str, Any]:
-    """Names of attributes have no case (RFC 7643, section 2.1)."""
+    """Return the attributes by lower-case names: case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
         raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}

@@ -36,7 +36,7 @@ class ScimRenderer(JSONRenderer):
 
 
 class Fault(Malformed):
-    """What can't be done as it was asked. `scim_type` is a word of RFC 7644, section 3.12."""
+    """A call that can't be done. `scim_type` is a word of RFC 7644, section 3.12."""
 
     def __init__(self, scim_type: str, message: Any) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Fault(Malformed):
 
 
 def user(person: Person) -> dict[str, Any]:
-    """One of `queries.directory.people()`. Of its addresses and names there is one each."""
+    """Return a person of `queries.directory.people()` as a User, with one address and one name."""
     record = getattr(person, "directory", None)
     changed_at = record.changed_at if record else person.created_at
     found: dict[str, Any] = {
@@ -75,7 +75,7 @@ def user(person: Person) -> dict[str, Any]:
 
 
 def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any]:
-    """A role of the tenant with those who hold it (RFC 7643, section 4.2)."""
+    """Return a role of the tenant as a Group, with its holders (RFC 7643, section 4.2)."""
     pk = group_id(tenant.pk, role)
     return versioned(
         {
@@ -99,7 +99,9 @@ def _group_ref(membership: Membership) -> dict[str, str]:
 
 
 def versioned(resource: dict[str, Any]) -> dict[str, Any]:
-    """With its version (RFC 7644, section 3.14): a digest of all that is shown, when it was changed last left out."""
+    """Add the version (RFC 7644, section 3.14): a digest of everything that is shown, except the time of the last
+    change.
+    """
     meta = {name: value for name, value in resource["meta"].items() if name != "lastModified"}
     plain = json.dumps({**resource, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
     version = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
@@ -120,7 +122,7 @@ def group_location(pk: Any) -> str:
 
 
 def listed(rows: list[dict[str, Any]], *, total: int, start: int = 1) -> dict[str, Any]:
-    """RFC 7644, section 3.4.2."""
+    """Return a ListResponse (RFC 7644, section 3.4.2)."""
     return {
         "schemas": [LIST],
         "totalResults": total,
@@ -136,7 +138,9 @@ _ALWAYS = ("schemas", "id")
 
 
 def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None) -> dict[str, Any]:
-    """What `attributes` asks for, or all but what `excludedAttributes` names (RFC 7644, section 3.9)."""
+    """Return the attributes that `attributes` names, or all except those in `excludedAttributes` (RFC 7644, section
+    3.9).
+    """
     if wanted is not None and excluded is not None:
         raise Fault("invalidValue", "attributes and excludedAttributes can’t be used together.")
     if wanted is not None:
@@ -161,7 +165,7 @@ def _is_named(path: str, names: frozenset[str]) -> bool:
 
 
 def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iterable[tuple[str, Any]]:
-    """The attributes that `keeps`, by path, and of complex ones those sub-attributes."""
+    """Yield the attributes that `keeps` accepts, by path, and of complex attributes those sub-attributes."""
     for name, value in resource.items():
         path = name.lower()
         if name in _ALWAYS:
@@ -186,7 +190,7 @@ _TYPES = {"taken": "uniqueness", "unacceptable": "invalidValue", "malformed": "i
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The same refusal as everywhere in the API, as SCIM writes it."""
+    """Answer with the same refusal as the rest of the API, in SCIM's shape."""
     found = errors.handle(error, context)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The routes of SCIM. It describes itself in its own way, so none of them is in the OpenAPI document."""
+"""The routes of SCIM. SCIM describes itself in its own way, so none of them is in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SHOWN = frozenset({"attributes", "excludedAttributes"})
 
 
 class NotImplementedHere(exceptions.APIException):
-    """RFC 7644, section 3.11 and 3.7: what need not be there answers so."""
+    """RFC 7644, sections 3.11 and 3.7: the answer for optional parts that this server does not have."""
 
     status_code, default_detail = 501, "This is not offered here."
 
 
 @extend_schema(exclude=True)
 class ScimView(ApiView):
-    """A caller of one tenant, who administers it or is a client that was made to keep its people."""
+    """The base of routes for a caller of one tenant: its administrator, or the client that manages its people."""
 
     scopes: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _SCOPE)
     parser_classes = (shapes.ScimParser, JSONParser)
@@ -64,7 +64,7 @@ class ScimView(ApiView):
         return self.answered(shapes.user(directory.person(self.tenant(), pk)), status=status)
 
     def answered(self, resource: dict[str, Any], *, status: int = 200) -> Response:
-        """One resource with its version; 304 for who has it (RFC 7644, section 3.14)."""
+        """Answer with one resource and its version, or with 304 if the caller has it (RFC 7644, section 3.14)."""
         version, query = resource["meta"]["version"], self.request.query_params
         is_read = self.request.method in ("GET", "HEAD")
         if is_read and _names(version, self.request.META.get("HTTP_IF_NONE_MATCH", "")):
@@ -74,19 +74,19 @@ class ScimView(ApiView):
         return Response(data, status=status, headers=headers)
 
     def require_version(self, resource: dict[str, Any]) -> None:
-        """Raise where `If-Match` is there, and names another version than this."""
+        """Raise if the call has an `If-Match` that names another version than this."""
         wanted = self.request.META.get("HTTP_IF_MATCH", "")
         if wanted.strip() and not _names(resource["meta"]["version"], wanted):
             raise NotTheSame
 
     def still(self, read: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
-        """For the operation to ask again under its locks; None where the caller did not say what it has read."""
+        """Return a check for the operation to repeat under its locks; None if the call has no `If-Match`."""
         if not self.request.META.get("HTTP_IF_MATCH", "").strip():
             return None
         return lambda: self.require_version(read())
 
     def window(self) -> tuple[int, int]:
-        """Where the page that was asked for begins and ends, from 0 (RFC 7644, section 3.4.2.4)."""
+        """Return where the requested page begins and ends, from 0 (RFC 7644, section 3.4.2.4)."""
         query = self.request.query_params
         start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
         count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
@@ -113,7 +113,7 @@ class Users(ScimView):
         return self.listed([shapes.user(each) for each in page], total=rows.count())
 
     def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
-        """Look at the rows in portions: an expression may need each of them, and no more than a page is kept."""
+        """Test the rows in portions: an expression may need to read all rows, but only one page stays in memory."""
         among, test = filters.people(rows, raw)
         (start, end), page, total = self.window(), [], 0
         for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
@@ -180,7 +180,7 @@ class Groups(ScimView):
         return self.listed(rows[start:end], total=len(rows))
 
     def post(self, request: Any) -> Response:
-        """A group is a role, and roles are neither made nor removed."""
+        """Refuse a new group: a group is a role, and roles are neither made nor removed."""
         directory.require_administrator(self.actor, self.tenant())
         raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
@@ -202,7 +202,7 @@ class OneGroup(ScimView):
         raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
     def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
-        """The tenant, the role, and the group as it is now. Absent and another tenant's look alike."""
+        """Return the tenant, the role, and the present group. A missing tenant and another one get the same answer."""
         try:
             tenant = self.tenant()
         except NotAllowed:
@@ -260,7 +260,7 @@ class OneSchema(ScimView):
 
 
 class NotOffered(ScimView):
-    """`/Me`, `/Bulk` and searches by POST."""
+    """Refuses `/Me`, `/Bulk` and searches by POST."""
 
     def get(self, request: Any, **_named: Any) -> Response:
         raise NotImplementedHere
@@ -279,7 +279,7 @@ class NothingOfScim(NotOffered):
 
 
 def _names(version: str, header: str) -> bool:
-    """Whether a list of tags names this one. They are weak, here as in the standard's own examples of If-Match."""
+    """Whether a list of tags names this one. The tags are weak, as in the standard's own examples of If-Match."""
     plain = version.removeprefix("W/")
     return any(each.strip().removeprefix("W/") in (plain, "*") for each in header.split(","))
 
