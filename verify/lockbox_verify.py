@@ -87,7 +87,7 @@ STALE = 2 * 3600
 
 
 class Bad(Exception):
-    """Something that was offered is false. `index` is the first bad entry; `until` where it is known only roughly."""
+    """An offered part is false. `index` is the first bad entry; `until` is set if the place is known only roughly."""
 
     def __init__(self, why: str, *, index: int | None = None, until: int | None = None) -> None:
         super().__init__(why)
@@ -95,7 +95,7 @@ class Bad(Exception):
 
 
 class CannotTell(Exception):
-    """What would be needed to judge is missing."""
+    """A part that is needed to judge is missing."""
 
 
 # === 2  The Merkle tree: RFC 6962 section 2.1, RFC 9162 section 2.1 ======================================
@@ -112,8 +112,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def walk(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> tuple[bytes | None, list[bytes]]:
-    """RFC 9162, 2.1.3.2: from a leaf up to the root. Returns the root (None: the path has not the right length) and
-    those hashes of the path that stand to the left of the leaf, lowest first."""
+    """Compute a tree's root from a leaf and its path (RFC 9162, 2.1.3.2), or return None for a path of the wrong
+    length.
+
+    Also returns the hashes of the path that are to the left of the leaf, lowest first.
+    """
     if not 0 <= index < size:
         return None, []
     fn, sn, root, lefts = index, size - 1, leaf, []
@@ -136,7 +139,7 @@ def is_included(index: int, size: int, leaf: bytes, path: Sequence[bytes], root:
 
 
 def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """RFC 9162, 2.1.4.2: the tree of `new` leaves begins with the tree of `old` leaves."""
+    """Return whether the tree of `new` leaves begins with the tree of `old` leaves (RFC 9162, 2.1.4.2)."""
     if not 0 <= old <= new:
         return False
     if old in (0, new):
@@ -162,11 +165,14 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
 
 
 class Frontier:
-    """The roots of the perfect subtrees that make up the first `size` leaves, largest first: as many as `size` has
-    ones in binary. They are all that is needed to append, and the root follows from them."""
+    """The roots of the perfect subtrees over the first `size` leaves, largest first: one for each bit that is set in
+    `size`.
+
+    They are all that is needed to append leaves, and to compute the root.
+    """
 
     def __init__(self, size: int = 0, lefts: Iterable[bytes] = ()) -> None:
-        """`lefts` are the left siblings of leaf number `size` as `walk` gives them: just these subtrees."""
+        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them: exactly these subtrees."""
         self.size = size
         levels = [level for level in range(size.bit_length()) if size >> level & 1]
         self.stack = list(zip(levels, lefts, strict=True))[::-1]
@@ -218,7 +224,7 @@ _ORIGIN = re.compile(r"((.+)/log/([0-9a-f-]{36}))(?:/([1-9][0-9]{0,8}))?")
 
 
 def decoded(text: str) -> bytes:
-    """Base64 (RFC 4648, section 4), and only as an encoder writes it. Raises ValueError."""
+    """Decode Base64 (RFC 4648, section 4), only in the spelling of an encoder. Raises ValueError."""
     raw = base64.b64decode(text, validate=True)
     if encoded(raw) != text:
         raise binascii.Error("not canonical")
@@ -263,12 +269,12 @@ class Key(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the 32 bytes of the key: equal for all names of one key."""
+        """SHA-256 of the 32 bytes of the key: the same for all names of one key."""
         return hashlib.sha256(self.public).hexdigest()
 
 
 def key_of(vkey: str) -> Key:
-    """Raises ValueError."""
+    """Read a vkey. Raises ValueError."""
     name, _, rest = vkey.partition("+")
     key_id, _, material = rest.partition("+")
     raw = decoded(material)
@@ -300,7 +306,7 @@ def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
 
 
 def note_of(raw: bytes) -> Note:
-    """Raises ValueError."""
+    """Read a signed note. Raises ValueError."""
     if len(raw) > MAX_NOTE:
         raise ValueError("too long for a note")
     whole = raw.decode()
@@ -321,7 +327,7 @@ def note_of(raw: bytes) -> Note:
 
 
 def checkpoint_of(raw: bytes) -> Checkpoint:
-    """Raises ValueError."""
+    """Read a checkpoint. Raises ValueError."""
     note = note_of(raw)
     lines = note.text[:-1].split("\n")
     if len(lines) < 3 or not all(lines):
@@ -330,14 +336,15 @@ def checkpoint_of(raw: bytes) -> Checkpoint:
 
 
 def cosigned(text: str, at: int) -> bytes:
-    """What a cosignature signs (tlog-cosignature, Ed25519)."""
+    """Return the text that a cosignature signs (tlog-cosignature, Ed25519)."""
     return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 
 def signatures_by(note: Note, key: Key) -> list[int]:
-    """When `key` cosigned the note, newest last. A plain signature has no time and counts as 0; empty: it did not sign.
+    """Return when `key` cosigned the note, newest last; empty if it did not. A plain signature has no time and counts
+    as 0.
 
-    Raises Bad for a signature that says it is of this key, and is not: such a note is refused whole (signed-note).
+    Raises Bad if a signature has this key's id but is false: such a note is refused as a whole (signed-note).
     """
     if key in note.times:
         return note.times[key]
@@ -399,13 +406,13 @@ _TERMS = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "win
 
 
 def canonical(value: Any) -> str:
-    """RFC 8785 for everything but fractions."""
+    """Return canonical JSON (RFC 8785), except for fractions."""
     text: str = _written(value)
     return text if text.isascii() or max(text) < "\U00010000" else _ordered(value)
 
 
 def _ordered(value: Any) -> str:
-    """Members are sorted by the UTF-16 units of their names (section 3.2.3), where Python sorts by code points."""
+    """Sort members by the UTF-16 units of their names (section 3.2.3); Python would sort by code points."""
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{_written(name)}:{_ordered(each)}" for name, each in members) + "}"
@@ -415,7 +422,7 @@ def _ordered(value: Any) -> str:
 
 
 def entry_of(line: bytes) -> dict[str, Any]:
-    """The entry that these bytes are. Raises Bad, and CannotTell for a version of the format that came later."""
+    """Return the entry in these bytes. Raises Bad, or CannotTell for a later version of the format."""
     try:
         text = line.decode()
         entry, end = _parsed(text)
@@ -446,7 +453,7 @@ def entry_of(line: bytes) -> dict[str, Any]:
 
 
 class Fact(NamedTuple):
-    """What the chapters below need of an entry."""
+    """The parts of an entry that the chapters below need."""
 
     leaf_index: int
     at: str
@@ -459,7 +466,7 @@ class Fact(NamedTuple):
 
 
 def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -> Fact:
-    """`share` gives equal texts the same place in memory: that halves what one process has to tell another."""
+    """Return the fact. `share` stores equal texts once, which halves the data that one process sends to another."""
     at, event, detail, request = entry["at"], entry["event"], entry["detail"], entry["access_request"]
     event, request, subject = share(event, event), share(request, request), str(entry["subject"].get("id"))
     if event in _ACCESSED:
@@ -498,12 +505,12 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 
 
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
-    """What is allowed to whom, in 16 bytes, to compare what was signed with what was asked for."""
+    """Return 16 bytes that stand for what is allowed to whom, to compare what was signed with what was asked for."""
     return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
 
 
 def how_decided(fact: Fact) -> dict[str, Any]:
-    """The client that acted in the human's name, and those whose deputy the human was, as the log says."""
+    """Return the client that acted in the human's name, and the people whose deputy the human was, as the log says."""
     return {name: fact.detail.get(name) for name in ("client", "deputy_for")}
 
 
@@ -517,8 +524,10 @@ _TOO_DEEP = "lists and objects are nested too deeply"
 
 
 class Expected(NamedTuple):
-    """What every entry of a file must say, and whether it is to be replayed (see Rules). `access_request` is set for a
-    bundle of one: its entries have gaps between them."""
+    """What every entry of a file must say, and whether the entries are replayed (see Rules).
+
+    `access_request` is set for a bundle of one access request: its entries have gaps between them.
+    """
 
     tenant: str
     first_seq: int
@@ -529,7 +538,9 @@ class Expected(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What came of one block of lines. `bad` is the first bad line: its place, why, and whether it is only unknown."""
+    """The result for one block of lines. `bad` is the first bad line: its place, why, and whether it is
+    only unknown.
+    """
 
     good: int
     bad: tuple[int, str, bool] | None
@@ -599,7 +610,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
 
 @dataclass
 class Asked:
-    """An access request that is under way. `by` are the people who asked and decided."""
+    """An access request under way. `by` are the people who asked and decided."""
 
     detail: dict[str, Any]
     by: set[str]
@@ -615,10 +626,10 @@ class Window(NamedTuple):
 
 
 class Rules:
-    """Replay a whole log, from its first entry on: who asked, who said yes, and what was looked at in the window.
+    """Replays a whole log from its first entry: who asked, who approved, and what was accessed in the window.
 
-    Only what the product can never do is an error here; what depends on a setting that is not in the log (deadlines,
-    whether a service is covered) is left out. Of what has ended it keeps 16 bytes, so that it stays small.
+    It reports only what the product can never do. It ignores what depends on settings outside the log: deadlines, and
+    whether a service is covered. For each ended access request it stores only 16 bytes, so that it stays small.
     """
 
     def __init__(self) -> None:
@@ -628,7 +639,7 @@ class Rules:
         self.looks = self.downloads = self.opened = self.by_provider_alone = 0
 
     def see(self, fact: Fact) -> None:
-        """Raises Bad."""
+        """Replay one entry. Raises Bad."""
         request = fact.access_request or ""
         if fact.event == _SUBMITTED:
             self._new(fact, "access request", request)
@@ -647,7 +658,7 @@ class Rules:
             self._accessed(fact, request)
 
     def _new(self, fact: Fact, what: str, name: str) -> None:
-        """A second one of that name would put other terms under an approval that was given to the first."""
+        """Refuse a second one of that name: it would put other terms under an approval that was given to the first."""
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:
             raise Bad(f"the {what} has no id, or an id that was used before", index=fact.leaf_index)
@@ -719,7 +730,7 @@ class Rules:
 
 
 def instant(text: str) -> dt.datetime:
-    """RFC 3339. Raises ValueError."""
+    """Read an instant of RFC 3339. Raises ValueError."""
     at = dt.datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
@@ -758,7 +769,7 @@ class Proof(NamedTuple):
 
 
 def proof_of(entry: dict[str, Any]) -> Proof:
-    """Verify the signature in a decision's entry, with nothing but the entry."""
+    """Verify the signature in a decision's entry, from the entry alone."""
     signature = entry["detail"]["signature"]
     if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
         return Proof(why="this version does not know this kind of signature", is_unknown=True)
@@ -771,7 +782,7 @@ def proof_of(entry: dict[str, Any]) -> Proof:
 
 
 def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
-    """Raises Bad, or what comes of a part that is missing or of another type."""
+    """Verify it. Raises Bad, or Python's error for a part that is missing or of another type."""
     text, passkey, credential, public_key, algorithm, rp_id = (_worded(signature[name]) for name in _TEXTS)
     enrolled, assertion = signature["enrolled"], signature["assertion"]
     manifest, end = _parsed(text)
@@ -800,7 +811,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
 
 
 def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
-    """What was signed is this very decision, and the window that it opened is no longer than what was signed."""
+    """Require that exactly this decision was signed, and that its window is no longer than what was signed."""
     verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
     actor = entry["actor"].get("for") or entry["actor"]
     if manifest["tenant"]["id"] != entry["tenant"]:
@@ -833,7 +844,7 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
-    """What the browser said: that it asked for this, on a page of the passkey's own site."""
+    """Return why the browser's part is wrong: it must have asked for this, on a page of the passkey's own site."""
     if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
     if _base64url(client["challenge"]) != challenge:
@@ -884,13 +895,13 @@ def _base64(text: Any) -> bytes:
 
 
 def _base64url(text: Any) -> bytes:
-    """RFC 4648, section 5, without padding."""
+    """Decode base64url (RFC 4648, section 5) without padding."""
     plain = _worded(text).replace("+", "!").replace("/", "!").replace("-", "+").replace("_", "/")
     return _base64(plain + "=" * (-len(plain) % 4))
 
 
 class Enrolment(NamedTuple):
-    """A passkey as the log tells of it, and from which entry on it signs nothing."""
+    """A passkey by the log's entries, and the number from which it signs nothing any more."""
 
     seq: int
     detail: dict[str, Any]
@@ -898,7 +909,7 @@ class Enrolment(NamedTuple):
 
 
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
-    """Why the log does not tell that this key was the decider's when they decided, at number `seq`."""
+    """Return why the log does not show that this key belonged to the decider when they decided, at number `seq`."""
     if found is None or found.seq != proof.seq:
         return "no passkey was added in the entry whose number it names"
     detail = found.detail
@@ -936,11 +947,11 @@ class Folder:
         return open(self.path / name, "rb")
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Close all files."""
 
 
 class Zip:
-    """A ZIP is never unpacked to disk. Its directory is distrusted: names, doubles, sizes."""
+    """A ZIP that is never unpacked to disk. Its directory is not trusted: names, duplicates, sizes."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -970,7 +981,7 @@ class Zip:
 
 
 class Member:
-    """A file of the bundle while it is read; once it has been read, it must be what the manifest says."""
+    """A file of the bundle. When it has been read, it must have the size and digest of the manifest."""
 
     def __init__(self, name: str, stream: Any, listed: dict[str, Any]) -> None:
         self.name, self.stream, self.listed = name, stream, listed
@@ -996,7 +1007,7 @@ class Member:
 
 
 def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
-    """An object without doubled members. Raises Bad."""
+    """Read an object without duplicate members. Raises Bad."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
@@ -1066,7 +1077,7 @@ class Bundle:
             raise Bad(f"{name} ends in the middle of a line")
 
     def blocks(self, shard: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """The entries in blocks of whole lines, each with the leaf hashes of its lines, and how many these are."""
+        """Yield the entries in blocks of whole lines, each with the leaf hashes of its lines and their number."""
         entries, hashes = self.open(f"entries-{shard}.jsonl"), self.open(f"leaf-hashes-{shard}.bin")
         rest = b""
         while data := entries.read(BLOCK):
@@ -1098,7 +1109,7 @@ def _is_listed(file: Any) -> bool:
 
 @dataclass
 class Older:
-    """An older checkpoint, whose tree was shown to be the beginning of the newest one's."""
+    """An older checkpoint. Its tree was shown to be the beginning of the newest one's."""
 
     checkpoint: Checkpoint
     path: list[bytes]
@@ -1106,7 +1117,7 @@ class Older:
 
 @dataclass
 class Shard:
-    """One log as the manifest describes it, and what was found."""
+    """One log as the manifest describes it, and the results."""
 
     number: int
     origin: str
@@ -1142,7 +1153,7 @@ class Shard:
 
     @property
     def is_sound(self) -> bool:
-        """Whether what is here was compared with the root, and is what leads to it."""
+        """Whether the entries were compared with the root and lead to it."""
         return self.flaw is None and not self.gap
 
     @property
@@ -1152,7 +1163,7 @@ class Shard:
 
 
 class Unsigned(NamedTuple):
-    """A log that was closed before anything of it was signed: it has no checkpoint, and no files."""
+    """A log that was closed before any of it was signed: it has no checkpoint, and no files."""
 
     number: int
     closed_by: int
@@ -1264,7 +1275,7 @@ def check_older(shard: Shard) -> None:
 
 
 class Scan:
-    """Feeds blocks to `check_block`, in this process or in several, and gives the outcomes in order."""
+    """Gives blocks to `check_block`, in this process or in several, and yields the results in order."""
 
     def __init__(self, jobs: int, progress: Callable[[int], None]) -> None:
         self.jobs, self.progress = jobs, progress
@@ -1311,11 +1322,11 @@ class Scan:
 
 
 def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, sizes: set[int], see: See) -> None:
-    """Entries start to end of the tree, without a gap, and the roots of the tree at these `sizes`.
+    """Check the entries start to end of the tree, without a gap, and the roots of the tree at these `sizes`.
 
-    That they are what was signed is shown by the proofs of the first and the last of them: the left siblings of the
-    first are all that lies before it, those of the last must be what the entries themselves lead to, and both proofs
-    lead to the signed root.
+    The proofs of the first and the last entry show that they are what was signed. The left siblings of the first one
+    cover all earlier entries. The left siblings of the last one must be the hashes that the entries themselves give.
+    Both proofs lead to the signed root.
     """
     proofs = _two_proofs(bundle, shard)
     lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
@@ -1346,7 +1357,7 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
 
 
 def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
-    """Of the first and the last entry. A whole log leads to its root without them."""
+    """Return the proofs of the first and the last entry. A whole log leads to its root without them."""
     name, proofs = f"proofs-{shard.number}.jsonl", []
     if name in bundle.files or (shard.entries and not shard.is_whole):
         for proof in proofs_in(bundle, name):
@@ -1387,8 +1398,11 @@ def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: lis
 
 
 def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
-    """The entries are not those that were signed. The first false one is after the largest older checkpoint that agrees
-    and before the smallest that does not, and in the first of the subtrees before the last entry that differs."""
+    """Narrow down the place of the first false entry.
+
+    It is after the largest older checkpoint that agrees and before the smallest that does not, in the first differing
+    one of the subtrees before the last entry.
+    """
     low, high = shard.start, shard.end
     for each in sorted(shard.older, key=lambda each: each.checkpoint.size):
         size = each.checkpoint.size
@@ -1410,8 +1424,10 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
 
 
 def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
-    """The entries before and after those of a period, each with its inclusion proof: instants never go back within a
-    log, so two that lie outside of the period show that nothing of it was left out."""
+    """Check the entries just before and after a period, each with its inclusion proof.
+
+    Time never goes back within a log, so two entries outside of the period prove that nothing of it was left out.
+    """
     name = f"neighbours-{shard.number}.jsonl"
     for line in bundle.lines(name) if name in bundle.files else ():
         record = parsed_json(line, f"a line of {name}")
@@ -1432,7 +1448,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
 
 
 def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
-    """Entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
+    """Check entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
     proofs, before = proofs_in(bundle, f"proofs-{shard.number}.jsonl"), -1
     for checked in scan.outcomes(bundle, shard, expected, ()):
         for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
@@ -1454,7 +1470,7 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
 
 
 def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> None:
-    """What the log says of itself outside the entries that were asked for: each with its own inclusion proof."""
+    """Check the log's entries about itself outside the wanted ones, each with its own inclusion proof."""
     name = f"log-entries-{shard.number}.jsonl"
     if name not in bundle.files:
         return
@@ -1473,7 +1489,7 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
 
 
 class Growth(NamedTuple):
-    """A consistency proof that came by itself: the tree of `checkpoint` begins with that of `old` leaves."""
+    """A consistency proof from a file of its own: the tree of `checkpoint` begins with that of `old` leaves."""
 
     old: int
     path: list[bytes]
@@ -1481,7 +1497,7 @@ class Growth(NamedTuple):
 
 
 def growth_of(raw: bytes) -> Growth:
-    """In the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint. Raises ValueError."""
+    """Read the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint. Raises ValueError."""
     head, gap, tail = raw.partition(b"\n\n")
     first, *lines = head.decode("ascii").split("\n")
     if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
@@ -1490,7 +1506,7 @@ def growth_of(raw: bytes) -> Growth:
 
 
 def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | None = None) -> None:
-    """The log begins with the tree of a checkpoint from elsewhere. Raises Bad (a fork), or CannotTell (no proof).
+    """Require that the log begins with the tree of another checkpoint. Raises Bad (a fork), or CannotTell (no proof).
 
     `growth` leads to a checkpoint between the two, or to the newest itself.
     """
@@ -1515,17 +1531,19 @@ def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | N
 
 
 class Trust:
-    """The log's keys that count, and why.
+    """The keys of the log that are trusted, and why.
 
-    The same key signs all logs of an installation, under each log's own name. So a key that was named for one log of
-    a tenant counts for the tenant's other logs (after a tombstone), and never for another tenant's.
+    One key signs all logs of an installation, under each log's own name. So a key that you named for one log of a
+    tenant counts for the tenant's other logs (after a tombstone), and never for another tenant's.
     """
 
     def __init__(
         self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], kept: Checkpoint | None = None
     ) -> None:
-        """Raises Bad. Without a named key, one that signed the checkpoint `kept` is as good as named; and otherwise the
-        bundle's own are used to look at its signatures, which says nothing of who made them."""
+        """Raises Bad. Without a named key, the key that signed the checkpoint `kept` is trusted.
+
+        Without both, the bundle's own keys are used to check its signatures, which does not prove who made them.
+        """
         self.offered = {key.public for key in offered["log"]}
         self.why: dict[bytes, str] = {}
         self._ids: dict[tuple[str, int], dict[bytes, list[Key]]] = {}
@@ -1538,11 +1556,13 @@ class Trust:
         self._ids = {}
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
-        """Raises Bad if a signature that bears the id of one of the keys is false."""
+        """Return the keys that signed. Raises Bad if a signature with the id of one of the keys is false."""
         return self._signed(checkpoint, checkpoint.origin, ED25519, publics)
 
     def clocks(self, checkpoint: Checkpoint, clock: str) -> list[Key]:
-        """The log's keys, known or only offered, that dated it. Raises Bad if one of their signatures is false."""
+        """Return the log's keys, trusted or only offered, that dated it. Raises Bad if one of their signatures is
+        false.
+        """
         return self._signed(checkpoint, clock, COSIGNATURE, self.offered | self.why.keys())
 
     def _signed(self, checkpoint: Checkpoint, name: str, kind: int, publics: Container[bytes]) -> list[Key]:
@@ -1552,7 +1572,9 @@ class Trust:
         return [key for key in keys if signatures_by(checkpoint.note, key)]
 
     def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
-        """The log's keys under this name, by id: a file may have many of them, and many signatures of nobody."""
+        """Return the log's keys under this name, by id: a file may have many keys, and many signatures of
+        unknown keys.
+        """
         if (name, kind) not in self._ids:
             found = self._ids[name, kind] = {}
             for public in self.offered | self.why.keys():
@@ -1561,7 +1583,7 @@ class Trust:
         return self._ids[name, kind]
 
     def vouch(self, shards: Iterable[Shard], kept: Checkpoint | None) -> None:
-        """A `log.key_rotated` entry under a checkpoint that a trusted key signed makes its new key trusted, too."""
+        """Trust the new key in a `log.key_rotated` entry if a trusted key signed a checkpoint over this entry."""
         rotated = [(shard, list(_announced(shard))) for shard in shards if shard.rotations]
         grown = -1
         while grown != len(self.why):
@@ -1588,16 +1610,19 @@ class Trust:
         )
 
     def dated(self, checkpoint: Checkpoint, clock: str) -> int | None:
-        """When a trusted key last said that this is the newest tree: it cosigns, under the name of the installation."""
+        """Return when a trusted key last stated that this is the newest tree: it cosigns under the
+        installation's name.
+        """
         keys = [key for key in self.clocks(checkpoint, clock) if key.public in self.why]
         return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
 
     def check_older(self, shard: Shard, after: list[Shard]) -> int:
-        """How many older checkpoints rest on a key that is only offered. Raises Bad for one that the log did not sign.
+        """Return how many older checkpoints depend on a key that is only offered. Raises Bad if the log did not sign
+        one.
 
-        An older checkpoint is one that the log signed then; without its signature it is nobody's word. A key that has
-        been replaced since is named, as the old one, in the entry about its replacement, which is in this log or in
-        one of those `after` it.
+        The log signed an older checkpoint at that time; without its signature it proves nothing. If the key has been
+        replaced since, the entry about its replacement names it. That entry is in this log or in one of those `after`
+        it.
         """
         here, unproven = [shard, *after], 0
         is_told = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
@@ -1616,13 +1641,13 @@ class Trust:
 
 
 class Witnesses:
-    """Who cosigned, by the keys that you named; and, apart from them, by keys that only the bundle names.
+    """The witnesses that cosigned: by the keys that you named, and separately by keys that only the bundle names.
 
-    Anybody who makes a bundle up can put a key of their own into it, under any name, and sign with it.
+    Anybody who invents a bundle can put a key of their own into it, under any name, and sign with it.
     """
 
     def __init__(self, named: list[Key] | None, offered: list[Key], own: Container[bytes]) -> None:
-        """`own` are the log's keys: what the log says of itself is no witness's word."""
+        """`own` are the log's keys: the log can't be its own witness."""
         self.named = list(dict.fromkeys(named or ()))
         self.not_outside = [key for key in self.named if key.public in own]
         self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
@@ -1632,13 +1657,15 @@ class Witnesses:
 
     @staticmethod
     def cosigned(checkpoint: Checkpoint, keys: list[Key]) -> dict[Key, int]:
-        """When each of the keys that cosigned did so last. Raises Bad if one of their signatures is false."""
+        """Return when each of the keys last cosigned. Raises Bad if one of their signatures is false."""
         present = checkpoint.note.by_id
         seen = {key: signatures_by(checkpoint.note, key) for key in keys if (key.name, key.id) in present}
         return {key: times[-1] for key, times in seen.items() if times}
 
     def check_older(self, shard: Shard) -> dict[Key, tuple[int, int]]:
-        """The largest older tree that each named witness cosigned, and when. Raises Bad for a false signature."""
+        """Return the largest older tree that each named witness cosigned, and when. Raises Bad for a false
+        signature.
+        """
         largest: dict[Key, tuple[int, int]] = {}
         for each in shard.older:
             self.cosigned(each.checkpoint, self.unpinned)
@@ -1656,7 +1683,7 @@ def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
 
 
 def _replaced(shard: Shard) -> Iterator[bytes]:
-    """The keys that an entry says signed before."""
+    """Yield the keys that signed before, by an entry of the log."""
     for fact in shard.rotations:
         old = fact.detail.get("old")
         for vkey in old if isinstance(old, list) else ():
@@ -1672,7 +1699,7 @@ def _base(name: str) -> str:
 
 
 def keys_named(words: Sequence[str]) -> list[Key]:
-    """Each word is a vkey, or a file with one on each line; `#` begins a comment. Raises CannotTell."""
+    """Return keys. Each word is a vkey, or a file with one on each line; `#` begins a comment. Raises CannotTell."""
     keys = []
     for word in words:
         try:
@@ -1706,7 +1733,7 @@ def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
 
 
 class Report:
-    """What is said in the end, once for people and once for programs."""
+    """The report, for people and for programs."""
 
     def __init__(self, path: str) -> None:
         self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
@@ -1734,7 +1761,7 @@ class Report:
         self.data["notes"].append(what)
 
     def decided(self, shard: Shard, fact: Fact) -> None:
-        """A signed one is judged in the end, when every entry about passkeys was seen."""
+        """Record a decision. A signed one is judged at the end, after all entries about passkeys."""
         if "signed" in fact.detail:
             self.signed += 1
             self.proofs.append((shard, fact))
@@ -1742,7 +1769,7 @@ class Report:
             self.not_proven(shard, fact)
 
     def not_proven(self, shard: Shard, fact: Fact, why: str = "") -> None:
-        """A signature that nobody can check proves no more than none."""
+        """Record that nobody can check a signature, so that it proves nothing."""
         self.decisions[fact.event] += 1
         if len(self.unproven) < LISTED:
             self.unproven.append({**self._named(shard, fact), **({"why": why} if why else {})})
@@ -1958,7 +1985,7 @@ _OF_PROOF = re.compile(
 
 
 def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
-    """What is in the bundle beside the proof is its word alone; and nothing else may look like a part of the proof."""
+    """Refuse files that look like a part of the proof; all others are unproven."""
     ours = {"keys.json"}
     for shard in shards:
         names = ["entries-%d.jsonl", "proofs-%d.jsonl", "consistency-%d.jsonl"]
@@ -1974,9 +2001,9 @@ def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
 
 
 def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) -> None:
-    """What the tenant is called: by the last entry that names it, if all that follow it are here, too.
+    """Find the tenant's name: in the last entry that names it, if all later entries are here, too.
 
-    The manifest is not signed. On its word alone, one tenant's log could be shown as another's.
+    The manifest is not signed. If its name were believed, one tenant's log could be shown as another's.
     """
     told = _text(manifest["tenant"].get("name"))
     said = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
@@ -2025,7 +2052,7 @@ def check_shard(
 
 
 def read_tombstone(bundle: Bundle, closed: Shard | None, opened: Shard) -> None:
-    """The first entry of the log that follows a damaged one: it names the log it closes, and what was signed last."""
+    """Read the first entry of the log that follows a damaged one: it names the closed log, and what was signed last."""
     name = f"entries-{opened.number}.jsonl"
     if opened.start or opened.number == 0 or name not in bundle.files:
         return
@@ -2046,7 +2073,7 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
 
 
 def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """From what the files are to what that means: whose signatures, which doubts, which damage."""
+    """Judge what the files mean: whose signatures, which doubts, which damage."""
     whole = [shard for shard in shards if shard.is_sound]
     kept = options.previous
     try:
@@ -2099,7 +2126,7 @@ def _described(shard: Shard) -> dict[str, Any]:
 
 
 def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
-    """Only a tombstone that a trusted key signed excuses damage; anybody can make one up."""
+    """Report damage. Only a tombstone that a trusted key signed excuses it; anybody can invent one."""
     assert shard.flaw is not None
     if not (shard.is_closed and after and after.is_sound and trust.signers(after.checkpoint, trust.why)):
         report.bad(shard.flaw, shard)
@@ -2127,7 +2154,7 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
 
 
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Who was to cosign: by what you ask for, and by what the log's own entries say."""
+    """Judge who should have cosigned: by your options, and by the log's own entries."""
     if options.require_witness and not witnesses.named:
         report.gap("you asked for a witness's cosignature, but you named no witness's key: name it with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
@@ -2189,7 +2216,7 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
 
 
 def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
-    """Whether the bundle can be all that it says it is of: no log is missing, and no entry at an edge of a period."""
+    """Judge whether the bundle is complete: that no log is missing, and no entry at an edge of a period."""
     if manifest["kind"] == "access_request":
         report.note(
             "this does not show that these are all entries about the access request, only that each entry is in the log"
@@ -2221,9 +2248,11 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
-    """That the first entries of a whole log were removed, or those before a period that begins there, must be said by
-    an entry that was signed: on the manifest's word alone, any beginning could be hidden. Each removal leaves such an
-    entry, which only a later one may take."""
+    """Require a signed entry about the removal of a whole log's first entries, or of those before a period.
+
+    If the manifest were believed, any beginning could be hidden. Each removal leaves such an entry, and only a later
+    removal may remove it.
+    """
     doubted = shards if report.data["kind"] == "log" else []
     if report.data["kind"] == "period":
         # If the next older entry is beside the period, nothing of the period was removed, and nothing in the shards
@@ -2249,7 +2278,7 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
 
 
 def _is_over(shard: Shard, report: Report) -> bool:
-    """Whether the bundle is of a period that had ended when its newest checkpoint was dated."""
+    """Whether the period of the bundle had ended when its newest checkpoint was dated."""
     until = report.data.get("until")
     return bool(until and shard.dated_at is not None and instant(until).timestamp() <= shard.dated_at)
 
@@ -2276,7 +2305,7 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
 
 
 def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
-    """`--previous`: a checkpoint that was kept from earlier, or that a witness holds."""
+    """Check `--previous`: a checkpoint that you stored earlier, or that a witness has."""
     report.data["previous"] = {"origin": kept.origin, "size": kept.size, "root": encoded(kept.root), "holds": False}
     shard = next((shard for shard in shards if shard.origin == kept.origin), None)
     try:
@@ -2300,7 +2329,9 @@ def _is_receipt(path: Path) -> bool:
 
 
 def verify_receipt(path: Path, options: Options, report: Report) -> None:
-    """c2sp.org/tlog-proof: one entry (in `extra`), its index, its inclusion proof, and the checkpoint."""
+    """Verify a receipt (c2sp.org/tlog-proof): one entry (in `extra`), its index, its inclusion proof, and the
+    checkpoint.
+    """
     with open(path, "rb") as stream:
         raw = stream.read(MAX_SMALL + 1)
     try:
@@ -2342,7 +2373,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
 
 
 def lasting(seconds: int) -> str:
-    """A length of time in words: in its largest whole unit, if there are two of it."""
+    """Return a length of time in words: in its largest whole unit, if that gives at least two."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:,} {unit}"
@@ -2360,18 +2391,20 @@ def _time(at: int) -> str:
 
 
 def shown(text: object) -> str:
-    """Text from a file, for a terminal: what could move the cursor or turn the line around is written as its code."""
+    """Make text from a file safe for a terminal: letters that could move the cursor or turn the line are written as
+    codes.
+    """
     short = str(text) if len(str(text)) < 300 else str(text)[:300] + "…"
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
 
 
 def ascii_of(text: str) -> str:
-    """A key's name: a letter that only looks like another one is written as its code."""
+    """Return a key's name; a letter that only looks like another one is written as its code."""
     return "".join(each if " " <= each <= "~" else f"\\u{ord(each):04x}" for each in text[:100])
 
 
 def quoted(text: object) -> str:
-    """Text that somebody else chose, cut so that what follows it in the line is still read."""
+    """Return text that somebody else chose, shortened so that the rest of the line is still read."""
     return f"“{text if len(str(text)) <= 100 else str(text)[:100] + '…'}”"
 
 
@@ -2530,7 +2563,7 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS head (
 
 
 class Refused(Exception):
-    """An answer that is no cosignature: its status code and text."""
+    """An answer without a cosignature: its status code and text."""
 
     def __init__(self, status: int, text: str, why: str = "") -> None:
         super().__init__(why or text)
@@ -2538,10 +2571,10 @@ class Refused(Exception):
 
 
 class State:
-    """For each log the checkpoint that was cosigned last. Several processes may share the file."""
+    """The last cosigned checkpoint of each log. Several processes may share the file."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        """Raises CannotTell, with the reason in one line, for a file that is damaged or none of ours."""
+        """Raises CannotTell, with the reason in one line, for a file that is damaged or of another program."""
         self.path = path
         if not create and not path.is_file():
             raise CannotTell(f"{path} is not there")
@@ -2563,9 +2596,10 @@ class State:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that nobody else writes beside, in any process, and that is on the disk when this returns.
+        """Run one transaction beside which no process writes, and that is on the disk when this returns.
 
-        EXTRA is FULL, and the removal of the journal is on the disk, too: a power cut can't bring the old state back.
+        EXTRA is FULL, and also writes the removal of the journal to the disk: a power cut can't bring the old state
+        back.
         """
         with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = EXTRA")
@@ -2596,7 +2630,7 @@ class Cosigner:
         return Key(self.name, COSIGNATURE, self.private.public_key().public_bytes_raw())
 
     def line(self, text: str, at: int) -> str:
-        """A cosignature of type 0x04: eight bytes of time, and a signature over it and the checkpoint."""
+        """Return a cosignature of type 0x04: eight bytes of time, and a signature over it and the checkpoint."""
         return signature_line(self.name, self.key.id, at.to_bytes(8) + self.private.sign(cosigned(text, at)))
 
     @classmethod
@@ -2636,7 +2670,7 @@ class Cosigner:
 
 
 def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosigner) -> tuple[str, str]:
-    """Answer one add-checkpoint request: the cosignature line, and what to write in the diary. Raises Refused.
+    """Answer one add-checkpoint request: the cosignature line, and the text for the diary. Raises Refused.
 
     The order of the checks is that of tlog-witness. The comparison with the newest checkpoint and its replacement are
     one transaction, which is on the disk before anything is answered.
@@ -2696,7 +2730,7 @@ CONNECTIONS = 128
 
 
 class _Timed(io.RawIOBase):
-    """The receiving half of a connection with a time at which reading ends, however slowly a client drips."""
+    """The receiving half of a connection. Reading ends at a fixed time, no matter how slowly a client sends."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.until = connection, 0.0
@@ -2780,7 +2814,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         diary(f"{status} {why} from {self.client_address[0]}")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Nothing: `_answer` writes what was decided."""
+        """Write nothing: `_answer` writes the decision."""
 
     def log_message(self, format: str, *args: Any) -> None:
         diary(f"--- {shown(format % args)} from {self.client_address[0]}")
@@ -2830,7 +2864,7 @@ def diary(line: str) -> None:
 
 
 def run_witness(server: Server) -> None:
-    """Until SIGTERM or Ctrl-C. What is under way may go unanswered; what was answered is on the disk."""
+    """Run until SIGTERM or Ctrl-C. A request under way may stay unanswered; an answered one is on the disk."""
 
     def stop(_signal: int, _frame: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -2857,7 +2891,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """One line on a terminal that is written over."""
+    """One line on a terminal that is overwritten."""
 
     def __init__(self, is_shown: bool) -> None:
         self.is_shown, self.next = is_shown, 0.0

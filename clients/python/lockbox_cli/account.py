@@ -1,4 +1,4 @@
-"""Whose token is sent, and where to: from the environment, or from a file that only its owner can read."""
+"""Which token is sent, and to which server: from the environment, or from a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lockbox_cli.errors import NotSignedIn, Usage
 
 @dataclass
 class Account:
-    """A personal token, or a client's id and secret with the access token that was had for them last."""
+    """A personal token, or a client's id and secret with its last access token."""
 
     url: str
     token: str = ""
@@ -27,7 +27,9 @@ class Account:
 
 
 def address(given: str) -> str:
-    """The origin of an installation. Without encryption only on this machine, or a token would travel in the clear."""
+    """Return the origin of an installation. Without TLS, only this machine is allowed, because others could read the
+    token.
+    """
     parts = urlsplit(given.strip().rstrip("/"))
     try:
         _port = parts.port
@@ -56,7 +58,7 @@ def path() -> Path:
 
 
 def current() -> Account:
-    """The account to use. A stored token goes only to the address that it was stored for."""
+    """Return the account to use. A stored token is sent only to the address for which it was stored."""
     url, token = os.environ.get("LOCKBOX_URL", "").strip(), os.environ.get("LOCKBOX_TOKEN", "").strip()
     stored = read()
     if token:
@@ -85,7 +87,7 @@ def read() -> Account | None:
 
 
 def store(account: Account) -> None:
-    """Write the file whole or not at all, never readable to others at any moment."""
+    """Write the file completely or not at all, and so that others can never read it."""
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=".account-")  # made with mode 0600

@@ -1,4 +1,4 @@
-"""The words and switches of the command line."""
+"""The arguments and options of the command line."""
 
 from __future__ import annotations
 
@@ -211,5 +211,5 @@ def whole(given: str) -> int:
 
 
 def moment(given: str) -> datetime:
-    """ISO 8601; without a zone it is this machine's."""
+    """Read ISO 8601; a time without a zone is in this machine's zone."""
     return datetime.fromisoformat(given).astimezone()

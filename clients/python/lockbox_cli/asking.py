@@ -23,19 +23,19 @@ def confirm(question: str) -> None:
 
 
 def line(question: str) -> str:
-    """One line, shown as it is typed; without a terminal the next of standard input."""
+    """Read one line that is shown as it is typed; without a terminal, the next line of standard input."""
     if is_possible():
         print(f"{question}: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 
 
 def secret(question: str) -> str:
-    """One line that is not shown as it is typed; without a terminal the next of standard input."""
+    """Read one line that is not shown; without a terminal, the next line of standard input."""
     if is_possible():
         return getpass.getpass(f"{question}: ").strip()
     return sys.stdin.readline().strip()
 
 
 def password(question: str) -> str:
-    """From the terminal alone: what a human proves by it must not lie in a script."""
+    """Read a password, only from the terminal: a proof that a human gives must not be in a script."""
     return getpass.getpass(f"{question}: ")

@@ -1,4 +1,4 @@
-"""What ends a command, and with which exit status."""
+"""The failures that end a command, with their exit statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, NOT_KNOWN, INTERRUPTED = 0, 
 
 
 class Failure(Exception):
-    """Ends the command. `problem` is what is shown with `--json`."""
+    """Ends the command. With `--json`, `problem` is printed."""
 
     status = REFUSED
     code = "refused"
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """The server said no, with a problem (RFC 9457)."""
+    """The server refused, with a problem (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any], *, wait: str = "") -> None:
         title = problem.get("title")
@@ -47,13 +47,13 @@ class NotSignedIn(Failure):
 
 
 class NotReachable(Failure):
-    """Nobody answered, the server could not do it now, or what answered is not this API. Nothing was done."""
+    """No server answered, the server could not do it now, or the answer is not from this API. Nothing was done."""
 
     status, code = NOT_REACHABLE, "not_reachable"
 
 
 class NotKnown(Failure):
-    """The change was sent, and nobody can say whether it was saved."""
+    """The change was sent, and it is not known whether it was saved."""
 
     status, code = NOT_KNOWN, "outcome_unknown"
 

@@ -1,4 +1,4 @@
-"""`lockbox log` and `lockbox watch`: what was written into a log, and what is being written now."""
+"""`lockbox log` and `lockbox watch`: the entries of a log, and new events."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _NAMES = ("SEQ", "AT", "EVENT", "BY", "ABOUT", "LEAF HASH")
 
 
 class Damaged(Failure):
-    """What was read is all there, and not what it was."""
+    """All entries were read, but some are not as they were written."""
 
     code = "damaged"
 
 
 def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """The newest entries, and with --follow those that come."""
+    """Print the newest entries, and with --follow the new ones."""
     operation, of = _log(args, session)
     rows = list(session.rows(operation, *of, limit=args.number, order="-seq"))[::-1]
     if not args.follow:
@@ -50,7 +50,7 @@ def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def export(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Every entry with the text that was hashed, one JSON document a line, by number."""
+    """Write every entry with the hashed text, one JSON document a line, in the order of their numbers."""
     operation, of = _log(args, session)
     named = {"after": args.after} if args.after is not None else {}
     count = damaged = 0
@@ -66,7 +66,7 @@ def export(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Events as webhooks tell them, until it is ended."""
+    """Print events as webhooks describe them, until the command is ended."""
     tenant = args.tenant or own_tenant(session)
     for name in set(args.type or ()) - LOG_ENTRIES_EVENT_VALUES:
         # A newer server may have it, but with a misspelled name the command would wait for ever.
@@ -95,7 +95,9 @@ def _log(args: argparse.Namespace, session: Session) -> tuple[Callable[..., Any]
 def _all(
     session: Session, operation: Callable[..., Any], of: tuple[UUID, ...], **named: Any
 ) -> Iterator[dict[str, Any]]:
-    """By the number of the last one and not by a cursor, so that what is written meanwhile comes, too."""
+    """Yield all entries. It continues by number and not by cursor, so that entries that are added meanwhile are
+    included.
+    """
     while True:
         items = session.call(operation, *of, limit=PAGE, **named)["items"]
         yield from items
@@ -143,7 +145,9 @@ def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> I
 
 @contextmanager
 def _target(name: str | None) -> Iterator[TextIO | None]:
-    """The file, which must not be there yet; None is standard output. What a log says is not everybody's to read."""
+    """Open the new file; None is standard output. Only the owner can read the file, because a log is not
+    for everybody.
+    """
     if name is None:
         yield None
         return
@@ -161,7 +165,9 @@ def _target(name: str | None) -> Iterator[TextIO | None]:
 
 
 def _is_intact(row: dict[str, Any]) -> bool:
-    """Computed here (RFC 6962, section 2.1); that the server says so of itself is not enough."""
+    """Whether the entry has its hash. It is computed here (RFC 6962, section 2.1), because the server's word is not
+    enough.
+    """
     record = row["record"]
     if not isinstance(record, str):
         return False

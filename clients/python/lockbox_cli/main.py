@@ -1,4 +1,4 @@
-"""The program: reads the words, runs the command, and says how it ended."""
+"""The program: reads the arguments, runs the command, and returns its exit status."""
 
 from __future__ import annotations
 

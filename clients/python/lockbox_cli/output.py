@@ -1,5 +1,7 @@
-"""What is shown: for a person at a terminal, for a pipe (tabs, no colour), or as JSON. Nothing of the server's is
-printed without being made harmless first."""
+"""The output: for a person at a terminal, for a pipe (tabs, no colour), or as JSON.
+
+Text of the server is always made harmless before it is printed.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,9 @@ _GAP = 2
 
 
 class Output:
-    """`as_json` is asked by commands that show a document in place of words; `now` is one instant for all that is
-    shown."""
+    """Where output goes. Commands use `as_json` to print a document instead of words; `now` is the instant of the whole
+    output.
+    """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -57,7 +60,7 @@ class Output:
             self._laid_out(names, [[_text(cell, short=True) for cell in row] for row in found])
 
     def row(self, cells: Sequence[Shown]) -> None:
-        """One line of what comes one after the other, at once."""
+        """Print one row of a list that grows, immediately."""
         found = [_cell(each) for each in cells]
         if self.is_terminal:
             _console().print(Text("  ").join(_text(cell, short=True) for cell in found if cell.text), soft_wrap=True)
@@ -65,7 +68,7 @@ class Output:
             print("\t".join(safe(cell.text) for cell in found), flush=True)
 
     def _laid_out(self, names: Sequence[str], rows: list[list[Text]]) -> None:
-        """Columns where they fit without a break; else two lines a row, so that nothing is cut."""
+        """Print columns if they fit without line breaks; otherwise two lines a row, so that nothing is cut."""
         console = _console()
         widths = [max(cell_len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(names)]
         if sum(widths) + _GAP * (len(widths) - 1) <= console.width:
@@ -97,12 +100,12 @@ class Output:
         _console(stream).print(table)
 
     def say(self, words: str, style: str = "") -> None:
-        """The outcome in words. With JSON the document says it."""
+        """Print the result in words. With JSON, the document has it."""
         if not self.as_json:
             _print(words, style, sys.stdout)
 
     def note(self, words: str, style: str = "") -> None:
-        """What is no part of the result."""
+        """Print a note that is not part of the result."""
         _print(words, style, sys.stderr)
 
 

@@ -56,7 +56,7 @@ ENDS = {"released": "closed by the engineer", "revoked": "closed early", "elapse
 
 
 def found(session: Session, given: str) -> UUID:
-    """The id of what is named by its id or its reference."""
+    """Return the id of an access request that is named by its id or its reference."""
     pk = identifier(given)
     if pk is not None:
         return pk
@@ -225,7 +225,7 @@ def deny(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def _decided(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any], word: str) -> None:
-    """Read, show, ask; then decide on what was read: the server compares its ETag under the lock."""
+    """Read, show, ask; then decide exactly on that: the server compares its ETag under the lock."""
     row = session.call(access_requests_show.sync_detailed, found(session, args.request))
     tag = args.etag or session.etag
     if not args.yes:
@@ -238,7 +238,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
 
 
 def _proven(session: Session, change: Callable[[], Any]) -> Any:
-    """Make the call; where it wants proof who asks, ask for that and make it once more."""
+    """Make the call. If it needs a proof of the caller, ask for the proof and make the call again."""
     try:
         return change()
     except Refused as refused:
@@ -259,7 +259,7 @@ def release(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def revoke(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Not asked about: a window that should be closed is closed at once."""
+    """Close a window immediately, without a question."""
     _ended(args, session, out, access_requests_revoke.sync_detailed)
 
 

@@ -34,9 +34,9 @@ PAGE = 200
 
 
 class Session:
-    """`call(access_requests_show.sync_detailed, id)` is the answer as JSON, or a Failure.
+    """`call(access_requests_show.sync_detailed, id)` returns the answer as JSON, or raises a Failure.
 
-    The answer is taken as it came, so that a server that is newer than this program can say more than it knows.
+    The answer is not parsed into models, so that a newer server can send more than this program knows.
     """
 
     def __init__(self, account: Account, *, keeps: bool = False) -> None:
@@ -52,25 +52,26 @@ class Session:
 
     @property
     def etag(self) -> str:
-        """Of what was read last."""
+        """The ETag of the last answer."""
         return self._last.headers.get("ETag", "") if self._last is not None else ""
 
     def call(self, operation: Callable[..., Any], *args: Any, is_change: bool = False, **named: Any) -> Any:
         return _body(self._answer(operation, *args, is_change=is_change, **named))
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """A call with a key of its own: if the connection breaks or the server fails, it is made again, and done once.
+        """Make a change with an idempotency key. If the connection breaks or the server fails, it is repeated and done
+        once.
 
-        Raises NotKnown where it may have been saved and no further call says so.
+        Raises NotKnown if it may have been saved and no further call can tell.
         """
         return self.call(operation, *args, **named, is_change=True, idempotency_key=str(uuid.uuid4()))
 
     def replace(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """A change by PUT, which needs no key to be made again. Raises NotKnown as change() does."""
+        """Make a change by PUT, which can be repeated without a key. Raises NotKnown as change() does."""
         return self.call(operation, *args, **named, is_change=True)
 
     def rows(self, operation: Callable[..., Any], *args: Any, limit: int, **named: Any) -> Iterator[dict[str, Any]]:
-        """The first `limit` items of a list, over as many pages as it takes."""
+        """Yield the first `limit` items of a list, over several pages if needed."""
         left = limit
         while left > 0:
             page = self.call(operation, *args, **named, limit=min(left, PAGE))
@@ -114,7 +115,7 @@ class Session:
     def _sent(
         self, operation: Callable[..., Any], *args: Any, **named: Any
     ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-        """The answer, or why no answer came."""
+        """Return the answer, or why no answer came."""
         self._last = None
         try:
             operation(*args, client=self._connected(), **named)
@@ -175,7 +176,7 @@ class Session:
 
 @contextmanager
 def _open_while(may_be_saved: bool) -> Iterator[None]:
-    """A failure inside says nothing of an earlier try that may have been saved."""
+    """Report a failure inside as NotKnown, because an earlier try may have been saved."""
     try:
         yield
     except Failure as failure:
@@ -185,7 +186,7 @@ def _open_while(may_be_saved: bool) -> Iterator[None]:
 
 
 def _is_open(answer: httpx.Response, code: object) -> bool:
-    """Whether it says neither what was done nor why the call was refused, so the same call is made again."""
+    """Whether the answer leaves the result open, so that the same call is made again."""
     is_unread = 200 <= answer.status_code < 300 and answer.status_code != 204 and _read(answer) is None
     return answer.status_code >= 500 or code == UNDER_WAY or code in NOT_DONE or is_unread
 
@@ -220,7 +221,7 @@ def _problem(answer: httpx.Response | None) -> dict[str, Any]:
 
 
 def _wait(answer: httpx.Response | None) -> float:
-    """The seconds that the server asks for; a date is taken for none."""
+    """Return the seconds that the server asks for; a date counts as no answer."""
     try:
         return float(answer.headers.get("Retry-After", "0")) if answer is not None else 0.0
     except ValueError:
@@ -232,7 +233,7 @@ def _why(error: httpx.TransportError) -> str:
 
 
 def own_tenant(session: Session) -> uuid.UUID:
-    """The caller's tenant, if it is one alone."""
+    """Return the caller's tenant, if there is exactly one."""
     tenants = session.call(me.sync_detailed)["tenants"]
     if len(tenants) != 1:
         raise Usage("Name the tenant: --tenant ID.")
@@ -240,7 +241,7 @@ def own_tenant(session: Session) -> uuid.UUID:
 
 
 def identifier(given: str) -> uuid.UUID | None:
-    """The id, where it is one and not a reference."""
+    """Return the id; None for a reference."""
     try:
         return uuid.UUID(given)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Text of the server's made fit for a terminal, and times as people read them."""
+"""Makes the server's text safe for a terminal, and writes times as people read them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(value: object, *, lines: bool = False) -> str:
-    """The text with every invisible or harmful letter written out, as in `\\x1b`; `lines` keeps line breaks."""
+    """Return the text with every invisible or harmful letter written out, as in `\\x1b`; `lines` keeps line breaks."""
     text = str(value).replace("\r\n", "\n") if lines else str(value)
     keeps = "\n" if lines else ""
     return "".join(each if _is_shown(each) or each in keeps else _written_out(each) for each in text)
 
 
 def as_json(data: Any, *, indent: int | None = 2) -> str:
-    """JSON that stays readable in every script and is as harmless in a terminal as `safe`."""
+    """Return JSON that is readable in every script and as safe for a terminal as `safe`."""
     plain = json.dumps(data, ensure_ascii=False, indent=indent)
     return "".join(each if _is_shown(each) or each == "\n" else json.dumps(each)[1:-1] for each in plain)
 
@@ -41,7 +41,7 @@ def instant(value: str | None) -> datetime | None:
 
 
 def at(value: str | None, *, now: datetime | None = None) -> str:
-    """`2026-11-25 14:05 UTC`; with `now` also how far away that is."""
+    """Return `2026-11-25 14:05 UTC`; with `now`, add how far away that is."""
     found = instant(value)
     if found is None:
         return "–"
@@ -50,7 +50,7 @@ def at(value: str | None, *, now: datetime | None = None) -> str:
 
 
 def length(seconds: float) -> str:
-    """`2 h`, `1 h 30 min`, `45 min`."""
+    """Return `2 h`, `1 h 30 min`, `45 min`."""
     minutes = int(seconds) // 60
     if minutes >= 48 * 60:
         return f"{minutes // 1440} days"

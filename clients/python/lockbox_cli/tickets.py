@@ -1,4 +1,4 @@
-"""`lockbox tickets`: list, read, open, talk on, close."""
+"""`lockbox tickets`: list, read, open, comment, close."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ACTS: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 def found(session: Session, given: str) -> UUID:
-    """The id of what is named by its id or its reference."""
+    """Return the id of a ticket that is named by its id or its reference."""
     pk = identifier(given)
     if pk is not None:
         return pk
@@ -169,5 +169,5 @@ def _comment_line(each: dict[str, Any]) -> str:
 
 
 def _text(given: str) -> str:
-    """The word itself; `-` means standard input."""
+    """Return the word itself, or standard input for `-`."""
     return sys.stdin.read() if given == "-" else given

@@ -1,4 +1,4 @@
-"""`lockbox windows`: what is open, and what was looked at."""
+"""`lockbox windows`: open windows, and the accesses in them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ACCESSED = {
 
 
 def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Those that are open, or all; or one with what was looked at in it."""
+    """List the open windows, or all; or show one with its accesses."""
     if args.request is not None:
         _one(args, session, out)
         return
