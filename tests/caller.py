@@ -1,4 +1,4 @@
-"""Somebody with a token in hand: a person, or a client."""
+"""A caller with a token: a person, or a client."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Caller:
         return self("put", path, body, **headers)
 
     def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
-        """Read it, and answer what was read, as a caller does."""
+        """Read the access request, and decide on what was read, as a caller does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
         return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
@@ -61,7 +61,9 @@ class Caller:
 
 
 def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool = True) -> str:
-    """A personal token; without scopes one for everything. Its human has just confirmed, unless it is not `fresh`."""
+    """Return a personal token; without scopes, one for everything. Its human has just confirmed, unless it is not
+    `fresh`.
+    """
     made = operations.create_token(
         name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
     )
@@ -71,7 +73,9 @@ def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool =
 
 
 def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
-    """A client and its secret: of a tenant, made by its administrator, or with None of the provider, made by staff."""
+    """Return a client and its secret: a tenant's, made by its administrator, or with None the provider's, made by
+    staff.
+    """
     tenant_id = cast.tenants[tenant].pk if tenant else None
     wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
     by = {None: "stella", "contoso": "ines", "fabrikam": "finn", "northwind": "noah"}[tenant]
@@ -85,7 +89,7 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
 
 
 def service_of(cast: Cast, tenant: str | None = None) -> Actor:
-    """The actor of a client that may ask, and nothing else: of a tenant, or with None of the provider."""
+    """Return the actor of a client that may only ask: a tenant's, or with None the provider's."""
     client, _secret = client_of(cast, tenant, Scope.EVALUATE)
     operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
     token = Token.objects.select_related("account__client").get(account=client.account)
@@ -96,14 +100,16 @@ def service_of(cast: Cast, tenant: str | None = None) -> Actor:
 
 
 def access_token(client: Client, secret: str, scope: str = "") -> Any:
-    """Ask the token endpoint as a machine does."""
+    """Call the token endpoint as a machine does."""
     oauth.TRIES.clear()
     form = {"grant_type": "client_credentials", "client_id": str(client.pk), "client_secret": secret}
     return Browser().post("/oauth/token", {**form, **({"scope": scope} if scope else {})})
 
 
 def caller_for(cast: Cast, name: str | None, *scopes: Scope, **options: Any) -> Caller:
-    """A person by name; by a tenant's name a client of the tenant's, and with None one of the provider's."""
+    """Return a caller: a person by name, a tenant's client by the tenant's name, or with None a client of
+    the provider.
+    """
     if name is None or name in cast.tenants:
         client, secret = client_of(cast, name, *scopes, **options)
         return Caller(access_token(client, secret).json()["access_token"])

@@ -98,7 +98,7 @@ class Cast:
     # --- Acting ----------------------------------------------------------------------------------------
 
     def as_(self, name: str, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """The actor as a door builds it; `fresh` has just proved who they are."""
+        """Return the actor as an interface builds it; with `fresh`, they have just proved who they are."""
         person = Person.objects.get(pk=self.people[name].pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 
@@ -118,7 +118,7 @@ class Cast:
         return operations.open_ticket(report, actor=self.as_(by))
 
     def stranger(self, email: str = "x@contoso.example", *, side: str = "customer") -> Person:
-        """An account that belongs to nobody yet."""
+        """An account that belongs to no tenant yet."""
         return Person.objects.create_user(email, PASSWORD, name="Stranger", side=side)
 
     def invited(self, email: str = "grace@contoso.example", role: str = "member", *, by: str = "ines") -> Invitation:
@@ -126,12 +126,12 @@ class Cast:
 
     @staticmethod
     def link_of(row: Invitation) -> str:
-        """The secret in the link that was sent last."""
+        """Return the secret of the newest link."""
         row.refresh_from_db()
         return link_secrets.of(row.pk, row.sends)
 
     def colleague(self, name: str = "sten", *, hours: float = 1000) -> Person:
-        """A second member of the staff, who has been so for this long."""
+        """Return a second member of staff, who has been staff for this long."""
         at = clock.now()
         person = Person(email=f"{name}@provider.example", name=f"{name.title()} Test", side="provider", is_staff=True)
         person.created_at = person.email_verified_at = person.totp_set_up_at = at
@@ -143,21 +143,21 @@ class Cast:
         return person
 
     def own_client(self, name: str, scopes: list[str]) -> operations.Made:
-        """A client of the provider's that has all these scopes, as if they had been announced and agreed on."""
+        """Return a client of the provider with all these scopes, as if they had been announced and confirmed."""
         made = operations.create_client(name=name, scopes=["grants:read"], actor=self.as_("stella"))
         made.row.scopes = scopes
         made.row.save(update_fields=["scopes"])
         return made
 
     def agreed(self, call: Callable[[], Any]) -> Proposal:
-        """What the call proposes for the staff, done as if the waiting time were over."""
+        """Make the staff's proposal in the call take effect, as if the waiting time were over."""
         row: Proposal = operations.apply_proposal(self.made_due(call), actor=self.system("sweep"))
         assert row.outcome == "applied", row.outcome
         return row
 
     @staticmethod
     def made_due(call: Callable[[], Any]) -> UUID:
-        """The id of what the call proposes for the staff, with the waiting time over as far as its row says."""
+        """Return the id of the staff's proposal in the call; by its row, its waiting time is over."""
         try:
             call()
         except ChangeProposed as held:
@@ -191,7 +191,9 @@ class Cast:
 
     @remembered
     def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
-        """Approved by the provider; waits for the customer where the tenant has Lockbox on."""
+        """Return an access request that the provider approved; it waits for the customer if the tenant has
+        Lockbox on.
+        """
         row = self.submitted(tenant, by, **fields)
         return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")
 
@@ -205,7 +207,7 @@ class Cast:
 
     @remembered
     def in_state(self, state: str) -> AccessRequest:
-        """A fresh access request of Contoso in any state of the table, brought there by its people."""
+        """Return a new access request of Contoso in any state of the table, brought there by its people."""
         if state == "PENDING_PROVIDER":
             return self.submitted()
         if state == "DENIED":
@@ -293,7 +295,7 @@ def _by(name: str, rows: list[Any]) -> dict[str, Any]:
 
 @cache
 def _password(hasher: str) -> str:
-    """One hash for everybody; they all have the same password."""
+    """Return one hash for everybody; they all have the same password."""
     return make_password(PASSWORD)
 
 
@@ -330,7 +332,7 @@ def _people(at: dt.datetime) -> dict[str, Person]:
 
 
 def _with_two_factors() -> list[str]:
-    """Those who decide or manage, all of the provider's: nobody of them gets anywhere without a second factor."""
+    """Return the people who need a second factor: deciders, administrators, and all of the provider."""
     customers = [
         name
         for members in CUSTOMERS.values()
@@ -358,7 +360,7 @@ def _resources(cast: Cast, tenant: Tenant) -> list[Resource]:
 
 
 def events_of(row: AccessRequest | UUID) -> list[str]:
-    """The names of the entries about one access request, in the log's order."""
+    """Return the names of the entries about one access request, in the log's order."""
     pk = row if isinstance(row, UUID) else row.pk
     return list(AuditEntry.objects.filter(correlation_id=pk).order_by("seq").values_list("event", flat=True))
 

@@ -1,4 +1,4 @@
-"""What every test is on: one clock, no network, clean caches, and databases that are there at once."""
+"""The base of every test: one clock, no network, clean caches, and prepared databases."""
 
 import contextlib
 import datetime as dt
@@ -84,11 +84,13 @@ def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C end the programs that tests start, even where it is not to end this run; and give the run a name.
+    """Make Ctrl-C end the programs that tests start, even if it does not end this run; and give the run a name.
 
-    A busy machine fails no test of made-up cases: how long one takes says nothing about the product.
+    No test of random cases fails because the machine is busy: the time that one case takes says nothing about the
+    product.
 
-    What a shell starts in the background ignores it, and so would every program below. A handler is not handed down.
+    A program that a shell starts in the background ignores Ctrl-C, and so would every program below it. A handler is
+    not inherited.
     """
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("any_speed", deadline=None, suppress_health_check=slow)
@@ -106,19 +108,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what stays until the end of the run."""
+    """Make the garbage collector skip what stays until the end of the run."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*BETWEEN_COLLECTIONS)
 
 
 def place_of(path: Path) -> str:
-    """The directory of the tests' in which a file lies: `web` for tests/web/test_home.py."""
+    """Return the directory of tests in which a file is: `web` for tests/web/test_home.py."""
     return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
 
 
 def sample(size: int, normally: int) -> int:
-    """Return how many of so many made-up cases to try: all in `bin/test deep`, `normally` in every other run."""
+    """Return how many random cases to try: all in `bin/test deep`, `normally` in every other run."""
     return size if IS_DEEP else normally
 
 
@@ -138,7 +140,7 @@ TRIES = 3
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Fail a test that judges how long something takes only where it fails each time that it is tried."""
+    """Fail a test that measures time only if it fails each time that it is tried."""
     if item.get_closest_marker("timed") is None:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -191,7 +193,7 @@ def django_db_setup(
     django_db_modify_db_settings: None,
     _statements_stay_prepared: None,
 ) -> Iterator[None]:
-    """In the place of pytest-django's, which has each process go through all migrations."""
+    """Replaces pytest-django's fixture, which runs all migrations in each process."""
     with django_db_blocker.unblock():
         ground.lay()
         MEMORY.learn()
@@ -205,9 +207,9 @@ def django_db_setup(
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_tables_fast() -> Iterator[None]:
-    """Empty the tables after a test with real transactions, in the place of Django's flush.
+    """Empty the tables after a test with real transactions, instead of Django's flush.
 
-    A flush goes through all tables, and makes content types and permissions again, each time.
+    A flush goes through all tables, and makes content types and permissions again each time.
     """
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
@@ -270,7 +272,7 @@ def travel() -> Iterator[Traveller]:
 
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
-    """In the place of pytest's own: after the first patch no remembered world is put back."""
+    """Replaces pytest's fixture: after the first patch no remembered world is restored."""
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
@@ -278,7 +280,7 @@ def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(name="settings")
 def _settings(settings: Any) -> Any:
-    """pytest-django's; after the first change no remembered world is put back."""
+    """pytest-django's settings; after the first change no remembered world is restored."""
     MEMORY.forget_after(lambda: bool(settings._to_restore))
     return settings
 
@@ -287,7 +289,7 @@ def _settings(settings: Any) -> Any:
 
 
 class NetworkRefused(RuntimeError):
-    """Raised where a test reaches for another machine."""
+    """Raised if a test connects to another machine."""
 
 
 def _is_here(address: Any) -> bool:
@@ -375,7 +377,7 @@ def _own_heads() -> Iterator[None]:
 
 @pytest.fixture
 def cast(db: None) -> Any:
-    """The people; a test with real transactions, after which all tables are emptied, writes them again."""
+    """The people. A test with real transactions writes them again, because all tables are emptied after it."""
     from tests.cast import find, gather
 
     return find() if ground.has_cast() or MEMORY.put_cast() else gather()

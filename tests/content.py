@@ -1,4 +1,4 @@
-"""Content for the cast's resources: one mailbox and one library of Contoso's, on disk, with a word to look for."""
+"""Content for the cast's resources: one mailbox and one library of Contoso, on disk, with a word to search for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ a;b
 
 
 def fill(root: Path, *, mails: int = 1) -> None:
-    """Write what `contoso/mail/finance` and `contoso/docs/legal` name under the content root."""
+    """Write the content of `contoso/mail/finance` and `contoso/docs/legal` below the content root."""
     box = root / "contoso" / "mail" / "finance"
     for part in ("cur", "new", "tmp"):
         (box / part).mkdir(parents=True)

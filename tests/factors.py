@@ -1,4 +1,4 @@
-"""The authenticator app of everybody in the tests: one secret, and the codes that it shows."""
+"""The authenticator app of everybody in the tests: one secret, and its codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 @cache
 def _sealed() -> str:
-    """Sealed once; everybody has the same secret."""
+    """Return the secret, sealed once; everybody has the same secret."""
     return factors.seal(SECRET)
 
 
@@ -31,7 +31,7 @@ def rows_for(people: Iterable[Person]) -> list[Authenticator]:
 
 
 def give_app(*people: Person) -> None:
-    """As if they had set one up a while ago."""
+    """Give people an app, as if they had set it up some time ago."""
     Authenticator.objects.bulk_create(rows_for(people))
     for person in people:
         person.totp_set_up_at = clock.now()
@@ -39,7 +39,7 @@ def give_app(*people: Person) -> None:
 
 
 def a_code(person: Person | None = None, *, secret: str = SECRET) -> str:
-    """What the app shows now. With a person, it counts though one of this half minute was used before."""
+    """Return the app's code. With a person, it is valid even if a code of this half minute was used before."""
     if person is not None:
         Authenticator.objects.filter(user=person, type="totp").update(data={"secret": factors.seal(secret)})
     return totp.code(secret, totp.step_at(clock.now()))
@@ -52,7 +52,7 @@ def anybodys_code() -> str:
 
 
 def stepped_up(client: Client, person: Person) -> None:
-    """As if the person had just confirmed in this browser that it is them."""
+    """Make the browser's session as if the person had just confirmed who they are."""
     session = client.session
     session[STEPPED_UP] = {"at": clock.now().isoformat(), "way": "password+code", "person": str(person.pk)}
     session.save()

@@ -1,4 +1,4 @@
-"""The databases that tests stand on: an empty one and one with the cast, each made once in a run and copied.
+"""The databases of the tests: an empty one and one with the cast, each made once in a run and copied.
 
 The migrations take seconds, and the cast takes a dozen statements. Each process has a copy of both.
 """
@@ -46,7 +46,7 @@ def clear(run: str = "") -> None:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Of all processes of this run."""
+    """Run one process of this run at a time."""
     place().mkdir(mode=0o700, exist_ok=True)
     with (place() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -78,7 +78,7 @@ def _sources_digest() -> str:
 
 
 def sqlite() -> Path:
-    """The file of a database in which nothing has happened; to be copied, and left alone.
+    """Return the file of an empty database, to be copied and not changed.
 
     It stays for later runs in the same clone, until a migration or a model changes.
     """
@@ -183,7 +183,7 @@ def _template(cursor: Any, *, has_cast: bool) -> str:
 
 
 def _require_the_documented_role() -> None:
-    """Refuse a role that row-level security does not hold back: what fails in production would pass here."""
+    """Refuse a role that row-level security does not limit: what fails in production would pass here."""
     with _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
         if cursor.fetchone() != (False,):
@@ -229,7 +229,7 @@ def _sqlite_triggers_aside(cursor: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _postgresql_triggers_aside(cursor: Any) -> Iterator[None]:
-    """Without triggers there are no foreign keys either, so the order of the tables does not matter."""
+    """Disable triggers. Without them foreign keys are not checked, so the order of the tables does not matter."""
     cursor.execute("SET LOCAL session_replication_role = replica")
     yield
 

@@ -1,4 +1,4 @@
-"""Collects what fails in a loop over many cheap cases, so that the first failure does not hide the others."""
+"""Collects the failures of a loop over many cheap cases, so that the first does not hide the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Case = Callable[..., AbstractContextManager[None]]
 
 
 def _place_of(error: BaseException) -> str:
-    """The line of the tests in which a case failed, and its text."""
+    """Return the line of the test in which a case failed, and its text."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if TESTS in Path(each.filename).parents]
     return f"at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}"
 

@@ -1,6 +1,6 @@
-"""The cases of all acts, one module for each module of declarations. A module is found by being here.
+"""The cases of all acts, one module for each module of declarations. All modules in this directory are found.
 
-A case has the name of its act, and behind it what is special about the case: "remove_client by staff, of a tenant".
+The name of a case is that of its act and, if needed, what is special: "remove_client by staff, of a tenant".
 """
 
 from __future__ import annotations

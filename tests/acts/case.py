@@ -1,4 +1,4 @@
-"""What a case of an act is: the same act on the same row, once through each door."""
+"""A case of an act: the same act on the same row, once through each interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Call = Callable[[Cast, Caller, Any], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """`prepare` makes the row; the others do the same act on it, each through its door."""
+    """`prepare` makes the row; the other functions do the same act on it, each through its interface."""
 
     #: None is a client of the provider's, which has neither pages nor the administration.
     who: str | None

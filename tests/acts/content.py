@@ -1,4 +1,4 @@
-"""Cases of acts on content under a window: through us, or through a service elsewhere."""
+"""Cases of acts on content under a window: through this product, or through a service elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases of acts by which somebody becomes one of a tenant’s people."""
+"""Cases of acts on invitations to a tenant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cast import Cast
 
 
 def _first_invited(cast: Cast) -> Any:
-    """Whom staff invited to a tenant in which nobody holds a role yet."""
+    """The person whom staff invited to a tenant without people."""
     return operations.invite_person(
         bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
     )

@@ -1,4 +1,4 @@
-"""Cases of acts on a log: what leaves it, how long it is retained, who witnesses it."""
+"""Cases of acts on a log: exports, retention, witnesses."""
 
 from __future__ import annotations
 

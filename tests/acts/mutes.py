@@ -1,4 +1,4 @@
-"""Cases of acts by which a tenant takes no access requests for a while."""
+"""Cases of acts on mutes."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def by_button(model: str, act: str, **form: Any) -> Callable[[Cast, Client, Any]
 
 
 def of_tenant(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
-    """A page of one webhook, or of one client, which is `row`."""
+    """Call a page of `row`, which is one webhook or one client."""
     return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
 
 
@@ -28,7 +28,7 @@ def by_adding(model: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
 
 
 def bare(cast: Cast) -> Tenant:
-    """A tenant in which nobody holds a role yet."""
+    """A tenant without people."""
     found = Tenant.objects.filter(slug="adatum").first()
     return found or operations.create_tenant(plan_id=cast.contoso.plan_id, actor=cast.as_("stella"), **TENANT)
 
@@ -40,7 +40,7 @@ TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"
 
 
 def by_azure(verdict: str, reason: str) -> Call:
-    """The same decisions through Azure's contract, which has no ETag."""
+    """Call the same decisions through Azure's contract, which has no ETag."""
     return lambda cast, caller, row: caller.post(
         f"/subscriptions/{row.tenant_id}{AZURE}/requests/{row.pk}/updateApproval?{VERSION}",
         {"status": verdict, "reason": reason},

@@ -25,7 +25,7 @@ def _call_yes_rule(cast: Cast, caller: Caller, row: Any) -> Any:
 
 
 def _call_cap(cast: Cast, caller: Caller, row: Any) -> Any:
-    """Read how the tenant is set up, and change what was read."""
+    """Read the tenant's settings, and change what was read."""
     path = f"tenants/{cast.contoso.pk}"
     return caller.patch(path, {"longest_window_seconds": 3600}, If_Match=caller.get(path)["ETag"])
 

@@ -1,4 +1,4 @@
-"""Staff who is signed in, and a world in which every table of the portal has rows."""
+"""A signed-in member of staff, and a world with rows in every table of the administration."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ EVIDENCE = [
 
 
 def address(model: Any, page: str = "changelist", *args: object) -> str:
-    """The address of a page; a key of bytes is in it in base 64."""
+    """Return the address of a page; a key of bytes is in base 64."""
     keys = [quote(b64encode(arg).decode()) if isinstance(arg, bytes) else arg for arg in args]
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=keys)
 
@@ -79,12 +79,12 @@ def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
 
 @pytest.fixture
 def staff(cast: Cast) -> Client:
-    """Stella: staff, and a superuser, which must not help her."""
+    """Stella is staff and a superuser, which must not give her more rights."""
     return signed_in(cast, "stella")
 
 
 def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@contoso.example") -> OutboxMessage:
-    """One mail of the lane that is sent, as the drain leaves it."""
+    """Add one mail that is sent, as the drain leaves it."""
     first, at = OutboxMessage.objects.first(), clock.now()
     about = first.about if first else cast.contoso.pk
     number = OutboxMessage.objects.count()
@@ -134,7 +134,7 @@ def add_task(number: int, *, success: bool) -> Task:
 
 
 def add_tenant(cast: Cast, number: int) -> None:
-    """A tenant with one person in it and one resource."""
+    """Add a tenant with one person and one resource."""
     stella = cast.as_("stella")
     plan = cast.contoso.plan_id
     tenant = operations.create_tenant(name=f"Tenant {number}", slug=f"tenant-{number}", plan_id=plan, actor=stella)
@@ -175,7 +175,7 @@ def add_tenant(cast: Cast, number: int) -> None:
 
 
 def add_alarm(number: int) -> None:
-    """A tenant's log that is signed, was closed once, is refused now, and was checked."""
+    """Add a log that was signed, was closed once, is refused now, and was checked."""
     tenant, at = Tenant.objects.get(slug=f"tenant-{number}"), clock.now()
     assert checkpoints.sign(tenant.pk, at=at) is not None
     signed = {"signed": 9, "found": 7}
@@ -187,7 +187,7 @@ def add_alarm(number: int) -> None:
 
 
 def add_witness(cast: Cast, number: int) -> None:
-    """A witness that has cosigned, of one tenant after the other: none has more than ten."""
+    """Add a witness that has cosigned, for one tenant after the other: no tenant has more than ten."""
     slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
     tenant, small = cast.tenants[slug], SmallWitness(f"w{number}.example")
     url = f"https://w{number}.example/"
@@ -199,7 +199,7 @@ def add_witness(cast: Cast, number: int) -> None:
 
 
 def add_webhook(cast: Cast, number: int) -> None:
-    """A webhook of the provider's or of a tenant, with a message that failed once; no tenant has more than ten."""
+    """Add a webhook of the provider or of a tenant, with a message that failed once; no tenant has more than ten."""
     by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
     pk = cast.tenants[tenant].pk if tenant else None
     url = f"https://hooks{number}.example/in"
@@ -212,7 +212,7 @@ def add_webhook(cast: Cast, number: int) -> None:
 
 
 def add_caller(cast: Cast, number: int) -> None:
-    """A client of the provider's or of a tenant, with a token of its own, and one of somebody's."""
+    """Add a client of the provider or of a tenant, with a token of its own, and a person's token."""
     tenant = [None, "contoso", "fabrikam", "northwind"][number // 2 % 4]
     client, _secret = client_of(cast, tenant, Scope.LOG_READ)
     operations.issue_access_token(client, scopes=[Scope.LOG_READ])
@@ -220,7 +220,7 @@ def add_caller(cast: Cast, number: int) -> None:
 
 
 def populate(cast: Cast, rounds: int) -> None:
-    """So many rows more in every table that grows."""
+    """Add so many rows to every table that grows."""
     for number in range(rounds):
         base = Task.objects.count()
         ticket = cast.ticket(title=f"Ticket {base}")
@@ -251,7 +251,7 @@ def populate(cast: Cast, rounds: int) -> None:
 
 @pytest.fixture
 def world(cast: Cast) -> Cast:
-    """The cast, with two rows or more in each table."""
+    """The cast, with at least two rows in each table."""
     populate(cast, 2)
     schedules.sync(clock.now())
     bell.ring()

@@ -1,4 +1,4 @@
-"""What staff may do: through the operations, with its entry, and with the refusal's own words."""
+"""The acts of staff: through the operations, with their entries, and with the refusals' own words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEW_PASSWORD = "a quite long first password 7"
 
 
 def newest() -> tuple[Any, str, str, str]:
-    """Of the newest entry: log, event, door and who."""
+    """Return log, event, interface and actor of the newest entry."""
     entry = AuditEntry.objects.order_by("-id").first()
     assert entry is not None
     return entry.tenant_id, entry.event, entry.door, entry.actor_name
@@ -158,7 +158,7 @@ def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_n
 
 @pytest.mark.parametrize("role", ["approver", "administrator", "auditor", "member"])
 def test_staff_give_no_role_to_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
-    """Neither from the tenant's page nor from the person's, to nobody: the provider makes nobody an approver."""
+    """From the tenant's page and from the person's page, for everybody: the provider makes nobody an approver."""
     newcomer = cast.stranger("eve@contoso.example")
     before = Membership.objects.count()
     tries = [
@@ -347,7 +347,7 @@ def test_a_form_that_is_not_filled_in_does_nothing(cast: Cast, staff: Client) ->
 
 
 def test_somebody_who_lost_their_rights_meanwhile_is_refused_by_the_operation(cast: Cast, staff: Client) -> None:
-    """The door lets in, the operation reads the rights again: both must hold."""
+    """The page lets the person in, but the operation reads the rights again: both must allow it."""
     grant = cast.opened()
     actor = cast.as_("stella", door="admin")
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)

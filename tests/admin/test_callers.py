@@ -1,4 +1,4 @@
-"""What staff may do to those who call the API: keep the provider's clients, and end anybody's."""
+"""The acts of staff on callers of the API: they manage the provider's clients, and can end all others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_customers_client_can_be_ended_and_nothing_else(cast: Cast, staff: Bro
 
 
 def test_the_account_of_a_client_is_no_person_to_be_managed(cast: Cast, staff: Browser) -> None:
-    """Switched on by itself, a client that was removed would be back with its old secret."""
+    """Otherwise a removed client could be switched on alone, and would be back with its old secret."""
     client, secret = client_of(cast, "contoso")
     operations.remove_client(client.pk, actor=cast.as_("ines"))
     account = client.account

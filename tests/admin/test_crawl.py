@@ -1,4 +1,4 @@
-"""Every list and every row's page of the portal, as staff; with few rows and with many."""
+"""Every list and every row's page of the administration, for staff, with few rows and with many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_list_and_each_rows_page_show(world: Cast, staff: Client) -> None:
 
 
 def test_links_lead_both_ways_and_none_is_dead(world: Cast, staff: Client) -> None:
-    """From each table's first row, every address on its page inside the portal shows something."""
+    """Every link inside the administration, from the page of each table's first row, leads to a page."""
     seen: set[str] = set()
     for model in MODELS:
         row = model._default_manager.first()

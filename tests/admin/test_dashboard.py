@@ -1,4 +1,4 @@
-"""The first page: each figure is right, leads to its rows, and costs the same on a full database."""
+"""The first page of the administration: each figure is right, links to its rows, and costs the same with many rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who comes in: staff, and nobody else, at any address under /admin/."""
+"""Only staff can open an address under /admin/."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS = {"object_id": "1", "act": "change", "pk": str(uuid4()), "app_label": "re
 
 
 def addresses(patterns: list[Any] | None = None, before: str = "/admin/") -> Iterator[str]:
-    """Every address below /admin/, with its parts filled in."""
+    """Yield every address below /admin/, with its parts filled in."""
     for pattern in admin.site.urls[0] if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             yield from addresses(pattern.url_patterns, before + str(pattern.pattern))

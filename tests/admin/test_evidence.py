@@ -1,4 +1,4 @@
-"""Nobody changes, adds or deletes what is evidence: not through any form of the portal, superusers included."""
+"""Nobody can change, add or delete evidence through any form of the administration, not even a superuser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def snapshot() -> dict[str, list[dict[str, Any]]]:
-    """Every column of every row of the portal, pickles left out."""
+    """Return every column of every row of the administration, without pickles."""
     pickles = ("args", "kwargs", "result")
     found = {}
     for model in MODELS:
@@ -75,7 +75,7 @@ def test_the_permissions_say_so_too(rf: Any, cast: Cast) -> None:
 
 
 def test_only_the_portals_own_classes_are_registered() -> None:
-    """A library's class would change rows past the operations: django-q2's lets staff schedule any function."""
+    """A library's form would change rows without an operation: django-q2's allows staff to schedule any function."""
     import allauth.account.admin
     import django_q.admin  # noqa: F401 - importing it registers its classes, were they let
     from allauth.account.models import EmailAddress

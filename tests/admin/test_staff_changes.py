@@ -1,4 +1,6 @@
-"""A change that weakens customers, in the administration: proposed by one, confirmed or withdrawn by another."""
+"""A change that weakens customers, in the administration: one member of staff proposes it, another confirms or
+withdraws.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document, with rows of Contoso's for its path and a body for it to take."""
+"""Every route of the OpenAPI document, with Contoso's rows in its path and an example body."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Route:
 
     @property
     def shape(self) -> dict[str, Any]:
-        """Of the body."""
+        """The shape of the body."""
         return resolved(self.document["requestBody"]["content"]["application/json"]["schema"])
 
     @property
@@ -88,7 +88,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
 
 
 def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:
-    """The route with rows of Contoso's in it, or with these."""
+    """Return the route's address with Contoso's rows in it, or with these."""
     ids = {
         "access-requests": world.pending.pk,
         "requests": world.pending.pk,

@@ -1,4 +1,4 @@
-"""Every route of the document, sent what no honest caller sends (threats 10, 25, 36 and 37)."""
+"""Every route of the document, with calls that no honest caller makes (threats 10, 25, 36 and 37)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _callers(cast: Cast) -> dict[str, Caller]:
 
 
 def _is_problem(response: Any) -> bool:
-    """In the form of RFC 9457; Azure's routes answer in Azure's, OAuth's in its own."""
+    """Whether the answer has the form of RFC 9457, or for the routes of Azure and OAuth their own form."""
     kind = response["Content-Type"]
     return bool(kind == "application/problem+json" or (kind == "application/json" and "error" in response.json()))
 
@@ -83,7 +83,7 @@ def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> No
 
 
 def _uuids(shape: dict[str, Any]) -> Iterator[str]:
-    """The members of a body that name a row."""
+    """Yield the members of a body that name a row."""
     for name, inner in shape.get("properties", {}).items():
         inner = resolved(inner)
         if inner.get("format") == "uuid" or resolved(inner.get("items", {})).get("format") == "uuid":

@@ -1,4 +1,4 @@
-"""Access requests over the API: what is read, what is decided on, and by whom."""
+"""Access requests over the API: reading them, deciding on them, and who may do so."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_a_client_that_was_allowed_to_decides_and_the_log_says_for_whom(cast: Ca
 
 
 def test_a_machine_counts_as_the_human_it_decides_for(cast: Cast, calling: Calling) -> None:
-    """The approver of the customer and the engineer are one human under two accounts."""
+    """The customer's approver and the engineer are one human with two accounts."""
     cast.alan.human_id = cast.priya.human_id
     cast.alan.save()
     row = cast.confirmed()

@@ -1,4 +1,4 @@
-"""The customer's own approval page calls from a browser: it alone, on its few routes, and without any cookie."""
+"""The customer's own approval page calls from a browser: only this page, on its few routes, and without cookies."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_cookie_is_no_way_in(cast: Cast) -> None:
 
 
 def enrolling(cast: Cast, caller: Caller, device: Authenticator, *, tenant: Any = None) -> Any:
-    """As the page does it: ask, let the browser make the key, send it."""
+    """Enrol a key as the page does: ask, call the browser, send the answer."""
     place = f"tenants/{tenant or cast.contoso.pk}"
     options = caller.post(f"{place}/passkey-options").json()["options"]
     return caller.post(f"{place}/passkeys", {"name": "Own page", "response": device.create(options)})

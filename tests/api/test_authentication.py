@@ -1,4 +1,4 @@
-"""Who calls, and from when on they don't any more."""
+"""Authentication of callers, and when it ends."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_scope_that_is_missing_is_named(cast: Cast, calling: Calling) -> None:
 
 
 def test_a_token_does_less_than_its_human_and_never_more(cast: Cast, calling: Calling) -> None:
-    """Otto is an auditor: no scope makes an approver of him."""
+    """Otto is an auditor: no scope makes him an approver."""
     row = cast.confirmed()
     otto = calling("otto")
     otto.step_up()

@@ -1,4 +1,4 @@
-"""Clients and personal tokens over the API: who reads them, who makes and ends them."""
+"""Clients and personal tokens over the API: who reads, makes and ends them."""
 
 from __future__ import annotations
 

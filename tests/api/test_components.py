@@ -1,4 +1,4 @@
-"""The document's shared components: they are there to make it shorter, and change nothing that it says."""
+"""The document's shared components make it shorter, and do not change its meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("headers", "responses", "parameters")
 
 
 def resolved(document: Any, part: Any) -> Any:
-    """The part with each header, answer and parameter where a reference to it was. Schemas stay references."""
+    """Return the part with references to headers, answers and parameters resolved. Schemas stay references."""
     if isinstance(part, list):
         return [resolved(document, each) for each in part]
     if not isinstance(part, dict):

@@ -1,4 +1,4 @@
-"""The decision point over HTTP: AuthZEN's protocol, and what its answers are worth."""
+"""The decision point over HTTP: AuthZEN's protocol, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def left() -> tuple[int, int]:
 
 @pytest.fixture
 def gateway(cast: Cast) -> Caller:
-    """A client of the provider's that may ask, and nothing else."""
+    """A client of the provider that may only ask."""
     return Caller(access_token(*client_of(cast, None, Scope.EVALUATE)).json()["access_token"])
 
 
@@ -140,7 +140,7 @@ def test_the_end_of_the_window_is_the_end_of_the_yes(cast: Cast, gateway: Caller
 
 
 def test_a_kept_key_never_gives_a_yes_again(cast: Cast, gateway: Caller) -> None:
-    """A repeated call is a question of its own, with its own entry."""
+    """A repeated call is a new question, with an entry of its own."""
     grant = cast.opened()
     body, key = question(cast, purpose="access"), {"Idempotency-Key": "k-1"}
     assert reason(gateway.post(ONE, body, **key)) == (200, True, "window_open")
@@ -520,7 +520,7 @@ def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) 
 
 
 def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any]:
-    """The scenario's own people, records and eight rules, in place of ours."""
+    """Replace this product's rule with the scenario's own people, records and eight rules."""
     is_admin = asked.subject.get("role") == "admin"
     known = (asked.subject_id, asked.action, asked.resource_id)
     if asked.action == "write" and asked.resource.get("status") == "archived":

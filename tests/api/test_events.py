@@ -1,4 +1,4 @@
-"""A tenant's events, waited for and streamed: all of them, in their order, and to nobody who may not have them."""
+"""A tenant's events by long polling and as a stream: all of them, in order, and only for permitted readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH: list[Any] = [{}, STREAM]
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Any]]]:
-    """What happens in the pauses, one after the other; no test sleeps."""
+    """Set what happens in each pause; no test sleeps."""
     to_do: list[Callable[[], Any]] = []
     monkeypatch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
     yield to_do
@@ -46,7 +46,7 @@ def size(cast: Cast) -> int:
 
 
 def streamed(response: Any) -> list[dict[str, str]]:
-    """The events of a stream by the standard's rules, and its comments under the name of nothing."""
+    """Return the events of a stream by the standard's rules, and its comments under an empty name."""
     assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
     found = []
     for block in b"".join(response.streaming_content).decode().removesuffix("\n\n").split("\n\n"):
@@ -55,7 +55,7 @@ def streamed(response: Any) -> list[dict[str, str]]:
 
 
 def leave(response: Any) -> None:
-    """A reader that goes away. That ends the call with its connections, and the test's database lives in one."""
+    """End a reader's call. This would also close the connections, and the test's database is in one of them."""
     request_finished.disconnect(close_old_connections)
     response.close()
     request_finished.connect(close_old_connections)

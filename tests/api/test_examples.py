@@ -65,7 +65,7 @@ def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -
 
 
 def _tickets(cast: Cast) -> list[Any]:
-    """One in work, one that waits for the customer, one that is closed."""
+    """Return one ticket in work, one that waits for the customer, and one that is closed."""
     mia, priya = cast.as_("mia"), cast.as_("priya")
     taken, waiting, closed = (operations.assign_ticket(cast.ticket().pk, actor=priya).pk for _ in range(3))
     operations.ask_customer(waiting, actor=priya, note="Since when?")

@@ -174,7 +174,7 @@ def test_an_answer_that_holds_a_secret_is_not_kept(cast: Cast, calling: Calling)
 
 
 def claimed(cast: Cast, *, holder: str = "", asked: str = "x", left: IdempotencyKey | None = None) -> IdempotencyKey:
-    """Claim the key "one" for Priya as a call of some process does."""
+    """Claim the key "one" for Priya, as a call of another process does."""
     claim = uuid4()
     operations.claim_key(
         cast.priya, key="one", asked=asked, claim=claim, holder=holder, claim_for=idempotency.CLAIM, left=left
@@ -188,12 +188,12 @@ def digest_of_priya(cast: Cast, body: dict[str, Any]) -> str:
 
 
 def of_a_dead_process() -> str:
-    """The holder that a process left behind, which has ended since, with its session."""
+    """Return the holder that an ended process left behind, with its ended session."""
     return f"{socket.gethostname()} {2**22 + 1} 17 {2**22 + 1} 1700000000.5"
 
 
 def of_another_process() -> Iterator[str]:
-    """The holder of a process that lives, and has a session with the database."""
+    """Return the holder of a live process, which has a session with the database."""
     program = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None

@@ -1,4 +1,4 @@
-"""The log as a machine reads it: entries, checkpoints and proofs, and that all of it verifies without us."""
+"""The log over the API: entries, checkpoints and proofs. All of it can be verified without this product."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_checkpoint_carries_what_its_witness_signed(cast: Cast, calling: Calli
 
 
 def test_what_the_api_gives_verifies_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
-    """Key, entries, proofs and growth are fetched by one token; the verifier has nothing else."""
+    """One token fetches key, entries, proofs and consistency; the verifier gets nothing else."""
     cast.opened()
     signed(cast.contoso.pk)
     caller = calling("contoso", Scope.LOG_READ)

@@ -1,4 +1,4 @@
-"""The log as a file over the API: exports and evidence, each with its entry, and to nobody who may not have them."""
+"""The log as a file over the API: exports and evidence, each with its entry, and only for permitted readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People over the API: who holds which role, and who may change that."""
+"""People over the API: their roles, and who may change them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def roles(response: Any) -> list[str]:
 
 
 def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
-    """Event, door and details of the newest entry in Contoso's log."""
+    """Return event, interface and details of the newest entry in Contoso's log."""
     found = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).latest("seq").canonical))
     return found["event"], found["door"], found["detail"]
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: all of the API, nothing but the API, and true."""
+"""The OpenAPI document describes all of the API, nothing else, and is true."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _routes() -> Iterator[tuple[str, str, Any]]:
-    """(address, name, view class) of every route of the API's."""
+    """Yield (address, name, view class) of every route of the API."""
     for entry in get_resolver().url_patterns:
         for route in getattr(entry, "url_patterns", []):
             if entry.namespace == "api" and isinstance(route, URLPattern):
@@ -57,7 +57,7 @@ def _routes() -> Iterator[tuple[str, str, Any]]:
 
 
 def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are for everybody and long: to make them again for each who asks would keep the threads from all others."""
+    """Both are public and long. If they were made again for each caller, they would take threads away from others."""
     browser = Browser()
     first = browser.get("/api/v1/openapi.json")
     assert browser.get("/api/").status_code == 200
@@ -102,7 +102,7 @@ def test_every_route_whose_act_may_take_a_second_person_is_said_to_answer_202() 
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
-    """The operations that a view calls in its own module."""
+    """Return the operations that a view calls in its own module."""
     defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
     return set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in defined_here)))
 
@@ -134,7 +134,7 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client: Browse
 
 
 def test_a_body_that_is_refused_when_empty_is_required() -> None:
-    """Every other body has no member that must be there, and the rules take it empty."""
+    """No other body has a required member, and the rules accept an empty one."""
     taken_empty = {
         *(f"access_requests_{act}" for act in ("approve", "deny", "release", "revoke", "withdraw")),
         *(f"tickets_{act}" for act in ("assign", "close", "resolve")),
@@ -154,7 +154,7 @@ _OUT = [checks.positive_data_acceptance, checks.missing_required_header]
 
 @pytest.fixture
 def _connections_stay_open() -> Iterator[None]:
-    """A whole WSGI call ends with its connections, and the test's database lives in one."""
+    """A whole WSGI call would close its connections, and the test's database is in one of them."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -203,7 +203,7 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
 
 
 def _kind(path: str) -> str:
-    """`/api/v1/access-requests/{id}/deny` is about access requests."""
+    """Return what a route is about: for `/api/v1/access-requests/{id}/deny`, access requests."""
     found = re.search(r"/([a-z-]+)/\{id\}", path)
     return found[1] if found else ""
 
@@ -246,7 +246,7 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
 @pytest.mark.usefixtures("_connections_stay_open")
 @pytest.mark.parametrize("name", ["ines", "priya", "stella"])
 def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cast, name: str) -> None:
-    """What was made is looked at, changed and ended by the links of the document, in any order."""
+    """New rows are read, changed and ended by the links of the document, in any order."""
     secret = token_of(cast, name)
 
     class Life(schema.as_state_machine()):

@@ -1,4 +1,4 @@
-"""SCIM 2.0: a directory keeps a tenant's people here, by the letter and in the ways of two that are common."""
+"""SCIM 2.0: a directory manages a tenant's people, by the standard and in the style of two common directories."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ USERS, GROUPS = "/scim/v2/Users", "/scim/v2/Groups"
 
 @contextmanager
 def _connections_stay_open() -> Iterator[None]:
-    """A whole WSGI call ends with its connections, and the test's database lives in one."""
+    """A whole WSGI call would close its connections, and the test's database is in one of them."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -73,7 +73,7 @@ def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.Mo
     makes = ResourceManager.create_and_register
 
     def made(manager: Any, model: Any, fill_all: bool = False) -> Any:
-        """Of groups there are five and never another: the tester tries its changes on one that is there."""
+        """There are always five groups, so the tester changes an existing one."""
         if model.__name__ != "Group":
             return makes(manager, model, fill_all)
         return manager.context.client.query(model, str(group_id(cast.contoso.pk, "auditor")))
@@ -103,7 +103,7 @@ def caller(cast: Cast) -> Caller:
 
 
 def whole(name: str = "grace", **more: Any) -> dict[str, Any]:
-    """A User as Entra ID sends one, with much that is not kept."""
+    """Return a User as Entra ID sends it, with many attributes that are not stored."""
     return {
         "schemas": [USER, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
         "externalId": f"key-of-{name}",
@@ -124,7 +124,7 @@ def ops(*operations: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault(response: Any) -> tuple[int, str | None]:
-    """The status, said twice, and the word for it."""
+    """Return the status, which must be the same in both places, and the scimType."""
     body = response.json()
     assert (body["schemas"], body["status"]) == ([ERROR], str(response.status_code))
     assert response["Content-Type"] == "application/scim+json"
@@ -263,7 +263,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
 
 
 def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
-    """The names of what a filter finds; of Groups the names of the roles."""
+    """Return the names that a filter finds; for Groups, the names of the roles."""
     answer = caller.get(path, {"filter": raw})
     assert answer.status_code == 200, (raw, answer.content.decode())
     body = answer.json()
@@ -767,7 +767,7 @@ def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, cal
 
 
 def test_whoever_is_switched_off_by_the_directory_has_nothing_left_at_once(cast: Cast, caller: Caller) -> None:
-    """Sessions, tokens, the way over single sign-on, invitations, a deputy's role, a machine that decides."""
+    """Sessions, tokens, single sign-on, invitations, a deputy's role, and a machine that decides all end."""
     row, at = cast.confirmed(), clock.now()
     browser, other = Browser(), Browser()
     for each in (browser, other):
@@ -904,14 +904,14 @@ def test_whoever_makes_such_a_client_proves_who_they_are(cast: Cast) -> None:
 
 
 def test_what_was_not_changed_is_left_as_somebody_else_has_made_it(cast: Cast, caller: Caller) -> None:
-    """A change names what it changes; the rest may have moved since the directory read it."""
+    """A change names its attributes; the others may have changed since the directory read them."""
     was = operations.Profile(user_name="a", name="A", roles=frozenset({"member"}))
     wanted = operations.Profile(user_name="a", name="B", roles=frozenset({"member"}))
     assert bodies.difference(was, wanted) == operations.Profile(name="B")
 
 
 def record_of(event: str) -> dict[str, Any]:
-    """The one entry of this event."""
+    """Return the only entry of this event."""
     found: dict[str, Any] = json.loads(bytes(AuditEntry.objects.get(event=event).canonical))
     return found
 

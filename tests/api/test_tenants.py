@@ -1,4 +1,4 @@
-"""Tenants over the API: how one is set up, who may change it, and whom its notices go to."""
+"""Tenants over the API: their settings, who may change them, and who gets notices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def items(response: Any) -> list[dict[str, Any]]:
 
 
 def last_entry(cast: Cast) -> tuple[str, str, dict[str, Any]]:
-    """Event, door and details of the newest entry in Contoso's log."""
+    """Return event, interface and details of the newest entry in Contoso's log."""
     found = json.loads(bytes(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).latest("seq").canonical))
     return found["event"], found["door"], found["detail"]
 

@@ -1,4 +1,4 @@
-"""OAuth 2.0 client credentials, as RFC 6749 has it."""
+"""OAuth 2.0 client credentials (RFC 6749)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_unknown_client_is_answered_as_one_with_a_wrong_secret(cast: Cast, na
 
 @pytest.mark.parametrize("header", [b"\xff\xfe:x", b"a:\xff", "é", "===="])
 def test_who_is_no_text_is_unknown(cast: Cast, header: bytes | str) -> None:
-    """And no fault of the server's, whose answer would be a 500 to anybody."""
+    """It is not the server's fault either: otherwise everybody could cause a 500."""
     plain = header if isinstance(header, str) else base64.b64encode(header).decode()
     response = Browser(raise_request_exception=False).post(
         "/oauth/token", GRANT, headers={"Authorization": f"Basic {plain}"}

@@ -1,4 +1,4 @@
-"""Webhooks over the API: the same acts as on the pages, and each secret in one answer only."""
+"""Webhooks over the API: the same acts as on the pages. Each secret is in one answer only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of(cast: Cast) -> str:
 
 
 def tried(webhook_id: str) -> OutboxMessage:
-    """The one test that was sent, after it failed."""
+    """Return the only test message, after it failed."""
     message = OutboxMessage.objects.get(webhook=webhook_id)
     OutboxMessage.objects.update(state="parked")
     WebhookAttempt.objects.create(

@@ -1,8 +1,8 @@
 """No code of the product copies or closes a descriptor that may be SQLite's, or opens SQLite's files itself.
 
-POSIX drops every `fcntl` lock that a process holds on a file as soon as the process closes any descriptor of that file.
-SQLite's locks are of that kind. A process that uses the database and closes a copy of its descriptor, or opens the file
-and closes it again, lets a second writer in, and the database is corrupted.
+POSIX drops every `fcntl` lock of a process on a file as soon as the process closes any descriptor of that file. SQLite
+uses these locks. If a process that uses the database closes a copy of its descriptor, or opens and closes the file, a
+second writer gets in and the database is corrupted.
 """
 
 from __future__ import annotations

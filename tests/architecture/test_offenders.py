@@ -1,4 +1,4 @@
-"""A loop over cases reports every case that fails, and fails where it had none."""
+"""A loop over cases reports every failing case, and fails if it has no cases."""
 
 from __future__ import annotations
 

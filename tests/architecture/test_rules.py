@@ -1,4 +1,4 @@
-"""House rules that a linter does not know, each with a proof that it finds what breaks it."""
+"""The project's own rules for its source, each with a proof that the check finds an offence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Rule = Callable[[Nodes], list[int]]
 
 
 def state_assignments(nodes: Nodes) -> list[int]:
-    """Lines that set `.state`, by assignment, setattr, or a queryset's update()."""
+    """Return lines that set `.state`, by assignment, setattr, or a queryset's update()."""
     lines = []
     for node in nodes:
         line = getattr(node, "lineno", 0)
@@ -54,7 +54,7 @@ def state_assignments(nodes: Nodes) -> list[int]:
 
 
 def clock_readings(nodes: Nodes) -> list[int]:
-    """Lines that ask for the time: datetime.now, timezone.now, time.time, auto_now, Now()."""
+    """Return lines that read the time: datetime.now, timezone.now, time.time, auto_now, Now()."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Call):
@@ -75,7 +75,7 @@ def clock_readings(nodes: Nodes) -> list[int]:
 
 
 def entry_writings(nodes: Nodes) -> list[int]:
-    """Lines that make or write audit entries."""
+    """Return lines that make or write audit entries."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Call):
@@ -93,7 +93,7 @@ def entry_writings(nodes: Nodes) -> list[int]:
 
 
 def offhand_states(nodes: Nodes) -> list[int]:
-    """Lines that set `.state` to something else than the target of an edge of the table."""
+    """Return lines that set `.state` to anything except the target of an edge of the table."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -109,7 +109,9 @@ def offhand_states(nodes: Nodes) -> list[int]:
 
 
 def host_readings(nodes: Nodes) -> list[int]:
-    """Lines that make an address from the Host header, which the caller writes; addresses.absolute() is for that."""
+    """Return lines that use the Host header, which the caller writes, for an address; addresses.absolute()
+    is for that.
+    """
     names = ("build_absolute_uri", "get_host", "get_current_site")
     return [
         node.lineno
@@ -119,7 +121,7 @@ def host_readings(nodes: Nodes) -> list[int]:
 
 
 def judgements(nodes: Nodes) -> list[int]:
-    """Lines that ask the policy, or a query in its place, for a refusal: `policy.require…`, `standing.require…`."""
+    """Return lines that ask the policy, or a query, for a refusal: `policy.require…`, `standing.require…`."""
     return [
         node.lineno
         for node in nodes
@@ -138,7 +140,7 @@ def breaches(rule: Rule, *, allowed: Collection[str] = ()) -> dict[str, list[int
 
 
 def test_no_page_judges() -> None:
-    """A page shows what a query gives, and renders what an operation refuses (ADR 85)."""
+    """A page shows a query's result, and renders an operation's refusal (ADR 85)."""
     judging = breaches(judgements)
     assert {name for name in judging if name.startswith("requests_app/doors/web/")} == set()
 
@@ -158,7 +160,7 @@ def test_only_the_kernel_assigns_a_state() -> None:
 
 
 def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
-    """So it offers no move past the table to a module that imports it."""
+    """So no module can use the kernel for a move outside of the table."""
     kernel = nodes_of(ROOT / KERNEL)
     assert len(state_assignments(kernel)) == 4
     assert offhand_states(kernel) == []
@@ -217,9 +219,9 @@ def module_of(path: str) -> str:
 
 
 def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
-    """Return the contracts that a product breaks which has all our modules and, of all imports, only these.
+    """Return the contracts that are broken if the modules of the product have only these imports.
 
-    `more` is one module more.
+    `more` is one additional module.
     """
     graph = grimp.ImportGraph()
     for path in modules():

@@ -1,4 +1,4 @@
-"""Evidence bundles for tests: made, taken apart, changed, and shown to the verifier that customers get."""
+"""Evidence bundles for tests: made, unpacked, changed, and given to the verifier that customers get."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def manifest_of(files: Files) -> dict[str, Any]:
 
 
 def records(raw: bytes) -> list[Any]:
-    """One JSON document a line, as in every .jsonl file."""
+    """Read one JSON document a line, as in every .jsonl file."""
     assert raw == b"" or raw.endswith(b"\n")
     return [json.loads(line) for line in raw.split(b"\n")[:-1]]
 

@@ -1,4 +1,4 @@
-"""A log's own care in tests: a damaged shard is closed, old entries go, each with the entry that says so."""
+"""Closes a damaged shard and removes old entries in tests, each with the entry about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.operations import log_care
 
 
 def say(tenant_id: UUID, event: str, detail: dict[str, Any], *, at: dt.datetime) -> None:
-    """The log says something of itself; inside the caller's transaction."""
+    """Write an entry of the log about itself, inside the caller's transaction."""
     entry = recorder.Witnessed(
         tenant_id=tenant_id,
         event=event,
@@ -33,7 +33,7 @@ def say(tenant_id: UUID, event: str, detail: dict[str, Any], *, at: dt.datetime)
 
 
 def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
-    """Close the shard that is in use, as the command does; what the tombstone says."""
+    """Close the current shard, as the command does. Return the tombstone's detail."""
     with transaction.atomic():
         recorder.lock(tenant_id)
         detail = checkpoints.close_shard(tenant_id, at=at)
@@ -42,7 +42,7 @@ def tombstone(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def prune(tenant_id: UUID, seq: int) -> None:
-    """Remove the entries before this number as the task does, 40 days on."""
+    """Remove the entries before this number, as the task does 40 days later."""
     if not Tenant.objects.filter(pk=tenant_id).update(log_retention_days=30):
         plan, _is_new = Plan.objects.get_or_create(name="E5")
         Tenant.objects.create(

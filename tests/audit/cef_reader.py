@@ -1,7 +1,7 @@
 """A strict reader of the Common Event Format, written from "Implementing ArcSight CEF" (version 0 of the format).
 
-It reads letter by letter and takes nothing that the format does not define: seven header fields, escapes only of what
-may be escaped there, keys of letters and digits, known ones within the type and length of the extension dictionary.
+It reads letter by letter and accepts only what the format defines: seven header fields, escapes where they are allowed,
+keys of letters and digits, and known keys within the type and length of the extension dictionary.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Event:
     extension: dict[str, str] = field(default_factory=dict)
 
     def labelled(self) -> dict[str, str]:
-        """The custom fields by their labels."""
+        """Return the custom fields by their labels."""
         found = self.extension
         return {found[f"{key}Label"]: value for key, value in found.items() if f"{key}Label" in found}
 
@@ -74,7 +74,7 @@ def read(line: str) -> Event:
 
 
 def _header(line: str) -> tuple[list[str], str]:
-    """Seven fields, each ended by a pipe; only backslash and pipe are escaped."""
+    """Read seven fields, each ended by a pipe; only backslash and pipe are escaped."""
     parts, part, letters = [], "", iter(enumerate(line))
     for place, letter in letters:
         if letter == "\\":
@@ -96,7 +96,7 @@ _ESCAPES = {"\\": "\\", "=": "=", "n": "\n", "r": "\r"}
 
 
 def _extension(text: str) -> dict[str, str]:
-    """Pairs of key and value. An equal sign that is not escaped ends a key, which begins after the last space."""
+    """Read pairs of key and value. An unescaped equal sign ends a key, which begins after the last space."""
     found: dict[str, str] = {}
     key, value, letters = "", "", iter(text)
     for letter in letters:

@@ -1,4 +1,4 @@
-"""The signer: what it signs, when, and all that it refuses to sign."""
+"""The signer: what it signs, when, and everything that it refuses to sign."""
 
 import datetime as dt
 from pathlib import Path
@@ -46,7 +46,7 @@ def leaves(tenant: UUID = TENANT) -> list[bytes]:
 
 
 def meddle(sql: str, *values: Any) -> None:
-    """What somebody does who owns the database."""
+    """Change the database as somebody can who owns it."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -192,7 +192,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
 
 
 def refused(code: str, **detail: Any) -> None:
-    """Nothing is signed, the state outside stays, and the alarm says why."""
+    """Assert that nothing is signed, the outside state stays, and the alarm names the reason."""
     signed = list(Checkpoint.objects.order_by("pk").values_list("size", "note"))
     stored = heads.get(checkpoints.origin_of(TENANT, 0))
     with pytest.raises(Refusal) as caught:
@@ -428,7 +428,7 @@ def begun_again(**head: int) -> None:
 
 
 def no_tombstone() -> None:
-    """Nothing of the next shard is signed, and the check of the whole log says so, too."""
+    """Assert that nothing of the next shard is signed, and that the check of the whole log reports it, too."""
     assert verify(TENANT).flaw is not None
     refused("no_tombstone")
     assert heads.get(checkpoints.origin_of(TENANT, 1)) is None
@@ -442,7 +442,7 @@ def test_a_shard_that_no_tombstone_opened_is_not_signed() -> None:
 
 
 def test_another_history_is_not_signed_as_the_next_shard() -> None:
-    """All that was signed is gone, and what is in its place has a tombstone of its own making."""
+    """All signed entries are gone, and the log in their place has an invented tombstone."""
     append(20)
     checkpoints.sign(TENANT, at=AT)
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))

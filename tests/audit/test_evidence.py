@@ -83,7 +83,7 @@ def tombstone(at: dt.datetime = AT) -> None:
 
 
 def prune(seq: int) -> None:
-    """With the entry that says so under a checkpoint."""
+    """Prune the log, with the entry about it under a checkpoint."""
     care.prune(TENANT, seq)
     sign(AT + 24 * HOUR)
 
@@ -105,7 +105,7 @@ def log() -> None:
 
 @pytest.fixture
 def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file leaves by itself; otherwise a small bundle is one piece, and nothing can happen under way."""
+    """Send each file separately; otherwise a small bundle is one piece, and nothing can happen in between."""
     monkeypatch.setattr(zips, "PIECE", 1)
 
 
@@ -113,7 +113,7 @@ def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def merkle(leaves: list[bytes]) -> bytes:
-    """MTH of RFC 6962, section 2.1, as it is written there: recursive, and over nothing but leaves."""
+    """Return MTH of RFC 6962, section 2.1, written as there: recursive, and only from the leaves."""
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256(b"").digest()
     split = 1
@@ -123,7 +123,7 @@ def merkle(leaves: list[bytes]) -> bytes:
 
 
 def root_by(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
-    """The root that an inclusion proof leads to, by the recursion of RFC 6962, section 2.1.1."""
+    """Return the root of an inclusion proof, by the recursion of RFC 6962, section 2.1.1."""
     if size == 1:
         assert path == []
         return leaf
@@ -150,7 +150,7 @@ def checkpoint_in(text: str) -> tuple[str, int, bytes]:
 
 
 def require_signed(text: str) -> None:
-    """By the installation's key, over the text up to the empty line (signed-note)."""
+    """Require the signature of the installation's key over the text up to the empty line (signed-note)."""
     body, _, signatures = text.rpartition("\n\n")
     name = body.split("\n")[0]
     [line] = [line for line in signatures.split("\n") if line.startswith(f"— {name} ")]
@@ -316,7 +316,7 @@ def test_what_has_no_neighbours_has_no_file_of_them(log: None) -> None:
 def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
     log: None, tmp_path: Path, seq: int, gone: tuple[int, int]
 ) -> None:
-    """Where the one after the period is gone, the one after that takes its place, and the period has a gap."""
+    """If the entry after the period is gone, the next one takes its place, and the period has a gap."""
     body = bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=seq).canonical) + b"\xff"
     one = (uuid_sql(TENANT), seq)
     meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = %s", body, *one)
@@ -422,7 +422,7 @@ def named(event: str, detail: dict[str, Any]) -> None:
 
 
 def test_the_tenant_is_called_what_the_signed_entries_call_it(tmp_path: Path) -> None:
-    """A new name is in the manifest once its entry is signed, so the two never contradict each other."""
+    """The manifest has a new name only after its entry is signed, so the two never contradict each other."""
     named("tenant.created", {"name": "Contoso before", "plan": "E5"})
     append(5)
     sign()
@@ -547,7 +547,7 @@ def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
 
 
 def rotate(at: dt.datetime) -> keys.Keys:
-    """A new key, signed by the old one, too, and the keys after that."""
+    """Rotate to a new key, which the old one signs, too, and return the later keys."""
     [old] = keys.load().keys
     new = Ed25519PrivateKey.generate()
     checkpoints.sign(TENANT, at=at, have=keys.Keys((new, old)))
@@ -584,7 +584,7 @@ def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: N
 
 
 def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
-    """Dating the tree that both signed must not take the old key's signature from it."""
+    """A new date for the tree that both keys signed must not remove the old key's signature."""
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
     assert redating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
@@ -596,7 +596,7 @@ def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(
 
 @pytest.mark.slow
 def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tmp_path: Path) -> None:
-    """Also where that is later than all that was asked for."""
+    """Also if that shard is later than all that was asked for."""
     tombstone(AT + 5 * HOUR)
     sign(AT + 5 * HOUR)
     have = rotate(AT + 6 * HOUR)
@@ -611,7 +611,7 @@ def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tm
 
 @pytest.mark.slow
 def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
-    """A shard that comes along for the key it tells of has nothing of the period, nor has what follows it."""
+    """A shard that is included for its key entry has nothing of the period, nor does the following one."""
     have = rotate(AT + 5 * HOUR)
     append(4, at=AT + 6 * HOUR)
     tombstone(AT + 7 * HOUR)
@@ -814,7 +814,7 @@ def test_an_entry_that_is_changed_in_the_bundle_is_named_by_its_index(log: None,
 def test_an_entry_that_was_changed_in_the_database_is_named_and_logged(
     log: None, tmp_path: Path, what: dict[str, Any]
 ) -> None:
-    """With its leaf hash, as somebody would who knows how it is made; the signed tree still has the old one."""
+    """The leaf hash is changed too, as an expert would do; the signed tree still has the old one."""
     entry = AuditEntry.objects.get(tenant_id=TENANT, seq=265)
     body = bytes(entry.canonical).replace(b"Priya", b"Paula")
     meddle(

@@ -1,4 +1,4 @@
-"""Logs with any history, any bundle of them: what was signed is good, and what never was is named, and nothing else."""
+"""Logs with random histories, and random bundles of them: signed parts are good, and only unsigned parts are named."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class History:
         care.tombstone(TENANT, at=self.at)
 
     def rotate(self) -> None:
-        """The old key signs one tree along and is retired, of a log that was signed before: another has no old key."""
+        """Rotate the key: the old key also signs one tree, and is then retired. Only for a log that was
+        signed before.
+        """
         if not any(shard.signed_to for shard in self.shards()):
             return
         new = Ed25519PrivateKey.generate()
@@ -104,7 +106,7 @@ class History:
     # --- What a bundle must be found to be ---------------------------------------------------------------
 
     def gaps(self, wanted: EvidenceScope) -> Iterator[str]:
-        """How the gaps begin that are due: what was never signed is named where it may be of what was asked for."""
+        """Yield the beginnings of the expected gaps: unsigned parts that may belong to what was asked for."""
         shards = self.shards()
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
         signed = [shard for shard in shards if shard.signed_to is not None]
@@ -124,7 +126,7 @@ class History:
             yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
 
     def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
-        """A shard may have been closed before what was removed was said under a signature."""
+        """A shard may have been closed before a signature covered the entry about a removal."""
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
         if row is not None and not self._is_signed(shards, row.seq):
             begun = [shard for shard in shards if shard.signed_to is not None and shard.first < pruned_to]
@@ -142,7 +144,7 @@ class History:
         return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
     def _may_be(self, wanted: EvidenceScope, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
-        """Whether what is between the signed entries before and those after may be of a period."""
+        """Whether the part between the signed entries before and after may belong to a period."""
         if wanted.kind == "log":
             return True
         before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
@@ -157,14 +159,14 @@ class History:
 
 
 def bounds(history: History) -> dict[str, Any]:
-    """Any two instants at, before and after entries."""
+    """Return any two instants at, before and after entries."""
     rng, known = history.rng, sorted({AT - 60 * MINUTE, history.at + 60 * MINUTE, *history.instants.values()})
     one, two = sorted(rng.choice(known) + rng.choice([-1, 0, 1]) * dt.timedelta(microseconds=1) for _ in range(2))
     return rng.choice([{"since": one, "until": two}, {"since": one}, {"until": two}])
 
 
 def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, Any] | None:
-    """The verdict of a reader who has the log's first key and no other, a minute later; None: there is no bundle."""
+    """Return the verdict of a reader who has only the log's first key, a minute later; None without a bundle."""
     try:
         prepared = evidence.prepare(wanted, at=history.at + MINUTE)
     except NotProven as refusal:
@@ -176,7 +178,7 @@ def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, An
 
 
 def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
-    """Whether there is no bundle for a reason that is documented."""
+    """Whether a documented reason prevents the bundle."""
     signed_to = max((shard.signed_to or 0 for shard in history.shards()), default=0)
     if code == "unsigned":
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()

@@ -1,4 +1,4 @@
-"""The log: appended in the caller's transaction or not at all, dense, canonical, and verifiable."""
+"""The log: entries are appended in the caller's transaction or not at all, dense, canonical and verifiable."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def an_entry(tenant: UUID, **fields: Any) -> recorder.Witnessed:
 
 
 def test_canonical_bytes_are_those_of_rfc_8785() -> None:
-    """The example of RFC 8785, section 3.2.2, as far as this log's values go: strings, integers, literals."""
+    """The example of RFC 8785, section 3.2.2, for the values of this log: strings, integers, literals."""
     record = {"string": "\u20ac$\u000f\u000aA'\u0042\u0022\u005c\\\"/", "literals": [None, True, False], "number": 333}
     expected = '{"literals":[null,true,false],"number":333,"string":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
     assert canonical.encode(record) == expected.encode()
 
 
 def test_a_leaf_is_hashed_as_rfc_6962_says() -> None:
-    """The leaf of the empty entry and of one byte: the first two standard inputs of certificate transparency."""
+    """The leaves of the empty entry and of one byte: the first two standard inputs of certificate transparency."""
     assert canonical.leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert canonical.leaf_hash(b"\x00").hex() == "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
 
@@ -91,7 +91,7 @@ def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [19, 20, 600])
 def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> None:
-    """By the documented role on PostgreSQL, too: COPY is refused where row-level security holds a role back."""
+    """Also with the documented role on PostgreSQL: COPY is refused for a role with row-level security."""
     tenants, odd = [uuid4() for _ in range(3)], 'a "quoted", {braced} \\ text\twith\nlines, \u20ac and NULL'
     person = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@example.com"}
     entries = [
@@ -112,7 +112,7 @@ def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> No
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: int) -> None:
-    """SQLite knows no lengths."""
+    """SQLite does not enforce lengths."""
     tenant = uuid4()
     with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
         recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)
@@ -178,7 +178,7 @@ def log(db: None) -> UUID:
 
 
 def _tamper(statement: str, *values: Any) -> None:
-    """Somebody with the database in hands: triggers aside, a change, triggers back."""
+    """Change the database as its owner can: disable triggers, change, enable triggers."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("ALTER TABLE audit_app_auditentry DISABLE TRIGGER USER")

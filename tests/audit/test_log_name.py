@@ -1,4 +1,4 @@
-"""The name of the logs: written down at the first signature, and no setting changes it afterwards."""
+"""The name of the logs is stored at the first signature, and no setting changes it afterwards."""
 
 import datetime as dt
 from io import StringIO
@@ -25,7 +25,7 @@ MORE = [UUID(int=number) for number in (21, 22)]
 
 
 def restarted(settings: Any, name: str, *, is_set: bool = False) -> None:
-    """The same database under other settings."""
+    """Start again with the same database and other settings."""
     log_name.forget()
     settings.LOG_ORIGIN, settings.LOG_ORIGIN_IS_SET = name, is_set
 
@@ -124,7 +124,7 @@ def test_the_database_itself_refuses_another_name(sql: str) -> None:
 
 
 def signed_before(settings: Any, name: str, tenant: UUID) -> None:
-    """As the version before did it: under the name of its settings, without writing it down."""
+    """Sign as the previous version did: under the name of its settings, without storing it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_name, "record", lambda at: None)
         patch.setattr(log_name, "current", lambda: name)
@@ -154,7 +154,7 @@ def test_one_that_has_signed_nothing_waits_for_the_first_signature(settings: Any
 
 
 def test_logs_of_two_names_go_on_each_under_its_own(settings: Any) -> None:
-    """The host was renamed: old logs were refused since, and new tenants' logs were signed under the new name."""
+    """After the host was renamed, old logs were refused, and new tenants' logs were signed under the new name."""
     signed_before(settings, "old.example", TENANT)
     signed_before(settings, "old.example", MORE[0])
     signed_before(settings, "new.example", MORE[1])

@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints, against what other implementations wrote; and what is not taken for one."""
+"""Signed notes and checkpoints, compared with those of other implementations; and what is refused."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""A second implementation, written by others, takes what is signed and proven here."""
+"""Another implementation accepts what this product signs and proves."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -
 
 
 def test_it_takes_the_text_of_a_receipt() -> None:
-    """Read line by line here, as c2sp.org/tlog-proof says, and with nothing of the product."""
+    """The test reads the text line by line, as c2sp.org/tlog-proof says, without the product's code."""
     with transaction.atomic():
         recorder.record([an_entry(TENANT, subject_id=str(number)) for number in range(300)], at=AT)
     checkpoints.sign(TENANT, at=AT)

@@ -1,4 +1,4 @@
-"""Old entries go, their hashes stay: only what is signed, in steps that may be broken off, and nothing unseen."""
+"""Pruning: old entries are removed and their hashes stay. Only signed entries, in steps that can be interrupted."""
 
 import datetime as dt
 from uuid import UUID, uuid4
@@ -39,7 +39,7 @@ def planned(*, keep: list[UUID] | None = None, before: dt.datetime = LATER) -> p
 
 
 def allowed(wanted: pruning.Plan) -> bool:
-    """With the entry that says so."""
+    """Allow the removal, with the entry about it."""
     with transaction.atomic():
         if is_new := pruning.allow(wanted):
             care.say(TENANT, "log.pruned", wanted.entry_detail, at=LATER)
@@ -47,7 +47,7 @@ def allowed(wanted: pruning.Plan) -> bool:
 
 
 def pruned() -> int:
-    """Everything that may go goes; returns how many did."""
+    """Remove all that may be removed; return how many entries."""
     wanted = planned()
     if wanted is None:
         return 0

@@ -1,4 +1,4 @@
-"""The heartbeat of many logs at once: dated only what is exactly as it was signed."""
+"""The heartbeat of many logs: only logs that are exactly as they were signed get a new date."""
 
 import datetime as dt
 from dataclasses import replace
@@ -151,7 +151,7 @@ def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.Monk
 
 
 def test_a_hash_of_a_higher_level_that_no_root_is_made_of_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above 65,536 entries the root is made of the level above: only the tile itself shows what was changed in it."""
+    """Above 65,536 entries the root is computed from the level above: only the tile itself shows the change."""
     append(300)
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=1)

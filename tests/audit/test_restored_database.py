@@ -1,4 +1,4 @@
-"""A database that a restore has set back is alarmed at the next start, before anything is added to its logs."""
+"""A restored database raises an alarm at the next start, before any entry is added to its logs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
 
 @pytest.mark.parametrize("rest", [0, 5])
 def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
-    """Also where nothing was signed between the backup and the last head that both know."""
+    """Also if nothing was signed between the backup and the last head that both have."""
     signed(10)
     append(rest)
     signed(300 - rest)

@@ -1,4 +1,4 @@
-"""The log in the formats of others, checked against what those others published."""
+"""The log in foreign formats, checked against what their publishers wrote."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def cef_faults(line: str) -> list[str]:
 
 
 def faults_of(kind: str, line: str) -> list[str]:
-    """What is wrong with a line, as the readers of its format see it."""
+    """Return the faults of a line, by the readers of its format."""
     if not line.endswith("\n") or len(line.splitlines()) != 1:
         return ["not one line"]
     if kind == "cef":
@@ -90,7 +90,7 @@ def source(tenant_id: UUID = TENANT, *first_seqs: int) -> Source:
 
 
 def exported(kind: str, tenant_id: UUID) -> list[Any]:
-    """The whole log in one format, each line read by its reader and without a fault."""
+    """Export the whole log in one format; its reader must find no fault in any line."""
     wanted = Source(Shards.of(tenant_id), vendor="Microsoft")
     lines = list(FORMATS[kind].lines(queries.in_order(tenant_id), wanted))
     assert all(line.endswith("\n") and len(line.splitlines()) == 1 and line.encode() for line in lines)
@@ -103,7 +103,7 @@ def exported(kind: str, tenant_id: UUID) -> list[Any]:
 
 
 def an_unsaved(**fields: Any) -> AuditEntry:
-    """An entry as the recorder would have written it, without a database."""
+    """Return an entry as the recorder would write it, without a database."""
     entry = an_entry(TENANT, **fields)
     return recorder._appended(entry, ChainHead(tenant_id=TENANT, size=7), AT)
 
@@ -114,7 +114,7 @@ def one(kind: str, entry: AuditEntry, wanted: Source | None = None) -> str:
 
 
 def the_life_of_an_access_request(cast: Cast) -> None:
-    """Asked, decided, used, closed; refused; people and switches."""
+    """Play an access request from submission to close, a refusal, people and switches."""
     grant = cast.opened()
     look(cast, grant, "<1@contoso.example>")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"), note="Enough = enough | \\ done.")
@@ -201,7 +201,7 @@ def test_a_line_that_cef_forbids_is_found() -> None:
 
 
 def test_the_reader_takes_the_examples_of_the_format() -> None:
-    """Of "Character Encoding": a pipe in the header, an equal sign and line breaks in values."""
+    """The examples of "Character Encoding": a pipe in the header, an equal sign and line breaks in values."""
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a \| in message|10|act=blocked a | suid=x")
     assert (found.name, found.extension) == ("detected a | in message", {"act": "blocked a |", "suid": "x"})
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a = in message|10|act=blocked a \= suid=1")
@@ -460,7 +460,7 @@ def test_only_a_client_acts_for_somebody_else() -> None:
 
 
 def _carried(kind: str, line: Any) -> tuple[int, int, str, str]:
-    """Sequence number, index, leaf hash and origin, as the format carries them."""
+    """Return sequence number, index, leaf hash and origin from the format."""
     if kind == "cef":
         fields = line.labelled()
         return int(fields["logSequence"]), int(fields["logIndex"]), fields["leafHash"], fields["logOrigin"]
@@ -555,7 +555,7 @@ INTACT: dict[str, Callable[[Any], bool]] = {
 
 
 def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
-    """The number of each exported entry, and whether it is marked as intact."""
+    """Return the number of each exported entry, and whether it is marked as intact."""
     return [(_carried(kind, line)[0], INTACT.get(kind, lambda _: True)(line)) for line in exported(kind, tenant)]
 
 
@@ -609,7 +609,7 @@ HOSTILE = TEXT | st.lists(
 
 
 def _one_break(text: str) -> str:
-    """What CEF can say of a text: it has escapes for two line breaks, and the others become one of them."""
+    """Return a text as CEF writes it: CEF has two line breaks, and all others become one of them."""
     for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029":
         text = text.replace(mark, "\n")
     return text.replace("\x00", "\ufffd")

@@ -15,7 +15,7 @@ TENANT = UUID("6a1c7c1e-0000-4000-8000-000000000003")
 
 
 def widths(size: int) -> Counter[tuple[int, int]]:
-    """How many tiles there are of each level and width, once a log has grown to this size in two steps."""
+    """Count the tiles of each level and width, after a log has grown to this size in two steps."""
     leaves = [sha256(b"%d" % index).digest() for index in range(size)]
     Tiles(TENANT, 0).extend(0, leaves[: size // 3])
     Tiles(TENANT, 0).extend(size // 3, leaves[size // 3 :])

@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962, against the inputs that certificate transparency is tested with everywhere."""
+"""The Merkle tree of RFC 6962, with the standard test inputs of certificate transparency."""
 
 import functools
 import random
@@ -39,7 +39,7 @@ LEAVES = [tree.leaf(number.to_bytes(2)) for number in range(256)]
 
 
 def over(leaves: list[bytes]) -> Subtree:
-    """Complete subtrees the plain way: from their halves."""
+    """Compute complete subtrees directly, from their halves."""
 
     @functools.cache
     def subtree(level: int, index: int) -> bytes:
@@ -51,7 +51,7 @@ def over(leaves: list[bytes]) -> Subtree:
 
 
 def mth(leaves: list[bytes]) -> bytes:
-    """MTH as RFC 6962, section 2.1, defines it, word by word."""
+    """Compute MTH exactly as RFC 6962, section 2.1, defines it."""
     if not leaves:
         return tree.EMPTY
     if len(leaves) == 1:
@@ -129,7 +129,7 @@ def test_every_tree_up_to_256_is_proven_to_grow_out_of_every_smaller_one() -> No
 
 
 def tampered(proof: list[bytes], dice: random.Random) -> list[list[bytes]]:
-    """The proof with one bit flipped, one hash too many, one too few, two exchanged."""
+    """Return proofs with one bit flipped, one hash too many, one too few, and two exchanged."""
     found = [[*proof, LEAVES[0]]]
     if proof:
         at = dice.randrange(len(proof))

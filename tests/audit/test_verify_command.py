@@ -1,4 +1,4 @@
-"""`verify_audit`: what it says of each log, and with which exit status."""
+"""`verify_audit`: its output for each log, and its exit status."""
 
 import datetime as dt
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cosignatures: how witnesses are asked, what of their answers counts, and what is said where none comes."""
+"""Cosignatures: the requests to witnesses, which answers count, and what is reported without one."""
 
 from __future__ import annotations
 

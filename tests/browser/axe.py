@@ -1,4 +1,4 @@
-"""What every page must pass: axe-core without a violation, no sideways scrolling, targets that a thumb can hit."""
+"""The rules for every page: no violation in axe-core, no sideways scrolling, targets large enough for a thumb."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _MEASURE = """
 
 
 def violations(page: Page, rules: list[str] | None = None) -> list[Any]:
-    """What axe-core finds, but in the foreign HTML of a message."""
+    """Return axe-core's violations, except those in the foreign HTML of a message."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     return list(page.evaluate(_RUN, rules))
 
 
 class _Shape(HTMLParser):
-    """What a page is made of, without its words."""
+    """Collects the elements of a page, without its words."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,13 +65,13 @@ class _Shape(HTMLParser):
 
 
 class Shapes:
-    """The pieces that each kind of page has been seen with."""
+    """The elements that were seen on each kind of page."""
 
     def __init__(self) -> None:
         self._seen: dict[object, set[Any]] = defaultdict(set)
 
     def is_new(self, kind: object, html: str) -> bool:
-        """Whether a page of this kind has a piece that those before had not; remembers it."""
+        """Whether a page of this kind has an element that earlier pages had not; remembers it."""
         shape, known = _Shape(), self._seen[kind]
         shape.feed(html)
         is_new = not shape.pieces <= known
@@ -102,7 +102,7 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
 
 
 def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS) -> list[Any]:
-    """What is wrong at these widths; axe-core, which takes seconds, reads the page at those of `read` alone."""
+    """Return the faults at these widths. axe-core, which takes seconds, reads only those in `read`."""
     found: list[Any] = []
     # A page that is on its way has no body yet.
     page.wait_for_load_state()

@@ -65,13 +65,13 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture
 def world(live_server: LiveServer, keeper: Keeper) -> None:
-    """The demo world as somebody finds it who looks at the product for the first time."""
+    """The demo world as a first visitor finds it."""
     keeper.bring()
 
 
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
-    """Open a browser of its own for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
+    """Open a separate browser for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
     contexts, watches = [], []
     secrets, apps = people.passwords(), people.app_secrets()
     base = live_server.url

@@ -1,4 +1,4 @@
-"""The demo world as it was built once, brought back in milliseconds for each test of a process."""
+"""Restores the demo world, which was built once, within milliseconds for each test of a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Keeper:
         self._heads: bytes | None = None
 
     def bring(self) -> None:
-        """Leave the database as it was when the world had just been built."""
+        """Restore the database to its state just after the world was built."""
         if connection.vendor != "sqlite":
             self._build()
         elif self._built_at and time.monotonic() - self._built_at < KEEPS_SECONDS:

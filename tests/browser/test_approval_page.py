@@ -1,4 +1,4 @@
-"""The customer's own approval page in a real browser: against this server, and against one that lies."""
+"""The customer's own approval page in a real browser: with this server, and with a hostile one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
-    """Put the page on a host of the customer's: `served(api, tenant)` is its origin."""
+    """Serve the page on a host of the customer: `served(api, tenant)` is its origin."""
     place = tmp_path / "page"
     shutil.copytree(PAGE, place)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(place)))
@@ -158,7 +158,7 @@ RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name
 
 
 def asked(**changed: Any) -> str:
-    """What was asked for, as the server gives it beside the text."""
+    """Return what was asked for, as the server sends it beside the text."""
     whole = {
         "authority": "",
         "demand_date": None,
@@ -182,7 +182,7 @@ def asked(**changed: Any) -> str:
 
 
 def manifest_of(of: str = "", **changed: Any) -> dict[str, Any]:
-    """What a text says; `minutes=…` changes a part of it, `of` is what was asked for."""
+    """Return the content of a text; `minutes=…` changes a part of it, `of` is what was asked for."""
     digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
         "access_request": {"digest": digest, "id": REQUEST, "reference": "AR-7K2M"},
@@ -265,7 +265,7 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
 
 
 class Liar:
-    """Answers in place of the server."""
+    """A hostile server that answers in place of the real one."""
 
     def __init__(self, page: Page) -> None:
         self.text, self.asked = text_of(), asked()

@@ -1,4 +1,4 @@
-"""Closing a window: one press from the first page and from the page that a mail leads to, by mouse and by keyboard."""
+"""Closing a window: one click from the first page and from the page behind a mail's link, by mouse and by keyboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hostile site in a real browser: it may link to a page, and gets nothing else; nor does what is put into a page."""
+"""A hostile site in a real browser: it can only link to pages, and neither can injected content do more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELSEWHERE = "127.0.0.1"
 
 @dataclass
 class Hostile:
-    """A site of somebody else's, with one page at a time."""
+    """A foreign site, with one page at a time."""
 
     url: str
     page: list[str] = field(default_factory=lambda: [""])
@@ -58,7 +58,7 @@ def hostile() -> Iterator[Hostile]:
 
 
 def browser_of(browser: Browser, base: str, login: str) -> BrowserContext:
-    """Signed in, with the cookie as the sign-in sets it."""
+    """Return a signed-in browser, with the cookie as the sign-in sets it."""
     client = Client()
     person = Person.objects.get(email__startswith=f"{login}@")
     client.force_login(person)

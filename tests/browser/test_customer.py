@@ -1,4 +1,4 @@
-"""The customer's approver: from what waits, over the approval, to closing the window; and a denial."""
+"""The customer's approver: from the first page over the approval to closing the window; and a denial."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def review(ada: Visitor) -> None:
 
 
 def looks(row: AccessRequest, opens: int) -> None:
-    """The engineer opens so many messages, meanwhile and elsewhere."""
+    """The engineer opens so many messages meanwhile, in another session."""
     grant, mailbox, priya = Grant.objects.get(access_request=row), resource("contoso", "sales"), as_("priya.nair")
     _access, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
     for item in [item for item in listing.items if item.kind == "message"][:opens]:

@@ -1,4 +1,4 @@
-"""Every page of every role against axe-core, in both themes, on a phone and on a desk."""
+"""Every page of every role, checked with axe-core, in both themes, on a phone and on a desktop."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _LOOKS = """
 
 
 def pages(logins: list[str]) -> dict[str, list[Visited]]:
-    """What these people can come to; of each kind of page those that have a piece the ones before had not."""
+    """Return the pages that these people can reach; of each kind, only pages with a new element."""
     shapes = Shapes()
     found: dict[str, list[Visited]] = {login: [] for login in logins}
     for login in logins:
@@ -105,7 +105,7 @@ def test_every_page_that_there_is_is_among_them() -> None:
 
 @pytest.mark.timeout(900)
 def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
-    """The crawl passes over it, because of its words; it is long, and the same for everybody."""
+    """The crawl skips it because of its words; it is long, and the same for everybody."""
     visitor = visit("")
     visitor.goto("/api/")
     assert faults(visitor.page) == []
@@ -114,9 +114,9 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("group", GROUPS)
 def test_pages_have_no_fault(visit: Visit, group: str) -> None:
-    """Measured at both widths; read by axe-core in both themes, at the one width that belongs to its route.
+    """Measure each page at both widths; axe-core reads it in both themes, at the one width of its route.
 
-    A group is one test: its people's ways through the product take as long as the pages, and would be gone by twice.
+    A group is one test: to visit its people's pages takes as long as to check them, and should be done once.
     """
     found: list[Any] = []
     for login, there in pages(GROUPS[group]).items():

@@ -1,4 +1,4 @@
-"""What a test did to the demo world is not there for the next one."""
+"""A test's changes to the demo world are gone for the next test."""
 
 from __future__ import annotations
 

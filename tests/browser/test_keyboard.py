@@ -1,4 +1,4 @@
-"""A whole journey with the keyboard alone, and one without a script."""
+"""One journey with the keyboard alone, and one without scripts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FOCUSED = """
 
 @dataclass
 class Keyboard:
-    """Goes from stop to stop; each of them must show that it has the focus, inside of what is seen."""
+    """Moves the focus from stop to stop; each must show that it has the focus, inside the visible part."""
 
     page: Page
 
@@ -41,7 +41,7 @@ class Keyboard:
         self.page.keyboard.press(key)
 
     def tab(self) -> dict[str, Any] | None:
-        """Go on to the next stop; None where the page ends."""
+        """Move to the next stop; return None at the end of the page."""
         self.press("Tab")
         focused: dict[str, Any] | None = self.page.evaluate(_FOCUSED)
         if focused is not None:
@@ -50,7 +50,7 @@ class Keyboard:
         return focused
 
     def to(self, words: str, tag: str = "") -> None:
-        """Tab on until this has the focus."""
+        """Press Tab until this has the focus."""
         passed = []
         for _stop in range(STOPS):
             focused = self.tab()
@@ -129,7 +129,7 @@ def test_menus_open_and_close_with_the_keyboard(visit: Visit) -> None:
 
 
 def test_the_focus_reaches_every_link_and_leaves_every_page(visit: Visit) -> None:
-    """No trap: tabbing on from the top comes to the end of the page, over everything that can be used."""
+    """There is no trap: Tab leads from the top over everything that can be used to the end of the page."""
     row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
     ada = visit("ada.keller")
     keys = Keyboard(ada.page)

@@ -1,4 +1,4 @@
-"""Words and addresses of four hundred characters, wherever people write: no page grows wider than the window."""
+"""Words and addresses of four hundred characters in all texts of people: no page becomes wider than the window."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ WRITTEN: dict[type[Model], tuple[str, ...]] = {
 
 
 def long_for(name: str, number: int) -> str:
-    """A word, and where there is room for both an address as well; each of them another one."""
+    """Return a word and, if there is room, an address; different ones each time."""
     return f"https://hooks.example/{number}{WORD}" if name == "url" else f"{number}{WORD} {URL}"
 
 
 def lengthen() -> None:
-    """Make all that people wrote as long as its field takes, and write the log's next entries with it."""
+    """Make all texts of people as long as their fields allow, also in the log's next entries."""
     number = 0
     for model, names in WRITTEN.items():
         for row in model._default_manager.all():

@@ -1,4 +1,4 @@
-"""What browsers send twice: a double click, a reload of the answer, the way back, a second tab."""
+"""Forms that browsers send twice: a double click, a reload of the answer, the way back, a second tab."""
 
 from __future__ import annotations
 

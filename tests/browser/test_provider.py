@@ -1,4 +1,4 @@
-"""The provider's approver: from the queue to an approval, or a denial with its reason; and the staff's portal."""
+"""The provider's approver: from the queue to an approval, or a denial with its reason; and the administration."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ SEND = """([manifest, assertion]) => {
 
 
 def offered(page: Page) -> tuple[str, dict[str, Any]]:
-    """The text that this page would have signed, and what it asks the browser for."""
+    """Return the text that this page offers to sign, and its request to the browser."""
     options = page.locator("[data-sign]").get_attribute("data-sign")
     return page.locator("[name=manifest]").input_value(), json.loads(options or "")
 

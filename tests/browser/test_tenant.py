@@ -1,4 +1,4 @@
-"""The customer's administrator and auditor at work."""
+"""The work of the customer's administrator and auditor."""
 
 from __future__ import annotations
 

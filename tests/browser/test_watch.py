@@ -1,4 +1,4 @@
-"""The watch itself: what no page of ours may do is seen where it is done."""
+"""The watch itself: each fault that a page may not have is found on the page that has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person in front of a real browser, and the watch that no page of ours may give cause to."""
+"""A person at a real browser, and a watch that reports every fault of a page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REFUSED = re.compile(r"Failed to load resource: the server responded with a sta
 
 
 def find_chromium(wanted: str, of_playwright: str) -> str | None:
-    """The browser to drive: the one that is named, the distribution's, or the one that Playwright brought."""
+    """Return the browser to use: the one that is named, the distribution's, or Playwright's."""
     if wanted:
         return shutil.which(wanted)
     found = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -96,7 +96,7 @@ class Visitor:
         return self.page
 
     def sign_in(self) -> None:
-        """Through the form, as a person does."""
+        """Sign in through the form, as a person does."""
         page = self.page
         page.goto(f"{self.base}/accounts/login/")
         page.get_by_label("Email").fill(self.email)
@@ -118,14 +118,14 @@ class Visitor:
         expect(page).to_have_url(f"{self.base}/")
 
     def forget_proof(self) -> None:
-        """As if five minutes had passed since they proved who they are."""
+        """Act as if five minutes had passed since the last proof."""
         key = next(c["value"] for c in self.page.context.cookies() if c["name"] == settings.SESSION_COOKIE_NAME)
         session = SessionStore(session_key=key)
         session.pop(STEPPED_UP, None)
         session.save()
 
     def code(self) -> str:
-        """What the app shows; it counts though it was used within this half minute."""
+        """Return the app's code; it is valid even if it was used within this half minute."""
         return a_code(Person.objects.get(email=self.email), secret=self.secret)
 
     def button(self, name: str, *, within: str = "main") -> None:
@@ -136,7 +136,7 @@ class Visitor:
 
     @contextmanager
     def expecting(self, *statuses: int) -> Iterator[None]:
-        """Within it the browser may report answers of these statuses: they are what the test is about."""
+        """Allow answers of these statuses within the block: the test is about them."""
         self.watch.expected |= set(statuses)
         try:
             yield

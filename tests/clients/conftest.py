@@ -1,4 +1,4 @@
-"""A real server over the cast's world, and somebody's token in the environment of what calls it."""
+"""A real server with the cast's world, and a token in the environment of its caller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _quotas_are_full() -> None:
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """Where pip has put `lockbox`, once for all processes of a run."""
+    """The directory where pip has installed `lockbox`, once for all processes of a run."""
     place = ground.place() / "lockbox"
     with ground.one_at_a_time():
         if not (place / "is-there").exists():
@@ -41,7 +41,7 @@ def installed() -> Path:
 
 @pytest.fixture
 def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) -> Callable[..., Environment]:
-    """`as_("ada")` is the environment of a shell in which Ada's token lies, and nothing of the machine's own."""
+    """`as_("ada")` is the environment of a shell with Ada's token, and with nothing of this machine."""
 
     def environment(name: str, *scopes: Scope, fresh: bool = True) -> Environment:
         return {

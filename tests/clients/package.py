@@ -22,7 +22,7 @@ _MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lo
 
 
 def clone(to: Path) -> Path:
-    """Copy what a clone has of the client, and return the directory of the package."""
+    """Copy the client as a clone has it, and return the directory of the package."""
     shutil.copytree(ROOT / "clients", to / "clients", ignore=_MADE)
     (to / "docs").mkdir()
     shutil.copy(DOCUMENT, to / "docs")
@@ -85,7 +85,7 @@ def _closure(requirements: list[str]) -> Iterator[Distribution]:
 
 
 def _pack(installed: Distribution, to: Path) -> None:
-    """The tag says "any": the wheel serves on this machine alone."""
+    """The tag says "any", but the wheel works only on this machine."""
     stem = f"{canonicalize_name(installed.name).replace('-', '_')}-{installed.version}"
     made_by_pip = {each.name for each in installed.entry_points if each.group == "console_scripts"}
     with zipfile.ZipFile(to / f"{stem}-py3-none-any.whl", "w") as wheel:

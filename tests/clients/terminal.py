@@ -1,4 +1,4 @@
-"""The installed `lockbox`, run as from a shell: through pipes, or at a terminal where somebody types."""
+"""The installed `lockbox`, run as from a shell: through pipes, or at a terminal with a typing person."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Ended:
 
     @property
     def lines(self) -> list[Any]:
-        """Of JSON Lines."""
+        """The output as JSON Lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(frozen=True)
 class Shell:
-    """`shell("requests", "list")` runs it; what it keeps, it keeps below `home`."""
+    """`shell("requests", "list")` runs it; it stores its files below `home`."""
 
     environment: dict[str, str]
 
@@ -61,7 +61,7 @@ class Shell:
         return Shell({name: value for name, value in merged.items() if value is not None})
 
     def __call__(self, *words: str, typed: str = "") -> Ended:
-        """Run it in this process, which has loaded it: loading takes ten times as long as most commands do."""
+        """Run it in this process, which has imported it: the import takes ten times as long as most commands."""
         from lockbox_cli.main import main
 
         streams = [io.TextIOWrapper(io.BytesIO(sent), "utf-8") for sent in (typed.encode(), b"", b"")]
@@ -96,7 +96,7 @@ class Shell:
                 started.send_signal(signal.SIGINT)
 
     def at_a_terminal(self, *words: str, answers: Sequence[tuple[str, str]] = (), columns: int = 120) -> Ended:
-        """Answer each prompt once it is there, in their order; all that the terminal showed is `out`."""
+        """Answer each prompt when it appears, in order; `out` is everything that the terminal showed."""
         child, terminal = pty.fork()
         if child == 0:
             os.execvpe("lockbox", ["lockbox", *words], {**self.environment, "TERM": "xterm-256color"})

@@ -1,4 +1,4 @@
-"""Every command of the documents that calls the API is run against a server, by somebody who may."""
+"""Every documented command that calls the API is run against a server, by a permitted caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed document is that of the code, and the client that is made from it reaches a real server."""
+"""The committed document is the one of the code, and its client can call a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide for integrators is done from its first line to its last; what it says of scopes is the code's."""
+"""Runs the guide for integrators from the first line to the last; its statements about scopes match the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe for a help desk is done, block by block, against a server, while the people do their part in between."""
+"""Runs the recipe for a help desk, block by block, against a server, while people do their part in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in, what is kept, where a token goes and where not, and how a command ends."""
+"""Signing in, what is stored, where a token is sent and where not, and the exit status of commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Sends a change again with its key when its answer is lost, late or a failure, and never calls undone what may be."""
+"""Repeats a change with its key if its answer is lost, late or a failure, and never reports an uncertain
+one as undone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package is built from a clone, and an sdist from nothing else; each carries the code made from the document."""
+"""The package is built from a clone, and an sdist from nothing else. Both contain the code made from the document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def small_document(**more: object) -> str:
-    """A document of one route, whose client is made in a moment."""
+    """Return a document of one route, whose client is generated within a moment."""
     answers = {"200": {"description": "The time", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     route = {"operationId": "time_now", "tags": ["time"], "responses": answers, **more}
     info = {"title": "Time", "version": "1"}
@@ -39,7 +39,9 @@ def test_it_installs_from_a_clone_without_an_index_and_a_build_environment(insta
 
 
 def test_it_installs_from_a_clone_with_all_that_it_names(tmp_path: Path) -> None:
-    """In a build environment that has what pyproject.toml requires, and without this machine's packages afterwards."""
+    """In a build environment with the requirements of pyproject.toml, and afterwards without this machine's
+    packages.
+    """
     package.pack_wheels([*REQUIRES, *PROJECT["project"]["dependencies"]], tmp_path / "wheels")
     source, place = package.clone(tmp_path / "clone"), tmp_path / "installed"
     package.install(source, place, "--find-links", str(tmp_path / "wheels"))

@@ -1,4 +1,4 @@
-"""Many callers of one installation at once, in a process without Django; prints what each of their acts came to.
+"""Many callers of one installation at the same time, in a process without Django. Prints the result of each act.
 
 Usage: python -m tests.concurrency.embedded_callers NUMBER SECONDS < the world as JSON
 """
@@ -26,7 +26,7 @@ PAGES = {"store_unavailable": b"reach its database", "outcome_unknown": b"know w
 
 
 class Callers:
-    """The threads of one process. `acts` holds every act that was tried, with the status of its answer."""
+    """The threads of one process. `acts` holds every attempted act, with the status of its answer."""
 
     def __init__(self, world: dict[str, Any], number: int) -> None:
         self.world, self.number = world, number
@@ -46,7 +46,9 @@ class Callers:
     def call(
         self, kind: str, method: str, path: str, who: str, body: Any = None, *, key: str = "", **headers: str
     ) -> tuple[int, Any, Any]:
-        """Call as somebody, with their token or, for pages, with their cookie; note it, and return the answer."""
+        """Call as a person, with their token or, for pages, with their cookie; record the call, and return
+        the answer.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Host": f"127.0.0.1:{self.world['port']}"}
         if path.startswith(("/api/", "/access/")):
@@ -177,7 +179,7 @@ class Callers:
                 each.result()
 
     def _parts(self) -> list[list[tuple[Callable[[str], None], str]]]:
-        """What each thread does, in turns."""
+        """Return the acts of each thread, which it repeats."""
         return [
             [(self.comment, "mia"), (self.evaluate, "gateway"), (self.comment, "fred")],
             [(self.export, "otto"), (self.comment, "priya"), (self.evidence, "ines"), (self.ticket, "ada")],
@@ -187,7 +189,7 @@ class Callers:
         ]
 
     def _until(self, until: float, acts: list[tuple[Callable[[str], None], str]]) -> None:
-        """Do each of them at least once, however slow the machine is."""
+        """Do each of them at least once, even on a slow machine."""
         for number, (act, who) in enumerate(itertools.cycle(acts), 1):
             act(who)
             if number >= len(acts) and time.monotonic() > until:
@@ -195,7 +197,7 @@ class Callers:
 
 
 def _code_of(answer: bytes, path: str) -> str:
-    """The problem's code; a page says the same in words."""
+    """Return the problem's code; for a page, the code of its words."""
     if path.startswith(("/api/", "/access/")):
         with suppress(ValueError, KeyError):
             return str(json.loads(answer)["code"])

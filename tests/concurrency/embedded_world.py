@@ -1,4 +1,4 @@
-"""The world of an installation that is put under load, and what its database says afterwards.
+"""The world of an installation under load, and its database afterwards.
 
 Usage: python -m tests.concurrency.embedded_world make|read, with the settings of the installation
 """
@@ -18,7 +18,7 @@ ITEM_BYTES = 40_000
 
 
 def make(port: int) -> dict[str, Any]:
-    """Write people, tickets, an open window and content; return what callers have to know."""
+    """Write people, tickets, an open window and content; return what callers need to know."""
     from django.conf import settings
     from django.core.management import call_command
 
@@ -72,7 +72,7 @@ def _cookies(client: Any) -> str:
 
 
 def read() -> dict[str, Any]:
-    """Sign what is left, and return what the database holds of each kind of act, by its key."""
+    """Sign the rest, and return what the database holds of each kind of act, by its key."""
     from django.core.management import call_command
 
     from audit_app.models import AuditEntry

@@ -1,4 +1,4 @@
-"""Real threads against the API: repeated calls, a database that fails between, and acts that end a caller."""
+"""The API with real threads: repeated calls, a database that fails in between, and acts that end a caller."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, mon
 
 
 def test_many_claims_that_cannot_be_given_back_hold_one_thread(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while a database can be read and not written: each call leaves a claim, and calls go on."""
+    """As while a database can be read but not written: each call leaves a claim, and calls continue."""
 
     def is_away(_claim: Any) -> None:
         raise OperationalError("gone")

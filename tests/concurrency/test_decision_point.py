@@ -1,4 +1,4 @@
-"""The decision point asked over HTTP while its window closes, or its asker is sent away. PostgreSQL."""
+"""The decision point over HTTP, while its window closes or its caller loses access. PostgreSQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _question(world: Cast) -> dict[str, Any]:
 
 
 def _answers(results: list[Any]) -> list[dict[str, Any]]:
-    """One by one, those of batches among them."""
+    """Return the answers one by one, including those in batches."""
     found = []
     for result in results:
         assert result.status_code == 200, result.content
@@ -79,7 +79,7 @@ def test_no_yes_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """Somebody holds the window's row and changes something meanwhile: the door has let the caller in already."""
+    """Somebody holds the window's row and changes it meanwhile: the caller is authenticated already."""
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()
 

@@ -1,7 +1,7 @@
-"""The embedded default, put under load: SQLite beneath several processes, as `manage.py lockbox` runs them.
+"""The embedded default under load: several processes on SQLite, as `manage.py lockbox` runs them.
 
-Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test sqlite`, or up to four minutes: after five the callers
-would have to prove again who they are.
+Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test sqlite`, or up to four minutes: after five minutes the
+callers would have to prove again who they are.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 
 
 @dataclass
 class Installation:
-    """An installation of its own: a data directory, a port, and the product's own settings."""
+    """A separate installation: a data directory, a port, and the product's own settings."""
 
     data: Path
     port: int
@@ -54,7 +54,7 @@ class Installation:
         return output_of(self.begin("embedded_world", *arguments))
 
     def acts(self, world: Any) -> list[dict[str, Any]]:
-        """What the callers did, once all of them have ended."""
+        """Return the acts of the callers, after all of them have ended."""
         begun = [self.begin("embedded_callers", str(number), str(SECONDS)) for number in range(CALLERS)]
         try:
             for each in begun:
@@ -70,7 +70,7 @@ class Installation:
 
 
 def output_of(program: subprocess.Popen[str]) -> Any:
-    """What a program printed, once it has ended well."""
+    """Return what a program printed, after it has ended without an error."""
     out, err = program.communicate()
     assert program.returncode == 0, out[-2000:] + err[-4000:]
     return json.loads(out)
@@ -123,7 +123,7 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
 
 
 def whole(file: Path) -> None:
-    """SQLite's own check of a file, with nobody at it."""
+    """Run SQLite's own check of a file that nobody uses."""
     with contextlib.closing(sqlite3.connect(file)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -136,7 +136,7 @@ UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
 def errors_in(log: str) -> list[str]:
-    """Lines in which some process says that something failed, except for a store that was busy for too long."""
+    """Return lines in which a process reports a failure, except for a store that was busy for too long."""
     return [
         line
         for line in log.splitlines()
@@ -150,7 +150,9 @@ def errors_in(log: str) -> list[str]:
 
 
 def is_answered_well(act: dict[str, Any]) -> bool:
-    """An answer came: it is done, somebody else was first, it is too much at once, or the store was busy."""
+    """Whether the answer is expected: done, somebody else was first, too much at the same time, or the
+    store was busy.
+    """
     was_decided = act["kind"] in ("approve", "deny")
     refused = {409: was_decided, 412: was_decided, 429: True, 503: act["code"] in (REFUSED, UNKNOWN)}
     return act["status"] in (200, 201) or refused.get(act["status"], False)
@@ -190,7 +192,9 @@ def number_of(acts: list[dict[str, Any]], kind: str) -> int:
 
 
 def decisions_are_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
-    """Of two people who answer at once one wins, and what the server said to them is what it holds."""
+    """Require that, of two people who answer at the same time, one wins, and the database has what the
+    server answered.
+    """
     decisions = [act for act in acts if act["kind"] in ("approve", "deny")]
     decided = Counter(decision_in(act) for act in decisions if act["status"] == 200)
     unknown = {decision_in(act) for act in decisions if act["code"] == UNKNOWN}
@@ -206,7 +210,7 @@ def decision_in(act: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def verified(bundle: Path, key: Path) -> None:
-    """As a customer does it: by the one file, alone."""
+    """Verify as a customer does: with the one file, alone."""
     verifier = [sys.executable, "-I", str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(bundle)]
     done = subprocess.run([*verifier, "--key", str(key)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Two hundred tries at once, on connections of their own: as many are looked at as may be, and no more."""
+"""Two hundred tries at the same time, each on its own connection: only the allowed number is checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def at_once(call: Callable[[int], Any]) -> list[Any]:
-    """`call` with each number up to TRIES; all threads begin at the same moment."""
+    """Run `call` with each number up to TRIES; all threads begin at the same moment."""
     barrier, results = threading.Barrier(THREADS), [None] * TRIES
 
     def run(first: int) -> None:
@@ -91,7 +91,7 @@ def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: p
 def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(
     world: Cast, travel: Traveller
 ) -> None:
-    """It is no guess of theirs, however many tabs there are."""
+    """It does not count as a guess, with any number of tabs."""
     travel.freeze()
     code, barrier, outcomes = a_code(world.ada), threading.Barrier(8), list[str]()
 

@@ -1,4 +1,4 @@
-"""A connection that breaks at COMMIT, on PostgreSQL: what a page and the API say, and what a second try does."""
+"""A connection that breaks at COMMIT, on PostgreSQL: the answers of pages and API, and the result of a second try."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(world: Cast) -> Iterator[Wire]:
 
 
 def breaking(wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit) -> Any:
-    """The COMMIT of the next act is the one that breaks, and no other."""
+    """Break only the COMMIT of the next act."""
     context, plain = monkeypatch.context(), _change._post
 
     def post(current: Any) -> None:

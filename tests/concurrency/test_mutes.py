@@ -1,4 +1,4 @@
-"""All is denied at exactly the moment in which more is passed on: nothing slips through between."""
+"""All access requests are denied while more are passed on: none gets through in between."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_what_is_passed_on_while_all_is_denied_is_denied_or_held_back(world: Cast) -> None:
-    """The provider's yes commits first, and is denied; or the mute does, and the approval is refused."""
+    """The provider's approval commits first, and its access request is denied; or the mute does, and the approval is
+    refused.
+    """
     ada, pat = world.as_("ada"), world.as_("pat")
     for _ in range(6):
         rows = [world.submitted() for _ in range(3)]
@@ -63,7 +65,7 @@ def test_what_is_submitted_while_all_is_denied_waits_at_the_provider_or_is_refus
 
 
 def test_what_becomes_another_humans_while_all_of_one_is_denied_is_denied_with_it(world: Cast) -> None:
-    """Linking gives the access requests another human while the denial waits for them."""
+    """Linking gives the access requests another human, while the denial waits for them."""
     ada, stella = world.as_("ada"), world.as_("stella")
     for _ in range(4):
         rows = [world.confirmed(by="erik") for _ in range(2)]

@@ -94,7 +94,7 @@ def outcomes(results: list[Any]) -> Counter[str]:
 
 
 def wait_for_somebody_who_waits() -> None:
-    """Until another connection to this database waits for a lock."""
+    """Wait until another connection to this database waits for a lock."""
     for _ in range(200):
         with connection.cursor() as cursor:
             # What is looked at stays the same within a transaction, unless it is cleared.
@@ -163,9 +163,9 @@ def test_a_window_closed_twice_at_once_by_one_person_is_closed_once(world: Cast)
 
 @pytest.mark.real_clock
 def test_yes_against_expire_is_never_both(world: Cast) -> None:
-    """The deadline falls among the attempts, so that either may win; the database's clock says which.
+    """The deadline is in the middle of the attempts, so that either can win; the database's clock decides.
 
-    The first and the last lead are so long that each of the two is seen to win, however slow the machine is.
+    The first and the last lead times are so long that each of the two wins at least once, even on a slow machine.
     """
     ada, system = world.as_("ada"), world.system("expiry")
     won: Counter[str] = Counter()
@@ -233,7 +233,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
 
 
 def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
-    """Asked while somebody closes the window, it is answered from what is so when they have."""
+    """A question during the closing of the window is answered by the state after it."""
     grant = world.opened()
     holds, service = threading.Event(), service_of(world)
     submitted = Question(
@@ -325,7 +325,7 @@ def test_the_last_approver_cannot_be_removed_by_two_at_once(world: Cast) -> None
 
 @pytest.fixture
 def failing_log(world: Cast) -> Iterator[None]:
-    """The database refuses every new entry, as a full or broken store does."""
+    """Make the database refuse every new entry, as a full or broken store does."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION refuse_entry() RETURNS trigger LANGUAGE plpgsql AS "
@@ -391,7 +391,7 @@ def test_entries_are_append_only_for_the_database_itself(world: Cast, statement:
 
 
 def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Start the call on a connection of its own; its result or refusal is put into the list."""
+    """Start the call on its own connection; its result or refusal is added to the list."""
     outcome: list[Any] = []
 
     def run() -> None:
@@ -478,7 +478,7 @@ def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast
 
 
 def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
-    """Whichever is first: the human who asked never has a window by their own yes."""
+    """With either one first: the human who asked never has a window by their own approval."""
     stella = world.as_("stella")
     for _ in range(4):
         row = world.submitted(by="priya")
@@ -496,7 +496,9 @@ def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast)
 
 
 def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_meanwhile(world: Cast) -> None:
-    """Erik and Pat count as one; Pat, to whom the same subject leads, is parted from him while Ada's sign-in waits."""
+    """Erik and Pat count as one human. Pat's account, which has the same subject, is unlinked while Ada's sign-in
+    waits.
+    """
     issuer, at = "https://idp.example", clock.now()
     tenant = {"tenant": world.contoso, "issuer": issuer}
     SignOn.objects.create(**tenant, client_id="lockbox", sealed="x", is_on=True, changed_at=at)
@@ -542,7 +544,7 @@ def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) 
 
 
 def _uncover(world: Cast) -> Proposal:
-    """What Stella proposes: that Lockbox no longer covers a service."""
+    """Return Stella's proposal that Lockbox no longer covers a service."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     with pytest.raises(ChangeProposed) as outcome:
@@ -568,7 +570,7 @@ def test_a_change_of_the_staffs_that_two_confirm_at_once_is_confirmed_once(world
 
 
 def test_a_change_of_the_staffs_has_one_end_whoever_comes_at_once(world: Cast) -> None:
-    """Confirmed against withdrawn, applied twice, applied against withdrawn: one outcome, one entry of it."""
+    """Confirm against withdraw, apply twice, apply against withdraw: one result, and one entry of it."""
     world.colleague("sten")
     system = Actor.system("sweep")
     for _ in range(3):
@@ -601,7 +603,7 @@ def test_a_change_of_the_staffs_has_one_end_whoever_comes_at_once(world: Cast) -
 
 
 def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> None:
-    """One of the two is announced: whichever is second."""
+    """The second of the two is announced."""
     stella = world.as_("stella")
     for number in range(6):
         plan = Plan.objects.create(name=f"Plan {number}", includes_lockbox=True)
@@ -642,7 +644,7 @@ def test_a_tenant_that_switches_lockbox_on_while_a_change_takes_effect_is_told_o
 
 
 def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_off(world: Cast) -> None:
-    """The change looks at whom it touches only when it holds every tenant's log."""
+    """The change reads which tenants it affects only when it holds every tenant's log."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
@@ -661,7 +663,7 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
 
 
 def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(world: Cast) -> None:
-    """A window is asked for by the name that stays, or the change waits for it."""
+    """An access request uses the name that stays, or the change waits for it."""
     operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
     for number in range(3):
         name = f"Menus {number}"
@@ -758,7 +760,9 @@ def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cas
 
 
 def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_way(world: Cast) -> None:
-    """Who has the turn refers to the tenant by a foreign key, and must not wait for who waits for the turn."""
+    """The act that has the turn refers to the tenant by a foreign key. It must not wait for an act that waits for the
+    turn.
+    """
     ines, ada = world.as_("ines"), world.as_("ada")
     for attempt in range(16):
         row = world.confirmed()
@@ -813,7 +817,7 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
-    """Eight of them, past the turn that one machine's signers take, while somebody continues writing."""
+    """Eight signers that ignore the lock of one machine's signers, while somebody continues to write."""
     world.submitted()
 
     def write() -> None:

@@ -1,4 +1,4 @@
-"""Real transactions on PostgreSQL: the rule about witnesses against an approval, and two workers that ask at once."""
+"""Real transactions on PostgreSQL: the rule about witnesses against an approval, and two workers that ask together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _seq(world: Cast, event: str) -> int:
 
 
 def test_a_rule_that_is_set_against_a_yes_counts_or_came_later(world: Cast) -> None:
-    """Whichever took its turn at the log first: no window opens after the rule that nobody's cosignature fulfils."""
+    """With either one first at the log: after the rule, no window opens without a recent cosignature."""
     register(world, SmallWitness())
     ines = world.as_("ines")
     for _ in range(8):

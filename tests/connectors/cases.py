@@ -1,4 +1,4 @@
-"""The connectors that the contract is run against; a new one joins with one function here and its name in CASES."""
+"""The connectors for the contract tests. To add one, add one function here and its name in CASES."""
 
 import email.message
 import email.policy
@@ -16,7 +16,7 @@ SECRET = b"the other tenant's secret"
 
 @dataclass
 class Case:
-    """One connector with two small resources, and the few ways to stir them that the contract needs."""
+    """One connector with two small resources, and the few changes of them that the contract needs."""
 
     make: Callable[[Limits], Connector]
     locator: str

@@ -11,13 +11,13 @@ from tests.connectors.cases import CASES, Case
 
 @pytest.fixture(params=sorted(CASES))
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    """Give each connector in turn, over fresh resources."""
+    """Yield each connector, with fresh resources."""
     return CASES[request.param](tmp_path / "content")
 
 
 @pytest.fixture
 def no_descriptor_left() -> Iterator[None]:
-    """Fail where a test leaves a file or folder open: a long-lived server would run out of them."""
+    """Fail if a test leaves a file or folder open: a long-running server would have none left."""
     before = _open_descriptors()
     yield
     assert _open_descriptors() == before

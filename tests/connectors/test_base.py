@@ -1,4 +1,4 @@
-"""What a page may show in place, and names fit for a download."""
+"""The types of content that a page may show, and names that are safe for a download."""
 
 from hypothesis import given
 from hypothesis import strategies as st

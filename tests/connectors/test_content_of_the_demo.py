@@ -1,4 +1,4 @@
-"""The demo's content: believable, valid, the same every time, and readable through the real connectors."""
+"""The demo's content: plausible, valid, the same every time, and readable through the real connectors."""
 
 import email
 import email.policy

@@ -1,4 +1,4 @@
-"""What every connector promises, asked of each of them."""
+"""The contract of connectors, tested on each of them."""
 
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A folder of documents: what leads out of it, what is no document, and races against both."""
+"""A folder of documents: paths that lead out of it, files that are not documents, and races for both."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ SECRET = b"secret"
 
 @pytest.fixture
 def legal(tmp_path: Path) -> Path:
-    """Give a resource with one document, beside a secret that belongs to somebody else."""
+    """Return a resource with one document, beside a secret that belongs to somebody else."""
     folder = tmp_path / LOCATOR
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "doc.txt").write_bytes(b"mine")
@@ -241,7 +241,7 @@ def test_only_the_very_name_on_disk_is_accepted(folder: Folder, legal: Path) -> 
 
 
 def test_a_file_system_that_folds_case_lends_no_second_name(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for such a file system: looking up and opening fold, listing does not."""
+    """Simulate such a file system: lookups and opening ignore case, the listing does not."""
     plain_stat, plain_open = os.stat, os.open
     monkeypatch.setattr(_paths.os, "stat", lambda name, **options: plain_stat(str(name).lower(), **options))
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""A mail's HTML: what is left of hostile markup, judged by a parser of its own."""
+"""A mail's HTML: the remains of hostile markup, judged by another parser."""
 
 import re
 from html.parser import HTMLParser
@@ -186,6 +186,6 @@ def test_no_markup_at_all_leaves_anything_hostile(html: str) -> None:
 @example("<a href=><table><a href=")
 @example("<a href=><table><tr><td><a href=>x</a>y</table></a>")
 def test_cleaning_twice_changes_nothing(html: str) -> None:
-    """What changes under a second look would be read differently by a browser than it was by the guard."""
+    """Markup that changes in a second cleaning would be read differently by a browser than by the cleaner."""
     once = sanitised(html)
     assert sanitised(once) == once

@@ -1,4 +1,4 @@
-"""Maildir: flags, folders, order, big mailboxes, and names that a sender or a thief chose."""
+"""Maildir: flags, folders, order, big mailboxes, and hostile names."""
 
 import email.message
 import email.policy
@@ -297,7 +297,7 @@ def test_a_listing_reads_no_more_of_a_message_than_headers_may_take(
 
 
 def by_gzip(data: bytes) -> bytes:
-    """As the program writes it, name and time included."""
+    """Return the file as the program writes it, with name and time."""
     program = shutil.which("gzip")
     assert program is not None
     return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout  # noqa: S603 - gzip by its path

@@ -1,4 +1,4 @@
-"""Messages that anybody may have written: what is shown of good ones, and that bad ones cost and break nothing."""
+"""Messages from anybody: the display of good ones, and that bad ones cost little and break nothing."""
 
 import email
 import email.message
@@ -310,7 +310,7 @@ def attack_unclosed_html() -> bytes:
 
 
 def honest() -> bytes:
-    """A large one as people send them: a text, a page of a shop, and attachments."""
+    """Return a large, normal message: a text, a page of a shop, and attachments."""
     text = b"Your invoice is attached to this message, as you wished.\n" * 10_000
     row = (
         b'<tr><td style="color:#333"><p>Your <b>invoice</b> is <a href="https://x.example/1">here</a>.</p></td></tr>\n'
@@ -322,7 +322,7 @@ def honest() -> bytes:
 
 
 def _spent(box: Box, data: bytes) -> float:
-    """Seconds of the processor to list and to read this message."""
+    """Return the processor seconds that it takes to list and read this message."""
     maildir = box.put(data)
     started = time.process_time()
     maildir.list(LOCATOR)
@@ -334,7 +334,7 @@ def _spent(box: Box, data: bytes) -> float:
 
 @pytest.mark.slow
 def test_no_message_costs_more_than_a_moment(box: Box) -> None:
-    """Measured by a large honest one, so that it says the same on a slow machine; those of old took minutes."""
+    """Compared with a large normal message, so that it is independent of the machine; earlier versions took minutes."""
     attacks = {name: attack for name, attack in globals().items() if name.startswith("attack_")}
     assert len(attacks) == 12
     moment = max(_spent(box, honest()), 0.5)
@@ -453,7 +453,7 @@ def test_decoding_does_not_depend_on_where_the_blocks_end(pieces: list[bytes], e
 
 
 def test_blocks_may_end_anywhere_in_the_structure(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search works over blocks with an overlap; here every offset becomes the end of one."""
+    """The search reads blocks with an overlap; here every offset becomes the end of a block."""
     expected = box.read(MIXED)
     for size in range(1, 60):
         monkeypatch.setattr(_mime, "_BLOCK", size)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that a test may stop, ruin and reconfigure: nobody else uses it."""
+"""A PostgreSQL server that a test can stop, damage and reconfigure, because nobody else uses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.wire import Wire, through
 
 @dataclass(frozen=True)
 class OwnServer:
-    """The address at which its superuser connects, and its processes."""
+    """A separate server: the address of its superuser, and its processes."""
 
     address: str
     postmaster: int
@@ -64,7 +64,7 @@ class OwnServer:
 
     @contextlib.contextmanager
     def as_default(self) -> Iterator[None]:
-        """Have Django's connection lead here."""
+        """Make Django's connection use this server."""
         parts = urlsplit(self.address)
         overrides = {"HOST": parts.hostname, "PORT": parts.port, "USER": parts.username, "NAME": parts.path[1:]}
         inherited = {name: connection.settings_dict[name] for name in overrides}
@@ -95,7 +95,7 @@ def own_server() -> Iterator[OwnServer]:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    """Between Django's connection and the server."""
+    """A wire between Django's connection and the server."""
     parts = connection.settings_dict
     with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
         yield made

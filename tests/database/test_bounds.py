@@ -43,7 +43,7 @@ def in_transaction() -> None:
 
 @pytest.fixture
 def frozen(own_server: OwnServer, as_web: None) -> Iterator[OwnServer]:
-    """A server that is stopped while a web process is connected to it."""
+    """Yield a server that is stopped while a web process is connected to it."""
     with own_server.as_default():
         ask()
         with own_server.stopped():
@@ -73,7 +73,7 @@ def test_a_stopped_server_is_given_up_at_a_new_connection() -> None:
 
 @pytest.mark.usefixtures("frozen")
 def test_a_request_on_a_kept_connection_is_given_up_in_time() -> None:
-    """It asks first whether the connection is well, and then tries a new one."""
+    """It first checks whether the connection works, and then tries a new one."""
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is not None
     with takes(most=IN_TIME), pytest.raises(OperationalError):
@@ -98,7 +98,7 @@ def test_a_server_that_goes_on_is_used_again_at_once(own_server: OwnServer) -> N
 
 @pytest.mark.usefixtures("as_web")
 def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server: OwnServer) -> None:
-    """One finds out, and the others answer at once; now and then one tries again."""
+    """One thread detects it, and the others answer immediately; now and then one tries again."""
     spent: list[float] = []
 
     def call() -> None:
@@ -253,7 +253,7 @@ class held:
 
 
 def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
-    """It holds the log of a tenant; the next one has its turn when the server has given it up."""
+    """It holds the log of a tenant. The next one gets its turn when the server has given the first up."""
     row = cast.confirmed()
 
     def freeze() -> None:
@@ -284,7 +284,7 @@ def _ignoring(call: Callable[[], None]) -> Callable[[], None]:
 def test_of_two_hosts_the_one_that_answers_is_found_in_time_and_then_tried_first(
     own_server: OwnServer, as_web: None
 ) -> None:
-    """After a failover the old primary is frozen: it accepts connections, and says nothing."""
+    """After a failover the old primary is frozen: it accepts connections, but does not answer."""
     with Wire("127.0.0.1", 1) as silent, own_server.as_default():
         silent.freeze()
         DatabaseWrapper._last = None

@@ -1,4 +1,4 @@
-"""A commit that broke is unknown where it may be saved, and a plain error where it can't be."""
+"""A broken commit is reported as unknown if it may be saved, and as a plain error if it can't be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def end_session(pid: int) -> None:
-    """As an administrator does, from a session of their own."""
+    """End the session as an administrator does, from another session."""
     parts = connection.settings_dict
     with psycopg.connect(
         host=parts["HOST"], port=parts["PORT"] or 5432, user=parts["USER"], dbname=parts["NAME"], autocommit=True
@@ -55,7 +55,7 @@ def test_a_connection_that_breaks_at_the_commit_leaves_the_outcome_unknown(
 
 @postgres
 def test_a_database_that_is_gone_after_the_commit_does_not_hide_that_it_is_unknown(wire: Wire) -> None:
-    """The end of the transaction must not connect again: that error would come in place of the first."""
+    """The end of the transaction must not connect again: its error would replace the first one."""
 
     def act() -> None:
         with transaction.atomic():
@@ -133,7 +133,7 @@ def test_a_session_that_was_idle_for_too_long_saved_nothing() -> None:
 
 @postgres
 def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> None:
-    """PostgreSQL says so in a warning only, and that the transaction is committed here."""
+    """PostgreSQL only warns of this, and that the transaction is committed here."""
     own_server.run("CREATE TABLE kept (n int)", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
                    "SELECT pg_reload_conf()")  # fmt: skip
     try:
@@ -158,7 +158,7 @@ def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> 
 
 @postgres
 def test_an_error_that_was_swallowed_does_not_pass_for_a_commit() -> None:
-    """PostgreSQL answers COMMIT with ROLLBACK then, and no error."""
+    """PostgreSQL then answers COMMIT with ROLLBACK, without an error."""
 
     def act() -> None:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""A PostgreSQL that takes no writing, as after a failover, is an outage at every door: 503, never 500."""
+"""A read-only PostgreSQL, as after a failover, is an outage for every interface: 503, never 500."""
 
 from __future__ import annotations
 

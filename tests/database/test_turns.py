@@ -1,4 +1,4 @@
-"""Calls that wait for a lock that nobody gives back leave threads to others; where it moves, none is refused."""
+"""Calls that wait for a lock that is never released leave threads to others; if the lock moves, no call is refused."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
 
 
 def take_turn(tenant: UUID, *, takes: float = 0.0) -> None:
-    """The least that an act does: it takes its turn at the log."""
+    """Do the least that an act does: take its turn at the log."""
     with act(TEST, actor=Cast.system()) as current:
         current.take_turn(tenant)
         time.sleep(takes)
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, float]:
-    """What comes of it, and when."""
+    """Return the result, and when it came."""
     try:
         call()
     except StoreUnavailable as refusal:
@@ -157,7 +157,7 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
 def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     cast: Cast, pool: ThreadPoolExecutor, first: str
 ) -> None:
-    """Also where they hold the other log already, as they do for the one whose key is the higher."""
+    """Also if they hold the other log already, as for the log with the higher key."""
     stuck_log, other_log = sorted([cast.contoso.pk, cast.fabrikam.pk], reverse=first == "contoso")
     take_turn(stuck_log)
     take_turn(other_log)
@@ -289,7 +289,7 @@ time.sleep(60)
 
 
 class another_process:
-    """Another process writes to the file for so long: all the time, or again and again with a rest between."""
+    """Run another process that writes to the file for so long: all the time, or repeatedly with a pause."""
 
     def __init__(self, seconds: float, rest: float) -> None:
         path = str(connection.settings_dict["NAME"])

@@ -1,4 +1,4 @@
-"""A database of the version before the migrations were squashed becomes the same as a new one, and keeps its rows."""
+"""A database from before the migrations were squashed becomes the same as a new one, and keeps its rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _differences(before: Shape, after: Shape) -> list[str]:
 
 @contextlib.contextmanager
 def _upgraded(place: Path) -> Iterator[Shape]:
-    """Connect to a copy of the old database, yield its rows as they were, and have it migrated when this begins."""
+    """Connect to a copy of the old database, yield its old rows, and migrate it."""
     here = connection.settings_dict["NAME"]
     with _LOADED[connection.vendor](place) as name:
         connection.close()
@@ -103,7 +103,7 @@ _LOADED: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
 
 
 def _rows() -> Shape:
-    """The rows of each table, in no order, each by the names of its columns."""
+    """Return the rows of each table, without order, each by the names of its columns."""
     found = {}
     with connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shape() -> Shape:
-    """Everything that a database is besides its rows, by kind and name."""
+    """Return the whole structure of a database, by kind and name."""
     with connection.cursor() as cursor:
         return _SHAPES[connection.vendor](cursor)
 
@@ -197,7 +197,7 @@ _FORM = re.compile(r"::(?:text|character varying)(?:\[\])?|[()\s]")
 
 
 def _one_form(kind: str, fact: Any) -> Any:
-    """Expressions in one form; all else as it is."""
+    """Return expressions in one form; everything else unchanged."""
     has_expressions = kind in ("constraint", "index", "trigger", "policy") and isinstance(fact, str)
     return _FORM.sub("", fact) if has_expressions else fact
 

@@ -1,4 +1,4 @@
-"""A copy of the code in a directory of its own, with stand-ins for what a test must not do to the machine."""
+"""A copy of the code in a separate directory, with replacements for what a test must not do to the machine."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ exec "$PYTHON_HERE" "$@" """,
 
 @dataclass
 class Running:
-    """A command that continues, and the file that holds what it says."""
+    """A command that continues, and the file with its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
     def until(self, words: str, *, within: float) -> str:
-        """Wait until it has said these words, and return all that it said."""
+        """Wait until it has printed these words, and return all its output."""
         until = time.monotonic() + within
         while time.monotonic() < until and self.process.poll() is None:
             output = self.output.read_text()
@@ -82,7 +82,7 @@ class Running:
 
 @dataclass
 class Clone:
-    """`path` is where the code lies; `environment` holds nothing of the machine's but where programs are."""
+    """`path` is where the code is; `environment` has nothing of the machine except where programs are."""
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Clone:
         )
 
     def done(self, command: str, *, within: float = 170, **environment: str) -> str:
-        """Run one command, demand that it succeeds, and return what it said."""
+        """Run one command, require that it succeeds, and return its output."""
         run = self.sh(command, within=within, **environment)
         assert run.returncode == 0, f"{command}\n{run.stdout[-1500:]}\n{run.stderr[-1500:]}"
         return run.stdout
@@ -154,7 +154,7 @@ class Clone:
         return Running(process, output)
 
     def in_a_terminal(self, command: str, answer: str) -> tuple[int, str]:
-        """Run a command that asks for a password, and type it whenever it asks; return status and what was shown."""
+        """Run a command that asks for a password, and type it each time; return status and output."""
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.path)
@@ -174,12 +174,12 @@ class Clone:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")
 
     def called(self) -> list[str]:
-        """How the stand-ins were called so far."""
+        """Return how the replacement programs were called so far."""
         log = self.path / "called"
         return log.read_text().splitlines() if log.exists() else []
 
     def here(self, command: str) -> str:
-        """The command with the places of an installation moved into the copy, and a port that is free."""
+        """Return the command with the paths of an installation inside the copy, and with a free port."""
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
         command = command.replace("=/etc/", f"={self.path}/etc/")
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)

@@ -1,4 +1,4 @@
-"""Reads the documents: their fenced blocks, their prose, and what both name."""
+"""Reads the documents: their fenced blocks, their text, and the names in both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Block:
 
 
 def documents() -> list[Path]:
-    """Return every document of the project, wherever it lies."""
+    """Return every document of the project."""
     found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
     found += [ROOT / place / "README.md" for place in ("deploy", "templates/components", "verify")]
     return [*found, *(path for path in files_in("docs") if path.suffix == ".md")]
@@ -65,7 +65,7 @@ def prose(path: Path) -> str:
 
 
 def commands(block: Block) -> list[str]:
-    """The commands of a block marked `sh`, one a line; a backslash at the end continues with the next."""
+    """Return the commands of a block marked `sh`, one a line; a backslash at the end continues with the next line."""
     joined = block.text.replace("\\\n", " ")
     lines = (re.sub(r"\s+# .*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
@@ -85,7 +85,7 @@ def bold(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """The fragments by which the headings are reached, as GitHub makes them."""
+    """Return the fragments of the headings, as GitHub makes them."""
     return {_slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
 
 

@@ -1,4 +1,4 @@
-"""A signed yes is checked by hand, with the lines that the document gives and nothing of the product's."""
+"""A signed approval is checked by hand, with the document's lines and without the product's code."""
 
 from __future__ import annotations
 

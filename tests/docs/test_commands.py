@@ -1,4 +1,4 @@
-"""Every command in the documents is run, or, where a test must not run it, is checked for what can be checked."""
+"""Every command in the documents is run, or, if a test must not run it, checked as far as possible."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
 
 @pytest.mark.deep
 def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) -> None:
-    """In their order: the first reads what lies there, later ones what earlier ones made."""
+    """The commands run in order: the first reads what is there, and later ones read what earlier ones made."""
     clone.done(".venv/bin/python manage.py log_key create --if-missing")
     clone.done(".venv/bin/python manage.py checkpoint")
     clone.done(".venv/bin/python manage.py evidence contoso -o evidence.zip")

@@ -1,4 +1,4 @@
-"""What the documents lead to is there: files, headings, pictures, pages, code."""
+"""Everything that the documents refer to exists: files, headings, pictures, pages, code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _FILE = re.compile(rf"(?:{_TOP})/[\w./<>*-]*")
 
 
 def dead_paths(path: Path) -> list[str]:
-    """Files of the project that the document names and that are not there."""
+    """Return files of the project that the document names and that do not exist."""
     named = [span for span in code_spans(path) if _FILE.fullmatch(span) and not span.startswith("var/")]
     return [span for span in named if not list(ROOT.glob(_PLACEHOLDER.sub("*", span).rstrip("/")))]
 
@@ -65,14 +65,14 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 def _is_name(span: str) -> bool:
-    """A name of the code's, and not a word, a file or a command."""
+    """Whether it is a name of the code, and not a word, a file or a command."""
     inner = span[1:]
     return bool(_NAME.fullmatch(span)) and ("_" in inner or "." in inner or any(char.isupper() for char in inner))
 
 
 @cache
 def _known_text() -> str:
-    """The text of the product and of the tests, without these tests, which name what does not exist."""
+    """Return the text of the product and of the tests, except these tests, which name what does not exist."""
     here = Path(__file__).parent
     tests = [path for path in files_in("tests") if path.suffix == ".py" and path.parent != here]
     other = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "requirements.in"]
@@ -170,7 +170,7 @@ def test_a_heading_is_reached_as_on_github(tmp_path: Path, monkeypatch: pytest.M
 
 @cache
 def _quoted() -> frozenset[str]:
-    """Every text in quotation marks in a template or a module: whole, as people read it."""
+    """Return every text in quotation marks of templates and modules, as people read it."""
     text = "\n".join(map(text_of, product_files(".html", ".txt", ".py")))
     return frozenset(re.findall(r'"([^"\n]+)"', text) + re.findall(r"'([^'\n]+)'", text))
 

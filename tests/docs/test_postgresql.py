@@ -1,4 +1,4 @@
-"""What the documents say about PostgreSQL is done on one: the role, the dump, the restore."""
+"""The documents' instructions for PostgreSQL are run on a server: the role, the dump, the restore."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ ROLE = f"docs_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
 
 @dataclass
 class Server:
-    """The addresses of the role's own database, and of an empty one beside it."""
+    """The addresses of the role's own database, and of a second, empty one."""
 
     url: str
     restored: str
 
 
 def _statements() -> list[str]:
-    """The SQL of the documents, for a role and databases of another name."""
+    """Return the SQL of the documents, with other names for the role and the databases."""
     [block] = blocks("sql")
     text = re.sub(r"\blockbox\b", ROLE, block.text)
     return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 def _sql(*statements: str) -> None:
-    """As the server's superuser: the tests' own role may make no roles."""
+    """Run SQL as the server's superuser: the tests' own role may not make roles."""
     with psycopg.connect(os.environ["DATABASE_ADMIN_URL"], autocommit=True) as superuser:
         for statement in statements:
             superuser.execute(statement)
@@ -63,7 +63,7 @@ def server(transactional_db: None) -> Iterator[Server]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """A copy that finds PostgreSQL's programs of the server's own version."""
+    """A copy that uses PostgreSQL's programs of the server's own version."""
     made = Clone.make(tmp_path / "clone")
     place = importlib.util.spec_from_file_location("with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert place is not None
@@ -75,7 +75,7 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Clone, server: Server) -> None:
-    """Migrate, work, dump, restore, check: by exactly the role, which row-level security holds back."""
+    """Migrate, work, dump, restore, check: with exactly this role, which row-level security limits."""
     clone.environment |= {"DATABASE_URL": server.url, "RESTORED_URL": server.restored}
     assert "W032" not in clone.sh(".venv/bin/python manage.py migrate --noinput").stderr
     clone.done(".venv/bin/python manage.py demo_world --bare")
@@ -90,7 +90,7 @@ def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Cl
 
 
 def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> None:
-    """So the option in the documents is needed, and nobody drops it as a whim."""
+    """So the documented option is needed, and nobody removes it by mistake."""
     clone.done(".venv/bin/python manage.py migrate --noinput", DATABASE_URL=server.url)
     refused = clone.sh('pg_dump --format=custom --file=x.dump "$DATABASE_URL"', DATABASE_URL=server.url)
     assert refused.returncode != 0

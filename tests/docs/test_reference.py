@@ -1,4 +1,4 @@
-"""Reference parts of the documents agree with the code: commands, health, log events, words, the auditor's check."""
+"""The reference parts of the documents match the code: commands, health, log events, words, the auditor's check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMMAND = re.compile(r"(?:\S*python )?manage\.py ([a-z_]+)(.*)")
 
 
 def rows(path: Path, heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading."""
+    """Return the cells of the first table under a heading."""
     text = prose(path).partition(f"## {heading}\n")[2]
     lines = re.findall(r"^\|(.*)\|$", text.partition("\n## ")[0], flags=re.MULTILINE)
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines[2:]]
@@ -43,7 +43,7 @@ def _ours() -> set[str]:
 
 
 def wrong_commands(path: Path) -> list[str]:
-    """Mentions of `manage.py` whose command does not exist, or does not know an option."""
+    """Return mentions of `manage.py` with a command or an option that does not exist."""
     found = []
     for span in code_spans(path):
         match = _COMMAND.fullmatch(span)
@@ -91,7 +91,7 @@ _LOGGERS = frozenset({"log", "logger", "security_log"})
 
 
 def logged_events() -> set[str]:
-    """The name of every event of ours that is logged."""
+    """Return the name of every event that this project logs."""
     found = set()
     for path in product_files(".py"):
         for node in nodes_of(path):
@@ -137,7 +137,7 @@ def test_the_generated_life_cycle_shows_every_state() -> None:
 
 
 def _check(place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the lines of the document on the export that lies there, and return how many entries they read."""
+    """Run the document's lines on the export, and return how many entries they read."""
     [block] = [block for block in blocks("python") if block.document == "docs/customer-auditor.md"]
     monkeypatch.chdir(place)
     scope: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Each case of the threat model names a test that exists, or says that it is not met yet."""
+"""Each case of the threat model names a test that exists, or says that it is not covered yet."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_case_is_left_out() -> None:
 
 
 def test_each_case_of_deciding_is_tried_through_every_door() -> None:
-    """By the test that goes through all of them, or by one of the pages' and one of the API's at least."""
+    """By the test that tries all interfaces, or by at least one of the pages' and one of the API's."""
     through = {case.number: {path.split("/")[1] for path, _name in case.tests} for case in ALL[:16]}
     offenders = {
         number: doors for number, doors in through.items() if not ("parity" in doors or {"web", "api"} <= doors)

@@ -1,4 +1,4 @@
-"""Does what a document says, from top to bottom, as somebody with one shell does who reads it."""
+"""Follows a document from top to bottom, as its reader does with one shell."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ set +a
 
 
 class Walk:
-    """The `bash` blocks of one document, run in their order in one directory; variables and functions last.
+    """The `bash` blocks of one document, run in order in one directory; variables and functions stay.
 
-    A `python` block whose first line is a comment with a file's name is written to that file. What a block leaves
-    running is ended by `close()`.
+    A `python` block whose first line is a comment with a file name is written to that file. `close()` ends what a block
+    leaves running.
     """
 
     def __init__(self, document: str, place: Path, environment: dict[str, str]) -> None:
@@ -39,7 +39,7 @@ class Walk:
         self._sessions: list[int] = []
 
     def until(self, words: str) -> str:
-        """Do every block before the first one that holds these words. Returns what was shown."""
+        """Run every block before the first one with these words. Returns the output."""
         shown = ""
         while words not in self._left[0].text:
             shown += self.step()

@@ -1,8 +1,8 @@
 """Random bytes and keys that are the same in each run.
 
-Everything random in the product comes from the operating system, so one function takes its place. What it answers
-follows from the step of the history, from the model whose id is drawn (or from the number of bytes), and from how many
-were drawn before in that step. An act that draws one id less than before therefore changes nothing in other steps.
+Everything random in the product comes from the operating system, so one function replaces it. Its answer follows from
+the step of the history, from the model whose id is drawn (or from the number of bytes), and from how many were drawn
+before in that step. So an act that draws one id less than before changes nothing in other steps.
 """
 
 from __future__ import annotations

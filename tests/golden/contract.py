@@ -1,4 +1,4 @@
-"""What others rely on by name: addresses, the API's document, codes, events, tasks and commands."""
+"""The names that others depend on: addresses, the API's document, codes, events, tasks and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.clients import generated
 
 
 def addresses() -> Iterator[str]:
-    """Each address that the site answers, as its pattern, with the methods that it takes."""
+    """Yield each address of the site, as its pattern, with its methods."""
     for pattern, view in sorted(_routes(get_resolver(), "/"), key=lambda each: each[0]):
         # What a part of an address is called in the code is nothing to a caller.
         address = re.sub(r"<(\w+):\w+>", r"<\1>", pattern)
@@ -44,7 +44,7 @@ def _routes(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, Callable[
 
 
 def _methods(view: Callable[..., Any]) -> str:
-    """The methods of a view; "any" where it says nothing of them."""
+    """Return the methods of a view; "any" if it does not name any."""
     found: Any = view
     while found is not None:
         of_class = getattr(found, "cls", None) or getattr(found, "view_class", None)
@@ -73,7 +73,9 @@ _SETS = frozenset({"required", "tags"})
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with each $ref in place, without the words for people, and without the names of components."""
+    """Return the document with each $ref resolved, without the words for people, and without the names of
+    components.
+    """
 
     def follow(path: str) -> Any:
         found: Any = document
@@ -116,7 +118,7 @@ def _place(parameter: Any) -> tuple[str, str]:
 
 
 def _value(value: Any) -> Any:
-    """An example's value; of a problem without what is said in words."""
+    """Return an example's value; for a problem, without the parts in words."""
     if isinstance(value, list):
         return [_value(each) for each in value]
     if not isinstance(value, dict):
@@ -130,7 +132,7 @@ def _value(value: Any) -> Any:
 
 
 def packed(document: dict[str, Any]) -> list[str]:
-    """The resolved document as lines, each part that occurs often in it once: its hash, and what is in it."""
+    """Return the resolved document as lines. Each frequent part is there once: its hash, and its content."""
     parts: dict[str, str] = {}
 
     def pack(node: Any) -> Any:
@@ -168,7 +170,7 @@ def unpacked(lines: list[str]) -> dict[str, Any]:
 
 
 def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Each place in which two documents differ."""
+    """Yield each place in which two documents differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             at = f"{place} › {name}" if place else str(name)
@@ -219,7 +221,7 @@ def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
 
 
 def _commands() -> Iterator[str]:
-    """The commands of this project's own apps, with their own options."""
+    """Yield the commands of this project's own apps, with their own options."""
     bare = BaseCommand().create_parser("manage.py", "bare")
     common = {option for action in bare._actions for option in action.option_strings}
     for name, app in sorted(get_commands().items()):
@@ -233,7 +235,7 @@ def _commands() -> Iterator[str]:
 
 
 def _verbs(found: argparse.ArgumentParser, name: str, but: set[str] | None = None) -> Iterator[str]:
-    """A command and its options, and those below it. Words that explain are left out."""
+    """Yield a command and its options, and its subcommands, without explanations."""
     options = []
     for action in found._actions:
         if isinstance(action, argparse._SubParsersAction):

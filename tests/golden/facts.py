@@ -1,4 +1,6 @@
-"""What of the history is compared: bytes where they may not change, and of mails the facts and not the words."""
+"""The parts of the history to compare: exact bytes where they must not change, and the facts of mails without the
+words.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def _short(raw: bytes) -> str:
 
 
 def log() -> Iterator[str]:
-    """The canonical bytes of each entry, by log and in its order."""
+    """Yield the canonical bytes of each entry, by log and in order."""
     for head in ChainHead.objects.order_by("pk"):
         yield f"# {checkpoints.origin_of(head.pk, 0)}: {head.size} entries, {head.pruned_to} of them removed"
         for entry in AuditEntry.objects.filter(tenant_id=head.pk).order_by("seq"):
@@ -50,7 +52,7 @@ def log() -> Iterator[str]:
 
 
 def signed() -> Iterator[str]:
-    """Each checkpoint by its hash, and the newest of each shard with all signatures."""
+    """Yield each checkpoint by its hash, and the newest of each shard with all signatures."""
     for head in ChainHead.objects.order_by("pk"):
         rows = list(Checkpoint.objects.filter(tenant_id=head.pk).order_by("shard", "size"))
         for row in rows:
@@ -65,7 +67,7 @@ def signed() -> Iterator[str]:
 
 
 def receipts(history: History, reader: Caller) -> Iterator[str]:
-    """Proofs of inclusion and of growth, as the API answers them in both forms."""
+    """Yield inclusion and consistency proofs, as the API answers them in both forms."""
     log = f"tenants/{history.world.tenant().pk}/log"
     size = ChainHead.objects.get(pk=history.world.tenant().pk).size
     for path in (
@@ -88,7 +90,7 @@ _LONG = re.compile(r"^(?:entries|proofs|consistency)-\d+\.jsonl$|\.bin$")
 
 
 def bundles(history: History, reader: Caller) -> dict[str, bytes]:
-    """The evidence about the one access request, and the whole log's."""
+    """Return the evidence about the one access request, and about the whole log."""
     tenant = history.world.tenant().pk
     found = {}
     for name, path in {
@@ -128,7 +130,7 @@ def evidence(found: dict[str, bytes]) -> Iterator[str]:
 
 
 def decisions(history: History) -> Iterator[str]:
-    """The text of each signed decision with its digest, and the digest and text of what each access request asks."""
+    """Yield the text of each signed decision with its digest, and digest and text of each access request."""
     for step, text, digest in history.manifests:
         yield f"{step}: {digest} {text}"
     for row in AccessRequest.objects.order_by("submitted_at", "reference"):
@@ -152,7 +154,7 @@ _NAMED = (
 
 
 def mails(history: History) -> Iterator[str]:
-    """To whom each mail went about what, and its links, numbers and names; those of one step in order of the topic."""
+    """Yield the receiver, topic, links, numbers and names of each mail; mails of one step in order of the topic."""
     names = sorted({" ".join(str(name).split()) for name in _names()} - {""})
     order = {step: at for at, (step, _mail) in enumerate(history.mails)}
     blocks = [(order[step], _block(step, mail, names)) for step, mail in history.mails]
@@ -203,7 +205,7 @@ def _facts(text: str, names: list[str]) -> list[str]:
 
 
 def _text(markup: str) -> str:
-    """What a reader sees of a mail's HTML."""
+    """Return the visible text of a mail's HTML."""
     markup = re.sub(r"(?s)<(style|title|head)\b.*?</\1>", " ", markup)
     return html.unescape(re.sub(r"<[^>]*>", " ", markup))
 
@@ -212,7 +214,7 @@ def _text(markup: str) -> str:
 
 
 def posts(history: History) -> Iterator[str]:
-    """Each message with its headers and its body, to the letter; a body that goes to several is there once."""
+    """Yield each message with its headers and its exact body; a body for several receivers is there once."""
     shown: set[bytes] = set()
     order = {step: at for at, (step, *_rest) in enumerate(history.posts)}
     for _step, url, body, options in sorted(history.posts, key=lambda each: (order[each[0]], each[1], each[2])):

@@ -1,4 +1,4 @@
-"""The golden history: what people do in six weeks, through the operations, on a clock that is between two steps."""
+"""The golden history: the acts of people in six weeks, through the operations, on a clock that moves between steps."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def log_key(number: int) -> str:
 
 
 class History:
-    """Plays all of it with `play()`; `mails` and `posts` are what left meanwhile, each with the step that sent it."""
+    """Plays the history with `play()`; `mails` and `posts` are the sent messages, each with the step that sent it."""
 
     def __init__(self, travel: Any, settings: Any, patch: Any) -> None:
         self.chance, self.travel, self.settings, self.patch = Chance(), travel, settings, patch
@@ -85,7 +85,7 @@ class History:
         self.chance.begin(name)
 
     def leave(self, *, has_webhooks: bool = False) -> None:
-        """Sign the logs, ask the witness, and send the mails that are due; the webhooks' messages where asked for."""
+        """Sign the logs, ask the witness, and send the due mails, and with `posts` also the webhooks' messages."""
         step = self.chance.step
         self.step(f"{step}, sent")
         for log in ChainHead.objects.order_by("pk"):
@@ -102,7 +102,7 @@ class History:
             webhooks.drain()
 
     def forget(self) -> None:
-        """Send none of the mails that wait: others of their kind were sent."""
+        """Remove the waiting mails: others of their kind were sent."""
         OutboxMessage.objects.filter(lane__in=("fanout", "mail"), state="waiting").delete()
 
     def _post(self, url: str, body: bytes, **options: Any) -> outbound.Answer:
@@ -111,7 +111,7 @@ class History:
         return outbound.Answer(204, "", b"")
 
     def refused(self, wanted: type[DomainError], call: Callable[[], Any]) -> Any:
-        """What is refused, which is an entry of its own; returns the refusal."""
+        """Run an act that is refused, which is itself an entry; return the refusal."""
         with pytest.raises(DomainError) as found:
             call()
         assert type(found.value) is wanted, found.value
@@ -119,7 +119,7 @@ class History:
         return found.value
 
     def proposed(self, call: Callable[[], Any]) -> UUID:
-        """A change that waits for a second person; returns the proposal's id."""
+        """Propose a change that waits for a second person; return the proposal's id."""
         return UUID(self.refused(ChangeProposed, call).current["proposal"])
 
     def sign(self, row: AccessRequest, name: str, verdict: str) -> operations.Signed:
@@ -147,7 +147,7 @@ class History:
         return operations.submit(ask, actor=self.world.as_(by))
 
     def opened(self, name: str, ticket: Ticket, *, by: str = "priya", approver: str = "ada", **fields: Any) -> Grant:
-        """An access request that both sides approve, in three steps."""
+        """Open a window: an access request that both sides approve, in three steps."""
         self.step(f"{name}: submitted")
         row = self.submit(ticket, by=by, **fields)
         self.step(f"{name}: confirmed")

@@ -36,7 +36,7 @@ def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _changes(name: str, before: list[str], now: list[str]) -> Iterator[str]:
-    """Two lines for each that differs, from a little before the first difference on."""
+    """Yield two lines for each difference, from just before it."""
     for kind, start, end, first, last in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if kind == "equal":
             continue

@@ -1,4 +1,4 @@
-"""What others rely on by name or shape is the same as before."""
+"""The names and shapes that others depend on are the same as before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_addresses_and_names_are_the_same_as_before() -> None:
 
 
 def test_the_api_s_document_means_the_same_as_before() -> None:
-    """However its parts are shared: each reference is followed, and words for people are left out."""
+    """Each reference is resolved, and words for people are left out."""
     document: dict[str, Any] = json.loads((settings.BASE_DIR / "docs" / "openapi.json").read_text(encoding="utf-8"))
     now = contract.resolved(document)
     if IS_REMADE:

@@ -38,7 +38,7 @@ def history(db: None, travel: Any, settings: Any, monkeypatch: Any, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # ten seconds on an idle machine, and minutes on one that is shared by ten
 def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path) -> None:
-    """One test, for the history takes seconds."""
+    """One test, because the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
     shown = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
     assert (set(Event) - happened, set(Topic) - shown) == (set(), set())
@@ -64,7 +64,7 @@ def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path
 
 
 def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[str]:
-    """Show today's evidence to today's verifier and to each of before; return what one of them finds wrong."""
+    """Give today's evidence to today's verifier and to each earlier one; return what one of them finds wrong."""
     report = []
     origin = origin_of(history.world.tenant().pk, 0)
     named = [str(keys.log_key(origin, public)) for public in keys.load().publics]
@@ -81,7 +81,7 @@ def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[st
 
 
 def _former() -> list[tuple[str, bytes]]:
-    """The verifiers that customers may have, each with the SHA-256 that was written down for it."""
+    """Return the verifiers that customers may have, each with the SHA-256 that was published for it."""
     found = []
     for line in lines_of("verifiers.txt"):
         digest, name = line.split()

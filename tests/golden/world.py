@@ -1,6 +1,6 @@
 """The people, tenants, services and resources of the golden history. Their ids follow from their names.
 
-They are of this package alone, so that a change of the other tests' cast does not change the golden data.
+Only this package uses them, so that a change of the other tests' cast does not change the golden data.
 """
 
 from __future__ import annotations
@@ -130,12 +130,12 @@ class World:
         return Tenant.objects.get(pk=id_for(f"tenant {slug}"))
 
     def as_(self, who: str | Person, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """The actor as a door builds it; `fresh` has just proved who they are."""
+        """Return the actor as an interface builds it; with `fresh`, they have just proved who they are."""
         person = self.person(who) if isinstance(who, str) else Person.objects.get(pk=who.pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 
     def passkey(self, name: str) -> tuple[Passkey, Authenticator]:
-        """A new passkey of this person. Ed25519, whose signatures hold no random bytes."""
+        """Return a new passkey of this person. Its signatures (Ed25519) contain no random bytes."""
         person, challenge = self.person(name), bytes_for(f"challenge {name}", 32)
         device = Authenticator(
             origin="http://localhost:8000",

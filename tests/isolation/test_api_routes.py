@@ -1,4 +1,4 @@
-"""Every route of the API, called by outsiders: absent and not-yours are the same 404, with the same body."""
+"""Every route of the API, called by outsiders: a missing row and another tenant's row have the same 404 and body."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ BODIES: dict[str, Any] = {
 
 
 def address(name: str, ids: Ids) -> str:
-    """Azure's contract wants its version in the query."""
+    """Return the address; Azure's contract needs its version in the query."""
     return reverse(f"api:{name}", kwargs=ids) + (f"?api-version={API_VERSION}" if name.startswith("azure_") else "")
 
 
@@ -103,7 +103,7 @@ def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(c
 
 
 def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[str, str], Any, Any]]:
-    """(route and method, the answer about a row of Contoso's, the answer about one that does not exist)."""
+    """Yield the route and method, the answer about a row of Contoso, and the answer about a missing row."""
     for ids, method in product(route.ids(world), route.methods):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
         body = BODIES.get(route.name) if method in ("post", "patch", "put") else None

@@ -1,4 +1,4 @@
-"""Every page of the URL resolver, tried by outsiders: absent and not-yours are the same 404."""
+"""Every page of the URL resolver, opened by outsiders: a missing row and another tenant's row have the same 404."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PUBLIC = {"limits", "recover", "sso"}
 
 
 def pages() -> list[Route]:
-    """Return the routes of the pages; the admin's and the sign-in library's are tried in tests of their own."""
+    """Return the routes of the pages. Other tests cover the administration and the sign-in library."""
     return [route for route in routes() if route.namespace == "web"]
 
 
 def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
-    """Yield each page that names a row, with every set of what its address may hold."""
+    """Yield each page that names a row, with every combination of ids in its address."""
     for route in pages():
         if route.names_a_row:
             for ids in route.ids(world):
@@ -35,7 +35,7 @@ def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
 
 
 def personal_paths() -> list[str]:
-    """Return the pages that show each person what is theirs. An address with a secret in it has tests of its own."""
+    """Return the pages that show each person their own things. Other tests cover addresses with a secret."""
     found = {route.name for route in pages() if not route.names_a_row and not route.takes_a_secret}
     return sorted(found - PUBLIC)
 
@@ -52,7 +52,7 @@ def test_every_row_that_an_address_names_is_in_the_world(cast: Cast) -> None:
 
 
 def test_only_these_pages_open_by_a_secret() -> None:
-    """They have tests of their own: of invitations, of single sign-on, and of addresses."""
+    """Other tests cover them: of invitations, of single sign-on, and of addresses."""
     secret = {route.name for route in pages() if route.takes_a_secret and not route.names_a_row}
     assert secret == {"invitation", "sso_callback", "address_confirm"}
 
@@ -126,7 +126,7 @@ def test_public_pages_are_public(db: None, name: str) -> None:
 
 
 def _plain(response: Any) -> str:
-    """The page without what differs by request: ids, tokens, the time, and the address asked for."""
+    """Return the page without the parts that differ between requests: ids, tokens, the time, and the address."""
     text = response.content.decode()
     for varying in (
         r'name="(csrfmiddlewaretoken|once)" value="[^"]+"',

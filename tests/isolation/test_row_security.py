@@ -54,7 +54,7 @@ def test_it_cannot_write_for_another_tenant_either(cast: Cast) -> None:
 
 
 def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_again(cast: Cast) -> None:
-    """The entry is in the provider's log, which no customer's request may see."""
+    """The entry is in the provider's log, which no customer's request can see."""
     cast.otto.memberships.all().delete()
     actor = cast.as_("otto")
     with only_tenants([]):
@@ -66,7 +66,9 @@ def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_agai
 
 
 def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None:
-    """Its row and its log are the provider's, which no customer's request may see; the lost device must not get in."""
+    """Its row and its log belong to the provider, and no customer's request can see them. The lost device must not get
+    in.
+    """
     cast.people["newcomer"] = cast.stranger("first@contoso.example")
     enrolled(cast, "newcomer")
     cast.contoso.memberships.create(person=cast.newcomer, role="member", given_at=cast.contoso.created_at)
@@ -77,7 +79,7 @@ def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None
 
 
 def test_a_refusal_that_belongs_into_the_providers_log_is_written_there(cast: Cast) -> None:
-    """A customer's administrator asks for a client of the provider's: refused as on SQLite, and no trouble of ours."""
+    """A customer's administrator calls for a client of the provider: refused as on SQLite, without a server error."""
     with only_tenants([cast.contoso.pk]):
         with pytest.raises(NotAllowed):
             operations.create_client(name="Ours", scopes=["evaluate"], actor=cast.as_("ines"))

@@ -1,4 +1,4 @@
-"""One row of each kind at Contoso, and every route of the URL resolver that names one, with the rows filled in."""
+"""One row of each kind at Contoso, and every route of the URL resolver that names one, with ids filled in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Ids = dict[str, Any]
 
 
 class World:
-    """One row of each kind at Contoso, with a word in each that nobody else may ever read."""
+    """One row of each kind at Contoso, each with a word that nobody else may ever read."""
 
     CANARY = "Zanzibar"
 
@@ -146,7 +146,9 @@ SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `path` is its whole pattern; a regular expression is no path, and catches what no route takes."""
+    """One route. `path` is its whole pattern; a regular expression is not a path, and catches the remaining
+    addresses.
+    """
 
     namespace: str
     name: str
@@ -170,17 +172,19 @@ class Route:
 
     @property
     def names_a_row(self) -> bool:
-        """Whether a row of a tenant's is named in the path."""
+        """Whether the path names a row of a tenant."""
         return bool(set(self.collections.values()) - OF_NOBODY)
 
     @property
     def takes_a_secret(self) -> bool:
-        """Whether the path holds a free text: a secret, or what an identity provider calls a place."""
+        """Whether the path holds free text: a secret, or an identity provider's name."""
         converters = self.entry.pattern.converters.values()
         return any(type(converter) is StringConverter for converter in converters)
 
     def ids(self, world: World) -> Iterator[Ids]:
-        """Yield what the path may hold, with Contoso's rows: each word in turn, and each number in all its places."""
+        """Yield the possible ids for the path, with Contoso's rows: each word in turn, and each number in all its
+        places.
+        """
         collections, converters = self.collections, self.entry.pattern.converters
         numbers = [name for name, converter in converters.items() if isinstance(converter, IntConverter)]
         values = {
@@ -216,7 +220,7 @@ def routes(resolver: URLResolver | None = None, namespace: str = "", before: str
 
 
 def unknown_collections(world: World) -> list[tuple[str, str]]:
-    """Return the routes that name a row of a kind that the world lacks, with the kind."""
+    """Return the routes that name a kind of row that the world lacks, with the kind."""
     return [
         (route.name, collection)
         for route in routes()

@@ -1,4 +1,4 @@
-"""Every act and every event is declared once, and what the kernel is given is what is declared."""
+"""Every act and every event is declared once, and the kernel gets the declaration."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def event(name: str = "thing.done") -> Event:
 
 
 def walk(name: str = "walk", **more: Any) -> Act:
-    """An act of the engineers on a ticket, which nothing is wrong with but what is given."""
+    """Return an act of engineers on a ticket, without any fault except the given ones."""
     sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
     return Act(name, **{**sound, **more})
 
@@ -141,7 +141,7 @@ def test_an_unsound_declaration_is_found(declared: list[Act], events: list[Event
 
 
 def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
-    """The names of the constants that the bodies give to these functions of the kernel."""
+    """Return the names of the constants that bodies pass to these functions of the kernel."""
     found = set()
     for path in sorted(Path(operations.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -152,7 +152,7 @@ def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
 
 
 def test_every_act_is_given_to_the_kernel_somewhere() -> None:
-    """What a page refuses by itself is named by the page."""
+    """The page itself names what it refuses."""
     given = _given_to_the_kernel()
     assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch"}
 
@@ -166,7 +166,7 @@ def test_only_an_act_that_says_why_has_an_order_of_its_own() -> None:
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
-    """The system's own acts are never refused on paper."""
+    """The system's own acts are never refused, so no entry about a refusal names them."""
     assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
 
 

@@ -1,4 +1,4 @@
-"""An input is read by the limits that its declaration names, and a refusal says which input it is."""
+"""An input is checked by the limits in its declaration, and a refusal names the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Hypothesis plays the life of an access request against a model of a dozen lines, on the real operations."""
+"""Hypothesis plays the life of an access request on the real operations, and compares it with a model of a
+dozen lines.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ WINDOW = dt.timedelta(hours=2)
 
 
 class Life(RuleBasedStateMachine):
-    """The model: a state, a deadline, and which humans have decided. Everything else follows from the table."""
+    """The model: a state, a deadline, and the humans who have decided. Everything else follows from the table."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +57,7 @@ class Life(RuleBasedStateMachine):
         super().teardown()
 
     def attempt(self, action: str, who: str, expected: str | None) -> None:
-        """Try the act; `expected` is the state it leads to, or None where it must be refused or is repeated."""
+        """Try the act; `expected` is the resulting state, or None if it must be refused or is repeated."""
         actor = self.world.system() if who == "system" else self.world.as_(who)
         extra: dict[str, Any] = {} if action in ("expire", "close") else {"note": "Because."}
         if (who, action) in self.made:

@@ -1,4 +1,4 @@
-"""The table itself, and that the kernel accepts exactly what it says: every state, action and role."""
+"""The table, and that the kernel accepts exactly its edges: every state, action and role."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """A savepoint and not `atomic`: an operation refuses to run inside somebody else's atomic block."""
+    """Use a savepoint and not `atomic`: an operation refuses to run inside another atomic block."""
     here = transaction.savepoint()
     yield
     transaction.savepoint_rollback(here)
@@ -142,7 +142,7 @@ def _kinds(wanted: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def _attempt(call: Callable[[], object], events: Callable[[], list[str]]) -> tuple[type[Exception] | None, list[str]]:
-    """The kind of error that a call ends with, and the events that the log has then. All of it is undone."""
+    """Return the type of the error that a call ends with, and the events of the log. Everything is rolled back."""
     error: type[Exception] | None = None
     with _undone():
         try:
@@ -283,7 +283,9 @@ def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, 
 
 
 def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
-    """What a comment leaves: the comment or the refusal, events, messages and the ticket's state. It is undone."""
+    """Return the effects of a comment: the comment or the refusal, events, messages and the ticket's state. Rolled
+    back.
+    """
     before, messages = events_in(cast.contoso), outbox_topics()
     left: tuple[object, ...]
     with _undone():
@@ -319,7 +321,7 @@ def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state:
 def test_a_comment_that_was_written_before_the_question_leaves_the_ticket_waiting(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The question comes between the look at the ticket and the act."""
+    """The question comes after the ticket was read and before the act."""
     ticket = _ticket_in(cast, TicketState.WAITING_FOR_CUSTOMER)
     monkeypatch.setattr("requests_app.operations.tickets._is_answer", lambda *args: False)
     operations.comment(ticket.pk, actor=cast.as_("mia"), body="By the way.")

@@ -19,7 +19,7 @@ AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
 
 
 class Mails:
-    """The mails that left, by the short name of their recipient."""
+    """The sent mails, by the short name of their recipient."""
 
     def send(self) -> Mails:
         mail.outbox.clear()
@@ -28,7 +28,7 @@ class Mails:
         return self
 
     def __call__(self, name: str, topic: str) -> Any:
-        """The only mail on this topic to somebody; draining first is the test's own act."""
+        """Return the only mail on this topic to a person. The test itself drains the outbox first."""
         found = [
             m
             for m in mail.outbox
@@ -60,12 +60,12 @@ def mails() -> Mails:
 
 
 def parts(found: Any) -> tuple[str, str]:
-    """Text and HTML of a mail, the text with its lines joined so that a sentence can be looked for."""
+    """Return text and HTML of a mail, the text with its lines joined so that sentences can be searched."""
     return " ".join(found.body.split()), found.alternatives[0][0]
 
 
 def says(found: Any, *texts: str) -> None:
-    """Both parts say each of these."""
+    """Assert that both parts have each of these."""
     plain, html = parts(found)
     for text in texts:
         assert text in plain

@@ -1,4 +1,4 @@
-"""The page about mail names every topic and the numbers that the code works with."""
+"""The document about mail names every topic and the numbers of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mails of an installation without a server."""
+"""Mail without a mail server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every mail: its headers, its links, what is in its HTML, and what strangers wrote in it."""
+"""The rules for every mail: its headers, its links, its HTML, and the texts of strangers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MADE: list[Any] = []
 
 @pytest.fixture
 def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
-    """Mails on every topic, as they left; made once, for what is in them needs no rows behind it."""
+    """Return a mail of every topic, as sent; made once, because its content needs no rows."""
     if not _MADE:
         _MADE.extend(request.getfixturevalue("one_of_each_anew"))
     return _MADE
@@ -52,7 +52,7 @@ def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
 
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
-    """Mails on every topic, as they left, beside the rows that they are about."""
+    """Return a mail of every topic, as sent, with its rows."""
     left: list[Any] = []
 
     def send() -> None:
@@ -131,7 +131,7 @@ def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes."""
+    """Collects every tag with its attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -381,7 +381,7 @@ def test_every_word_of_every_mail_is_translated(
 
 
 def _outside(text: str) -> str:
-    """What is in no bracket of the pseudo-language, however deep they are nested."""
+    """Return the text outside all brackets of the pseudo-language, which can be nested."""
     depth, remaining = 0, []
     for char in text:
         depth += (char == pseudolocale.OPENING) - (char == pseudolocale.CLOSING)

@@ -1,4 +1,4 @@
-"""The mail about a closed window carries the proof of it: to the customer's side, and never late for want of it."""
+"""The mail about a closed window to the customer has its proof attached, and is never late because of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def closed(world: Cast) -> AccessRequest:
 
 
 def parsed(found: Any) -> EmailMessage:
-    """The mail as a mail program reads it, from its bytes."""
+    """Return the mail as a mail program reads it, from its bytes."""
     read = email.message_from_bytes(found.message().as_bytes(), policy=email.policy.default)
     assert isinstance(read, EmailMessage)
     return read
@@ -56,7 +56,7 @@ def attached(found: Any) -> dict[str, bytes]:
 
 
 def names_of(row: AccessRequest, mails: Mails | None = None) -> list[str]:
-    """The names of its receipts, in the order of the acts."""
+    """Return the names of its receipts, in the order of the acts."""
     if mails:
         mails.send()
     whose = {

@@ -1,4 +1,4 @@
-"""The one mail that tells of several access requests: what each of its readers needs, in both parts."""
+"""The mail about several access requests: what each of its readers needs, in both parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALLOWED = {"html", "head", "meta", "title", "style", "body", "div", "table", "tr
 
 
 def five(world: Cast, travel: Any) -> list[AccessRequest]:
-    """A minute apart, each of another kind where it matters."""
+    """Submit five, a minute apart, of different kinds where it matters."""
     demand = operations.Demand(
         authority="District Court", instrument="Search warrant", reference="12 O 34/26", date=dt.date(2026, 11, 20)
     )

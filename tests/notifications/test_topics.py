@@ -1,4 +1,4 @@
-"""Every topic, for each kind of recipient: the right facts, in both parts, in the reader's own time."""
+"""Every topic, for each kind of recipient: the right facts, in both parts, in the reader's own time zone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:
-    """Write what a window was used for, as the content operations do."""
+    """Record an access in a window, as the content operations do."""
     resource = grant.access_request.resources.get()
     common = {"tenant": cast.contoso, "grant": grant, "resource": resource, "at": clock.now()}
     for item in items:

@@ -122,7 +122,7 @@ def test_what_a_directory_keeps_is_the_directorys(cast: Cast) -> None:
 
 
 def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Cast, mailoutbox: list[Any]) -> None:
-    """Staff choose a first password, which opens nothing but a mail; its reader sets the one that counts."""
+    """Staff choose a first password, which only starts a mail; its reader sets the password that counts."""
     new = operations.add_person(
         actor=cast.as_("stella"), email="new@provider.example", name="Newton", password="a quite long first password 7"
     )
@@ -157,7 +157,7 @@ def test_an_address_that_a_directory_moved_is_known_anew(cast: Cast, mailoutbox:
 
 
 def test_accounts_count_as_one_when_both_addresses_are_known(cast: Cast) -> None:
-    """Somebody's word that an address is Ada's makes nobody Ada."""
+    """An unproven claim to Ada's address makes nobody Ada."""
     new = operations.add_person(
         actor=cast.as_("stella"), email="Ada+two@contoso.example", name="Adelaide", password="a battery of 7 horses"
     )

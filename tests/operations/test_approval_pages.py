@@ -1,4 +1,4 @@
-"""Where a customer's own approval page is: the administrator says it, freshly proven, and the log has it."""
+"""A customer's own approval page: the administrator sets it with fresh proof, and the log has the entry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
 
 
 def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE, **device_is: Any) -> tuple[Passkey, Authenticator]:
-    """A key that this person made on their own approval page, and the device that holds it."""
+    """Return a key that this person made on their own approval page, and its device."""
     challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id, **device_is)
     party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
     row = operations.enrol_passkey(
@@ -138,7 +138,7 @@ def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
 
 
 def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
-    """Or the provider's page could ask for exactly the key that is to keep it out."""
+    """Otherwise the provider's page could use exactly the key that is meant to exclude it."""
     settings.PASSKEY_RP_ID = "lockbox.contoso.example"
     with pytest.raises(Unacceptable) as refused:
         put(cast, rp_id="contoso.example")
@@ -172,7 +172,7 @@ def test_own_keys_alone_count_only_once_an_approver_has_one(cast: Cast) -> None:
 
 
 def answered(cast: Cast, row: AccessRequest, verdict: str, device: Authenticator | None, *, rp_id: str = SITE) -> None:
-    """Ada's answer, signed with this device where there is one."""
+    """Decide as Ada, signed with this device if there is one."""
     ada = cast.as_("ada")
     act = {"approve": operations.approve_as_customer, "deny": operations.deny_as_customer}[verdict]
     signature = None
@@ -237,7 +237,7 @@ def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: 
 
 
 def test_no_two_rules_together_leave_nobody_who_could_say_yes(cast: Cast) -> None:
-    """In whichever order they are set: a key of the page that can be copied, and one of this site that can not."""
+    """In either order: a key of the page that can be copied, and a key of this site that can't."""
     set_rule = partial(operations.set_yes_rule, cast.contoso.pk, actor=cast.as_("ines"))
     put(cast)
     own_key(cast, is_backup_eligible=True)

@@ -1,4 +1,4 @@
-"""A check of a log that somebody asked for: one at a time, in steps, through every death of a worker."""
+"""Checks of a log on request: one at a time, in steps, with workers that die at any point."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def verdict(check: LogCheck) -> tuple[bool, int, int | None, str]:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step is two entries, and a slice is one step."""
+    """Make a step two entries, and a slice one step."""
     monkeypatch.setattr(checks, "STEP", 2)
     monkeypatch.setattr(checks, "KEEP_EVERY", 0.0)
     ticks = iter(range(1_000_000))
@@ -229,7 +229,7 @@ def test_another_root_than_the_signed_one_is_found_across_a_pause(cast: Cast) ->
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing on the way catches it."""
+    """Raised in place of a SIGKILL: nothing catches it."""
 
 
 @pytest.mark.usefixtures("small_steps")

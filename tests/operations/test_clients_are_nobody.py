@@ -1,4 +1,4 @@
-"""A client has an account, and is nobody: it is given no role, no ticket, no queue, and no way back."""
+"""A client has an account, but is not a person: it gets no role, no ticket, no queue, and can't be restored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def theirs(cast: Cast) -> Person:
 
 @pytest.fixture
 def ours(cast: Cast) -> Person:
-    """The account of the provider's."""
+    """The account of the provider's client."""
     return client_of(cast, None)[0].account
 
 
@@ -52,7 +52,7 @@ def test_it_is_put_into_no_queue(cast: Cast, ours: Person, role: str) -> None:
 def test_a_row_that_should_not_be_there_makes_it_no_engineer_and_no_approver(
     cast: Cast, ours: Person, theirs: Person
 ) -> None:
-    """Written past the operations, as by hand in the database."""
+    """Written without an operation, as by hand in the database."""
     at = clock.now()
     QueueAssignment.objects.create(service=cast.exchange, person=ours, role="engineer", given_at=at)
     Membership.objects.create(tenant=cast.contoso, person=theirs, role="approver", given_at=at)

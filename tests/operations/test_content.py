@@ -1,4 +1,4 @@
-"""Looking at content: nothing without a live window on exactly the resource, and nothing before its entry."""
+"""Access to content: nothing without a live window for exactly this resource, and nothing before its entry."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Source(ByteSource):
 
 
 class Fake(Connector):
-    """A system whose answers a test decides; it counts how often it was asked."""
+    """A system with answers that the test sets; it counts the calls."""
 
     kind, names = "fake", ("file_name",)
 
@@ -507,7 +507,7 @@ def test_a_download_that_fails_to_open_leaves_its_place(cast: Cast, use: Callabl
 
 @pytest.mark.usefixtures("_no_streams")
 def test_a_text_is_read_beside_two_downloads(cast: Cast, use: Callable[[Fake], Fake]) -> None:
-    """The server reads it to its end by itself, so it holds nothing for long."""
+    """The server itself reads it to the end, so it holds nothing for long."""
     use(Fake(lambda: iter([b"a", b"b"])))
     grant = cast.opened()
     running = [_download(cast, grant), _download(cast, grant)]

@@ -1,4 +1,4 @@
-"""All workers are dead for 13 hours: no deadline moves, no window stays, and all is written down once afterwards."""
+"""All workers are dead for 13 hours: deadlines and windows still end on time, and all is recorded once afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out of office: who decides in whose place, from when until when, and not a moment longer."""
+"""Out of office: who decides in whose place, from when until when, and not longer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _refused_at(cast: Cast, travel: Any, at: dt.datetime, row: Any) -> None:
 
 
 def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast, travel: Any) -> None:
-    """By the clock at the decision itself, though nothing ran; and the log says for whom."""
+    """By the clock at the decision, although nothing ran; and the log names the approver."""
     travel.freeze()
     allowed(cast)
     absence, rows = away(cast), [cast.confirmed() for _ in range(3)]
@@ -80,7 +80,7 @@ def test_an_actor_that_was_built_in_time_is_read_again_at_the_decision(cast: Cas
 
 
 def test_it_is_worth_what_the_approver_is_worth(cast: Cast) -> None:
-    """Who is no approver any more, is switched off, or turns out to be the same human, has nobody in their place."""
+    """An approver who lost the role, is switched off, or is the same human has no deputy."""
     allowed(cast)
     for undone in ("role", "off", "human", "deputy", "ended"):
         absence = away(cast, start=dt.timedelta())

@@ -1,4 +1,4 @@
-"""The decision point: exactly the rule of the content pages, asked by a service elsewhere."""
+"""The decision point: exactly the rule of the content pages, for a service elsewhere."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ask(cast: Cast, *, by: str = "priya", **fields: Any) -> Question:
 
 
 def both(question: Question, actor: Actor) -> tuple[bool, str]:
-    """Advice and access, which must say the same."""
+    """Ask for advice and for access, which must have the same answer."""
     advice = evaluate(question, actor=actor)
     access = operations.allow_access(question, actor=actor)
     assert (access.decision, access.reason, access.grant_id) == (advice.decision, advice.reason, advice.grant_id)
@@ -171,7 +171,7 @@ def test_a_customer_needs_not_name_the_own_tenant(cast: Cast) -> None:
 
 
 def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> None:
-    """As on the content pages: the window is the human's, and the account that is used needs the queue."""
+    """As on the content pages: the window belongs to the human, and the used account needs the queue."""
     cast.opened()
     Person.objects.filter(pk=cast.erik.pk).update(human_id=cast.priya.human_id)
     assert both(ask(cast, by="erik"), service_of(cast)) == (True, "window_open")
@@ -216,7 +216,7 @@ class Stage:
         self.stands: dict[str, Any] = {}
 
     def arrange(self, **so: Any) -> None:
-        """Bring the rows into one of the combinations."""
+        """Change the rows to one of the combinations."""
         for names, write in (
             (("window", "level"), self._window),
             (("ticket",), self._ticket),
@@ -259,7 +259,7 @@ class Stage:
 
 
 def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> str:
-    """What the content pages' own way through the rule says: a code, or nothing where it lets through."""
+    """Return the content pages' answer by the same rule: a code, or nothing if it permits."""
     level = Level.READ if action == "read" else Level.NAMES
     try:
         with act(OPEN_ITEM, actor=cast.as_("priya")) as current:
@@ -309,7 +309,7 @@ def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> 
 
 
 def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> None:
-    """The log already has an entry from after the window: access is asked at that time, not before it."""
+    """The log already has a later entry, after the window: access is judged at that time, not before it."""
     grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at)
     cast.ticket()
@@ -402,7 +402,7 @@ def test_a_customer_asks_about_the_own_tenant_alone(cast: Cast) -> None:
 
 
 def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast) -> None:
-    """Answer and entry are the same for an engineer without a window here and for somebody who is nobody."""
+    """Answer and entry are the same for an engineer without a window here and for an unknown person."""
     cast.opened(by="priya")
     ours = service_of(cast, "contoso")
     entries = []
@@ -457,7 +457,7 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
 
 
 def test_no_person_reports_an_access_through_any_door(cast: Cast) -> None:
-    """It would stand in an engineer's window as something that the engineer opened."""
+    """Otherwise an engineer's window would show it as the engineer's act."""
     grant = cast.opened()
     before = _left()
     with collected() as case:

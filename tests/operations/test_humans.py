@@ -31,7 +31,7 @@ def _logged(event: str) -> set[Any]:
 
 
 def test_a_second_account_decides_nothing_on_what_the_first_one_asked_for(cast: Cast) -> None:
-    """Whichever of the two was linked to the other, and whether before or after it was asked."""
+    """With either of the two linked to the other, before or after the access request."""
     before = cast.submitted(by="priya")
     for name, other in (("priya", "pat"), ("paula", "erik")):
         _linked(cast, name, other)
@@ -58,7 +58,7 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
 
 
 def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> None:
-    """Linked after the first decision, whose row keeps the human that its decider was then; and unlinked again."""
+    """Linked after the first decision, whose row keeps the human that its decider then was; and unlinked again."""
     row, other = cast.confirmed(), cast.as_("alan")
 
     def assert_mail() -> None:
@@ -98,7 +98,7 @@ def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) ->
 
 
 def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -> None:
-    """Before: asked for by one and confirmed by the other; an approval by both."""
+    """One asked for it and the other confirmed it, or each approved one stage."""
     access_request, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
     _linked(cast, "priya", "pat")
     assert AccessRequest.objects.get(pk=access_request.pk).state == "WITHDRAWN"
@@ -185,7 +185,7 @@ def test_a_domain_is_the_same_in_both_its_spellings() -> None:
 
 
 def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cast) -> None:
-    """Known on both sides: a link that was sent there came back."""
+    """Proven on both sides: a link that was sent there was opened."""
     row = cast.invited("Pat+two@provider.example", by="ines")
     new = operations.accept_invitation(
         cast.link_of(row), name="Patricia", password="another battery of 7 horses", actor=Actor.stranger(door="pages")

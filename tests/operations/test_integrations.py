@@ -1,4 +1,4 @@
-"""Clients and tokens: who may make, change and end which, what is refused, and what the log says of it."""
+"""Clients and tokens: who may make, change and end which, what is refused, and the entries in the log."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_providers_own_are_for_staff(cast: Cast, name: str) -> None:
 
 
 def test_no_machine_makes_changes_or_ends_what_calls(cast: Cast) -> None:
-    """Though its row says that it may: who can write a scope into the table gets no further."""
+    """Even if its row says so: a person who can write a scope into the table gains nothing."""
     row = add(cast).row
     client, _secret = client_of(cast)
     token = operations.issue_access_token(client, scopes=list(Scope)).row
@@ -371,7 +371,7 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
 
 
 def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
-    """Denied by default: a new act is closed to tokens until somebody writes down which scope opens it."""
+    """Denied by default: a new act is closed to tokens until its declaration names a scope."""
     token = make(cast, "ines", scopes=in_order(Scope)).row
     actor = actor_of_token(token, door="api")
     assert "remove_witness" not in SCOPES

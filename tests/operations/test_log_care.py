@@ -1,4 +1,4 @@
-"""The way back for a damaged log, and how long a log is kept: who may, what is written, and what stays."""
+"""A damaged log and its recovery, and how long a log is stored: who may act, what is recorded, and what stays."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def cut(tenant: UUID, size: int) -> None:
 
 
 def damaged(cast: Cast) -> UUID:
-    """Contoso's log, signed, set back and refused; returns its id."""
+    """Return the id of Contoso's log, which is signed, set back and refused."""
     cast.ticket()
     tasks.checkpoint()
     cast.opened()
@@ -127,7 +127,7 @@ def test_staff_close_a_damaged_log_and_it_goes_on_as_its_next_shard(cast: Cast) 
 def test_the_new_shard_begins_above_what_was_signed_where_the_file_outside_is_not_at_hand(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As on a web server, which does not sign: the alarm knows what the file knew."""
+    """As on a web server, which does not sign: the alarm has the data of the file."""
     tenant = damaged(cast)
     signed = heads.get(checkpoints.origin_of(tenant, 0))
     assert signed is not None
@@ -357,7 +357,9 @@ def prune(is_over: Callable[[], bool] = never_over) -> int:
 
 @pytest.fixture
 def old(cast: Cast, travel: Traveller) -> AccessRequest:
-    """A closed access request of Contoso from 40 days ago, all of it signed, and the rule of 30 days since then."""
+    """Return a closed access request of Contoso from 40 days ago, all signed, and the rule of 30 days set
+    since then.
+    """
     travel.freeze()
     row = cast.in_state("CLOSED")
     operations.set_log_retention(cast.contoso.pk, days=30, actor=cast.as_("ines"))
@@ -417,7 +419,7 @@ def test_pages_and_mails_about_what_is_no_longer_in_the_log_still_come(cast: Cas
 def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
     cast: Cast, old: AccessRequest, travel: Traveller, tmp_path: Path
 ) -> None:
-    """Of the whole log, after a removal and after the next one, which takes the entry about the first."""
+    """For the whole log, after a removal and after the next one, which removes the entry about the first."""
     tenant = cast.contoso.pk
     wanted = EvidenceScope(tenant_id=tenant, tenant_name="Contoso")
     for _ in range(2):
@@ -468,7 +470,7 @@ def test_what_the_log_says_of_its_keys_stays_and_keeps_it_busy_with_nothing(cast
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
 def test_nothing_goes_that_an_access_request_under_way_stands_on(cast: Cast, travel: Traveller, state: str) -> None:
-    """It can't be under way for so long unless every worker is dead; then, too."""
+    """It can be under way for so long only if every worker is dead; even then."""
     travel.freeze()
     cast.in_state("CLOSED")
     waiting = cast.in_state(state)

@@ -1,4 +1,4 @@
-"""Deny all that waits, and be asked no more for a while: by one act, along the table's own edges."""
+"""Deny all pending access requests and mute: by one act, along the table's own edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enrolling and removing passkeys: in the log of each tenant with the key itself, told, or not done."""
+"""Adding and removing passkeys: with the key in the log of each tenant, with mails, or not done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which new passwords are refused, at every place where one is set."""
+"""Which new passwords are refused, everywhere a password is set."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_list_that_cannot_be_read_keeps_nobody_from_a_password(
 def test_a_service_that_did_not_answer_is_left_alone_for_a_while(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The form asks first. The act behind it, which holds locks that others want, does not wait once more."""
+    """The form asks first. The act behind it holds locks that others need, so it does not wait again."""
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
     calls: list[str] = []
     now = [1000.0]

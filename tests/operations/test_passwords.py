@@ -1,4 +1,4 @@
-"""A new password is an act like any other: in the log and told, or not set."""
+"""A new password is an act like any other: with an entry and mails, or not set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel reads of a declaration, shown with acts that are declared here and do nothing."""
+"""What the kernel reads from a declaration, shown with test acts that do nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lost second factor: reset by the customer's own administrator, for the provider's people by a superuser."""
+"""A lost second factor: the customer's administrator resets it; for the provider's people, a superuser does."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def reset(cast: Cast, whose: str, by: str, **changed: Any) -> Person:
 
 
 def has_all(cast: Cast, name: str) -> tuple[bool, int, int]:
-    """App, passkeys, and what the library keeps."""
+    """Return whether the person has an app, and the number of passkeys and of the library's rows."""
     person = Person.objects.get(pk=cast.people[name].pk)
     keys = Passkey.objects.filter(person=person).live().count()
     return person.totp_set_up_at is not None, keys, Kept.objects.filter(user=person).count()
 
 
 def with_everything(cast: Cast, name: str) -> tuple[Authenticator, Any]:
-    """App, passkey and codes, and a browser that is signed in with the passkey."""
+    """A person with app, passkey and codes, and a browser that is signed in with the passkey."""
     device, client = Authenticator(origin=ORIGIN), Client()
     assert added(signed_in(cast, name), device).status_code == 200
     assert signs_in(client, device).status_code == 302

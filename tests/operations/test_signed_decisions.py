@@ -37,7 +37,7 @@ def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
 
 
 def test_a_signed_yes_stands_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
-    """Nothing else proves who it is: neither the session nor a password."""
+    """Nothing else proves who it is, neither the session nor a password."""
     passkey, device = enrolled(cast, "ada")
     row = cast.confirmed()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
@@ -100,7 +100,7 @@ PROVIDER = "00000000-0000-0000-0000-000000000000"
 
 
 class Attempts:
-    """Tries a signature, and sees that it was refused with its code, noted, and that nothing else happened."""
+    """Tries a signature and asserts that it is refused with its code and recorded, and that nothing else happened."""
 
     def __init__(self, cast: Cast, row: AccessRequest, device: Authenticator) -> None:
         self.cast, self.row, self.device = cast, row, device
@@ -123,7 +123,7 @@ class Attempts:
         assert outbox_topics() == self.messages
 
     def assertion(self, text: str, **wrong: Any) -> operations.Signed:
-        """What the device answers while it is wrong in something."""
+        """Return the answer of a faulty device."""
         stored = {name: getattr(self.device, name) for name in wrong}
         for name, value in wrong.items():
             setattr(self.device, name, value)

@@ -1,4 +1,4 @@
-"""What staff could do to weaken a customer takes two humans, notice and a waiting time; what strengthens takes none."""
+"""Changes by staff that weaken a customer need two humans, notice and a waiting time; other changes need none."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ WAIT = dt.timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 @pytest.fixture
 def two(cast: Cast) -> Cast:
-    """Contoso and Fabrikam have Lockbox on; two members of the staff have been so for long."""
+    """Contoso and Fabrikam have Lockbox on; two members of staff have been staff for long."""
     cast.colleague()
     return cast
 
@@ -81,7 +81,7 @@ def renamed(cast: Cast, name: str = "Canteen menus") -> Resource:
 
 
 def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
-    """Go to the instant at which it takes effect, and sweep."""
+    """Move the clock to when it takes effect, and sweep."""
     row.refresh_from_db()
     assert row.effective_at is not None
     travel.to(row.effective_at)
@@ -105,7 +105,7 @@ def facts() -> dict[str, Any]:
 
 
 def _off(cast: Cast) -> None:
-    """Pat, an approver of the provider's, was switched off."""
+    """Pat, an approver of the provider, was switched off."""
     Person.objects.filter(pk=cast.pat.pk).update(is_active=False)
 
 
@@ -297,7 +297,7 @@ def test_to_propose_takes_fresh_proof(two: Cast) -> None:
 
 @pytest.mark.parametrize("newcomer", ["proposer", "confirmer"])
 def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -> None:
-    """Made by the machine's operator, say: neither confirms what an old hand proposed, nor proposes for one."""
+    """For example made by the operator: a newcomer neither confirms another's proposal, nor proposes for another."""
     travel.by(hours=1)
     Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses", name="New Test")
     cast.people["new"] = Person.objects.get(email="new@provider.example")
@@ -326,7 +326,7 @@ def test_somebody_who_was_staff_before_lockbox_was_first_on_confirms_at_once(cas
 
 
 def test_whoever_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """One of the staff could otherwise take over the account that confirms."""
+    """Otherwise a member of staff could take over the account that confirms."""
     operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
     travel.by(hours=1)
     row = proposed(lambda: uncovered(two))
@@ -340,7 +340,7 @@ def test_whoever_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel:
 
 
 def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """The next to come with the account's address could be somebody else."""
+    """The next person with the account's address could be somebody else."""
     sten, at = two.people["sten"], clock.now()
     row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="s", person=sten, linked_at=at)
     operations.unlink_identity(row.pk, actor=two.as_("stella"))
@@ -385,7 +385,7 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
 def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     two: Cast, travel: Any, swept: bool
 ) -> None:
-    """Also where no sweep ran until the change was due."""
+    """Also if no sweep ran until the change was due."""
     Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
@@ -595,7 +595,7 @@ def test_it_waits_for_what_is_under_way(two: Cast, travel: Any, what: str) -> No
 def test_an_account_is_parted_only_after_what_its_other_account_did(
     two: Cast, travel: Any, other: str, parted: str
 ) -> None:
-    """Else it could decide on what the other one asked for, or had decided at the other stage."""
+    """Otherwise it could decide on what the other one asked for, or had decided at the other stage."""
     row = two.confirmed() if other == "pat" else two.submitted()
     Person.objects.filter(pk=two.people[parted].pk).update(human_id=two.people[other].human_id)
     change = proposed(lambda: operations.unlink_accounts(two.people[parted].pk, actor=two.as_("stella")))
@@ -614,7 +614,7 @@ def test_an_account_is_parted_only_after_what_its_other_account_did(
 
 
 def test_no_tenant_is_moved_to_a_plan_that_is_about_to_lose_lockbox(two: Cast, travel: Any) -> None:
-    """It would lose it without having been told, or had time."""
+    """It would lose Lockbox without a message, and without time."""
     stella, plan = two.as_("stella"), two.contoso.plan
     other = operations.save_plan(name="Pro", includes_lockbox=True, actor=stella)
     operations.change_tenant(two.fabrikam.pk, plan_id=other.pk, actor=stella)
@@ -739,7 +739,7 @@ def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) ->
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_what_is_due_gives_up_a_log_that_somebody_holds_and_takes_effect_later(two: Cast, travel: Any) -> None:
-    """It has the turn at every other log meanwhile."""
+    """Meanwhile it holds the turn at every other log."""
     row = proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     before = facts()

@@ -1,4 +1,4 @@
-"""What changes who decides, or the rules, takes proof of who it is that is not older than five minutes."""
+"""Changes of who decides, or of the rules, need a proof of the actor that is not older than five minutes."""
 
 from __future__ import annotations
 

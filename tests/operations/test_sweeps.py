@@ -1,4 +1,4 @@
-"""What the system writes down and tells by itself: each thing once, late after an outage, and never a decision."""
+"""What the system records and sends regularly: each thing once, late after an outage, and never a decision."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_sweep_takes_no_more_than_its_limit(cast: Cast, travel: Any) -> None:
 
 @pytest.fixture
 def ripe(cast: Cast, travel: Any) -> tuple[list[AccessRequest], list[AccessRequest]]:
-    """Three windows that have run out, and three access requests past their deadline."""
+    """Return three windows that have run out, and three access requests past their deadline."""
     travel.freeze()
     windows = [cast.opened(window_for=3600).access_request for _ in range(3)]
     overdue = [cast.submitted() for _ in range(3)]
@@ -241,7 +241,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
-    """Ending these fails in a way that nobody thought of; return the rows that were tried."""
+    """Make the end of these rows fail unexpectedly; return the rows that were tried."""
     broken, plain, tried = {row.pk for row in rows}, _change.begin, []
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:
@@ -275,7 +275,7 @@ def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
 def test_batches_full_of_broken_rows_hide_none_that_is_well(
     cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was passed over takes no place in the next batch of the same run."""
+    """A failed row takes no place in the next batch of the same run."""
     windows, overdue = ripe
     monkeypatch.setattr(tasks, "BATCH", 1)
     break_on(monkeypatch, windows[0], overdue[0])

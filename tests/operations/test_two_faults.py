@@ -1,6 +1,6 @@
-"""The kernel judges every act in one order: of two faults at once, the one that comes first in it is the answer.
+"""The kernel judges every act in one order: of two faults, the one that comes first in it is the answer.
 
-Each test takes two steps of the order that follow each other, and an act with both faults.
+Each test takes two consecutive steps of the order, and an act with both faults.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOO_LONG = "x" * (limits.COMMENT_MAX + 1)
 
 
 def refused(call: Callable[[], Any]) -> DomainError:
-    """What the act was refused with. Nothing else happened, but perhaps the log's line about it."""
+    """Return the refusal. Nothing else happened, except perhaps the entry about it."""
     before = snapshot()
     with pytest.raises(DomainError) as found:
         call()
@@ -51,7 +51,7 @@ def test_the_scope_of_the_token_comes_before_the_row(cast: Cast) -> None:
 
 
 def test_the_row_comes_before_the_role(cast: Cast) -> None:
-    """Somebody without the role learns nothing of what they do not see."""
+    """A person without the role learns nothing about rows that they can't see."""
     found = refused(lambda: operations.set_window_cap(cast.contoso.pk, seconds=3600, actor=cast.as_("frida")))
     assert type(found) is NotFound
 

@@ -1,4 +1,4 @@
-"""Two-person control: one proposes, another human confirms, through whichever door; and nothing is done before."""
+"""Two-person control: one proposes, another human confirms, through any interface; and nothing is done before."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def a_waiting_mail(cast: Cast) -> OutboxMessage:
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing on the way catches it."""
+    """Raised in place of a SIGKILL: nothing catches it."""
 
 
 def test_one_note_becomes_one_mail_for_each_recipient(cast: Cast) -> None:

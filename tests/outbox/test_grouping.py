@@ -32,7 +32,7 @@ SEND = "requests_app.messages.mails.postman.Postman.send"
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing on the way catches it."""
+    """Raised in place of a SIGKILL: nothing catches it."""
 
 
 @pytest.fixture

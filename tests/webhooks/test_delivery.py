@@ -877,7 +877,7 @@ def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or
 
 
 class Killed(BaseException):
-    """As a SIGKILL: nothing on the way catches it."""
+    """Raised in place of a SIGKILL: nothing catches it."""
 
 
 def test_killed_between_sending_and_marking_it_is_sent_again_under_the_same_id(
