@@ -1,4 +1,4 @@
-"""Passkeys of the cast: enrolled through the operation, and kept in software."""
+"""Passkeys of the cast: added through the operation, and implemented in software."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIGIN = "http://localhost:8000"
 
 
 def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
-    """What a page asks the device of this person for, to make a key."""
+    """Return the page's request to this person's device for a new key."""
     person = cast.people[name]
     return webauthn.registration_options(
         party=webauthn.own_party(),
@@ -30,7 +30,7 @@ def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
 
 
 def enrolled(cast: Cast, name: str, *, called: str = "Phone", **device: Any) -> tuple[Passkey, Authenticator]:
-    """A new passkey of this person, and the device that holds it."""
+    """Return a new passkey of this person, and its device."""
     challenge, made = secrets.token_bytes(32), Authenticator(**{"origin": ORIGIN, **device})
     row = operations.enrol_passkey(
         actor=cast.as_(name), response=made.create(options_for(cast, name, challenge)), challenge=challenge, name=called
@@ -48,7 +48,7 @@ def key_of(row: Passkey) -> webauthn.Key:
 
 
 def added(client: Any, device: Authenticator, *, called: str = "Phone", page: str = "/security/passkeys/add/") -> Any:
-    """What the device makes of the page that adds a passkey, sent as the page sends it. Returns the answer."""
+    """Answer the page that adds a passkey with the device, and send the answer as the page does."""
     shown = client.get(page)
     assert shown.status_code == 200, shown
     onward = re.search(r'name="next" value="([^"]*)"[^>]*id="id_next"', shown.content.decode())
@@ -57,14 +57,14 @@ def added(client: Any, device: Authenticator, *, called: str = "Phone", page: st
 
 
 def options_on(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
-    """What a page's button asks the device for."""
+    """Return the request of a page's button to the device."""
     found = re.search(rf'{attribute}="([^"]*)"', page.content.decode())
     assert found is not None, page.content.decode()[-2000:]
     return dict(json.loads(html.unescape(found[1])))
 
 
 def signs_in(client: Any, device: Authenticator, *, to: str = "") -> Any:
-    """With the passkey alone, as the button on the sign-in page does it."""
+    """Sign in with only the passkey, as the button on the sign-in page does."""
     return client.post("/accounts/passkey/", {"assertion": json.dumps(answer_of(client, device)), "next": to})
 
 

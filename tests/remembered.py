@@ -1,10 +1,10 @@
-"""Remembers the rows that a world consists of, so that operations make each world once or twice in a run.
+"""Remembers the rows of each world, so that operations make each world only once or twice in a run.
 
 Half of all tests begin with an access request in some state. Operations bring it there, which takes a hundred
-statements. When a test is about to make a world that this run knows, the rows are put into the database instead: the
-same rows, with the same ids and times.
+statements. When a test is about to make a world that this run knows, the rows are inserted instead: the same rows, with
+the same ids and times.
 
-This is safe only where nothing else can have changed what the operations would do. So a world is put back only into a
+This is safe only if nothing else can have changed the effect of the operations. So a world is restored only into a
 database that the test has not written to, and never after the test has patched code or settings.
 """
 
@@ -41,7 +41,7 @@ _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
 @dataclass(frozen=True)
 class World:
-    """The statements that put the rows back, and what the call returned.
+    """The statements that restore the rows, and the result of the call.
 
     `counted` are the statements that each database gets once, so that its own rows get other numbers.
     """
@@ -52,7 +52,7 @@ class World:
 
 
 class Memory:
-    """The worlds of this process. `begin` and `end` stand around each test."""
+    """The worlds of this process. `begin` and `end` are called around each test."""
 
     def __init__(self) -> None:
         self._worlds: dict[Hashable, World | None] = {}
@@ -103,11 +103,11 @@ class Memory:
         return True
 
     def forget_after(self, is_patched: Callable[[], bool]) -> None:
-        """Put back no world in this test once it has patched something."""
+        """Restore no world in this test after it has patched something."""
         self._patched.append(is_patched)
 
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make a world, or put it back. The first call with a key only counts: most keys are used once."""
+        """Make a world, or restore it. The first call with a key only counts: most keys are used once."""
         is_known = self._is_untouched and self._has_cast and not any(is_patched() for is_patched in self._patched)
         if not is_known or (at := _time()) is None:
             return make()
@@ -168,14 +168,14 @@ def _may_differ(item: pytest.Item) -> bool:
 
 
 def _somebody_has_acted() -> bool:
-    """Threads, and servers, have connections of their own. Every act leaves an entry."""
+    """Return whether another connection, of a thread or a server, has acted: every act leaves an entry."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM audit_app_auditentry)")
         return bool(cursor.fetchone()[0])
 
 
 def _ring() -> None:
-    """Do what follows the commit of an act, and is no part of a world."""
+    """Do what follows the commit of an act, and does not belong to a world."""
     from requests_app.platform import bell
 
     bell.ring()
@@ -186,7 +186,7 @@ def _shared(key: Hashable) -> Path:
 
 
 def _of_others(key: Hashable) -> World | None:
-    """Return the world that another process of this run has made: all have copies of the same database."""
+    """Return the world of another process of this run: all have copies of the same database."""
     try:
         world: World = pickle.loads(_shared(key).read_bytes())
     except FileNotFoundError:
@@ -231,7 +231,7 @@ def _literal(value: object) -> str:
 
 
 def _world(before: Rows, after: Rows, returned: object) -> World | None:
-    """Return the difference as statements; None where rows are gone, which no world of the cast does."""
+    """Return the difference as statements; None if rows were deleted, which no world of the cast does."""
     statements: list[str] = []
     highest: dict[tuple[str, str], int] = {}
     for table, rows in after.items():

@@ -1,4 +1,4 @@
-"""The site's settings for the test suite: nothing of it lands in the project's own data directory."""
+"""The site's settings for the tests: they write nothing into the project's own data directory."""
 
 import atexit
 import os

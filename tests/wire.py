@@ -37,7 +37,7 @@ class AtCommit(Enum):
 
 
 class Wire:
-    """Listens on a port of its own and passes on what it hears, in both directions."""
+    """Listens on its own port and passes everything on, in both directions."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server = (host, port)
@@ -65,11 +65,11 @@ class Wire:
         self.cut()
 
     def freeze(self) -> None:
-        """Let nothing pass in either direction from now on. Connections stay open, and new ones are accepted."""
+        """Stop passing on data in both directions. Connections stay open, and new ones are accepted."""
         self._is_open.clear()
 
     def thaw(self) -> None:
-        """Pass on what has waited."""
+        """Pass on the waiting data."""
         self._is_open.set()
 
     def refuse(self) -> None:
@@ -138,7 +138,7 @@ class _Line:
         self.fate: AtCommit | None = None
 
     def pass_on(self) -> None:
-        """From the client to the server, message by message."""
+        """Pass on from the client to the server, message by message."""
         with contextlib.suppress(OSError):
             for message in self._messages():
                 self.wire.wait_open()
@@ -153,7 +153,7 @@ class _Line:
         return None
 
     def pass_back(self) -> None:
-        """From the server to the client, as it comes."""
+        """Pass on from the server to the client, as it comes."""
         with contextlib.suppress(OSError):
             answer = b""
             while data := self.server.recv(65536):
@@ -173,7 +173,7 @@ class _Line:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _messages(self) -> Iterator[bytes]:
-        """A start-up message has no type, and comes after the questions about encryption."""
+        """Yield the messages. A start-up message has no type, and comes after the questions about encryption."""
         while True:
             length = self._exactly(4)
             if length is None:
@@ -206,14 +206,14 @@ class _Line:
 
 
 def _is_commit(message: bytes) -> bool:
-    """A simple query (Q), or one that is parsed first (P, whose name comes before its text)."""
+    """Whether it is a COMMIT: a simple query (Q), or one that is parsed first (P, with its name before its text)."""
     text = message[5:] if message[:1] == b"Q" else message[5:].split(b"\0", 1)[-1] if message[:1] == b"P" else b""
     return text.lstrip().upper().startswith(b"COMMIT")
 
 
 @contextlib.contextmanager
 def through(wire: Wire, connection: Any) -> Iterator[None]:
-    """Have one of Django's connections lead through the wire, in this thread and in those that connect meanwhile."""
+    """Lead one of Django's connections through the wire, in this thread and in those that connect meanwhile."""
     inherited = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
     connection.close()
     connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": wire.port})

@@ -1,4 +1,4 @@
-"""A small C2SP witness, written from https://c2sp.org/tlog-witness: what tests ask in place of a customer's own."""
+"""A small C2SP witness, written from https://c2sp.org/tlog-witness: it replaces a customer's own in tests."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def witness_answer(status: int, text: str = "", kind: str = "text/plain") -> Wit
 
 
 class SmallWitness:
-    """Knows the logs of this installation, cosigns what grows out of what it saw, and can be told to misbehave.
+    """Knows the logs of this installation, and cosigns what continues what it saw. It can be made to misbehave.
 
-    `misbehave` gets the answer that it would have given, and gives another.
+    `misbehave` gets the right answer and returns another.
     """
 
     def __init__(self, name: str = "witness.contoso.example", now: Callable[[], dt.datetime] = clock.now) -> None:
@@ -84,5 +84,5 @@ class SmallWitness:
 
 
 def sign(tenant_id: UUID) -> None:
-    """Bring the tenant's checkpoint up to its log."""
+    """Sign the tenant's log up to its newest entry."""
     checkpoints.sign(tenant_id, at=clock.now())

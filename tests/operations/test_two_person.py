@@ -136,7 +136,7 @@ def test_to_propose_takes_fresh_proof_whatever_the_act(two: Cast) -> None:
 
 
 def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], str]]:
-    """What is connected to the tenant: each change of it, what shows that it was made, and words of the proposal."""
+    """What is connected to the tenant: each change of it, the effect that shows it, and the words of the proposal."""
     pk = cast.contoso.pk
     hook = operations.add_webhook(pk, url="https://hooks.contoso.example/p4th", events=["*"], actor=actor).webhook
     robot = operations.create_client(tenant_id=pk, name="Robot", scopes=["log:read"], actor=actor).row
@@ -212,7 +212,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
 
 
 def test_what_is_connected_is_put_to_use_by_two(two: Cast) -> None:
-    """One after the other in one world; no secret, and no path of an address, gets into the log."""
+    """One after the other in one world; neither a secret nor the path of an address gets into the log."""
     for name, (act, made, text) in wired(two, two.as_("ines")).items():
         before = made()
         row = proposed(act)

@@ -1,4 +1,4 @@
-"""Webhooks: who may do what to which, what is refused, and what the log says of it."""
+"""Webhooks: who may change which, what is refused, and the entries in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decision by a machine or a deputy is shown as one, wherever it is shown."""
+"""A decision by a machine or a deputy is marked as such everywhere it is shown."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_entry_says_for_whom_a_deputy_stood_with_their_id(cast: Cast) -> Non
 
 
 def test_of_several_who_are_away_all_are_named(cast: Cast) -> None:
-    """Nothing says for which of them the deputy acts, so nothing claims it."""
+    """The log does not say for which of them the deputy acts, so no text claims it."""
     row = decided(cast, by_deputy(cast, "ada", "alan"))
     detail = json.loads(bytes(entry_of(row).canonical))["detail"]
     assert detail["deputy_for"] == "Ada Test, Alan Test"

@@ -1,4 +1,4 @@
-"""Witnesses and the rule that binds windows to them: who may set it, and what it holds up."""
+"""Witnesses and the rule that windows depend on them: who may set it, and what it prevents."""
 
 from __future__ import annotations
 

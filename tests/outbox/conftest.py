@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback, which can be told whom to refuse; and one that accepts and never speaks."""
+"""A real SMTP server on loopback that can refuse recipients; and one that accepts connections and never answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class Postbox:
-    """Everything that came, and what to answer whom."""
+    """The received mails, and the answer for each recipient."""
 
     refusals: dict[str, str] = field(default_factory=dict)
     data_answer: str = "250 OK"
@@ -73,7 +73,7 @@ def postbox(settings: Any) -> Iterator[Postbox]:
 
 @pytest.fixture
 def closed_port(settings: Any) -> int:
-    """A port where nobody listens."""
+    """Return a port on which no program listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -83,7 +83,7 @@ def closed_port(settings: Any) -> int:
 
 @pytest.fixture
 def hanging_server(settings: Any) -> Iterator[list[socket.socket]]:
-    """Takes connections and says nothing; yields those it took. A mail's time-out is one second."""
+    """Accept connections and never answer; yield the connections. A mail's time-out is one second."""
     listener = socket.create_server(("127.0.0.1", 0))
     taken: list[socket.socket] = []
 

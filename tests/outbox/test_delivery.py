@@ -141,7 +141,9 @@ def test_killed_between_sending_and_marking_the_very_same_mail_leaves_again(
 def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Frozen between looking and keeping, for longer than its lease; what it would tell has other times in it."""
+    """The drain freezes between reading and storing, longer than its lease; its own mail would have other
+    times in it.
+    """
     travel.freeze()
     cast.ticket()
     outbox.drain(limit=1)
@@ -162,7 +164,7 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
 
 
 def test_a_mail_that_is_read_back_is_the_very_same(cast: Cast) -> None:
-    """PostgreSQL keeps the members of an object in another order than they were given in."""
+    """PostgreSQL does not keep the order of an object's members."""
     message = a_waiting_mail(cast)
     message.rendered = email.render(message, clock.now())
     sent = email.built(message.rendered).message().as_bytes()

@@ -44,7 +44,9 @@ def world(cast: Cast, travel: Any) -> Cast:
 
 
 def asked(cast: Cast, count: int = 1, tenant: str = "contoso", by: str = "priya", **fields: Any) -> list[str]:
-    """So many access requests that wait for the customer; their references in the order in which a mail tells them."""
+    """Submit so many access requests to the customer; return their references in the order in which a mail
+    lists them.
+    """
     ticket = cast.ticket(tenant, {"contoso": "mia", "fabrikam": "fred"}[tenant])
     return in_order(cast.confirmed(tenant, by, ticket=ticket, **fields) for _ in range(count))
 
@@ -55,14 +57,14 @@ def in_order(rows: Iterable[AccessRequest]) -> list[str]:
 
 
 def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
-    """Send what is due on one topic; nothing else is of interest here."""
+    """Send the due messages of one topic; the others do not matter here."""
     OutboxMessage.objects.exclude(topic=topic).delete()
     while outbox.drain():
         pass
 
 
 def mailed(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
-    """Which access requests each mail to somebody tells of, in its order."""
+    """Return which access requests each mail to a person is about, in its order."""
     mails = [m for m in mail.outbox if m.to[0].startswith(f"{name}@")]
     return [
         re.findall(r"\bAR-\w{4}-\w{4}\b", str(m.body))
@@ -279,7 +281,7 @@ def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing
 def test_whoever_lost_a_queue_reads_nothing_of_it_in_a_mail_of_several(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even of what has ended."""
+    """Not even about those that have ended."""
     topic = Topic.DECIDE_AS_PROVIDER
     here = [world.submitted() for _ in range(2)]
     ticket = world.ticket(service_id=world.sharepoint.pk)
@@ -344,7 +346,7 @@ def test_one_that_cannot_be_made_fails_alone_in_the_end(
 def test_mail_that_the_server_has_not_taken_yet_counts_as_told(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that comes back after a while is not handed one mail for each: it counts from when it has them."""
+    """A server that comes back after a while does not get one mail for each: the time counts from when it has them."""
     first = asked(world, 3)
     drain_while(_not_accepted, monkeypatch)
     more = asked(world, 4)
@@ -395,7 +397,7 @@ def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
 def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In whichever order staff choose its rows: it is still one mail."""
+    """In any order in which staff choose its rows: it is still one mail."""
     waiting = a_mail_of_two(world, travel)
     drain_while(_refused, monkeypatch)
     leader, other = leader_and_other(waiting)
@@ -462,7 +464,7 @@ def test_one_that_failed_to_be_made_takes_none_along(world: Cast) -> None:
 
 
 def test_it_costs_the_same_queries_to_put_many_together_as_few(world: Cast, django_assert_num_queries: Any) -> None:
-    """They are asked while all of a recipient's mails are locked."""
+    """The queries run while all of a recipient's mails are locked."""
     for count in (4, 9):
         first, *_others = fanned_out(asked(world, count))
         with django_assert_num_queries(14):
@@ -473,7 +475,7 @@ def test_it_costs_the_same_queries_to_put_many_together_as_few(world: Cast, djan
 
 
 def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel: Any) -> None:
-    """Its lease ran out, or it had claimed what another has told meanwhile."""
+    """Its lease ran out, or another drain has sent meanwhile what it had claimed."""
     waiting = a_mail_of_two(world, travel)
     stale = [row_of(each) for each in waiting]
     drain()

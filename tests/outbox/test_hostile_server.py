@@ -1,4 +1,4 @@
-"""Mail servers that never come to an end: with the greeting, with a line, with an answer, with a mail."""
+"""Mail servers that never finish: the greeting, a line, an answer, a mail."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _never_reads_the_mail(peer: socket.socket, over: threading.Event) -> None:
 
 @pytest.fixture
 def server(settings: Any) -> Iterator[Callable[[Talk], None]]:
-    """Start a server that talks like this to everybody who connects; each wait of ours ends within a second or two."""
+    """Start a server that answers everybody in this way; each of our waits ends within a second or two."""
     settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_TIMEOUT = "127.0.0.1", 1
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
@@ -124,7 +124,7 @@ def test_a_server_without_end_costs_little_time_and_memory(server: Callable[[Tal
 
 
 def test_an_answer_of_many_lines_within_the_limit_is_read(postbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is one of each answer, not of all that a server says over one connection."""
+    """The limit is for each answer, and not for all answers of one connection."""
     monkeypatch.setattr(smtp, "MOST_ANSWER", 200)
     with Postman() as postman:
         for number in range(20):

@@ -1,4 +1,4 @@
-"""Several drains at once, each with real transactions of its own: every mail leaves once."""
+"""Several drains at the same time, with real transactions: every mail is sent once."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db:
 def test_drains_side_by_side_tell_nobody_twice_and_no_more_than_three_at_once(
     transactional_db: None, postbox: Postbox
 ) -> None:
-    """Each finds room for one more, and only one of them may take it."""
+    """Each sees room for one more mail, and only one of them may send it."""
     cast = gather()
     for _ in range(10):
         cast.confirmed()

@@ -1,4 +1,4 @@
-"""Against a real SMTP server: what arrives, who is refused, and what a server that is gone or hangs costs."""
+"""With a real SMTP server: what arrives, who is refused, and the cost of a server that is gone or hangs."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_server_that_closes_the_channel_after_a_refusal_costs_the_others_nothi
 def test_a_recipient_at_whom_the_server_breaks_off_delays_nobody_else(
     cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two of their mails in a row say nothing about the server."""
+    """Two failures in a row for one recipient do not mean that the server is down."""
     plain, tried = Postman._send, []
 
     def send(self: Postman, mail: Any) -> None:

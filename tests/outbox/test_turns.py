@@ -1,4 +1,4 @@
-"""A turn is one worker's, and nobody waits for a holder that is gone."""
+"""A turn belongs to one worker, and nobody waits for a holder that is gone."""
 
 from __future__ import annotations
 

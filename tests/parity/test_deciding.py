@@ -1,6 +1,6 @@
-"""Abuse of deciding, tried through each door at once: the pages, the API, Azure's contract, and the room behind them.
+"""Abuse cases of deciding, tried through each interface: the pages, the API, Azure's contract, and the operations.
 
-Each refusal also shows that nothing else happened: no decision, no window, no message; at most the log's line about it.
+Each refusal also asserts that nothing else happened: no decision, no window, no message; at most the entry about it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Doors:
         return by_azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
 
     def room(self, name: str, row: AccessRequest, verdict: str) -> Any:
-        """As a shell or a script of the operator's would."""
+        """Call the operation, as a shell or a script of the operator would."""
         actor = self.cast.as_(name, door="command")
         try:
             getattr(operations, f"{verdict}_as_{actor.side}")(row.pk, actor=actor, note="So.")
@@ -67,7 +67,9 @@ class Doors:
     def all_refuse(
         self, name: str, pk: object, status: int, *, verdicts: tuple[str, ...] = VERDICTS, in_log: bool = True
     ) -> dict[str, Any]:
-        """Each door refuses both answers with this status, and nothing happens but the log's line; the last answers."""
+        """Assert that each interface refuses both answers with this status, and that only the entry is written; return
+        the last.
+        """
         # Tokens are made before: that is an entry of its own.
         self.caller(name)
         found = {}
@@ -93,7 +95,7 @@ def doors(cast: Cast) -> Doors:
 
 
 def test_whoever_asked_or_decided_before_decides_nothing_by_whatever_account(cast: Cast, doors: Doors) -> None:
-    """Cases 1 and 2: Bea holds both roles; Pat's account turns out to be Priya's human; Alan's one of Paula's."""
+    """Cases 1 and 2: Bea has both roles; Pat's account turns out to be Priya's human, and Alan's to be Paula's."""
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
     cast.agreed(lambda: operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella))
@@ -157,7 +159,7 @@ def test_without_the_role_it_is_refused_and_elsewhere_it_is_not_there(cast: Cast
 
 
 def test_what_is_no_longer_so_is_not_agreed_to(cast: Cast, doors: Doors) -> None:
-    """Case 9: a resource is gone, the engineer is gone, the ticket is closed."""
+    """Case 9: a resource is gone, the engineer is gone, or the ticket is closed."""
     row = cast.confirmed()
     Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
     found = doors.all_refuse("ada", row.pk, 409, verdicts=("approve",))
@@ -233,7 +235,7 @@ def test_nobody_asks_without_end_by_any_door(cast: Cast, doors: Doors) -> None:
 
 
 def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
-    """The page's form."""
+    """The form of the page."""
     return {
         "step": "submit",
         "resource_ids": [str(cast.resource().pk)],
@@ -245,7 +247,7 @@ def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
 
 
 def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
-    """The API's."""
+    """The body for the API."""
     return {
         "ticket": str(ticket.pk),
         "resources": [str(cast.resource().pk)],
@@ -257,7 +259,7 @@ def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
 
 
 def test_no_command_and_no_task_decides() -> None:
-    """An operator's command or a worker could do so as the system, which is nobody."""
+    """A command or a worker could only do so as the system, which has no part in decisions."""
     root = ROOT / "requests_app"
     places = [*(root / "management" / "commands").glob("*.py"), root / "tasks.py", *(root / "work").rglob("*.py")]
     assert len(places) > 20

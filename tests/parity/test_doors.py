@@ -1,4 +1,4 @@
-"""One act, whichever door it comes through, leaves the same entry except for the door's name."""
+"""One act leaves the same entry through every interface, except for the interface's name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _entries(since: int) -> list[dict[str, Any]]:
 
 
 def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry without its door, and without ids and references that are new each time."""
+    """Return the entry without its interface, and without new ids and references."""
     entry.pop("door")
     text = re.sub(r'"hint": "\w{4}"', '"hint": "new"', json.dumps(entry, sort_keys=True))
     text = re.sub(r"\b(AR|T)-[A-Z2-9]{4}-[A-Z2-9]{4}\b", r"\1-new", text)
@@ -61,7 +61,7 @@ def _messages(since: set[UUID]) -> list[tuple[str, str]]:
 
 
 def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], list[tuple[str, str]], str]:
-    """Run it, look at what it left, and undo it."""
+    """Run the act, return its entries and messages, and roll it back."""
     last = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     messages = set(OutboxMessage.objects.values_list("pk", flat=True))
     here = transaction.savepoint()
@@ -121,7 +121,7 @@ def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
 
 
 def test_each_door_of_an_act_has_a_case() -> None:
-    """The declarations name the doors; the cases go through just these."""
+    """The declarations name the interfaces; the cases use exactly these."""
     attributes = {Door.PAGES: "page", Door.ADMIN: "admin", Door.API: "api"}
     wrong = {}
     for name, act in ACTS.items():
@@ -160,7 +160,7 @@ def test_every_act_has_a_case_or_a_reason_why_not() -> None:
 
 
 def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() -> None:
-    """Each act that the administration offers is pressed by some case, or by a test that is named here."""
+    """Every act that the administration offers is in some case, or in a test that is named here."""
     offered = {
         f"{model._meta.model_name} {act.name}"
         for model, shown in admin.site._registry.items()

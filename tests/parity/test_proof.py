@@ -1,4 +1,4 @@
-"""Which acts take fresh proof of who acts, and for which a session or a token is enough: all of them, by name."""
+"""Which acts need fresh proof, and for which a session or a token is enough: all of them, by name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ IN_SOME_CASES = {
 
 
 def _step_up(case: str) -> StepUp:
-    """What the act of this case declares."""
+    """Return what the act of this case declares."""
     return ACTS[act_of(case)].step_up
 
 
@@ -73,7 +73,7 @@ def test_only_acts_that_depend_on_it_are_listed_by_their_cases() -> None:
 
 
 def test_what_ends_access_is_never_declared_to_take_proof() -> None:
-    """The list is written by hand on purpose: a declaration must not be its own judge (ADR 64)."""
+    """The list is written by hand on purpose: a declaration must not check itself (ADR 64)."""
     assert CASES.keys() >= ENDS
     assert set() == ENDS & NEEDS_PROOF
 
@@ -97,7 +97,7 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
 
 @pytest.mark.parametrize("name", sorted(ENDS))
 def test_what_ends_access_takes_a_session_or_a_token_alone_by_every_door(cast: Cast, travel: Any, name: str) -> None:
-    """The page, the administration, the API and Azure's contract: none asks for proof, the scopes stay."""
+    """The page, the administration, the API and Azure's contract need no proof; scopes are still required."""
     travel.freeze()
     case = CASES[name]
     assert case.who is not None
@@ -124,7 +124,7 @@ def test_a_token_without_the_scope_ends_nothing(cast: Cast) -> None:
 
 
 def test_a_session_that_was_left_open_ends_access_and_gives_none(cast: Cast) -> None:
-    """Case 15: a stolen cookie may close and deny. It opens nothing, widens nothing, and lifts no mute."""
+    """Case 15: with a stolen cookie one can close and deny, but not open or widen anything, or lift a mute."""
     window, first, second = cast.opened().access_request, cast.confirmed(by="erik"), cast.confirmed(by="erik")
     client = signed_in(cast, "ada", fresh=False)
     assert client.post(page_of(window, "access_request_act", "revoke")).status_code == 302
@@ -190,7 +190,7 @@ def test_a_stranger_and_a_form_of_another_site_close_nothing(cast: Cast) -> None
 
 
 def test_somebody_who_is_asked_to_sign_in_first_is_one_press_away(cast: Cast) -> None:
-    """The session ended while the page stayed open: after the sign-in the page with the one button is shown."""
+    """The session ended while the page was open: after the sign-in, the page with the one button is shown."""
     row = cast.opened().access_request
     page = page_of(row, "access_request_act", "revoke")
     away: Any = Browser().post(page)

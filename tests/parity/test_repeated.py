@@ -1,4 +1,4 @@
-"""The same answer of the same person once more, by every door: answered by the first, with no second entry."""
+"""The same answer of the same person again, through every interface: it gets the first result, and adds no entry."""
 
 from __future__ import annotations
 

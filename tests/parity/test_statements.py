@@ -1,4 +1,4 @@
-"""How many statements a decision takes: a row or an actor that is read twice shows here."""
+"""The number of statements of a decision: it shows if a row or an actor is read twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_approval_by_the_customer_stays_in_its_budget(cast: Cast) -> None:
 
 
 def test_an_approval_on_the_page_stays_in_its_budget(cast: Cast) -> None:
-    """As the browser sends it: with the token of the form, by somebody who has just proved who they are."""
+    """As the browser sends it: with the form's token, by a person who has just proved who they are."""
     row, browser = cast.confirmed(), signed_in(cast, "ada")
     page = page_of(row, "decide", "approve")
     [token] = re.findall(r'name="once" value="([^"]+)"', browser.get(page).content.decode())[:1]

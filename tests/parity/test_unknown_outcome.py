@@ -1,4 +1,4 @@
-"""Nobody knows whether an act was saved: every door says so in the same words, and a second try acts once."""
+"""If it is unknown whether an act was saved, every interface says so in the same words, and a second try acts once."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_second_try_acts_once_whatever_became_of_the_first(
 
 
 def sent_from(found: Any) -> tuple[str, dict[str, str]]:
-    """The form that the page about an outage holds: its address and its fields."""
+    """Return the address and the fields of the form on the page about an outage."""
     form = re.search(r'<main.*?(<form\b[^>]*action="([^"]+)".*?</form>)', found.content.decode(), re.DOTALL)
     assert form is not None
     fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))
@@ -158,7 +158,7 @@ def sent_from(found: Any) -> tuple[str, dict[str, str]]:
 def test_the_page_that_does_not_know_sends_the_same_form_again_and_acts_once(
     world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
 ) -> None:
-    """The browser's way back loads another token, and would act twice."""
+    """The browser's "back" loads another token, and would act twice."""
     ticket = world.ticket()
     erik, page = signed_in(world, "erik"), f"/tickets/{ticket.pk}/comment/"
     with monkeypatch.context() as away:
@@ -464,7 +464,7 @@ def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
 
 @contextmanager
 def at_the_key(cause: Exception) -> Iterator[None]:
-    """A database that fails as the key of a form is written."""
+    """Make the database fail when the key of a form is written."""
 
     def refused(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("INSERT") and IdempotencyKey._meta.db_table in sql:

@@ -1,4 +1,4 @@
-"""Two people who sign in: one who decides, one who does not."""
+"""Two people who sign in: a decider, and another person."""
 
 import pytest
 from django.test import Client

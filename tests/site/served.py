@@ -1,4 +1,4 @@
-"""What the web server serves in tests/site/test_served_alike.py: the same answers by WSGI and through the bridge."""
+"""The application of tests/site/test_served_alike.py: it answers the same with WSGI and through the bridge."""
 
 from __future__ import annotations
 

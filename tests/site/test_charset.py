@@ -1,4 +1,4 @@
-"""What is sent in another encoding than UTF-8 is refused at every door, before anything reads it."""
+"""Requests in another encoding than UTF-8 are refused by every interface, before anything reads them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MESSAGE = '--x\r\nContent-Disposition: form-data; name="theme"\r\n\r\n+AGE-dark\
 
 
 class Door:
-    """The product's own handler, as the web server calls it."""
+    """Calls the product's own handler, as the web server does."""
 
     def __init__(self, cookies: str = "", token: str = "") -> None:
         self.headers = {"cookie": cookies, "authorization": f"Bearer {token}"} if cookies or token else {}

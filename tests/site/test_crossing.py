@@ -1,4 +1,4 @@
-"""What another site makes a browser send, told by the headers of Fetch Metadata."""
+"""Requests that another site makes a browser send, recognised by the headers of Fetch Metadata."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_pages_themselves_a_typed_address_and_an_old_browser_pass(cast: Cast
 
 
 def test_a_link_on_another_site_steps_inside_first(cast: Cast) -> None:
-    """The browser has left the cookies out; the page asks for the same address from here."""
+    """The browser did not send the cookies; the page requests the same address again from this site."""
     for address in ("/", "/access-requests/?state=any&x=%22", "/accounts/password/reset/key/a-b/"):
         answer = Client().get(address, headers=sent("cross-site"))
         assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
@@ -102,7 +102,7 @@ def test_the_step_leads_to_no_other_site_and_writes_nothing_into_the_page(addres
 
 
 def test_a_browser_that_sends_its_cookies_all_the_same_gets_the_page(cast: Cast) -> None:
-    """A sibling host's link carries them, and so does a session from before they were strict."""
+    """A link from a sibling host sends them, and so does a session from before they were strict."""
     for site in ("same-site", "cross-site"):
         answer = signed_in(cast, "ada").get("/", headers=sent(site))
         assert answer.status_code == 200

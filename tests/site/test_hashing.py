@@ -1,4 +1,4 @@
-"""A password is hashed in turn: few at once, few threads wait, and who is turned away was not judged."""
+"""Passwords are hashed in turn: few at the same time, few threads wait, and a rejected caller was not judged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def gate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @contextmanager
 def full(gate: Gate) -> Iterator[None]:
-    """Four others have a place, and none of them ends."""
+    """Fill all places: four others have one each, and none of them ends."""
     over, ready = threading.Event(), threading.Barrier(5)
 
     def hold() -> None:
@@ -64,7 +64,7 @@ def full(gate: Gate) -> Iterator[None]:
 
 @contextmanager
 def stuck(gate: Gate) -> Iterator[None]:
-    """There are places, and nobody's turn comes."""
+    """Leave places free, but let nobody have a turn."""
     over = threading.Event()
     gate._pool.submit(over.wait)
     yield
@@ -154,7 +154,7 @@ def test_where_nothing_is_bound_everybody_waits_plainly(settings: Settings) -> N
 def test_who_is_turned_away_at_the_sign_in_has_not_tried(
     gate: Gate, approver: Person, member: Person, busy: Any
 ) -> None:
-    """The answer is the same for an address that is nobody's, and the next try is the first one."""
+    """The answer is the same for an unknown address, and the next try counts as the first one."""
     member.set_password(PASSWORD)
     member.save()
     client = Client()

@@ -51,7 +51,7 @@ def policy_of(answer: Any) -> dict[str, str]:
 
 
 def faults_of(answer: Any) -> list[str]:
-    """What is missing of the policy and the headers, and each script of the page that has not its nonce."""
+    """Return the missing parts of the policy and the headers, and each script of the page without its nonce."""
     policy = policy_of(answer)
     scripts = policy.pop("script-src")
     found = [name for name, value in HEADERS.items() if answer.get(name) != value]
@@ -141,7 +141,7 @@ def test_no_two_answers_have_the_same_nonce(client: Client) -> None:
 
 
 def test_no_origin_may_read_an_answer(cast: Cast) -> None:
-    """Cross-origin reading (CORS) is granted by no answer: neither to a named origin nor to all of them."""
+    """No answer grants cross-origin reading (CORS), neither to a named origin nor to all."""
     fields = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for address in ("/", "/api/", "/api/v1/me", "/oauth/token", "/access/v1/evaluation", "/accounts/login/"):
         for method in ("get", "options"):
@@ -215,7 +215,7 @@ def test_the_sign_in_leads_to_no_other_site(cast: Cast, elsewhere: str) -> None:
 
 
 def test_a_body_that_is_larger_than_any_form_is_not_read(cast: Cast) -> None:
-    """Files count, too: the framework's own limit passes them over."""
+    """Files count, too, although the framework's own limit ignores them."""
     for name, address in (("ada", "/preferences/"), ("stella", "/admin/"), ("ada", "/accounts/login/")):
         large = SimpleUploadedFile("large.bin", b"x" * (1024 * 1024))
         with nothing_happens():

@@ -1,4 +1,4 @@
-"""The two addresses that machines ask."""
+"""The two health addresses for machines."""
 
 import datetime as dt
 import os
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timed
 
 @pytest.fixture(autouse=True)
 def _checks_are_over() -> Iterator[None]:
-    """A check left behind by one test would answer for the next one."""
+    """A check that one test left running would answer for the next one."""
     yield
     for prober in health.PROBERS:
         prober.settle()

@@ -93,7 +93,7 @@ def test_another_form_is_absent_by_every_door(cast: Cast, other: str) -> None:
 
 
 def test_text_is_made_an_id_in_one_place() -> None:
-    """`UUID(…)` of what somebody sent would take the other forms again."""
+    """`UUID(…)` would accept the other spellings again."""
     ours = {
         "domain/ids.py": "the place",
         "queries/inbox.py": "its own cursor",

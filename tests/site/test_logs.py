@@ -1,4 +1,4 @@
-"""One event, one line, nothing secret."""
+"""Each event is one line in the log, without secrets."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a forged, stale or misdirected identity token comes to: nothing."""
+"""Forged, old or misdirected identity tokens are refused."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def complete(
     exchanged: dict[str, Any] | None = None,
     **claims: Any,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The round trip with an issuer that answers so; returns the claims, and what UserInfo was asked with."""
+    """Run the round trip with an issuer that answers in this way; return the claims, and the calls of UserInfo."""
     flow, calls = oidc.Flow.new(), []
     given = token(nonce=flow.nonce, **claims)
     tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}

@@ -1,4 +1,4 @@
-"""The way out over HTTP: where it does not go, what it does not follow, and when it stops reading."""
+"""Outbound HTTP: where it does not connect, what it does not follow, and when it stops reading."""
 
 from __future__ import annotations
 
@@ -419,7 +419,7 @@ def test_metadata_services_and_odd_spellings_stay_closed_even_there() -> None:
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let a name have these addresses, one answer after the other; the names that were asked for."""
+    """Give a name these addresses, one answer after the other; return the names that were looked up."""
     calls: list[str] = []
 
     def getaddrinfo(host: str, *_args: Any, **_options: Any) -> list[Any]:
@@ -495,7 +495,7 @@ KEY_USAGES = (
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
-    """Certificates for a name, by an authority that this test trusts."""
+    """Return certificates for a name, by an authority that this test trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
     now = dt.datetime.now(tz=dt.UTC)
@@ -620,7 +620,7 @@ def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
 
 
 def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) -> None:
-    """Where each host counted for itself, a tenant's identity provider with two would keep all others from theirs."""
+    """If each host counted separately, a tenant with two hosts could take all the others' places."""
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(lines.to("hostile"))
@@ -666,7 +666,7 @@ def test_a_host_that_answers_serves_one_after_another(lines: outbound.Lines, ser
 
 
 def test_an_answer_is_never_unpacked(serve: Any) -> None:
-    """A few bytes would become gigabytes."""
+    """A few bytes could become gigabytes."""
     packed = gzip.compress(b"0" * 10_000_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     server = serve(lambda client: client.sendall(head + packed))

@@ -1,4 +1,4 @@
-"""The language that shows which words were never marked for translation."""
+"""The test language that shows which words were not marked for translation."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What each part's probe knows: a web server's whether acts can be written, the signer's whether a log was set back."""
+"""The probe of each part: whether a web server can write acts, whether the signer's log was set back."""
 
 import datetime as dt
 import threading
@@ -72,7 +72,7 @@ def execute(*statements: str) -> None:
 
 @contextmanager
 def entries_are_refused() -> Iterator[None]:
-    """A trigger that fails, as a damaged database or a right that was taken away would have it."""
+    """Make inserting an entry fail, as in a damaged database or without the right to insert."""
     if connection.vendor == "postgresql":
         execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
@@ -101,7 +101,9 @@ def database_is_read_only() -> Iterator[None]:
 
 @contextmanager
 def disk_is_full() -> Iterator[None]:
-    """On SQLite. What PostgreSQL says of a full disk is simulated: it takes a disk of its own."""
+    """Fill the disk, on SQLite. PostgreSQL's message for a full disk is simulated, because it needs a disk
+    of its own.
+    """
     if connection.vendor == "postgresql":
         execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$",
@@ -151,7 +153,7 @@ def test_the_write_leaves_the_hosts_row_and_nothing_else(client: Client) -> None
 
 
 def test_the_entry_goes_the_recorders_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that triggers, constraints and rights count as they do for an act."""
+    """So triggers, constraints and rights apply as they do for an act."""
     recorded: list[recorder.Witnessed] = []
     genuine = recorder.record
 
@@ -240,7 +242,7 @@ def test_a_kept_ok_does_not_outlive_a_write_that_hangs(client: Client, monkeypat
 def test_somebody_who_asks_while_a_check_runs_hears_what_it_finds(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two load balancers that ask at once are both told the truth."""
+    """Two load balancers that ask at the same time both get the true answer."""
     genuine, runs = readiness.base, []
 
     def slowly() -> Any:
@@ -312,7 +314,7 @@ def test_the_command_says_the_same_where_no_page_is_served(capsys: pytest.Captur
 def test_the_command_looks_at_every_part_where_no_static_file_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that signs needs none. Its probe must not be well because nothing was looked at."""
+    """A machine that signs needs no static files. Its probe must still check the other parts."""
     monkeypatch.setattr(readiness.statics, "why_not_served", lambda: "The static files are not collected.")
     call_command("ready", "--part", "signer")
     shown = capsys.readouterr().out.splitlines()

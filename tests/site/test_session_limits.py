@@ -1,4 +1,4 @@
-"""A session ends after 12 hours; a decider's also after 15 minutes without anybody in front of it."""
+"""A session ends after 12 hours; a decider's also after 15 minutes without activity."""
 
 import pytest
 from django.test import Client

@@ -31,7 +31,7 @@ PRODUCTION = {
 
 
 def bare(data_dir: Path, **environment: str) -> dict[str, str]:
-    """An environment that holds nothing else of ours."""
+    """Return an environment without other settings of the project."""
     stored = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return stored | {"DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(data_dir)} | environment
 
@@ -44,7 +44,7 @@ def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Co
 
 
 def setting(data_dir: Path, name: str, **environment: str) -> Any:
-    """What the file of the settings makes of a bare environment."""
+    """Return a setting as the settings file makes it from a bare environment."""
     with mock.patch.dict(os.environ, bare(data_dir, **environment), clear=True):
         return runpy.run_path(str(ROOT / "lockbox_site" / "settings.py"))[name]
 
@@ -66,7 +66,7 @@ def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_django_has_the_settings_that_the_file_makes(tmp_path: Path) -> None:
-    """Without this, the tests below could say something about a file that nobody reads."""
+    """Without this test, the tests below could be about a file that nobody reads."""
     script = "from django.conf import settings; print(settings.SECRET_KEY, settings.PORT, settings.EMAIL_FILE_PATH)"
     done = manage(tmp_path, "shell", "--no-imports", "-c", script, PORT="8112")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Who may try to sign in, and how often."""
+"""Limits for attempts to sign in."""
 
 import pytest
 from django.conf import settings as site_settings
@@ -30,7 +30,7 @@ def test_nobody_signs_up(client: Client) -> None:
 
 
 def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, approver: object) -> None:
-    """The sixth try within five minutes is not looked at, right password or not."""
+    """The sixth try within five minutes is not checked, with the right password or not."""
 
     def attempt(email: str, password: str) -> bytes:
         return client.post("/accounts/login/", {"login": email, "password": password}).content
@@ -65,7 +65,7 @@ def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, membe
 
 
 def test_whoever_is_there_and_whoever_is_not_get_the_same_answer(approver: Person) -> None:
-    """Byte by byte, except for tokens, nonces, ids and the clock: at the first try, and when there were too many."""
+    """Byte by byte, except for tokens, nonces, ids and the clock: at the first try, and after too many."""
 
     def answers(who: str, page: str, **form: str) -> list[bytes]:
         found = []
@@ -118,7 +118,7 @@ def test_old_counts_are_forgotten(client: Client, travel: Traveller) -> None:
 
 
 def test_the_cache_of_all_processes_has_its_table(settings: Settings) -> None:
-    """The cache that a real installation has."""
+    """A real installation uses this cache."""
     shared = env.cache_url_config("dbcache://lockbox_cache?max_entries=10000")
     settings.CACHES = {**site_settings.CACHES, "default": shared}
     with connection.cursor() as cursor:

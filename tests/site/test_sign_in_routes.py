@@ -1,4 +1,4 @@
-"""What of the sign-in library can be reached: nothing that changes who somebody is past the log."""
+"""The reachable parts of the sign-in library: none changes who somebody is without an entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kernel may hold of a download, asked of the kernel."""
+"""How much of a download the kernel holds, read from the kernel."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ sys.exit(1)
 
 
 def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
-    """SQLite's locks are of this kind. A process that closes any copy of the descriptor loses them."""
+    """SQLite uses this kind of lock. A process that closes any copy of the descriptor loses them."""
     path = tmp_path / "locked"
     with path.open("w+b") as file, socket.create_server(("127.0.0.1", 0)) as listener:
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -67,7 +67,9 @@ def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
 
 @pytest.fixture
 def others(tmp_path: Path) -> Iterator[dict[str, int]]:
-    """Descriptors that are no connection, as a number may become at any time; and one that is closed already."""
+    """Yield descriptors that are not connections, as a number may become at any time; and one that is
+    closed already.
+    """
     with ExitStack() as resources:
         reader, writer = os.pipe()
         resources.callback(os.close, reader)
@@ -84,7 +86,7 @@ def others(tmp_path: Path) -> Iterator[dict[str, int]]:
 
 
 def test_any_other_descriptor_stays_as_it_is(others: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look and the use the number may belong to something else."""
+    """Between the check and the use, the number may be given to something else."""
     before = {name: os.fstat(number) for name, number in others.items()}
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
@@ -143,7 +145,7 @@ def test_what_a_client_has_taken_is_known(host: str) -> None:
 
 
 def client_port(listener: socket.socket) -> int:
-    """A port from which nobody has connected."""
+    """Return a port from which nobody has connected."""
     return int(listener.getsockname()[1])
 
 
@@ -180,7 +182,7 @@ def test_of_many_connections_each_is_looked_at_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_number_that_belongs_to_another_by_now_is_not_touched(others: dict[str, int]) -> None:
-    """The client has gone, and the kernel has given the number to something else."""
+    """The client is gone, and the kernel has given the number to another file."""
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -1,4 +1,4 @@
-"""What a web server has done before its first request, and what the first requests find."""
+"""What a web server prepares before its first request, and what the first requests find."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On PostgreSQL no statement of the web server's takes for ever, and nobody waits for ever for a lock."""
+"""On PostgreSQL every statement of the web server and every wait for a lock has a limit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ handler500 = "lockbox_site.views.server_error"
 
 @pytest.fixture
 def bounded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As in a web server that is out of patience after a second."""
+    """Behave as a web server whose limits are one second."""
     monkeypatch.setattr(bounds, "ACT_SECONDS_OF_SERVER", 1)
     settings.STATEMENT_SECONDS = 1
     statements.bound()

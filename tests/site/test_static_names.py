@@ -1,4 +1,4 @@
-"""A missing file would only show as a broken picture: the names are checked here instead."""
+"""A missing file would only be a broken picture: so the names are checked here."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Without static files no page can be made: nothing starts, and what load balancers ask says so."""
+"""Without static files no page can be made: nothing starts, and the probe for load balancers reports it."""
 
 from pathlib import Path
 from typing import Any

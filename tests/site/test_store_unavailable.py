@@ -1,4 +1,4 @@
-"""A database that is away gives a 503 that says so, on a page and to a program, from a view and below it."""
+"""An absent database gives a 503 that says so, on pages and for programs, in a view and below it."""
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -82,7 +82,7 @@ def test_the_way_to_try_again_leads_to_no_other_site(approver: Person, monkeypat
 
 @pytest.mark.django_db
 def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy database did not delete the session, which would be answered with 400."""
+    """A busy database has not deleted the session; the answer for that would be 400."""
     client = signed_in(approver)
     client.raise_request_exception = False
 

@@ -1,4 +1,4 @@
-"""The codes of authenticator apps, against the standard's own examples."""
+"""The codes of authenticator apps, compared with the standard's own examples."""
 
 from __future__ import annotations
 

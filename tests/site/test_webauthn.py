@@ -1,4 +1,4 @@
-"""The whole check of what a passkey answers: each thing that may be wrong with it has a refusal of its own."""
+"""The whole check of a passkey's answer: each fault has a refusal of its own."""
 
 from __future__ import annotations
 

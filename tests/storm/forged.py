@@ -1,4 +1,4 @@
-"""Logs and journals as a storm reads them, made by hand, so that a test can put one thing wrong in them."""
+"""Logs and journals as a storm reads them, made by hand, so that a test can make one thing wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def entry(event: str, who: str, seconds: float, **detail: Any) -> dict[str, Any]
 
 
 def life() -> list[dict[str, Any]]:
-    """An access request from its ticket to the end of its window, as it should be."""
+    """A correct access request from its ticket to the end of its window."""
     closes = at(50)
     return [
         entry("ticket.opened", "mia", 0, title="K000001Q"),

@@ -1,4 +1,4 @@
-"""Each invariant of the storm finds what it is for, in a journal or a log that was forged, and else finds nothing."""
+"""Each invariant of the storm finds its fault in a forged journal or log, and otherwise finds nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_looks_are_counted_by_window_and_item() -> None:
 
 
 def test_a_look_that_was_recorded_and_refused_is_no_wrong_answer() -> None:
-    """Its entry comes first; where the window closes before the page is made, nothing is shown."""
+    """Its entry comes first; if the window closes before the page is made, nothing is shown."""
     look = act(REFUSED, event="content.opened", mark=f"{forged.ASKED} 7.mail")
     assert checks.once([look], found_in(life())) == []
 

@@ -1,4 +1,4 @@
-"""The storm's own replay finds each kind of wrong in a log. It shares no code with the product's life cycle."""
+"""The storm's own replay finds each kind of fault in a log. It shares no code with the product's life cycle."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_without_lockbox_the_provider_alone_opens() -> None:
 
 
 def test_the_storms_table_and_the_products_have_the_same_moves() -> None:
-    """Written twice on purpose: a change of one of them has to be made in the other, too."""
+    """It is written twice on purpose: a change of one table has to be made in the other, too."""
     for ours, products in ((ACCESS_REQUEST, TRANSITIONS), (TICKET, TICKET_TRANSITIONS)):
         theirs = {str(row.event): (set(row.sources), set(row.targets)) for row in products.values()}
         assert {event: (set(sources), set(targets)) for event, (sources, targets, _who) in ours.items()} == theirs

@@ -1,4 +1,4 @@
-"""The numbers of a storm: when acts are done again, how many calls were answered well, and what a seed decides."""
+"""The numbers of a storm: when acts succeed again, how many calls were answered well, and what a seed determines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_recovery_counts_acts_that_were_begun_after_the_fault() -> None:
 
 
 def test_a_fault_after_which_nothing_was_done_again_stands_in_the_table() -> None:
-    """Unless the storm ended within the time that acts may take to be done again."""
+    """Unless the storm ended before acts could succeed again."""
     found = report.numbers(storm.Result(7, 60, "sqlite", [], [fault(5, 10), fault(57, 59)], [], begun=0, ended=60))
     assert found["recoveries"] == {"kill one web worker": [float("inf")]}
     read = json.loads(json.dumps(found))

@@ -1,4 +1,4 @@
-"""Tasks of the tests: each run leaves a line in a file, because a process that is killed can't say more."""
+"""Tasks for tests: each run writes a line to a file, because a killed process can't report more."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def note(path: str, word: str, seconds: float = 0.0) -> None:
 
 @guarded
 def die(path: str) -> None:
-    """Write that it ran, and take the worker down."""
+    """Write that it ran, and kill the worker."""
     _append(path, f"died {os.getpid()}")
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Real processes on the test's own database, each bounded in time and ended by its own process id."""
+"""Real processes with the test's own database, each limited in time and ended by its own process id."""
 
 import datetime as dt
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Running:
-    """One `manage.py …` in a session of its own, its output in a file."""
+    """One `manage.py …` in a session of its own, with its output in a file."""
 
     def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
         self.log_path = log
@@ -41,7 +41,7 @@ class Running:
         return self.process.pid
 
     def family(self) -> list[int]:
-        """Everybody who descends from it now; remembered, to find orphans later."""
+        """Return its present descendants; they are remembered, to find orphans later."""
         members = tree(self.pid)
         self._known |= set(members)
         return members
@@ -50,7 +50,7 @@ class Running:
         return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
 
     def stop(self, number: int = signal.SIGTERM, *, within: float = 120.0, is_cut_short: bool = False) -> float:
-        """Send the signal to the main process alone; return how long the end took. Nobody had to be killed for it."""
+        """Send the signal only to the main process; return how long the end took. No process may have been killed."""
         self.family()
         started = time.monotonic()
         self.process.send_signal(number)
@@ -60,7 +60,7 @@ class Running:
         return took
 
     def until(self, words: str) -> None:
-        """Wait until it says this; fail at once where it has ended."""
+        """Wait until it prints this; fail immediately if it has ended."""
         wait_for(lambda: words in self.log or self.process.poll() is not None, within=60, why=words)
         assert words in self.log, self.log[-3000:]
 
@@ -85,7 +85,7 @@ LEAST_PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
-    """Ask again and again; fail with what it should have been. `within` is what it takes where nothing else runs."""
+    """Ask repeatedly; fail with the expected result. `within` is the time on an otherwise idle machine."""
     within = max(within * PATIENCE, LEAST_PATIENCE)
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -106,7 +106,7 @@ def beats() -> dict[str, dt.datetime]:
 
 
 def in_service(count: int = 1) -> dict[str, dt.datetime]:
-    """Wait until so many clusters have shown themselves alive."""
+    """Wait until so many clusters have given a heartbeat."""
 
     def enough() -> dict[str, dt.datetime]:
         return found if len(found := beats()) >= count else {}
@@ -118,7 +118,7 @@ Start = Callable[..., Running]
 
 
 def web_alone(start: Start, port: int, **env: str) -> Running:
-    """Start the web server under its supervisor, without clusters or a beat, and wait until it is ready."""
+    """Start the web server under its supervisor, without clusters and beat, and wait until it is ready."""
     address = f"http://127.0.0.1:{port}"
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
     running.until("Ready:")

@@ -1,4 +1,6 @@
-"""The same with the product's own hashing, beside the tests' quick way, by which the cast's passwords are kept."""
+"""The same with the product's own hashing, beside the fast one of the tests, with which the cast's passwords are
+stored.
+"""
 
 from tests.tasks.web_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.web_settings import PASSWORD_HASHERS as _QUICK

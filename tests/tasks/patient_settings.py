@@ -1,4 +1,4 @@
-"""The same for tests that count runs: the queue delivers again only what a slow machine can't have in its hands."""
+"""The same for tests that count runs: the queue delivers again only what a slow machine can't still be doing."""
 
 from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER

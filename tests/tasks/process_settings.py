@@ -1,4 +1,4 @@
-"""The site's settings for the processes that a test starts: on the test's own database, with short patience."""
+"""The site's settings for the processes of a test: with the test's own database, and short time limits."""
 
 from lockbox_site.settings import *  # noqa: F403 - settings build on settings
 from lockbox_site.settings import DATABASES, Q_CLUSTER, STORAGES

@@ -1,4 +1,4 @@
-"""The beat enqueues what is due, once, and no outage ends it."""
+"""The beat enqueues each due task once, and no outage ends it."""
 
 import datetime as dt
 import threading

@@ -1,4 +1,4 @@
-"""Each cluster gets heartbeats of its own, beside the queued tasks and never from the shared queue."""
+"""Each cluster gets its own heartbeats, beside the queued tasks and never from the shared queue."""
 
 import pytest
 from django.conf import settings

@@ -49,7 +49,7 @@ def seqs(lines: list[dict[str, Any]]) -> list[int]:
 
 
 def refused(*words: Any) -> tuple[int, str]:
-    """How the command ends when it refuses, and that it then says nothing and records nothing."""
+    """Return the exit status and the message of a refusal; assert that nothing else is printed or recorded."""
     before, out = AuditEntry.objects.count(), io.StringIO()
     with pytest.raises(CommandError) as refusal:
         call_command("export_log", *map(str, words), stdout=out, stderr=io.StringIO())
@@ -137,7 +137,7 @@ def test_with_a_limit_the_cursor_stands_at_the_last_line(cast: Cast, tmp_path: P
 
 
 class Breaks(io.StringIO):
-    """A reader that goes away when it has had so many batches; what it was not given it does not have."""
+    """A reader that goes away after so many batches; it does not have what was not sent."""
 
     def __init__(self, batches: int, error: type[OSError]) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_a_directory_that_is_not_there_is_refused(cast: Cast, tmp_path: Path) ->
 
 @pytest.mark.parametrize("how", ["after", "cursor"])
 def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Cast, tmp_path: Path, how: str) -> None:
-    """A restored backup, or a tail that was cut: the place would else be passed over in silence."""
+    """A restored backup, or a log that was cut: otherwise the place would be passed without notice."""
     grown(cast, 5)
     Cursor(tmp_path / "cursor", cast.contoso.pk).store(7)
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
@@ -268,7 +268,7 @@ def test_words_that_are_not_understood_are_refused(cast: Cast) -> None:
 
 
 class Reader(io.StringIO):
-    """Reads along, and does something at each batch."""
+    """Reads the output, and does something at each batch."""
 
     def __init__(self, *acts: Any) -> None:
         super().__init__()

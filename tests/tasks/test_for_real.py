@@ -1,4 +1,4 @@
-"""The traps of the queue, with real processes on a real database, each killed for real."""
+"""The pitfalls of the queue, with real processes on a real database, each really killed."""
 
 import datetime as dt
 import os
@@ -42,7 +42,7 @@ PATIENT = {"DJANGO_SETTINGS_MODULE": "tests.tasks.patient_settings"}
 
 
 def forked(running: Running) -> list[int]:
-    """What the only cluster's sentinel has forked: at first two workers, then the monitor, then the pusher."""
+    """Return the processes of the only cluster's sentinel: first two workers, then the monitor, then the pusher."""
     parents = {}
     for pid in running.family():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -261,7 +261,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
 
 
 def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
-    """It is the operator's first start: to try again for ever would hide what is wrong."""
+    """It may be the operator's first start: endless retries would hide what is wrong."""
     running = start(
         "lockbox", PORT=str(free_port()), GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere"
     )

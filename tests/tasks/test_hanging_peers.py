@@ -1,4 +1,4 @@
-"""A mail server, a receiver and a witness that hang, all at once: what is over ends, and logs are signed."""
+"""A mail server, a receiver and a witness hang at the same time: windows still end, and logs are signed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = [
 
 
 class Hanging:
-    """Takes connections, reads nothing and says nothing."""
+    """Accepts connections, reads nothing and sends nothing."""
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,6 @@
-"""Web server, workers and beat are killed in mid-work, again and again: no lost and no double change, entry or mail."""
+"""Web server, workers and beat are killed during their work, repeatedly: no change, entry or mail is lost
+or doubled.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ KILLS, EVERY_SECONDS = 10, 0.8
 
 
 class Mailbox:
-    """Keeps every mail that was taken, by recipient and Message-ID."""
+    """Stores every accepted mail, by recipient and Message-ID."""
 
     def __init__(self) -> None:
         self.taken: dict[tuple[str, str], list[bytes]] = defaultdict(list)
@@ -52,7 +54,7 @@ class Mailbox:
 
 
 def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest]) -> None:
-    """Do as a person does whose page does not load: try again until there is a receipt."""
+    """Act as a person whose page does not load: try again until there is a receipt."""
     browser: Browser | None = None
     person = world.people[who]
 
@@ -160,9 +162,10 @@ def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[A
 
 
 def _let_the_leases_of_the_killed_run_out() -> None:
-    """What a killed drain had claimed is free after two minutes, and the fourth mail to somebody comes after fifteen.
+    """End the leases and the pause: a killed drain's mails are free after two minutes, and a person's fourth mail after
+    15.
 
-    Neither is waited for here.
+    The test waits for neither.
     """
     time.sleep(8)
     at = clock.now()

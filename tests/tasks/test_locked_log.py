@@ -81,7 +81,7 @@ def site(start: Start) -> Iterator[Site]:
 
 
 def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, float, Any]]]:
-    """Many calls for one tenant at once, and meanwhile some for another and to the probe; the answers to both."""
+    """Make many calls for one tenant, and some for another and to the probe; return the answers to both."""
     answers: list[tuple[int, float, Any]] = []
     clients = [threading.Thread(target=lambda: answers.append(site.ask("contoso"))) for _ in range(CALLS)]
     for client in clients:

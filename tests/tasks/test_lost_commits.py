@@ -1,4 +1,4 @@
-"""Tasks that don't know whether a transaction of theirs was committed: tried again, they do everything once."""
+"""Tasks that don't know whether their transaction was committed: tried again, they do everything once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextlib.contextmanager
 def losing_commit(monkeypatch: pytest.MonkeyPatch, number: int, *, is_saved: bool) -> Iterator[None]:
-    """Lose the answer to the COMMIT of this number, and whether it was done is for the test to say."""
+    """Lose the answer to the COMMIT of this number; the test decides whether it was done."""
     backend: Any = type(connections["default"])
     plain, seen = backend._commit, []
 

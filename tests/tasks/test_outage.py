@@ -25,7 +25,7 @@ NOTE = "tests.tasks.chores.note"
 class Gate:
     """Passes connections on to a server while it is open; closed, it drops them and refuses new ones.
 
-    Frozen, it takes what is sent and says nothing, as a server does that was stopped: its kernel still acknowledges.
+    Frozen, it accepts data and does not answer, as a stopped server does: its kernel still acknowledges.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -58,7 +58,7 @@ class Gate:
         self._flow.set()
 
     def fail_over(self) -> None:
-        """Lead new connections to a server that answers; those that are there already hang for ever."""
+        """Lead new connections to a server that answers; the existing ones hang for ever."""
         self._flow = threading.Event()
         self._flow.set()
 
@@ -117,7 +117,7 @@ def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("end", ["resumed", "failed over"])
 def test_work_goes_on_after_a_primary_that_was_frozen(start: Start, notes: Notes, end: str) -> None:
-    """Nobody waits for it for ever, and nobody is killed for having waited."""
+    """No process waits for it for ever, and none is killed because it waited."""
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)
         running = start(

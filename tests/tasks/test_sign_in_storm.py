@@ -1,4 +1,4 @@
-"""Strangers who sign in all at once: the web server's memory stays small, and pages of others come."""
+"""Many strangers sign in at the same time: the web server's memory stays small, and others get their pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ while time.monotonic() < until:
 
 
 def _megabytes(pid: int) -> int:
-    """What the processes hold; what a hash took counts as long as it is theirs."""
+    """Return the memory of the processes; the memory of a hash counts as long as they hold it."""
     total = 0
     for each in tree(pid):
         found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
@@ -52,7 +52,7 @@ def _megabytes(pid: int) -> int:
 
 
 def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
-    """Return the form's token and the cookie. So many who ask at once are put off, and ask again."""
+    """Return the form's token and the cookie. With so many callers, some have to ask again."""
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/accounts/login/")
@@ -65,7 +65,7 @@ def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
 
 
 def _signs_in(port: int, number: int, barrier: threading.Barrier, answers: Counter[int]) -> None:
-    """Open the page; then send it with all the others at once, and again a moment after each answer."""
+    """Open the page; then send it together with all others, and again a moment after each answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     token, cookie = _page(connection)
     connection.close()

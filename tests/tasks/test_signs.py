@@ -52,7 +52,7 @@ def send(heard: Signs, words: str) -> None:
 
 
 def after(heard: Signs, now: list[float], seconds: int, *words: str) -> list[int]:
-    """Listen each half second for so long, with these signs each second; who is silent at the end?"""
+    """Listen every half second for so long, with these signs each second; return who is silent at the end."""
     for _ in range(seconds):
         for each in words:
             send(heard, each)
@@ -75,7 +75,7 @@ def test_a_process_that_has_not_begun_to_speak_is_not_watched(heard: Signs, now:
 
 
 def test_nobody_is_silent_where_the_supervisor_was_away(heard: Signs, now: list[float]) -> None:
-    """A laptop that slept, or a machine that was paused."""
+    """For example a laptop that slept, or a machine that was paused."""
     after(heard, now, 3, "7 0.0")
     now[0] += 3600
     assert heard.listen() == 3600
@@ -116,7 +116,7 @@ def test_the_socket_is_this_accounts_own_and_goes_with_it(heard: Signs) -> None:
 def test_without_a_place_for_the_socket_nobody_is_watched(
     tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a full disk there is no temporary directory; and the name of a socket may have some 100 characters."""
+    """A full disk has no temporary directory; and the name of a socket has about 100 characters at most."""
     for place in (tmp_path / "none", tmp_path / ("a" * 120)):
         if place.name != "none":
             place.mkdir()
@@ -180,7 +180,7 @@ def test_a_sender_without_a_listener_goes_on(heard: Signs) -> None:
 
 @pytest.mark.real_clock
 def test_a_process_without_a_free_descriptor_gives_signs(heard: Signs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients may hold them all; to kill it for that would end everybody's requests."""
+    """Clients may hold all of them; if it were killed for that, everybody's requests would end."""
     monkeypatch.setattr(signs, "EVERY_SECONDS", 0.01)
 
     def none_left(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""A real web server with more slow clients than threads: everybody else is answered as if they were not there."""
+"""A real web server with more slow clients than threads: everybody else is answered as usual."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Site:
         self._open: list[socket.socket] = []
 
     def send(self, text: str, *, takes: int = 65536) -> socket.socket:
-        """Send this from a connection of its own, which stays open."""
+        """Send this on a separate connection, which stays open."""
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
         plain.settimeout(30)
@@ -72,7 +72,7 @@ class Site:
         return browser
 
     def answers(self) -> None:
-        """Somebody signs in and looks at a page, and the probe is answered, each at once."""
+        """Assert that a person who signs in gets a page, and the probe an answer, each immediately."""
         began = time.monotonic()
         assert self.get("/healthz")[0] == 200
         assert time.monotonic() - began < AT_ONCE
@@ -92,7 +92,7 @@ class Site:
         return operations.issue_access_token(made.row, scopes=frozenset(scopes)).secret
 
     def ends(self, status: int) -> list[dict[str, Any]]:
-        """What the server has logged of requests that it has answered so."""
+        """Return the server's log lines about requests with this answer."""
         assert self.running is not None
         lines = (line.partition("| ")[2] for line in self.running.log.splitlines())
         found = [json.loads(line) for line in lines if '"request_finished"' in line and line.endswith("}")]

@@ -1,4 +1,4 @@
-"""A real web server whose clients stop reading: nobody waits for them, and their windows end nevertheless."""
+"""A real web server with clients that stop reading: nobody waits for them, and their windows still end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROMISED, PAGES = 1.5, 4
 
 
 class Site:
-    """A web server with one process, in which two downloads run at once, and who is signed in to it."""
+    """A web server with one process, which allows two downloads, and its signed-in person."""
 
     def __init__(self, port: int) -> None:
         self.port, self.cast = port, gather()
@@ -55,7 +55,7 @@ class Site:
         return self.cast.opened(ticket=self.cast.ticket(service_id=self.cast.sharepoint.pk))
 
     def ask(self, browser: Browser, grant: Grant) -> tuple[socket.socket, bytes]:
-        """Ask for the big document by a socket that takes little by itself; return it and the answer's beginning."""
+        """Ask for the big document with a small receive buffer; return the socket and the answer's beginning."""
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar)
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -67,7 +67,7 @@ class Site:
 
 
 def bound(browser: Browser) -> float:
-    """Within how many seconds a stream is cut, measured by plain pages just before: by the slowest of three."""
+    """Return the seconds within which a stream must be cut: from the slowest of three plain pages just before."""
     return PROMISED + PAGES * max(_seconds_of_a_page(browser) for _ in range(3))
 
 
@@ -110,7 +110,7 @@ def close_now(browser: Browser, grant: Grant) -> None:
 
 
 def run_out(browser: Browser, grant: Grant) -> None:
-    """The window's end comes while its streams are stalled."""
+    """Let the window end while its streams are stalled."""
     assert browser.get(f"/access-requests/{grant.access_request_id}/").status == 200
     time.sleep(max(0.0, (grant.closes_at - clock.now()).total_seconds()))
 
@@ -120,7 +120,7 @@ def cuts(grant: Grant) -> int:
 
 
 def rest_of(plain: socket.socket) -> int:
-    """How many bytes come until the connection ends, in whichever way."""
+    """Return how many bytes come until the connection ends, in any way."""
     taken = 0
     try:
         while piece := plain.recv(65536):

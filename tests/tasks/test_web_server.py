@@ -1,4 +1,4 @@
-"""The real web server, sent what is made to be expensive (threat 36): an answer, or the line is dropped; then on."""
+"""The real web server with expensive requests (threat 36): it answers or closes the connection, and continues."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Site:
         self.head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
 
     def send(self, *pieces: bytes) -> int:
-        """The status of the answer; 0 where the line was dropped."""
+        """Return the status of the answer; 0 if the connection was closed."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=15)
         try:
             for piece in pieces:
@@ -48,7 +48,7 @@ class Site:
         return self.send(f"{method} {path} HTTP/1.1\r\n{self.head}{headers}\r\n".encode(), *pieces)
 
     def spent(self) -> float:
-        """Seconds of the processor that the server's processes have used."""
+        """Return the processor seconds that the server's processes have used."""
         ticks = 0
         for pid in tree(self.running.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

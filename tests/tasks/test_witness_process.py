@@ -1,4 +1,4 @@
-"""The witness that a customer runs, as a process of its own, asked by the task that asks all of them."""
+"""A customer's witness as a process of its own, called by the task that calls all witnesses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = "witness.contoso.example"
 
 
 class Process:
-    """`lockbox_verify.py witness`, with the commands that the page of witnesses shows."""
+    """`lockbox_verify.py witness`, with the commands from the page of witnesses."""
 
     def __init__(self, folder: Path, log: Verifier) -> None:
         self.folder, self.log = folder, log
@@ -69,7 +69,7 @@ class Process:
             self.process = None
 
     def forget(self) -> None:
-        """As if it were another one, which has seen nothing."""
+        """Make the witness forget what it has seen."""
         (self.folder / "witness.sqlite3").unlink()
 
     @property
@@ -102,7 +102,7 @@ def register(cast: Cast, process: Process) -> None:
 
 
 def due() -> None:
-    """As if the wait after a failure were over."""
+    """Act as if the wait after a failure were over."""
     Witness.objects.update(due_at=AuditEntry.objects.order_by("at").values("at")[:1])
 
 
@@ -199,13 +199,15 @@ def test_one_that_lost_its_memory_begins_anew(cast: Cast, start: Any) -> None:
 
 
 def _signed(origin: str, size: int) -> str:
-    """A checkpoint of another tree of this size, signed by the log's own key: what a dishonest log could show."""
+    """Return a checkpoint of another tree of this size, signed by the log's own key: what a dishonest log
+    could show.
+    """
     text = Head(origin, size, bytes(range(32))).text
     return str(Note(text, (notes.sign(text, origin, keys.load().current),)))
 
 
 def _forget_checkpoints_above(size: int) -> None:
-    """The database as a backup of that time had it."""
+    """Restore the database as in an earlier backup."""
     above = "SELECT id FROM audit_app_checkpoint WHERE size > %s"
     meddle(f"DELETE FROM audit_app_cosignature WHERE checkpoint_id IN ({above})", size)
     meddle("DELETE FROM audit_app_checkpoint WHERE size > %s", size)

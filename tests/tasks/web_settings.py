@@ -1,4 +1,4 @@
-"""The same for a web server that people of the cast sign in to."""
+"""The same for a web server to which people of the cast sign in."""
 
 from tests.tasks.patient_settings import *  # noqa: F403 - settings build on settings
 

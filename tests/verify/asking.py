@@ -1,4 +1,4 @@
-"""Asks the witness as a log does, and reads its state as an outsider would, with SQLite alone."""
+"""Calls the witness as a log does, and reads its state from outside, only with SQLite."""
 
 import base64
 import contextlib
@@ -30,7 +30,7 @@ def log_of(size: int, fork_at: int | None = None, **rest: Any) -> Log:
 def add_checkpoint_body(
     old: int, log: Log, size: int | None = None, *, path: Sequence[bytes] | None = None, note: str = ""
 ) -> bytes:
-    """The body of an add-checkpoint request, with the log's own proof where no other is given."""
+    """Return the body of an add-checkpoint request, with the log's own proof unless another is given."""
     proof = log.tree.consistency(old, size) if path is None else path
     lines = "".join(f"{b64(each)}\n" for each in proof)
     return f"old {old}\n{lines}\n{note or log.note(size)}".encode()
@@ -48,7 +48,9 @@ def key_of(log: Log) -> lv.Key:
 
 
 def dated(line: str, log: Log, size: int | None = None) -> int:
-    """When the witness cosigned this checkpoint. Ed25519 signs a text in one way, so that the line must be this one."""
+    """Return when the witness cosigned this checkpoint. Ed25519 is deterministic, so the line must be
+    exactly this one.
+    """
     at = int.from_bytes(base64.b64decode(line.split(" ")[2])[4:12])
     assert line == WITNESS.cosign(NAME, text_of(log, size), at)
     return at
@@ -64,7 +66,7 @@ def cosigned_heads(path: Path) -> dict[str, CosignedHead]:
 
 
 def note_held(log: Log, line: str, size: int | None = None) -> str:
-    """What the witness keeps of this checkpoint: the log's own signature, and the line that was answered."""
+    """Return what the witness stores of this checkpoint: the log's own signature, and the line of the answer."""
     text = text_of(log, size)
     mine = "".join(each.sign(log.origin, text) for each in log.signers)
     return f"{text}\n{mine}{line}"

@@ -1,4 +1,4 @@
-"""Run the verifier on what a test has written, in this process."""
+"""Runs the verifier on a test's files, in this process."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from verify import lockbox_verify as lv
 
 
 def judged(path: Path, **options: Any) -> dict[str, Any]:
-    """The verdict as data; `keys`, `witnesses`, `previous` and `consistency` are given as their texts.
+    """Return the verdict as data; `keys`, `witnesses`, `previous` and `consistency` are given as texts.
 
-    Where a test names no key it is about something else, and takes the bundle's.
+    A test that names no key is about something else, and uses the bundle's key.
     """
     options.setdefault("trust_bundle_key", options.get("keys") is None)
     for name in ("keys", "witnesses"):

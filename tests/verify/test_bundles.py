@@ -1,4 +1,4 @@
-"""A bundle as it should be, and one thing wrong at a time."""
+"""A correct bundle, and one fault at a time."""
 
 import hashlib
 import json
@@ -73,13 +73,13 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
 def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
     to: Any, is_named: bool, tmp_path: Path
 ) -> None:
-    """It can't tell of what came after it, or one that says a large number would allow all that is removed later."""
+    """It can't be about later entries: otherwise a large number would allow all later removals."""
     log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
     assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named
 
 
 def test_of_several_removals_the_last_tells_of_all(tmp_path: Path) -> None:
-    """The first entry about a removal went with the second removal."""
+    """The second removal also removed the entry about the first."""
     log = Log.of([*story(random.Random(7), 60), pruning(60, 40), *(entry(61 + n, 10**12) for n in range(20))])
     assert not is_good(verdict(bundle(log, pruned=70), tmp_path))
     log = Log([*log.lines, canonical(pruning(81, 70))])
@@ -234,7 +234,7 @@ def test_more_than_a_file_may_have_is_refused(log: Log, tmp_path: Path) -> None:
 def test_many_keys_and_many_signatures_of_nobody_take_no_time(
     log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each key's id is worked out once, not for each signature line again."""
+    """Each key's id is computed once, and not again for each signature line."""
     monkeypatch.setattr(lv, "_key_id", counted := Counted(lv._key_id))
     written = bundle(log)
     other = [Signer.of(str(each)).vkey(log.origin) for each in range(500)]
@@ -491,7 +491,7 @@ def test_a_bundle_that_is_not_there_can_t_be_judged(tmp_path: Path) -> None:
 
 
 def rewritten(written: Written, name: str, place: int, **change: Any) -> None:
-    """Change members of one line of a JSON Lines file; the manifest follows."""
+    """Change members of one line of a JSON Lines file, and update the manifest."""
     lines = written.files[name].splitlines()
     lines[place] = canonical({**json.loads(lines[place]), **change})
     written.files[name] = b"".join(line + b"\n" for line in lines)

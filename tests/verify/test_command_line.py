@@ -1,4 +1,4 @@
-"""The file as an auditor runs it: as a program, isolated, with words and an exit status."""
+"""The verifier as an auditor runs it: as a program, isolated, with its output and exit status."""
 
 import ast
 import contextlib
@@ -27,7 +27,7 @@ W1 = Signer.of("w1")
 
 
 def run(*words: object, python: str = sys.executable) -> tuple[int, str, str]:
-    """Run the file with nothing of the product in reach (`-I`), away from the repository."""
+    """Run the file without access to the product (`-I`), away from the repository."""
     done = subprocess.run(
         [python, "-I", str(FILE), *map(str, words)],
         capture_output=True,
@@ -89,7 +89,7 @@ def test_it_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> Non
 
 
 def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """Neither loudly nor quietly; it shows the bundle's key to be compared."""
+    """In neither kind of output; it shows the bundle's key, to be compared."""
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
     assert "no key of the log is named" in output
@@ -170,7 +170,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
 
 
 def test_how_old_the_checkpoint_is_is_said_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """By the bundle's word and by this machine's clock; a reader may set a bound by the second."""
+    """By the bundle's claim and by this machine's clock; a reader can set a limit for the second."""
     status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0
     assert re.search(

@@ -1,4 +1,4 @@
-"""One line of an entries file: what is an entry, and what only looks like one."""
+"""One line of an entries file: entries, and lines that only look like one."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What somebody who holds the log's key puts into a bundle is proven by what others signed, or is called not proven."""
+"""Bundles of an attacker who has the log's key: each part is proven by other signatures, or is called not proven."""
 
 import json
 import random
@@ -19,7 +19,7 @@ NAMED = entry(0, 0, "tenant.created", subject=TENANT, detail={"name": "Contoso",
 
 
 def named_log(**rest: Any) -> Log:
-    """A log whose first entry names the tenant, as each one's does."""
+    """Return a log whose first entry names the tenant, as in every log."""
     return Log.of([NAMED, *(entry(1 + place, 1 + place) for place in range(40))], **rest)
 
 
@@ -28,7 +28,7 @@ def words(data: dict[str, Any]) -> str:
 
 
 def rewritten(log: Log, **lines: str) -> Written:
-    """The bundle with a checkpoint that ends in these signature lines instead."""
+    """Return the bundle with a checkpoint that ends in these signature lines."""
     written, note = bundle(log), log.note()
     lines_left = [line for line in note.splitlines(keepends=True) if not any(f"— {each} " in line for each in lines)]
     written.files["checkpoint-0.txt"] = "".join([*lines_left, *lines.values()]).encode()

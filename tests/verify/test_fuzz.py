@@ -1,4 +1,4 @@
-"""Rubbish is bad, or can't be judged; it is never a traceback, and never good."""
+"""Random data is bad, or can't be judged; it never causes a traceback, and is never good."""
 
 import json
 import random
@@ -83,7 +83,7 @@ def test_a_receipt_with_a_piece_replaced(data: st.DataObject) -> None:
 @QUICK
 @given(st.data())
 def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject) -> None:
-    """The manifest follows, so that each parser sees its rubbish."""
+    """The manifest is updated, so that each parser gets the random data."""
     files = dict(KINDS[kind].files)
     name = data.draw(st.sampled_from(sorted(files)))
     files[name] = _replaced(data, files[name])
@@ -141,7 +141,7 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=300)
 @given(st.data())
 def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
-    """Signed and canonical, so that what replays a log and what lists its decisions get to see them."""
+    """Signed and canonical, so that the replay and the list of decisions read them."""
     entries = json.loads(json.dumps(life()))
     for _ in range(data.draw(st.integers(1, 3))):
         chosen = data.draw(st.sampled_from(entries))

@@ -1,9 +1,9 @@
 """10,000 single changes of an export of 100,000 entries: each is found, at its index; and 1,000 clean exports are good.
 
-Reading and checking 100,000 entries takes a second, so most tests do not read them from a file again and again:
-the blocks come from memory, and the result for an unchanged block is remembered, as is that a signature is good.
-Everything else is the verifier's own path. The same changes are made to files on disk, to fewer and to shorter ones.
-`bin/test deep` makes them all; every other run makes a few hundred, in an export of 8,000 entries.
+Reading and checking 100,000 entries takes a second, so most tests do not read them from a file each time: the blocks
+come from memory, and the results for unchanged blocks and good signatures are remembered. Everything else is the
+verifier's own code. The same changes are made to files on disk, but fewer and to shorter files. `bin/test deep` makes
+them all; every other run makes a few hundred, in an export of 8,000 entries.
 """
 
 import functools
@@ -36,13 +36,15 @@ OLDER = tuple(ENTRIES * percent // 100 for percent in (10, 35, 60, 85))
 
 
 class Change:
-    """One change to a list of lines: it replaces lines[start:end] by `by`, and the file may end early, in a line."""
+    """One change to a list of lines: it replaces lines[start:end] by `by`, and the file may end early,
+    within a line.
+    """
 
     def __init__(self, start: int, end: int, by: list[bytes], bad: int, cut: bytes | None = None) -> None:
         self.start, self.end, self.by, self.bad, self.cut = start, end, by, bad, cut
 
     def lines(self, lines: list[bytes], begin: int = 0) -> Iterator[bytes]:
-        """The changed lines from `begin` on, which lies before the change."""
+        """Yield the changed lines from `begin`, which is before the change."""
         return itertools.chain(
             (lines[index] for index in range(begin, self.start)),
             self.by,
@@ -54,7 +56,7 @@ class Change:
 
 
 def flip(rng: random.Random, line: bytes) -> bytes:
-    """One bit of one byte; not so that the line falls in two."""
+    """Flip one bit of one byte, but not so that the line is split in two."""
     while True:
         place = rng.randrange(len(line))
         changed = line[:place] + bytes([line[place] ^ 1 << rng.randrange(8)]) + line[place + 1 :]
@@ -141,7 +143,7 @@ def block_of(lines: Iterable[bytes]) -> bytes:
 
 
 class Export:
-    """A long log whose blocks are made once, so that what was found in them can be remembered."""
+    """A long log whose blocks are made once, so that their results can be remembered."""
 
     def __init__(self) -> None:
         rng = random.Random(SEED)
@@ -161,7 +163,9 @@ class Export:
         self.written = written
 
     def blocks(self, start: int, end: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """The unchanged lines from `start` to `end`, both at the edge of a block, in as few blocks as there can be."""
+        """Yield the unchanged lines from `start` to `end`, both at the edge of a block, in as few blocks as
+        possible.
+        """
         while start < end:
             width = next(each for each in WIDTHS if start % each == 0 and (start + each <= end or each == WIDTH))
             if (start, width) not in self.known:
@@ -178,7 +182,7 @@ class Export:
 
 
 class Changed(lv.Bundle):
-    """The bundle of an export with one change. `is_repaired`: the leaf hashes were made to follow the entries."""
+    """The bundle of an export with one change. `is_repaired`: the leaf hashes were updated for the entries."""
 
     def __init__(self, export: Export, changed: Change | None, *, is_repaired: bool) -> None:
         super().__init__(export.source)  # type: ignore[arg-type]  # has what is used of a folder
@@ -222,7 +226,7 @@ def _verified(public: bytes, signature: bytes, message: bytes) -> None:
 
 
 class RememberedKey:
-    """In the place of Ed25519PublicKey: what was shown to be signed is not calculated again."""
+    """Replaces Ed25519PublicKey: a signature that was found good is not checked again."""
 
     def __init__(self, public: bytes) -> None:
         self.verify = functools.partial(_verified, public)
@@ -325,7 +329,7 @@ def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_pat
 
 
 def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Path) -> None:
-    """Hashes, counts, proofs and manifest follow the change: only the signed root does not."""
+    """Hashes, counts, proofs and manifest are updated for the change: only the signed root is not."""
     for place in range(sample(200, 50)):
         rng = random.Random(f"{SEED + 6} {place}")
         log, _requests = small(rng, rng.randrange(3, 80))
@@ -386,7 +390,7 @@ def test_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
 
 
 def test_the_tree_of_these_tests_is_the_one_of_the_rfc() -> None:
-    """What the whole file leans on."""
+    """The whole file depends on this."""
     leaves = [bytes([each]) * 32 for each in range(7)]
     root = lv.Frontier()
     for each in leaves:

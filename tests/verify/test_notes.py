@@ -197,7 +197,7 @@ def test_the_writer_of_these_tests_and_the_verifier_agree_on_canonical_json() ->
 
 
 def test_a_size_that_no_tree_has_is_refused() -> None:
-    """SQLite, in which a witness keeps it, has no number of 64 bits either."""
+    """SQLite, in which a witness stores it, has no unsigned numbers of 64 bits either."""
     for size, is_fine in ((2**63 - 1, True), (2**63, False), (9_999_999_999_999_999_999, False)):
         text = body(origin_of(), size, bytes(32))
         raw = f"{text}\n{Signer.of('log').sign(origin_of(), text)}".encode()

@@ -1,4 +1,4 @@
-"""The rules of the product replayed over a whole log: what can't have happened is named, and nothing else."""
+"""The product's rules, replayed over a whole log: what can't have happened is named, and nothing else."""
 
 import copy
 import hashlib
@@ -104,7 +104,7 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
 
 
 def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
-    """The opened item, as one that another service was let open."""
+    """The opened item, as one that another service was permitted to open."""
     entries[5] |= {"event": "content.access_allowed", **change}
     return _detail(entries, 5, action=action)
 
@@ -131,7 +131,7 @@ def test_a_download_is_a_look_of_its_own_kind(tmp_path: Path) -> None:
 
 
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
-    """A machine that acts in a human's name, as the log says it."""
+    """A machine that acts in a human's name, as the log has it."""
     whose = {name: human[name] for name in ("id", "name", "email")}
     return {"kind": "client", "id": CLIENT, "name": "Desk", "side": human["side"], "email": "", "for": whose}
 
@@ -158,7 +158,7 @@ def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_p
 
 
 def _at(entries: Entries, index: int, micros: int) -> Entries:
-    """Move this entry and all after it to a time."""
+    """Move this entry and all later ones to a time."""
     for each in entries[index:]:
         each["at"] = instant(micros)
     return entries
@@ -175,7 +175,7 @@ def _change(entries: Entries, index: int, **change: Any) -> Entries:
 
 
 def _again(entries: Entries, *steps: int, **change: Any) -> Entries:
-    """The first six entries, and then some of them once more."""
+    """Return the first six entries, and then some of them again."""
     added = [copy.deepcopy(entries[step]) for step in steps]
     for at, each in enumerate(added, 6):
         each["at"] = instant(at * 60_000_000)
@@ -274,7 +274,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
 
 
 def _twice() -> Entries:
-    """Another access request, by the same grant."""
+    """Return another access request, by the same grant."""
     entries = _again(life(), 0, 1, 2)
     for each in entries[6:]:
         each["access_request"] = OTHER

@@ -48,7 +48,9 @@ def signed_life(
     enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
     prefix: bytes = b"lockbox-decision-v1\n",
 ) -> Entries:
-    """A passkey is added, access is asked for, and the customer's yes is signed; each part may be made wrong."""
+    """A passkey is added, access is asked for, and the customer's approval is signed; a test can make each
+    part wrong.
+    """
     added = of_key("passkey.enrolled", 0, 0, device)
     enrolment(added["detail"])
     resources = [{"id": RESOURCE, "kind": "mailbox", "name": "a@b"}]
@@ -225,7 +227,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_whatever_is_false_about_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
-    """The log itself is sound each time: who keeps it and its key has written what is false into it."""
+    """The log itself is sound each time: the owner of the log and its key has written false data into it."""
     with collected() as case:
         for name in FALSE:
             with case(name):
@@ -307,7 +309,7 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
 
 
 def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
-    """Have the provider's yes at this place signed by a key that no entry of this log tells of."""
+    """Sign the provider's approval at this place with a key that no entry of this log names."""
     yes = entries[place]
     device.create({"rp": {"id": "lockbox.example"}, "challenge": "AAAA"})
     assert device.key is not None
@@ -329,7 +331,7 @@ def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: 
 
 
 def _again(entries: Entries, name: str, seq: int) -> Entries:
-    """Another access request that the provider confirms, after what is there."""
+    """Return another access request that the provider confirms, after the others."""
     found = []
     for offset, place in enumerate((1, 2)):
         text = json.dumps(entries[place]).replace(f'"{REQUEST}"', f'"{name}"').replace("AR-1", "AR-2")
@@ -338,7 +340,7 @@ def _again(entries: Entries, name: str, seq: int) -> Entries:
 
 
 def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_word(tmp_path: Path) -> None:
-    """What the customer's own log shows is whether it was one key all along."""
+    """The customer's own log only shows whether it was always the same key."""
     entries = signed_life(device())
     _provider_signs(entries, 2, pats := device(), "one")
     for number, (name, of_pat) in enumerate((("second", pats), ("third", device()), ("fourth", pats))):

@@ -1,4 +1,6 @@
-"""The verifier's tree against the standard inputs of RFC 6962's first implementation, and against its definition."""
+"""The verifier's tree, compared with the standard inputs of RFC 6962's first implementation, and with its
+definition.
+"""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Whose keys count: named ones, the bundle's own, rotated ones, witnesses, and a checkpoint that was kept."""
+"""Which keys are trusted: named ones, the bundle's own, rotated ones, witnesses, and a stored checkpoint's."""
 
 import json
 import random
@@ -31,7 +31,7 @@ ENTRIES = story(random.Random(5), 120)
 
 
 def rotated(*, new: Signer = NEW, at: int = 60, **rest: object) -> Log:
-    """A log that announces a new key in the middle, signed by the new one at its end."""
+    """Return a log that announces a new key in the middle, and is signed by the new key at its end."""
     entries = ENTRIES[:at]
     detail = {"old": [OLD.vkey(origin_of())], "new": new.vkey(origin_of())}
     entries.append(entry(at, 10**12, "log.key_rotated", actor=SYSTEM, subject=TENANT, detail=detail))
@@ -259,14 +259,14 @@ def test_a_kept_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> 
 
 
 def growth(log: Log, old: int, new: int) -> str:
-    """A consistency proof as the log's page gives it: as a witness would be asked."""
+    """Return a consistency proof as the log's page gives it: in the form for a witness."""
     hashes = "".join(f"{b64(each)}\n" for each in log.tree.consistency(old, new))
     return f"old {old}\n{hashes}\n{log.note(new)}"
 
 
 @pytest.mark.parametrize("new", [40, 77, 120])
 def test_a_consistency_proof_of_its_own_leads_on_from_a_kept_checkpoint(new: int, tmp_path: Path) -> None:
-    """To the newest checkpoint, or to one from which the bundle leads on."""
+    """To the newest checkpoint, or to one from which the bundle continues."""
     log = Log.of(ENTRIES, older=(40,))
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
     named = {"keys": [log.vkey()], "previous": log.note(31)}

@@ -1,4 +1,4 @@
-"""The witness that a customer runs, answer by answer (https://c2sp.org/tlog-witness), and what it then holds."""
+"""The customer's witness, answer by answer (https://c2sp.org/tlog-witness), and its state afterwards."""
 
 import contextlib
 import datetime as dt
@@ -43,7 +43,7 @@ class HttpAnswer(NamedTuple):
 
 
 class Asker:
-    """One connection to a witness that listens on loopback, and the file in which that keeps its state."""
+    """One connection to a witness on loopback, and the file with its state."""
 
     def __init__(self, port: int, path: Path) -> None:
         self.path, self.port = path, port
@@ -68,7 +68,7 @@ class Asker:
 
 @pytest.fixture
 def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
-    """A witness of LOG and NEW, that has seen neither."""
+    """Yield a witness of LOG and NEW that has seen neither."""
     # A line of the diary may come after the answer, when nobody listens to what a test writes.
     monkeypatch.setattr(lv, "diary", lambda line: None)
     path = tmp_path / "state"

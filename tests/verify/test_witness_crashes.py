@@ -1,4 +1,4 @@
-"""The witness as the process that a customer runs: killed at any moment, it never cosigns two lineages."""
+"""The customer's witness as a process: killed at any moment, it never cosigns two histories."""
 
 import http.client
 import random
@@ -26,7 +26,7 @@ UNPROVEN = (422, "the consistency proof does not verify\n")
 
 
 def dies_in(place: str) -> tuple[str, ...]:
-    """The same command, whose process is gone (SIGKILL) where it comes to this function."""
+    """Return the same command, whose process is killed (SIGKILL) when it reaches this function."""
     return (sys.executable, "-c", (
         "import os, signal, sys\n"
         "from verify import lockbox_verify as lv\n"
@@ -61,7 +61,7 @@ class Witness:
         self.reader.start()
 
     def post(self, body: bytes) -> tuple[int, str]:
-        """Raises OSError or HTTPException where no answer comes."""
+        """Send a request. Raises OSError or HTTPException without an answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("POST", "/add-checkpoint", body)

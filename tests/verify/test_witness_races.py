@@ -1,4 +1,4 @@
-"""Two checkpoints that contradict each other reach a witness at the same moment, a thousand times over."""
+"""Two contradicting checkpoints reach a witness at the same moment, a thousand times."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ Answer = tuple[int, str]
 
 
 class Round(NamedTuple):
-    """One log, which the witness holds at `base`; `true` continues from there, `fork` is another tree."""
+    """One log, which the witness has at `base`; `true` continues it, `fork` is another tree."""
 
     base: int
     true: Log
@@ -51,7 +51,7 @@ def rounds(count: int, seed: int) -> list[Round]:
 
 
 def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
-    """Send these one after the other, each at the moment at which the other side sends its own."""
+    """Send these one after the other, each when the other side sends its own."""
     answers = []
     for body, vkey in asks:
         meet(30)
@@ -87,7 +87,7 @@ def by_processes(states: list[lv.State], asks: list[list[Ask]]) -> list[list[Ans
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where there is one: waiting for a disk decides nothing, and takes most of a round."""
+    """A folder in memory if possible: waiting for a disk would not change the result, and takes most of a round."""
     memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
     if not os.access(memory, os.W_OK):
         yield tmp_path

@@ -1,6 +1,7 @@
-"""Writes logs, evidence bundles and receipts with hashlib and nothing of the product: the other opinion on the format.
+"""Writes logs, evidence bundles and receipts with hashlib and without the product: a second implementation of the
+format.
 
-The tree is RFC 6962's recursive definition, word for word, which no program that must be fast would use.
+The tree is RFC 6962's recursive definition, word for word, which would be too slow for the product.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def canonical(value: Any) -> bytes:
 
 
 def instant(micros: int) -> str:
-    """Microseconds after T0 in the form that entries have."""
+    """Return microseconds after T0 in the form of entries."""
     at = dt.datetime.fromtimestamp(T0, dt.UTC) + dt.timedelta(microseconds=micros)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -163,7 +164,7 @@ def entry(
 
 
 def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, Any]]:
-    """`count` entries of a tenant's log, with whole lives of access requests in them: the rules hold throughout."""
+    """Return `count` entries of a tenant's log, with whole lives of access requests in them, all by the rules."""
     entries: list[dict[str, Any]] = []
     micros = 0
 
@@ -200,7 +201,7 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
 
 
 def pruning(seq: int, to: int, micros: int = 10**12) -> dict[str, Any]:
-    """The entry that says that all before number `to` was removed."""
+    """Return the entry that all before number `to` was removed."""
     return entry(seq, micros, "log.pruned", subject=TENANT, detail={"from": 0, "to": to, "days": 30})
 
 
@@ -216,7 +217,7 @@ LOG_KEY = Signer.of("log")
 
 @dataclass
 class Log:
-    """One shard: its entries as bytes, and who signs what."""
+    """One shard: its entries as bytes, and its signers."""
 
     lines: list[bytes]
     shard: int = 0
@@ -259,7 +260,7 @@ class Log:
 
 @dataclass
 class Written:
-    """A bundle's files before they are in a ZIP; `manifest` is brought up to the files when it is written."""
+    """A bundle's files before they are in a ZIP; `manifest` is updated when they are written."""
 
     files: dict[str, bytes]
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -291,9 +292,9 @@ def _at(line: bytes) -> str:
 
 def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, request: str | None = None,
            pruned: int = 0, since: str | None = None, until: str | None = None) -> Written:  # fmt: skip
-    """The bundle of these shards. `span` are the indexes of a period; `request` picks the entries about it.
+    """Return the bundle of these shards. `span` are the indexes of a period; `request` selects the entries about it.
 
-    A period is by default what the entries at the edges of its span make it.
+    By default, the entries at the edges of the span give the period.
     """
     files: dict[str, bytes] = {"README.txt": b"How to verify this.\n"}
     described = []

@@ -1,4 +1,4 @@
-"""What the tests of pages share: signing in, pressing buttons, and proof that nothing happened."""
+"""Shared by the tests of pages: signing in, pressing buttons, and proof that nothing happened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.factors import anybodys_code, stepped_up
 
 
 def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
-    """A browser of this person's, who has just confirmed that it is them, unless it is not `fresh`.
+    """Return a browser of this person, who has just proved who they are, unless it is not `fresh`.
 
     Untyped, because Django adds to its answers at run time.
     """
@@ -35,7 +35,7 @@ def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str
 
 
 def answer(row: AccessRequest, verdict: str = "approve", /, **fields: Any) -> dict[str, Any]:
-    """The confirm form as the page sends it: only an approval asks for the password and a code."""
+    """Return the confirm form as the page sends it: only an approval needs the password and a code."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": ""}
     if verdict == "approve":
         # Made when it is sent: a code lives for half a minute, and travellers take longer.
@@ -63,7 +63,7 @@ def nothing_happens() -> Iterator[None]:
 
 @contextmanager
 def only_a_refusal() -> Iterator[None]:
-    """Nothing happens, but that the log says that somebody tried."""
+    """Assert that nothing happens, except that the log has the attempt."""
     before = snapshot()
     yield
     after = snapshot()
@@ -79,7 +79,9 @@ def queries_of(client: Any, url: str, **headers: str) -> int:
 
 
 def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
-    """A page costs as many queries with many rows as with few: a number, or one for each of several people."""
+    """Assert that a page needs as many queries with many rows as with few: a number, or one for each of
+    several people.
+    """
     few()  # The first page of a session also writes down when it began.
     before = few()
     grow()
@@ -88,7 +90,7 @@ def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
 
 
 def look(cast: Cast, grant: Grant, *items: str, by: str = "priya") -> None:
-    """Looks as the content operations record them, without a mailbox behind."""
+    """Record accesses as the content operations do, without a mailbox behind them."""
     resource = grant.access_request.scope.get().resource
     for item in items:
         content._record(

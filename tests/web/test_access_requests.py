@@ -1,4 +1,4 @@
-"""The list of access requests, the page of one, and what is looked at under it, live."""
+"""The list of access requests, the page of one, and its accesses to content, live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages say of content that a service elsewhere was let open: that it was allowed, and no more."""
+"""The pages about content that a service elsewhere was permitted to open: they only say that it was permitted."""
 
 from __future__ import annotations
 

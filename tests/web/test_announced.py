@@ -1,4 +1,4 @@
-"""What the provider's staff announced is on the customer's home and Lockbox pages, and over the API, until it ends."""
+"""Announcements of the provider's staff are on the customer's pages and in the API until they end."""
 
 from __future__ import annotations
 

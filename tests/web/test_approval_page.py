@@ -1,4 +1,4 @@
-"""The pages on which a tenant's own approval page is shown and set."""
+"""The pages that show and set a tenant's own approval page."""
 
 from __future__ import annotations
 

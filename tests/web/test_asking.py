@@ -1,4 +1,4 @@
-"""Asking for access: the form that teaches, the sentence that the customer will read, and the submission."""
+"""Asking for access: the form, the sentence that the customer will read, and the submission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The pages of a tenant's clients: seen by its people, kept by its administrator, and each secret shown once."""
+"""The pages of a tenant's clients: its people see them, its administrator manages them, and each secret is
+shown once.
+"""
 
 from __future__ import annotations
 
@@ -234,7 +236,7 @@ def test_the_list_costs_the_same_with_many(cast: Cast) -> None:
 
 
 def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) -> None:
-    """Switched on again by itself, a client that was removed would be back with its old secret."""
+    """Otherwise a removed client could be switched on alone, and would be back with its old secret."""
     made = add(cast)
     theirs, _secret = client_of(cast, None)
     operations.remove_client(made.row.pk, actor=cast.as_("ines"))

@@ -1,4 +1,4 @@
-"""The reader's pages: what they show, what they keep to themselves, and what their answers say to a browser."""
+"""The reader's pages: what they show and hide, and the headers of their answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def library(cast: Cast) -> Grant:
-    """An open window of Priya's on Contoso's documents."""
+    """An open window of Priya for Contoso's documents."""
     return cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk))
 
 
@@ -66,7 +66,7 @@ def _url(name: str, grant: Grant, resource: Resource | None = None, **query: str
 
 
 def _body(response: Any) -> bytes:
-    """All of an answer; one that streams is closed by the client at its end."""
+    """Return a whole answer; the client closes a stream at its end."""
     return b"".join(response.streaming_content) if response.streaming else response.content
 
 
@@ -217,7 +217,9 @@ def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client
 def test_a_download_and_a_look_are_told_apart_by_all_that_speaks_of_them(
     cast: Cast, as_: Callable[[str], Client]
 ) -> None:
-    """One message is shown, then downloaded, then an attachment of it: three entries of two events, and three words."""
+    """One message is shown, then downloaded, then an attachment of it: three entries of two events, in
+    different words.
+    """
     grant = cast.opened()
     page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
     part = page.split("part=")[1].split('"')[0]

@@ -1,4 +1,4 @@
-"""Confirm, receipt, and the acts that are no decision, through the pages."""
+"""Confirm, receipt, and the acts that are not decisions, through the pages."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def test_the_sixth_try_within_five_minutes_is_not_even_looked_at(cast: Cast, tra
 
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_the_limit_holds_in_every_process(cast: Cast, forgotten: bool) -> None:
-    """Another worker has a cache of its own, and the tries are counted in the database; for any tenant."""
+    """Another worker has another cache, and the tries are counted in the database; for any tenant."""
     row, other = cast.confirmed(), cast.confirmed("fabrikam")
     cast.fabrikam.memberships.create(person=cast.ada, role="approver", given_at=cast.fabrikam.created_at)
     client = signed_in(cast, "ada")
@@ -350,7 +350,7 @@ def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, mo
 
 
 def test_a_session_alone_decides_nothing(cast: Cast) -> None:
-    """A stolen cookie comes without the password, and without the code."""
+    """A thief of the cookie has neither the password nor the code."""
     row = cast.confirmed()
     client = signed_in(cast, "ada", fresh=False)
     before = snapshot()
@@ -460,7 +460,7 @@ def test_the_second_click_of_two_leads_to_the_same_receipt(cast: Cast) -> None:
 
 
 def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) -> None:
-    """The page was read before the first click's decision, and the operation runs after it."""
+    """The page was loaded before the first click's decision, and the operation runs after it."""
     from requests_app.doors.web import decisions
 
     row, plain = cast.confirmed(), decisions.act_of

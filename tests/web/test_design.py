@@ -1,4 +1,4 @@
-"""What holds for every template and style sheet: contrast, no inline code, only what is vendored."""
+"""The rules for every template and style sheet: contrast, no inline code, only vendored files."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ _INLINE = re.compile(r"\sstyle\s*=|<style\b|\son[a-z]+\s*=\s*[\"']|javascript:")
 
 
 def inline_code(template: str) -> list[str]:
-    """Styles and code inside of a page, and scripts that the content policy would not let run."""
+    """Return styles and code inside a page, and scripts that the content policy would block."""
     found = _INLINE.findall(re.sub(r"\{[%#].*?[%#]\}", "", template, flags=re.S))
     scripts = re.findall(r"<script\b[^>]*>", template)
     # No script runs without the nonce of the answer.

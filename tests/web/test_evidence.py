@@ -1,4 +1,4 @@
-"""Evidence on pages: what there is to take, who may, the download, its timeline, and how far it is."""
+"""Evidence on pages: what is available and to whom, the download, its timeline, and its progress."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
-    """Entries as the content page leaves them, without the mailbox."""
+    """Write entries as the content page does, without the mailbox."""
     record_accesses(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
 
 
@@ -100,7 +100,7 @@ def record_accesses(cast: Cast, grant: Grant, event: Event, details: list[dict[s
 
 @pytest.fixture
 def closed(cast: Cast) -> AccessRequest:
-    """An access request of Contoso that ran its course, and a log that is signed to its end."""
+    """A finished access request of Contoso, with a completely signed log."""
     row = cast.in_state("CLOSED")
     sign(cast.contoso)
     return row
@@ -489,7 +489,7 @@ def test_times_and_words_of_a_timeline_do_not_hang_on_who_takes_it(cast: Cast, c
 
 
 class _Tags(HTMLParser):
-    """What a page is made of."""
+    """Collects the elements of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -548,7 +548,7 @@ def test_the_pdf_is_one_with_its_letters_in_it(cast: Cast) -> None:
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What goes onto the pages of the PDF, as marked up text."""
+    """Collect the marked-up text of the PDF's pages."""
     from reportlab.platypus import Paragraph
 
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""Where the log can't take an entry, a page says 503, nothing is changed and nothing is shown."""
+"""If the log can't store an entry, a page answers 503, and nothing is changed or shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sign-in with a second factor is proof for five minutes; a code that was used before is a mistake and no guess."""
+"""A sign-in with a second factor is proof for five minutes; a used code is a mistake and not a guess."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def confirm(client: Client, row: AccessRequest, **proof: str) -> Any:
 
 
 def asks_for(page: Any) -> list[str]:
-    """The fields of the proof that a page shows."""
+    """Return the proof's fields on a page."""
     return re.findall(r'<input type="(?:password|text)" name="(?:step-up-)?(password|code)"', page.content.decode())
 
 
@@ -55,7 +55,7 @@ def guesses_of(person: Person) -> int:
 
 @contextmanager
 def nothing_is_decided() -> Iterator[None]:
-    """Whether or not the log says that somebody tried."""
+    """Assert that nothing is decided; the log may have the attempt."""
     before = snapshot()
     yield
     assert {**snapshot(), "entries": before["entries"]} == before
@@ -63,7 +63,7 @@ def nothing_is_decided() -> Iterator[None]:
 
 @pytest.fixture
 def at(travel: Traveller) -> dt.datetime:
-    """Seven seconds after an app showed a new code, so that the next one comes in 23."""
+    """Stop the clock seven seconds after a new code, so that the next one comes in 23."""
     now = clock.now().replace(microsecond=0)
     return travel.to(now + dt.timedelta(seconds=37 - now.second % 30))
 
@@ -114,7 +114,7 @@ def test_a_sign_in_with_a_password_alone_counts_for_nothing_but_the_first_second
 
 
 def test_what_a_password_alone_proved_ends_when_there_is_a_second_factor(cast: Cast) -> None:
-    """Else a password that was stolen would decide as soon as the thief had set up an app."""
+    """Otherwise a stolen password would be enough to decide as soon as the thief had set up an app."""
     client = at_the_door(cast, "ada")
     assert client.post("/step-up/", {"password": PASSWORD}).status_code == 302
     set_up_app(client)

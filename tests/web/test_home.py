@@ -347,7 +347,7 @@ def test_more_windows_than_fit_are_a_press_away(cast: Cast) -> None:
 
 @pytest.mark.sqlite
 def test_no_query_of_the_page_reads_a_whole_table(cast: Cast) -> None:
-    """SQLite tells its plan for each query: a scan of the big tables would cost a second at a million rows.
+    """SQLite shows its plan for each query: a scan of the big tables would cost a second with a million rows.
 
     PostgreSQL scans tables as small as these on purpose.
     """

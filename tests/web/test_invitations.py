@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again, withdrawn, accepted; and what a link is worth to anybody else."""
+"""Invitations: sent, sent again, withdrawn, accepted; and that a link is useless to others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def link(secret: str) -> str:
 
 
 def sent_link() -> str:
-    """The link of the newest mail, as its reader finds it."""
+    """Return the link of the newest mail, as its reader finds it."""
     outbox.drain(limit=50)
     found = re.search(r"http://localhost:8000(/invitation/[^/\s]+/)", str(mail.outbox[-1].body))
     assert found is not None
@@ -103,7 +103,7 @@ def test_every_link_that_is_no_good_looks_alike(cast: Cast, travel: Any) -> None
 
 
 def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
-    """Neither the page nor the API: an address that signs in elsewhere is invited as any other."""
+    """Neither on the page nor in the API: an address that signs in elsewhere is invited like any other."""
     ines, lines = signed_in(cast, "ines"), set()
     for email in ("frida@fabrikam.example", "priya@provider.example", "nobody@fabrikam.example"):
         page = ines.post(people_of(cast), {"email": email, "role": "member"}, follow=True)
@@ -174,7 +174,7 @@ def test_only_whoever_may_say_who_belongs_to_the_tenant_invites(cast: Cast) -> N
 
 
 def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> None:
-    """An administrator who is let go leaves nobody behind the door; nor do staff, once somebody decides."""
+    """An administrator who is removed leaves no valid invitation; nor do staff, once the tenant has deciders."""
     accept = Actor.stranger(door="pages")
     operations.give_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
     row = cast.invited(by="otto", role="administrator")

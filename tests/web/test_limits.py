@@ -1,4 +1,4 @@
-"""What this cannot stop: public, whole, and linked from every page."""
+"""The page about what this product can't prevent: public, complete, and linked from every page."""
 
 from __future__ import annotations
 

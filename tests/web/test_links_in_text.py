@@ -1,4 +1,4 @@
-"""Addresses in what people write: they are links, and no link hides where it leads."""
+"""Addresses in people's texts become links, and no link hides where it leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log in the browser: who reads it, what a filter may be, sentences, paging, checking and taking it along."""
+"""The log in the browser: its readers, filters, sentences, pages, checks and exports."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def url(tenant: Tenant, name: str = "log", *more: str) -> str:
 
 
 def text(response: Any) -> str:
-    """What a person reads of the page, on one line."""
+    """Return the visible text of the page, on one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", response.content.decode())).split())
 
 
 def numbers(response: Any) -> list[int]:
-    """The entries on the page, in its order."""
+    """Return the entries on the page, in its order."""
     return [int(seq) for seq in re.findall(r'<tr id="entry-(\d+)"', response.content.decode())]
 
 
@@ -56,7 +56,7 @@ def sentences(response: Any) -> list[str]:
 
 
 def filled(cast: Cast, count: int, **fields: Any) -> None:
-    """Entries without a story, for what is about their number alone."""
+    """Write entries without meaning, for tests about their number."""
     values: dict[str, Any] = {
         "event": "ticket.commented",
         "door": "pages",
@@ -518,7 +518,7 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """The strings in a statement, with what is filled in left out."""
+    """Return the strings in a statement, without the values that are filled in."""
     joined = [each for each in ast.walk(node) if isinstance(each, ast.JoinedStr)]
     inside = {id(part) for each in joined for part in ast.walk(each)}
     plain = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and id(each) not in inside]
@@ -527,7 +527,7 @@ def _texts(node: ast.AST) -> list[str]:
 
 
 def _flaws_of_verification() -> set[str]:
-    """What entries.py yields, and what verify.py ends with or returns."""
+    """Return what entries.py yields, and what verify.py ends with or returns."""
     found: set[str] = set()
     for name in ("entries", "verify"):
         for node in nodes_of(ROOT / "audit_app" / f"{name}.py"):

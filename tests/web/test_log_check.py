@@ -51,7 +51,7 @@ def poll(client: Client, cast: Cast) -> Any:
 
 
 def checked(cast: Cast, name: str = "otto") -> Any:
-    """The page after somebody asked for a check and the workers did it."""
+    """Return the page after a person asked for a check and the workers did it."""
     client = signed_in(cast, name)
     ask(client, cast)
     tasks.check_logs()
@@ -121,7 +121,7 @@ def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
 
 
 def test_a_look_at_the_buttons_address_leads_to_the_button_and_asks_for_nothing(cast: Cast) -> None:
-    """So it is for somebody who pressed it, and had to sign in first."""
+    """So it is for a person who pressed it, and had to sign in first."""
     client = signed_in(cast, "otto")
     with nothing_happens():
         found = client.get(url(cast.contoso, "log_verify"))

@@ -1,4 +1,4 @@
-"""Taking the log along, in every format, from where the last time ended."""
+"""Exporting the log, in every format, from where the last export ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 
 def numbers(kind: str, response: Any) -> list[int]:
-    """The sequence number that each line of an export carries."""
+    """Return the sequence number of each line of an export."""
     content = body(response)
     if kind == "csv":
         return [int(row["seq"]) for row in csv.DictReader(io.StringIO(content))]
@@ -43,7 +43,7 @@ def numbers(kind: str, response: Any) -> list[int]:
 
 
 def lose(cast: Cast, how: str) -> None:
-    """Otto reads the log no more."""
+    """Take away Otto's right to read the log."""
     if how == "person":
         operations.switch_off_person(cast.people["otto"].pk, actor=cast.as_("stella"))
         return
@@ -203,7 +203,7 @@ def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
 
 
 def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
-    """Each holds a thousand entries for as long as its reader likes."""
+    """Each export holds a thousand entries for as long as its reader likes."""
     filled(cast, 1200)
     client = signed_in(cast, "otto")
     running = [exported(client, cast, "jsonl") for _ in range(long_calls.MOST_PER_PERSON)]

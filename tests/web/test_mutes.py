@@ -1,4 +1,4 @@
-"""The page on which an approver denies all that waits and is left in peace."""
+"""The page on which an approver denies all pending access requests and mutes engineers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A form that is sent twice is done once: a double click, a reload, the back button, a retry after a failure."""
+"""A form that is sent twice acts once: a double click, a reload, the back button, a retry after a failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOKEN = "{% csrf_token %}"
 
 
 def once_of(answer: Any, *, action: str = "") -> str:
-    """The once-token of a form of the page: that of the first in its middle, or the one of the form that goes there."""
+    """Return the once-token of a form: of the first in the page's main part, or of the one for this address."""
     main = answer.content.decode().partition("<main")[2]
     if action:
         main = main.partition(f'action="{action}"')[2]
@@ -194,7 +194,7 @@ def test_a_refusal_leaves_the_token_unused(cast: Cast) -> None:
 
 
 def test_a_wrong_proof_leaves_the_token_unused(cast: Cast) -> None:
-    """Its entry is committed, and is not what the form asked for."""
+    """Its entry is committed, but what the form asked for is not done."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     wrong = answer(row, password="not the password", once="x")
@@ -302,7 +302,7 @@ def test_forms_of_libraries_and_of_those_who_are_not_signed_in_have_it_too(cast:
 
 
 def test_no_template_writes_a_form_without_its_token() -> None:
-    """The tag gives both: the token against forged requests, and the one by which the form is sent once."""
+    """The tag writes both tokens: the one against forged requests, and the one by which the form acts once."""
     forms = {
         name_of(path): re.findall(r'<form\b[^>]*method="post".*?</form>', text_of(path), re.DOTALL | re.IGNORECASE)
         for path in templates()

@@ -1,4 +1,4 @@
-"""Passkeys on the pages: added, signed in with in place of a password or after it, confirmed with, and removed."""
+"""Passkeys on the pages: added, used to sign in instead of a password or after it, used to confirm, and removed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_factor(cast: Cast, name: str) -> Person:
 
 
 def holder(cast: Cast, name: str, **device: Any) -> Authenticator:
-    """The device of somebody whose passkey is all that they have beside the password."""
+    """The device of a person who has only a passkey and the password."""
     without_factor(cast, name)
     made = Authenticator(**{"origin": ORIGIN, **device})
     assert added(signed_in(cast, name), made).status_code == 200

@@ -1,4 +1,4 @@
-"""A person's own settings: time zone, appearance, and where the switch of it leads back to."""
+"""A person's own settings: time zone, appearance, and the page to which its switch returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proofs, checkpoints and receipts to take along, and the page that says how to check them."""
+"""Downloads of proofs, checkpoints and receipts, and the page that says how to check them."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_strangers_take_none(cast: Cast, name: str) -> None:
 
 
 def test_a_receipt_is_given_for_no_other_entry(cast: Cast) -> None:
-    """An engineer must not read the tenant's log one entry at a time."""
+    """An engineer must not be able to read the tenant's log entry by entry."""
     row = closed(cast)
     other = closed(cast)
     size = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
@@ -253,7 +253,7 @@ def test_without_a_checkpoint_there_is_none_to_keep(cast: Cast) -> None:
 
 
 def test_a_closed_part_keeps_the_longest_checkpoint_that_was_ever_signed(cast: Cast) -> None:
-    """The database was set back; what the signer had kept outside went into the tombstone."""
+    """The database was set back; the tombstone has what the signer had stored outside."""
     filled(cast, 3)
     sign(cast)
     filled(cast, 2)
@@ -364,7 +364,7 @@ def guide(cast: Cast, name: str = "otto") -> Any:
 
 
 def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path) -> None:
-    """An auditor copies them one after the other; only what needs the internet, or never ends, is left out."""
+    """An auditor copies them one after the other; only those that need the internet, or never end, are left out."""
     filled(cast, 3)
     sign(cast)
     (tmp_path / "lockbox_verify.py").write_bytes(VERIFIER.read_bytes())

@@ -1,4 +1,4 @@
-"""The customer's own way back: a key on paper, a delay, and everybody told."""
+"""The customer's own recovery: a key on paper, a delay, and a mail to everybody."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_wrong_keys_are_looked_at_a_few_times_and_all_look_alike(cast: Cast, tra
 
 
 def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) -> None:
-    """Who has one IPv6 address has all of its network; and nobody fills the provider's log from there."""
+    """The owner of one IPv6 address has its whole network; and nobody can fill the provider's log from there."""
     key, named = made(cast), {"email": "next@contoso.example"}
     for number in range(5):
         wrong = {"recovery_key": recovery.make(), **named}

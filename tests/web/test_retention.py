@@ -1,4 +1,4 @@
-"""The page that says how long a tenant's log is kept."""
+"""The page about how long a tenant's log is stored."""
 
 from __future__ import annotations
 

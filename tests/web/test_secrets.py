@@ -1,4 +1,4 @@
-"""Which fields of a form are secret, and wait nowhere; and that nothing else is lost on the way."""
+"""Secret fields of forms, which are stored nowhere; and nothing else is lost on the way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS = ("requests_app.", "lockbox_site.")
 
 
 def loaded(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
-    """Every route; their modules, and with these all forms, are imported by the way."""
+    """Yield every route; this imports their modules, and with them all forms."""
     for each in (resolver or get_resolver()).url_patterns:
         if isinstance(each, URLResolver):
             yield from loaded(each)
@@ -55,7 +55,7 @@ def test_each_field_that_looks_like_a_secret_is_marked_or_is_named_as_public_and
 
 
 def test_no_form_gives_the_name_of_a_secret_to_a_field_that_is_none() -> None:
-    """What waits is judged by its name: such a field would be lost."""
+    """A waiting field is judged by its name: such a field would be lost."""
     lost = {
         f"{form.__module__}.{form.__qualname__}.{name}"
         for form, name, field in fields()

@@ -1,4 +1,4 @@
-"""Second factors: who needs one, how one is set up, and what is asked for at the sign-in from then on."""
+"""Second factors: who needs one, how one is set up, and what the sign-in then asks for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def without_factor(cast: Cast, name: str) -> Person:
 
 
 def at_the_door(cast: Cast, name: str, *, to: str = "/") -> Client:
-    """A browser in which this person has entered the password, and has no second factor yet."""
+    """Return a browser in which this person has entered the password, and has no second factor yet."""
     client = Client()
     sign_in(without_factor(cast, name), PASSWORD, client=client, to=to)
     return client

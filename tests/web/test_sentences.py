@@ -1,4 +1,4 @@
-"""The sentences that people decide by."""
+"""The sentences on which people base decisions."""
 
 from __future__ import annotations
 

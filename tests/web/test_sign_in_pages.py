@@ -1,4 +1,4 @@
-"""The sign-in pages: our layout, no inline code, and answers that tell a stranger nothing."""
+"""The sign-in pages: this product's layout, no inline code, and answers that reveal nothing to a stranger."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: 
 
 
 def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
-    """The mailbox alone lets nobody in: the code is asked for at the next sign-in, and no session is begun before."""
+    """The mailbox alone is not enough: the next sign-in asks for the code, and no session begins before."""
     browser = Client()
     browser.post(reverse("account_reset_password"), {"email": cast.ada.email})
     outbox.drain(limit=50)

@@ -1,4 +1,4 @@
-"""Signing a decision on its page and over the API; where it is shown, and what a tenant's rule asks for."""
+"""Signing a decision on its page and over the API; where the signature is shown, and the tenant's rule about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 
 def offered(page: Any) -> tuple[str, dict[str, Any]]:
-    """The text that a page shows to be signed, and what it asks the browser for."""
+    """Return the page's text to sign, and its request to the browser."""
     body = page.content.decode()
     text = re.search(r'name="manifest" value="([^"]*)"', body)
     options = re.search(r'data-sign="([^"]*)"', body)
@@ -81,7 +81,7 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
 
 
 def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
-    """Both stages signed once, with a key that can be copied and one that can't, and once not at all."""
+    """Both stages signed once, with a key that can be copied and with one that can't, and once not signed."""
     (of_pat, pats), (of_ada, adas) = enrolled(cast, "pat"), enrolled(cast, "ada", is_backup_eligible=True)
     plain = cast.confirmed(by="erik")
     operations.deny_as_customer(plain.pk, actor=cast.as_("alan"))

@@ -1,4 +1,4 @@
-"""Signing in with one's organisation, against a real OpenID provider on this machine."""
+"""Single sign-on with a real OpenID provider on this machine."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Provider:
         build_opener().open(sent, timeout=10).close()
 
     def comes(self, url: str, subject: str = "s-ada", **form: str) -> dict[str, str]:
-        """Sign in there as this subject, and return what the browser is sent back with."""
+        """Sign in there as this subject, and return the answer that the browser carries back."""
         body = urlencode({"sub": subject, **form}).encode()
         answer: Any
         try:
@@ -108,7 +108,7 @@ def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
 
 
 def begin(browser: Client, email: str = "somebody@contoso.example", **form: str) -> str:
-    """Enter an address, and return where the page leads to."""
+    """Enter an address, and return where the page leads."""
     page = browser.post(reverse("web:sso"), {"email": email, **form})
     assert page.status_code == 200, page.content.decode()
     return onward(page)
@@ -125,7 +125,7 @@ def way_back(cast: Cast) -> str:
 
 
 def comes(cast: Cast, provider: Provider, subject: str = "s-ada", *, browser: Client | None = None) -> Any:
-    """The whole way once; returns the last page."""
+    """Do the whole round trip once; return the last page."""
     browser = browser or Client()
     back = provider.comes(begin(browser), subject)
     page: Any = browser.get(provider.way_back, back)
@@ -198,7 +198,7 @@ def test_an_address_whose_verification_is_written_as_a_text_counts(world: Cast, 
 
 @pytest.fixture
 def userinfo_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider says who somebody is at its UserInfo endpoint alone, as certified ones do by default."""
+    """The provider sends the claims only at its UserInfo endpoint, as certified ones do by default."""
     from oidc_provider_mock import _app
 
     monkeypatch.setattr(_app.OpenIDCode, "generate_user_info", lambda _self, user, _scope: {"sub": user.sub})
@@ -391,7 +391,7 @@ def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, 
 
 
 def test_without_a_second_factor_here_the_sign_in_is_all_the_proof_there_is(world: Cast, provider: Provider) -> None:
-    """It ends as soon as there is one: an approver's second factor is always of this site."""
+    """It ends as soon as there is a second factor: an approver's second factor is always one of this site."""
     browser = comes(world, provider, "s-mia").browser
     form = {"name": "laptop", "scopes": ["tickets:read"], "days": "7"}
     assert browser.post("/tokens/", form).status_code == 200
@@ -674,7 +674,9 @@ def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, p
 
 
 def test_of_two_who_change_it_at_once_the_second_looks_again(cast: Cast, provider: Provider) -> None:
-    """All of it is set: what the first one has set would be gone unseen, such as who gets in nevertheless."""
+    """The whole connection is set: otherwise the first one's change would be lost without notice, such as the
+    break-glass person.
+    """
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
 
     def form(read: Any, **typed: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Proof of who it is, asked for in the middle of something: what was sent waits, and then happens."""
+"""A proof that is asked for during an act: what was sent waits, and is then done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def held_by(answer: Any) -> dict[str, list[str]]:
-    """What waits on the page, as a browser sends it again."""
+    """Return what waits on the page, as a browser sends it again."""
     found: dict[str, list[str]] = {}
     main = answer.content.decode().partition("<main")[2]
     for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', main):
@@ -82,7 +82,7 @@ def test_values_of_one_name_all_wait(cast: Cast) -> None:
 
 
 def test_too_many_wrong_ones_are_not_looked_at(cast: Cast, travel: Traveller) -> None:
-    """That somebody tries is in the log: once in a minute, however often they do."""
+    """The attempt is in the log: once a minute, for any number of attempts."""
     travel.freeze()
     client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
     before = snapshot()
@@ -99,7 +99,7 @@ def test_too_many_wrong_ones_are_not_looked_at(cast: Cast, travel: Traveller) ->
 
 
 def refusals_in(cast: Cast) -> list[tuple[str, str]]:
-    """What the tenant's log says was tried and refused."""
+    """Return the refused attempts in the tenant's log."""
     rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, event="act.refused").order_by("seq")
     details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
     assert {row.subject_id for row in rows} <= {str(cast.ines.pk)}
@@ -145,7 +145,7 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
 
 
 def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
-    """The forms that have one ask first. When that was too long ago, it is typed again, and nothing else is."""
+    """Forms with a secret ask for the proof first. If that was too long ago, only the secret is typed again."""
     # Before a tenant has Lockbox on, no second member of the staff is asked.
     Tenant.objects.update(lockbox_on=False)
     secret = "nobody-else-knows"

@@ -108,7 +108,7 @@ DEADLINE = "{% deadline closes opened=opened kind=kind %}"
 
 
 def visible_words(html: str) -> str:
-    """What is left when elements with `hidden` are taken away."""
+    """Return the text without elements that have `hidden`."""
     return " ".join(strip_tags(re.sub(r"<span[^>]*\bhidden>.*?</span>", "", html, flags=re.S)).split())
 
 

@@ -1,4 +1,4 @@
-"""Tickets in the browser: the list, a new one, the conversation, and what ending one says beforehand."""
+"""Tickets in the browser: the list, a new one, the conversation, and the page before ending one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def taken(cast: Cast) -> Ticket:
-    """A ticket of Mia's that Priya works."""
+    """A ticket of Mia that Priya works on."""
     ticket = cast.ticket()
     return operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
 

@@ -78,7 +78,7 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
 def test_whatever_act_a_person_may_do_over_the_api_has_its_scope_offered(cast: Cast, name: str) -> None:
-    """The other way round: every case of an act that this person does is possible with a token made here."""
+    """And the reverse: a token that is made here is enough for every case of an act that this person does."""
     actor = cast.as_(name)
     for case_name, case in CASES.items():
         act = act_of(case_name)
@@ -236,7 +236,7 @@ def test_a_token_never_makes_a_session(cast: Cast) -> None:
 
 
 def test_who_is_switched_off_makes_none(cast: Cast) -> None:
-    """A form that is still open when the account is switched off."""
+    """The form was open when the account was switched off."""
     client = signed_in(cast, "otto")
     operations.switch_off_person(cast.otto.pk, actor=cast.as_("ines"))
     with nothing_happens():
@@ -246,7 +246,7 @@ def test_who_is_switched_off_makes_none(cast: Cast) -> None:
 
 @pytest.mark.parametrize("name", ["otto", "priya"])
 def test_a_session_alone_makes_none(cast: Cast, name: str, settings: Any) -> None:
-    """A session that was stolen ends within the day; it must not live on in a token."""
+    """A stolen session ends within the day; it must not continue as a token."""
     settings.ENGINEER_SECOND_FACTOR = False
     without_factor(cast, name)
     client = signed_in(cast, name, fresh=False)

@@ -34,7 +34,7 @@ class Got:
 
 
 class Receiver:
-    """`say` is asked for the answer to each message; `got` has those that were answered well."""
+    """`say` returns the answer to each message; `got` has those that were answered well."""
 
     def __init__(self) -> None:
         receiver = self
@@ -82,14 +82,14 @@ class Receiver:
 def add(
     cast: Cast, receiver: Receiver, tenant: str | None = "contoso", by: str = "", events: tuple[str, ...] = ("*",)
 ) -> operations.Issued:
-    """A webhook of a tenant, added by its administrator; or the provider's own, by staff."""
+    """Add a webhook of a tenant, by its administrator; or the provider's own, by staff."""
     by = by or {"contoso": "ines", "fabrikam": "finn", None: "stella"}[tenant]
     pk = cast.tenants[tenant].pk if tenant else None
     return operations.add_webhook(pk, url=receiver.url, events=events, actor=cast.as_(by))
 
 
 def verified(issued: operations.Issued, got: Got) -> Any:
-    """What the standard's own library makes of it."""
+    """Verify a message with the standard's own library."""
     return Verifier(issued.keys.whsec).verify(got.body, got.headers)
 
 

@@ -384,7 +384,7 @@ def test_each_message_to_a_dead_receiver_has_its_own_schedule(cast: Cast, receiv
 
 
 def put(webhook: Webhook, many: int, *, event: str = "ticket.opened", about: str = "") -> None:
-    """Messages as the dispatcher would write them, without entries."""
+    """Write messages as the dispatcher does, without entries."""
     at = clock.now()
     OutboxMessage.objects.bulk_create(
         OutboxMessage(
@@ -556,7 +556,7 @@ def test_one_that_hangs_delays_nobody_else(
     holding: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
-        """Until all of the others have arrived, or for ever, as far as this test goes."""
+        """Wait until all the others have arrived, or, for this test, for ever."""
         ended.wait(120)
         by_then.append(len(arrived))
         return 500, ""
@@ -622,7 +622,7 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a worker was killed: one drain's turn has run out, and it continues beside the next."""
+    """As after a killed worker: one drain's lease has ended, and it continues beside the next."""
     from tests.cast import gather
 
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
@@ -844,7 +844,7 @@ def test_a_name_that_leads_inside_by_now_is_not_connected_to(
 def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or_checked_by(
     cast: Cast, receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
-    """Its path and its keys are as good as passwords."""
+    """Its path and its keys are as secret as passwords."""
     issued = add(cast, receiver)
     for status in (500, 410):
         receiver.answer(status)

@@ -1,4 +1,4 @@
-"""The page for integrators names every event, and the numbers that the code works with; its code works."""
+"""The document for integrators names every event and the numbers of the code, and its code works."""
 
 from __future__ import annotations
 

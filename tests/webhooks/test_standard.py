@@ -1,4 +1,4 @@
-"""Signatures to the letter of the standard, and keys that only this installation can read back."""
+"""Signatures exactly by the standard, and keys that only this installation can read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sent(keys: list[Keys], body: bytes = BODY) -> dict[str, str]:
 
 
 def is_v1a(whpk: str, found: dict[str, str], body: bytes) -> bool:
-    """Whether one of the `v1a` signatures is good: as the standard tells a receiver to look."""
+    """Whether one of the `v1a` signatures is good, checked as the standard tells a receiver."""
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(whpk.removeprefix("whpk_")))
     signed = f"{found['webhook-id']}.{found['webhook-timestamp']}.".encode() + body
     for each in found["webhook-signature"].split(" "):

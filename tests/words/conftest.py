@@ -53,7 +53,7 @@ def in_the_database() -> Iterator[str]:
 
 
 def on_disk() -> Iterator[str]:
-    """Names of documents and folders, and what the list of a mailbox says of each message."""
+    """Yield names of documents and folders, and the listed fields of each message of a mailbox."""
     root = Path(project.CONTENT_ROOT)
     for path in root.rglob("*"):
         yield path.name
@@ -68,7 +68,7 @@ def on_disk() -> Iterator[str]:
 
 
 def by_programs() -> Iterator[str]:
-    """Names that stand in code and in settings, and are the same in every language."""
+    """Yield names in code and settings, which are the same in every language."""
     yield from registry.KINDS
     yield from (text for row in Witness.objects.all() for text in (str(row), row.url))
     yield from (text for row in models.Webhook.objects.all() for text in (row.place, row.url, row.public_key))

@@ -1,4 +1,4 @@
-"""Every page that a person can come to by following links, without a browser."""
+"""Every page that a person can reach by links, without a browser."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def undone() -> Iterator[None]:
 
 
 def addresses(login: str) -> tuple[str, ...]:
-    """Where a person starts; beside the first page, what nobody comes to by a link from there."""
+    """Return where a person starts: the first page, and pages without a link from there."""
     if not login:
         invited = Invitation.objects.filter(email=INVITED).first()
         links = ([link_secrets.of(invited.pk, invited.sends)] if invited else []) + ["no-secret"]
@@ -101,7 +101,7 @@ def addresses(login: str) -> tuple[str, ...]:
 
 
 def add_witnesses() -> None:
-    """What the demo world has none of, because nothing would answer there: a tenant's witnesses, each in a state."""
+    """Add what the demo world lacks, because nothing would answer there: a tenant's witnesses, one in each state."""
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name, problem in (("new", ""), ("away", "timeout"), ("forked", "longer 1200")):
         vkey = SmallWitness(f"{name}.witness.example").vkey
@@ -110,7 +110,7 @@ def add_witnesses() -> None:
 
 
 def add_webhooks() -> None:
-    """What the demo world has none of, for the same reason: webhooks that are on, fail and are off, with deliveries."""
+    """Add what the demo world lacks for the same reason: webhooks that are on, fail and are off, with deliveries."""
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name in ("on", "failing", "off"):
         url = f"https://{name}.hooks.example/in"
@@ -153,7 +153,7 @@ def add_callers() -> None:
 
 
 def add_passkeys() -> None:
-    """And a passkey, which takes a device."""
+    """Add a passkey, which needs a device."""
     frida, challenge = _named("frida.olsen"), bytes(32)
     options = webauthn.registration_options(
         party=webauthn.own_party(), user_id=frida.pk.bytes, email=frida.email, name=frida.name, challenge=challenge
@@ -169,7 +169,7 @@ def _named(login: str) -> Person:
 
 @dataclass(frozen=True)
 class Visited:
-    """One page as one person got it."""
+    """One page as one person sees it."""
 
     login: str
     route: str
@@ -196,7 +196,7 @@ def links(html: str, base: str) -> list[str]:
 
 
 def route_of(address: str) -> str:
-    """The name of what answers, with the kinds of its query: a filtered list is another page than the whole one."""
+    """Return the route's name, with the kinds of its query: a filtered list is another page than the whole one."""
     parts = urlsplit(address)
     try:
         match = resolve(parts.path)
@@ -208,7 +208,7 @@ def route_of(address: str) -> str:
 
 
 def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE) -> Iterator[Visited]:
-    """Follow every link from the first pages on, as this person; so many pages of each kind."""
+    """Follow every link from the first pages on, as this person; a limited number of pages of each kind."""
     client = Client()
     if login:
         person = Person.objects.get(email__startswith=f"{login}@")

@@ -1,4 +1,4 @@
-"""What a form says when it is sent empty, or with what it cannot take."""
+"""The refusals of forms that are sent empty, or with invalid values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Form:
 
 
 class _Forms(HTMLParser):
-    """The forms of a page, each with what its first button sends along."""
+    """The forms of a page, each with the data that its first button sends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ REFUSED = (200, 400, 403, 409, 422, 429)
 
 
 def refusals(page: Visited, form: Form) -> Iterator[Any]:
-    """The answers to a form of this page that is sent empty, and with what it cannot take; nothing stays of either."""
+    """Yield the answers to a form of this page that is sent empty, and with invalid values. Both are rolled back."""
     for values in ({}, dict.fromkeys(form.typed, UNFIT)):
         with undone():
             client = Client()

@@ -39,7 +39,7 @@ Words = tuple[str, ...]
 
 
 class _Spoken(HTMLParser):
-    """Collects what a person sees or hears; what a message or a record says is not ours."""
+    """Collects what a person sees or hears, without the texts of messages and records."""
 
     FOREIGN = ("letter-text", "letter-html", "digest-value")
     VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
@@ -124,7 +124,7 @@ class World:
         return [f"{' '.join(found)!r} in {text[:160]!r}"] if found else []
 
     def _data_at(self, words: Words, at: int) -> int:
-        """How many words from here on are data: a whole text of the world, or a piece of one."""
+        """Return how many words from here are data: a whole text of the world, or a part of one."""
         whole = max(
             (len(known) for known in self._starting.get(words[at], ()) if words[at : at + len(known)] == known),
             default=0,
@@ -135,7 +135,7 @@ class World:
         return max(whole, length + PIECE - 1 if length else 0)
 
     def _excuse_cut_end(self, text: str, words: Words, suspects: list[bool]) -> None:
-        """The last word of a text that was cut short is the beginning of a word of the world."""
+        """Excuse the last word of a cut text: it is the beginning of a word of the world."""
         if len(words) < PIECE or not text.rstrip("”\"' ").endswith("…") or not suspects[-1]:
             return
         before = words[-PIECE:-1]

@@ -1,4 +1,4 @@
-"""No mail says a word of ours that was not marked for translation, in its subject and in both of its parts."""
+"""Every word of ours in mails, in the subject and in both parts, is marked for translation."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def tell_the_rest() -> None:
 
 
 def tell_of_people(contoso: Tenant) -> None:
-    """An invitation, a recovery, a deputy, and a change that needs a second person."""
+    """Send an invitation, a recovery, a deputy's mail, and a change that needs a second person."""
     ines, at = as_("ines.vogel", fresh=True), clock.now()
     operations.invite_person(contoso.pk, email="new@contoso.example", role="member", actor=ines)
     operations.ask_for_reset(email=as_("otto.brandt").email, actor=Actor.stranger(door="pages"))
@@ -127,12 +127,12 @@ def tell_of_people(contoso: Tenant) -> None:
 
 
 def paragraphs(text: str) -> list[str]:
-    """The text part with its lines joined again, and without the marks of quotations."""
+    """Return the text part with its lines joined, and without the marks of quotations."""
     return [" ".join(line.lstrip("> ") for line in part.split("\n")) for part in text.split("\n\n")]
 
 
 def of_several(at: dt.datetime) -> list[dict[str, Any]]:
-    """The mail that tells of several access requests, on each topic, to a person and to an address."""
+    """Return the mail about several access requests, of each topic, to a person and to an address."""
     question = OutboxMessage.objects.filter(lane=MAIL, topic=Topic.DECIDE_AS_CUSTOMER, tenant__slug="contoso")
     one, *others = question.filter(person__isnull=False)
     mails = []

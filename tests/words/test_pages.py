@@ -1,4 +1,4 @@
-"""No page shows a word of ours that was not marked for translation; nor does what a form says that is refused."""
+"""Every word of ours on pages, and in the refusals of forms, is marked for translation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMS_OF = 2
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_word_on_every_page_and_of_every_refusal_is_marked(world: World, group: str) -> None:
-    """One world for each group; what a visit wrote is taken back before the next person comes."""
+    """One world for each group; what a visit wrote is rolled back before the next person comes."""
     found: dict[tuple[str, str], str] = {}
     refused = 0
     for login in GROUPS[group]:
@@ -56,6 +56,6 @@ def _forms(pages: list[Visited]) -> Iterator[tuple[Visited, Form]]:
 
 
 def _kind(each: tuple[Visited, Form]) -> str:
-    """The same in every run: ids are not."""
+    """Return the kind of a page without ids, so that it is the same in every run."""
     page, form = each
     return f"{page.login} {page.route} {route_of(urljoin(page.address, form.action))} {form.typed}"

@@ -1,4 +1,4 @@
-"""The setting that shows the disguise to a person who looks for words that were forgotten."""
+"""The setting that shows the test language to a person who searches for unmarked words."""
 
 from __future__ import annotations
 

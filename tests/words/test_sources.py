@@ -1,4 +1,4 @@
-"""What no crawl can come to: every branch of every template, and the catalogue that translators get."""
+"""What no crawl can reach: every branch of every template, and the catalogue for translators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARKED = {"blocktranslate": "endblocktranslate", "block page_class": "endblock"
 
 
 def raw_in(template: str) -> list[str]:
-    """The words that a template says by itself."""
+    """Return the words of a template that are not marked."""
     pieces, until = [], ""
     for token in Lexer(template).tokenize():
         words = token.contents.split() if token.token_type is TokenType.BLOCK else [""]
@@ -79,7 +79,9 @@ def test_the_reader_tells_words_from_data() -> None:
 
 
 def unbound_in(template: str) -> list[str]:
-    """What `blocktranslate` renders as nothing: it looks up whole names, so a dot or a filter finds no value."""
+    """Return values that `blocktranslate` renders as nothing: it looks up whole names, so a dot or a filter finds no
+    value.
+    """
     found, is_inside = [], False
     for token in Lexer(template).tokenize():
         if token.token_type is TokenType.BLOCK:
