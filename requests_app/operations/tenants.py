@@ -114,8 +114,7 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
     """Set the longest window that this tenant ever gives. It applies to windows that open from now on.
 
-    A caller that has read the old value sends it as `was`. If two people change it at the same time, the second is
-    refused.
+    A caller that has read the old value sends it as `was`. Of two simultaneous changes, the second is refused.
     """
 
     def state(current: Step) -> None:
@@ -142,11 +141,9 @@ def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
-    """Set the tenant's approval requirements: signed or not, signed, or signed with a passkey that can't leave its
-    device.
+    """Set the tenant's approval requirements: signed or not, signed, or signed with a device-bound passkey.
 
-    The rule applies to all later approvals, also of access requests that are pending already. A rule that nobody could
-    meet is refused.
+    The rule applies to all later approvals, also of pending access requests. It is refused if nobody could meet it.
     """
 
     def state(current: Step) -> None:
@@ -159,9 +156,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
         _require_signer(current.row, rule)
 
     terms = {"rule": rule}
-    with perform(
-        SET_YES_RULE, tenant_id, actor=actor, state=state, check=check, holds=lambda current: terms
-    ) as current:
+    with perform(SET_YES_RULE, tenant_id, actor=actor, state=state, check=check, holds=lambda _: terms) as current:
         _set_yes_rule(current, current.row, terms)
     return _tenant(current)
 
@@ -311,8 +306,7 @@ def save_service(
 ) -> Service:
     """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
-    Covering a service takes effect immediately. Every other change, and a new service that is not covered, is
-    announced.
+    Covering a service is immediate. Every other change, and a new service that is not covered, is announced.
     """
     wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
 
@@ -501,9 +495,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the resource's tenant if anybody ever asked for it: before, nobody has approved anything under
-    its name.
-    """
+    """Return the resource's tenant if anybody ever asked for it: nobody has approved an unused name."""
     resource = Resource.objects.filter(pk=terms["resource"])
     if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
@@ -546,9 +538,7 @@ def _copy_with(row: Any, wanted: Terms) -> Any:
 
 
 def _witness_coverage(current: Step, service: Service) -> None:
-    """Record the coverage of a service in the log of each affected tenant, because it decides whether customers are
-    asked.
-    """
+    """Record a service's coverage in the log of each affected tenant: it decides whether customers are asked."""
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
@@ -557,8 +547,7 @@ def _witness_coverage(current: Step, service: Service) -> None:
 def _require_place(resource: Resource, locator: object) -> None:
     """Require a resource to lie under its tenant's own root, and neither over nor under another resource.
 
-    Otherwise a harmless name, or a tenant without Lockbox, could give access to content that another tenant must
-    approve.
+    Otherwise a harmless name, or a tenant without Lockbox, could give access to another tenant's content.
     """
     path = PurePosixPath(locator if isinstance(locator, str) else "")
     if not is_own_place(resource.tenant, str(path)):

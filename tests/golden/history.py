@@ -85,7 +85,7 @@ class History:
         self.chance.begin(name)
 
     def leave(self, *, has_webhooks: bool = False) -> None:
-        """Sign the logs, ask the witness, and send the due mails, and with `posts` also the webhooks' messages."""
+        """Sign the logs, ask the witness, and send the due mails; with `has_webhooks` also the webhooks."""
         step = self.chance.step
         self.step(f"{step}, sent")
         for log in ChainHead.objects.order_by("pk"):
