@@ -2712,7 +2712,7 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         own = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
         note = f"{new.note.text}\n{''.join(own)}{line}"
         if len(note.encode()) > MAX_NOTE or len(own) >= MAX_SIGNATURES:
-            raise Refused(400, "the checkpoint is too long\n", f"{what}: too long to be kept")
+            raise Refused(400, "the checkpoint is too long\n", f"{what}: too long to be stored")
         row = (new.origin, new.size, new.root, at, note)
         db.execute("INSERT OR REPLACE INTO head (origin, size, root, at, note) VALUES (?, ?, ?, ?, ?)", row)
     return line, f"{what}: cosigned"

@@ -423,7 +423,7 @@ class OutcomeUnknown(DomainError):
     """
 
     code, status, is_evidence = "outcome_unknown", 503, False
-    default = _("We don't know whether this was saved. Look before you try again.")
+    default = _("We don't know whether this was saved. Check before you try again.")
 
 
 class Busy(DomainError):

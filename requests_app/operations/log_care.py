@@ -121,7 +121,7 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
 
     def state(current: Step) -> None:
         if days == current.row.log_retention_days:
-            raise Unacceptable(_("This is the rule already."), field="days")
+            raise Unacceptable(_("The tenant has this rule already."), field="days")
 
     terms = {"days": days}
     with perform(

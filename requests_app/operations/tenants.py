@@ -148,7 +148,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
 
     def state(current: Step) -> None:
         if rule == current.row.yes_rule:
-            raise WrongState(_("This is the rule already."))
+            raise WrongState(_("The tenant has this rule already."))
 
     def check(current: Step) -> None:
         if rule not in Tenant.YesRule.values:

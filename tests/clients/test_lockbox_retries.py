@@ -118,7 +118,7 @@ def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[
     with pytest.raises(NotKnown) as failure:
         change(*answers)
     assert (failure.value.status, failure.value.problem["code"]) == (5, "outcome_unknown")
-    assert str(failure.value) == "We don't know whether this was saved. Look before you try again."
+    assert str(failure.value) == "We don't know whether this was saved. Check before you try again."
 
 
 def test_a_change_without_a_key_is_judged_in_the_same_way(change: Change) -> None:

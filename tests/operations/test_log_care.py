@@ -326,7 +326,7 @@ def test_too_short_and_too_long_are_refused_with_the_bounds(cast: Cast, days: in
 
 
 def test_the_rule_that_is_there_is_not_set_again(cast: Cast) -> None:
-    with pytest.raises(Unacceptable, match="This is the rule already"):
+    with pytest.raises(Unacceptable, match="The tenant has this rule already"):
         operations.set_log_retention(cast.contoso.pk, days=None, actor=cast.as_("ines"))
 
 

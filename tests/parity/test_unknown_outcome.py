@@ -53,7 +53,7 @@ from tests.web.test_log import exported
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WORDS = "We don't know whether this was saved. Look before you try again."
+WORDS = "We don't know whether this was saved. Check before you try again."
 
 
 @pytest.fixture

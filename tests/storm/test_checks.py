@@ -108,7 +108,7 @@ def test_an_answer_is_sorted_by_status_and_words() -> None:
         (503, '{"code": "busy"}', Outcome.PUT_OFF),
         (503, '{"code": "outcome_unknown"}', UNKNOWN),
         (503, '{"error": {"code": "OutcomeUnknown"}}', UNKNOWN),
-        (503, "We don’t know whether this was saved. Look before you try again.", UNKNOWN),
+        (503, "We don’t know whether this was saved. Check before you try again.", UNKNOWN),
         (409, '{"code": "idempotency_in_progress"}', Outcome.BUSY),
         (0, "", LOST),
         (500, "", Outcome.WRONG),

@@ -130,7 +130,7 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     _ticket(_command(inner, "show", tickets.show, common, "show one ticket and its conversation"))
 
     found = _command(inner, "open", tickets.open_, common, "open a ticket")
-    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
     found.add_argument("--service", required=True, help="its key or id")
     found.add_argument("--title", required=True)
     found.add_argument("--body", required=True, metavar="TEXT", help="- reads standard input")
@@ -162,7 +162,7 @@ def _log(words: Any, common: argparse.ArgumentParser) -> None:
     found.add_argument("--after", type=int, metavar="SEQ", help="only entries after this number, to continue")
     found.add_argument("-o", "--output", metavar="FILE", help="a new file (default: standard output)")
     found = _command(words, "watch", log.watch, common, "show events as they happen; with --json as JSON Lines")
-    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
     found.add_argument("--after", metavar="CURSOR", help="continue from here; 0 is the beginning (default: now)")
     found.add_argument(
         "--type", action="append", metavar="EVENT", help="only these events, as in grant.revoked; can be repeated"
@@ -172,7 +172,7 @@ def _log(words: Any, common: argparse.ArgumentParser) -> None:
 
 def _whose(found: Any) -> None:
     whose = found.add_mutually_exclusive_group()
-    whose.add_argument("--tenant", type=uuid, metavar="ID", help="default: yours, if you have one")
+    whose.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
     whose.add_argument("--provider", action="store_true", help="the provider's own log, for staff")
 
 

@@ -58,7 +58,7 @@ class NotKnown(Failure):
     status, code = NOT_KNOWN, "outcome_unknown"
 
     def __init__(self, problem: dict[str, Any] | None = None) -> None:
-        super().__init__("We don't know whether this was saved. Look before you try again.")
+        super().__init__("We don't know whether this was saved. Check before you try again.")
         self._problem = problem
 
     @property

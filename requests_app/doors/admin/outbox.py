@@ -96,7 +96,9 @@ class OutboxMessageAdmin(StaffAdmin):
     list_filter = (
         by_choice("state", _("state"), OutboxMessage.State.choices),
         by_choice(
-            "lane", _("kind"), [(MAIL, _("a mail")), (FANOUT, _("still to be addressed")), (WEBHOOK, _("to a webhook"))]
+            "lane",
+            _("kind"),
+            [(MAIL, _("a mail")), (FANOUT, _("without recipients yet")), (WEBHOOK, _("to a webhook"))],
         ),
         by_choice("topic", _("topic"), [(topic.value, topic.purpose) for topic in Topic]),
         by_tenant(),

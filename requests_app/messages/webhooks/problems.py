@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 _WORDS: dict[str, Promise] = {
     "no_such_host": _("The host name is unknown."),
     "address": _("The address is not public, so nothing was sent."),
-    "unreachable": _("Nobody answered at this address."),
+    "unreachable": _("No server answered at this address."),
     "timeout": _("It took longer than 15 seconds."),
     "tls": _("The connection could not be secured: the certificate is not valid for this name, or has expired."),
     "no_http": _("The answer is not HTTP."),
