@@ -243,7 +243,7 @@ def test_a_mail_is_sent_again(cast: Cast, staff: Client) -> None:
 # --- Many at once ----------------------------------------------------------------------------------------------
 
 
-def test_each_chosen_window_is_closed_and_each_refusal_is_said_and_logged(cast: Cast, staff: Client) -> None:
+def test_each_chosen_window_is_closed_and_each_refusal_is_shown_and_logged(cast: Cast, staff: Client) -> None:
     open_ones = [cast.opened(), cast.opened("fabrikam")]
     closed = cast.opened()
     operations.release(closed.access_request_id, actor=cast.as_("priya"))
@@ -326,7 +326,7 @@ def test_staff_switch_no_approver_on_again(cast: Cast, staff: Client) -> None:
     assert not cast.alan.is_active
 
 
-def test_a_refusal_stands_beside_its_field(cast: Cast, staff: Client) -> None:
+def test_a_refusal_is_shown_beside_its_field(cast: Cast, staff: Client) -> None:
     body = {"kind": "mailbox", "name": "Again", "locator": cast.resource().locator}
     answer = staff.post(address(Resource, "add"), {"tenant": "contoso", "service": str(cast.exchange.pk), **body})
     assert answer.status_code == 422

@@ -149,7 +149,7 @@ def test_the_page_costs_the_same_on_a_full_database(world: Cast, staff: Client) 
     assert len(many) == len(few)
 
 
-def test_no_count_goes_further_than_it_is_told(cast: Cast, monkeypatch: pytest.MonkeyPatch, staff: Client) -> None:
+def test_no_count_goes_beyond_its_limit(cast: Cast, monkeypatch: pytest.MonkeyPatch, staff: Client) -> None:
     monkeypatch.setattr(queries, "MOST", 2)
     for _ in range(4):
         cast.submitted()

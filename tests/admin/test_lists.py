@@ -36,7 +36,7 @@ def found(client: Client, model: Any, **query: Any) -> list[Any]:
 # --- Search ----------------------------------------------------------------------------------------------------
 
 
-def test_an_access_request_is_found_by_whatever_one_knows_of_it(cast: Cast, staff: Client) -> None:
+def test_an_access_request_is_found_by_each_of_its_facts(cast: Cast, staff: Client) -> None:
     row, other = cast.submitted(), cast.submitted("fabrikam", by="erik")
     bare = row.reference.replace("-", "").lower()
     for typed in (
@@ -190,7 +190,7 @@ def test_an_entry_that_is_not_what_was_hashed_says_so(cast: Cast, staff: Client)
     assert "not even JSON" in facts["Canonical record"]
 
 
-def test_an_access_request_shows_who_decided_what_was_looked_at_and_its_entries(world: Cast, staff: Client) -> None:
+def test_an_access_request_shows_its_decisions_accesses_and_entries(world: Cast, staff: Client) -> None:
     row = AccessRequest.objects.filter(state="OPEN").first()
     panels = {
         str(p["title"]): p["table"]["rows"]

@@ -63,7 +63,7 @@ def test_every_refusal_of_the_signer_has_words() -> None:
     assert codes == set(_FOUND)
 
 
-def test_staff_close_the_log_after_they_have_said_why(alarm: LogAlarm, staff: Client, cast: Cast) -> None:
+def test_staff_close_the_log_after_they_gave_a_reason(alarm: LogAlarm, staff: Client, cast: Cast) -> None:
     url = act_address(alarm, "tombstone")
     page = text(staff.get(url))
     assert "This cannot be undone." in page

@@ -50,7 +50,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
     assert events_in(cast.contoso)[-3:] == ["proposal.made", "proposal.confirmed", "proposal.withdrawn"]
 
 
-def test_the_page_says_where_the_waiting_time_alone_stands_in(cast: Cast, staff: Client) -> None:
+def test_the_page_says_if_only_the_waiting_time_protects_the_customer(cast: Cast, staff: Client) -> None:
     answer = uncovered(staff, cast)
     assert "no second person has to confirm it" in messages(answer)
     page = staff.get(answer.headers["Location"]).content.decode()

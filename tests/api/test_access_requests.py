@@ -51,7 +51,7 @@ def test_a_caller_reads_what_a_page_shows(cast: Cast, calling: Calling) -> None:
         ("ada", "DENIED", []),
     ],
 )
-def test_what_may_be_done_is_said_out_of_the_table(
+def test_allowed_actions_come_from_the_table(
     cast: Cast, calling: Calling, name: str, state: str, actions: list[str]
 ) -> None:
     row = cast.in_state(state)
@@ -94,7 +94,7 @@ def test_a_list_is_read_page_by_page_without_missing_or_repeating(cast: Cast, ca
         assert found == [str(row.pk) for row in wanted]
 
 
-def test_rows_of_the_very_same_instant_are_told_apart(cast: Cast, calling: Calling, travel: Any) -> None:
+def test_rows_of_the_same_instant_keep_their_order_over_pages(cast: Cast, calling: Calling, travel: Any) -> None:
     travel.freeze()
     ticket = cast.ticket()
     rows = {str(cast.submitted(ticket=ticket).pk) for _ in range(5)}
@@ -237,7 +237,7 @@ def test_what_changed_since_it_was_read_is_not_decided_on(cast: Cast, calling: C
     assert not Grant.objects.exists()
 
 
-def test_a_yes_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any) -> None:
+def test_an_approval_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any) -> None:
     row, ada = cast.confirmed(), calling("ada")
     travel.to(row.decide_by)
     ada.step_up()
@@ -247,7 +247,7 @@ def test_a_yes_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any
     assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
-def test_nobody_decides_on_the_own_access_request(cast: Cast, calling: Calling) -> None:
+def test_nobody_decides_on_their_own_access_request(cast: Cast, calling: Calling) -> None:
     row, bea = cast.submitted(by="bea"), calling("bea")
     bea.step_up()
     found = bea.decide("approve", row)
@@ -331,13 +331,13 @@ def test_a_client_names_an_engineer_that_there_is(cast: Cast, calling: Calling, 
     assert not AccessRequest.objects.exists()
 
 
-def test_a_human_asks_in_the_own_name(cast: Cast, calling: Calling) -> None:
+def test_a_human_asks_in_their_own_name(cast: Cast, calling: Calling) -> None:
     found = calling("erik").post("access-requests", asking(cast) | {"engineer": "priya@provider.example"})
     assert (found.status_code, found.json()["errors"][0]["field"]) == (422, "engineer")
     assert not AccessRequest.objects.exists()
 
 
-def test_a_demand_stands_in_place_of_a_ticket(cast: Cast, calling: Calling) -> None:
+def test_a_demand_replaces_a_ticket(cast: Cast, calling: Calling) -> None:
     body = asking(cast)
     del body["ticket"]
     demand = {"authority": "District court", "instrument": "Warrant", "reference": "AZ 1", "date": "2026-01-01"}

@@ -69,7 +69,7 @@ def test_its_routes_and_no_others_are_open_to_it(cast: Cast) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", f"{ORIGIN}.evil.example", f"{ORIGIN}:8443", "null", "*", "", ORIGIN.upper()]
 )
-def test_another_origin_is_told_nothing(cast: Cast, calling: Calling, origin: str) -> None:
+def test_another_origin_learns_nothing(cast: Cast, calling: Calling, origin: str) -> None:
     put(cast)
     assert allowed(preflight("/api/v1/me", origin)) is None
     response = calling("ada").get("me", Origin=origin)
@@ -120,7 +120,7 @@ def test_a_key_of_the_page_is_added_and_is_in_the_log(cast: Cast, calling: Calli
     assert events_in(cast.contoso)[-1] == "passkey.enrolled"
 
 
-def test_a_key_of_another_site_or_of_another_time_is_none(cast: Cast, calling: Calling, travel: Any) -> None:
+def test_a_key_of_another_site_or_an_old_challenge_is_refused(cast: Cast, calling: Calling, travel: Any) -> None:
     put(cast)
     ada, eve = calling("ada"), calling("otto")
     ada.step_up()
@@ -144,7 +144,7 @@ def test_a_key_of_another_site_or_of_another_time_is_none(cast: Cast, calling: C
 
 
 @pytest.mark.parametrize("response", [{}, {"response": {}}, {"response": {"clientDataJSON": "e30"}}, {"response": 1}])
-def test_what_is_no_answer_is_refused(cast: Cast, calling: Calling, response: Any) -> None:
+def test_a_malformed_passkey_answer_is_refused(cast: Cast, calling: Calling, response: Any) -> None:
     put(cast)
     ada = calling("ada")
     ada.step_up()

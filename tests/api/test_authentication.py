@@ -199,7 +199,7 @@ def test_when_a_token_was_used_is_remembered_to_the_minute(cast: Cast, calling: 
     assert Token.objects.get().last_used_at == later
 
 
-def test_a_secret_is_kept_as_its_hash_alone(cast: Cast) -> None:
+def test_only_the_hash_of_a_secret_is_stored(cast: Cast) -> None:
     made = operations.create_token(name="laptop", scopes=["log:read"], days=7, actor=cast.as_("ada"))
     client, secret = client_of(cast)
     access = access_token(client, secret).json()["access_token"]

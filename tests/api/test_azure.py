@@ -261,7 +261,7 @@ def test_what_is_decided_already_says_its_status(cast: Cast, calling: Calling) -
     assert row.state == "OPEN"
 
 
-def test_a_yes_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any) -> None:
+def test_an_approval_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any) -> None:
     row, ada = cast.confirmed(), calling("ada")
     travel.to(row.decide_by)
     ada.step_up()
@@ -271,7 +271,7 @@ def test_a_yes_at_the_deadline_is_late(cast: Cast, calling: Calling, travel: Any
     assert not Grant.objects.exists()
 
 
-def test_a_no_of_the_provider_needs_its_reason_and_one_of_the_customer_does_not(cast: Cast, calling: Calling) -> None:
+def test_a_denial_needs_a_reason_from_the_provider_but_not_from_the_customer(cast: Cast, calling: Calling) -> None:
     row, pat, ada = cast.submitted(), calling("pat"), calling("ada")
     pat.step_up()
     ada.step_up()
@@ -338,7 +338,7 @@ def test_the_same_call_with_its_key_is_done_once(cast: Cast, calling: Calling) -
 # --- Lockbox on and off --------------------------------------------------------------------------------------
 
 
-def test_an_administrator_switches_the_own_tenant(cast: Cast, calling: Calling) -> None:
+def test_an_administrator_switches_their_own_tenant(cast: Cast, calling: Calling) -> None:
     ines = calling("ines")
     state = f"{HERE}/tenantOptedIn/{cast.contoso.pk}?{VERSION}"
     assert ines.get(state).json() == {"isOptedIn": True}
@@ -364,7 +364,7 @@ def test_nobody_else_switches_a_tenant(cast: Cast, calling: Calling, name: str |
     assert Tenant.objects.filter(lockbox_on=True).count() == 2
 
 
-def test_whoever_has_several_tenants_must_name_one_elsewhere(cast: Cast, calling: Calling) -> None:
+def test_a_caller_with_several_tenants_must_use_another_route(cast: Cast, calling: Calling) -> None:
     fields = {"role": "administrator", "given_at": cast.ines.created_at}
     cast.fabrikam.memberships.create(person=cast.ines, **fields)
     assert error_of(calling("ines").post(f"{HERE}/disableLockbox?{VERSION}")) == (400, "BadRequest")
@@ -422,7 +422,7 @@ def test_without_a_token_there_is_an_error_of_the_contract(cast: Cast, secret: s
         f"{HERE}/tenantOptedIn/x",
     ],
 )
-def test_what_is_not_here_is_an_error_of_the_contract(cast: Cast, calling: Calling, path: str) -> None:
+def test_an_unknown_path_gets_an_error_of_the_contract(cast: Cast, calling: Calling, path: str) -> None:
     assert error_of(calling("ada").get(f"{path}?{VERSION}")) == (404, "ResourceNotFound")
 
 

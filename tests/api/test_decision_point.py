@@ -80,7 +80,7 @@ def test_advice_names_the_window_and_writes_nothing(cast: Cast, gateway: Caller,
     assert left() == before
 
 
-def test_access_is_an_entry_of_the_client_before_it_is_a_yes(cast: Cast, gateway: Caller) -> None:
+def test_access_is_an_entry_of_the_client_before_it_is_permitted(cast: Cast, gateway: Caller) -> None:
     grant = cast.opened()
     found = gateway.post(ONE, question(cast, purpose="access", item="7.mail"))
     assert reason(found) == (200, True, "window_open")
@@ -97,7 +97,7 @@ def test_access_is_an_entry_of_the_client_before_it_is_a_yes(cast: Cast, gateway
     assert ContentAccess.objects.get().grant_id == grant.pk
 
 
-def test_a_no_is_200_and_with_the_purpose_of_access_an_entry(cast: Cast, gateway: Caller) -> None:
+def test_a_denial_is_200_and_an_entry_if_the_purpose_is_access(cast: Cast, gateway: Caller) -> None:
     row = cast.confirmed()
     before = left()
     assert reason(gateway.post(ONE, question(cast))) == (200, False, "window_not_open")
@@ -130,7 +130,7 @@ def test_there_is_no_yes_where_the_entry_can_not_be_written(
     assert left() == before
 
 
-def test_the_end_of_the_window_is_the_end_of_the_yes(cast: Cast, gateway: Caller, travel: Any) -> None:
+def test_the_permission_ends_with_the_window(cast: Cast, gateway: Caller, travel: Any) -> None:
     grant = cast.opened(window_for=1800)
     travel.to(grant.closes_at - dt.timedelta(microseconds=1))
     assert reason(gateway.post(ONE, question(cast, purpose="access"))) == (200, True, "window_open")
@@ -139,7 +139,7 @@ def test_the_end_of_the_window_is_the_end_of_the_yes(cast: Cast, gateway: Caller
     assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
 
 
-def test_a_kept_key_never_gives_a_yes_again(cast: Cast, gateway: Caller) -> None:
+def test_a_repeated_key_never_gives_a_permission_again(cast: Cast, gateway: Caller) -> None:
     """A repeated call is a new question, with an entry of its own."""
     grant = cast.opened()
     body, key = question(cast, purpose="access"), {"Idempotency-Key": "k-1"}
@@ -161,7 +161,7 @@ def test_a_name_in_the_tenant_does_as_well_as_an_id(cast: Cast, gateway: Caller)
 # --- Who asks ------------------------------------------------------------------------------------------------
 
 
-def test_a_client_of_a_customer_asks_about_the_own_tenant(cast: Cast, calling: Calling) -> None:
+def test_a_client_of_a_customer_asks_about_its_own_tenant(cast: Cast, calling: Calling) -> None:
     grant = cast.opened()
     caller = calling("contoso", Scope.EVALUATE)
     assert reason(caller.post(ONE, question(cast))) == (200, True, "window_open")
@@ -292,7 +292,7 @@ LOST: dict[str, tuple[str | None, Callable[[Cast], Any], str]] = {
 
 @pytest.mark.parametrize("name", sorted(LOST))
 @pytest.mark.parametrize("purpose", ["advice", "access"])
-def test_what_is_lost_behind_the_door_is_seen(
+def test_a_right_lost_after_authentication_is_noticed(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, name: str, purpose: str
 ) -> None:
     who, lose, code = LOST[name]
@@ -314,7 +314,7 @@ def test_what_is_lost_behind_the_door_is_seen(
     assert ContentAccess.objects.count() == 0
 
 
-def test_questions_are_counted_on_their_own(cast: Cast, gateway: Caller, settings: Any) -> None:
+def test_each_question_counts_for_the_quota(cast: Cast, gateway: Caller, settings: Any) -> None:
     settings.EVALUATIONS_PER_MINUTE = 4
     cast.opened()
     batch = {**question(cast, purpose="access"), "evaluations": [{}] * 3}
@@ -368,7 +368,7 @@ def test_what_comes_after_the_end_is_not_written_down(cast: Cast, gateway: Calle
     assert events_of(grant.access_request_id)[3:] == ["content.access_allowed"]
 
 
-def test_a_question_that_can_not_be_read_is_a_no_of_its_own(cast: Cast, gateway: Caller) -> None:
+def test_a_malformed_question_among_others_gets_its_own_denial(cast: Cast, gateway: Caller) -> None:
     cast.opened()
     body = question(cast)
     del body["action"]
@@ -628,7 +628,7 @@ def test_certification_echoes_the_id_of_the_call(certified: Caller, given: str) 
 
 
 @pytest.mark.parametrize("given", ["x" * 201, "a\tb", "ünïcödé"])
-def test_an_id_that_is_none_is_not_echoed(certified: Caller, given: str) -> None:
+def test_a_malformed_id_is_not_echoed(certified: Caller, given: str) -> None:
     assert len(certified.post(ONE, ALICE_READS, X_Request_ID=given)["X-Request-ID"]) == 32
 
 
@@ -728,7 +728,7 @@ def test_certification_discovery(client: Browser, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["subject", "resource", "action"])
-def test_what_is_not_served_is_not_there(gateway: Caller, what: str) -> None:
+def test_search_endpoints_are_not_served(gateway: Caller, what: str) -> None:
     assert gateway.post(f"/access/v1/search/{what}", ALICE_READS).status_code == 404
     assert gateway.get(ONE).status_code == 405
 

@@ -80,7 +80,7 @@ def test_an_event_says_what_its_webhook_says(cast: Cast, calling: Calling) -> No
     assert found.json()["cursor"] == str(len(rows))
 
 
-def test_whoever_names_no_place_hears_what_happens_from_now_on(
+def test_a_call_without_a_cursor_gets_events_from_now_on(
     cast: Cast, calling: Calling, pauses: list[Callable[[], Any]]
 ) -> None:
     cast.opened()
@@ -105,7 +105,7 @@ def test_a_call_waits_until_something_happens(cast: Cast, calling: Calling, paus
     assert pauses == []
 
 
-def test_a_call_that_waited_in_vain_goes_on_from_the_same_place(cast: Cast, calling: Calling) -> None:
+def test_a_call_that_waited_in_vain_continues_from_the_same_cursor(cast: Cast, calling: Calling) -> None:
     cast.opened()
     caller = calling("otto")
     found = caller.get(path(cast), {"wait": "2"}).json()
@@ -122,7 +122,7 @@ def test_a_long_absence_is_made_up_for_in_pieces(cast: Cast, calling: Calling, m
     assert found == [str(number + 1) for number in range(size(cast))]
 
 
-def test_a_place_or_a_time_that_is_none_is_refused(cast: Cast, calling: Calling) -> None:
+def test_a_malformed_cursor_or_wait_is_refused(cast: Cast, calling: Calling) -> None:
     cases = [
         ({"after": "x"}, 400),
         ({"after": "-1"}, 400),
@@ -174,7 +174,7 @@ def test_a_stream_sends_what_was_and_what_happens(
     assert 28 <= len([each for each in found if "" in each]) <= 30
 
 
-def test_a_stream_goes_on_where_the_last_one_ended(cast: Cast, calling: Calling) -> None:
+def test_a_stream_continues_where_the_last_one_ended(cast: Cast, calling: Calling) -> None:
     cast.opened()
     caller = calling("contoso")
     found = streamed(caller.get(path(cast), Last_Event_ID="2", **STREAM))

@@ -28,7 +28,7 @@ def test_every_route_that_takes_a_body_has_an_example() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("route", "example"), EXAMPLES, ids=lambda each: str(each) if isinstance(each, Route) else "")
-def test_an_example_works_as_it_stands(cast: Cast, route: Route, example: Any) -> None:
+def test_an_example_works_unchanged(cast: Cast, route: Route, example: Any) -> None:
     world = World(cast)
     access_request = cast.submitted()
     # The state of a row that an act is for: waiting for one side or the other, or open; a ticket in work, or not.

@@ -49,7 +49,7 @@ def with_content_read(cast: Cast, grant: Grant) -> Grant:
     return grant
 
 
-def test_a_window_is_read_with_whose_it_is_and_what_it_covers(cast: Cast, calling: Calling) -> None:
+def test_a_window_is_read_with_its_engineer_and_scope(cast: Cast, calling: Calling) -> None:
     grant = with_content_read(cast, cast.opened())
     found = calling("ada").get(f"grants/{grant.pk}").json()
     times = [found.pop(name) for name in ("opens_at", "closes_at")]
@@ -72,7 +72,7 @@ def test_a_window_is_read_with_whose_it_is_and_what_it_covers(cast: Cast, callin
     }
 
 
-def test_who_closed_it_and_how_is_said(cast: Cast, calling: Calling) -> None:
+def test_a_closed_window_names_who_closed_it_and_why(cast: Cast, calling: Calling) -> None:
     grant = cast.opened()
     operations.revoke(grant.access_request_id, actor=cast.as_("alan"), note="Enough.")
     found = calling("mia").get(f"grants/{grant.pk}").json()
@@ -85,7 +85,7 @@ def test_who_closed_it_and_how_is_said(cast: Cast, calling: Calling) -> None:
     ("name", "actions"),
     [("ada", ["revoke"]), ("mia", []), ("otto", []), ("priya", ["release"]), ("erik", []), ("stella", ["revoke"])],
 )
-def test_what_may_be_done_is_said_out_of_the_table(cast: Cast, calling: Calling, name: str, actions: list[str]) -> None:
+def test_allowed_actions_come_from_the_table(cast: Cast, calling: Calling, name: str, actions: list[str]) -> None:
     grant = cast.opened()
     assert calling(name).get(f"grants/{grant.pk}").json()["allowed_actions"] == actions
     assert calling(name, Scope.GRANTS_READ).get(f"grants/{grant.pk}").json()["allowed_actions"] == []
@@ -143,7 +143,7 @@ def test_without_the_scope_no_window_is_seen(cast: Cast, calling: Calling, name:
 # --- What was looked at --------------------------------------------------------------------------------------
 
 
-def test_what_was_looked_at_is_named_and_not_quoted(cast: Cast, calling: Calling) -> None:
+def test_accesses_name_items_and_quote_nothing(cast: Cast, calling: Calling) -> None:
     grant = with_content_read(cast, cast.opened())
     response = calling("ada").get(f"grants/{grant.pk}/accesses", {"order": "at"})
     found = items(response)
@@ -180,7 +180,7 @@ def test_by_name_it_is_for_those_who_oversee(cast: Cast, calling: Calling) -> No
                 assert events_in(cast.contoso) == before
 
 
-def test_an_engineer_who_left_the_queue_reads_of_the_own_window_no_more(cast: Cast, calling: Calling) -> None:
+def test_an_engineer_who_left_the_queue_no_longer_reads_their_own_window(cast: Cast, calling: Calling) -> None:
     grant = with_content_read(cast, cast.opened())
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     priya = calling("priya", Scope.GRANTS_READ)
@@ -235,7 +235,7 @@ def test_the_filters_narrow(cast: Cast, calling: Calling, travel: Any) -> None:
         assert ids(pat.get("grants", query)) == [str(grant.pk) for grant in wanted], query
 
 
-def test_a_question_that_is_none_is_refused(cast: Cast, calling: Calling) -> None:
+def test_a_malformed_filter_of_windows_is_refused(cast: Cast, calling: Calling) -> None:
     cases = [
         ({"state": "OPEN"}, 422),
         ({"closes_before": "soon"}, 422),

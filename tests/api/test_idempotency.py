@@ -69,7 +69,7 @@ def test_the_key_with_another_call_is_refused(cast: Cast, calling: Calling) -> N
     assert AccessRequest.objects.get().state == "PENDING_PROVIDER"
 
 
-def test_whoever_lost_a_role_is_not_told_the_answer_of_before(cast: Cast, calling: Calling) -> None:
+def test_a_caller_who_lost_a_role_does_not_get_the_earlier_answer(cast: Cast, calling: Calling) -> None:
     caller, body = (
         calling("ada", Scope.TICKETS_WRITE, Scope.TICKETS_READ),
         {
@@ -89,7 +89,7 @@ def test_whoever_lost_a_role_is_not_told_the_answer_of_before(cast: Cast, callin
     assert Ticket.objects.count() == 1
 
 
-def test_whoever_gained_a_role_is_not_told_that_it_was_done_when_it_was_refused(cast: Cast, calling: Calling) -> None:
+def test_a_caller_who_gained_a_role_does_not_get_the_earlier_refusal_as_done(cast: Cast, calling: Calling) -> None:
     caller = calling("otto", Scope.TICKETS_WRITE, Scope.TICKETS_READ)
     body = {
         "tenant": str(cast.contoso.pk),
@@ -105,7 +105,7 @@ def test_whoever_gained_a_role_is_not_told_that_it_was_done_when_it_was_refused(
     assert caller.post("tickets", body, Idempotency_Key="two").status_code == 201
 
 
-def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any) -> None:
+def test_the_stored_digest_of_a_call_does_not_help_to_guess_a_password(settings: Any) -> None:
     call = ("POST", "/api/v1/tenants/1/members", b'{"password": "guessed"}')
     actor = Actor.system("nobody")
     digest = idempotency.digest(*call, actor=actor)
@@ -114,7 +114,7 @@ def test_what_is_kept_of_a_call_is_nothing_to_guess_a_password_by(settings: Any)
     assert digest != idempotency.digest(*call, actor=actor)
 
 
-def test_a_key_is_its_callers_own(cast: Cast, calling: Calling) -> None:
+def test_a_key_belongs_to_its_caller(cast: Cast, calling: Calling) -> None:
     body = asking(cast)
     for name in ("priya", "erik"):
         assert calling(name).post("access-requests", body, Idempotency_Key="one").status_code == 201
@@ -163,7 +163,7 @@ def test_a_bug_lets_the_key_go(cast: Cast, calling: Calling, monkeypatch: pytest
     assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
 
 
-def test_an_answer_that_holds_a_secret_is_not_kept(cast: Cast, calling: Calling) -> None:
+def test_an_answer_with_a_secret_is_not_stored(cast: Cast, calling: Calling) -> None:
     ada, body = calling("ada"), {"name": "laptop", "scopes": ["log:read"], "days": 7}
     secret = ada.post("tokens", body, Idempotency_Key="one").json()["secret"]
     again = ada.post("tokens", body, Idempotency_Key="one")
@@ -207,7 +207,7 @@ def of_another_process() -> Iterator[str]:
 living = pytest.fixture(of_another_process)
 
 
-def test_an_answer_that_was_not_kept_is_the_thing_as_it_is_now_and_at_once(
+def test_an_answer_that_was_not_stored_is_replaced_by_the_present_row(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priya, body = calling("priya"), asking(cast)
@@ -318,7 +318,7 @@ def test_no_more_than_a_quarter_of_the_threads_wait_for_equal_calls(
     assert idempotency._waiting == 1
 
 
-def test_an_answer_that_is_just_being_kept_is_waited_for_and_is_not_called_lost(
+def test_an_answer_that_is_being_stored_is_waited_for_and_not_called_lost(
     cast: Cast, calling: Calling, living: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     erik, ticket, body = calling("erik"), cast.ticket(), {"body": "Seen."}
@@ -335,7 +335,7 @@ def test_an_answer_that_is_just_being_kept_is_waited_for_and_is_not_called_lost(
     assert erik.post(f"tickets/{ticket.pk}/comments", body, Idempotency_Key="one").content == response.content
 
 
-def test_whoever_fails_to_keep_an_answer_says_so_to_other_processes(
+def test_a_process_that_fails_to_store_an_answer_says_so_to_others(
     cast: Cast, calling: Calling, living: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priya, body = calling("priya"), asking(cast)
@@ -358,7 +358,7 @@ def test_a_claim_that_fails_says_nothing_of_an_earlier_call(
     assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
 
 
-def test_whoever_was_taken_for_dead_commits_nothing_any_more(cast: Cast) -> None:
+def test_a_process_that_was_taken_for_dead_commits_nothing(cast: Cast) -> None:
     made = operations.create_token(name="t", scopes=["requests:submit"], days=7, actor=cast.as_("priya"))
     first = claimed(cast)
     second = claimed(cast, left=first)

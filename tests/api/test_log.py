@@ -50,7 +50,7 @@ def seqs(response: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "ines", "stella", "contoso", None])
-def test_whoever_reads_the_log_reads_every_entry_in_its_order(cast: Cast, calling: Calling, name: str | None) -> None:
+def test_a_reader_of_the_log_gets_every_entry_in_order(cast: Cast, calling: Calling, name: str | None) -> None:
     cast.opened()
     caller = calling(name, Scope.LOG_READ)
     rows = list(AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq"))
@@ -126,7 +126,7 @@ def test_a_ticket_of_another_tenant_finds_nothing(cast: Cast, calling: Calling) 
         assert seqs(calling("otto").get(path(cast, "entries"), {"ticket": str(ticket)})) == []
 
 
-def test_a_filter_that_is_none_is_refused(cast: Cast, calling: Calling) -> None:
+def test_a_malformed_filter_is_refused(cast: Cast, calling: Calling) -> None:
     cases = [
         {"event": "no.such"},
         {"after": "-1"},
@@ -195,7 +195,7 @@ def test_a_damaged_entry_is_shown_as_what_it_is(cast: Cast, calling: Calling) ->
 # --- The log's state -----------------------------------------------------------------------------------------
 
 
-def test_how_a_log_stands(cast: Cast, calling: Calling) -> None:
+def test_the_state_of_a_log_is_read(cast: Cast, calling: Calling) -> None:
     cast.opened()
     caller = calling("otto")
     size = ChainHead.objects.get(pk=cast.contoso.pk).size
@@ -297,7 +297,7 @@ def test_what_was_never_signed_is_absent(cast: Cast, calling: Calling, rest: str
     assert calling("otto").get(path(cast, rest)).status_code == 404
 
 
-def test_another_form_is_none_of_ours(cast: Cast, calling: Calling) -> None:
+def test_an_unknown_export_format_is_refused(cast: Cast, calling: Calling) -> None:
     cast.opened()
     signed(cast.contoso.pk)
     found = calling("otto").get(path(cast, "checkpoint"), Accept="application/xml")

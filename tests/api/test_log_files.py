@@ -62,7 +62,7 @@ def test_every_format_is_had_and_its_own_entry_is_the_last_line(
     assert last_entry(cast) == ("log.exported", "api", {"format": kind, "filters": {}})
 
 
-def test_an_export_goes_on_after_a_number_and_says_what_was_asked_for(cast: Cast, calling: Calling) -> None:
+def test_an_export_continues_after_a_number_and_records_its_filters(cast: Cast, calling: Calling) -> None:
     grant = cast.opened()
     caller = calling("otto")
     fields = {"after": "1", "access_request": str(grant.access_request_id)}
@@ -95,7 +95,7 @@ def test_what_can_not_be_asked_for_is_refused_and_leaves_no_entry(
 
 
 @pytest.mark.parametrize("rest", ["export", "evidence"])
-def test_the_head_of_a_file_is_none(cast: Cast, calling: Calling, rest: str) -> None:
+def test_head_of_a_file_is_refused(cast: Cast, calling: Calling, rest: str) -> None:
     cast.opened()
     caller = calling("otto")
     before = AuditEntry.objects.count()

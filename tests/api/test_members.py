@@ -153,7 +153,7 @@ def test_a_tenant_keeps_its_last_administrator_and_a_person_the_last_role(cast: 
     assert memberships(cast) == before
 
 
-def test_whoever_gives_the_own_role_away_is_told_so_and_may_no_more(cast: Cast, calling: Calling) -> None:
+def test_a_person_who_gives_up_their_own_role_gets_the_answer_and_loses_the_right(cast: Cast, calling: Calling) -> None:
     operations.give_role(cast.contoso.pk, cast.ines.pk, role="auditor", actor=cast.as_("ines"))
     operations.give_role(cast.contoso.pk, cast.ada.pk, role="administrator", actor=cast.as_("ines"))
     ines = calling("ines")

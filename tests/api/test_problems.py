@@ -57,14 +57,14 @@ def test_each_fault_of_a_body_is_named(cast: Cast, calling: Calling) -> None:
     ("path", "member"),
     [("access-requests", "resources"), ("tokens", "scopes"), ("tenants/{}/webhooks", "events")],
 )
-def test_a_list_that_is_too_long_is_not_looked_into(cast: Cast, calling: Calling, path: str, member: str) -> None:
+def test_the_items_of_a_too_long_list_are_not_checked(cast: Cast, calling: Calling, path: str, member: str) -> None:
     response = calling("ines").post(path.format(cast.contoso.pk), {member: [1] * 5_000})
     found = [each for each in response.json()["errors"] if each["field"].startswith(member)]
     assert (response.status_code, [each["field"] for each in found]) == (422, [member])
 
 
 @pytest.mark.parametrize("body", [{"x" * 500_000: 1}, {"name": "x", "days": 7, "scopes": ["y" * 500_000]}])
-def test_what_is_wrong_is_not_sent_back_whole_nor_kept(calling: Calling, body: dict[str, Any]) -> None:
+def test_wrong_input_is_not_echoed_whole_nor_stored(calling: Calling, body: dict[str, Any]) -> None:
     response = calling("otto").post("tokens", body, Idempotency_Key="long")
     assert (response.status_code, len(response.content) < 2_000) == (422, True)
     assert bytes(IdempotencyKey.objects.get().body or b"") == response.content
@@ -184,7 +184,7 @@ def test_a_method_that_a_route_does_not_take_is_405(cast: Cast, calling: Calling
     assert response.json()["code"] == "method_not_allowed"
 
 
-def test_what_is_not_there_is_a_problem_and_not_a_page(cast: Cast, calling: Calling) -> None:
+def test_an_unknown_path_is_a_problem_and_not_a_page(cast: Cast, calling: Calling) -> None:
     paths = ("/api/v2/me", "/api/v1/", "/api/v1/me/", "/api/v1/../admin/", "/api/v1/access-requests/1", "/api/v1/a%0Ab")
     ada = calling("ada")
     answers = {path: ada.get(path) for path in paths}

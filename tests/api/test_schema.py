@@ -91,7 +91,7 @@ def test_each_operation_has_a_name_a_summary_and_a_scope_or_none_that_is_needed(
     assert without == {"me", "azure_operations_list", "step_up"}
 
 
-def test_every_route_whose_act_may_take_a_second_person_is_said_to_answer_202() -> None:
+def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
     views = {view.cls for _path, _name, view in _routes() if hasattr(view, "cls") and issubclass(view.cls, ApiView)}
     # To switch Lockbox on needs nobody else; what switches it is the same operation.
     controlled = {

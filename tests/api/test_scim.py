@@ -193,7 +193,7 @@ def test_switching_off_ends_tokens_and_sessions_at_once(cast: Cast, caller: Call
     assert events_in(cast.contoso)[-1] == "person.switched_on"
 
 
-def test_the_last_who_decides_stays_whatever_the_directory_says(cast: Cast, caller: Caller) -> None:
+def test_the_directory_cannot_remove_the_last_decider(cast: Cast, caller: Caller) -> None:
     ines = f"{USERS}/{cast.ines.pk}"
     off = ops({"op": "replace", "value": {"active": False}})
     member = ops({"op": "replace", "path": "roles", "value": [{"value": "member"}]})
@@ -218,7 +218,7 @@ def test_who_was_deleted_is_absent_and_comes_back_as_the_same_person(cast: Cast,
     assert events_in(cast.contoso)[-4:] == ["person.switched_off", "person.changed", "role.taken", "person.switched_on"]
 
 
-def test_roles_are_given_and_taken_through_the_log_and_the_approvers_are_told(cast: Cast, caller: Caller) -> None:
+def test_roles_are_given_and_taken_with_entries_and_mails_to_approvers(cast: Cast, caller: Caller) -> None:
     mia = f"{USERS}/{cast.mia.pk}"
     given = caller.patch(mia, ops({"op": "add", "path": "roles", "value": [{"value": "approver"}]}))
     assert given.json()["roles"] == [{"value": "approver"}, {"value": "member"}]
@@ -639,7 +639,7 @@ def test_the_shapes_that_entra_and_okta_send_work(cast: Cast, caller: Caller) ->
     assert _roles(cast.mia) == ["auditor"]
 
 
-def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_told(cast: Cast, caller: Caller) -> None:
+def test_members_of_a_group_get_its_role_with_entries_and_mails_to_approvers(cast: Cast, caller: Caller) -> None:
     approver = group(cast, "approver")
     assert str(cast.mia.pk) in members(caller.patch(approver, ops(add(cast.mia, cast.ada))))
     assert events_in(cast.contoso)[-1:] == ["role.given"]
@@ -667,7 +667,7 @@ def test_members_of_a_group_get_its_role_through_the_log_and_the_approvers_are_t
     assert members(caller.put(approver, back)) == {str(cast.ada.pk), str(cast.otto.pk)}
 
 
-def test_what_a_directory_may_not_do_is_said_in_scims_words_and_changes_nothing(cast: Cast, caller: Caller) -> None:
+def test_a_refused_change_of_a_directory_gets_a_scim_error_and_changes_nothing(cast: Cast, caller: Caller) -> None:
     memberships = list(Membership.objects.order_by("pk").values())
     approver, administrator = group(cast, "approver"), group(cast, "administrator")
     for refused, wanted, words in (
@@ -766,7 +766,7 @@ def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, cal
 # --- Who is out ------------------------------------------------------------------------------------------------
 
 
-def test_whoever_is_switched_off_by_the_directory_has_nothing_left_at_once(cast: Cast, caller: Caller) -> None:
+def test_a_person_whom_the_directory_switches_off_loses_everything_immediately(cast: Cast, caller: Caller) -> None:
     """Sessions, tokens, single sign-on, invitations, a deputy's role, and a machine that decides all end."""
     row, at = cast.confirmed(), clock.now()
     browser, other = Browser(), Browser()
@@ -894,7 +894,7 @@ def test_a_client_of_the_provider_never_keeps_a_tenants_people(cast: Cast) -> No
         operations.create_client(name="Directory", scopes=[SCOPE], actor=cast.as_("stella"))
 
 
-def test_whoever_makes_such_a_client_proves_who_they_are(cast: Cast) -> None:
+def test_making_a_client_for_a_directory_needs_fresh_proof(cast: Cast) -> None:
     stale = cast.as_("ines", fresh=False)
     with pytest.raises(StepUpRequired):
         operations.create_client(tenant_id=cast.contoso.pk, name="Directory", scopes=[SCOPE], actor=stale)

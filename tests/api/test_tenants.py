@@ -128,7 +128,7 @@ def test_without_the_scope_nothing_is_read_or_changed(cast: Cast, calling: Calli
     assert Tenant.objects.get(pk=cast.contoso.pk).lockbox_on
 
 
-def test_who_has_what_is_there_is_not_sent_it_again(cast: Cast, calling: Calling) -> None:
+def test_a_reader_with_the_present_etag_gets_304(cast: Cast, calling: Calling) -> None:
     mia = calling("mia")
     tag = mia.get(of(cast))["ETag"]
     again = mia.get(of(cast), If_None_Match=tag)
@@ -306,7 +306,7 @@ def test_an_address_is_found_in_its_own_tenant_alone(cast: Cast, calling: Callin
         {"email": "a@b.example", "id": "1"},
     ],
 )
-def test_an_address_that_is_none_is_refused(cast: Cast, calling: Calling, body: dict[str, Any]) -> None:
+def test_a_malformed_address_is_refused(cast: Cast, calling: Calling, body: dict[str, Any]) -> None:
     assert calling("ines").post(of(cast, "/addresses"), body).status_code == 422
     assert not NotificationAddress.objects.exists()
 

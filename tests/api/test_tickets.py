@@ -150,7 +150,7 @@ HOSTILE = {
 }
 
 
-def test_what_would_harm_whoever_reads_it_is_refused(cast: Cast, calling: Calling) -> None:
+def test_a_harmful_link_is_refused(cast: Cast, calling: Calling) -> None:
     cases = [(field, value) for field, values in HOSTILE.items() for value in values]
     desk = calling("contoso", Scope.TICKETS_WRITE)
     ticket = cast.ticket()
@@ -177,7 +177,7 @@ def test_a_plain_address_is_taken_as_it_is(cast: Cast, calling: Calling, value: 
     assert found.json()["external_reference"] == "Fall 12 ä"
 
 
-def test_a_link_is_replaced_and_taken_away_and_said_once(cast: Cast, calling: Calling) -> None:
+def test_a_link_is_replaced_and_removed_and_recorded_once(cast: Cast, calling: Calling) -> None:
     ticket = cast.ticket()
     desk = calling("contoso", Scope.TICKETS_WRITE)
     for wanted in (LINK, LINK, {"external_reference": "INC-5"}, {"external_reference": ""}):
@@ -274,7 +274,7 @@ def test_a_list_costs_the_same_with_twenty_tickets_as_with_two(cast: Cast, calli
     assert counts[0] == counts[1]
 
 
-def test_a_scope_that_is_missing_is_said(cast: Cast, calling: Calling) -> None:
+def test_a_missing_scope_is_named(cast: Cast, calling: Calling) -> None:
     ticket = cast.ticket()
     reader = calling("mia", Scope.TICKETS_READ)
     assert reader.get(f"tickets/{ticket.pk}").json()["allowed_actions"] == []
@@ -290,7 +290,7 @@ def test_a_scope_that_is_missing_is_said(cast: Cast, calling: Calling) -> None:
     assert (Ticket.objects.get().state, TicketComment.objects.count()) == ("NEW", 0)
 
 
-def test_the_etag_changes_with_what_was_said(cast: Cast, calling: Calling, travel: Any) -> None:
+def test_the_etag_changes_with_each_comment(cast: Cast, calling: Calling, travel: Any) -> None:
     ticket = cast.ticket()
     mia = calling("mia")
     tag = mia.get(f"tickets/{ticket.pk}")["ETag"]

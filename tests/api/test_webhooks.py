@@ -144,7 +144,7 @@ def test_without_the_scope_nothing_is_read_or_done(cast: Cast, calling: Calling)
         ({"events": ["*"]}, 422),
     ],
 )
-def test_what_is_wrong_is_refused_by_its_field(
+def test_a_wrong_value_is_refused_with_its_field(
     cast: Cast, calling: Calling, settings: Any, body: dict[str, Any], status: int
 ) -> None:
     settings.WEBHOOK_PRIVATE_NETWORK = False
@@ -154,7 +154,7 @@ def test_what_is_wrong_is_refused_by_its_field(
     assert not Webhook.objects.exists()
 
 
-def test_a_secret_is_not_kept_for_a_call_that_is_repeated(cast: Cast, calling: Calling) -> None:
+def test_a_secret_is_not_stored_for_a_repeated_call(cast: Cast, calling: Calling) -> None:
     caller = calling("ines", Scope.WEBHOOKS_MANAGE)
     first = caller.post(of(cast), BODY, Idempotency_Key="once")
     secret = first.json()["secret"]

@@ -117,7 +117,7 @@ def test_a_backlog_is_signed_in_several_checkpoints(monkeypatch: pytest.MonkeyPa
     assert verify(TENANT).is_good
 
 
-def test_a_heartbeat_dates_the_same_head_anew() -> None:
+def test_a_heartbeat_dates_the_same_head_again() -> None:
     append(3)
     first = checkpoints.sign(TENANT, at=AT)
     hour = dt.timedelta(hours=1)

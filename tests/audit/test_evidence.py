@@ -346,7 +346,7 @@ def test_what_no_checkpoint_covers_is_counted_and_left_out(log: None, tmp_path: 
 
 
 @pytest.mark.slow
-def test_what_is_appended_while_it_streams_is_not_in_it(log: None, tmp_path: Path, piecemeal: None) -> None:
+def test_entries_appended_during_the_stream_are_not_in_it(log: None, tmp_path: Path, piecemeal: None) -> None:
     stream = evidence.prepare(wanted(), at=AT).stream()
     first = next(stream)
     append(700, at=AT + 5 * HOUR)
@@ -389,7 +389,7 @@ def test_a_log_whose_tiles_are_gone_is_refused_before_the_first_byte(log: None) 
 
 
 @pytest.mark.parametrize("gone", [1, 255, 256, 260, 599])
-def test_what_was_pruned_is_said_and_the_rest_still_verifies(log: None, tmp_path: Path, gone: int) -> None:
+def test_a_bundle_names_what_was_pruned_and_the_rest_verifies(log: None, tmp_path: Path, gone: int) -> None:
     prune(gone)
     bundle = taken()
     files = files_of(bundle)
@@ -509,7 +509,7 @@ def test_a_period_takes_the_shards_that_have_something_of_it_and_the_one_in_use(
 
 
 @pytest.mark.slow
-def test_an_access_request_that_goes_on_after_a_tombstone_brings_it_along(log: None, tmp_path: Path) -> None:
+def test_an_access_request_that_continues_after_a_tombstone_includes_it(log: None, tmp_path: Path) -> None:
     tombstone(AT + 5 * HOUR)
     about(REQUEST, 2, at=AT + 6 * HOUR)
     sign(AT + 6 * HOUR)
@@ -554,7 +554,7 @@ def rotate(at: dt.datetime) -> keys.Keys:
     return keys.Keys((new,))
 
 
-def test_a_period_brings_what_the_log_said_of_its_keys_before(log: None, tmp_path: Path) -> None:
+def test_a_period_includes_the_earlier_entries_about_keys(log: None, tmp_path: Path) -> None:
     have = rotate(AT + 5 * HOUR)
     append(5, at=AT + 6 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
@@ -567,7 +567,7 @@ def test_a_period_brings_what_the_log_said_of_its_keys_before(log: None, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: None, tmp_path: Path) -> None:
+def test_a_new_key_is_announced_after_the_entry_about_it_was_pruned(log: None, tmp_path: Path) -> None:
     have = rotate(AT + 5 * HOUR)
     append(5, at=AT + 6 * HOUR)
     about(REQUEST, 2, at=AT + 6 * HOUR)
@@ -583,7 +583,7 @@ def test_a_new_key_is_told_after_the_entry_about_it_is_too_old_to_be_kept(log: N
     assert verified(of_request, tmp_path)[0] == 0, "the verifier is told the old key alone"
 
 
-def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
+def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
     """A new date for the tree that both keys signed must not remove the old key's signature."""
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
@@ -595,7 +595,7 @@ def test_a_new_key_is_told_where_nothing_happened_until_the_old_one_was_retired(
 
 
 @pytest.mark.slow
-def test_the_newest_tree_comes_with_the_shard_that_told_of_its_key(log: None, tmp_path: Path) -> None:
+def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, tmp_path: Path) -> None:
     """Also if that shard is later than all that was asked for."""
     tombstone(AT + 5 * HOUR)
     sign(AT + 5 * HOUR)
@@ -635,9 +635,7 @@ def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tm
         ("log-proofs-0.jsonl", b"\n", b'\n{"index":601,"hashes":[]}\n'),
     ],
 )
-def test_what_stands_beside_the_entries_is_as_good_as_they_are(
-    log: None, tmp_path: Path, name: str, old: bytes, new: bytes
-) -> None:
+def test_files_beside_the_entries_are_proven_too(log: None, tmp_path: Path, name: str, old: bytes, new: bytes) -> None:
     have = rotate(AT + 5 * HOUR)
     append(5, at=AT + 6 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
@@ -687,7 +685,7 @@ def test_the_shard_that_says_what_was_removed_of_an_older_one_comes_with_it(
 
 @pytest.mark.parametrize("what", [{"since": AT + 6 * HOUR}, {"access_request": REQUEST}])
 @pytest.mark.parametrize("is_damaged", [False, True])
-def test_a_closed_shard_that_told_of_a_key_comes_along_where_it_is_sound(
+def test_a_sound_closed_shard_that_announced_a_key_is_included(
     log: None, tmp_path: Path, what: dict[str, Any], is_damaged: bool
 ) -> None:
     have = rotate(AT + 5 * HOUR)
@@ -907,7 +905,7 @@ def test_ten_times_the_entries_take_no_more_memory() -> None:
     assert peak_of(large) < small + 512 * 1024
 
 
-def test_what_was_streamed_is_told_and_adds_up(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_of_a_stream_adds_up(log: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle_selection, "BATCH", 100)
     counts: list[int] = []
     prepared = evidence.prepare(wanted(), at=AT)

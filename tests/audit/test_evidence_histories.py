@@ -188,7 +188,7 @@ def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(sample(50, 25)))
-def test_any_bundle_of_any_log_is_good_but_for_what_was_never_signed(seed: int, tmp_path: Path) -> None:
+def test_any_bundle_of_any_log_is_good_except_unsigned_parts(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     history = History(rng)
     history.run(rng.randint(3, 14))

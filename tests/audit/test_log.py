@@ -285,7 +285,7 @@ def test_other_cells_stay_as_they_are(cell: str) -> None:
 
 
 @pytest.mark.django_db
-def test_the_csv_has_one_line_an_entry_whatever_is_in_it() -> None:
+def test_the_csv_has_one_line_for_every_entry() -> None:
     tenant = uuid4()
     hostile = {
         "kind": "person",

@@ -88,7 +88,7 @@ def test_a_name_that_is_set_counts_until_the_first_signature_and_may_stay(settin
     assert log_name.current() == name
 
 
-def test_a_contradiction_is_told_to_whoever_watches_and_stops_what_signs(settings: Any) -> None:
+def test_a_contradicting_name_is_reported_and_stops_the_signer(settings: Any) -> None:
     append(1)
     checkpoints.sign(TENANT, at=AT)
     restarted(settings, "elsewhere.example", is_set=True)
@@ -153,7 +153,7 @@ def test_one_that_has_signed_nothing_waits_for_the_first_signature(settings: Any
     assert LogOrigin.objects.get().origin == "old.example"
 
 
-def test_logs_of_two_names_go_on_each_under_its_own(settings: Any) -> None:
+def test_logs_of_two_names_continue_each_under_its_own_name(settings: Any) -> None:
     """After the host was renamed, old logs were refused, and new tenants' logs were signed under the new name."""
     signed_before(settings, "old.example", TENANT)
     signed_before(settings, "old.example", MORE[0])

@@ -87,7 +87,7 @@ def test_signatures_of_unknown_keys_are_passed_over_and_a_bad_one_of_a_known_key
         Note(text, (good, bad)).times(verifier)
 
 
-def test_what_is_no_note_is_not_read_as_one() -> None:
+def test_a_malformed_note_is_refused() -> None:
     cases = [
         "",
         "text\n",
@@ -108,7 +108,7 @@ def test_what_is_no_note_is_not_read_as_one() -> None:
                 Note.parse(raw)
 
 
-def test_what_is_no_checkpoint_is_not_read_as_one() -> None:
+def test_a_malformed_checkpoint_is_refused() -> None:
     cases = [
         "",
         "log\n",
@@ -129,7 +129,7 @@ def test_what_is_no_checkpoint_is_not_read_as_one() -> None:
                 Head.parse(text)
 
 
-def test_what_is_no_verifier_key_is_not_read_as_one() -> None:
+def test_a_malformed_verifier_key_is_refused() -> None:
     cases = ["", "name", "name+c74f20a3", VKEY.replace("c74f20a3", "c74f20a4"), VKEY[:-4], " " + VKEY, "+" + VKEY]
     with collected() as case:
         for vkey in cases:

@@ -104,7 +104,7 @@ def test_nothing_goes_from_an_access_request_on_that_is_under_way() -> None:
     assert everything.end == 11
 
 
-def test_an_access_request_at_the_very_beginning_keeps_all() -> None:
+def test_an_access_request_at_the_beginning_keeps_all_entries() -> None:
     about(REQUEST)
     append(5)
     checkpoints.sign(TENANT, at=AT)
@@ -157,7 +157,7 @@ def test_a_change_of_what_remains_is_still_found() -> None:
     assert verdict.flaw.seq == 450
 
 
-def test_a_check_under_way_goes_on_behind_what_is_removed_meanwhile() -> None:
+def test_a_running_check_continues_after_the_removed_entries() -> None:
     append(300)
     append(300, at=LATER)
     checkpoints.sign(TENANT, at=LATER)
@@ -250,7 +250,7 @@ def test_nothing_goes_whose_hashes_are_not_in_order(level: int, number: int) -> 
 # --- Broken off ------------------------------------------------------------------------------------------
 
 
-def test_removing_may_be_broken_off_anywhere_and_goes_on() -> None:
+def test_removing_can_be_interrupted_anywhere_and_continues() -> None:
     append(10)
     append(2, at=LATER)
     checkpoints.sign(TENANT, at=LATER)
@@ -326,7 +326,7 @@ def test_the_database_removes_nothing_that_no_entry_says_was_removed() -> None:
 
 
 @pytest.mark.parametrize("detail", [None, {}, {"to": 299}, {"to": "300"}])
-def test_what_was_removed_without_a_word_is_found_by_the_signer_and_by_the_check(
+def test_a_removal_without_an_entry_is_found_by_signer_and_check(
     detail: dict[str, object] | None,
 ) -> None:
     append(300)
@@ -347,7 +347,7 @@ def test_what_was_removed_without_a_word_is_found_by_the_signer_and_by_the_check
     assert Checkpoint.objects.count() == 1
 
 
-def test_an_idle_log_of_which_something_was_removed_without_a_word_is_not_dated() -> None:
+def test_an_idle_log_with_a_removal_without_an_entry_is_not_dated() -> None:
     append(10)
     checkpoints.sign(TENANT, at=AT)
     meddle("UPDATE audit_app_chainhead SET pruned_to = 10 WHERE tenant_id = %s", uuid_sql(TENANT))
@@ -355,7 +355,7 @@ def test_an_idle_log_of_which_something_was_removed_without_a_word_is_not_dated(
     assert checkpoints.work(lambda: LATER, limit=10) == checkpoints.Work(refused=[(TENANT, "missing")])
 
 
-def test_a_removal_without_a_word_while_a_check_is_under_way_is_found() -> None:
+def test_a_removal_without_an_entry_during_a_check_is_found() -> None:
     append(300)
     append(300, at=LATER)
     checkpoints.sign(TENANT, at=LATER)
@@ -367,7 +367,7 @@ def test_a_removal_without_a_word_while_a_check_is_under_way_is_found() -> None:
     assert check.flaw is not None
 
 
-def test_a_tombstone_is_the_way_back_for_what_was_removed_without_a_word() -> None:
+def test_a_tombstone_repairs_a_log_with_a_removal_without_an_entry() -> None:
     append(10)
     checkpoints.sign(TENANT, at=AT)
     meddle("UPDATE audit_app_chainhead SET pruned_to = 10 WHERE tenant_id = %s", uuid_sql(TENANT))

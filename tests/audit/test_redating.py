@@ -75,7 +75,7 @@ def test_a_log_with_new_entries_is_signed_and_not_only_dated() -> None:
     assert checkpoints.newest(second, 0).size == 4
 
 
-def test_one_tile_is_looked_at_each_time_and_then_the_next_round_and_round() -> None:
+def test_one_tile_is_checked_each_time_then_the_next_in_a_circle() -> None:
     signed(600)
     seen = []
     for hour in range(1, 8):
@@ -85,9 +85,7 @@ def test_one_tile_is_looked_at_each_time_and_then_the_next_round_and_round() -> 
 
 
 @pytest.mark.parametrize("seq", [0, 500, 1279, 1280, 1299])
-def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
-    seq: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_longer_than_the_recheck_is_covered_within_its_turn(seq: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rechecks, "TURN", 3 * HOUR)
     monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
     append(1300)
@@ -101,7 +99,7 @@ def test_a_log_longer_than_the_look_back_is_looked_through_within_its_turn(
 
 
 @pytest.mark.parametrize("minutes", [10, 50])
-def test_a_log_that_grows_is_looked_through_within_its_turn_however_often_it_is_signed(
+def test_a_growing_log_is_covered_within_its_turn_for_any_number_of_signatures(
     minutes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rechecks, "TURN", 5 * HOUR)
@@ -150,7 +148,7 @@ def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.Monk
     assert list(redating.batches([], at=AT)) == []
 
 
-def test_a_hash_of_a_higher_level_that_no_root_is_made_of_is_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hash_of_a_higher_level_outside_the_root_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Above 65,536 entries the root is computed from the level above: only the tile itself shows the change."""
     append(300)
     checkpoints.sign(TENANT, at=AT)

@@ -78,7 +78,7 @@ def test_a_log_that_grew_again_after_a_restore_is_another_one() -> None:
     assert alarm() == ("different", 30)
 
 
-def test_a_head_that_was_kept_before_a_crash_took_its_checkpoint_is_no_alarm() -> None:
+def test_a_head_stored_before_a_crash_lost_its_checkpoint_is_no_alarm() -> None:
     signed(10, 300)
     meddle("DELETE FROM audit_app_checkpoint WHERE size = 310")
     assert restored_database.compare(AT) == []
@@ -138,7 +138,7 @@ def test_heads_of_another_installation_say_nothing_of_this_ones_logs() -> None:
     assert restored_database.compare(AT) == []
 
 
-def test_a_damaged_file_is_said_and_stops_no_start() -> None:
+def test_a_damaged_file_is_reported_and_stops_no_start() -> None:
     signed(10)
     Path(settings.LOG_HEADS_FILE).write_bytes(b"no database" * 100)
     assert restored_database.compare_once(AT).problem

@@ -237,7 +237,7 @@ def _entries_with_odd_details(tenant: UUID, event: str) -> list[recorder.Witness
 
 
 @pytest.mark.django_db
-def test_every_event_is_valid_in_every_format_whatever_its_detail() -> None:
+def test_every_event_is_valid_in_every_format_with_any_detail() -> None:
     tenant = uuid4()
     names = [*(event.value for event in Event), "thing.of_a_later_version", "", "a|b.c=d"]
     with transaction.atomic():
@@ -442,7 +442,7 @@ def test_a_client_in_nobodys_name_is_an_application_itself() -> None:
         ("content.access_allowed", "of a later version", 1, "Read"),
     ],
 )
-def test_a_download_and_a_look_have_activities_of_their_own(event: str, action: str, activity: int, name: str) -> None:
+def test_a_download_and_a_view_have_separate_activities(event: str, action: str, activity: int, name: str) -> None:
     meaning = events.meaning_of(event, action)
     assert (meaning.family.uid, meaning.activity, meaning.activity_name) == (6005, activity, name)
 
@@ -511,7 +511,7 @@ def test_places_of_many_shards(settings: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_an_ocsf_event_holds_the_very_bytes_that_its_leaf_is_of(cast: Cast) -> None:
+def test_an_ocsf_event_holds_exactly_the_bytes_of_its_leaf(cast: Cast) -> None:
     the_life_of_an_access_request(cast)
     for event in exported("ocsf", cast.contoso.pk):
         raw = event["raw_data"].encode()
@@ -573,7 +573,7 @@ def _export_fault(kind: str, tenant: UUID) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_damaged_entry_is_marked_and_the_export_goes_on(cast: Cast) -> None:
+def test_a_damaged_entry_is_marked_and_the_export_continues(cast: Cast) -> None:
     cast.opened()
     offenders = {}
     for damage in DAMAGES:

@@ -85,7 +85,7 @@ def test_a_log_that_the_signer_refuses_is_bad(capsys: pytest.CaptureFixture[str]
     assert "BAD  the signer refuses it: outside_behind" in lines(capsys, status=1)[0]
 
 
-def test_parts_and_removed_entries_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_and_removed_entries_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     append(10)
     checkpoints.sign(TENANT, at=AT)
     care.tombstone(TENANT, at=AT)

@@ -56,7 +56,7 @@ def problem() -> str:
 # --- Asking ------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_checkpoint_is_cosigned_kept_and_given_away_with_it() -> None:
+def test_the_newest_checkpoint_is_cosigned_stored_and_served_with_its_cosignature() -> None:
     grow(3)
     small = SmallWitness()
     row = register(small)
@@ -70,7 +70,7 @@ def test_the_newest_checkpoint_is_cosigned_kept_and_given_away_with_it() -> None
     assert (row.held_size, row.failures, row.problem, row.cosigned_at) == (3, 0, "", clock.now())
 
 
-def test_what_is_sent_is_the_size_the_proof_and_the_note_as_the_log_signed_it() -> None:
+def test_a_request_has_the_size_the_proof_and_the_signed_note() -> None:
     grow(3)
     first, second = SmallWitness("w.example/1"), SmallWitness("w.example/2")
     register(first, url="https://w.example/1/w")
@@ -136,7 +136,7 @@ def test_the_witness_that_holds_another_size_is_asked_again_from_there() -> None
     assert row.held_size == 7
 
 
-def test_a_new_shard_begins_anew_at_the_witness() -> None:
+def test_a_new_shard_begins_again_at_the_witness() -> None:
     grow(5)
     small = SmallWitness()
     register(small)
@@ -184,7 +184,7 @@ def _refused(small: SmallWitness, wanted: str) -> None:
         (witness_answer(409, "1\n", "text/plain"), "undecided"),
     ],
 )
-def test_an_answer_without_a_cosignature_is_said_in_words(answer: WitnessAnswer, wanted: str) -> None:
+def test_an_answer_without_a_cosignature_is_explained(answer: WitnessAnswer, wanted: str) -> None:
     grow(3)
     small = SmallWitness()
     small.misbehave = lambda _answer: answer
@@ -193,7 +193,7 @@ def test_an_answer_without_a_cosignature_is_said_in_words(answer: WitnessAnswer,
 
 
 @pytest.mark.parametrize("code", ["timeout", "tls", "address", "unreachable", "no_such_host", "no_http", "too_long"])
-def test_no_answer_is_said_in_words(code: str) -> None:
+def test_a_missing_answer_is_explained(code: str) -> None:
     grow(3)
     register(SmallWitness())
 
@@ -295,7 +295,7 @@ def test_a_signature_with_an_impossible_time_does_not_end_the_round() -> None:
     _refused(small, "clock")
 
 
-def test_an_answer_that_is_older_than_what_is_kept_takes_nothing_away(travel: Any) -> None:
+def test_an_answer_older_than_the_stored_one_changes_nothing(travel: Any) -> None:
     grow(3)
     small = SmallWitness()
     register(small)
@@ -680,7 +680,7 @@ def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: Wi
     assert witnesses.doubt(TENANT, 6, clock.now()) is None
 
 
-def test_an_alarm_of_another_tenants_witness_is_none_of_this_ones() -> None:
+def test_an_alarm_of_another_tenants_witness_does_not_count_here() -> None:
     for tenant in (TENANT, OTHER):
         grow(1, tenant)
         register(SmallWitness(f"{tenant.fields[-1]}.example"), tenant)
@@ -743,6 +743,6 @@ def test_a_key_of_the_log_that_is_out_of_use_is_no_witness_either() -> None:
 
 
 @pytest.mark.parametrize("vkey", ["", "x", "a+b+c", "witness.example+00000000+BAAA", "witness example+0+0"])
-def test_what_is_no_key_is_refused(vkey: str) -> None:
+def test_a_malformed_key_is_refused(vkey: str) -> None:
     with pytest.raises(notes.BadNote):
         witnesses.verifier_of(vkey, TENANT)

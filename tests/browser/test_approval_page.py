@@ -98,7 +98,7 @@ def unpadded(text: str) -> bytes:
 # --- This server -------------------------------------------------------------------------------------------
 
 
-def test_a_yes_is_read_signed_and_kept_on_the_customers_own_page(
+def test_an_approval_is_read_signed_and_stored_on_the_customers_own_page(
     page: Page, served: Callable[[str, str], str], live_server: LiveServer, world: None, tmp_path: Path
 ) -> None:
     contoso = Tenant.objects.get(slug="contoso")
@@ -361,7 +361,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     assert liar.sent == []
 
 
-def test_what_is_sent_is_what_was_shown(page: Page, served: Callable[[str, str], str]) -> None:
+def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[str, str], str]) -> None:
     liar = Liar(page)
     connect(page, served(API, TENANT), "token")
     # A key of this site, made here without any server.

@@ -39,7 +39,7 @@ def looks(row: AccessRequest, opens: int) -> None:
         operations.content.read_message(grant.pk, mailbox.pk, item.id, actor=priya)
 
 
-def test_a_yes_is_followed_live_and_taken_back(visit: Visit) -> None:
+def test_an_open_window_is_followed_live_and_closed(visit: Visit) -> None:
     row, ada = waiting(), visit("ada.keller", form=True)
     page = ada.page
     review(ada)
@@ -71,7 +71,7 @@ def test_a_yes_is_followed_live_and_taken_back(visit: Visit) -> None:
     check(page)
 
 
-def test_what_is_looked_at_shows_on_the_first_page_too(visit: Visit) -> None:
+def test_accesses_are_shown_on_the_first_page_too(visit: Visit) -> None:
     row = waiting()
     operations.approve_as_customer(row.pk, actor=as_("alan.fischer", fresh=True))
     ada = visit("ada.keller")
@@ -85,7 +85,7 @@ def test_what_is_looked_at_shows_on_the_first_page_too(visit: Visit) -> None:
     expect(ada.page.locator("main")).to_contain_text("1 message read")
 
 
-def test_a_yes_whose_proof_is_old_needs_the_right_password(visit: Visit) -> None:
+def test_an_approval_with_an_old_proof_needs_the_right_password(visit: Visit) -> None:
     row, ada = waiting(), visit("ada.keller")
     page = ada.page
     ada.forget_proof()
@@ -109,7 +109,7 @@ def test_a_yes_whose_proof_is_old_needs_the_right_password(visit: Visit) -> None
     assert AccessRequest.objects.get(pk=row.pk).state == "OPEN"
 
 
-def test_a_no_takes_one_press(visit: Visit) -> None:
+def test_a_denial_takes_one_press(visit: Visit) -> None:
     row, ada = waiting(), visit("ada.keller")
     page = ada.page
     ada.forget_proof()
@@ -125,7 +125,7 @@ def test_a_no_takes_one_press(visit: Visit) -> None:
     assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"
 
 
-def test_whoever_comes_late_sees_what_was_decided(visit: Visit) -> None:
+def test_a_late_approver_sees_the_decision(visit: Visit) -> None:
     row, ada = waiting(), visit("ada.keller")
     page = ada.page
     ada.goto(f"/access-requests/{row.pk}/decide/approve/")

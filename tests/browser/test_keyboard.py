@@ -63,7 +63,7 @@ class Keyboard:
         self.page.keyboard.type(words)
 
 
-def test_a_yes_with_the_keyboard_alone(visit: Visit) -> None:
+def test_an_approval_with_the_keyboard_alone(visit: Visit) -> None:
     row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
     ada = visit("ada.keller")
     page, keys = ada.page, Keyboard(ada.page)

@@ -13,7 +13,7 @@ def waiting() -> AccessRequest:
     return AccessRequest.objects.get(state="PENDING_PROVIDER")
 
 
-def test_a_yes_hands_over_to_the_customer(visit: Visit) -> None:
+def test_an_approval_passes_the_access_request_to_the_customer(visit: Visit) -> None:
     row, pat = waiting(), visit("pat.doyle", form=True)
     page = pat.page
     expect(page.get_by_role("heading", level=1)).to_have_text("1 access request waits for your answer")
@@ -36,7 +36,7 @@ def test_a_yes_hands_over_to_the_customer(visit: Visit) -> None:
     expect(page.locator("main")).to_contain_text("No access request waits for your answer")
 
 
-def test_a_no_needs_a_comment(visit: Visit) -> None:
+def test_a_denial_needs_a_comment(visit: Visit) -> None:
     row, pat = waiting(), visit("pat.doyle")
     page = pat.page
     pat.goto(f"/access-requests/{row.pk}/")

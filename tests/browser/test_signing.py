@@ -35,7 +35,7 @@ def answering(session: Any, device: str, *, verifies: bool) -> None:
     session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": verifies})
 
 
-def test_a_passkey_is_added_signs_in_signs_a_yes_and_verifies_without_the_browser(
+def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     visit: Visit, live_server: LiveServer, settings: Any, tmp_path: Path
 ) -> None:
     settings.PASSKEY_ORIGINS = [live_server.url]

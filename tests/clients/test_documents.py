@@ -64,7 +64,7 @@ def typed() -> list[list[str]]:
     return [shlex.split(re.sub(r"\b(TICKET|RESOURCE)\b", str(UUID(int=1)), line))[1:] for line in shown]
 
 
-def test_what_is_typed_in_the_documents_is_understood() -> None:
+def test_documented_commands_are_understood() -> None:
     with collected() as case:
         for words in typed():
             with case(words):

@@ -45,7 +45,7 @@ def test_the_document_is_made_without_a_warning(capsys: pytest.CaptureFixture[st
     assert not GENERATOR_STATS, capsys.readouterr().err
 
 
-def test_what_is_out_of_date_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outdated_package_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(settings, "BASE_DIR", tmp_path)
     call_command("openapi", stdout=StringIO())

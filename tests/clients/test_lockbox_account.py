@@ -69,7 +69,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 # --- Signing in ----------------------------------------------------------------------------------------------
 
 
-def test_a_personal_token_is_tried_and_kept_for_its_owner_alone(cast: Cast, bare: Shell, url: str) -> None:
+def test_a_personal_token_is_tried_and_stored_only_for_its_owner(cast: Cast, bare: Shell, url: str) -> None:
     token = token_of(cast, "ada")
     ended = bare("login", url, typed=f"{token}\n")
     assert ended.out == f"Signed in at {url} as Ada Test. Saved in {bare.account_file}.\n"
@@ -85,7 +85,7 @@ def test_a_token_is_not_shown_as_it_is_typed(cast: Cast, bare: Shell, url: str) 
     assert (ended.status, token in ended.out) == (0, False)
 
 
-def test_a_token_that_is_not_live_is_not_kept(bare: Shell, url: str) -> None:
+def test_a_token_that_is_not_live_is_not_stored(bare: Shell, url: str) -> None:
     ended = bare("login", url, typed=f"{SECRET}\n")
     assert (ended.status, bare.account_file.exists()) == (3, False)
     assert SECRET not in ended.out + ended.err
@@ -104,7 +104,7 @@ def test_a_client_gets_one_token_and_uses_it_until_it_ends(cast: Cast, bare: She
     assert stat.S_IMODE(bare.account_file.stat().st_mode) == 0o600
 
 
-def test_a_wrong_secret_of_a_client_is_not_kept(cast: Cast, bare: Shell, url: str) -> None:
+def test_a_wrong_secret_of_a_client_is_not_stored(cast: Cast, bare: Shell, url: str) -> None:
     client, _secret = client_of(cast, "contoso")
     ended = bare("login", url, "--client", str(client.pk), typed="wrong\n")
     assert (ended.status, bare.account_file.exists()) == (3, False)
@@ -117,7 +117,9 @@ def test_signing_out_forgets(cast: Cast, bare: Shell, url: str) -> None:
     assert bare("whoami").status == 3
 
 
-def test_the_place_of_what_is_kept_is_the_desktops(cast: Cast, bare: Shell, url: str, tmp_path: Path) -> None:
+def test_the_account_is_stored_where_the_desktop_stores_settings(
+    cast: Cast, bare: Shell, url: str, tmp_path: Path
+) -> None:
     moved = bare.but(XDG_CONFIG_HOME=str(tmp_path / "settings"))
     moved("login", url, typed=f"{token_of(cast, 'ada')}\n")
     assert (tmp_path / "settings" / "lockbox" / "account.json").exists()
@@ -147,7 +149,7 @@ def test_an_address_that_would_give_a_token_away_is_not_one(bare: Shell) -> None
         assert SECRET not in ended.err, url
 
 
-def test_a_kept_token_goes_to_its_own_address_only(cast: Cast, bare: Shell, url: str, stranger: str) -> None:
+def test_a_stored_token_is_sent_only_to_its_own_address(cast: Cast, bare: Shell, url: str, stranger: str) -> None:
     bare("login", url, typed=f"{token_of(cast, 'ada')}\n")
     assert bare.but(LOCKBOX_URL=stranger)("whoami").status == 3
     assert Stranger.heard == []
@@ -160,7 +162,7 @@ def test_a_file_that_others_can_read_is_not_used(cast: Cast, bare: Shell, url: s
     assert (ended.status, "Others can read" in ended.err) == (3, True)
 
 
-def test_no_proxy_stands_between_a_machine_and_itself(shell: Shells, stranger: str) -> None:
+def test_no_proxy_is_used_for_loopback(shell: Shells, stranger: str) -> None:
     ended = shell("ada").but(HTTP_PROXY=stranger, http_proxy=stranger, ALL_PROXY=stranger)("whoami")
     assert (ended.status, Stranger.heard) == (0, [])
 

@@ -102,7 +102,7 @@ def test_events_are_watched_as_they_happen(cast: Cast, shell: Shells) -> None:
         assert watching.wait() == 0
 
 
-def test_what_was_missed_is_told_from_a_cursor_on(cast: Cast, shell: Shells) -> None:
+def test_missed_events_are_printed_from_a_cursor_on(cast: Cast, shell: Shells) -> None:
     ada, row = shell("ada"), cast.confirmed()
     shown = ada("watch", "--after", "0", "--count", "4", "--json").lines
     assert [line["type"] for line in shown][-2:] == ["access_request.submitted", "access_request.approved_by_provider"]

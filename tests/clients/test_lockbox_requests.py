@@ -66,7 +66,7 @@ def test_one_is_shown_by_its_id_or_its_reference(cast: Cast, shell: Shells, name
     assert shown["By the provider"].endswith(", not signed: “No other way.”")
 
 
-def test_what_is_not_there_is_refused_like_what_is_somebody_elses(cast: Cast, shell: Shells) -> None:
+def test_missing_and_foreign_rows_are_refused_alike(cast: Cast, shell: Shells) -> None:
     other = cast.submitted("fabrikam")
     for named in (str(other.pk), other.reference, "AR-2222-2222", "0193c2a4-7f1e-7c3b-9d55-2f6f0d1c8e11"):
         ended = shell("ada")("requests", "show", named, "--json")
@@ -98,7 +98,7 @@ def test_a_field_that_is_wrong_is_named(cast: Cast, shell: Shells) -> None:
 # --- Deciding ------------------------------------------------------------------------------------------------
 
 
-def test_an_approver_reads_says_yes_and_proves_who_it_is(cast: Cast, shell: Shells) -> None:
+def test_an_approver_reads_approves_and_proves_who_they_are(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
     answers = [("[y/N]", "y"), ("Your password", PASSWORD), ("The code", anybodys_code())]
     ended = shell("ada", fresh=False).at_a_terminal(
@@ -115,7 +115,7 @@ def test_an_approver_reads_says_yes_and_proves_who_it_is(cast: Cast, shell: Shel
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
-def test_anything_but_a_yes_is_none(cast: Cast, shell: Shells, answer: str) -> None:
+def test_anything_except_yes_means_no(cast: Cast, shell: Shells, answer: str) -> None:
     row = cast.confirmed()
     ended = shell("ada").at_a_terminal("requests", "approve", row.reference, answers=[("[y/N]", answer)])
     assert ended.status == 1
@@ -182,7 +182,7 @@ def test_who_may_not_decide_is_refused(cast: Cast, shell: Shells) -> None:
 # --- Windows -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_open_is_listed_and_closed(cast: Cast, shell: Shells) -> None:
+def test_open_windows_are_listed_and_closed(cast: Cast, shell: Shells) -> None:
     grant = cast.opened()
     row, ada = grant.access_request, shell("ada")
     names, line = ada("windows").out.splitlines()
@@ -198,7 +198,7 @@ def test_what_is_open_is_listed_and_closed(cast: Cast, shell: Shells) -> None:
     assert events_of(row).count("grant.revoked") == 1
 
 
-def test_what_was_looked_at_is_shown(cast: Cast, shell: Shells) -> None:
+def test_accesses_are_shown(cast: Cast, shell: Shells) -> None:
     grant, ada = cast.opened(), shell("ada")
     reference = grant.access_request.reference
     facts = {"tenant_id": grant.tenant_id, "grant": grant, "resource": cast.resource(), "at": grant.opens_at}

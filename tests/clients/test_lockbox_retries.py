@@ -130,7 +130,7 @@ def test_a_change_without_a_key_is_judged_in_the_same_way(change: Change) -> Non
 
 
 @pytest.mark.parametrize("answers", [[DOWN] * 3, [FULL] * 3, [SLOW] * 3, [DOWN, FULL, SLOW]])
-def test_what_was_surely_not_saved_has_a_status_of_its_own(change: Change, answers: list[Any]) -> None:
+def test_a_change_that_was_surely_not_saved_has_its_own_status(change: Change, answers: list[Any]) -> None:
     with pytest.raises(NotReachable) as failure:
         change(*answers)
     assert failure.value.status == 4

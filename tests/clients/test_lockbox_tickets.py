@@ -45,7 +45,7 @@ def test_a_list_leaves_out_what_is_over(cast: Cast, shell: Shells) -> None:
     assert other.reference not in found.out
 
 
-def test_a_ticket_is_shown_with_what_was_said(cast: Cast, shell: Shells) -> None:
+def test_a_ticket_is_shown_with_its_comments(cast: Cast, shell: Shells) -> None:
     row, mia = cast.ticket(), shell("mia")
     assert mia("tickets", "comment", row.reference, "Only those of \u202eNovember.").out == "Saved.\n"
     ended = mia("tickets", "show", row.reference)

@@ -72,7 +72,7 @@ def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None
     assert not Tries.objects.filter(subject__endswith="10.7.0.1", count__gt=0).exists()
 
 
-def test_of_200_passwords_at_once_five_are_looked_at(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_200_simultaneous_passwords_five_are_checked(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[str] = []
 
     def look(self: Any, request: Any, **credentials: Any) -> None:

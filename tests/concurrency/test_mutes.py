@@ -20,7 +20,7 @@ def world(transactional_db: None) -> Cast:
     return gather()
 
 
-def test_what_is_passed_on_while_all_is_denied_is_denied_or_held_back(world: Cast) -> None:
+def test_an_access_request_passed_on_during_a_mute_is_denied_or_refused(world: Cast) -> None:
     """The provider's approval commits first, and its access request is denied; or the mute does, and the approval is
     refused.
     """
@@ -54,7 +54,7 @@ def test_two_who_deny_all_at_once_deny_each_access_request_once(world: Cast) -> 
     assert Mute.objects.filter(lifted_at=None).count() == 1
 
 
-def test_what_is_submitted_while_all_is_denied_waits_at_the_provider_or_is_refused(world: Cast) -> None:
+def test_an_access_request_submitted_during_a_mute_waits_at_the_provider_or_is_refused(world: Cast) -> None:
     tickets = [world.ticket() for _ in range(3)]
     deny = partial(operations.deny_all_and_mute, world.contoso.pk, engineer_id=None, hours=1, actor=world.as_("ada"))
     submit = [partial(world.submitted, ticket=ticket) for ticket in tickets]

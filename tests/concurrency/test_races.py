@@ -365,7 +365,7 @@ def test_a_failing_log_gives_no_content(
         operations.content.list_items(grant.pk, mailbox.pk, actor=world.as_("priya"))
 
 
-def test_closing_a_ticket_against_a_yes_leaves_nothing_open(world: Cast) -> None:
+def test_closing_a_ticket_against_an_approval_leaves_nothing_open(world: Cast) -> None:
     for _ in range(4):
         ticket = world.ticket()
         row = world.confirmed(ticket=ticket)
@@ -419,7 +419,7 @@ def with_the_log_held(world: Cast, call: Callable[[], Any], *, seconds: float) -
 
 
 @pytest.mark.real_clock
-def test_a_yes_that_waited_past_its_deadline_is_refused(world: Cast) -> None:
+def test_an_approval_that_waited_past_its_deadline_is_refused(world: Cast) -> None:
     row = world.confirmed()
     AccessRequest.objects.filter(pk=row.pk).update(decide_by=clock.now() + dt.timedelta(milliseconds=500))
     yes = partial(operations.approve_as_customer, row.pk, actor=world.as_("ada"))
@@ -427,7 +427,7 @@ def test_a_yes_that_waited_past_its_deadline_is_refused(world: Cast) -> None:
     assert not Grant.objects.exists()
 
 
-def test_a_role_that_was_taken_while_a_yes_waited_does_not_count(world: Cast) -> None:
+def test_a_role_that_was_taken_while_an_approval_waited_does_not_count(world: Cast) -> None:
     row = world.confirmed()
     with transaction.atomic():
         ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
@@ -450,7 +450,7 @@ def test_a_read_that_waited_past_the_windows_end_gives_nothing(world: Cast, sett
 
 
 @pytest.mark.real_clock
-def test_a_ticket_that_waited_for_a_yes_closes_its_window_after_it_opened(world: Cast) -> None:
+def test_a_ticket_that_waited_for_an_approval_closes_its_window_after_it_opened(world: Cast) -> None:
     ticket = world.ticket()
     row = world.confirmed(ticket=ticket)
     with transaction.atomic():
@@ -477,7 +477,7 @@ def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast
     assert approvers.exists()
 
 
-def test_a_yes_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
+def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
     """With either one first: the human who asked never has a window by their own approval."""
     stella = world.as_("stella")
     for _ in range(4):
@@ -522,7 +522,7 @@ def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_mean
     assert comes().human_id == Person.objects.get(pk=world.pat.pk).human_id != people[world.erik.pk].human_id
 
 
-def test_the_last_administrator_is_kept_whoever_takes_whom_at_once(world: Cast) -> None:
+def test_two_simultaneous_removals_leave_one_administrator(world: Cast) -> None:
     for _ in range(3):
         for name in ("ines", "otto"):
             person = world.people[name]
@@ -569,7 +569,7 @@ def test_a_change_of_the_staffs_that_two_confirm_at_once_is_confirmed_once(world
         operations.withdraw_proposal(row.pk, actor=world.as_("stella"))
 
 
-def test_a_change_of_the_staffs_has_one_end_whoever_comes_at_once(world: Cast) -> None:
+def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> None:
     """Confirm against withdraw, apply twice, apply against withdraw: one result, and one entry of it."""
     world.colleague("sten")
     system = Actor.system("sweep")
@@ -615,7 +615,7 @@ def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> 
         assert Tenant.objects.get(pk=world.contoso.pk).plan.includes_lockbox
 
 
-def test_a_tenant_that_switches_lockbox_on_while_a_change_takes_effect_is_told_or_comes_after_it(world: Cast) -> None:
+def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_after_it(world: Cast) -> None:
     """The change never takes effect after the first switch without notice and the whole waiting time."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
@@ -698,7 +698,7 @@ def test_a_proposal_confirmed_by_two_at_once_is_done_once(world: Cast) -> None:
     assert off.count() == (0 if isinstance(results[2], Proposal) else 1)
 
 
-def test_of_many_wrong_recovery_keys_at_once_five_are_looked_at(world: Cast) -> None:
+def test_of_many_simultaneous_wrong_recovery_keys_five_are_checked(world: Cast) -> None:
     key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
     wrong = partial(operations.use_recovery_key, "AAAA", email="next@contoso.example")
     results = at_once(*[partial(wrong, actor=Actor.stranger(door="pages", ip="203.0.113.7")) for _ in range(12)])
@@ -759,7 +759,7 @@ def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cas
         assert row.state == ("PENDING_CUSTOMER" if last_on < last_yes else "OPEN")
 
 
-def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_way(world: Cast) -> None:
+def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_blocks_nobody(world: Cast) -> None:
     """The act that has the turn refers to the tenant by a foreign key. It must not wait for an act that waits for the
     turn.
     """
@@ -774,7 +774,7 @@ def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_stands_in_nobodys_w
         assert isinstance(cap, Tenant), cap
 
 
-def test_a_reset_that_waits_for_a_signed_yes_stands_not_in_its_way(world: Cast, monkeypatch: Any) -> None:
+def test_a_reset_that_waits_for_a_signed_approval_does_not_block_it(world: Cast, monkeypatch: Any) -> None:
     """The approval has the turn at the log and is about to read its key: the reset must not hold the key and wait."""
     device, row, ada = enrolled(world, "ada")[1], world.confirmed(), world.as_("ada")
     text = signing.text_to_sign(row, actor=ada, verdict="approve", at=clock.now())

@@ -36,7 +36,7 @@ def _seq(world: Cast, event: str) -> int:
     return entry.seq
 
 
-def test_a_rule_that_is_set_against_a_yes_counts_or_came_later(world: Cast) -> None:
+def test_a_rule_that_is_set_against_an_approval_applies_or_came_later(world: Cast) -> None:
     """With either one first at the log: after the rule, no window opens without a recent cosignature."""
     register(world, SmallWitness())
     ines = world.as_("ines")

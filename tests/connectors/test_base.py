@@ -8,7 +8,7 @@ from requests_app.content.connectors.base import render_hint
 from tests.offenders import collected
 
 
-def test_only_what_is_known_to_be_harmless_is_shown_in_place() -> None:
+def test_only_harmless_types_are_shown_in_the_page() -> None:
     cases = [
         ("text/plain", "text"),
         ("Text/Plain; charset=utf-8", "text"),
@@ -51,7 +51,7 @@ def test_a_file_name_from_a_stranger_is_one_harmless_component() -> None:
                 assert safe_filename(name, "fallback.bin") == expected
 
 
-def test_what_is_no_charset_is_not_looked_up() -> None:
+def test_a_malformed_charset_is_not_looked_up() -> None:
     cases = [
         "zip",
         "rot13",
@@ -94,7 +94,7 @@ def test_the_charsets_of_real_mail_are_decoded() -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "utf-7", "utf-16", "hz", "iso-2022-kr", "johab", "utf-32", "x"]))
-def test_whatever_was_decoded_can_be_encoded(data: bytes, charset: str) -> None:
+def test_all_decoded_text_can_be_encoded(data: bytes, charset: str) -> None:
     decode(data, charset).encode("utf-8")
 
 

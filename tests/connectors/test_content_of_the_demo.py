@@ -103,7 +103,7 @@ def test_the_threads_of_each_mailbox_are_complete(root: Path) -> None:
                 assert all(not part.defects for message in raw for part in message.walk())
 
 
-def test_one_machine_writes_a_date_that_is_none(root: Path) -> None:
+def test_one_machine_writes_an_invalid_date(root: Path) -> None:
     undated = [message for message in messages(root, "contoso/mail/finance") if message.sent_at is None]
     assert [message.headers["Subject"] for message in undated] == ["Invoice 88123"]
 

@@ -120,7 +120,7 @@ def test_a_cursor_that_no_page_gave_is_refused(case: Case, after: str) -> None:
         case.connector.list(case.locator, after=after)
 
 
-def test_stat_says_what_the_listing_said(case: Case) -> None:
+def test_stat_and_the_listing_agree(case: Case) -> None:
     for item in case.connector.list(case.locator).items:
         assert case.connector.stat(case.locator, item.id) == item
 

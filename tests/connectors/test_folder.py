@@ -201,7 +201,7 @@ def test_a_storm_of_swaps_never_gives_the_secret(folder: Folder, legal: Path, tm
     assert len(outcomes) > 1  # or the storm never met a reader, and the test says nothing
 
 
-def test_what_is_no_regular_file_is_absent_at_once(
+def test_a_file_that_is_not_regular_is_missing_immediately(
     folder: Folder, legal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(legal / "pipe.txt")
@@ -228,7 +228,7 @@ def test_a_device_is_not_even_opened(folder: Folder, legal: Path, monkeypatch: p
         folder.open(LOCATOR, "zero")
 
 
-def test_only_the_very_name_on_disk_is_accepted(folder: Folder, legal: Path) -> None:
+def test_only_the_exact_name_on_disk_is_accepted(folder: Folder, legal: Path) -> None:
     composed, decomposed = (unicodedata.normalize(form, "März.txt") for form in ("NFC", "NFD"))
     assert composed != decomposed
     (legal / composed).write_bytes(b"composed")
@@ -269,7 +269,7 @@ def test_a_name_that_can_not_be_served_is_counted_and_never_hidden(folder: Folde
     assert listing.unlisted == 1
 
 
-def test_whatever_is_listed_can_be_asked_for(folder: Folder, legal: Path) -> None:
+def test_every_listed_item_can_be_opened(folder: Folder, legal: Path) -> None:
     deep = legal
     parts: list[str] = []
     for number in range(7):
@@ -341,7 +341,7 @@ def test_the_type_comes_from_the_name(folder: Folder, legal: Path, name: str, me
         (b"a\r\nb\rc\x00\x1b[31m", "a\nb\nc\ufffd\ufffd[31m"),
     ],
 )
-def test_a_text_is_read_clean_whatever_its_encoding(folder: Folder, legal: Path, data: bytes, text: str) -> None:
+def test_a_text_is_read_clean_in_any_encoding(folder: Folder, legal: Path, data: bytes, text: str) -> None:
     (legal / "t.txt").write_bytes(data)
     assert folder.open(LOCATOR, "t.txt").read_text(1000) == (text, False)
 

@@ -114,7 +114,7 @@ def test_nothing_that_runs_loads_or_posts_is_left() -> None:
                 assert "evil" not in "".join(judge.links) or judge.links == ["https://evil.example"]
 
 
-def test_the_inside_of_what_is_dropped_is_not_shown_as_text() -> None:
+def test_the_content_of_a_removed_tag_is_not_shown_as_text() -> None:
     with collected() as case:
         for html in [HOSTILE[0], HOSTILE[6], HOSTILE[11], HOSTILE[28]]:
             with case(html):

@@ -90,7 +90,7 @@ def test_the_newest_come_first(maildir: Maildir, box: Path) -> None:
     assert [item_id[:10] for item_id in ids(maildir)] == ["1762000009", "1762000007", "1762000005", "1762000001"]
 
 
-def test_a_file_without_a_date_in_its_name_is_sorted_by_its_own(maildir: Maildir, box: Path) -> None:
+def test_a_file_without_a_date_in_its_name_is_sorted_by_its_own_date(maildir: Maildir, box: Path) -> None:
     put(box, "1762000005.M1.host:2,")
     os.utime(put(box, "odd-name:2,S"), (1762000006, 1762000006))
     os.utime(put(box, "older:2,S"), (-5, -5))
@@ -105,7 +105,7 @@ def test_the_id_stays_when_the_message_is_read_or_moved(maildir: Maildir, box: P
     assert ids(maildir) == [before.id]
 
 
-def test_a_message_that_is_read_while_it_is_looked_for_is_found(
+def test_a_message_that_is_marked_read_during_the_search_is_found(
     maildir: Maildir, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(box, "1762000000.M1.host", place="new")
@@ -136,7 +136,7 @@ def test_a_file_name_with_flags_or_a_part_of_one_is_no_id(maildir: Maildir, box:
         maildir.stat(LOCATOR, item_id)
 
 
-def test_a_message_that_stands_in_both_places_is_one(maildir: Maildir, box: Path) -> None:
+def test_a_message_in_both_folders_counts_once(maildir: Maildir, box: Path) -> None:
     for stamp in (1762000001, 1762000002, 1762000003):
         put(box, f"{stamp}.M1.host:2,S")
         put(box, f"{stamp}.M1.host", place="new")
@@ -150,7 +150,7 @@ def test_a_message_that_stands_in_both_places_is_one(maildir: Maildir, box: Path
     assert found == ["1762000003", "1762000002", "1762000001"]
 
 
-def test_what_is_no_maildir_is_no_resource(maildir: Maildir, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_maildir_is_not_a_resource(maildir: Maildir, tmp_path: Path) -> None:
     (tmp_path / "contoso/mail/half/cur").mkdir(parents=True)
     for locator in ("contoso/mail", "contoso/mail/half", "contoso/mail/finance/cur"):
         with pytest.raises(ResourceNotFound):
@@ -233,7 +233,7 @@ def test_a_linked_part_of_a_mailbox_is_refused(maildir: Maildir, box: Path, tmp_
             question(LOCATOR)
 
 
-def test_a_message_id_that_is_none_never_reaches_the_log(maildir: Maildir, box: Path) -> None:
+def test_a_malformed_message_id_never_reaches_the_log(maildir: Maildir, box: Path) -> None:
     cases = [
         "",
         "no brackets",
@@ -354,9 +354,7 @@ def test_a_few_bytes_that_stand_for_many_stop_at_the_limit(
 
 
 @pytest.mark.parametrize("magic", [b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\xfd7zXZ\x00", b"BZh91AY&SY"])
-def test_mail_that_can_not_be_decompressed_is_counted_and_said_to_be_so(
-    maildir: Maildir, box: Path, magic: bytes
-) -> None:
+def test_unreadable_compressed_mail_is_counted_and_reported(maildir: Maildir, box: Path, magic: bytes) -> None:
     put(box, "1762000000.M1.host:2,", magic + bytes(200))
     put(box, "1762000001.M1.host:2,")
     listing = maildir.list(LOCATOR)

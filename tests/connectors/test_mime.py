@@ -176,14 +176,14 @@ def test_a_header_without_end_is_cut_and_the_body_still_found(box: Box) -> None:
     assert message.problems == ("headers_cut",)
 
 
-def test_too_many_parts_are_cut_and_said(box: Box) -> None:
+def test_too_many_parts_are_cut_and_reported(box: Box) -> None:
     data = b"Content-Type: multipart/mixed; boundary=x\n\n" + b"--x\nContent-Type: image/png\n\ndata\n" * 5000
     message = box.read(data)
     assert len(message.attachments) == 99
     assert message.problems == ("parts_cut",)
 
 
-def test_too_deep_nesting_is_cut_and_said(box: Box) -> None:
+def test_too_deep_nesting_is_cut_and_reported(box: Box) -> None:
     data = (
         b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(90)) + b"\ninnermost"
     )
@@ -193,13 +193,13 @@ def test_too_deep_nesting_is_cut_and_said(box: Box) -> None:
     assert [a.media_type for a in message.attachments] == ["application/octet-stream"]
 
 
-def test_a_long_text_is_cut_and_said(box: Box) -> None:
+def test_a_long_text_is_cut_and_reported(box: Box) -> None:
     message = box.read(b"Subject: x\n\n" + b"a" * 3000, Limits(text_bytes=1000))
     assert message.text == "a" * 1000
     assert message.problems == ("text_cut",)
 
 
-def test_header_values_are_one_line_whatever_they_hold(box: Box) -> None:
+def test_header_values_are_always_one_line(box: Box) -> None:
     message = box.read(b"Subject: =?utf-8?q?a=0D=0ABcc:_x=00=1B[31m?=\nTo: a\n b\n\tc\nFrom: \xff\xfe\n\n")
     assert message.headers["Subject"] == "a Bcc: x [31m"
     assert message.headers["To"] == "a b c"
@@ -242,7 +242,7 @@ def test_parameters_of_a_header_are_read() -> None:
                 assert _headers.parameters(value) == expected
 
 
-def test_a_date_that_is_none_is_none() -> None:
+def test_an_invalid_date_is_left_empty() -> None:
     cases = [
         "",
         "yesterday",

@@ -72,7 +72,7 @@ def test_a_stopped_server_is_given_up_at_a_new_connection() -> None:
 
 
 @pytest.mark.usefixtures("frozen")
-def test_a_request_on_a_kept_connection_is_given_up_in_time() -> None:
+def test_a_request_on_a_persistent_connection_is_given_up_in_time() -> None:
     """It first checks whether the connection works, and then tries a new one."""
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is not None
@@ -81,7 +81,7 @@ def test_a_request_on_a_kept_connection_is_given_up_in_time() -> None:
 
 
 @pytest.mark.usefixtures("as_web")
-def test_a_server_that_goes_on_is_used_again_at_once(own_server: OwnServer) -> None:
+def test_a_server_that_continues_is_used_again_immediately(own_server: OwnServer) -> None:
     with own_server.as_default():
         ask()
         with own_server.stopped(), pytest.raises(OperationalError):

@@ -72,7 +72,7 @@ def test_the_standard_has_as_many_of_each_level() -> None:
     assert Counter(levels().values()) == {1: 70, 2: 183, 3: 92}
 
 
-def test_each_requirement_stands_in_the_map_once() -> None:
+def test_each_requirement_is_in_the_table_once() -> None:
     wanted = [number for number, level in levels().items() if level < 3 or number in OF_LEVEL_3]
     assert [row.number for row in rows(text_of(MAP))] == wanted
 
@@ -89,7 +89,7 @@ def test_the_sum_at_the_head_is_the_sum() -> None:
     assert f"Of them: {words}.\n" in text_of(MAP)
 
 
-def test_a_test_that_is_not_there_and_a_state_that_is_none_are_noticed() -> None:
+def test_a_missing_test_and_an_unknown_state_are_noticed() -> None:
     [row, other] = rows(
         "| 1.1.1 | x | proved | `tests/docs/test_asvs.py::test_that_nobody_wrote` |\n| 1.1.2 | x | maybe | So. |\n"
     )

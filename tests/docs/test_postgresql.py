@@ -97,7 +97,7 @@ def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> N
     assert "row-level security" in refused.stderr
 
 
-def test_a_superuser_is_told_apart(clone: Clone, server: Server) -> None:
+def test_a_superuser_is_recognised(clone: Clone, server: Server) -> None:
     url = os.environ["DATABASE_ADMIN_URL"].rpartition("/")[0] + f"/{ROLE}"
     [check] = [command for command in kind(POSTGRESQL) if "pg_roles" in command]
     assert clone.done(check, DATABASE_URL=url).strip() == "superuser: do not use"

@@ -82,7 +82,7 @@ def test_every_command_of_ours_is_in_the_operators_table() -> None:
 
 
 @pytest.mark.django_db
-def test_every_check_of_readyz_is_told() -> None:
+def test_every_check_of_readyz_is_documented() -> None:
     shown = [names(cells[0])[0] for cells in rows(OPERATORS, "Health")]
     assert shown == list(readiness.run_checks())
 
@@ -103,7 +103,7 @@ def logged_events() -> set[str]:
     return found
 
 
-def test_every_event_of_the_logs_is_told() -> None:
+def test_every_event_of_the_logs_is_documented() -> None:
     shown = {name for cells in rows(OPERATORS, "Logs") for name in names(cells[0])}
     events = logged_events()
     assert {"outbox.parked", "task_parked", "sign_in.failed"} <= events
@@ -123,7 +123,7 @@ def test_every_role_has_its_word() -> None:
     assert sorted(wanted - shown) == []
 
 
-def test_each_word_stands_once_and_in_order() -> None:
+def test_each_word_is_there_once_and_in_order() -> None:
     shown = re.findall(r"^\| \*\*([^*]+)\*\*", prose(ROOT / "docs/glossary.md"), re.MULTILINE)
     assert shown == sorted(set(shown), key=str.lower)
 

@@ -87,7 +87,7 @@ def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, outsider: s
         assert AuditEntry.objects.count() == before, route.name
 
 
-def test_a_client_of_another_tenant_cannot_tell_what_is_there_from_what_is_not(cast: Cast) -> None:
+def test_a_client_of_another_tenant_cannot_learn_what_exists(cast: Cast) -> None:
     world = World(cast)
     caller = caller_for(cast, "fabrikam")
     before = AuditEntry.objects.count()
@@ -112,7 +112,7 @@ def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[s
 
 
 @pytest.mark.parametrize("outsider", ["frida", "finn", "samir", "fabrikam"])
-def test_ones_own_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
+def test_personal_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     world = World(cast)
     caller = caller_for(cast, outsider)
     for route in personal_routes():

@@ -98,7 +98,7 @@ def test_an_engineer_of_another_queue_is_an_outsider_too(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("outsider", ["frida", "fred", "samir"])
-def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
+def test_personal_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str) -> None:
     World(cast)
     client = signed_in(cast, outsider)
     for name in personal_paths():
@@ -110,7 +110,7 @@ def test_ones_own_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str
         assert "Contoso" not in text or outsider == "samir", name
 
 
-def test_whoever_is_not_signed_in_is_asked_to(cast: Cast) -> None:
+def test_a_stranger_is_sent_to_the_sign_in(cast: Cast) -> None:
     world = World(cast)
     for name, ids in [*rows_named(world), *((name, {}) for name in personal_paths())]:
         for method in ("get", "post"):

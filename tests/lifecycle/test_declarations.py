@@ -157,7 +157,7 @@ def test_every_act_is_given_to_the_kernel_somewhere() -> None:
     assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch"}
 
 
-def test_only_an_act_that_says_why_has_an_order_of_its_own() -> None:
+def test_only_an_act_with_a_reason_has_its_own_order() -> None:
     """All others are judged by their declaration, in the kernel's order."""
     with_own_order = {name for name, act in acts.ACTS.items() if act.own_order}
     given = {name.lower() for name in _given_to_the_kernel(frozenset({"act"}))}

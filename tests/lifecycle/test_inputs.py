@@ -33,7 +33,7 @@ ID = UUID(int=7)
         (Field("x", Kind.ID, of=Noun.PERSON), str(ID), ID),
     ],
 )
-def test_a_value_is_read_in_the_form_in_which_it_is_kept(field: Field, value: Any, read: Any) -> None:
+def test_a_value_is_read_in_its_stored_form(field: Field, value: Any, read: Any) -> None:
     assert inputs.read(field, value) == read
 
 
@@ -58,7 +58,7 @@ def test_a_value_is_read_in_the_form_in_which_it_is_kept(field: Field, value: An
         (Field("x", Kind.ID, of=Noun.PERSON), "nobody"),
     ],
 )
-def test_what_is_outside_of_the_limits_is_refused_by_name(field: Field, value: Any) -> None:
+def test_a_value_outside_the_limits_is_refused_by_name(field: Field, value: Any) -> None:
     with pytest.raises(Unacceptable) as found:
         inputs.read(field, value)
     assert found.value.field == "x"

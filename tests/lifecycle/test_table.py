@@ -262,7 +262,7 @@ def test_strangers_find_no_ticket_to_move(cast: Cast) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("assigned", "target"), [(True, "ASSIGNED"), (False, "NEW")])
-def test_a_ticket_is_reopened_to_whoever_had_it(cast: Cast, assigned: bool, target: str) -> None:
+def test_a_ticket_is_reopened_for_its_last_assignee(cast: Cast, assigned: bool, target: str) -> None:
     ticket = _ticket_in(cast, TicketState.CLOSED, assigned=assigned)
     assert operations.reopen_ticket(ticket.pk, actor=cast.as_("mia"), note="Again.").state == target
 
@@ -373,7 +373,7 @@ def test_the_database_refuses_a_state_that_the_table_does_not_know(cast: Cast) -
 
 
 @pytest.mark.django_db
-def test_the_database_refuses_a_decision_by_whoever_asked(cast: Cast) -> None:
+def test_the_database_refuses_a_decision_by_the_requester(cast: Cast) -> None:
     row = cast.submitted()
     with pytest.raises(IntegrityError):
         Decision.objects.create(

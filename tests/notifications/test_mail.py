@@ -323,7 +323,7 @@ def test_a_name_of_two_alphabets_says_so(world: Cast, mails: Mails) -> None:
     assert "(letters of different alphabets in this name)" in html
 
 
-def test_a_long_text_is_quoted_in_part_and_says_that_it_goes_on(world: Cast, mails: Mails) -> None:
+def test_a_long_text_is_quoted_in_part_and_says_so(world: Cast, mails: Mails) -> None:
     world.confirmed(justification="word " * 700)
     plain, html = parts(mails.send()("ada", "decide_as_customer"))
     assert plain.count("word") < 300

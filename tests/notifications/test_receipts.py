@@ -195,7 +195,7 @@ def test_no_other_mail_has_a_file(world: Cast, mails: Mails) -> None:
     assert AccessRequest.objects.get(pk=row.pk).state == "OPEN"
 
 
-def test_a_mail_that_is_sent_again_has_the_very_same_file(world: Cast, mails: Mails) -> None:
+def test_a_mail_that_is_sent_again_has_the_same_file(world: Cast, mails: Mails) -> None:
     closed(world)
     mails.send()
     first = attached(mails("ada", "window_closed"))

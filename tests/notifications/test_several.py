@@ -172,7 +172,7 @@ def test_it_costs_the_same_queries_for_many_as_for_few(
             email.render(row, clock.now(), others=others)
 
 
-def test_each_reads_it_in_the_own_time_zone(world: Cast, mails: Mails, travel: Any) -> None:
+def test_each_reads_it_in_their_own_time_zone(world: Cast, mails: Mails, travel: Any) -> None:
     Person.objects.filter(pk=world.alan.pk).update(time_zone="America/New_York")
     five(world, travel)
     assert mails.send()("alan", "decide_as_customer").subject.endswith("the first by Tue 20:05 EST")

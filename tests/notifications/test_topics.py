@@ -62,7 +62,7 @@ def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(worl
     assert row.content_digest in html.replace(" ", "").replace("<br>", "")
 
 
-def test_an_address_that_decides_nothing_is_told_in_the_tenants_time(world: Cast, mails: Mails) -> None:
+def test_a_notification_address_gets_mails_in_the_tenants_time(world: Cast, mails: Mails) -> None:
     world.confirmed()
     found = mails.send()("soc", "decide_as_customer")
     assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 06:35 IST"
@@ -98,7 +98,7 @@ def test_a_law_enforcement_demand_is_named_as_one(world: Cast, mails: Mails) -> 
     )
 
 
-def test_the_providers_approver_reads_what_the_yes_leads_to(world: Cast, mails: Mails) -> None:
+def test_the_providers_approver_reads_what_the_approval_leads_to(world: Cast, mails: Mails) -> None:
     world.submitted()
     found = mails.send()("pat", "decide_as_provider")
     assert found.subject == "Contoso: Priya Test asks to read 1 mailbox, confirm by Wed 13:05 UTC"
@@ -106,7 +106,7 @@ def test_the_providers_approver_reads_what_the_yes_leads_to(world: Cast, mails: 
     says(found, JUSTIFICATION, TRIED, "You get this mail because you confirm access requests of Exchange Online.")
 
 
-def test_the_providers_approver_is_told_that_a_tenant_without_lockbox_is_not_asked(world: Cast, mails: Mails) -> None:
+def test_the_providers_approver_reads_that_a_tenant_without_lockbox_is_not_asked(world: Cast, mails: Mails) -> None:
     world.submitted("northwind")
     says(
         mails.send()("pat", "decide_as_provider"),
@@ -224,7 +224,7 @@ def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, 
     silent(theirs, "was not asked")
 
 
-def test_a_tenant_without_lockbox_is_told_of_the_window_and_that_it_was_not_asked(world: Cast, mails: Mails) -> None:
+def test_a_tenant_without_lockbox_gets_a_mail_that_a_window_opened_unasked(world: Cast, mails: Mails) -> None:
     world.opened("northwind")
     says(mails.send()("nils", "window_opened"), "Northwind was not asked: Lockbox is off there", "Pat Test (Microsoft)")
 
@@ -372,7 +372,7 @@ def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) 
     )
 
 
-def test_a_way_to_a_new_password_goes_to_whoever_has_the_address(world: Cast, mails: Mails) -> None:
+def test_a_link_to_a_new_password_goes_to_the_owner_of_the_address(world: Cast, mails: Mails) -> None:
     for email in ("ada@contoso.example", "nobody@contoso.example"):
         operations.ask_for_reset(email=email, actor=Actor.stranger(door="pages"))
     found = mails.send()("ada", "password_reset")
@@ -386,7 +386,7 @@ def test_a_way_to_a_new_password_goes_to_whoever_has_the_address(world: Cast, ma
     )
 
 
-def test_another_address_is_told_to_both(world: Cast, mails: Mails) -> None:
+def test_a_new_address_is_reported_to_both_addresses(world: Cast, mails: Mails) -> None:
     row = operations.request_address(email="lovelace@new.example", actor=world.as_("ada"))
     secret = link_secrets.of(row.pk, 1)
     found = mails.send()("lovelace", "address_link")
@@ -404,7 +404,7 @@ def test_another_address_is_told_to_both(world: Cast, mails: Mails) -> None:
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
-def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
+def test_only_the_holder_gets_a_mail_about_a_new_password(world: Cast, mails: Mails, travel: Any, name: str) -> None:
     """The provider's people get a mail, too, though they belong to no tenant."""
     operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how="change")
     found = mails.send()(name, "password_changed")
@@ -422,7 +422,7 @@ def test_a_new_password_is_told_to_its_holder_alone(world: Cast, mails: Mails, t
     says(mails.send()(name, "password_changed"), "through a link sent to this address")
 
 
-def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
+def test_a_passkey_is_reported_to_its_holder_and_the_approvers(world: Cast, mails: Mails) -> None:
     row, _device = enrolled(world, "mia")
     found = mails.send()("alan", "passkeys_changed")
     assert mails.to("passkeys_changed") == ["ada", "alan", "mia", "soc"]
@@ -447,7 +447,7 @@ def test_a_passkey_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(
 
 
 @pytest.mark.parametrize("name", ["otto", "mia"])
-def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails: Mails, travel: Any, name: str) -> None:
+def test_only_the_holder_gets_a_mail_about_a_second_factor(world: Cast, mails: Mails, travel: Any, name: str) -> None:
     found = []
     for act, keep in (
         (operations.set_up_totp, keeps_totp(SECRET)),
@@ -467,7 +467,7 @@ def test_a_changed_second_factor_is_told_to_its_holder_alone(world: Cast, mails:
         says(each, "somebody knows your password. Change it immediately", "http://localhost:8000/security/")
 
 
-def test_a_reset_is_told_to_its_holder_and_to_those_who_answer_for_the_tenant(world: Cast, mails: Mails) -> None:
+def test_a_reset_is_reported_to_its_holder_and_the_approvers(world: Cast, mails: Mails) -> None:
     operations.reset_second_factors(world.ada.pk, actor=world.as_("ines"), keep=drops_all)
     found = mails.send()("alan", "second_factor_changed")
     assert mails.to("second_factor_changed") == ["ada", "alan", "soc"]
@@ -497,7 +497,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
     assert found.subject == "Contoso: Ines Test signed in without single sign-on"
 
 
-def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mails, travel: Any) -> None:
+def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
     """The address and keys of the tenant's approval page, and the rule; under two-person control when it is
     done, too.
     """
@@ -548,7 +548,7 @@ def test_what_makes_a_yes_count_is_never_changed_quietly(world: Cast, mails: Mai
 @pytest.mark.parametrize(
     ("because", "words"), [("gone", "answered that it no longer exists (410)"), ("failing", "For days, every attempt")]
 )
-def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
+def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     world: Cast, mails: Mails, because: str, words: str
 ) -> None:
     url, system = "https://hooks.contoso.example/canary-path?sig=canary", world.system("webhooks")
@@ -571,7 +571,7 @@ def test_a_webhook_that_is_given_up_is_told_to_those_who_look_after_it(
     assert mails.to("webhook_off") == ["stella"]
 
 
-def test_who_is_let_in_and_who_stands_in_is_told(world: Cast, mails: Mails) -> None:
+def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> None:
     ines = world.as_("ines")
     operations.invite_person(world.contoso.pk, email="new@contoso.example", role="approver", actor=ines)
     found = mails.send()("new", "invitation")
@@ -616,7 +616,7 @@ def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mail
     assert "<h1>Microsoft invites you to <bdi" in page
 
 
-def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, mails: Mails) -> None:
+def test_a_mute_is_reported_to_all_approvers(world: Cast, mails: Mails) -> None:
     rows = [world.confirmed() for _ in range(2)]
     mails.send()
     row = operations.deny_all_and_mute(
@@ -635,7 +635,7 @@ def test_who_denies_all_and_mutes_is_told_to_everybody_who_decides(world: Cast, 
     says(found, "Alan Test ended the mute early.")
 
 
-def test_a_mute_that_was_lifted_before_its_mail_left_is_not_told_as_if_it_held(world: Cast, mails: Mails) -> None:
+def test_a_mute_that_was_lifted_before_its_mail_left_is_not_reported_as_live(world: Cast, mails: Mails) -> None:
     row = operations.deny_all_and_mute(world.contoso.pk, engineer_id=None, hours=4, actor=world.as_("ada"))
     operations.lift_mute(row.pk, actor=world.as_("alan"))
     mails.send()
@@ -646,7 +646,7 @@ def test_a_mute_that_was_lifted_before_its_mail_left_is_not_told_as_if_it_held(w
     }
 
 
-def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, mails: Mails) -> None:
+def test_a_proposal_is_reported_to_everybody_who_can_confirm_it(world: Cast, mails: Mails) -> None:
     ines = world.as_("ines")
     operations.set_two_person_control(world.contoso.pk, on=True, actor=ines)
     with pytest.raises(ChangeProposed) as outcome:
@@ -661,9 +661,7 @@ def test_what_needs_a_second_person_is_told_to_whoever_could_be_it(world: Cast, 
     says(found, "Ada Test confirmed the change that Ines Test proposed", "The change is done.")
 
 
-def test_a_change_by_staff_is_told_to_every_tenant_that_it_touches_with_who_what_and_when(
-    world: Cast, mails: Mails, travel: Any
-) -> None:
+def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails: Mails, travel: Any) -> None:
     world.colleague()
     row = world.exchange
     wanted: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}

@@ -26,7 +26,7 @@ from tests.cast import Cast, events_in, events_of, outbox_topics
 pytestmark = pytest.mark.django_db
 
 
-def test_a_yes_at_both_stages_opens_a_window_of_the_asked_length(cast: Cast) -> None:
+def test_approvals_at_both_stages_open_a_window_of_the_asked_length(cast: Cast) -> None:
     row = cast.submitted(window_for=3600)
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"))
     row = operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
@@ -83,7 +83,7 @@ def test_the_customers_deadline_starts_at_the_providers_yes(cast: Cast, travel) 
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_a_yes_at_or_after_the_deadline_is_refused_though_no_sweep_has_run(cast: Cast, travel, late: int) -> None:
+def test_an_approval_at_or_after_the_deadline_is_refused_though_no_sweep_has_run(cast: Cast, travel, late: int) -> None:
     travel.freeze()
     row = cast.confirmed()
     travel.to(row.decide_by + dt.timedelta(microseconds=late))
@@ -95,14 +95,14 @@ def test_a_yes_at_or_after_the_deadline_is_refused_though_no_sweep_has_run(cast:
     assert events_of(row)[-1] == "act.refused"
 
 
-def test_a_yes_a_microsecond_before_the_deadline_counts(cast: Cast, travel) -> None:
+def test_an_approval_a_microsecond_before_the_deadline_counts(cast: Cast, travel) -> None:
     travel.freeze()
     row = cast.confirmed()
     travel.to(row.decide_by - dt.timedelta(microseconds=1))
     assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
 
 
-def test_whoever_raised_it_decides_nothing_on_it(cast: Cast) -> None:
+def test_requester_cannot_decide_on_own_access_request(cast: Cast) -> None:
     row = cast.submitted(by="bea")
     with pytest.raises(OwnAccessRequest):
         operations.approve_as_provider(row.pk, actor=cast.as_("bea"))
@@ -142,7 +142,7 @@ def test_a_decision_needs_a_fresh_proof_of_who_decides(cast: Cast, travel) -> No
 
 
 @pytest.mark.parametrize("name", ["mia", "otto", "ines", "priya", "pat", "stella"])
-def test_only_an_approver_of_the_tenant_says_yes_for_it(cast: Cast, name: str) -> None:
+def test_only_an_approver_of_the_tenant_approves_for_it(cast: Cast, name: str) -> None:
     row = cast.confirmed()
     with pytest.raises(NotAllowed):
         operations.approve_as_customer(row.pk, actor=cast.as_(name))
@@ -166,7 +166,7 @@ def test_the_loser_of_two_decisions_learns_who_won(cast: Cast) -> None:
     assert refusal.value.current == {"state": "DENIED", "decided_by": "Alan Test"}
 
 
-def test_a_no_of_the_provider_needs_a_comment(cast: Cast) -> None:
+def test_a_denial_of_the_provider_needs_a_comment(cast: Cast) -> None:
     row = cast.submitted()
     with pytest.raises(Unacceptable):
         operations.deny_as_provider(row.pk, actor=cast.as_("pat"), note="  ")
@@ -199,7 +199,7 @@ def test_somebody_who_was_switched_off_finds_nothing_any_more(cast: Cast) -> Non
     assert not Grant.objects.exists()
 
 
-def test_a_yes_is_refused_once_the_facts_have_changed(cast: Cast) -> None:
+def test_an_approval_is_refused_after_the_facts_have_changed(cast: Cast) -> None:
     row = cast.confirmed()
     row.resources.update(is_active=False)
     with pytest.raises(FactsChanged):
@@ -208,7 +208,7 @@ def test_a_yes_is_refused_once_the_facts_have_changed(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("end", ["resolve_ticket", "close_ticket"])
-def test_ending_the_ticket_withdraws_what_is_pending_and_closes_what_is_open(cast: Cast, end: str) -> None:
+def test_ending_the_ticket_withdraws_pending_access_requests_and_closes_windows(cast: Cast, end: str) -> None:
     ticket = cast.ticket()
     operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
     open_one = cast.opened(ticket=ticket).access_request

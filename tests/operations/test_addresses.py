@@ -144,7 +144,7 @@ def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Ca
     assert browser.post(reverse("account_login"), {**form, "password": GOOD})["Location"] == "/"
 
 
-def test_an_address_that_a_directory_moved_is_known_anew(cast: Cast, mailoutbox: list[Any]) -> None:
+def test_an_address_that_a_directory_changed_must_be_proven_again(cast: Cast, mailoutbox: list[Any]) -> None:
     profile = Profile(user_name="mia", email="mia@else.example", name="Mia Test")
     operations.change_provisioned(cast.contoso.pk, cast.mia.pk, profile=profile, actor=cast.as_("ines"))
     mia = Person.objects.get(pk=cast.mia.pk)

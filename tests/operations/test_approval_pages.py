@@ -153,7 +153,7 @@ def test_a_page_without_tls_is_for_trials_on_this_machine_alone(cast: Cast, sett
         put(cast, origin="http://other.localhost:8123")
 
 
-def test_own_keys_alone_count_only_once_an_approver_has_one(cast: Cast) -> None:
+def test_the_rule_of_own_keys_needs_an_approver_with_one(cast: Cast) -> None:
     with pytest.raises(Unacceptable) as refused:
         put(cast, keys_only=True)
     assert refused.value.field == "keys_only"
@@ -182,7 +182,7 @@ def answered(cast: Cast, row: AccessRequest, verdict: str, device: Authenticator
     act(row.pk, actor=ada, signature=signature)
 
 
-def test_a_yes_counts_only_with_a_key_of_the_own_page(cast: Cast) -> None:
+def test_an_approval_counts_only_with_a_key_of_the_tenants_own_page(cast: Cast) -> None:
     put(cast)
     mine, other = own_key(cast)[1], enrolled(cast, "ada")[1]
     put(cast, keys_only=True)
@@ -197,7 +197,7 @@ def test_a_yes_counts_only_with_a_key_of_the_own_page(cast: Cast) -> None:
     assert Decision.objects.get(access_request=row, stage="customer").signature.passkey.rp_id == SITE
 
 
-def test_a_no_is_always_possible_and_without_the_rule_any_key_counts(cast: Cast) -> None:
+def test_a_denial_is_always_possible_and_without_the_rule_any_key_counts(cast: Cast) -> None:
     put(cast)
     own_key(cast)
     answered(cast, cast.confirmed(), "approve", enrolled(cast, "ada")[1], rp_id="localhost")
@@ -236,7 +236,7 @@ def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: 
     assert events_in(cast.contoso)[-1] == "access_request.approved_by_customer"
 
 
-def test_no_two_rules_together_leave_nobody_who_could_say_yes(cast: Cast) -> None:
+def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> None:
     """In either order: a key of the page that can be copied, and a key of this site that can't."""
     set_rule = partial(operations.set_yes_rule, cast.contoso.pk, actor=cast.as_("ines"))
     put(cast)

@@ -69,7 +69,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["ada", "alan", "otto", "ines", "stella"])
-def test_whoever_reads_the_log_has_it_checked(cast: Cast, name: str) -> None:
+def test_a_reader_of_the_log_can_ask_for_a_check(cast: Cast, name: str) -> None:
     filled(cast, 3)
     with nothing_happens():
         check = started_check(cast, name)
@@ -126,7 +126,7 @@ def test_a_check_that_took_long_rests_as_long(cast: Cast, travel: Any) -> None:
     assert checks.rests_until(check) == check.ended_at + dt.timedelta(minutes=10)
 
 
-def test_only_the_newest_verdicts_are_kept(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_verdicts_are_stored(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "VERDICTS_STORED", 2)
     travel.freeze()
     filled(cast, 1)
@@ -182,7 +182,7 @@ def test_it_checks_the_log_as_it_was_when_the_work_began(cast: Cast) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_it_goes_on_step_by_step_and_says_how_far_it_is(cast: Cast) -> None:
+def test_a_check_continues_step_by_step_and_reports_its_progress(cast: Cast) -> None:
     filled(cast, 9)
     checkpoints.sign(cast.contoso.pk, at=clock.now())
     check, seen = started_check(cast), []
@@ -233,7 +233,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_killed_workers_check_goes_on_where_it_was(cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_workers_check_continues_where_it_was(
+    cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     travel.freeze()
     filled(cast, 9)
     check = started_check(cast)
@@ -282,7 +284,7 @@ def test_a_worker_that_was_thought_dead_leaves_the_check_to_its_heir(
     assert verdict(check) == (True, 9, None, "")
 
 
-def test_what_breaks_every_worker_is_given_up_and_stands_in_nobodys_way(
+def test_a_check_that_breaks_every_worker_is_given_up_and_blocks_nobody(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     travel.freeze()

@@ -143,7 +143,7 @@ def test_a_name_that_is_listed_four_times_counts_once(cast: Cast) -> None:
     assert access.seen_resources([other.pk])[other.pk]["listed"] == 1, "the next window counts anew"
 
 
-def test_the_code_of_before_can_still_note_what_is_looked_at_during_an_upgrade(cast: Cast) -> None:
+def test_the_previous_version_can_still_record_accesses_during_an_upgrade(cast: Cast) -> None:
     grant = cast.opened()
     content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     table, added = ContentAccess._meta.db_table, {"new_names", "listed_ids", "id"}
@@ -169,7 +169,7 @@ def test_an_opened_message_is_named_by_its_message_id(cast: Cast) -> None:
     assert (look.tenant_id, look.resource_id) == (grant.tenant_id, cast.resource().pk)
 
 
-def test_neither_subject_nor_text_stands_in_the_log_or_the_outbox(cast: Cast) -> None:
+def test_neither_subject_nor_text_is_in_the_log_or_the_outbox(cast: Cast) -> None:
     grant = cast.opened()
     content.list_items(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     _read(cast, grant)

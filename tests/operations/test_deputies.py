@@ -125,7 +125,7 @@ def test_mails_about_decisions_go_to_the_deputy_as_well_and_only_then(cast: Cast
         }
 
 
-def test_naming_and_ending_are_in_the_log_and_told_to_who_decides_and_to_the_deputy(cast: Cast) -> None:
+def test_naming_and_ending_are_in_the_log_and_mailed_to_approvers_and_deputy(cast: Cast) -> None:
     allowed(cast)
     OutboxMessage.objects.all().delete()
     absence = away(cast)

@@ -79,7 +79,7 @@ def _left() -> tuple[int, int, int]:
 # --- Yes -----------------------------------------------------------------------------------------------------
 
 
-def test_advice_says_yes_and_writes_nothing(cast: Cast) -> None:
+def test_advice_permits_and_writes_nothing(cast: Cast) -> None:
     grant, before = cast.opened(), _left()
     verdict = evaluate(ask(cast), actor=cast.as_("stella"))
     assert (verdict.decision, verdict.reason) == (True, "window_open")
@@ -130,7 +130,7 @@ def test_a_list_is_allowed_by_either_level_and_written_down_as_one(cast: Cast) -
     assert events_of(grant.access_request_id)[3:] == ["content.access_allowed", "act.refused"]
 
 
-def test_a_download_is_told_apart_from_a_look_and_needs_the_same_level(cast: Cast) -> None:
+def test_a_download_differs_from_a_view_and_needs_the_same_level(cast: Cast) -> None:
     grant, service = cast.opened(level="names"), service_of(cast)
     assert both(ask(cast, action="download"), service) == (False, "not_covered")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"))
@@ -162,7 +162,7 @@ def test_a_tenant_is_named_by_its_id_as_well(cast: Cast) -> None:
     assert both(question, service_of(cast)) == (True, "window_open")
 
 
-def test_a_customer_needs_not_name_the_own_tenant(cast: Cast) -> None:
+def test_a_customer_need_not_name_its_own_tenant(cast: Cast) -> None:
     cast.opened()
     question = ask(cast, resource="finance@contoso.example")
     for who in ("ada", "otto", "ines"):
@@ -334,7 +334,7 @@ def test_without_a_ticket_a_demand_of_the_law_needs_none(cast: Cast) -> None:
 # --- No ------------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_access_is_an_entry_of_its_own(cast: Cast) -> None:
+def test_a_refused_access_is_a_separate_entry(cast: Cast) -> None:
     row = cast.confirmed()
     verdict = operations.allow_access(ask(cast, item="7.mail"), actor=service_of(cast))
     assert (verdict.decision, verdict.reason) == (False, "window_not_open")
@@ -385,7 +385,7 @@ def test_a_name_that_two_resources_have_names_none(cast: Cast) -> None:
     assert both(question, service_of(cast)) == (False, "not_found")
 
 
-def test_a_customer_asks_about_the_own_tenant_alone(cast: Cast) -> None:
+def test_a_customer_asks_only_about_its_own_tenant(cast: Cast) -> None:
     cast.opened("fabrikam")
     theirs = ask(cast, resource=str(cast.resource("fabrikam").pk))
     assert both(theirs, service_of(cast, "fabrikam")) == (True, "window_open")
@@ -481,7 +481,7 @@ def test_a_client_that_acts_in_an_engineer_s_name_reports_nothing(cast: Cast) ->
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"is_staff": False, "is_superuser": False}])
-def test_whoever_was_switched_off_since_the_door_was_opened_gets_no_answer(cast: Cast, change: dict[str, bool]) -> None:
+def test_a_caller_switched_off_after_authentication_gets_no_answer(cast: Cast, change: dict[str, bool]) -> None:
     cast.opened()
     staff = cast.as_("stella")
     Person.objects.filter(pk=cast.stella.pk).update(**change)
@@ -546,7 +546,7 @@ def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
 # --- A window that was closed ----------------------------------------------------------------------------------
 
 
-def test_a_no_says_what_became_of_the_window_that_covered_the_resource(cast: Cast) -> None:
+def test_a_denial_says_how_the_window_for_the_resource_ended(cast: Cast) -> None:
     closed, other = cast.opened(), cast.opened(resource=cast.resource(name="sales"))
     operations.revoke(closed.access_request_id, actor=cast.as_("ada"))
     closed.refresh_from_db()

@@ -57,7 +57,7 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
     assert operations.approve_as_customer(row.pk, actor=cast.as_("alan")).state == "OPEN"
 
 
-def test_whoever_asks_beforehand_hears_what_the_act_would_say(cast: Cast) -> None:
+def test_the_policy_gives_the_same_answer_before_the_act(cast: Cast) -> None:
     """Linked after the first decision, whose row keeps the human that its decider then was; and unlinked again."""
     row, other = cast.confirmed(), cast.as_("alan")
 
@@ -97,7 +97,7 @@ def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) ->
     assert not Grant.objects.exists()
 
 
-def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -> None:
+def test_an_access_request_with_two_parts_of_one_human_ends_when_they_are_linked(cast: Cast) -> None:
     """One asked for it and the other confirmed it, or each approved one stage."""
     access_request, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
     _linked(cast, "priya", "pat")
@@ -110,9 +110,7 @@ def test_what_one_human_stood_on_twice_ends_when_that_is_found_out(cast: Cast) -
     assert Decision.objects.count() == 4
 
 
-def test_a_window_is_looked_through_by_either_account_until_it_closes_and_then_they_part(
-    cast: Cast, travel: Any
-) -> None:
+def test_both_accounts_use_a_window_until_it_closes_and_they_are_unlinked(cast: Cast, travel: Any) -> None:
     grant = cast.opened(by="erik")
     _linked(cast, "priya", "erik")
     due = cast.made_due(lambda: operations.unlink_accounts(cast.erik.pk, actor=cast.as_("stella")))

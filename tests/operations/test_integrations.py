@@ -167,7 +167,7 @@ def test_what_a_machine_of_the_providers_may_not_be_given(cast: Cast) -> None:
     "fields",
     [{"scopes": []}, {"scopes": ["all"]}, {"name": " "}, {"name": "x" * 81}],
 )
-def test_what_is_wrong_is_refused(cast: Cast, fields: dict[str, Any]) -> None:
+def test_wrong_input_is_refused(cast: Cast, fields: dict[str, Any]) -> None:
     refused(lambda: add(cast, **fields), Unacceptable)
     refused(lambda: make(cast, **fields), Unacceptable)
 

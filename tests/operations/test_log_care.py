@@ -94,7 +94,7 @@ def command(*words: str) -> None:
 # --- The tombstone ---------------------------------------------------------------------------------------
 
 
-def test_staff_close_a_damaged_log_and_it_goes_on_as_its_next_shard(cast: Cast) -> None:
+def test_staff_close_a_damaged_log_and_it_continues_as_its_next_shard(cast: Cast) -> None:
     tenant = damaged(cast)
     signed = heads.get(checkpoints.origin_of(tenant, 0))
     assert signed is not None
@@ -124,7 +124,7 @@ def test_staff_close_a_damaged_log_and_it_goes_on_as_its_next_shard(cast: Cast) 
     assert proofs.receipt(tenant, entry["seq"]).index == 0
 
 
-def test_the_new_shard_begins_above_what_was_signed_where_the_file_outside_is_not_at_hand(
+def test_the_new_shard_begins_above_what_was_signed_without_the_outside_file(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As on a web server, which does not sign: the alarm has the data of the file."""
@@ -283,7 +283,7 @@ def test_nobody_vouches_through_a_page(cast: Cast, who: str) -> None:
     assert newest(tenant)["event"] == Event.ACT_REFUSED
 
 
-def test_a_log_that_is_shorter_than_what_is_kept_is_not_adopted(cast: Cast) -> None:
+def test_a_log_shorter_than_its_stored_head_is_not_adopted(cast: Cast) -> None:
     tenant = damaged(cast)
     stored = heads.get(checkpoints.origin_of(tenant, 0))
     with pytest.raises(CommandError, match="The file outside the database shows a longer log"):
@@ -305,7 +305,7 @@ def test_what_was_never_signed_is_not_adopted(cast: Cast) -> None:
 # --- How long it is kept ---------------------------------------------------------------------------------
 
 
-def test_the_tenants_administrator_says_how_long_the_log_is_kept(cast: Cast) -> None:
+def test_the_tenants_administrator_sets_how_long_the_log_is_stored(cast: Cast) -> None:
     for days, before in ((365, None), (30, 365), (None, 30)):
         tenant = operations.set_log_retention(cast.contoso.pk, days=days, actor=cast.as_("ines"))
         assert tenant.log_retention_days == days
@@ -445,7 +445,7 @@ def test_a_day_is_pruned_once(cast: Cast, old: AccessRequest, travel: Traveller)
     assert events(cast.contoso.pk).count("log.pruned") == 1
 
 
-def test_an_idle_log_is_not_kept_busy_by_its_own_pruning(cast: Cast, old: AccessRequest, travel: Traveller) -> None:
+def test_pruning_alone_does_not_cause_more_pruning(cast: Cast, old: AccessRequest, travel: Traveller) -> None:
     prune()
     tasks.checkpoint()
     travel.by(days=100)
@@ -469,7 +469,7 @@ def test_what_the_log_says_of_its_keys_stays_and_keeps_it_busy_with_nothing(cast
 
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
-def test_nothing_goes_that_an_access_request_under_way_stands_on(cast: Cast, travel: Traveller, state: str) -> None:
+def test_nothing_of_an_access_request_under_way_is_removed(cast: Cast, travel: Traveller, state: str) -> None:
     """It can be under way for so long only if every worker is dead; even then."""
     travel.freeze()
     cast.in_state("CLOSED")
@@ -534,7 +534,7 @@ def test_tenants_without_a_rule_and_the_providers_log_keep_everything(cast: Cast
     assert {tenant: events(tenant) for tenant in others} == others
 
 
-def test_killed_between_the_entry_and_the_deleting_the_next_round_goes_on(
+def test_after_a_kill_between_entry_and_deletion_the_next_round_continues(
     cast: Cast, old: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant = cast.contoso.pk

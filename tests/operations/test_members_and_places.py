@@ -35,7 +35,7 @@ def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: 
     assert not Membership.objects.filter(person=stranger).exists()
 
 
-def test_switching_an_approver_off_and_on_is_told(cast: Cast) -> None:
+def test_switching_an_approver_off_and_on_is_reported(cast: Cast) -> None:
     operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))
     operations.switch_on_person(cast.alan.pk, actor=cast.as_("ines"))
     assert outbox_topics() == ["notify.approvers_changed", "notify.approvers_changed"]

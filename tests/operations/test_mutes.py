@@ -53,7 +53,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
     return [AccessRequest.objects.get(pk=row.pk).state for row in rows]
 
 
-def test_everything_that_waits_is_denied_by_a_decision_of_its_own(cast: Cast) -> None:
+def test_every_pending_access_request_is_denied_by_its_own_decision(cast: Cast) -> None:
     rows = [cast.confirmed() for _ in range(3)]
     at_the_provider, open_window = cast.submitted(), cast.opened().access_request
     row = mute(cast, note="Nobody asked you to.")
@@ -84,7 +84,7 @@ def test_the_customers_people_get_one_mail_and_the_engineer_one_each(cast: Cast)
     assert by_topic == [ended] * 3 + [("notify.mute", ("customer",))]
 
 
-def test_nothing_of_a_muted_engineer_is_put_to_the_customer_until_the_very_end(cast: Cast, travel: Any) -> None:
+def test_no_access_request_of_a_muted_engineer_reaches_the_customer_until_the_end(cast: Cast, travel: Any) -> None:
     travel.freeze()
     waiting, ticket = cast.submitted(), cast.ticket()
     row = mute(cast)
@@ -261,7 +261,7 @@ def test_what_one_may_not_decide_stays_for_a_colleague_and_the_rest_is_denied(ca
     assert (detail["denied"], detail["left"]) == ([of_paula.reference], [of_pat.reference])
 
 
-def test_whoever_may_not_is_refused_before_anybody_is_looked_up_and_the_log_says_so(cast: Cast) -> None:
+def test_a_person_without_the_right_is_refused_before_any_search_and_with_an_entry(cast: Cast) -> None:
     cast.confirmed()
     with pytest.raises(NotAllowed):
         mute(cast, "erik", by="mia")

@@ -68,7 +68,9 @@ def test_somebody_of_two_tenants_is_in_both_logs_and_the_providers_people_in_the
     assert outbox_topics() == ["notify.passkeys_changed"] * 5
 
 
-def test_what_a_door_keeps_is_kept_with_it_or_nothing_is(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_interfaces_data_is_stored_with_the_passkey_or_not_at_all(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remaining: list[Passkey] = []
     device = enrolled(cast, "ada")[1]
     device.key, device.credential_id = None, b"another"

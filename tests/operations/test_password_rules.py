@@ -79,7 +79,7 @@ def test_what_belongs_to_the_holder_is_in_no_password(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_whoever_accepts_an_invitation_hears_it_of_the_tenant_they_join(cast: Cast) -> None:
+def test_an_invited_person_must_meet_the_password_rules_of_their_tenant(cast: Cast) -> None:
     row = cast.invited("grace@elsewhere.example", by="ines")
     with pytest.raises(Unacceptable) as refusal:
         operations.accept_invitation(
@@ -174,7 +174,7 @@ def test_the_page_says_what_is_wrong_beside_the_field(cast: Cast) -> None:
     assert "is easy to guess" in answer.content.decode()
 
 
-def test_passwords_are_kept_as_argon2id() -> None:
+def test_passwords_are_stored_as_argon2id() -> None:
     first = site.PASSWORD_HASHERS[0]
     stored = import_string(first)().encode(GOOD, "0123456789abcdef")
     # At least what OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two rounds.

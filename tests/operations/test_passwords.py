@@ -55,7 +55,7 @@ def link_for(cast: Cast, name: str, mailoutbox: list[Any]) -> str:
 
 
 @pytest.mark.parametrize(("name", "tenant"), [("ada", "contoso"), ("otto", "contoso"), ("pat", ""), ("stella", "")])
-def test_a_changed_password_is_in_the_log_and_told_to_its_holder(
+def test_a_changed_password_is_in_the_log_and_mailed_to_its_holder(
     cast: Cast, mailoutbox: list[Any], name: str, tenant: str
 ) -> None:
     client, elsewhere = signed_in(cast, name), signed_in(cast, name)

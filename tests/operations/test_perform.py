@@ -61,7 +61,7 @@ def test_roles_of_the_provider_count_for_its_own_rows_alone(cast: Cast) -> None:
     assert type(refused(both, cast, cast.as_("pat"), find=of_provider)) is NotAllowed
 
 
-def test_whoever_the_row_belongs_to_may_do_what_is_its_holders(cast: Cast) -> None:
+def test_the_holder_of_a_row_may_do_a_holders_act(cast: Cast) -> None:
     of_holder = replace(TRY, is_holders=True)
 
     def adas(current: Step, _row_id: object) -> Person:
@@ -77,7 +77,7 @@ def test_anybody_may_try_what_is_public(cast: Cast) -> None:
     assert tried(replace(TRY, roles=frozenset(), is_public=True), cast, cast.as_("mia")).row == cast.contoso
 
 
-def test_what_is_for_humans_is_for_no_system(cast: Cast) -> None:
+def test_the_system_may_not_do_an_act_for_humans(cast: Cast) -> None:
     system = replace(TRY, roles=frozenset({Role.SYSTEM}))
     assert tried(system, cast, cast.system()).row == cast.contoso
     assert type(refused(replace(system, humans_only=True), cast, cast.system())) is NotAllowed

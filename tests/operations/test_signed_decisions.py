@@ -36,7 +36,7 @@ def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
     return json.loads(bytes(entry.canonical))["detail"]
 
 
-def test_a_signed_yes_stands_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
+def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
     """Nothing else proves who it is, neither the session nor a password."""
     passkey, device = enrolled(cast, "ada")
     row = cast.confirmed()
@@ -134,7 +134,7 @@ class Attempts:
                 setattr(self.device, name, value)
 
 
-def test_whatever_is_different_is_refused_with_its_code_and_nothing_happens(cast: Cast, travel: Any) -> None:
+def test_every_difference_is_refused_with_its_code_and_nothing_happens(cast: Cast, travel: Any) -> None:
     travel.freeze()
     device, of_alan = enrolled(cast, "ada")[1], enrolled(cast, "alan")[1]
     of_pat = enrolled(cast, "pat")[1]
@@ -221,7 +221,7 @@ def test_a_signature_is_good_to_the_last_moment_before_its_end_and_serves_once(c
         )
 
 
-def test_what_is_signed_is_never_good_beyond_the_deadline(cast: Cast, travel: Any) -> None:
+def test_a_signed_text_is_never_valid_beyond_the_deadline(cast: Cast, travel: Any) -> None:
     travel.freeze()
     row = cast.confirmed()
     travel.to(AccessRequest.objects.get(pk=row.pk).decide_by - dt.timedelta(seconds=60))

@@ -77,7 +77,7 @@ def signed(cast: Cast) -> list[int]:
         ("deny_as_customer", State.DENIED, "access_request.denied_by_customer"),
     ],
 )
-def test_a_decision_commits_whatever_the_signer_suffers_from(
+def test_a_decision_commits_with_any_fault_of_the_signer(
     decide: str, state: State, event: str, begin: Begin, cast: Cast
 ) -> None:
     row = cast.confirmed()

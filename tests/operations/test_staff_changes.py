@@ -247,7 +247,7 @@ def test_until_a_tenant_has_lockbox_on_for_the_first_time_nothing_waits(cast: Ca
     assert not Proposal.objects.exists()
 
 
-def test_a_tenant_that_switched_lockbox_off_again_is_still_told(cast: Cast) -> None:
+def test_a_tenant_that_switched_lockbox_off_again_still_gets_notice(cast: Cast) -> None:
     Tenant.objects.update(lockbox_on=False)
     operations.switch_lockbox(cast.contoso.pk, on=True, actor=cast.as_("ines"))
     first = Tenant.objects.get(pk=cast.contoso.pk).lockbox_first_on_at
@@ -325,7 +325,7 @@ def test_somebody_who_was_staff_before_lockbox_was_first_on_confirms_at_once(cas
     assert row.effective_at == clock.now() + WAIT
 
 
-def test_whoever_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
+def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
     """Otherwise a member of staff could take over the account that confirms."""
     operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
     travel.by(hours=1)
@@ -356,7 +356,7 @@ def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Ca
     assert not StaffTerm.objects.filter(person=two.pat).exists()
 
 
-def test_nobody_confirms_what_is_said_of_their_own_accounts(two: Cast) -> None:
+def test_nobody_confirms_a_change_of_their_own_accounts(two: Cast) -> None:
     Person.objects.filter(pk=two.paula.pk).update(human_id=two.people["sten"].human_id)
     row = proposed(lambda: operations.unlink_accounts(two.paula.pk, actor=two.as_("stella")))
     with pytest.raises(NotAllowed, match="your own account"):
@@ -429,7 +429,7 @@ def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_it_is_told_as_made_where_nobody_has_confirmed_it(cast: Cast, travel: Any, alone: bool) -> None:
+def test_a_change_that_nobody_confirmed_is_reported_as_such(cast: Cast, travel: Any, alone: bool) -> None:
     Tenant.objects.filter(pk=cast.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     if not alone:
         cast.colleague()
@@ -449,7 +449,7 @@ def test_it_is_told_as_made_where_nobody_has_confirmed_it(cast: Cast, travel: An
 # --- Nobody else ---------------------------------------------------------------------------------------------
 
 
-def test_where_nobody_else_was_staff_the_waiting_time_alone_stands_in(cast: Cast, travel: Any) -> None:
+def test_without_other_staff_only_the_waiting_time_applies(cast: Cast, travel: Any) -> None:
     row = proposed(lambda: uncovered(cast))
     assert (row.is_alone, row.effective_at) == (True, row.proposed_at + WAIT)
     assert due(cast, travel, row).outcome == "applied"
@@ -707,7 +707,7 @@ def test_the_same_is_not_proposed_twice(two: Cast) -> None:
 # --- Who gets a message --------------------------------------------------------------------------------------
 
 
-def test_a_tenant_is_told_of_no_other_tenants_people(two: Cast) -> None:
+def test_a_tenant_learns_nothing_about_other_tenants_people(two: Cast) -> None:
     linked = proposed(lambda: operations.link_accounts(two.ada.pk, two.pat.pk, actor=two.as_("stella")))
     assert list(linked.touched.all()) == [two.contoso]
     Person.objects.filter(pk=two.ada.pk).update(human_id=two.pat.human_id)

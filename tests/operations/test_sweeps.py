@@ -95,7 +95,7 @@ def test_nobody_is_reminded_of_what_is_over(cast: Cast, travel: Any, end: str) -
         assert remind(cast) == 0
 
 
-def test_a_reminder_told_before_the_decision_is_not_sent_after_it(
+def test_a_reminder_written_before_the_decision_is_not_sent_after_it(
     cast: Cast, travel: Any, mailoutbox: list[Any]
 ) -> None:
     travel.freeze()
@@ -136,7 +136,7 @@ def test_reminders_beyond_the_deadline_are_never_due(cast: Cast, travel: Any, se
         assert remind(cast) == 0
 
 
-def test_reminders_switched_off_are_none(cast: Cast, travel: Any, settings: Any) -> None:
+def test_no_reminders_are_sent_if_they_are_off(cast: Cast, travel: Any, settings: Any) -> None:
     settings.REMINDER_SECONDS = []
     travel.freeze()
     cast.confirmed()
@@ -144,7 +144,7 @@ def test_reminders_switched_off_are_none(cast: Cast, travel: Any, settings: Any)
     assert remind(cast) == 0
 
 
-def test_closing_soon_is_told_once_ten_minutes_before_the_end(cast: Cast, travel: Any) -> None:
+def test_closing_soon_is_announced_once_ten_minutes_before_the_end(cast: Cast, travel: Any) -> None:
     travel.freeze()
     grant = cast.opened(window_for=3600)
     travel.to(grant.closes_at - dt.timedelta(minutes=10, microseconds=1))

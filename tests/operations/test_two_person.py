@@ -118,7 +118,7 @@ def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) ->
         operations.confirm_proposal(row.pk, actor=again)
 
 
-def test_to_propose_takes_fresh_proof_whatever_the_act(two: Cast) -> None:
+def test_every_proposal_needs_fresh_proof(two: Cast) -> None:
     """A person who finds an open session proposes nothing to the second person, and nobody gets a message."""
     enrolled(two, "alan")
     away, ines = two.stranger(), two.as_("ines", fresh=False)
@@ -211,7 +211,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
     }
 
 
-def test_what_is_connected_is_put_to_use_by_two(two: Cast) -> None:
+def test_connections_are_changed_only_by_two_people(two: Cast) -> None:
     """One after the other in one world; neither a secret nor the path of an address gets into the log."""
     for name, (act, made, text) in wired(two, two.as_("ines")).items():
         before = made()
@@ -361,7 +361,7 @@ def test_the_recovery_key_lets_somebody_in_where_nobody_is_left_to_confirm(two: 
     assert events_in(two.contoso)[-1] == "two_person_control.switched_off"
 
 
-def test_a_proposal_is_withdrawn_by_whoever_could_confirm_it(two: Cast) -> None:
+def test_everybody_who_could_confirm_a_proposal_can_withdraw_it(two: Cast) -> None:
     row = proposed(acts(two, two.as_("ines"))["give_role"])
     for name, refusal in (("mia", NotAllowed), ("otto", NotAllowed), ("stella", NotAllowed), ("finn", NotFound)):
         with pytest.raises(refusal):

@@ -116,7 +116,7 @@ def test_for_strangers_there_is_no_such_tenant(cast: Cast, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ines", "priya", "pat"])
-def test_only_staff_add_one_of_the_providers_own(cast: Cast, name: str) -> None:
+def test_only_staff_add_a_webhook_of_the_provider(cast: Cast, name: str) -> None:
     refused(NotFound, lambda: add(cast, None, by=name))
     assert AuditEntry.objects.count() == 0
 
@@ -133,7 +133,7 @@ def test_only_the_tenants_administrator_does_anything_to_it(cast: Cast) -> None:
                     assert events_in(cast.contoso) == [*before, *(["act.refused"] if kind is NotAllowed else [])]
 
 
-def test_only_staff_do_anything_to_the_providers_own(cast: Cast) -> None:
+def test_only_staff_change_a_webhook_of_the_provider(cast: Cast) -> None:
     webhook = tried(cast, None, "stella")
     with collected() as case:
         for act in sorted(ACTS):
@@ -204,7 +204,7 @@ def test_only_events_that_there_are_can_be_heard_of(cast: Cast, events: list[str
     assert getattr(refused(Unacceptable, lambda: add(cast, events=events)), "field", "") == "events"
 
 
-def test_everything_stands_alone_and_each_event_once(cast: Cast) -> None:
+def test_the_event_all_excludes_others_and_each_event_is_there_once(cast: Cast) -> None:
     assert add(cast, events=["ticket.opened", "*"]).webhook.events == ["*"]
     two = add(cast, events=["ticket.opened", "grant.closed", "grant.closed"])
     assert two.webhook.events == ["grant.closed", "ticket.opened"]
@@ -239,7 +239,7 @@ def test_a_second_rotation_ends_the_keys_before_the_first(cast: Cast) -> None:
     assert remaining == {second.keys, third.keys}
 
 
-def test_what_is_so_already_is_refused(cast: Cast) -> None:
+def test_a_change_that_changes_nothing_is_refused(cast: Cast) -> None:
     webhook, actor = tried(cast), cast.as_("ines")
     refused(WrongState, lambda: operations.enable_webhook(webhook.pk, actor=actor))
     operations.send_webhook_test(webhook.pk, actor=actor)

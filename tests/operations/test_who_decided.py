@@ -75,7 +75,7 @@ def way(request: Any) -> Any:
     return {"machine": (by_machine, MACHINE), "deputy": (by_deputy, DEPUTY)}[request.param]
 
 
-def test_the_entry_says_for_whom_a_deputy_stood_with_their_id(cast: Cast) -> None:
+def test_the_entry_names_the_approver_of_a_deputy_with_their_id(cast: Cast) -> None:
     detail = json.loads(bytes(entry_of(decided(cast, by_deputy(cast))).canonical))["detail"]
     assert detail["deputy_for"] == "Ada Test"
     assert detail["deputy_for_people"] == [{"id": str(cast.ada.pk), "name": "Ada Test", "email": cast.ada.email}]

@@ -215,7 +215,7 @@ def test_the_last_witness_stays_while_the_rule_holds(cast: Cast) -> None:
 # --- What it holds up --------------------------------------------------------------------------------------
 
 
-def test_a_window_opens_while_a_witness_has_cosigned_lately_and_not_a_second_longer(cast: Cast, travel: Any) -> None:
+def test_a_window_opens_only_while_the_last_cosignature_is_recent_enough(cast: Cast, travel: Any) -> None:
     # A cosignature knows whole seconds only.
     travel.to(clock.now().replace(microsecond=0))
     bind(cast, SmallWitness(), hours=6)
@@ -318,7 +318,7 @@ def test_a_checkpoint_that_was_signed_seconds_ago_need_not_be_cosigned(cast: Cas
     assert operations.approve_as_customer(row.pk, actor=cast.as_("ada")).state == "OPEN"
 
 
-def test_a_no_is_always_possible(cast: Cast, travel: Any) -> None:
+def test_a_denial_is_always_possible(cast: Cast, travel: Any) -> None:
     bind(cast, SmallWitness())
     row, early = cast.confirmed(), cast.submitted()
     travel.by(hours=10)
@@ -392,7 +392,7 @@ def test_a_removed_witnesss_word_counts_no_more(cast: Cast) -> None:
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
 
 
-def test_it_goes_on_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
+def test_approvals_work_again_when_the_witness_is_back(cast: Cast, travel: Any) -> None:
     small = SmallWitness()
     bind(cast, small, hours=1)
     row = cast.confirmed()

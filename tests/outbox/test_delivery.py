@@ -118,7 +118,7 @@ def test_killed_before_the_sending_nothing_is_lost(cast: Cast, travel: Any, monk
     assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["pat@provider.example"]
 
 
-def test_killed_between_sending_and_marking_the_very_same_mail_leaves_again(
+def test_after_a_kill_between_sending_and_marking_the_same_mail_leaves_again(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     travel.freeze()
@@ -163,7 +163,7 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
     assert first == second
 
 
-def test_a_mail_that_is_read_back_is_the_very_same(cast: Cast) -> None:
+def test_a_mail_that_is_read_back_is_the_same(cast: Cast) -> None:
     """PostgreSQL does not keep the order of an object's members."""
     message = a_waiting_mail(cast)
     message.rendered = email.render(message, clock.now())
@@ -385,7 +385,7 @@ def test_a_window_that_has_closed_is_not_announced_as_open(cast: Cast, travel: A
     assert sent_to(Topic.WINDOW_OPENED) == []
 
 
-def test_whoever_lost_the_role_meanwhile_is_told_nothing(cast: Cast) -> None:
+def test_a_person_who_lost_the_role_meanwhile_gets_no_mail(cast: Cast) -> None:
     cast.confirmed()
     outbox._drain_lane(FANOUT, 100, clock.monotonic() + 60, outbox.Postman())
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
@@ -402,7 +402,7 @@ def test_the_engineer_who_asks_is_never_asked_to_confirm(cast: Cast) -> None:
     assert sent_to(Topic.DECIDE_AS_PROVIDER) == ["pat@provider.example", "paula@provider.example"]
 
 
-def test_nobody_of_another_tenant_is_told_anything(cast: Cast) -> None:
+def test_nobody_of_another_tenant_gets_a_mail(cast: Cast) -> None:
     for tenant, admin in (("fabrikam", "finn"), ("northwind", "noah")):
         operations.add_address(cast.tenants[tenant].pk, email=f"soc@{tenant}.example", actor=cast.as_(admin))
     grant = cast.opened()

@@ -118,7 +118,7 @@ def test_three_at_once_go_each_alone_and_four_in_one_mail(world: Cast) -> None:
     assert "tells" not in rendered(row_of(three[0]))
 
 
-def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_one(world: Cast, travel: Any) -> None:
+def test_the_first_mails_leave_immediately_and_further_ones_are_bundled(world: Cast, travel: Any) -> None:
     first = []
     for _ in range(3):
         first += asked(world)
@@ -144,7 +144,7 @@ def test_the_first_are_told_at_once_and_what_comes_beyond_waits_and_is_told_in_o
     assert other.last_error == f"Sent with others in one mail: {leader.pk}"
 
 
-def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: Any) -> None:
+def test_an_access_request_that_waited_alone_gets_its_own_mail(world: Cast, travel: Any) -> None:
     first = asked(world, 3)
     drain()
     last = asked(world)
@@ -158,7 +158,7 @@ def test_one_that_has_waited_alone_gets_a_mail_of_its_own(world: Cast, travel: A
 
 
 @pytest.mark.slow
-def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, travel: Any) -> None:
+def test_forty_access_requests_in_an_hour_are_announced_once_each_in_seven_mails(world: Cast, travel: Any) -> None:
     """Two engineers ask as often as they may; the approver denies everything in each mail about several."""
     ends = clock.now() + dt.timedelta(hours=1)
     tickets = {name: world.ticket() for name in ("priya", "erik")}
@@ -183,7 +183,7 @@ def test_of_forty_in_an_hour_each_is_told_once_in_seven_mails(world: Cast, trave
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
-def test_what_was_answered_meanwhile_is_not_told(world: Cast, travel: Any) -> None:
+def test_an_access_request_that_was_answered_meanwhile_is_not_announced(world: Cast, travel: Any) -> None:
     waiting = a_mail_of_two(world, travel)
     more = asked(world, 2)
     deny(world, waiting[0], more[1])
@@ -245,7 +245,7 @@ def test_nothing_waits_until_it_is_too_late_to_answer(world: Cast, settings: Any
     assert mailed("ada")[3:] == [urgent]
 
 
-def test_killed_before_the_sending_the_very_same_mail_leaves_later(
+def test_after_a_kill_before_sending_the_same_mail_leaves_later(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
@@ -261,7 +261,7 @@ def test_killed_before_the_sending_the_very_same_mail_leaves_later(
     assert (leader.state, leader.rendered) == ("delivered", before)
 
 
-def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing(
+def test_a_bundled_mail_without_valid_parts_is_not_sent(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
@@ -278,7 +278,7 @@ def test_a_mail_of_which_nothing_is_so_any_more_is_not_sent_and_has_told_nothing
     )
 
 
-def test_whoever_lost_a_queue_reads_nothing_of_it_in_a_mail_of_several(
+def test_a_person_who_lost_a_queue_reads_nothing_of_it_in_a_bundled_mail(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even about those that have ended."""
@@ -311,7 +311,7 @@ def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
         assert row_of_pk(other).last_error == f"Sent with others in one mail: {leader.pk}"
 
 
-def test_killed_while_it_is_put_together_nothing_counts_as_told(
+def test_after_a_kill_during_bundling_nothing_counts_as_sent(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
@@ -343,7 +343,7 @@ def test_one_that_cannot_be_made_fails_alone_in_the_end(
     assert row_of(five[2]).state == "waiting"
 
 
-def test_mail_that_the_server_has_not_taken_yet_counts_as_told(
+def test_mail_that_the_server_has_not_accepted_yet_counts_for_the_limit(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that comes back after a while does not get one mail for each: the time counts from when it has them."""
@@ -438,7 +438,7 @@ def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
     assert row_of_pk(other).last_error == ""
 
 
-def test_what_was_told_with_others_can_be_sent_again_alone_and_at_once(world: Cast, travel: Any) -> None:
+def test_a_bundled_message_can_be_sent_again_alone_and_immediately(world: Cast, travel: Any) -> None:
     """With any other messages before it, and any others waiting."""
     waiting = a_mail_of_two(world, travel)
     drain()
@@ -474,7 +474,7 @@ def test_it_costs_the_same_queries_to_put_many_together_as_few(world: Cast, djan
         deny(world, *AccessRequest.objects.filter(state="PENDING_CUSTOMER").values_list("reference", flat=True))
 
 
-def test_a_drain_that_comes_second_sends_nothing_of_its_own(world: Cast, travel: Any) -> None:
+def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
     """Its lease ran out, or another drain has sent meanwhile what it had claimed."""
     waiting = a_mail_of_two(world, travel)
     stale = [row_of(each) for each in waiting]

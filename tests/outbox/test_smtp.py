@@ -170,7 +170,7 @@ def test_nothing_is_locked_while_a_mail_is_on_its_way(
     assert blocks == [len(connection.atomic_blocks)], "no block but the test's own"
 
 
-def test_a_connection_that_was_dropped_meanwhile_is_opened_anew(postbox: Postbox) -> None:
+def test_a_connection_that_was_dropped_meanwhile_is_opened_again(postbox: Postbox) -> None:
     with Postman() as postman:
         postman.send(EmailMultiAlternatives("One", "Text", to=["a@provider.example"]))
         postman._connection.connection.sock.shutdown(socket.SHUT_RDWR)

@@ -66,7 +66,7 @@ def test_a_turn_that_could_not_be_given_back_is_free_at_once(monkeypatch: pytest
         assert again is not None
 
 
-def test_a_turn_that_was_lost_is_not_renewed_for_whoever_has_it_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_turn_is_not_renewed_for_its_new_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     with turns.taken("mail", seconds=45) as turn:
         assert turn is not None
         cache.set(turn.key, "elsewhere 1 2 other", timeout=45)

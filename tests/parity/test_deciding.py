@@ -94,7 +94,7 @@ def doors(cast: Cast) -> Doors:
     return Doors(cast)
 
 
-def test_whoever_asked_or_decided_before_decides_nothing_by_whatever_account(cast: Cast, doors: Doors) -> None:
+def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: Cast, doors: Doors) -> None:
     """Cases 1 and 2: Bea has both roles; Pat's account turns out to be Priya's human, and Alan's to be Paula's."""
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
@@ -158,7 +158,7 @@ def test_without_the_role_it_is_refused_and_elsewhere_it_is_not_there(cast: Cast
     assert (decision.decider, given.at + timedelta(seconds=60)) == (cast.mia, decision.at)
 
 
-def test_what_is_no_longer_so_is_not_agreed_to(cast: Cast, doors: Doors) -> None:
+def test_an_access_request_with_changed_facts_is_not_approved(cast: Cast, doors: Doors) -> None:
     """Case 9: a resource is gone, the engineer is gone, or the ticket is closed."""
     row = cast.confirmed()
     Resource.objects.filter(pk=cast.resource().pk).update(is_active=False)
@@ -272,7 +272,7 @@ def test_no_command_and_no_task_decides() -> None:
     assert found == {}
 
 
-def test_the_system_itself_says_no_yes(cast: Cast) -> None:
+def test_the_system_itself_never_approves(cast: Cast) -> None:
     row, act = cast.confirmed(), {"approve": operations.approve_as_customer, "deny": operations.deny_as_customer}
     decide: Callable[..., Any]
     for decide in act.values():

@@ -130,7 +130,7 @@ def test_a_form_with_its_token_finds_out_as_soon_as_the_database_answers(
 
 
 @pytest.mark.parametrize("is_saved", [True, False])
-def test_a_second_try_acts_once_whatever_became_of_the_first(
+def test_a_second_try_acts_once_after_any_first_one(
     world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
 ) -> None:
     row = world.confirmed()
@@ -188,7 +188,7 @@ def test_a_page_about_an_outage_keeps_what_was_typed(world: Cast, monkeypatch: p
     assert erik.post(*sent_from(found)).status_code == 302
 
 
-def test_an_approval_is_kept_without_its_proof_and_a_new_password_not_at_all(
+def test_an_approval_is_stored_without_its_proof_and_a_new_password_not_at_all(
     world: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row, ada = world.confirmed(), signed_in(world, "ada")
@@ -243,7 +243,7 @@ def test_a_session_that_ends_elsewhere_meanwhile_is_not_called_unchanged(
     assert "Nothing was changed" not in words_of(found)
 
 
-def test_a_sign_in_of_which_nobody_knows_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sign_in_with_an_unknown_outcome_says_so(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     browser, plain = Client(raise_request_exception=False), Session.save
 
     def lost(session: Session, **options: Any) -> None:
@@ -286,7 +286,7 @@ def test_a_page_that_only_reads_says_nothing_of_changes(world: Cast, monkeypatch
     assert "changed" not in words_of(found)
 
 
-def test_a_look_that_may_have_been_recorded_shows_nothing_and_says_so(
+def test_an_access_that_may_have_been_recorded_shows_nothing_and_says_so(
     world: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any
 ) -> None:
     settings.CONTENT_ROOT = tmp_path
@@ -397,7 +397,7 @@ def test_the_token_endpoint_says_so_in_its_own_shape(world: Cast, monkeypatch: p
 # --- Operators and workers ------------------------------------------------------------------------------------
 
 
-def test_a_command_says_so_with_a_status_of_its_own(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_reports_it_with_its_own_status(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     world.confirmed()
 
     def unknown(*args: Any, **options: Any) -> None:

@@ -84,7 +84,7 @@ def test_utf_8_is_taken_by_each_of_its_names(doors: list[Door], charset: str) ->
 
 
 @pytest.mark.parametrize("charset", OTHERS)
-def test_a_query_is_read_in_utf_8_whatever_is_said(doors: list[Door], charset: str) -> None:
+def test_a_query_is_read_in_utf_8_with_any_declared_charset(doors: list[Door], charset: str) -> None:
     _stranger, ada = doors
     status, _sent, page = ada("GET", "/access-requests/?q=%C3%BC%2BAGE-", kind=f"text/plain; charset={charset}")
     assert status == 200

@@ -101,7 +101,7 @@ def test_the_step_leads_to_no_other_site_and_writes_nothing_into_the_page(addres
     assert "<script>1" not in page
 
 
-def test_a_browser_that_sends_its_cookies_all_the_same_gets_the_page(cast: Cast) -> None:
+def test_a_browser_that_sends_its_cookies_anyway_gets_the_page(cast: Cast) -> None:
     """A link from a sibling host sends them, and so does a session from before they were strict."""
     for site in ("same-site", "cross-site"):
         answer = signed_in(cast, "ada").get("/", headers=sent(site))

@@ -197,7 +197,7 @@ def test_a_caller_who_is_turned_away_reads_and_is_logged_the_same(gate: Gate, ca
 
 
 @pytest.mark.django_db
-def test_a_proof_that_was_not_looked_at_is_no_guess(gate: Gate, member: Person) -> None:
+def test_an_unchecked_proof_does_not_count_as_a_guess(gate: Gate, member: Person) -> None:
     for _ in range(6):
         with full(gate), pytest.raises(Busy):
             guesses.is_right(member, lambda: member.check_password(PASSWORD), ip="10.0.0.1")

@@ -181,7 +181,7 @@ def test_readyz_names_a_heartbeat_that_does_not_come(client: Client) -> None:
 
 @pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
-def test_readyz_reads_the_logs_from_indexes_whatever_their_number(django_assert_num_queries: Any) -> None:
+def test_readyz_reads_any_number_of_logs_from_indexes(django_assert_num_queries: Any) -> None:
     at = clock.now()
     ChainHead.objects.bulk_create(ChainHead(tenant_id=UUID(int=number), size=1) for number in range(1, 3000))
     with django_assert_num_queries(4) as ran:

@@ -267,7 +267,7 @@ def test_userinfo_that_is_wrong_in_one_thing_is_refused(monkeypatch: pytest.Monk
         ({"email": "a@x.example", "email_verified": False}, {"email_verified": True}, False),
     ],
 )
-def test_an_address_is_verified_by_what_stands_beside_it(
+def test_an_address_is_verified_by_the_claim_beside_it(
     monkeypatch: pytest.MonkeyPatch, token_says: dict[str, Any], userinfo_says: dict[str, Any], verified_is: Any
 ) -> None:
     claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
@@ -281,7 +281,7 @@ def test_an_address_is_verified_by_what_stands_beside_it(
     assert claims.get("xms_edov") is verified_is
 
 
-def test_a_signature_that_is_not_the_issuers_is_none() -> None:
+def test_a_signature_by_another_key_is_refused() -> None:
     header, body, signature = token().split(".")
     # The public key as the secret of a MAC, and our own secret.
     mac = _b64(b'{"alg":"HS256","kid":"k"}') + "." + body

@@ -128,7 +128,7 @@ def test_nothing_of_this_machine_goes_along(serve: Any, monkeypatch: pytest.Monk
     assert names == {"host", "accept-encoding", "content-length", "content-type", "connection"}
 
 
-def test_headers_go_along_and_replace_none_of_the_clients_own(serve: Any) -> None:
+def test_headers_are_sent_and_replace_none_of_the_clients(serve: Any) -> None:
     server = serve(answering(OK))
     given = {"webhook-id": "msg_1", "Connection": "keep-alive"}
     outbound.post(server.url(), b"{}", private=True, content_type="application/json", headers=given)
@@ -191,7 +191,7 @@ def drip_headers(each: socket.socket) -> None:
 
 @pytest.mark.timed
 @pytest.mark.parametrize("say", [drip, drip_headers, lambda each: each.recv(1)], ids=["body", "headers", "silence"])
-def test_whoever_drips_is_cut_off_at_the_total_time(serve: Any, say: Say) -> None:
+def test_a_slow_server_is_cut_off_at_the_total_time(serve: Any, say: Say) -> None:
     server = serve(say)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="timeout"):
@@ -230,7 +230,7 @@ def test_an_answer_that_is_too_long_is_not_read_on(serve: Any, head: bytes) -> N
     assert len(sent) < 200  # what the kernel's buffers take
 
 
-def test_the_beginning_of_an_answer_without_end_is_enough_where_it_is_said_to_be(serve: Any) -> None:
+def test_the_beginning_of_an_endless_answer_is_enough_if_the_caller_says_so(serve: Any) -> None:
     sent = []
 
     def flood(each: socket.socket) -> None:
@@ -260,7 +260,7 @@ def test_the_longest_answer_is_read(serve: Any) -> None:
 
 
 @pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.9\r\n", b"\r\n\r\n", b""])
-def test_what_is_no_web_server_is_said_to_be_none(serve: Any, raw: bytes) -> None:
+def test_a_server_that_is_not_http_is_reported(serve: Any, raw: bytes) -> None:
     with pytest.raises(Unreachable, match="no_http"):
         outbound.post(serve(answering(raw)).url(), b"x", private=True)
 
@@ -371,7 +371,7 @@ def test_a_query_that_can_be_read_in_two_ways_is_refused() -> None:
                 Target.parse(url, private=False, query=True)
 
 
-def test_a_place_is_told_without_its_path() -> None:
+def test_an_address_is_reported_without_its_path() -> None:
     cases = [
         ("https://a.example/secret/path?sig=x", "https://a.example"),
         ("https://a.example:8443/x", "https://a.example:8443"),
@@ -452,7 +452,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.Monkey
                     outbound.post("https://witness.example/", b"x", private=False)
 
 
-def test_a_name_that_changes_its_address_is_connected_to_where_it_was_looked_at(
+def test_a_name_that_changes_its_address_is_connected_to_the_checked_one(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = serve(answering(OK))
@@ -465,7 +465,7 @@ def test_a_name_that_changes_its_address_is_connected_to_where_it_was_looked_at(
     assert inside.heads == []
 
 
-def test_a_name_that_nobody_knows_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     _resolving(monkeypatch, [])
     with pytest.raises(Unreachable, match="no_such_host"):
         outbound.post("https://witness.example/", b"x", private=False)
@@ -629,7 +629,7 @@ def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) 
         stack.enter_context(lines.to("honest"))
 
 
-def test_all_calls_of_a_sign_in_are_of_whoever_named_the_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_calls_of_a_sign_in_count_for_the_tenant_of_the_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
     lookups = list[tuple[str, str]]()
     issuer = "https://idp.example"
     party = oidc.Party(
@@ -673,7 +673,7 @@ def test_an_answer_is_never_unpacked(serve: Any) -> None:
     assert outbound.get(server.url(), private=True).body == packed
 
 
-def test_what_is_said_before_an_answer_without_end_is_refused(serve: Any) -> None:
+def test_an_endless_informational_answer_is_refused(serve: Any) -> None:
     def say(client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:

@@ -222,7 +222,7 @@ def what_every_act_needs() -> None:
         execute("LOCK TABLE audit_app_auditentry IN ACCESS EXCLUSIVE MODE")
 
 
-def test_a_kept_ok_does_not_outlive_a_write_that_hangs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stored_ok_does_not_outlive_a_hanging_write(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     real, skipped = time.monotonic, [0.0]
     monkeypatch.setattr(clock, "monotonic", lambda: real() + skipped[0])
     web(client, 200)
@@ -283,7 +283,7 @@ def test_with_all_workers_dead_a_web_server_stays_ready(client: Client) -> None:
 
 
 @pytest.mark.parametrize("part", readiness.PARTS)
-def test_each_part_has_a_probe_of_its_own(client: Client, part: str) -> None:
+def test_each_part_has_its_own_probe(client: Client, part: str) -> None:
     at = clock.now()
     for name in ("worker:here-1", "beat", "sweep"):
         Heartbeat.objects.create(name=name, at=at, pid=1)
@@ -294,7 +294,7 @@ def test_each_part_has_a_probe_of_its_own(client: Client, part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["webb", "", "web,worker"])
-def test_a_part_that_does_not_exist_is_said_so(client: Client, part: str) -> None:
+def test_an_unknown_part_is_reported(client: Client, part: str) -> None:
     answer = client.get("/readyz", {"part": part})
     assert answer.status_code == 400
     assert "web, worker, beat, signer" in answer.json()["detail"]
@@ -374,7 +374,7 @@ def test_a_host_that_was_taken_away_is_forgotten_after_a_week() -> None:
     assert not {"host:old", "worker:old"} & left
 
 
-def test_a_machine_without_kept_heads_makes_no_file_of_them(client: Client) -> None:
+def test_a_machine_without_stored_heads_makes_no_file_for_them(client: Client) -> None:
     path = Path(settings.LOG_HEADS_FILE)
     path.unlink(missing_ok=True)
     assert client.get("/readyz?part=signer").status_code == 200

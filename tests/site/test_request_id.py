@@ -10,13 +10,13 @@ from pytest_django import Settings
 from lockbox_site.middleware import RequestIdMiddleware, client_address
 
 
-def test_an_answer_carries_an_id_of_its_own(client: Client) -> None:
+def test_an_answer_carries_its_own_id(client: Client) -> None:
     first, second = client.get("/healthz")["X-Request-ID"], client.get("/healthz")["X-Request-ID"]
     assert re.fullmatch(r"[0-9a-f]{32}", first)
     assert first != second
 
 
-def test_an_id_from_the_proxy_is_kept(client: Client) -> None:
+def test_an_id_from_the_proxy_is_used(client: Client) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "edge-1234.abc_D"})["X-Request-ID"] == "edge-1234.abc_D"
 
 

@@ -53,7 +53,7 @@ def test_a_python_that_is_too_old_is_named(clone: Path, tmp_path: Path, script: 
     assert done.stderr == f"{script}: PYTHON={old} is not a Python 3.11 or newer. Name another one, or unset PYTHON.\n"
 
 
-def test_a_machine_without_python_is_told_what_to_install(clone: Path, tmp_path: Path) -> None:
+def test_without_python_the_command_says_what_to_install(clone: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in ("sh", "dirname", "mkdir"):

@@ -164,7 +164,7 @@ def test_a_header_with_an_underscore_poses_as_no_other(both: tuple[int, int]) ->
     assert "HTTP_X_FORWARDED_PROTO" not in served_request(both[1], request)["environ"]
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(both: tuple[int, int]) -> None:
+def test_a_client_that_expects_100_continue_gets_it(both: tuple[int, int]) -> None:
     for port in both:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
             plain.sendall(b"POST /f HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
@@ -191,7 +191,7 @@ def test_a_body_that_breaks_off_is_not_acted_on(both: tuple[int, int], sent: byt
         assert b" 200 " not in plain.recv(100)
 
 
-def test_what_is_too_long_is_refused_and_the_answer_is_read(both: tuple[int, int]) -> None:
+def test_a_too_long_body_is_refused_and_the_answer_is_read(both: tuple[int, int]) -> None:
     for framing, pieces in (
         (b"Content-Length: 2097152\r\n\r\n", [b"x" * 1024 * 1024] * 2),
         (b"Transfer-Encoding: chunked\r\n\r\n", [b"100000\r\n" + b"x" * 1024 * 1024 + b"\r\n"] * 2 + [b"0\r\n\r\n"]),

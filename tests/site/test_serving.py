@@ -149,7 +149,7 @@ def finished() -> Iterator[list[int]]:
 # --- Requests --------------------------------------------------------------------------------------------
 
 
-def test_where_too_many_wait_one_more_is_told_to_come_again_at_once() -> None:
+def test_with_too_many_waiting_one_more_is_refused_immediately() -> None:
     gate = Gate()
 
     async def test(found: Bridge) -> None:
@@ -277,7 +277,7 @@ def test_one_clients_slow_pieces_leave_half_of_the_threads_to_others() -> None:
     run(view, test)
 
 
-def test_who_has_waited_too_long_is_told_so_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_waited_too_long_is_refused_and_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "PATIENCE", 0.2)
     gate = Gate()
 
@@ -869,7 +869,7 @@ def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.Monke
 # --- Waiting ---------------------------------------------------------------------------------------------
 
 
-def test_a_call_that_waits_is_looked_after_on_the_loop_and_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_call_is_polled_on_the_loop_and_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
     is_there = threading.Event()
     left: list[int] = []
@@ -899,7 +899,7 @@ def test_a_call_that_waits_is_looked_after_on_the_loop_and_answered_once(monkeyp
     run(view, test)
 
 
-def test_a_look_that_fails_is_answered_as_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_poll_is_answered_as_any_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "LOOK_EVERY", 0.01)
 
     def view(request: Any) -> HttpResponse:
@@ -972,7 +972,7 @@ def lines_logged() -> Iterator[list[Any]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_connection_of_the_database_is_kept_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_database_connection_is_held_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a request: the connection is closed, or idle if connections are persistent."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     holding: list[bool] = []

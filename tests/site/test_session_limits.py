@@ -98,7 +98,7 @@ def test_what_was_sent_after_the_end_is_not_done(approver: Person, travel: Trave
     assert answer["Location"] == "/accounts/login/?next=/"
 
 
-def test_what_was_typed_before_the_end_waits_for_whoever_typed_it(
+def test_typed_text_waits_after_the_session_for_the_same_person(
     approver: Person, member: Person, tenant: Tenant, travel: Traveller
 ) -> None:
     travel.freeze()
@@ -126,7 +126,7 @@ def test_what_was_typed_before_the_end_waits_for_whoever_typed_it(
     assert client.get("/resume/")["Location"] == "/"
 
 
-def test_no_secret_waits_whatever_form_it_was_typed_into(approver: Person, tenant: Tenant, travel: Traveller) -> None:
+def test_no_secret_waits_from_any_form(approver: Person, tenant: Tenant, travel: Traveller) -> None:
     travel.freeze()
     client, words = signed_in(approver), "nobody-else-knows"
     secrets = (

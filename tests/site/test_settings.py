@@ -200,7 +200,7 @@ def test_a_database_that_is_away_is_one_line_without_its_password(tmp_path: Path
 
 
 @pytest.mark.parametrize("value", ["nonsense", "mysql://a:dont-tell@b/c", "postgres://a:dont-tell@b:c/d", "foo://x"])
-def test_a_database_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path, value: str) -> None:
+def test_a_malformed_database_url_is_refused_and_not_quoted(tmp_path: Path, value: str) -> None:
     message = refusal(tmp_path, DATABASE_URL=value)
     assert message.startswith("DATABASE_URL ")
     assert "dont-tell" not in message
@@ -218,7 +218,7 @@ def test_other_addresses_with_a_scheme_are_refused_in_the_same_way(tmp_path: Pat
 @pytest.mark.parametrize(
     "value", ["lockbox.example.com", "ftp://a", "https://", "http://a:b", "https://me@a", "https://a?b", "http://[::1"]
 )
-def test_a_base_url_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
+def test_a_malformed_base_url_is_refused(tmp_path: Path, value: str) -> None:
     message = refusal(tmp_path, BASE_URL=value)
     assert message.startswith("BASE_URL must be an address like https://lockbox.example.com, not ")
 
@@ -277,13 +277,13 @@ def test_a_file_beside_the_data_is_read_and_the_environment_wins(tmp_path: Path)
     assert setting(tmp_path, "PORT", PORT="8112") == 8112
 
 
-def test_mails_are_filed_at_the_very_place_that_is_named(tmp_path: Path) -> None:
+def test_mails_are_filed_exactly_where_the_setting_says(tmp_path: Path) -> None:
     assert str(setting(tmp_path, "EMAIL_FILE_PATH")) == str(tmp_path / "mail")
     assert str(setting(tmp_path, "EMAIL_FILE_PATH", EMAIL_URL="filemail:///srv/mail")) == "/srv/mail"
 
 
 @pytest.mark.slow
-def test_a_queued_task_is_signed_with_a_key_of_its_own(tmp_path: Path) -> None:
+def test_a_queued_task_is_signed_with_its_own_key(tmp_path: Path) -> None:
     script = (
         "from django.conf import settings; from django_q.conf import Conf; print(Conf.SECRET_KEY, settings.SECRET_KEY)"
     )
@@ -350,12 +350,12 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
     return names
 
 
-def test_names_are_found_whatever_reads_them() -> None:
+def test_environment_names_are_found_for_every_reader() -> None:
     source = 'A = switch("ALPHA", default=True)\nB = env.db_url("BETA")\nC = len("GAMMA")\n'
     assert names_read(nodes_in(source)) == {"ALPHA", "BETA"}
 
 
-def test_every_setting_from_the_environment_stands_in_the_readme() -> None:
+def test_every_setting_from_the_environment_is_in_the_readme() -> None:
     names = names_read(nodes_of(ROOT / "lockbox_site" / "settings.py"))
     assert {"DATABASE_URL", "SECRET_KEY", "CUSTOMER_DECISION_SECONDS"} <= names
     documented = set(re.findall(r"^\|\s*`([A-Z][A-Z0-9_]+)`", text_of(ROOT / "README.md"), flags=re.MULTILINE))

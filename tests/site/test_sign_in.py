@@ -64,7 +64,7 @@ def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, membe
     assert member.email not in str(shown)
 
 
-def test_whoever_is_there_and_whoever_is_not_get_the_same_answer(approver: Person) -> None:
+def test_existing_and_unknown_addresses_get_the_same_answer(approver: Person) -> None:
     """Byte by byte, except for tokens, nonces, ids and the clock: at the first try, and after too many."""
 
     def answers(who: str, page: str, **form: str) -> list[bytes]:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("name", ["account_email", "account_signup", "account_set_password"])
-def test_what_is_not_offered_is_absent(cast: Cast, name: str) -> None:
+def test_unused_routes_of_the_library_are_missing(cast: Cast, name: str) -> None:
     client = Client()
     client.force_login(cast.erik)
     for method in (client.get, client.post):
@@ -22,13 +22,13 @@ def test_what_is_not_offered_is_absent(cast: Cast, name: str) -> None:
     assert cast.erik.email == "erik@provider.example"
 
 
-def test_signed_in_pages_are_not_kept_by_the_browser(cast: Cast) -> None:
+def test_signed_in_pages_are_not_cached_by_the_browser(cast: Cast) -> None:
     client = Client()
     client.force_login(cast.ada)
     assert "no-store" in client.get("/")["Cache-Control"]
 
 
-def test_a_reset_link_leads_to_this_site_whatever_the_host_header_says(cast: Cast, mailoutbox: list, settings) -> None:
+def test_a_reset_link_leads_to_this_site_with_any_host_header(cast: Cast, mailoutbox: list, settings) -> None:
     settings.BASE_URL = "https://lockbox.example"
     Client().post(reverse("account_reset_password"), {"email": cast.ada.email}, headers={"host": "localhost:6666"})
     outbox.drain(limit=10)

@@ -149,7 +149,7 @@ def client_port(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def test_of_many_connections_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_of_many_connections_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[int] = []
     plain = sockets._borrowed
 

@@ -113,7 +113,7 @@ print(*both())
 """
 
 
-def test_the_server_is_told_the_limits_of_each_kind_of_process(tmp_path: Path) -> None:
+def test_each_kind_of_process_sets_its_limits_on_the_server(tmp_path: Path) -> None:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     # With DEBUG no static files need be collected.
     overrides = {

@@ -59,7 +59,7 @@ def test_files_of_an_older_version_are_noticed(storage: ManifestStaticFilesStora
 
 
 @pytest.mark.parametrize("name", ["staticfiles.json", "css/site.*.css"])
-def test_load_balancers_are_told_when_a_file_vanishes_and_when_it_is_back(
+def test_load_balancers_learn_when_a_file_vanishes_and_when_it_is_back(
     storage: ManifestStaticFilesStorage, client: Client, name: str
 ) -> None:
     collect(storage)
@@ -75,7 +75,7 @@ def test_load_balancers_are_told_when_a_file_vanishes_and_when_it_is_back(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_alarms_are_told_too(storage: ManifestStaticFilesStorage, client: Client) -> None:
+def test_alarms_are_delivered_too(storage: ManifestStaticFilesStorage, client: Client) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["static"]["ok"] is False

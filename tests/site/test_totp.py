@@ -54,7 +54,7 @@ def test_secrets_are_long_and_never_the_same() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "１２３４５６"])
-def test_what_is_no_code_is_wrong(typed: str) -> None:
+def test_a_malformed_code_is_wrong(typed: str) -> None:
     at = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
     assert totp.step_of(SECRET, typed, at=at) is None
 

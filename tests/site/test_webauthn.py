@@ -147,7 +147,7 @@ def test_a_key_that_does_not_count_signs_twice() -> None:
     assert verify(answer_of(made), key).sign_count == verify(answer_of(made), key).sign_count == 0
 
 
-def test_what_is_no_answer_is_refused_as_that() -> None:
+def test_a_malformed_answer_is_refused_as_unreadable() -> None:
     cases: list[Any] = [
         None,
         [],
@@ -178,6 +178,6 @@ def test_cbor_that_means_harm_is_refused() -> None:
             )
 
 
-def test_every_refusal_has_a_code_of_its_own() -> None:
+def test_every_refusal_has_its_own_code() -> None:
     kinds = errors.PasskeyRefused.__subclasses__()
     assert len({kind.code for kind in kinds} | {errors.PasskeyRefused.code}) == len(kinds) + 1

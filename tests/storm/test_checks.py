@@ -81,7 +81,7 @@ def test_looks_are_counted_by_window_and_item() -> None:
     assert kinds(checks.once([look, look], found_in(life()))) == [LOST_ACT]
 
 
-def test_a_look_that_was_recorded_and_refused_is_no_wrong_answer() -> None:
+def test_an_access_that_was_recorded_and_refused_is_no_wrong_answer() -> None:
     """Its entry comes first; if the window closes before the page is made, nothing is shown."""
     look = act(REFUSED, event="content.opened", mark=f"{forged.ASKED} 7.mail")
     assert checks.once([look], found_in(life())) == []
@@ -203,7 +203,7 @@ def test_a_mail_that_comes_again_is_the_same_to_the_byte() -> None:
     assert kinds(found) == ["a mail came again, and was another"]
 
 
-def test_an_engineer_who_was_not_told_is_found() -> None:
+def test_an_engineer_without_a_mail_is_found() -> None:
     replay, addresses = forged.replay(life()), {ENGINEER: "e@x"}
     assert checks.engineers_got_mail(replay, {"e@x": "The window of AR-AAAA-BBBB is closed."}, addresses) == []
     assert kinds(checks.engineers_got_mail(replay, {}, addresses)) == ["an outcome was never told"]
@@ -213,7 +213,7 @@ def message(index: int, **more: Any) -> bytes:
     return json.dumps({"data": {"log": {"index": index}}, **more}).encode()
 
 
-def test_each_event_is_told_to_a_webhook_at_least_once_and_in_one_way() -> None:
+def test_each_event_is_sent_to_a_webhook_at_least_once_and_unchanged() -> None:
     lines, events = forged.log(life()), ["grant.closed"]
     reported = [("m6", message(6)), ("m6", message(6))]
     assert checks.hooks("contoso", lines, reported, since=0, events=events) == []

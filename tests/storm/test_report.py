@@ -48,7 +48,7 @@ def test_recovery_counts_acts_that_were_begun_after_the_fault() -> None:
     assert report.recovery(fault(9.5, 10), [before, read, refused, act(call(10.5, 12))]) == pytest.approx(2)
 
 
-def test_a_fault_after_which_nothing_was_done_again_stands_in_the_table() -> None:
+def test_a_fault_without_recovery_is_in_the_table() -> None:
     """Unless the storm ended before acts could succeed again."""
     found = report.numbers(storm.Result(7, 60, "sqlite", [], [fault(5, 10), fault(57, 59)], [], begun=0, ended=60))
     assert found["recoveries"] == {"kill one web worker": [float("inf")]}

@@ -43,7 +43,7 @@ def test_a_task_that_still_waits_is_enough_for_everybody() -> None:
     assert queued() == [bell.DRAIN_OUTBOX, bell.SWEEP]
 
 
-def test_a_task_that_was_taken_may_have_looked_already() -> None:
+def test_a_task_that_was_taken_may_have_run_already() -> None:
     bell.ring()
     OrmQ.objects.update(lock=clock.now() + dt.timedelta(minutes=2))
     bell.ring()

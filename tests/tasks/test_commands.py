@@ -79,7 +79,7 @@ def test_sweep_and_drain_run_without_a_worker() -> None:
     assert not Heartbeat.objects.workers().exists(), "a hand at work is no sign of a worker"
 
 
-def test_nothing_to_run_is_said() -> None:
+def test_nothing_to_run_is_reported() -> None:
     with pytest.raises(CommandError, match="There is nothing to run"):
         call_command("lockbox", "--no-web", "--no-beat", "--clusters", "0")
 
@@ -129,9 +129,7 @@ def test_the_start_says_that_passkeys_need_a_name(
 
 
 @pytest.mark.parametrize("choices", [[300, 600], [60], [14400, 90000]])
-def test_the_demo_world_is_made_with_whatever_lengths_are_offered(
-    choices: list[int], settings: pytest.FixtureRequest
-) -> None:
+def test_the_demo_world_is_made_with_any_offered_lengths(choices: list[int], settings: pytest.FixtureRequest) -> None:
     settings.WINDOW_CHOICES_SECONDS = choices  # type: ignore[attr-defined]  # the settings fixture takes any name
     assert output_of("demo_world") == "The demo world is made.\n"
     assert set(AccessRequest.objects.values_list("window_for", flat=True)) <= set(choices)

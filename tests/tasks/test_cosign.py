@@ -71,7 +71,7 @@ def test_it_is_scheduled() -> None:
     assert "requests_app.tasks.cosign" in schedules.FUNCTIONS
 
 
-def test_the_witness_that_is_registered_is_asked_and_its_cosignature_kept(cast: Cast, listening: Listening) -> None:
+def test_a_registered_witness_is_asked_and_its_cosignature_stored(cast: Cast, listening: Listening) -> None:
     register(cast, listening)
     assert tasks.cosign() == 1
     [(path, _body)] = listening.small.requests

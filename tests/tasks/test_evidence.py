@@ -84,7 +84,7 @@ def test_a_period_is_taken_by_days_or_instants_in_utc(cast: Cast, tmp_path: Path
     assert verified(bundle, tmp_path)[0] == 0
 
 
-def test_the_proof_from_a_checkpoint_that_was_kept_comes_along(
+def test_the_proof_from_a_stored_checkpoint_is_included(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_history, "MOST", 2)
@@ -166,7 +166,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
         (["contoso"], 1, "The log has nothing of this."),
     ],
 )
-def test_what_can_not_be_taken_is_said_in_a_line(
+def test_evidence_that_cannot_be_made_is_explained_in_a_line(
     cast: Cast, tmp_path: Path, arguments: list[str], status: int, words: str
 ) -> None:
     found, output = refused(tmp_path, *arguments)
@@ -194,7 +194,7 @@ def test_without_a_key_and_a_signature_nothing_is_taken(
     assert (found, "no log key" in output) == (1, True)
 
 
-def test_a_tree_that_is_damaged_is_said(cast: Cast, tmp_path: Path, lose_key: Callable[[], None]) -> None:
+def test_a_damaged_tree_is_reported(cast: Cast, tmp_path: Path, lose_key: Callable[[], None]) -> None:
     cast.ticket()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
     Tile.objects.all().delete()

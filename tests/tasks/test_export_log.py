@@ -105,7 +105,7 @@ def test_many_batches_follow_each_other(cast: Cast, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_not_there_any_more_is_said_and_is_no_end(cast: Cast) -> None:
+def test_removed_entries_are_reported_and_do_not_end_the_export(cast: Cast) -> None:
     grown(cast, 9)
     _tamper("DELETE FROM audit_app_auditentry WHERE seq IN (0, 1, 5)")
     out, err = io.StringIO(), io.StringIO()
@@ -120,7 +120,7 @@ def test_what_is_not_there_any_more_is_said_and_is_no_end(cast: Cast) -> None:
 # --- The cursor --------------------------------------------------------------------------------------------
 
 
-def test_a_run_goes_on_where_the_last_one_ended(cast: Cast, tmp_path: Path) -> None:
+def test_a_run_continues_where_the_last_one_ended(cast: Cast, tmp_path: Path) -> None:
     cursor, seen = tmp_path / "cursor", []
     for count in (3, 0, 5, 1):
         grown(cast, count)
@@ -130,7 +130,7 @@ def test_a_run_goes_on_where_the_last_one_ended(cast: Cast, tmp_path: Path) -> N
     assert sorted(os.listdir(tmp_path)) == ["cursor", "cursor.lock"]
 
 
-def test_with_a_limit_the_cursor_stands_at_the_last_line(cast: Cast, tmp_path: Path) -> None:
+def test_with_a_limit_the_cursor_is_at_the_last_line(cast: Cast, tmp_path: Path) -> None:
     grown(cast, 9)
     assert seqs(pulled("--cursor-file", tmp_path / "cursor", "--limit", 4)) == [0, 1, 2, 3]
     assert seqs(pulled("--cursor-file", tmp_path / "cursor", "--limit", 4)) == [4, 5, 6, 7]
@@ -151,7 +151,7 @@ class Breaks(io.StringIO):
 
 
 @pytest.mark.parametrize(("error", "raised"), [(BrokenPipeError, CommandError), (OSError, OSError)])
-def test_the_cursor_never_stands_behind_a_line_that_was_not_written(
+def test_the_cursor_is_never_after_an_unwritten_line(
     cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError], raised: type[Exception]
 ) -> None:
     monkeypatch.setattr("audit_app.queries.BATCH", 4)
@@ -240,7 +240,7 @@ def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Ca
 
 
 @pytest.mark.parametrize("name", ["nobody", "Contoso", "", "00000000-0000-4000-8000-000000000000"])
-def test_a_tenant_that_is_not_there_is_said(cast: Cast, name: str) -> None:
+def test_a_missing_tenant_is_reported(cast: Cast, name: str) -> None:
     assert refused(name) == (2, f"There is no tenant {name}.")
 
 
@@ -283,7 +283,7 @@ def _terminated() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_following_goes_on_with_what_is_new_until_it_is_told_to_end(cast: Cast, tmp_path: Path) -> None:
+def test_following_continues_with_new_entries_until_it_is_stopped(cast: Cast, tmp_path: Path) -> None:
     grown(cast, 2)
     out = Reader(lambda: grown(cast, 3), lambda: grown(cast, 1), _terminated)
     before = signal.getsignal(signal.SIGTERM)

@@ -60,7 +60,7 @@ def waiting_words() -> list[str]:
 
 
 @pytest.mark.deep
-def test_a_cluster_whose_idle_workers_were_killed_is_started_anew(start: Start, notes: Notes) -> None:
+def test_a_cluster_whose_idle_workers_were_killed_is_started_again(start: Start, notes: Notes) -> None:
     running = start("lockbox", "--no-web", **WATCHFUL)
     in_service()
     _, _, *no_workers = forked(running)
@@ -94,7 +94,7 @@ def test_a_healthy_neighbour_does_not_hide_a_stuck_cluster(start: Start, notes: 
 
 
 @pytest.mark.deep
-def test_a_beat_that_hangs_is_started_anew(start: Start) -> None:
+def test_a_beat_that_hangs_is_started_again(start: Start) -> None:
     running = start("lockbox", "--no-web", "--clusters", "0", **WATCHFUL)
     wait_for(lambda: Heartbeat.objects.filter(name="beat").exists(), within=20)
     (beat,) = [pid for pid in running.family() if runs(pid, "beat")]

@@ -98,7 +98,7 @@ def test_two_deliveries_of_the_same_work_are_no_retry_of_each_other() -> None:
 
 
 @override_settings(TASK_ATTEMPTS=1)
-def test_success_of_the_very_same_work_ends_its_alarm_but_no_other() -> None:
+def test_success_of_the_same_work_ends_its_alarm_but_no_other() -> None:
     for word in ("mine", "theirs"):
         with delivered(word.ljust(32, "0")):
             fails_with(ValueError, lambda: moody(word))  # noqa: B023 - called at once

@@ -94,7 +94,7 @@ class Gate:
         self.close()
 
 
-def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start: Start, notes: Notes) -> None:
+def test_an_outage_of_the_database_ends_nothing_and_work_continues_after_it(start: Start, notes: Notes) -> None:
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)
         running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="20")
@@ -116,7 +116,7 @@ def test_an_outage_of_the_database_ends_nothing_and_work_goes_on_after_it(start:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("end", ["resumed", "failed over"])
-def test_work_goes_on_after_a_primary_that_was_frozen(start: Start, notes: Notes, end: str) -> None:
+def test_work_continues_after_a_frozen_primary(start: Start, notes: Notes, end: str) -> None:
     """No process waits for it for ever, and none is killed because it waited."""
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)

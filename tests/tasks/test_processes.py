@@ -111,7 +111,7 @@ def test_the_undertaker_ends_what_was_not_taken_back() -> None:
     taken_back.wait(timeout=120)
 
 
-def test_an_undertaker_that_is_stopped_is_dismissed_all_the_same() -> None:
+def test_a_stopped_undertaker_is_still_dismissed() -> None:
     undertaker = Undertaker(settings.BASE_DIR)
     os.kill(undertaker._process.pid, signal.SIGSTOP)
     undertaker.dismiss()

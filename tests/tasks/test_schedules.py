@@ -102,7 +102,7 @@ def test_a_cron_row_is_taken_out() -> None:
         ("next_run", dt.datetime(2099, 1, 1, tzinfo=dt.UTC)),
     ],
 )
-def test_a_changed_column_is_put_right(column: str, value: object) -> None:
+def test_a_changed_column_is_corrected(column: str, value: object) -> None:
     schedules.sync(clock.now())
     Schedule.objects.filter(name="sweep").update(**{column: value})
     at = clock.now()

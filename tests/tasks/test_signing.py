@@ -160,7 +160,7 @@ def test_a_refusal_is_logged_once_and_its_end_too(travel: Any) -> None:
     assert names(logged) == [("log_signing_refused", "different")]
 
 
-def test_a_log_that_is_well_again_is_signed_and_said_to_be(travel: Any) -> None:
+def test_a_repaired_log_is_signed_and_reported_as_correct(travel: Any) -> None:
     append(10)
     at = travel.freeze()
     tasks.checkpoint()
@@ -179,7 +179,7 @@ def test_a_log_that_is_well_again_is_signed_and_said_to_be(travel: Any) -> None:
     assert not LogAlarm.objects.exists()
 
 
-def test_what_is_left_after_its_time_is_left_to_a_fresh_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remaining_logs_are_left_to_the_next_task(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, 4):
         append(1, tenant=UUID(int=number))
     monkeypatch.setattr(tasks, "BATCH", 1)

@@ -97,7 +97,7 @@ def test_nonsense_is_passed_over(heard: Signs, now: list[float], nonsense: str |
     assert heard.known() == set()
 
 
-def test_what_processes_said_that_are_gone_is_forgotten_though_nobody_has_read_it(heard: Signs) -> None:
+def test_signs_of_ended_processes_are_forgotten_though_unread(heard: Signs) -> None:
     send(heard, "7 0.0")
     heard.listen()
     send(heard, "8 0.0")
@@ -173,7 +173,7 @@ def test_threads_stall_only_where_all_are_at_work_and_none_ends() -> None:
     asyncio.run(run())
 
 
-def test_a_sender_without_a_listener_goes_on(heard: Signs) -> None:
+def test_a_sender_without_a_listener_continues(heard: Signs) -> None:
     heard.close()
     signs.send(heard.address, 0.0)
 
@@ -200,7 +200,7 @@ def test_a_process_without_a_free_descriptor_gives_signs(heard: Signs, monkeypat
     assert heard.known() == {os.getpid()}
 
 
-def test_systemd_is_told_where_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_is_notified_if_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify.tell("WATCHDOG=1")
     for place, name in (
@@ -315,7 +315,7 @@ def test_processes_that_are_stopped_are_killed_and_replaced(site: Site, count: i
 
 @real
 @pytest.mark.parametrize("with_workers", [False, True])
-def test_a_web_server_whose_main_process_is_stopped_is_started_anew(site: Site, with_workers: bool) -> None:
+def test_a_web_server_whose_main_process_is_stopped_is_started_again(site: Site, with_workers: bool) -> None:
     frozen, main = site.workers, site.main
     for pid in ([*frozen] if with_workers else []) + [main]:
         os.kill(pid, signal.SIGSTOP)
@@ -325,7 +325,7 @@ def test_a_web_server_whose_main_process_is_stopped_is_started_anew(site: Site, 
 
 
 @real
-def test_a_supervisor_that_was_stopped_kills_nobody_when_it_goes_on(site: Site) -> None:
+def test_a_supervisor_that_was_stopped_kills_no_process_when_it_continues(site: Site) -> None:
     workers, main = site.workers, site.main
     family = [site.running.pid, main, *workers]
     for pid in family:

@@ -186,7 +186,7 @@ def test_those_who_wait_for_news_hold_nobody_up_and_hear_it(site: Site) -> None:
         assert b"access_request.withdrawn" in until(stream, b"access_request.withdrawn")
 
 
-def test_a_reader_who_loses_a_role_is_told_while_it_waits(site: Site) -> None:
+def test_a_waiting_reader_who_loses_a_role_is_refused(site: Site) -> None:
     path = f"/api/v1/tenants/{site.cast.contoso.pk}/events"
     head = f"Host: 127.0.0.1\nAuthorization: Bearer {site.token(1)}\n"
     stream = site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n")

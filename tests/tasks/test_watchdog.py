@@ -49,7 +49,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene(monkeypatch)
 
 
-def test_nothing_is_said_before_the_first_look(scene: Scene) -> None:
+def test_nothing_is_reported_before_the_first_check(scene: Scene) -> None:
     scene.now += 3600
     assert not scene.watchdog.is_stuck("worker:c", started=0.0)
 
@@ -82,7 +82,7 @@ def test_a_clock_that_was_set_back_means_nothing(scene: Scene) -> None:
     assert not scene.after(50, beat=EPOCH - dt.timedelta(days=1))
 
 
-def test_an_outage_of_the_database_is_no_silence_and_does_not_count_anew(scene: Scene) -> None:
+def test_an_outage_of_the_database_is_no_silence_and_does_not_reset_the_count(scene: Scene) -> None:
     scene.after(50, beat=EPOCH)
     assert not scene.outage(300)
     assert not scene.after(9), "what was silent before still has its time"

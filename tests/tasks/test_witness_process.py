@@ -184,7 +184,7 @@ def test_it_notices_a_log_that_was_cut_and_one_that_was_forked(cast: Cast, start
 
 
 @pytest.mark.slow
-def test_one_that_lost_its_memory_begins_anew(cast: Cast, start: Any) -> None:
+def test_a_witness_that_lost_its_state_begins_again(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)
     tasks.cosign()
@@ -214,7 +214,7 @@ def _forget_checkpoints_above(size: int) -> None:
 
 
 @pytest.mark.slow
-def test_whoever_asks_how_it_stands_waits_for_no_cosigning_and_holds_none_up(cast: Cast, start: Any) -> None:
+def test_reading_the_state_neither_waits_for_a_cosigning_nor_delays_it(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)
     assert tasks.cosign() == 1

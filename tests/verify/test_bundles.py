@@ -48,7 +48,7 @@ def test_a_bundle_is_good_as_a_zip_and_as_a_folder(log: Log, kind: str, tmp_path
         assert data["logs"][0]["dated_at"] == "2025-06-27T04:53:20Z"
 
 
-def test_what_was_pruned_is_said(log: Log, tmp_path: Path) -> None:
+def test_a_verdict_names_what_was_pruned(log: Log, tmp_path: Path) -> None:
     data = verdict(bundle(log, pruned=77), tmp_path)
     assert is_good(data)
     assert data["logs"][0]["entries"] == 223
@@ -183,7 +183,7 @@ def test_the_neighbours_of_a_period_are_proven(log: Log, tmp_path: Path) -> None
     assert verdict(written, tmp_path)["exit"] == 1
 
 
-def test_a_neighbour_that_says_another_number_is_none(tmp_path: Path) -> None:
+def test_a_neighbour_with_another_number_is_refused(tmp_path: Path) -> None:
     log = Log([canonical(entry(each + (each == 3), each)) for each in range(9)])
     assert problems(verdict(bundle(log, kind="period", span=(4, 9)), tmp_path)) == [
         (3, "neighbours-0.jsonl: the entry is of another log, or of another index")
@@ -205,7 +205,7 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
     assert is_good(verdict(written, tmp_path))
 
 
-def test_that_an_access_request_is_whole_is_never_said(log: Log, tmp_path: Path) -> None:
+def test_an_access_request_is_never_called_whole(log: Log, tmp_path: Path) -> None:
     data = verdict(every_kind(log)["access_request"], tmp_path)
     assert data["notes"] == [
         "this does not show that these are all entries about the access request, only that each entry is in the log"

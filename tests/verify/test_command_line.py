@@ -103,7 +103,7 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
     assert run("verify", evidence, "--witness", W1.vkey("w1.example", 4))[0] == 2
 
 
-def test_a_kept_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log, tmp_path: Path) -> None:
+def test_a_stored_checkpoint_pins_the_key_that_signed_it(evidence: Path, log: Log, tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.txt"
     checkpoint.write_text(log.note(99), "utf-8")
     status, output, _ = run("verify", evidence, "--previous", checkpoint)
@@ -169,7 +169,7 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
         assert output.splitlines()[-1].startswith("CAN'T TELL: ")
 
 
-def test_how_old_the_checkpoint_is_is_said_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
+def test_the_age_of_the_checkpoint_is_reported_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
     """By the bundle's claim and by this machine's clock; a reader can set a limit for the second."""
     status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0

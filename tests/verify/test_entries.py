@@ -25,7 +25,7 @@ def test_an_entry_is_read_as_it_was_written() -> None:
     assert lv.entry_of(canonical(GOOD)) == GOOD
 
 
-def test_what_is_no_entry_is_refused() -> None:
+def test_a_malformed_entry_is_refused() -> None:
     cases = [
         (text().replace(",", ", ", 1), "not canonical"),
         (text() + " ", "not canonical"),
@@ -126,7 +126,7 @@ def test_a_block_is_good_up_to_its_first_bad_line() -> None:
         ({**entry(1, 9), "tenant": "a" * 36}, "of another tenant"),
     ],
 )
-def test_an_entry_stands_in_its_place(second: dict[str, Any], why: str) -> None:
+def test_an_entry_has_its_own_number(second: dict[str, Any], why: str) -> None:
     found = check(lines_of(entry(0, 5), second))
     assert found.good == 1
     assert found.bad is not None

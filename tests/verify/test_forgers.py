@@ -99,7 +99,7 @@ def test_the_log_s_own_key_is_no_witness(tmp_path: Path) -> None:
     assert data["gaps"] == [f"the witness {HOST}, which you named, has the key of the log itself"]
 
 
-def test_where_cosigning_is_asked_for_and_no_key_is_pinned_it_can_t_be_told(tmp_path: Path) -> None:
+def test_without_a_pinned_key_cosigning_can_t_be_judged(tmp_path: Path) -> None:
     log = named_log(witnesses=((NAME, WITNESS),))
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], require_witness=True)
     assert (data["exit"], data["problems"]) == (2, [])
@@ -255,7 +255,7 @@ def test_a_long_name_pushes_no_word_out_of_sight(tmp_path: Path) -> None:
     assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself www" in report
 
 
-def test_a_look_alike_in_a_key_s_name_is_seen(tmp_path: Path) -> None:
+def test_a_similar_letter_in_a_key_s_name_is_made_visible(tmp_path: Path) -> None:
     alike = "witness.cоntoso.example"
     log = named_log(witnesses=((alike, FORGER),))
     report = words(verdict(bundle(log), tmp_path, keys=[log.vkey()]))
@@ -279,7 +279,7 @@ def test_what_is_in_the_bundle_for_people_is_not_proven(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["checkpoint-1.txt", "checkpoint-00.txt", "entries-9.jsonl", "neighbours-0.jsonl", "leaf-hashes-x.bin"]
 )
-def test_a_file_that_looks_like_proof_and_is_none_is_bad(name: str, tmp_path: Path) -> None:
+def test_a_file_that_only_looks_like_a_proof_is_bad(name: str, tmp_path: Path) -> None:
     log = named_log()
     written = bundle(log)
     written.files[name] = log.note(10).encode()

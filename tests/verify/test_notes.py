@@ -154,7 +154,7 @@ def test_a_key_under_another_name_or_type_is_another_key() -> None:
 GOOD = Log.of([entry(0, 0)]).note()
 
 
-def test_what_is_no_checkpoint_is_refused() -> None:
+def test_a_malformed_checkpoint_text_is_refused() -> None:
     cases = [
         "",
         "\n",

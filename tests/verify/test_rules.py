@@ -109,14 +109,14 @@ def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
     return _detail(entries, 5, action=action)
 
 
-def test_what_another_service_was_let_do_counts_as_a_look(tmp_path: Path) -> None:
+def test_an_access_permitted_to_another_service_counts_as_an_access(tmp_path: Path) -> None:
     for entries in (_allowed(life(), "read"), _allowed(life({**ASKED, "level": "names"}), "list")):
         data = judged(entries, tmp_path)
         assert is_good(data)
         assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
 
 
-def test_a_download_is_a_look_of_its_own_kind(tmp_path: Path) -> None:
+def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
     entries = life()
     opened = next(index for index, each in enumerate(entries) if each["event"] == "content.opened")
     entries[opened]["event"] = "content.downloaded"

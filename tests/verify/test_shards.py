@@ -55,7 +55,7 @@ def test_a_closed_log_and_the_next_are_good_under_one_named_key(tmp_path: Path) 
         assert data["notes"] == ["log 0 was closed as damaged by entry 80; log 1 continues it"]
 
 
-def test_damage_in_a_closed_log_is_said_and_leaves_it_open(tmp_path: Path) -> None:
+def test_damage_in_a_closed_log_is_reported_and_the_verdict_stays_open(tmp_path: Path) -> None:
     closed, opened = two_logs()
     written = bundle(closed, opened)
     lines = closed.lines[:]
@@ -69,7 +69,7 @@ def test_damage_in_a_closed_log_is_said_and_leaves_it_open(tmp_path: Path) -> No
     ]
 
 
-def test_damage_in_the_log_that_goes_on_is_bad(tmp_path: Path) -> None:
+def test_damage_in_the_continuing_log_is_bad(tmp_path: Path) -> None:
     closed, opened = two_logs()
     written = bundle(closed, opened)
     lines = opened.lines[:]
@@ -187,7 +187,7 @@ def test_a_whole_log_without_its_first_shard_is_not_whole(tmp_path: Path) -> Non
     assert data["gaps"] == ["log 0 is not here"]
 
 
-def test_a_kept_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:
+def test_a_stored_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:
     closed, opened = two_logs()
     path = bundle(closed, opened).zip(tmp_path / "a.zip")
     for stored in (closed.note(55), opened.note(5)):

@@ -96,7 +96,7 @@ def judged(entries: Entries, tmp_path: Path, **how: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
-def test_a_signed_yes_is_said_to_be_the_passkeys(tmp_path: Path, algorithm: str) -> None:
+def test_a_signed_approval_is_reported_with_its_passkey(tmp_path: Path, algorithm: str) -> None:
     data = judged(signed_life(device(algorithm=algorithm)), tmp_path)
     assert data["result"] == "good", data
     [proven] = data["decisions"]["proven"]
@@ -226,7 +226,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_whatever_is_false_about_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
+def test_every_fault_of_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
     """The log itself is sound each time: the owner of the log and its key has written false data into it."""
     with collected() as case:
         for name in FALSE:
@@ -339,7 +339,7 @@ def _again(entries: Entries, name: str, seq: int) -> Entries:
     return found
 
 
-def test_the_providers_signed_yes_holds_and_whose_key_it_is_stays_the_providers_word(tmp_path: Path) -> None:
+def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(tmp_path: Path) -> None:
     """The customer's own log only shows whether it was always the same key."""
     entries = signed_life(device())
     _provider_signs(entries, 2, pats := device(), "one")

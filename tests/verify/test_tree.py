@@ -131,7 +131,7 @@ def test_every_consistency_proof_up_to_256_is_accepted_and_no_tampered_one(tree:
     assert accepted == (MOST + 1) * (MOST + 2) // 2
 
 
-def test_a_frontier_goes_on_from_the_left_siblings_of_any_leaf(tree: Tree) -> None:
+def test_a_frontier_continues_from_the_left_siblings_of_any_leaf(tree: Tree) -> None:
     for start in range(0, MOST, 7):
         _root, lefts = lv.walk(start, MOST, tree.leaves[start], tree.inclusion(start, MOST))
         frontier = lv.Frontier(start, lefts)

@@ -173,7 +173,7 @@ def test_a_rotation_to_another_key_does_not_vouch_for_this_one(tmp_path: Path) -
     assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])["exit"] == 2
 
 
-def test_a_rotation_is_believed_through_a_checkpoint_that_was_kept(tmp_path: Path) -> None:
+def test_a_rotation_is_trusted_through_a_stored_checkpoint(tmp_path: Path) -> None:
     log = rotated()
     previous = log.note(75, (OLD,))
     assert verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])["exit"] == 2
@@ -226,7 +226,7 @@ def test_a_false_cosignature_is_bad(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 64, 119, 120])
-def test_a_kept_checkpoint_is_the_beginning_of_the_log(size: int, tmp_path: Path) -> None:
+def test_a_stored_checkpoint_is_the_beginning_of_the_log(size: int, tmp_path: Path) -> None:
     log = Log.of(ENTRIES)
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=log.note(size))
     assert is_good(data)
@@ -244,7 +244,7 @@ def test_a_log_that_was_rewritten_since_is_found(size: int, tmp_path: Path) -> N
     assert not data["previous"]["holds"]
 
 
-def test_a_kept_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> None:
+def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -> None:
     log = Log.of(ENTRIES, older=(40,))
     period = bundle(log, kind="period", span=(60, 100))
     for size in (40, 60, 77, 100, 120):
@@ -265,7 +265,7 @@ def growth(log: Log, old: int, new: int) -> str:
 
 
 @pytest.mark.parametrize("new", [40, 77, 120])
-def test_a_consistency_proof_of_its_own_leads_on_from_a_kept_checkpoint(new: int, tmp_path: Path) -> None:
+def test_a_separate_consistency_proof_continues_from_a_stored_checkpoint(new: int, tmp_path: Path) -> None:
     """To the newest checkpoint, or to one from which the bundle continues."""
     log = Log.of(ENTRIES, older=(40,))
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
@@ -311,7 +311,7 @@ def test_a_fork_is_found_by_a_consistency_proof_alone(tmp_path: Path) -> None:
     assert data["exit"] == 1
 
 
-def test_a_newer_or_a_strange_kept_checkpoint_can_t_be_compared(tmp_path: Path) -> None:
+def test_a_newer_or_a_foreign_stored_checkpoint_can_t_be_compared(tmp_path: Path) -> None:
     log = Log.of(ENTRIES)
     newer = Log.of([*ENTRIES, entry(120, 10**12)]).note()
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=newer)

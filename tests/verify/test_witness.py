@@ -132,7 +132,7 @@ def test_the_same_again_is_cosigned_again_and_changes_but_the_time(at_seven: Ask
     assert at_seven.post(add_checkpoint_body(0, LOG, 7)) == (409, SIZE, "7\n")
 
 
-def test_any_key_of_the_log_will_do_and_signatures_of_others_are_not_kept(tmp_path: Path) -> None:
+def test_any_key_of_the_log_is_enough_and_signatures_of_others_are_not_stored(tmp_path: Path) -> None:
     state = lv.State(tmp_path / "state", create=True)
     rotated = log_of(5, signers=(OTHER, LOG_KEY))
     keys = [key_of(log_of(5)), lv.key_of(OTHER.vkey(LOG.origin))]
@@ -248,7 +248,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_is_no_request_is_refused_and_changes_nothing(case: str, at_seven: Asker) -> None:
+def test_a_malformed_request_is_refused_and_changes_nothing(case: str, at_seven: Asker) -> None:
     before = cosigned_heads(at_seven.path)
     status, kind, text = at_seven.post(MALFORMED[case])
     assert (status, kind) == (400, TEXT)
@@ -370,7 +370,7 @@ def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, t
     assert cosigned_heads(state.path) == {}
 
 
-def test_a_line_that_is_repeated_is_kept_once_and_the_witness_starts_again(tmp_path: Path) -> None:
+def test_a_repeated_line_is_stored_once_and_the_witness_starts_again(tmp_path: Path) -> None:
     """Everybody who has seen a checkpoint can send it with its signature many times, without any key."""
     state = lv.State(tmp_path / "state", create=True)
     line = LOG_KEY.sign(LOG.origin, text_of(LOG))

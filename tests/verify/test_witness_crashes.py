@@ -194,7 +194,7 @@ def test_two_processes_on_one_state_cosign_one_lineage(start: Start) -> None:
         assert [each.post(add_checkpoint_body(size + 1, other)) for each in both] == [UNPROVEN] * 2
 
 
-def test_a_state_that_is_empty_is_said_to_be_new(start: Start, tmp_path: Path) -> None:
+def test_an_empty_state_is_reported_as_new(start: Start, tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     first = start()
     assert "is new: this witness accepts the first checkpoint of each log without a check" in first.output[0]

@@ -145,11 +145,11 @@ def test_the_providers_approver_gets_a_list_of_questions(cast: Cast) -> None:
     assert "Ask yourself" not in shown(cast, "erik", cast.submitted())
 
 
-def test_without_lockbox_the_approver_reads_that_the_yes_opens_the_window(cast: Cast) -> None:
+def test_without_lockbox_the_approver_reads_that_the_approval_opens_the_window(cast: Cast) -> None:
     assert "It opens the window immediately" in shown(cast, "pat", cast.submitted("northwind"))
 
 
-def test_what_is_overdue_is_expired_though_no_sweep_has_run(cast: Cast, travel) -> None:
+def test_an_overdue_access_request_is_expired_though_no_sweep_has_run(cast: Cast, travel) -> None:
     travel.freeze()
     row = cast.confirmed()
     travel.to(row.decide_by)
@@ -200,7 +200,7 @@ def test_a_law_enforcement_demand_is_shown_in_place_of_a_ticket(cast: Cast) -> N
     assert "decision is yours" not in shown(cast, "pat", row)
 
 
-def test_earlier_access_is_told(cast: Cast) -> None:
+def test_earlier_access_is_shown(cast: Cast) -> None:
     earlier = cast.opened()
     look(cast, earlier, "<1@x.example>")
     operations.release(earlier.access_request_id, actor=cast.as_("priya"))
@@ -251,7 +251,7 @@ def test_a_member_reads_how_much_was_opened_and_not_what(cast: Cast) -> None:
     assert "1@x.example" not in page
 
 
-def test_a_refused_try_stands_in_the_timeline(cast: Cast) -> None:
+def test_a_refused_attempt_is_in_the_timeline(cast: Cast) -> None:
     row = cast.confirmed()
     with pytest.raises(NotAllowed):
         operations.approve_as_customer(row.pk, actor=cast.as_("mia"))
@@ -288,7 +288,7 @@ def test_what_strangers_wrote_is_escaped_and_visible(cast: Cast) -> None:
 # --- The list ------------------------------------------------------------------------------------------------
 
 
-def test_the_list_shows_the_own_tenant_and_queues_only(cast: Cast) -> None:
+def test_the_list_shows_only_the_persons_own_tenant_and_queues(cast: Cast) -> None:
     own_request, foreign = cast.submitted(), cast.submitted("fabrikam")
     other_queue = cast.submitted(ticket=cast.ticket(service_id=cast.sharepoint.pk), by="samir")
     assert set(references(cast, "ada")) == {own_request.reference, other_queue.reference}
@@ -370,7 +370,7 @@ def test_an_address_that_the_page_shows_is_found(cast: Cast) -> None:
     assert len(references(cast, "pat", "?q=finance@")) == 2
 
 
-def test_what_is_no_reference_is_explained(cast: Cast) -> None:
+def test_a_malformed_reference_is_explained(cast: Cast) -> None:
     response = signed_in(cast, "ada").get(LIST, {"q": "invoices"})
     assert response.status_code == 200
     assert "A reference looks like" in response.content.decode()
@@ -443,7 +443,7 @@ def test_the_list_costs_the_same_with_many_rows(cast: Cast, monkeypatch, name: s
 
 
 @pytest.mark.parametrize("name", ["ada", "pat", "priya"])
-def test_one_page_costs_the_same_however_much_was_looked_at(cast: Cast, name: str) -> None:
+def test_one_page_costs_the_same_for_any_number_of_accesses(cast: Cast, name: str) -> None:
     grant = cast.opened(resource_ids=[cast.resource().pk, cast.resource(name="sales").pk])
     scope = [line.resource for line in grant.access_request.scope.all()]
     client = signed_in(cast, name)

@@ -61,9 +61,7 @@ def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_a_customer_that_is_told_later_reads_on_its_pages_and_in_its_log_who_proposed_it(
-    cast: Cast, confirmed: bool
-) -> None:
+def test_a_customer_with_a_later_notice_reads_who_proposed_it(cast: Cast, confirmed: bool) -> None:
     Tenant.objects.filter(pk=cast.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     if confirmed:
         cast.colleague()
@@ -91,7 +89,7 @@ def test_the_customer_and_staff_read_it_over_the_api(cast: Cast, name: str) -> N
     assert caller.get(f"tenants/{cast.northwind.pk}/announced-changes").json().get("items", []) == []
 
 
-def test_what_waits_and_what_is_open_stand_above_what_is_announced(cast: Cast) -> None:
+def test_pending_and_open_items_are_above_announcements(cast: Cast) -> None:
     cast.opened()
     cast.confirmed(by="erik")
     uncovered(cast)

@@ -41,7 +41,7 @@ def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_s
     assert f'An approval counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
 
 
-def test_where_a_yes_counts_only_there_the_page_here_takes_a_no_alone(cast: Cast) -> None:
+def test_if_approvals_count_only_there_the_page_here_only_accepts_denials(cast: Cast) -> None:
     put(cast)
     own_key(cast)
     put(cast, keys_only=True)
@@ -88,7 +88,7 @@ def test_nobody_else_sets_it(cast: Cast, name: str) -> None:
         ({"origin": ORIGIN, "keys_only": "on"}, "keys_only"),
     ],
 )
-def test_what_is_wrong_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
+def test_a_wrong_value_is_explained_beside_its_field(cast: Cast, wrong: dict[str, str], field: str) -> None:
     with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"rp_id": "", **wrong})
     assert (answer.status_code, list(answer.context["form"].errors)) == (422, [field])

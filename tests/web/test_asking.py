@@ -77,7 +77,7 @@ def test_the_form_offers_this_tenants_resources_of_this_service(
     assert "fabrikam" not in page
 
 
-def test_the_cap_is_said_before_it_bites(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
+def test_the_cap_is_shown_before_it_applies(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
     operations.set_window_cap(cast.contoso.pk, seconds=3600, actor=cast.as_("ines"))
     page = _text(as_("priya").get(_ask(ticket)))
     assert "Contoso opens a window for 1 hour at most" in page
@@ -99,9 +99,7 @@ def test_it_says_beforehand_whether_the_customer_is_asked(
     assert ("it has Lockbox switched off" in page) == (tenant == "northwind")
 
 
-def test_a_service_that_is_not_covered_is_said_to_be_so(
-    cast: Cast, as_: Callable[[str], Client], ticket: Ticket
-) -> None:
+def test_an_uncovered_service_is_marked(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
     cast.exchange.is_covered = False
     cast.exchange.save()
     assert "Lockbox does not cover" in _text(as_("priya").get(_ask(ticket)))
@@ -144,7 +142,7 @@ def test_the_form_costs_the_same_with_twenty_resources_as_with_two(
     assert counts[0] == counts[1]
 
 
-def test_what_is_wrong_stands_beside_its_field(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
+def test_a_wrong_value_is_shown_beside_its_field(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
     wrong_fields: list[tuple[dict[str, Any], str]] = [
         ({"tried": " "}, "tried"),
         ({"justification": "too short"}, "justification"),
@@ -197,7 +195,7 @@ def test_an_unknown_step_is_refused(cast: Cast, as_: Callable[[str], Client], ti
 # --- Preview and submission ----------------------------------------------------------------------------------
 
 
-def test_the_preview_shows_the_very_sentence_that_the_customer_reads(
+def test_the_preview_shows_exactly_the_sentence_that_the_customer_reads(
     cast: Cast, as_: Callable[[str], Client], ticket: Ticket
 ) -> None:
     preview = as_("priya").post(_ask(ticket), _answers(cast, "preview"))
@@ -243,7 +241,7 @@ def test_too_many_at_once_are_refused_with_what_was_written(
     assert AccessRequest.objects.count() == 10
 
 
-def test_whoever_is_muted_is_refused_with_what_was_written_and_until_when(
+def test_a_muted_engineer_is_refused_with_the_end_and_the_typed_text(
     cast: Cast, as_: Callable[[str], Client], ticket: Ticket
 ) -> None:
     operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
@@ -364,7 +362,7 @@ def test_a_demand_without_its_facts_is_refused(
     _nothing_happened()
 
 
-def test_a_demand_is_raised_in_ones_own_queue_alone(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_a_demand_is_raised_only_in_the_engineers_own_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
     address = f"{DEMAND}?tenant={cast.contoso.pk}&service={cast.sharepoint.pk}"
     assert as_("erik").get(address).status_code == 404
     # With one queue there is nothing to choose.

@@ -125,7 +125,7 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
         ({**FORM, "scopes": ["decisions:write"], "decides_for": "frida"}, "Select a valid choice."),
     ],
 )
-def test_what_is_wrong_is_said_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:
+def test_a_wrong_value_is_explained_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:
     if "decides_for" in form:
         form = {**form, "decides_for": str(cast.people[form["decides_for"]].pk)}
     answer = signed_in(cast, "ines").post(page(cast), form)
@@ -157,7 +157,7 @@ def test_there_is_an_end_to_how_many_a_tenant_has(cast: Cast, monkeypatch: pytes
     assert Client.objects.count() == 1
 
 
-def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_told_by_mail(cast: Cast) -> None:
+def test_form_page_and_mail_warn_of_a_client_that_decides(cast: Cast) -> None:
     browser = signed_in(cast, "ines")
     assert "approve or deny in this approver’s name, without a password" in browser.get(page(cast)).content.decode()
     form = {
@@ -176,7 +176,7 @@ def test_who_may_decide_is_warned_of_on_the_form_and_on_the_clients_page_and_tol
     assert caller.decide("deny", row).json()["state"] == "DENIED"
 
 
-def test_what_is_taken_away_is_gone_at_once(cast: Cast) -> None:
+def test_a_removed_scope_is_gone_immediately(cast: Cast) -> None:
     made = add(cast, scopes=["log:read", "decisions:write"], decides_for_id=cast.ada.pk)
     token = access_token(made.row, made.secret).json()["access_token"]
     browser = signed_in(cast, "ines")

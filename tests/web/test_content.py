@@ -214,9 +214,7 @@ def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client
     assert _looks(grant)[-1] == "downloaded"
 
 
-def test_a_download_and_a_look_are_told_apart_by_all_that_speaks_of_them(
-    cast: Cast, as_: Callable[[str], Client]
-) -> None:
+def test_a_download_and_a_view_differ_in_every_text(cast: Cast, as_: Callable[[str], Client]) -> None:
     """One message is shown, then downloaded, then an attachment of it: three entries of two events, in
     different words.
     """
@@ -269,7 +267,7 @@ def test_a_name_cannot_leave_its_header(name: str, header: str) -> None:
     assert disposition(name, as_attachment=True) == header
 
 
-def test_content_is_looked_at_by_get_alone(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_content_is_read_only_by_get(cast: Cast, as_: Callable[[str], Client]) -> None:
     grant = cast.opened()
     priya = as_("priya")
     with collected() as case:
@@ -296,7 +294,7 @@ def test_a_browser_that_guesses_gets_nothing(cast: Cast, as_: Callable[[str], Cl
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_of_the_reader_is_kept_anywhere(cast: Cast, as_: Callable[[str], Client], name: str) -> None:
+def test_no_page_of_the_reader_is_cached(cast: Cast, as_: Callable[[str], Client], name: str) -> None:
     response = as_("priya").get(_url(name, cast.opened(), id=mail_id()))
     _body(response)
     assert response["Cache-Control"] == "no-store, private"

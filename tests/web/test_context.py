@@ -103,7 +103,7 @@ def test_the_count_reads_no_more_rows_than_its_bound(cast: Cast, monkeypatch) ->
     assert context.counted(2) == "1+"
 
 
-def test_the_customer_reads_the_own_tenants_name_and_the_provider_none(cast: Cast) -> None:
+def test_the_customer_reads_their_tenants_name_and_the_provider_none(cast: Cast) -> None:
     assert head(cast, "ada")["tenant_name"] == "Contoso"
     assert head(cast, "pat")["tenant_name"] == ""
 

@@ -179,7 +179,7 @@ def test_a_wrong_role_is_refused_and_the_log_says_so(cast: Cast) -> None:
         ("otto", ("access_request_act", "revoke"), "revoke not_allowed"),
     ],
 )
-def test_a_look_that_was_refused_is_in_the_log_once_a_minute(
+def test_a_refused_access_is_in_the_log_once_a_minute(
     cast: Cast, travel: Any, name: str, page: tuple[str, ...], text: str
 ) -> None:
     travel.freeze()
@@ -277,7 +277,7 @@ def test_a_missing_password_is_asked_for(cast: Cast) -> None:
     assert "Please be quick." in words(response)
 
 
-def test_the_sixth_try_within_five_minutes_is_not_even_looked_at(cast: Cast, travel) -> None:
+def test_the_sixth_try_within_five_minutes_is_not_even_checked(cast: Cast, travel) -> None:
     travel.freeze()
     row = cast.confirmed()
     client = signed_in(cast, "ada")
@@ -323,7 +323,7 @@ def test_the_limit_is_one_persons_own_and_ends(cast: Cast, travel) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_tries_at_once_are_counted_before_they_are_looked_at(cast: Cast, monkeypatch) -> None:
+def test_simultaneous_tries_are_counted_before_they_are_checked(cast: Cast, monkeypatch) -> None:
     checked: list[str] = []
     gate = threading.Barrier(20)
 
@@ -401,7 +401,7 @@ def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, 
     assert page_of(row) in words(response)
 
 
-def test_a_no_of_the_provider_needs_a_reason(cast: Cast) -> None:
+def test_a_denial_of_the_provider_needs_a_reason(cast: Cast) -> None:
     row = cast.submitted()
     for comment in ("", "   \n"):
         with nothing_happens():
@@ -410,7 +410,7 @@ def test_a_no_of_the_provider_needs_a_reason(cast: Cast) -> None:
         assert "A denial needs a reason" in words(response)
 
 
-def test_a_no_of_the_customer_needs_none(cast: Cast) -> None:
+def test_a_denial_of_the_customer_needs_no_reason(cast: Cast) -> None:
     assert decide(cast, "ada", cast.confirmed(), "deny").status_code == 302
 
 
@@ -477,7 +477,7 @@ def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) 
     assert Grant.objects.filter(access_request=row).count() == 1
 
 
-def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> None:
+def test_an_approval_and_then_a_denial_of_the_same_person_is_a_conflict(cast: Cast) -> None:
     row = cast.confirmed()
     assert decide(cast, "ada", row, "approve").status_code == 302
     with only_a_refusal():
@@ -502,7 +502,7 @@ def test_a_yes_and_then_a_no_of_the_same_person_is_a_conflict(cast: Cast) -> Non
         ("CLOSED", "Ada Test was faster and approved this access request. The window is closed by now."),
     ],
 )
-def test_the_page_says_how_it_stands_and_calls_nobody_faster_who_was_not(cast: Cast, state: str, expected: str) -> None:
+def test_the_conflict_page_shows_the_state_and_who_was_really_faster(cast: Cast, state: str, expected: str) -> None:
     row = cast.in_state(state)
     found = words(signed_in(cast, "alan").get(page_of(row, "decide", "approve")))
     assert expected in found
@@ -590,7 +590,7 @@ def test_an_engineer_who_left_the_queue_is_a_changed_fact(cast: Cast) -> None:
 # --- The receipt -------------------------------------------------------------------------------------------------
 
 
-def test_the_receipt_names_the_entry_what_is_next_and_who_was_told(cast: Cast) -> None:
+def test_the_receipt_names_the_entry_the_next_step_and_who_got_a_mail(cast: Cast) -> None:
     row = cast.confirmed()
     decide(cast, "ada", row, "approve", comment="For the audit.")
     entry = AuditEntry.objects.get(correlation_id=row.pk, event="access_request.approved_by_customer")
@@ -606,7 +606,7 @@ def test_the_receipt_names_the_entry_what_is_next_and_who_was_told(cast: Cast) -
     assert "notify.window_opened" in outbox_topics(row)
 
 
-def test_the_receipt_stands_for_colleagues_but_not_as_theirs(cast: Cast) -> None:
+def test_colleagues_see_the_receipt_but_not_as_theirs(cast: Cast) -> None:
     row = cast.confirmed()
     decide(cast, "ada", row, "deny")
     page = words(signed_in(cast, "otto").get(page_of(row, "receipt")))
@@ -625,7 +625,7 @@ def test_each_side_has_its_own_receipt(cast: Cast) -> None:
     assert signed_in(cast, "ada").get(page_of(row, "receipt")).status_code == 404
 
 
-def test_a_receipt_says_how_it_stands_now(cast: Cast) -> None:
+def test_a_receipt_shows_the_present_state(cast: Cast) -> None:
     row = cast.confirmed()
     decide(cast, "ada", row, "approve")
     operations.revoke(row.pk, actor=cast.as_("alan"))
@@ -703,13 +703,13 @@ def test_an_outsider_acts_on_nothing(cast: Cast, action: str) -> None:
             assert client.get(page_of(row, "access_request_act", action)).status_code == 404
 
 
-def test_an_act_that_is_none_is_not_found(cast: Cast) -> None:
+def test_an_unknown_act_is_not_found(cast: Cast) -> None:
     row = cast.in_state("OPEN")
     for url in ("expire/", "close/", "submit/", "decide/maybe/", "decide/"):
         assert signed_in(cast, "ada").post(page_of(row) + url).status_code == 404
 
 
-def test_whoever_closes_second_reads_who_was_first(cast: Cast) -> None:
+def test_the_second_person_to_close_reads_who_was_first(cast: Cast) -> None:
     row = cast.in_state("OPEN")
     operations.revoke(row.pk, actor=cast.as_("alan"), note="Closed by me.")
     with only_a_refusal():

@@ -130,7 +130,7 @@ def test_a_component_says_what_it_needs() -> None:
     assert [path.name for path in components if not text_of(path).startswith("{# context:")] == []
 
 
-def test_what_is_vendored_is_what_the_manifest_says() -> None:
+def test_vendored_files_match_the_manifest() -> None:
     vendor = ROOT / "static/vendor"
     manifest = json.loads((vendor / "MANIFEST.json").read_text())
     changed = [

@@ -110,7 +110,7 @@ def closed(cast: Cast) -> AccessRequest:
 
 
 @pytest.mark.parametrize("who", READERS)
-def test_whoever_reads_the_log_takes_the_evidence_of_an_access_request(
+def test_a_reader_of_the_log_can_download_evidence_of_an_access_request(
     cast: Cast, closed: AccessRequest, tmp_path: Path, who: str
 ) -> None:
     bundle = taken(signed_in(cast, who), closed)
@@ -185,7 +185,7 @@ def test_the_file_has_a_name_that_is_safe_everywhere(cast: Cast, closed: AccessR
 
 
 @pytest.mark.parametrize("who", ["mia", "priya", "pat"])
-def test_whoever_does_not_read_the_log_takes_no_evidence_of_it(cast: Cast, closed: AccessRequest, who: str) -> None:
+def test_only_a_reader_of_the_log_can_download_its_evidence(cast: Cast, closed: AccessRequest, who: str) -> None:
     client = signed_in(cast, who)
     with nothing_happens():
         assert client.get(url(closed)).status_code == 403
@@ -213,13 +213,13 @@ def test_for_another_tenants_people_there_is_nothing(cast: Cast, closed: AccessR
             assert post(client, what).status_code == 404
 
 
-def test_an_access_request_of_another_tenant_is_none_of_this_one(cast: Cast, closed: AccessRequest) -> None:
+def test_an_access_request_of_another_tenant_is_not_found_here(cast: Cast, closed: AccessRequest) -> None:
     with nothing_happens(), pytest.raises(NotFound):
         operations.take_evidence(cast.fabrikam.pk, actor=cast.as_("stella"), access_request_id=closed.pk)
 
 
 @pytest.mark.parametrize("who", READERS)
-def test_the_pages_offer_it_to_whoever_may(cast: Cast, closed: AccessRequest, who: str) -> None:
+def test_the_pages_offer_evidence_only_to_permitted_people(cast: Cast, closed: AccessRequest, who: str) -> None:
     client = signed_in(cast, who)
     request_page = client.get(reverse("web:access_request", args=[closed.pk])).content.decode()
     log_page = client.get(reverse("web:log", args=[cast.contoso.pk])).content.decode()
@@ -256,14 +256,14 @@ def test_what_has_no_place_in_the_form_is_refused(cast: Cast, closed: AccessRequ
         {"since": "9999-12-31"},
     ],
 )
-def test_days_that_are_none_are_said_beside_the_field(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
+def test_invalid_days_are_explained_beside_the_field(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
     with nothing_happens():
         response = post(signed_in(cast, "otto"), cast.contoso, **form)
     assert response.status_code == 400
     assert 'class="field-errors"' in response.content.decode()
 
 
-def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
+def test_the_proof_from_a_stored_checkpoint_is_in_the_file(
     cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With any number of later checkpoints, for every kind of evidence."""
@@ -287,7 +287,7 @@ def test_the_proof_from_a_checkpoint_that_was_kept_is_in_the_file(
 
 
 @pytest.mark.parametrize("size", ["-1", "1000000", "1", "12.5", "many", str(2**70)])
-def test_a_checkpoint_that_nobody_knows_is_said_beside_the_field(cast: Cast, closed: AccessRequest, size: str) -> None:
+def test_an_unknown_checkpoint_is_explained_beside_the_field(cast: Cast, closed: AccessRequest, size: str) -> None:
     for what in (closed, cast.contoso):
         with nothing_happens():
             response = post(signed_in(cast, "otto"), what, kept=size)
@@ -351,7 +351,7 @@ def test_where_the_tree_is_damaged_the_page_says_so_and_nothing_leaves(cast: Cas
         assert post(client, closed).status_code == 409
 
 
-def test_an_alarm_is_said_and_what_was_signed_before_is_offered(
+def test_an_alarm_is_shown_and_earlier_signed_entries_are_offered(
     cast: Cast, closed: AccessRequest, tmp_path: Path
 ) -> None:
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
@@ -382,7 +382,7 @@ def test_the_page_hears_how_far_the_download_is(
     assert "hx-get" not in end
 
 
-def test_a_download_that_broke_off_is_said_to_be_incomplete(
+def test_an_interrupted_download_is_reported_as_incomplete(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zips, "PIECE", 1)
@@ -614,7 +614,7 @@ def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
     assert page.count("<li>") == 2
 
 
-def test_more_items_than_are_listed_are_said_to_be_more(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeline_says_if_there_are_more_items_than_it_lists(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story, "ITEMS", 3)
     grant = cast.opened()
     opened_items(cast, grant, 5)
@@ -623,7 +623,7 @@ def test_more_items_than_are_listed_are_said_to_be_more(cast: Cast, monkeypatch:
     assert "Invoice 0 Invoice 1 Invoice 2 There are more; each of them is an entry below." in words(page)
 
 
-def test_a_damaged_entry_is_marked_and_the_rest_is_told(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:
+def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:
     from tests.audit.test_checkpoints import meddle, uuid_sql
 
     for body in (
@@ -679,7 +679,7 @@ def test_nothing_of_the_reader_stays_behind_between_two_pieces(
 
 
 @pytest.mark.postgres
-def test_the_second_wall_stands_while_a_piece_is_made(
+def test_row_level_security_applies_while_a_piece_is_made(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The view's middleware undoes its setting when the view has returned; the stream sets it again for itself."""
@@ -698,7 +698,7 @@ def test_the_second_wall_stands_while_a_piece_is_made(
 
 
 @pytest.mark.parametrize("how", ["role", "person"])
-def test_whoever_may_no_more_gets_no_zip(
+def test_a_person_who_lost_the_right_gets_no_zip(
     cast: Cast, closed: AccessRequest, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zips, "PIECE", 1)

@@ -158,7 +158,7 @@ def test_a_tenant_that_wants_signatures_takes_no_fresh_sign_in_in_their_place(ca
     assert AuditEntry.objects.order_by("-pk")[0].text == "approve_as_customer signature_required"
 
 
-def test_what_is_typed_is_judged_though_nothing_was_asked_for(cast: Cast) -> None:
+def test_a_typed_proof_is_checked_though_none_was_asked_for(cast: Cast) -> None:
     row = cast.confirmed()
     with only_a_refusal():
         assert confirm(signed_in(cast, "ada"), row, password="wrong", code="000000").status_code == 403
@@ -321,7 +321,7 @@ def test_after_the_half_minute_a_used_code_says_that_the_next_one_is_there(
     assert guesses_of(cast.ada) == 1
 
 
-def test_a_used_code_at_the_sign_in_is_said_and_counts_as_no_guess(cast: Cast, at: dt.datetime) -> None:
+def test_a_used_code_at_the_sign_in_is_reported_and_not_counted_as_a_guess(cast: Cast, at: dt.datetime) -> None:
     code = a_code(cast.ada)
     sign_in(cast.ada, PASSWORD)
     second = Client()

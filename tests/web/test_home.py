@@ -68,7 +68,7 @@ def test_another_tenants_request_is_nowhere(cast: Cast) -> None:
     assert "fabrikam" not in page.lower()
 
 
-def test_the_oldest_deadline_stands_first(cast: Cast, travel) -> None:
+def test_the_oldest_deadline_comes_first(cast: Cast, travel) -> None:
     travel.freeze()
     first = cast.confirmed()
     travel.by(minutes=5)
@@ -77,7 +77,7 @@ def test_the_oldest_deadline_stands_first(cast: Cast, travel) -> None:
     assert page.index(first.reference) < page.index(second.reference)
 
 
-def test_an_open_window_shows_what_is_looked_at_and_closes_at_a_press(cast: Cast) -> None:
+def test_an_open_window_shows_accesses_and_closes_with_one_press(cast: Cast) -> None:
     grant = cast.opened()
     look(cast, grant, "<1@x.example>", "<2@x.example>", "<3@x.example>", "<4@x.example>")
     page = home(cast, "ada")
@@ -138,7 +138,7 @@ def test_a_window_whose_time_ran_out_is_not_open_though_no_sweep_has_run(cast: C
     assert "Nothing was looked at" in page
 
 
-def test_lately_says_what_came_of_it(cast: Cast) -> None:
+def test_the_recent_list_shows_results(cast: Cast) -> None:
     cast.in_state("DENIED")
     cast.in_state("EXPIRED")
     cast.in_state("WITHDRAWN")
@@ -188,7 +188,7 @@ def test_a_tenant_without_lockbox_reads_who_decides(cast: Cast) -> None:
     assert "can answer for" not in page
 
 
-def test_a_member_finds_the_own_tickets_and_the_way_to_a_new_one(cast: Cast) -> None:
+def test_a_member_finds_their_own_tickets_and_the_link_to_a_new_one(cast: Cast) -> None:
     assert reverse("web:ticket_new") in home(cast, "mia")
     ticket = cast.ticket()
     assert ticket.reference in home(cast, "mia")
@@ -202,7 +202,7 @@ def test_an_auditor_is_not_offered_tickets(cast: Cast) -> None:
 # --- The provider --------------------------------------------------------------------------------------------
 
 
-def test_the_engineer_reads_whose_turn_it_is(cast: Cast) -> None:
+def test_the_engineer_reads_who_must_act_next(cast: Cast) -> None:
     first, second = cast.submitted(), cast.confirmed()
     page = home(cast, "priya")
     assert "An approver of Microsoft answers next" in page
@@ -211,7 +211,7 @@ def test_the_engineer_reads_whose_turn_it_is(cast: Cast) -> None:
     assert second.decide_by.isoformat() in page
 
 
-def test_the_engineer_opens_and_gives_back_the_own_window(cast: Cast) -> None:
+def test_the_engineer_opens_and_gives_back_their_own_window(cast: Cast) -> None:
     grant = cast.opened()
     page = home(cast, "priya")
     assert "Your open windows (1)" in page
@@ -231,7 +231,7 @@ def test_nothing_is_asked_again_on_a_ticket_that_has_ended(cast: Cast) -> None:
     assert f"?from={row.pk}" not in home(cast, "priya")
 
 
-def test_the_engineer_finds_the_own_tickets_and_the_new_ones(cast: Cast) -> None:
+def test_the_engineer_finds_their_own_tickets_and_new_ones(cast: Cast) -> None:
     mine, new = cast.ticket(title="Taken by me"), cast.ticket(title="Taken by nobody")
     operations.assign_ticket(mine.pk, actor=cast.as_("priya"))
     page = home(cast, "priya")
@@ -255,7 +255,7 @@ def test_the_providers_approver_reads_the_queue_with_what_is_to_be_judged(cast: 
     assert "First time" in home(cast, "pat")
 
 
-def test_the_providers_approver_sees_the_own_queues_only(cast: Cast) -> None:
+def test_the_providers_approver_sees_only_their_own_queues(cast: Cast) -> None:
     ticket = cast.ticket(service_id=cast.sharepoint.pk)
     row = cast.submitted(ticket=ticket, by="samir")
     assert row.reference not in home(cast, "paula")
@@ -284,7 +284,7 @@ def test_somebody_with_two_hats_finds_both_parts(cast: Cast) -> None:
     assert page_of(own_request) in page
 
 
-def test_somebody_without_a_role_is_told_so(cast: Cast) -> None:
+def test_a_person_without_a_role_gets_an_explanation(cast: Cast) -> None:
     cast.priya.queue_assignments.all().delete()
     assert "You have no role yet" in home(cast, "priya")
 

@@ -130,7 +130,7 @@ def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
         ({"name": "nul\x00"}, "name"),
     ],
 )
-def test_what_cannot_be_accepted_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
+def test_a_refused_acceptance_is_explained_beside_its_field(cast: Cast, wrong: dict[str, str], field: str) -> None:
     row, form = cast.invited("new@contoso.example"), {**NEW, **wrong}
     with nothing_happens():
         page = Client().post(link(cast.link_of(row)), form)
@@ -148,7 +148,7 @@ def test_what_cannot_be_accepted_is_said_beside_it(cast: Cast, wrong: dict[str, 
         ("new@contoso.example", "emperor", "role"),
     ],
 )
-def test_what_cannot_be_invited_is_said_beside_it(cast: Cast, email: str, role: str, field: str) -> None:
+def test_a_refused_invitation_is_explained_beside_its_field(cast: Cast, email: str, role: str, field: str) -> None:
     cast.invited("invited@contoso.example")
     page = signed_in(cast, "ines").post(people_of(cast), {"email": email, "role": role})
     assert set(events_in(cast.contoso)[1:]) <= {"act.refused"}
@@ -156,7 +156,7 @@ def test_what_cannot_be_invited_is_said_beside_it(cast: Cast, email: str, role: 
     assert Invitation.objects.count() == 1
 
 
-def test_only_whoever_may_say_who_belongs_to_the_tenant_invites(cast: Cast) -> None:
+def test_only_people_who_manage_the_tenants_people_invite(cast: Cast) -> None:
     row = cast.invited()
     for name, refusal in (
         *((name, NotAllowed) for name in ("mia", "ada", "otto", "stella")),
@@ -197,7 +197,7 @@ def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> Non
     assert "act.refused" in events_in(bare)
 
 
-def test_an_account_that_belongs_to_nobody_is_taken_over_by_whoever_reads_its_mail(cast: Cast) -> None:
+def test_an_account_without_a_tenant_is_given_to_the_reader_of_its_mail(cast: Cast) -> None:
     free = cast.stranger("free@contoso.example")
     row = cast.invited("free@contoso.example")
     assert operations.accept_invitation(cast.link_of(row), **NEW, actor=Actor.stranger(door="pages")).pk == free.pk
@@ -235,7 +235,7 @@ def test_a_withdrawn_invitation_is_not_mailed_any_more(cast: Cast) -> None:
     assert not OutboxMessage.objects.filter(lane="mail").exists()
 
 
-def test_whoever_is_signed_in_accepts_nothing_by_the_way(cast: Cast) -> None:
+def test_a_signed_in_person_accepts_no_invitation_by_accident(cast: Cast) -> None:
     row = cast.invited()
     for name in ("ines", "frida", "stella"):
         page = signed_in(cast, name).post(link(cast.link_of(row)), NEW)

@@ -41,7 +41,7 @@ def test_every_page_leads_there(cast: Cast) -> None:
         assert '<a href="/limits/">What this cannot stop</a>' in page.content.decode()
 
 
-def test_too_much_at_once_has_a_page_of_its_own() -> None:
+def test_too_many_simultaneous_requests_have_their_own_page() -> None:
     request: HttpRequest = RequestFactory().get("/")
     response = refusal(request, TooMany())
     assert response.status_code == 429

@@ -334,7 +334,7 @@ def test_an_entry_shows_its_record_and_the_hash_of_it(cast: Cast) -> None:
 # --- Filters -------------------------------------------------------------------------------------------------
 
 
-def test_filters_narrow_and_are_said(cast: Cast) -> None:
+def test_filters_narrow_the_list_and_are_shown(cast: Cast) -> None:
     grant = cast.opened()
     other = cast.submitted(by="erik")
     client, here = signed_in(cast, "otto"), url(cast.contoso)
@@ -367,7 +367,7 @@ def test_days_are_those_of_the_readers_own_zone(cast: Cast, travel: Any) -> None
     assert numbers(client.get(here, {"since": "2027-03-03"})) == []
 
 
-def test_what_is_not_found_is_said(cast: Cast) -> None:
+def test_an_empty_result_is_explained(cast: Cast) -> None:
     foreign = cast.submitted("fabrikam")
     cast.ticket()
     client, here = signed_in(cast, "otto"), url(cast.contoso)

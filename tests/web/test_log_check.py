@@ -120,7 +120,7 @@ def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
     assert (response.status_code, response["Location"]) == (302, f"{url(cast.contoso)}#log-check")
 
 
-def test_a_look_at_the_buttons_address_leads_to_the_button_and_asks_for_nothing(cast: Cast) -> None:
+def test_get_of_the_buttons_address_leads_to_the_button_and_starts_nothing(cast: Cast) -> None:
     """So it is for a person who pressed it, and had to sign in first."""
     client = signed_in(cast, "otto")
     with nothing_happens():
@@ -219,7 +219,7 @@ def test_what_waits_for_its_first_checkpoint_says_so(cast: Cast) -> None:
     assert "Download the checkpoint" not in page
 
 
-def test_the_last_checkpoint_is_told_with_its_time_and_what_waits(cast: Cast, travel: Any) -> None:
+def test_the_last_checkpoint_is_shown_with_its_time_and_the_waiting_entries(cast: Cast, travel: Any) -> None:
     travel.to(dt.datetime(2027, 3, 1, 11, 0, tzinfo=dt.UTC))
     filled(cast, 1200)
     sign(cast)
@@ -256,7 +256,7 @@ def test_an_hourly_checkpoint_that_does_not_come_is_late(cast: Cast, travel: Any
     assert ("ask Microsoft why" in shown(cast)) is is_late
 
 
-def test_the_key_stands_there_to_copy_with_its_fingerprint(cast: Cast) -> None:
+def test_the_key_is_shown_for_copying_with_its_fingerprint(cast: Cast) -> None:
     filled(cast, 1)
     assert "The key of this log" not in shown(cast)
     sign(cast)
@@ -289,7 +289,7 @@ def test_without_a_witness_the_page_says_what_one_is(cast: Cast) -> None:
     assert f'href="{reverse("web:how_to_verify", args=[cast.contoso.pk])}#witness"' in page.content.decode()
 
 
-def test_each_witness_is_told_with_what_it_cosigned(cast: Cast) -> None:
+def test_each_witness_is_shown_with_what_it_cosigned(cast: Cast) -> None:
     filled(cast, 5)
     first = sign(cast)
     row = witness(cast)
@@ -305,7 +305,7 @@ def test_each_witness_is_told_with_what_it_cosigned(cast: Cast) -> None:
     assert "the last checkpoint has 2 more." in page
 
 
-def test_what_is_wrong_with_a_witness_is_said(cast: Cast) -> None:
+def test_the_fault_of_a_witness_is_explained(cast: Cast) -> None:
     filled(cast, 1)
     witness(cast, problem="unreachable")
     assert "It cannot be reached." in shown(cast)
@@ -386,7 +386,7 @@ def test_everything_that_the_signer_refuses_has_words() -> None:
 # --- What is no longer there ---------------------------------------------------------------------------------
 
 
-def test_what_was_pruned_is_said_and_the_verdict_says_from_where(cast: Cast) -> None:
+def test_the_page_shows_what_was_pruned_and_where_the_check_began(cast: Cast) -> None:
     filled(cast, 12)
     sign(cast)
     care.prune(cast.contoso.pk, 8)

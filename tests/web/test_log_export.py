@@ -87,7 +87,7 @@ def test_what_leaves_is_as_the_others_want_it(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(FORMATS))
-def test_an_export_goes_on_where_the_last_one_ended(cast: Cast, kind: str) -> None:
+def test_an_export_continues_where_the_last_one_ended(cast: Cast, kind: str) -> None:
     client, seen, after = signed_in(cast, "otto"), [], ""
     filled(cast, 3)
     for _ in range(4):
@@ -118,7 +118,7 @@ def test_place_and_filters_hold_together(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "1e3", str(2**63), "0x1", "\x00"])
-def test_a_place_that_is_none_is_refused(cast: Cast, after: str) -> None:
+def test_a_malformed_place_in_the_log_is_refused(cast: Cast, after: str) -> None:
     cast.ticket()
     with nothing_happens():
         assert exported(signed_in(cast, "otto"), cast, "ocsf", after=after).status_code == 400
@@ -191,7 +191,7 @@ def test_a_filter_counts_what_it_found_and_a_place_only_what_comes_after(cast: C
         assert progress_text(client, cast, download) == f"The file is complete: {found}."
 
 
-def test_an_export_that_broke_off_is_said_to_be_incomplete(cast: Cast) -> None:
+def test_an_interrupted_export_is_reported_as_incomplete(cast: Cast) -> None:
     filled(cast, 1200)
     client, download = signed_in(cast, "otto"), uuid4()
     response = exported(client, cast, "jsonl", download=str(download))

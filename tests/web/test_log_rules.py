@@ -154,7 +154,7 @@ def test_a_witness_is_added(cast: Cast) -> None:
         ({"url": "https://u:p@witness.contoso.example/"}, "Enter the address of the witness"),
     ],
 )
-def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(
+def test_a_wrong_value_is_shown_beside_its_field_and_typed_text_stays(
     cast: Cast, given: dict[str, str], words: str
 ) -> None:
     data = {"vkey": SmallWitness().vkey, "url": URL, **given}
@@ -259,7 +259,7 @@ def test_a_rule_of_another_length_is_shown_as_it_is(cast: Cast) -> None:
 # --- What it shows -----------------------------------------------------------------------------------------
 
 
-def test_a_witness_is_shown_as_it_stands(cast: Cast, travel: Any) -> None:
+def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
     small = SmallWitness()
     client = signed_in(cast, "otto")
     assert "No witness watches this log yet" in text(client.get(page(cast)))
@@ -398,7 +398,7 @@ def _decide(client: Client, row: AccessRequest, verdict: str = "approve", commen
     return client.post(reverse("web:decide", args=[row.pk, verdict]), form)
 
 
-def test_an_approver_is_told_before_the_click_and_refused_after_it(cast: Cast, travel: Any) -> None:
+def test_an_approver_is_warned_before_the_click_and_refused_after_it(cast: Cast, travel: Any) -> None:
     _held_up(cast, travel)
     row = cast.confirmed()
     client = signed_in(cast, "ada")
@@ -419,7 +419,7 @@ def test_an_approver_is_told_before_the_click_and_refused_after_it(cast: Cast, t
     assert AccessRequest.objects.get(pk=row.pk).state == "DENIED"
 
 
-def test_an_approver_is_told_nothing_where_a_yes_counts(cast: Cast, travel: Any) -> None:
+def test_an_approver_gets_no_warning_if_the_approval_counts(cast: Cast, travel: Any) -> None:
     small = SmallWitness()
     register(cast, small)
     sign(cast.contoso.pk)
@@ -432,7 +432,7 @@ def test_an_approver_is_told_nothing_where_a_yes_counts(cast: Cast, travel: Any)
     assert AccessRequest.objects.get(pk=row.pk).state == "OPEN"
 
 
-def test_the_provider_is_told_only_where_its_own_yes_opens_the_window(cast: Cast, travel: Any) -> None:
+def test_the_provider_is_warned_only_if_its_own_approval_opens_the_window(cast: Cast, travel: Any) -> None:
     _held_up(cast, travel)
     asked = cast.submitted()
     client = signed_in(cast, "pat")

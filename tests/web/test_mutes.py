@@ -64,7 +64,7 @@ def test_everybody_of_the_tenant_sees_who_is_muted_and_only_approvers_the_form(c
         assert ("End the mute" in text) is may
 
 
-def test_what_is_missing_is_said_and_denies_nothing(cast: Cast, client: Client) -> None:
+def test_a_missing_choice_is_explained_and_denies_nothing(cast: Cast, client: Client) -> None:
     cast.confirmed()
     signed_in(client, cast, "ada")
     for form in ({"hours": "4"}, {"engineer": "everybody"}, {"engineer": str(cast.erik.pk), "hours": "4"}):

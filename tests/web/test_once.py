@@ -85,7 +85,7 @@ def test_a_form_without_a_token_works_as_before(cast: Cast, ticket: Ticket) -> N
     assert not IdempotencyKey.objects.exists()
 
 
-def test_what_is_too_long_for_a_token_is_none_and_is_not_said_again(cast: Cast, ticket: Ticket) -> None:
+def test_a_too_long_token_is_refused_and_not_echoed(cast: Cast, ticket: Ticket) -> None:
     erik, long = signed_in(cast, "erik"), "a" * 300_000
     refused = erik.post(comment_on(ticket), {"note": "", "once": long})
     assert refused.status_code == 422
@@ -114,7 +114,7 @@ def test_a_form_that_was_wrong_keeps_its_token_and_works_when_it_is_right(cast: 
     assert Ticket.objects.count() == 1
 
 
-def test_each_form_and_each_page_has_a_token_of_its_own(cast: Cast, ticket: Ticket) -> None:
+def test_each_form_and_each_page_has_its_own_token(cast: Cast, ticket: Ticket) -> None:
     erik = signed_in(cast, "erik")
     found = []
     for _ in range(2):
@@ -234,7 +234,7 @@ def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast
     assert other.status_code == 409
 
 
-def test_where_the_first_answer_was_not_kept_the_thing_itself_is_shown(
+def test_if_the_first_answer_was_not_stored_the_row_itself_is_shown(
     cast: Cast, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     erik, page, form = signed_in(cast, "erik"), comment_on(ticket), {"note": "Seen.", "once": "x"}

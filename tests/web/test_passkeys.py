@@ -165,7 +165,7 @@ def test_a_passkey_alone_signs_in_and_is_second_factor_enough(cast: Cast) -> Non
     assert client.get(LATER).status_code == 302
 
 
-def test_whatever_is_wrong_with_it_signs_nobody_in_and_says_the_same(cast: Cast, travel: Traveller) -> None:
+def test_every_wrong_passkey_signs_nobody_in_and_gets_the_same_answer(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     device, other = holder(cast, "ada"), holder(cast, "alan", counts=False)
     used = answer_of(Client(), other)
@@ -243,7 +243,7 @@ def test_a_key_of_the_approval_page_is_no_second_factor_here(cast: Cast) -> None
 # --- After the password -------------------------------------------------------------------------------------
 
 
-def test_after_the_password_a_passkey_stands_for_the_code(cast: Cast) -> None:
+def test_after_the_password_a_passkey_replaces_the_code(cast: Cast) -> None:
     device, client = holder(cast, "ada"), Client()
     code = reverse("mfa_authenticate")
     form = {"login": cast.ada.email, "password": PASSWORD}
@@ -261,7 +261,7 @@ def test_after_the_password_a_passkey_stands_for_the_code(cast: Cast) -> None:
     assert (done.status_code, done["Location"], who(client)) == (302, LATER, str(cast.ada.pk))
 
 
-def test_five_wrong_answers_after_the_password_and_the_right_one_is_not_looked_at(cast: Cast) -> None:
+def test_after_five_wrong_answers_the_right_one_is_not_checked(cast: Cast) -> None:
     device, client = holder(cast, "ada"), Client()
     code = reverse("mfa_authenticate")
     client.post(reverse("account_login"), {"login": cast.ada.email, "password": PASSWORD})

@@ -30,7 +30,7 @@ def test_the_page_shows_what_is_set_and_every_zone(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["ada", "priya", "pat", "mia", "stella"])
-def test_zone_and_theme_are_ones_own(cast: Cast, name: str) -> None:
+def test_zone_and_theme_are_personal(cast: Cast, name: str) -> None:
     client = signed_in(cast, name)
     with nothing_happens():
         response = client.post(HERE, {"time_zone": "Asia/Kolkata", "theme": "dark"}, follow=True)
@@ -52,7 +52,9 @@ def test_zone_and_theme_are_ones_own(cast: Cast, name: str) -> None:
         ({"theme": ""}, "theme"),
     ],
 )
-def test_what_is_not_offered_is_said_beside_it(cast: Cast, wrong: dict[str, str], field: str) -> None:
+def test_a_value_that_is_not_offered_is_explained_beside_its_field(
+    cast: Cast, wrong: dict[str, str], field: str
+) -> None:
     response = signed_in(cast, "ada").post(HERE, {"time_zone": "Asia/Tokyo", "theme": "dark", **wrong})
     assert response.status_code == 422
     assert list(response.context["form"].errors) == [field]
@@ -111,7 +113,7 @@ def test_an_address_that_leads_elsewhere_is_refused(cast: Cast) -> None:
                 assert settings_of(cast) == ("UTC", "system")
 
 
-def test_a_theme_that_is_none_is_refused(cast: Cast) -> None:
+def test_an_unknown_theme_is_refused(cast: Cast) -> None:
     client = signed_in(cast, "ada")
     assert client.post(THEME, {"theme": "pink"}).status_code == 422
     assert client.post(THEME, {"next": "/"}).status_code == 400
@@ -125,7 +127,7 @@ def test_the_menu_leads_here(cast: Cast) -> None:
     assert f'action="{THEME}"' in menu
 
 
-def test_whoever_is_not_signed_in_has_no_settings(cast: Cast) -> None:
+def test_a_stranger_has_no_settings(cast: Cast) -> None:
     for method, where in (("get", HERE), ("post", HERE), ("post", THEME)):
         response = getattr(Client(), method)(where, {"theme": "dark"})
         assert response.status_code == 302

@@ -68,7 +68,7 @@ def seq_of(row: Any, event: str) -> int:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_whoever_reads_the_log_takes_a_proof_that_holds(cast: Cast, name: str, tmp_path: Path) -> None:
+def test_a_reader_of_the_log_downloads_a_valid_proof(cast: Cast, name: str, tmp_path: Path) -> None:
     row = cast.opened().access_request
     sign(cast)
     with nothing_happens():
@@ -112,7 +112,7 @@ def test_what_waits_for_its_checkpoint_says_so_and_leads_back(cast: Cast) -> Non
     assert proof(cast, 2).status_code == 200
 
 
-def test_in_an_alarm_nobody_is_told_to_wait_a_minute(cast: Cast) -> None:
+def test_during_an_alarm_no_page_says_to_wait_a_minute(cast: Cast) -> None:
     cast.opened()
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="altered")
     response = proof(cast, 2)
@@ -244,7 +244,7 @@ def test_the_checkpoint_is_a_file_to_keep_with_its_cosignatures(cast: Cast) -> N
     assert response["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_without_a_checkpoint_there_is_none_to_keep(cast: Cast) -> None:
+def test_without_a_checkpoint_there_is_none_to_save(cast: Cast) -> None:
     filled(cast, 3)
     client = signed_in(cast, "otto")
     assert client.get(url(cast.contoso, "log_checkpoint")).status_code == 404
@@ -269,7 +269,7 @@ def test_a_closed_part_keeps_the_longest_checkpoint_that_was_ever_signed(cast: C
     assert response["Content-Disposition"] == 'attachment; filename="contoso-5.checkpoint"'
 
 
-def test_a_checkpoint_that_is_none_is_not_given_away(cast: Cast) -> None:
+def test_a_malformed_checkpoint_is_not_served(cast: Cast) -> None:
     filled(cast, 3)
     sign(cast)
     meddle("UPDATE audit_app_checkpoint SET note = 'no checkpoint'")
@@ -287,7 +287,7 @@ def consistency(cast: Cast, *which: object, by: str = "otto") -> Any:
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_whoever_reads_the_log_takes_the_proof_that_leads_on_from_any_size(cast: Cast, name: str) -> None:
+def test_a_reader_of_the_log_downloads_the_proof_from_any_size(cast: Cast, name: str) -> None:
     for _ in range(3):
         filled(cast, 3)
         sign(cast)
@@ -305,7 +305,7 @@ def test_whoever_reads_the_log_takes_the_proof_that_leads_on_from_any_size(cast:
     assert consistency(cast, 3, 9, 0).content == found[3, 9].content
 
 
-def test_a_proof_goes_with_a_checkpoint_that_was_kept_to_the_verifier(cast: Cast, tmp_path: Path) -> None:
+def test_a_proof_and_a_saved_checkpoint_satisfy_the_verifier(cast: Cast, tmp_path: Path) -> None:
     filled(cast, 3)
     sign(cast)
     (tmp_path / "kept").write_bytes(signed_in(cast, "otto").get(url(cast.contoso, "log_checkpoint")).content)

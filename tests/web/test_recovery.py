@@ -70,7 +70,7 @@ def test_nobody_else_makes_or_sees_one_the_provider_least_of_all(cast: Cast) -> 
     assert RecoveryKey.objects.count() == 1
 
 
-def test_it_lets_an_administrator_in_after_three_days_and_everybody_is_told(cast: Cast, travel: Any) -> None:
+def test_it_admits_an_administrator_after_three_days_and_everybody_gets_a_mail(cast: Cast, travel: Any) -> None:
     at = travel.freeze()
     operations.add_address(cast.contoso.pk, email="soc@contoso.example", actor=cast.as_("ines"))
     key = made(cast)
@@ -93,7 +93,7 @@ def test_it_lets_an_administrator_in_after_three_days_and_everybody_is_told(cast
 
 
 @pytest.mark.parametrize("name", ["ines", "ada"])
-def test_whoever_is_still_there_stops_it(cast: Cast, travel: Any, name: str) -> None:
+def test_an_approver_who_is_still_there_stops_it(cast: Cast, travel: Any, name: str) -> None:
     at = travel.freeze()
     used(cast, made(cast))
     row = Invitation.objects.get()
@@ -109,7 +109,7 @@ def test_whoever_is_still_there_stops_it(cast: Cast, travel: Any, name: str) -> 
         accepted(cast)
 
 
-def test_wrong_keys_are_looked_at_a_few_times_and_all_look_alike(cast: Cast, travel: Any) -> None:
+def test_a_few_wrong_keys_are_checked_and_all_get_the_same_answer(cast: Cast, travel: Any) -> None:
     at = travel.freeze()
     key, pages = made(cast), set()
     for wrong in ("AAAA", recovery.make(), recovery.make(), key[:-1], key + "2"):
@@ -142,7 +142,7 @@ def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) 
     assert [row.count for row in Tries.objects.order_by("subject")] == [0, 5]
 
 
-def test_a_look_at_the_page_changes_nothing(cast: Cast) -> None:
+def test_get_of_the_page_changes_nothing(cast: Cast) -> None:
     with nothing_happens():
         for method in ("get", "head"):
             assert getattr(Client(), method)(HERE).status_code == 200

@@ -61,14 +61,14 @@ def test_a_limit_needs_the_word_that_it_is_understood(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("days", ["7", "-1", "nonsense", "", "91"])
-def test_only_what_is_offered_is_taken(cast: Cast, days: str) -> None:
+def test_only_offered_values_are_accepted(cast: Cast, days: str) -> None:
     with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"days": days, "understood": "on"})
     assert answer.status_code == 422
     assert rule(cast) is None
 
 
-def test_the_rule_that_holds_is_said_beside_the_field(cast: Cast) -> None:
+def test_the_present_rule_is_shown_beside_the_field(cast: Cast) -> None:
     operations.set_log_retention(cast.contoso.pk, days=91, actor=cast.as_("ines"))
     with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"days": "91", "understood": "on"})
@@ -83,7 +83,7 @@ def test_something_that_has_no_place_is_refused(cast: Cast) -> None:
     assert rule(cast) is None
 
 
-def test_whoever_does_not_administer_sets_nothing(cast: Cast) -> None:
+def test_only_an_administrator_sets_the_rule(cast: Cast) -> None:
     with collected() as case:
         for days in ["90", "nonsense"]:
             for name in ["ada", "otto", "mia", "stella"]:

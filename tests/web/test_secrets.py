@@ -54,7 +54,7 @@ def test_each_field_that_looks_like_a_secret_is_marked_or_is_named_as_public_and
     assert set(PUBLIC) <= {(form.__name__, name) for form, name, _field in ours}
 
 
-def test_no_form_gives_the_name_of_a_secret_to_a_field_that_is_none() -> None:
+def test_no_form_uses_the_name_of_a_secret_for_another_field() -> None:
     """A waiting field is judged by its name: such a field would be lost."""
     lost = {
         f"{form.__module__}.{form.__qualname__}.{name}"
@@ -71,7 +71,7 @@ def test_the_sign_in_librarys_passwords_are_secrets() -> None:
 
 
 @pytest.mark.django_db
-def test_the_key_of_a_new_service_waits_for_the_proof_and_is_kept(cast: Cast) -> None:
+def test_the_key_of_a_new_service_waits_for_the_proof_and_is_saved(cast: Cast) -> None:
     # Before a tenant has Lockbox on, no second member of the staff is asked.
     Tenant.objects.update(lockbox_on=False)
     client, page = signed_in(cast, "stella", fresh=False), reverse("admin:requests_app_service_add")

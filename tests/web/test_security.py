@@ -58,7 +58,7 @@ def entries() -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["ada", "ines", "pat", "bea", "stella", "erik"])
-def test_whoever_decides_or_manages_gets_nowhere_before_there_is_a_second_factor(cast: Cast, name: str) -> None:
+def test_deciders_and_administrators_must_set_up_a_second_factor_first(cast: Cast, name: str) -> None:
     client = at_the_door(cast, name)
     row = cast.submitted()
     for page in ("/", LATER, "/preferences/", f"/access-requests/{row.pk}/", "/security/", "/admin/"):
@@ -90,7 +90,7 @@ def test_for_others_a_password_is_enough_until_they_are_given_such_a_role(cast: 
 
 
 @pytest.mark.parametrize(("name", "tenant"), [("ada", "contoso"), ("stella", "")])
-def test_the_first_sign_in_sets_up_the_app_and_goes_on_to_where_one_wanted(
+def test_the_first_sign_in_sets_up_the_app_and_continues_to_the_wanted_page(
     cast: Cast, name: str, tenant: str, mailoutbox: list[Any]
 ) -> None:
     client = at_the_door(cast, name, to=LATER)
@@ -174,7 +174,7 @@ def test_the_code_is_asked_for_after_the_password_and_counts_once(cast: Cast, tr
     assert second.get("/").status_code == 200
 
 
-def test_five_wrong_codes_and_the_right_one_is_not_looked_at(cast: Cast) -> None:
+def test_after_five_wrong_codes_the_right_one_is_not_checked(cast: Cast) -> None:
     client = Client()
     client.post(reverse("account_login"), {"login": cast.ada.email, "password": PASSWORD})
     for _ in range(5):
@@ -184,7 +184,7 @@ def test_five_wrong_codes_and_the_right_one_is_not_looked_at(cast: Cast) -> None
     assert "_auth_user_id" not in client.session
 
 
-def test_a_recovery_code_stands_in_once(cast: Cast) -> None:
+def test_a_recovery_code_works_once(cast: Cast) -> None:
     stored = factors.KeepsRecoveryCodes()
     operations.make_recovery_codes(actor=cast.as_("ada"), keep=stored)
     code = stored.codes[3]
@@ -310,7 +310,7 @@ def test_sessions_are_listed_and_ended_one_by_one_or_all_others_at_once(cast: Ca
     assert [client.get("/").status_code for client in (here, there, elsewhere, stranger)] == [200, 302, 302, 200]
 
 
-def test_switching_somebody_off_ends_their_sessions_for_good(cast: Cast) -> None:
+def test_switching_a_person_off_ends_their_sessions_permanently(cast: Cast) -> None:
     client = signed_in(cast, "mia")
     assert client.get("/").status_code == 200
     operations.switch_off_person(cast.mia.pk, actor=cast.as_("ines"))

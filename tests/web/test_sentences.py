@@ -49,7 +49,7 @@ def test_the_sentence_says_who_wants_what_how_long_and_why(cast: Cast) -> None:
         ("read", ["database"] * 5, "read records in 5 databases (database 1, database 2, database 3 and 2 more)"),
     ],
 )
-def test_the_level_is_said_in_words_that_fit_the_kind(level: str, kinds: list[str], words: str) -> None:
+def test_the_level_is_described_in_words_that_fit_the_kind(level: str, kinds: list[str], words: str) -> None:
     assert sentences.reading(level, _things(*kinds)) == words
 
 
@@ -62,7 +62,7 @@ def test_every_kind_of_resource_has_its_words() -> None:
         assert sentences.summary({"kinds": {kind: looks}}).endswith(sentences.amount(_things(kind)))
 
 
-def test_a_long_reason_is_cut_and_only_its_first_line_is_said() -> None:
+def test_a_long_reason_is_cut_to_its_first_line() -> None:
     someone = Person(name="Priya N.")
     words = sentences.wants(
         engineer=someone,
@@ -110,7 +110,7 @@ def test_what_was_seen_is_counted_by_item_and_by_resource(cast: Cast) -> None:
     )
 
 
-def test_nothing_seen_is_said_so(cast: Cast) -> None:
+def test_no_access_is_reported_as_such(cast: Cast) -> None:
     grant = cast.opened()
     seen = access.seen_resources([grant.pk])[grant.pk]
     assert sentences.summary(seen) == "nothing was looked at"
@@ -125,7 +125,5 @@ def test_nothing_seen_is_said_so(cast: Cast) -> None:
         ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read, 25 names listed, in 1 mailbox"),
     ],
 )
-def test_nothing_opened_is_said_only_where_nothing_can_have_been(
-    looks: dict[str, int], allowed: int, words: str
-) -> None:
+def test_nothing_opened_is_said_only_if_it_is_certain(looks: dict[str, int], allowed: int, words: str) -> None:
     assert sentences.summary({"kinds": {"mailbox": looks}, "allowed": allowed}).startswith(words)

@@ -53,7 +53,7 @@ def test_a_page_behind_the_sign_in_has_our_layout(client: Client, ana: Person, n
     assert is_ours(client.get(reverse(name)).content.decode())
 
 
-def test_a_wrong_password_is_said_in_the_summary(client: Client, ana: Person) -> None:
+def test_a_wrong_password_is_reported_in_the_summary(client: Client, ana: Person) -> None:
     html = client.post(reverse("account_login"), {"login": ana.email, "password": "wrong"}).content.decode()
     assert 'class="problem form-errors" role="alert"' in html
     assert PASSWORD not in html

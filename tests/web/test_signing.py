@@ -181,7 +181,7 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
     assert f"{of_ada.pk} (localhost)" in shown
 
 
-def test_what_is_wrong_with_a_signature_stands_on_the_page_and_decides_nothing(cast: Cast) -> None:
+def test_the_fault_of_a_signature_is_on_the_page_and_decides_nothing(cast: Cast) -> None:
     device, row = enrolled(cast, "ada")[1], cast.confirmed()
     client, path = signed_in(cast, "ada"), page_of(row, "decide", "approve")
     text, options = offered(client.get(path))
@@ -201,7 +201,7 @@ def test_what_is_wrong_with_a_signature_stands_on_the_page_and_decides_nothing(c
     assert "data-sign=" in client.get(path).content.decode()
 
 
-def test_whoever_has_no_passkey_is_asked_as_before(cast: Cast) -> None:
+def test_a_person_without_a_passkey_is_asked_as_before(cast: Cast) -> None:
     enrolled(cast, "alan")
     row = cast.confirmed()
     page = signed_in(cast, "ada", fresh=False).get(page_of(row, "decide", "approve")).content.decode()

@@ -180,7 +180,7 @@ def test_what_is_sent_carries_pkce_state_and_nonce_and_nothing_of_the_secret(wor
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_whoever_is_not_surely_somebody_here_is_not_signed_in(
+def test_an_uncertain_identity_is_not_signed_in(
     world: Cast, provider: Provider, claims: dict[str, Any], why: str
 ) -> None:
     provider.knows("s-x", **claims)
@@ -241,7 +241,7 @@ def test_a_domain_that_is_not_proven_links_nobody_and_leads_nowhere(world: Cast,
     assert (page.status_code, cookie()[0] in page.cookies) == (422, False)
 
 
-def test_the_directorys_key_links_whatever_the_address_says(world: Cast, provider: Provider) -> None:
+def test_the_directorys_key_links_with_any_address(world: Cast, provider: Provider) -> None:
     connect(world, provider, key_claim="oid")
     operations.change_provisioned(
         world.contoso.pk, world.otto.pk, profile=Profile(external_id="key-7"), actor=world.as_("ines")
@@ -351,7 +351,7 @@ def test_groups_give_and_take_roles_through_the_log_and_never_the_last(world: Ca
     assert held(world.otto) == ["member"], "nobody is left without a role"
 
 
-def test_whoever_was_switched_off_does_not_get_in(world: Cast, provider: Provider) -> None:
+def test_a_person_who_was_switched_off_does_not_get_in(world: Cast, provider: Provider) -> None:
     comes(world, provider, "s-mia")
     operations.switch_off_person(world.mia.pk, actor=world.as_("ines"))
     page = comes(world, provider, "s-mia")
@@ -430,7 +430,7 @@ def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_
         assert "not signed by the identity provider" in page.content.decode()
 
 
-def test_an_issuer_that_does_not_answer_is_said_so_and_not_asked_again_at_once(
+def test_a_silent_issuer_is_reported_and_not_asked_again_immediately(
     world: Cast, provider: Provider, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, calls = travel.freeze(), []
@@ -485,7 +485,7 @@ def test_over_tls_the_cookie_of_the_round_trip_is_this_very_hosts(
     assert who(browser) == str(world.ada.pk)
 
 
-def test_a_secret_that_a_former_key_sealed_is_sealed_anew_within_the_hour(
+def test_a_secret_sealed_with_a_former_key_is_sealed_again_within_the_hour(
     world: Cast, provider: Provider, settings: Any
 ) -> None:
     settings.WEBHOOK_KEYS = ["first"]
@@ -531,7 +531,7 @@ def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_get
     assert "no password of yours works here" in mia.get(reverse("web:security_set_up")).content.decode()
 
 
-def test_where_it_is_the_only_way_a_token_is_told_that_no_password_will_do(world: Cast, provider: Provider) -> None:
+def test_with_only_single_sign_on_a_token_learns_that_no_password_works(world: Cast, provider: Provider) -> None:
     connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
     ada, ines = (Caller(token_of(world, name, fresh=False)) for name in ("ada", "ines"))
     with only_a_refusal():
@@ -558,9 +558,7 @@ def test_it_is_not_the_only_way_without_a_way_back(world: Cast, provider: Provid
     assert SignOn.objects.get().is_only is False
 
 
-def test_whoever_gets_in_all_the_same_stays_an_administrator_through_every_door(
-    world: Cast, provider: Provider
-) -> None:
+def test_the_break_glass_person_stays_an_administrator_through_every_interface(world: Cast, provider: Provider) -> None:
     operations.give_role(world.contoso.pk, world.mia.pk, role="administrator", actor=world.as_("ines"))
     operations.give_role(world.contoso.pk, world.mia.pk, role="auditor", actor=world.as_("ines"))
     connect(
@@ -628,7 +626,7 @@ def test_the_same_subject_on_two_accounts_is_one_human(world: Cast, provider: Pr
 # --- The administrator's pages -------------------------------------------------------------------------------
 
 
-def test_an_administrator_sets_it_up_tests_it_and_is_told_in_words(cast: Cast, provider: Provider) -> None:
+def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, provider: Provider) -> None:
     ines = signed_in(cast, "ines")
     page = reverse("web:sign_on", args=[cast.contoso.pk])
     form = {
@@ -730,7 +728,7 @@ def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider:
     assert "It is not set up" in staff.get(page).content.decode()
 
 
-def test_unlinked_one_is_out_at_once_and_found_anew(world: Cast, provider: Provider) -> None:
+def test_an_unlinked_person_is_signed_out_immediately_and_found_again(world: Cast, provider: Provider) -> None:
     browser, pk = comes(world, provider).browser, world.ada.pk
     row, page = Identity.objects.get(), reverse("web:person", args=[world.contoso.pk, pk])
     human = Person.objects.get(pk=pk).human_id

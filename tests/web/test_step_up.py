@@ -81,7 +81,7 @@ def test_values_of_one_name_all_wait(cast: Cast) -> None:
     assert "This token is shown now and never again." in made.content.decode()
 
 
-def test_too_many_wrong_ones_are_not_looked_at(cast: Cast, travel: Traveller) -> None:
+def test_after_too_many_wrong_proofs_none_is_checked(cast: Cast, travel: Traveller) -> None:
     """The attempt is in the log: once a minute, for any number of attempts."""
     travel.freeze()
     client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
@@ -106,7 +106,7 @@ def refusals_in(cast: Cast) -> list[tuple[str, str]]:
     return [(detail["action"], detail["code"]) for detail in details]
 
 
-def test_a_wrong_proof_on_its_own_page_is_in_the_log_of_whoever_trusts_the_person(cast: Cast) -> None:
+def test_a_wrong_proof_on_its_own_page_is_in_the_log_of_each_of_the_persons_tenants(cast: Cast) -> None:
     for name, log in (("otto", cast.contoso.pk), ("stella", PROVIDER_LOG)):
         client = signed_in(cast, name, fresh=False)
         form = {"password": "wrong"} if name == "otto" else {"password": "wrong", "code": "000000"}

@@ -76,7 +76,7 @@ def test_a_relative_time_never_promises_more_than_there_is() -> None:
     assert {away: words("{% relative at %}", at=NOW + away) for away in expected} == expected
 
 
-def test_a_relative_time_asks_no_clock_of_its_own() -> None:
+def test_a_relative_time_uses_the_pages_instant() -> None:
     with pytest.raises(KeyError):
         Template("{% load lockbox %}{% relative at %}").render(Context({"at": NOW}))
 
@@ -123,7 +123,7 @@ def visible_words(html: str) -> str:
         ("window", timedelta(hours=-1), "deadline-past", "Closed Tue 25 Nov, 08:55 UTC 1 h ago"),
     ],
 )
-def test_a_deadline_says_by_itself_how_it_stands(kind: str, left: timedelta, look: str, expected: str) -> None:
+def test_a_deadline_shows_its_own_state(kind: str, left: timedelta, look: str, expected: str) -> None:
     html = show(DEADLINE, closes=NOW + left, opened=NOW - timedelta(hours=9), kind=kind)
     assert visible_words(html) == expected
     assert re.findall(r"deadline-(?:soon|past)", html.split(">", 1)[0]) == ([look] if look else [])
@@ -153,7 +153,7 @@ def _badge_fault(state: str, subject: str) -> str:
     return "" if words("{% badge state subject=subject %}", state=str(state), subject=subject) else "has no words"
 
 
-def test_every_state_has_a_badge_of_its_own() -> None:
+def test_every_state_has_its_own_badge() -> None:
     states = [*((state, "access_request") for state in State), *((state, "ticket") for state in TicketState)]
     assert len(states) > 10
     assert {(state, subject): fault for state, subject in states if (fault := _badge_fault(state, subject))} == {}
@@ -245,7 +245,7 @@ def test_text_is_escaped() -> None:
     assert {name: html for name, html in shown.items() if escaped not in html} == {}
 
 
-def test_lines_are_kept_whatever_ends_them() -> None:
+def test_lines_stay_separate_with_any_line_ending() -> None:
     assert show("{{ text|visible }}", text="a\nb\r\nc\rd").count("<br>") == 3
 
 
@@ -267,7 +267,7 @@ def test_a_digest_is_grouped_and_copied_whole() -> None:
     assert strip_tags(show("{{ value|digest }}", value=b"\x9f\x86")) == "9f86"
 
 
-def test_a_level_is_said_as_what_it_allows() -> None:
+def test_a_level_is_described_by_what_it_allows() -> None:
     assert words("{{ level|level_words:kind }}", level="read", kind="mailbox") == "read messages"
     assert words("{{ level|level_words:kind }}", level="read", kind="spaceship") == "read content"
     assert "but open no messages" in words("{{ level|level_words:kind }}", level="names", kind="mailbox")

@@ -158,7 +158,7 @@ def test_each_form_carries_a_token(cast: Cast) -> None:
 # --- Lockbox -------------------------------------------------------------------------------------------------
 
 
-def test_the_page_says_how_it_stands(cast: Cast) -> None:
+def test_the_page_shows_the_state(cast: Cast) -> None:
     cast.sharepoint.is_covered = False
     cast.sharepoint.save()
     cast.confirmed()
@@ -213,7 +213,7 @@ def test_switching_on_says_who_can_answer(cast: Cast) -> None:
     assert Tenant.objects.get(pk=cast.contoso.pk).lockbox_on
 
 
-def test_what_is_so_already_is_said(cast: Cast) -> None:
+def test_an_unchanged_switch_is_reported(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "lockbox", "on")
     with no_change():
         response = client.get(here)
@@ -246,7 +246,7 @@ def test_the_longest_window_is_one_of_the_offered(cast: Cast) -> None:
         assert "window_cap" in response.context["form"].errors
 
 
-def test_a_cap_that_is_no_longer_offered_is_shown_and_said(cast: Cast) -> None:
+def test_a_cap_that_is_no_longer_offered_is_shown_and_explained(cast: Cast) -> None:
     Tenant.objects.filter(pk=cast.contoso.pk).update(window_cap=5400)
     client = signed_in(cast, "ines")
     assert '<option value="5400" selected>' in client.get(url(cast.contoso)).content.decode()
@@ -284,7 +284,7 @@ def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("name", "role", "word"), [("alan", "approver", "approver"), ("ines", "administrator", "administrator")]
 )
-def test_the_last_of_them_is_kept(cast: Cast, name: str, role: str, word: str) -> None:
+def test_the_last_decider_stays(cast: Cast, name: str, role: str, word: str) -> None:
     Membership.objects.filter(person=cast.ada, role="approver").delete()
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.people[name].pk)
     assert "This is the last person of the tenant with this role." in text(client.get(here))
@@ -414,7 +414,7 @@ def test_addresses_are_added_and_removed(cast: Cast) -> None:
         {"email": "new@contoso.example", "label": "nul\x00"},
     ],
 )
-def test_what_is_no_new_address_is_said_beside_it(cast: Cast, wrong: dict[str, str]) -> None:
+def test_a_refused_address_is_explained_beside_its_field(cast: Cast, wrong: dict[str, str]) -> None:
     posts(cast)
     before = house()
     response = signed_in(cast, "ines").post(url(cast.contoso, "addresses"), wrong)

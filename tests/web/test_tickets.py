@@ -82,7 +82,7 @@ def test_the_list_costs_the_same_with_twenty_tickets_as_with_two(cast: Cast, as_
     assert counts[0][1] == counts[1][1]
 
 
-def test_a_page_ends_and_the_next_one_goes_on(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_a_page_ends_and_the_next_one_continues(cast: Cast, as_: Callable[[str], Client]) -> None:
     for n in range(30):
         cast.ticket(title=f"Number {n:02}")
     client = as_("mia")
@@ -174,7 +174,7 @@ def _report(cast: Cast, **fields: Any) -> dict[str, Any]:
     }
 
 
-def test_a_member_opens_a_ticket_for_the_own_tenant(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_a_member_opens_a_ticket_for_their_own_tenant(cast: Cast, as_: Callable[[str], Client]) -> None:
     assert as_("mia").get(NEW).status_code == 200
     response = as_("mia").post(NEW, _report(cast))
     ticket = Ticket.objects.get()
@@ -226,7 +226,7 @@ def test_a_caller_of_another_tenant_is_refused_beside_the_field(cast: Cast, as_:
 @pytest.mark.parametrize(
     ("field", "value"), [("title", " "), ("title", "x" * 201), ("body", ""), ("priority", "now"), ("service", "x")]
 )
-def test_what_is_wrong_stands_beside_its_field(
+def test_a_wrong_value_is_shown_beside_its_field(
     cast: Cast, as_: Callable[[str], Client], field: str, value: str
 ) -> None:
     response = as_("mia").post(NEW, _report(cast, **{field: value}))
@@ -258,7 +258,7 @@ def test_both_sides_read_the_conversation_and_only_the_provider_its_notes(
     assert "internal note" not in customer
 
 
-def test_the_page_costs_the_same_with_much_said_as_with_little(
+def test_the_page_costs_the_same_with_many_comments_as_with_few(
     cast: Cast, as_: Callable[[str], Client], taken: Ticket
 ) -> None:
     client, counts = as_("priya"), []
@@ -296,7 +296,7 @@ def test_text_of_strangers_is_shown_as_it_is(cast: Cast, as_: Callable[[str], Cl
         ("pat", [], ["comment/", "close_ticket", "note/", "/ask/"]),
     ],
 )
-def test_what_is_offered_is_what_would_be_accepted(
+def test_every_offered_act_would_be_accepted(
     as_: Callable[[str], Client], taken: Ticket, person: str, offered: list[str], not_offered: list[str]
 ) -> None:
     page = _text(as_(person).get(_page(taken)))
@@ -341,7 +341,9 @@ def test_a_note_of_the_provider_is_not_written_by_a_customer(
     assert not TicketComment.objects.exists()
 
 
-def test_an_empty_or_endless_word_is_refused_and_kept(as_: Callable[[str], Client], taken: Ticket) -> None:
+def test_an_empty_or_too_long_text_is_refused_and_stays_in_the_form(
+    as_: Callable[[str], Client], taken: Ticket
+) -> None:
     fields = [("comment", "note"), ("ask_customer", "note"), ("note", "internal")]
     priya = as_("priya")
     with collected() as case:
@@ -355,7 +357,7 @@ def test_an_empty_or_endless_word_is_refused_and_kept(as_: Callable[[str], Clien
                     assert not TicketComment.objects.exists()
 
 
-def test_what_was_written_too_late_is_kept(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+def test_a_text_that_was_too_late_stays_in_the_form(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
     operations.close_ticket(taken.pk, actor=cast.as_("priya"))
     response = as_("mia").post(_act(taken, "comment"), {"note": "One more thing"})
     assert response.status_code == 409
@@ -377,7 +379,7 @@ def test_an_unknown_act_is_absent(as_: Callable[[str], Client], taken: Ticket) -
 
 @pytest.mark.parametrize("person", ["otto", "pat"])
 @pytest.mark.parametrize("action", ["comment", "close_ticket", "assign_ticket"])
-def test_whoever_may_only_read_is_refused_and_in_the_log(
+def test_a_person_who_may_only_read_is_refused_with_an_entry(
     cast: Cast, as_: Callable[[str], Client], taken: Ticket, person: str, action: str
 ) -> None:
     events = events_in(cast.contoso)
@@ -421,7 +423,7 @@ def test_the_page_that_says_what_ends_is_sent_to_itself(
     assert "action=" not in form[0]
 
 
-def test_what_began_while_the_page_was_read_does_not_end_without_a_word(
+def test_a_window_that_opened_meanwhile_does_not_end_without_a_warning(
     cast: Cast, as_: Callable[[str], Client], taken: Ticket
 ) -> None:
     pending = cast.submitted(ticket=taken)
@@ -472,7 +474,7 @@ def test_after_seven_days_a_closed_ticket_stays_closed(
 # --- Access beside it ----------------------------------------------------------------------------------------
 
 
-def test_the_ticket_says_whose_turn_it_is(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
     row = cast.submitted(ticket=taken)
     page = _text(as_("mia").get(_page(taken)))
     assert "It is the turn of Microsoft’s approvers." in page
@@ -558,7 +560,7 @@ def test_an_auditor_reads_it_and_sets_it_not(cast: Cast, as_: Callable[[str], Cl
         {"external_reference": "INC-4711", "external_url": ""},
     ],
 )
-def test_what_is_refused_stands_in_the_form_and_changes_nothing(
+def test_a_refused_text_stays_in_the_form_and_changes_nothing(
     cast: Cast, as_: Callable[[str], Client], form: dict[str, str]
 ) -> None:
     cast.ticket(**LINK)

@@ -77,7 +77,7 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
-def test_whatever_act_a_person_may_do_over_the_api_has_its_scope_offered(cast: Cast, name: str) -> None:
+def test_the_scope_of_every_act_of_a_person_is_offered(cast: Cast, name: str) -> None:
     """And the reverse: a token that is made here is enough for every case of an act that this person does."""
     actor = cast.as_(name)
     for case_name, case in CASES.items():
@@ -105,7 +105,7 @@ def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> Non
         ),
     ],
 )
-def test_what_is_wrong_is_said_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:
+def test_a_wrong_value_is_explained_beside_the_field(cast: Cast, form: dict[str, Any], words: str) -> None:
     client = signed_in(cast, "ada")
     with nothing_happens():
         answer = client.post(HERE, form)
@@ -132,7 +132,7 @@ def test_there_is_an_end_to_how_many_one_has(cast: Cast, monkeypatch: pytest.Mon
     assert Token.objects.count() == 1
 
 
-def test_ones_own_is_revoked_and_dead_at_once(cast: Cast) -> None:
+def test_a_persons_own_token_is_revoked_immediately(cast: Cast) -> None:
     made, client = make(cast), signed_in(cast, "otto")
     with nothing_happens():
         assert "stops working immediately" in client.get(revoke_page(made)).content.decode()

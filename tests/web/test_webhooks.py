@@ -123,7 +123,9 @@ def test_the_administrator_is_led_there(cast: Cast) -> None:
         ({**FORM, "url": ""}, "This field is required."),
     ],
 )
-def test_what_is_wrong_is_said_beside_the_field(cast: Cast, settings: Any, form: dict[str, Any], words: str) -> None:
+def test_a_wrong_value_is_explained_beside_the_field(
+    cast: Cast, settings: Any, form: dict[str, Any], words: str
+) -> None:
     settings.WEBHOOK_PRIVATE_NETWORK = False
     answer = signed_in(cast, "ines").post(page(cast), form)
     assert answer.status_code == 422
@@ -148,7 +150,7 @@ def test_its_buttons_test_it_and_switch_it(cast: Cast) -> None:
     assert client.post(where, {"act": "on"}).status_code == 409
 
 
-def test_one_that_is_off_says_why_and_how_it_goes_on(cast: Cast) -> None:
+def test_a_webhook_that_is_off_says_why_and_how_it_continues(cast: Cast) -> None:
     webhook = add(cast)
     operations.give_up_webhook(webhook.pk, because="gone", actor=cast.system("webhooks"))
     text = signed_in(cast, "ines").get(page(cast, "webhook", webhook.pk)).content.decode()

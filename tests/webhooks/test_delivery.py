@@ -53,7 +53,7 @@ def waiting() -> int:
 # --- What is sent ------------------------------------------------------------------------------------------
 
 
-def test_what_is_told_in_one_mail_is_told_by_machine_each_by_itself(cast: Cast, receiver: Receiver) -> None:
+def test_bundled_events_are_sent_to_webhooks_separately(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver, events=("access_request.approved_by_provider",))
     ticket = cast.ticket()
     rows = [cast.confirmed(ticket=ticket) for _ in range(4)]
@@ -218,7 +218,7 @@ def test_an_act_costs_nothing_where_nobody_listens_and_where_somebody_does(cast:
 # --- Where it continues --------------------------------------------------------------------------------------
 
 
-def test_each_is_made_into_one_message_whoever_looks_however_often(cast: Cast, receiver: Receiver) -> None:
+def test_each_entry_becomes_one_message_for_any_number_of_dispatchers(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     cast.ticket()
     until = clock.monotonic() + 10
@@ -251,7 +251,7 @@ def test_what_was_removed_or_lost_of_a_log_is_passed_over(cast: Cast, receiver: 
     assert WebhookCursor.objects.get().next_seq == 41
 
 
-def test_a_long_log_is_looked_at_in_steps(cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_read_in_steps(cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "BATCH", 3)
     add(cast, receiver, events=("ticket.opened",))
     for _ in range(8):
@@ -322,9 +322,7 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
     assert fresh(issued.webhook).failures == 0
 
 
-def test_a_retry_has_the_same_id_and_body_and_a_timestamp_of_its_own(
-    cast: Cast, receiver: Receiver, travel: Any
-) -> None:
+def test_a_retry_has_the_same_id_and_body_and_its_own_timestamp(cast: Cast, receiver: Receiver, travel: Any) -> None:
     travel.freeze()
     issued = add(cast, receiver)
     receiver.answer(500)
@@ -478,7 +476,7 @@ def test_what_ends_access_passes_messages_that_hang(
     assert all(hung)
 
 
-def test_what_ends_access_is_told_though_the_outbox_is_full(
+def test_the_end_of_access_is_announced_though_the_outbox_is_full(
     cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "MOST_WAITING", 3)
@@ -745,7 +743,7 @@ def test_gone_switches_it_off_at_once_and_tells_the_administrator(cast: Cast, re
 
 
 @pytest.mark.slow
-def test_one_that_fails_for_days_is_switched_off_and_goes_on_where_it_stopped(
+def test_a_webhook_that_fails_for_days_is_switched_off_and_continues_where_it_stopped(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
     travel.freeze()
@@ -774,7 +772,7 @@ def test_one_that_fails_for_days_is_switched_off_and_goes_on_where_it_stopped(
     assert events_in(cast.contoso)[-1] == "webhook.enabled"
 
 
-def test_what_is_older_than_three_days_is_left_out_when_it_is_switched_on(
+def test_messages_older_than_three_days_are_left_out_when_it_is_switched_on(
     cast: Cast, receiver: Receiver, travel: Any
 ) -> None:
     travel.freeze()
@@ -802,7 +800,7 @@ def test_one_that_answers_without_end_has_answered(cast: Cast, receiver: Receive
     assert (attempt.status, len(attempt.answer)) == (200, 200)
 
 
-def test_of_an_answer_little_is_kept_and_nothing_hidden(cast: Cast, receiver: Receiver) -> None:
+def test_only_the_beginning_of_an_answer_is_stored_and_nothing_is_hidden(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     receiver.say = lambda _got: (500, "Broken\r\n\x00\u202e<b>x</b>".encode().decode("latin-1"))
     cast.ticket()
@@ -903,7 +901,7 @@ def test_killed_between_sending_and_marking_it_is_sent_again_under_the_same_id(
     assert OutboxMessage.objects.get(lane="webhook").state == "delivered"
 
 
-def test_keys_that_cannot_be_read_are_said_to_be_so_and_nothing_leaves_unsigned(
+def test_unreadable_keys_are_reported_and_nothing_leaves_unsigned(
     cast: Cast, receiver: Receiver, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     add(cast, receiver)
@@ -951,7 +949,9 @@ def test_deliveries_are_forgotten_after_a_month_and_those_of_a_removed_one_at_on
     assert OutboxMessage.objects.filter(lane="webhook").count() == WebhookAttempt.objects.count() == 1
 
 
-def test_what_a_former_key_sealed_is_sealed_anew_within_the_hour(cast: Cast, receiver: Receiver, settings: Any) -> None:
+def test_keys_sealed_with_a_former_key_are_sealed_again_within_the_hour(
+    cast: Cast, receiver: Receiver, settings: Any
+) -> None:
     settings.WEBHOOK_KEYS = ["first"]
     issued = add(cast, receiver)
     operations.rotate_webhook_secret(issued.webhook.pk, actor=cast.as_("ines"))
@@ -1032,6 +1032,6 @@ def test_a_test_is_tried_once_and_reaches_one_that_is_off_or_rests(cast: Cast, r
     assert not fresh(issued.webhook).is_on
 
 
-def test_the_providers_log_is_told_too(cast: Cast, receiver: Receiver) -> None:
+def test_the_providers_log_is_sent_too(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver, None)
     assert WebhookCursor.objects.get().log_id == PROVIDER_LOG

@@ -88,7 +88,7 @@ def test_a_secret_has_as_many_bytes_as_the_standard_asks_for() -> None:
 
 
 @pytest.mark.parametrize("pair", [("MfKQ9r8GKYqrTwjU", "whsk_AA=="), (SECRET, "whpk_AA=="), ("whsec_%", "whsk_AA==")])
-def test_what_is_no_key_is_none(pair: tuple[str, str]) -> None:
+def test_a_malformed_webhook_key_is_refused(pair: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="begin|base64|padding"):
         Keys.parse(*pair)
 
@@ -102,7 +102,7 @@ def test_keys_do_not_show_themselves() -> None:
 # --- At rest -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_stored_shows_nothing_and_is_read_back() -> None:
+def test_stored_keys_show_nothing_and_are_read_back() -> None:
     keys = Keys.new()
     sealed = sealing.seal(keys)
     assert keys.whsec not in sealed

@@ -17,7 +17,7 @@ print(visitor.get("/accounts/login/").content.decode())
 """
 
 
-def test_the_setting_disguises_the_pages_whatever_the_browser_asks_for(tmp_path: object) -> None:
+def test_the_setting_disguises_the_pages_for_any_browser_language(tmp_path: object) -> None:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "DATA_DIR": str(tmp_path)}
     shown = subprocess.run(
         [sys.executable, "-c", LOOK],
