@@ -28,6 +28,18 @@ PYTHON = (*PRODUCT, "bench", "bin", "tests")
 #: Directories with texts of others, and with files that a program wrote.
 NOT_OURS = {"__pycache__", "node_modules", "vendor", "lockbox_client", "migrations", "var"}
 
+#: Names that keep such a word because others rely on them: columns, parameters of the API, and their fields.
+STABLE = {
+    ("audit_app/models.py", "kept"),  # a column
+    ("audit_app/models.py", "kept_at"),  # a column
+    ("requests_app/models/proposals.py", "said"),  # a column
+    ("requests_app/operations/checks.py", "kept"),  # the attribute of a column
+    ("requests_app/doors/api/log_files.py", "kept"),  # a parameter of the API
+    ("requests_app/doors/api/tenants.py", "log_kept_days"),  # a field of the API
+    ("requests_app/doors/web/forms/evidence.py", "kept"),  # a field in addresses
+    ("requests_app/doors/web/forms/evidence.py", "clean_kept"),  # named by Django after the field
+}
+
 _SUBJECT = re.compile(r"[a-z0-9][\w ./-]*: [A-Z0-9]\S*( \S+)*")
 #: Between the two ends of a phrase with a gap, in the same sentence.
 _GAP = r"(?:[\w’'-]+\s+){1,4}?"
@@ -193,6 +205,16 @@ def names_of(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
+def words_of(name: str) -> list[str]:
+    """Return the words of a name. "own" before a noun ("own_server", "its_own_code") is plain, and is left out."""
+    words = name.strip("_").lower().split("_")
+    return [
+        word
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if word != "own" or not after or words == ["is", "own"]
+    ]
+
+
 class Tree:
     """The files of a checkout; it has a method for each area."""
 
@@ -245,8 +267,9 @@ class Tree:
     def names(self, rules: Rules) -> Iterator[Offence]:
         for name, source in self.files(*PYTHON, ending=".py"):
             for line, given in names_of(source):
-                for word in set(given.strip("_").lower().split("_")) & set(rules.names):
-                    yield Offence(name, line, given, rules.names[word])
+                for word in set(words_of(given)) & set(rules.names):
+                    if (name, given) not in STABLE:
+                        yield Offence(name, line, given, rules.names[word])
 
     def commits(self, rules: Rules) -> Iterator[Offence]:
         for commit, subject in subjects_since(self.root, RULES_SINCE):

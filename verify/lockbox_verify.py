@@ -486,22 +486,22 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     if event in _OF_THE_LOG:
         return Fact(index, at, event, "", "", request, subject, detail)
     actor = entry["actor"]
-    kept = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)}
+    data = {name: detail[name] for name in _TERMS if type(detail.get(name)) in (str, int)}
     if event == _SUBMITTED:
         resources = detail.get("resources")
         found = [each.get("id") for each in resources if isinstance(each, dict)] if isinstance(resources, list) else []
         ids: list[str] = [each for each in found if isinstance(each, str)]
-        kept |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
-        kept["terms"] = _terms(detail.get("engineer"), detail.get("service"), detail.get("level"), ids)
+        data |= {"resources": ids, "digest": hashlib.sha256(canonical(detail).encode()).hexdigest()}
+        data["terms"] = _terms(detail.get("engineer"), detail.get("service"), detail.get("level"), ids)
     elif event in DECISIONS and "signature" in detail:
-        kept["signed"] = proof_of(entry)
+        data["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
         # A client, in somebody's name: it is that human who counts.
-        kept["client"], actor = str(actor.get("name")), actor["for"]
+        data["client"], actor = str(actor.get("name")), actor["for"]
     if event in DECISIONS and detail.get("deputy_for"):
-        kept["deputy_for"] = str(detail["deputy_for"])
+        data["deputy_for"] = str(detail["deputy_for"])
     name, who = f"{actor.get('name')} <{actor.get('email')}>", str(actor.get("id") or "")
-    return Fact(index, at, event, share(who, who), share(name, name), request, subject, kept)
+    return Fact(index, at, event, share(who, who), share(name, name), request, subject, data)
 
 
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
@@ -568,8 +568,8 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             bad = (same.index(False), "the entry does not have the hash that the log has for it", False)
     indexes: list[int] = []
     facts: list[Fact] = []
-    told = DECISIONS | _OF_THE_LOG | _NAMES | {_SUBMITTED, WITNESS_ADDED, WITNESS_REMOVED}
-    told |= _REPLAYED if expected.is_replayed else frozenset()
+    of_interest = DECISIONS | _OF_THE_LOG | _NAMES | {_SUBMITTED, WITNESS_ADDED, WITNESS_REMOVED}
+    of_interest |= _REPLAYED if expected.is_replayed else frozenset()
     share = dict[Any, Any]().setdefault
     first_at = last_at = ""
     for place, line in enumerate(lines[: bad[0]] if bad else lines):
@@ -591,7 +591,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
                 raise Bad("the entry is older than the one before it")
             if not expected.since <= at < expected.until:
                 raise Bad("the entry is not of the period that the bundle claims")
-            told_of = [_fact(index, entry, share)] if entry["event"] in told else []
+            new_facts = [_fact(index, entry, share)] if entry["event"] in of_interest else []
         except (Bad, CannotTell) as found:
             bad = (place, str(found), isinstance(found, CannotTell))
             break
@@ -600,7 +600,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             break
         indexes.append(index)
         first_at, last_at = first_at or at, at
-        facts += told_of
+        facts += new_facts
     good, leaves = len(indexes), leaves[: len(indexes)]
     if expected.access_request is not None:
         return Checked(good, bad, indexes, [(0, leaf) for leaf in leaves], first_at, last_at, facts)
@@ -1505,26 +1505,26 @@ def growth_of(raw: bytes) -> Growth:
     return Growth(number_of(first.removeprefix("old ")), [hash_of(line) for line in lines], checkpoint_of(tail))
 
 
-def check_previous(shard: Shard, kept: Checkpoint, what: str, growth: Growth | None = None) -> None:
+def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | None = None) -> None:
     """Require that the log begins with the tree of another checkpoint. Raises Bad (a fork), or CannotTell (no proof).
 
     `growth` leads to a checkpoint between the two, or to the newest itself.
     """
     new = shard.checkpoint
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
-    root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(kept.size)
-    if kept.size > new.size:
-        raise CannotTell(f"{what} has {kept.size} entries, more than the {new.size} of the bundle: get a newer bundle")
-    if root is None and growth and (growth.old, growth.checkpoint.origin) == (kept.size, kept.origin):
+    root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(saved.size)
+    if saved.size > new.size:
+        raise CannotTell(f"{what} has {saved.size} entries, more than the {new.size} of the bundle: get a newer bundle")
+    if root is None and growth and (growth.old, growth.checkpoint.origin) == (saved.size, saved.origin):
         between = growth.checkpoint
-        if not is_consistent(kept.size, between.size, kept.root, between.root, growth.path):
+        if not is_consistent(saved.size, between.size, saved.root, between.root, growth.path):
             raise Bad(f"the consistency proof does not lead from {what} to the checkpoint of {between.size} entries")
         check_previous(shard, between, "the checkpoint to which the consistency proof leads")
         return
     if root is None:
-        raise CannotTell(f"{what} has {kept.size} entries, but the bundle has no consistency proof from there")
-    if root != kept.root:
-        raise Bad(f"the log was rewritten: {what}, of {kept.size} entries, is not the beginning of this log")
+        raise CannotTell(f"{what} has {saved.size} entries, but the bundle has no consistency proof from there")
+    if root != saved.root:
+        raise Bad(f"the log was rewritten: {what}, of {saved.size} entries, is not the beginning of this log")
 
 
 # === 8  Who signed, and whom to trust ====================================================================
@@ -1538,16 +1538,16 @@ class Trust:
     """
 
     def __init__(
-        self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], kept: Checkpoint | None = None
+        self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], saved: Checkpoint | None = None
     ) -> None:
-        """Raises Bad. Without a named key, the key that signed the checkpoint `kept` is trusted.
+        """Raises Bad. Without a named key, the key that signed the checkpoint `saved` is trusted.
 
         Without both, the bundle's own keys are used to check its signatures, which does not prove who made them.
         """
         self.offered = {key.public for key in offered["log"]}
         self.why: dict[bytes, str] = {}
         self._ids: dict[tuple[str, int], dict[bytes, list[Key]]] = {}
-        pinned = self.signers(kept, self.offered) if named is None and kept and _base(kept.origin) in bases else []
+        pinned = self.signers(saved, self.offered) if named is None and saved and _base(saved.origin) in bases else []
         self.is_named = named is not None or bool(pinned)
         found = named if named is not None else pinned or offered["log"]
         how = "named by you" if named is not None else "signed the checkpoint that you saved"
@@ -1567,8 +1567,8 @@ class Trust:
 
     def _signed(self, checkpoint: Checkpoint, name: str, kind: int, publics: Container[bytes]) -> list[Key]:
         known = self._known(name, kind)
-        own = [key_id for each, key_id in checkpoint.note.by_id if each == name]
-        keys = [key for key_id in own for key in known.get(key_id, ()) if key.public in publics]
+        ids = [key_id for each, key_id in checkpoint.note.by_id if each == name]
+        keys = [key for key_id in ids for key in known.get(key_id, ()) if key.public in publics]
         return [key for key in keys if signatures_by(checkpoint.note, key)]
 
     def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
@@ -1582,7 +1582,7 @@ class Trust:
                 found.setdefault(key.id, []).append(key)
         return self._ids[name, kind]
 
-    def vouch(self, shards: Iterable[Shard], kept: Checkpoint | None) -> None:
+    def vouch(self, shards: Iterable[Shard], saved: Checkpoint | None) -> None:
         """Trust the new key in a `log.key_rotated` entry if a trusted key signed a checkpoint over this entry."""
         rotated = [(shard, list(_announced(shard))) for shard in shards if shard.rotations]
         grown = -1
@@ -1590,7 +1590,7 @@ class Trust:
             grown = len(self.why)
             for shard, announced in rotated:
                 trees = [shard.checkpoint, *(each.checkpoint for each in shard.older)]
-                trees += [kept] if kept and kept.origin == shard.origin else []
+                trees += [saved] if saved and saved.origin == shard.origin else []
                 covered = max((tree.size for tree in trees if self.signers(tree, self.why)), default=0)
                 for index, public in announced:
                     if index < covered and public not in self.why:
@@ -1625,7 +1625,7 @@ class Trust:
         it.
         """
         here, unproven = [shard, *after], 0
-        is_told = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
+        is_here = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
         past = {public for each in here if self.signers(each.checkpoint, self.why) for public in _replaced(each)}
         for each in shard.older:
             what = f"the older checkpoint of {each.checkpoint.size} entries in consistency-{shard.number}.jsonl"
@@ -1633,7 +1633,7 @@ class Trust:
             if not signers:
                 raise Bad(f"{what} has no signature by this log's keys")
             if not any(key.public in self.why or key.public in past for key in signers):
-                if is_told and self.signers(shard.checkpoint, self.why):
+                if is_here and self.signers(shard.checkpoint, self.why):
                     raise Bad(f"{what} is signed by a key that no signed entry names as this log's key")
                 unproven += 1
             self.clocks(each.checkpoint, shard.clock)
@@ -1646,13 +1646,13 @@ class Witnesses:
     Anybody who invents a bundle can put a key of their own into it, under any name, and sign with it.
     """
 
-    def __init__(self, named: list[Key] | None, offered: list[Key], own: Container[bytes]) -> None:
-        """`own` are the log's keys: the log can't be its own witness."""
+    def __init__(self, named: list[Key] | None, offered: list[Key], logs: Container[bytes]) -> None:
+        """`logs` are the log's keys: the log can't be its own witness."""
         self.named = list(dict.fromkeys(named or ()))
-        self.not_outside = [key for key in self.named if key.public in own]
+        self.not_outside = [key for key in self.named if key.public in logs]
         self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
         known = {*self.named}
-        found = [key for key in offered if key.kind == COSIGNATURE and key not in known and key.public not in own]
+        found = [key for key in offered if key.kind == COSIGNATURE and key not in known and key.public not in logs]
         self.unpinned = list(dict.fromkeys(found))
 
     @staticmethod
@@ -2005,19 +2005,19 @@ def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) ->
 
     The manifest is not signed. If its name were believed, one tenant's log could be shown as another's.
     """
-    told = _text(manifest["tenant"].get("name"))
-    said = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
-    rest = shards[said:] if said is not None and manifest["kind"] != "access_request" else []
+    name = _text(manifest["tenant"].get("name"))
+    newest = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
+    rest = shards[newest:] if newest is not None and manifest["kind"] != "access_request" else []
     is_to_the_end = all(each.is_sound and each.end == each.size for each in rest) and all(
         after.start == 0 and after.number == before.number + 1 for before, after in itertools.pairwise(rest)
     )
     if not rest or not is_to_the_end or shards[-1].closed_by is not None:
-        report.data["tenant"]["name_not_proven"] = told
+        report.data["tenant"]["name_not_proven"] = name
         return
     report.data["tenant"]["name"] = rest[0].named
-    if told not in (None, rest[0].named):
-        report.data["tenant"]["name_not_proven"] = told
-        report.bad(Bad(f"manifest.json calls the tenant {quoted(told)}, but the log calls it {quoted(rest[0].named)}"))
+    if name not in (None, rest[0].named):
+        report.data["tenant"]["name_not_proven"] = name
+        report.bad(Bad(f"manifest.json calls the tenant {quoted(name)}, but the log calls it {quoted(rest[0].named)}"))
 
 
 def check_shard(
@@ -2032,8 +2032,8 @@ def check_shard(
         if request is not None:
             check_each(bundle, shard, scan, expected, see)
         else:
-            kept = [each for each in (*elsewhere, shard.tombstone) if each and each.origin == shard.origin]
-            sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in kept}
+            saved = [each for each in (*elsewhere, shard.tombstone) if each and each.origin == shard.origin]
+            sizes = {each.checkpoint.size for each in shard.older} | {each.size for each in saved}
             check_range(bundle, shard, scan, expected, sizes, see)
             check_beside(bundle, shard, expected, see)
         if manifest["kind"] == "period":
@@ -2075,9 +2075,9 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
 def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
     """Judge what the files mean: whose signatures, which doubts, which damage."""
     whole = [shard for shard in shards if shard.is_sound]
-    kept = options.previous
+    saved = options.previous
     try:
-        trust.vouch(whole, kept if any(_continues(shard, options) for shard in whole) else None)
+        trust.vouch(whole, saved if any(_continues(shard, options) for shard in whole) else None)
     except Bad as flaw:
         report.bad(flaw)
     for place, shard in enumerate(shards):
@@ -2099,8 +2099,8 @@ def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Opti
         except CannotTell as gap:
             report.gap(gap)
     judge_registered(shards[-1], witnesses, options, report)
-    if kept is not None:
-        judge_previous(shards, kept, trust, options, report)
+    if saved is not None:
+        judge_previous(shards, saved, trust, options, report)
     # Who only has the bundle's word for a key must be able to compare it.
     for public, why in trust.why.items():
         vkeys = [str(Key(shard.origin, ED25519, public)) for shard in shards]
@@ -2109,11 +2109,11 @@ def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Opti
 
 
 def _continues(shard: Shard, options: Options) -> bool:
-    kept = options.previous
+    saved = options.previous
     try:
-        if kept is None or kept.origin != shard.origin:
+        if saved is None or saved.origin != shard.origin:
             return False
-        check_previous(shard, kept, "", options.consistency)
+        check_previous(shard, saved, "", options.consistency)
         return True
     except (Bad, CannotTell):
         return False
@@ -2259,10 +2259,10 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
         # before.
         doubted = [shard for shard in shards if shard.start > 0][-1:]
         doubted = [shard for shard in doubted if shard.start <= shard.pruned]
-    told = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
+    removed = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
             for fact in shard.prunings]  # fmt: skip
     # What came after an entry it can't tell of.
-    gone = max((to for seq, to in told if type(to) is int and to <= seq), default=0)
+    gone = max((to for seq, to in removed if type(to) is int and to <= seq), default=0)
     for shard in shards:
         if shard.pruned:
             which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here"
@@ -2304,18 +2304,18 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
         report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine, which is older than you allow")
 
 
-def judge_previous(shards: list[Shard], kept: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
+def judge_previous(shards: list[Shard], saved: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
     """Check `--previous`: a checkpoint that you stored earlier, or that a witness has."""
-    report.data["previous"] = {"origin": kept.origin, "size": kept.size, "root": encoded(kept.root), "holds": False}
-    shard = next((shard for shard in shards if shard.origin == kept.origin), None)
+    report.data["previous"] = {"origin": saved.origin, "size": saved.size, "root": encoded(saved.root), "holds": False}
+    shard = next((shard for shard in shards if shard.origin == saved.origin), None)
     try:
         if shard is None:
-            raise CannotTell(f"the checkpoint you saved is of another log, {shown(kept.origin)}")
-        trust.check(kept, "the checkpoint you saved")
+            raise CannotTell(f"the checkpoint you saved is of another log, {shown(saved.origin)}")
+        trust.check(saved, "the checkpoint you saved")
         if shard.is_sound:
             if options.consistency:
                 trust.signers(options.consistency.checkpoint, trust.why)
-            check_previous(shard, kept, "the checkpoint you saved", options.consistency)
+            check_previous(shard, saved, "the checkpoint you saved", options.consistency)
             report.data["previous"]["holds"] = True
     except Bad as flaw:
         report.bad(flaw, shard)
@@ -2361,8 +2361,8 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
     if entry["tenant"] != matched[3] or shard.first_seq < 0 or (number == 0 and shard.first_seq):
         raise Bad("the entry does not belong to this log, or does not have this index", index=index)
     fact = _fact(index, entry, dict[Any, Any]().setdefault)
-    told = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
-    report.data["entry"] = {**told, **how_decided(fact)}
+    entry_facts = {"index": index, "seq": entry["seq"], "at": fact.at, "event": fact.event, "who": fact.name}
+    report.data["entry"] = {**entry_facts, **how_decided(fact)}
     if fact.event in DECISIONS:
         report.decided(shard, fact)
         report.judge_signed(str(matched[3]), is_receipt=True)
@@ -2697,8 +2697,8 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
     if old > new.size:
         raise Refused(400, "the old size is larger than the new one\n", f"{what}: old is larger")
     with state.changing() as db:
-        kept = db.execute("SELECT size, root, at FROM head WHERE origin = ?", (new.origin,)).fetchone()
-        size, root, at = kept or (0, EMPTY_ROOT, 0)
+        held = db.execute("SELECT size, root, at FROM head WHERE origin = ?", (new.origin,)).fetchone()
+        size, root, at = held or (0, EMPTY_ROOT, 0)
         if old != size:
             raise Refused(409, f"{size}\n", f"{what}: this witness is at {size}")
         if old == new.size and root != new.root:
@@ -2709,9 +2709,9 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         at = max(int(time.time()), at)
         line = signer.line(new.note.text, at)
         # One line each: repeated lines can't make the note longer than the limit for reading it at the next start.
-        own = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
-        note = f"{new.note.text}\n{''.join(own)}{line}"
-        if len(note.encode()) > MAX_NOTE or len(own) >= MAX_SIGNATURES:
+        parts = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
+        note = f"{new.note.text}\n{''.join(parts)}{line}"
+        if len(note.encode()) > MAX_NOTE or len(parts) >= MAX_SIGNATURES:
             raise Refused(400, "the checkpoint is too long\n", f"{what}: too long to be stored")
         row = (new.origin, new.size, new.root, at, note)
         db.execute("INSERT OR REPLACE INTO head (origin, size, root, at, note) VALUES (?, ?, ?, ?, ?)", row)

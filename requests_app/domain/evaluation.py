@@ -176,7 +176,7 @@ def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> 
     """Return the code of the content rule's refusal for this window, or None."""
     look = ContentAccessFacts(
         is_engineer=window.is_engineer,
-        is_own=window.requester_human == facts.human_id,
+        is_requesters=window.requester_human == facts.human_id,
         opens_at=window.opens_at,
         closes_at=window.closes_at,
         ticket_state=window.ticket_state,

@@ -53,7 +53,7 @@ class ContentAccessFacts:
     """
 
     is_engineer: bool
-    is_own: bool
+    is_requesters: bool
     lacks_second_factor: bool = False
     is_closed: bool = False
     opens_at: datetime
@@ -74,7 +74,7 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
     """
     if not look.is_engineer:
         raise NotAllowed
-    if not look.is_own:
+    if not look.is_requesters:
         raise NotAllowed(_("This window belongs to another engineer."))
     if look.lacks_second_factor:
         raise SecondFactorRequired
@@ -114,8 +114,8 @@ def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
     held = actor.roles_on(tenant_id=subject.log_id, service_id=subject.service_id)
     if Role.ENGINEER in held and actor.human_id in subject.parties.get(Party.REQUESTER, ()):
         held |= {Role.REQUESTER}
-    is_own = act.is_holders and actor.machine is None and actor.is_person and actor.person_id == subject.holder
-    if not (roles & held or is_own):
+    is_holder = act.is_holders and actor.machine is None and actor.is_person and actor.person_id == subject.holder
+    if not (roles & held or is_holder):
         raise NotAllowed
     if act.humans_only and (actor.machine is not None or not actor.is_person):
         raise NotAllowed

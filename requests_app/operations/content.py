@@ -250,7 +250,7 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
     roles = actor.roles_on(tenant_id=grant.tenant_id, service_id=access_request.service_id)
     look = ContentAccessFacts(
         is_engineer=Role.ENGINEER in roles,
-        is_own=access_request.requester_human == actor.human_id,
+        is_requesters=access_request.requester_human == actor.human_id,
         lacks_second_factor=policy.needs_second_factor(actor) and not _has_second_factor(actor),
         is_closed=grant.closed_at is not None,
         opens_at=grant.opens_at,

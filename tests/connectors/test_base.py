@@ -51,7 +51,7 @@ def test_a_file_name_from_a_stranger_is_one_harmless_component() -> None:
                 assert safe_filename(name, "fallback.bin") == expected
 
 
-def test_a_malformed_charset_is_not_looked_up() -> None:
+def test_a_malformed_charset_is_not_used() -> None:
     cases = [
         "zip",
         "rot13",

@@ -214,13 +214,13 @@ def test_a_withdrawal_by_itself_says_why(world: Cast, mails: Mails, cause: str) 
 def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, mails: Mails) -> None:
     world.opened()
     mails.send()
-    theirs, own = mails("ada", "window_opened"), mails("priya", "window_opened")
+    theirs, mine = mails("ada", "window_opened"), mails("priya", "window_opened")
     assert theirs.subject == "Contoso: Microsoft can read 1 mailbox until Tue 16:05 CET"
     says(theirs, "Priya Test can read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window there")
     says(theirs, "Pat Test (Microsoft)", "Ada Test (Contoso)")
-    assert own.subject == "Contoso: you can read 1 mailbox until Tue 10:05 EST"
-    says(own, "Everything that you open is shown to Contoso immediately.", "Tue 24 Nov, 10:05 EST")
-    silent(own, "can close the window there")
+    assert mine.subject == "Contoso: you can read 1 mailbox until Tue 10:05 EST"
+    says(mine, "Everything that you open is shown to Contoso immediately.", "Tue 24 Nov, 10:05 EST")
+    silent(mine, "can close the window there")
     silent(theirs, "was not asked")
 
 
@@ -434,9 +434,9 @@ def test_a_passkey_is_reported_to_its_holder_and_the_approvers(world: Cast, mail
         "because of your role at Contoso",
         f"/tenant/{world.contoso.pk}/people/",
     )
-    own = mails("mia", "passkeys_changed")
-    assert own.subject == "A passkey was added to your account"
-    says(own, "If it was not you", "You get this mail because it is about your account.")
+    mine = mails("mia", "passkeys_changed")
+    assert mine.subject == "A passkey was added to your account"
+    says(mine, "If it was not you", "You get this mail because it is about your account.")
     operations.remove_passkey(row.pk, actor=world.as_("mia"))
     found = mails.send()("mia", "passkeys_changed")
     assert found.subject == "A passkey of your account was removed"
@@ -473,9 +473,9 @@ def test_a_reset_is_reported_to_its_holder_and_the_approvers(world: Cast, mails:
     assert mails.to("second_factor_changed") == ["ada", "alan", "soc"]
     assert found.subject == "Contoso: The second factors of Ada Test were reset"
     says(found, "Ines Test", "If Ada Test did not ask for this", f"/tenant/{world.contoso.pk}/people/")
-    own = mails("ada", "second_factor_changed")
-    assert own.subject == "The second factors of your account were reset"
-    says(own, "Ines Test", "you are signed out everywhere", "If you did not ask for this", "/security/")
+    mine = mails("ada", "second_factor_changed")
+    assert mine.subject == "The second factors of your account were reset"
+    says(mine, "Ines Test", "you are signed out everywhere", "If you did not ask for this", "/security/")
 
 
 def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails: Mails) -> None:
@@ -552,8 +552,8 @@ def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     world: Cast, mails: Mails, because: str, words: str
 ) -> None:
     url, system = "https://hooks.contoso.example/canary-path?sig=canary", world.system("webhooks")
-    own = operations.add_webhook(world.contoso.pk, url=url, events=["*"], actor=world.as_("ines")).webhook
-    operations.give_up_webhook(own.pk, because=because, actor=system)
+    mine = operations.add_webhook(world.contoso.pk, url=url, events=["*"], actor=world.as_("ines")).webhook
+    operations.give_up_webhook(mine.pk, because=because, actor=system)
     found = mails.send()("ines", "webhook_off")
     assert mails.to("webhook_off") == ["ines"]
     assert found.subject == "Contoso: a webhook was switched off"
@@ -562,7 +562,7 @@ def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
         "hooks.contoso.example",
         words,
         "You get this mail because you manage webhooks for Contoso.",
-        f"http://localhost:8000/tenant/{world.contoso.pk}/webhooks/{own.pk}/",
+        f"http://localhost:8000/tenant/{world.contoso.pk}/webhooks/{mine.pk}/",
     )
     assert not any("canary" in part for part in parts(found))
     ours = operations.add_webhook(None, url=url, events=["*"], actor=world.as_("stella")).webhook

@@ -80,7 +80,7 @@ def test_an_administrator_resets_what_somebody_of_the_tenant_has_lost(cast: Cast
     assert "Reset the second factors" not in admin.get(of_mia).content.decode()
 
 
-def test_the_provider_never_resets_a_customers_factors_and_nobody_their_own(cast: Cast) -> None:
+def test_the_provider_never_resets_a_customers_factors_and_nobody_resets_themselves(cast: Cast) -> None:
     with_everything(cast, "ada")
     for by, wrong in (
         *((name, errors.NotAllowed) for name in ("stella", "ada", "alan", "otto", "mia")),

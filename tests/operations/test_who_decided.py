@@ -131,9 +131,9 @@ def test_log_and_timeline_say_so(cast: Cast, way: Any) -> None:
     act, by_place = way
     entry = entry_of(decided(cast, act(cast)))
     sentence, _comment = sentence_of(entry, tenant=cast.contoso, about=About({}, {}), at=clock.now())
-    told = words(sentence)
+    shown = words(sentence)
     names = ("the client", "Help desk", "for Ada Test") if by_place == MACHINE else ("Otto Test", "deputy for Ada Test")
-    assert all(name in told for name in names), told
+    assert all(name in shown for name in names), shown
 
 
 def test_mails_say_so(cast: Cast, way: Any) -> None:
@@ -141,10 +141,10 @@ def test_mails_say_so(cast: Cast, way: Any) -> None:
     row = decided(cast, act(cast))
     message = OutboxMessage.objects.filter(topic="notify.window_opened").first()
     assert message is not None
-    told = " ".join(line for fact in facts.of(message, clock.now())["facts"] for line in fact.lines)
+    shown = " ".join(line for fact in facts.of(message, clock.now())["facts"] for line in fact.lines)
     place = f" ({cast.contoso.name})"
     wanted = f"{MACHINE}{place}" if by_place == MACHINE else f"Otto Test{place}, deputy for Ada Test"
-    assert (row.state, wanted in told) == ("OPEN", True), told
+    assert (row.state, wanted in shown) == ("OPEN", True), shown
 
 
 def test_the_api_and_webhooks_say_so(cast: Cast, way: Any) -> None:
@@ -187,11 +187,11 @@ def test_the_verifier_says_so(cast: Cast, way: Any) -> None:
     act, by_place = way
     row = decided(cast, act(cast))
     fact = lv._fact(0, json.loads(bytes(entry_of(row).canonical)), dict[Any, Any]().setdefault)
-    told = {"who": fact.name, **lv.how_decided(fact)}
+    shown = {"who": fact.name, **lv.how_decided(fact)}
     if by_place == MACHINE:
-        assert lv.by_whom(told) == f"the client “Help desk” for Ada Test <{cast.ada.email}>"
+        assert lv.by_whom(shown) == f"the client “Help desk” for Ada Test <{cast.ada.email}>"
     else:
-        assert lv.by_whom(told) == f"Otto Test <{cast.otto.email}>, deputy for “Ada Test”"
+        assert lv.by_whom(shown) == f"Otto Test <{cast.otto.email}>, deputy for “Ada Test”"
 
 
 def test_staff_see_it_in_the_administration(cast: Cast, way: Any) -> None:

@@ -363,7 +363,7 @@ def test_every_setting_from_the_environment_is_in_the_readme() -> None:
     assert sorted(documented - names) == []
 
 
-def test_the_address_of_the_database_may_name_two_hosts_and_options_of_its_own(tmp_path: Path) -> None:
+def test_the_address_of_the_database_may_name_two_hosts_and_its_own_options(tmp_path: Path) -> None:
     address = "postgres://u:p@one:5432,two:5433/db?target_session_attrs=read-write&connect_timeout=5"
     database = setting(tmp_path, "DATABASES", DATABASE_URL=address)["default"]
     assert (database["HOST"], database["PORT"]) == ("one,two", "5432,5433")

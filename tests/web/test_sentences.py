@@ -125,5 +125,5 @@ def test_no_access_is_reported_as_such(cast: Cast) -> None:
         ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read, 25 names listed, in 1 mailbox"),
     ],
 )
-def test_nothing_opened_is_said_only_if_it_is_certain(looks: dict[str, int], allowed: int, words: str) -> None:
+def test_nothing_opened_is_reported_only_if_it_is_certain(looks: dict[str, int], allowed: int, words: str) -> None:
     assert sentences.summary({"kinds": {"mailbox": looks}, "allowed": allowed}).startswith(words)

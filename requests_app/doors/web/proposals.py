@@ -82,13 +82,13 @@ def _page(request: HttpRequest, row: Tenant, refusal: WrongState | None = None) 
 
 def _line(one: Proposal, actor: Actor, row: Tenant) -> dict[str, Any]:
     is_second = bool(_SECONDS & actor.tenant_roles.get(row.pk, frozenset()))
-    is_own = actor.human_id in (one.proposed_human, one.proposed_by.human_id)
+    is_proposer = actor.human_id in (one.proposed_human, one.proposed_by.human_id)
     return {
         "row": one,
         "words": words.words(one.act, one.said),
-        "may_confirm": is_second and not is_own,
+        "may_confirm": is_second and not is_proposer,
         "may_withdraw": is_second,
-        "is_own": is_own,
+        "is_proposer": is_proposer,
     }
 
 
