@@ -168,10 +168,10 @@ def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def _statements_stay_prepared() -> Iterator[None]:
-    """Have PostgreSQL plan a statement once for each connection, not once for each of its ten thousand calls.
+    """Make PostgreSQL plan a statement once for each connection, and not for each of its ten thousand calls.
 
-    psycopg forgets its prepared statements after each rollback, with which every test ends: an object may have been
-    made anew meanwhile. Here the tables stay, and where they change, PostgreSQL plans again by itself.
+    psycopg forgets its prepared statements after each rollback, and every test ends with one: an object may have been
+    made again meanwhile. Here the tables stay, and if they change, PostgreSQL itself plans again.
     """
     if connection.vendor != "postgresql":
         yield
