@@ -296,13 +296,13 @@ def without_chromium(clone: Path, tmp_path: Path) -> Path:
 
 def test_a_missing_browser_is_installed_from_the_distribution(clone: Path, without_chromium: Path) -> None:
     marker = without_chromium / "asked"
-    chromium = without_chromium / "chromium"
+    chromium = without_chromium / "chromium-headless-shell"
     a_python(
         without_chromium / "apt-get",
         f'echo "$@" >>{marker}; [ "$1" = update ] || {shutil.which("cp")} {without_chromium}/id {chromium}',
     )
     done = run(clone / "bin" / "test", "browser", PATH=str(without_chromium))
-    assert marker.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium"]
+    assert marker.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium-headless-shell"]
     assert "there is no Chromium" not in done.stderr
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.conf import settings
 from django.db.models import Model
 
@@ -13,12 +12,7 @@ from lockbox_site.demo.world import as_
 from requests_app import models, operations
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Resource
-from tests.browser.axe import WIDTHS, Shapes, faults
-from tests.browser.conftest import Visit
-from tests.words.crawl import addresses, crawl
 
-#: Between them they come to every kind of page that shows what people wrote.
-GROUPS = {"customer": ["ada.keller", "ines.vogel"], "provider": ["priya.nair", "pat.doyle"], "staff": ["stella.okafor"]}
 WORD = "Donaudampfschifffahrtsgesellschaft" * 12
 URL = f"https://support.example.com/{'a0b1c2d3e4f5' * 32}?next=(x)"
 #: What people write, and the pages show.
@@ -61,19 +55,3 @@ def lengthen() -> None:
     library = Path(settings.CONTENT_ROOT, Resource.objects.filter(kind="library", tenant__slug="fabrikam")[0].locator)
     for name in ("d" * 240, f"{'d' * 240}.txt"):
         (library / name).write_text(WORD) if "." in name else (library / name).mkdir(exist_ok=True)
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("group", GROUPS)
-def test_no_page_scrolls_sideways(visit: Visit, group: str) -> None:
-    lengthen()
-    shapes, found = Shapes(), []
-    for login in GROUPS[group]:
-        visitor = visit(login)
-        visitor.watch.expected |= {403, 404, 409}
-        for page in crawl(login, first=addresses(login), per_route=1):
-            if shapes.is_new((page.route, page.status), page.html):
-                visitor.goto(page.address)
-                found += faults(visitor.page, WIDTHS, read=())
-    if found:
-        raise AssertionError("\n".join(str(fault) for fault in found))
