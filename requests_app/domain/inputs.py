@@ -14,9 +14,6 @@ from requests_app.domain.acts.declaration import Field, Kind
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.ids import as_id
 
-#: The longest address (RFC 5321, section 4.5.3.1.3).
-EMAIL_MAX = 254
-
 
 def read(each: Field, value: object) -> Any:
     """Return the value in its stored form; raise Unacceptable, which names the input."""
@@ -39,7 +36,7 @@ def _email(each: Field, value: object) -> str:
         validate_email(email)
     except ValidationError:
         email = ""
-    if not 0 < len(email) <= EMAIL_MAX:
+    if not 0 < len(email) <= limits.EMAIL_MAX:
         raise Unacceptable(_("Enter an email address."), field=each.name)
     return email
 

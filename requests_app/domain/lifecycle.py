@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
-from requests_app.domain.acts.declaration import Act, Comment, Moves, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Door, Moves, Noun, StepUp
 from requests_app.domain.states import FINAL, State, TicketState, Timing
 
 
@@ -24,6 +24,7 @@ class Transition:
     roles: frozenset[Role]
     event: str
     label: Promise
+    explains: str | Promise = ""
     timing: Timing = Timing.ANY
     # Only what gives access takes fresh proof of who acts; what denies or ends it takes a session alone.
     needs_step_up: bool = False
@@ -56,7 +57,7 @@ def _table(states: type[TextChoices]) -> dict[str, Transition]:
 
 
 def _row(act: Act, moves: Moves) -> Transition:
-    [event], title = act.events, act.title
+    event, title = act.events[0], act.title
     assert title is not None
     return Transition(
         action=act.name,
@@ -65,6 +66,7 @@ def _row(act: Act, moves: Moves) -> Transition:
         roles=act.roles,
         event=str(event),
         label=title,
+        explains=act.explains,
         timing=moves.timing,
         needs_step_up=act.step_up is StepUp.ALWAYS,
         needs_note=act.comment is Comment.NEEDED,
@@ -77,9 +79,25 @@ TRANSITIONS = _table(State)
 TICKET_TRANSITIONS = _table(TicketState)
 
 
+def _staying(noun: Noun) -> dict[str, Transition]:
+    """The acts that people do on such a row in some of its states, and that leave its state as it is."""
+    possible = [act for act in ACTS.values() if act.noun is noun and act.during]
+    return {act.name: _row(act, Moves(sources=act.during, targets=(), timing=Timing.BEFORE)) for act in possible}
+
+
+#: Acts on an access request that make no move in the table, each with the states in which it is possible.
+STAYING = _staying(Noun.ACCESS_REQUEST)
+
+
+def plain_acts(noun: Noun, door: Door) -> list[Act]:
+    """The acts on such a row that this door offers by their declaration. A decision is not plain: it can be signed."""
+    of_noun = (act for act in ACTS.values() if act.noun is noun and door in act.doors and not act.own_doors)
+    return [act for act in of_noun if act.during or (act.moves is not None and not act.moves.is_decision)]
+
+
 def actions_from(state: str, table: dict[str, Transition] | None = None) -> list[Transition]:
     """The edges that leave a state, in the table's order."""
-    return [row for row in (table or TRANSITIONS).values() if state in row.sources]
+    return [row for row in (TRANSITIONS if table is None else table).values() if state in row.sources]
 
 
 def problems() -> Iterator[str]:

@@ -13,6 +13,8 @@ JUSTIFICATION_MIN, JUSTIFICATION_MAX = 20, 4000
 COMMENT_MAX = 2000
 RESOURCES_MIN, RESOURCES_MAX = 1, 20
 TITLE_MAX = 200
+#: The longest address (RFC 5321, section 4.5.3.1.3).
+EMAIL_MAX = 254
 REOPEN_FOR = timedelta(days=7)
 INVITATION_FOR = timedelta(days=7)
 #: A link that was sent to a new address.

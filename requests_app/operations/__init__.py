@@ -6,10 +6,12 @@ define the same name. Callers name the module when they read content or sweep.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from requests_app.domain.acts.declaration import Act as Act
 from requests_app.domain.manifest import Signed as Signed
 from requests_app.domain.policy import LOG_READERS as LOG_READERS
 from requests_app.operations import content as content
@@ -45,6 +47,12 @@ if TYPE_CHECKING:
     from requests_app.operations.tickets import *
     from requests_app.operations.webhooks import *
     from requests_app.operations.witnesses import *
+
+
+def of(act: Act) -> Callable[..., Any]:
+    """Return the operation of an act: it has the act's name."""
+    found: Callable[..., Any] = globals()[act.name]
+    return found
 
 
 def _defined() -> dict[str, Any]:

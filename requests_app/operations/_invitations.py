@@ -19,7 +19,6 @@ from requests_app.models import Invitation
 from requests_app.operations._change import Step
 
 #: As the column has it (RFC 5321, section 4.5.3.1.3).
-_EMAIL_MAX = 254
 
 
 def send(current: Step, row: Invitation) -> None:
@@ -50,6 +49,6 @@ def address_of(value: object) -> str:
         validate_email(email)
     except ValidationError:
         raise Unacceptable(_("Enter an email address."), field="email") from None
-    if len(email) > _EMAIL_MAX:
+    if len(email) > limits.EMAIL_MAX:
         raise Unacceptable(_("Enter an email address."), field="email")
     return email

@@ -17,11 +17,14 @@ from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act, Comment, Field, Proposal, StepUp
 from requests_app.domain.errors import Unacceptable
+from requests_app.domain.lifecycle import STAYING
 from requests_app.models import Tenant
 from requests_app.operations._announced import announce
 from requests_app.operations._change import Step, act
 from requests_app.operations._second import hold
-from requests_app.operations._subjects import CHOOSERS, FINDERS
+from requests_app.operations._subjects import FINDERS
+from requests_app.queries import standing
+from requests_app.queries.choices import CHOICES
 
 #: Finds the row that an act is about, locks it, and names it with `Step.concerns`.
 Find = Callable[[Step, Any], Any]
@@ -61,6 +64,8 @@ def perform(
         policy.require_entitled(current.actor, declared, current.subject)
         _ask(may, current)
         policy.require_separate(current.actor, declared, current.subject)
+        if declared.during:
+            standing.require_move(current.row, STAYING[declared.name], at=current.at)
         _ask(state, current)
         if declared.step_up is StepUp.ALWAYS:
             current.require_proof()
@@ -80,10 +85,11 @@ def _ask(check: Check | None, current: Step) -> None:
 def _read(each: Field, value: object, current: Step) -> Any:
     """Return the input. For an id, return the row that it names, if the actor may choose it here."""
     read = fields.read(each, value)
-    choose = CHOOSERS.get(each.of) if each.of is not None else None
-    if choose is None or read is None:
+    choices = CHOICES.get(each.of) if each.of is not None else None
+    if choices is None or read is None:
         return read
-    row = choose(current, read)
+    assert current.tenant_id is not None
+    row = choices(each, current.tenant_id).filter(pk=read).first()
     if row is None:
         raise Unacceptable(_("Choose one of the offered values."), field=each.name)
     return row

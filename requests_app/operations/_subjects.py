@@ -140,12 +140,3 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.TOKEN: token,
     Noun.WEBHOOK: webhook,
 }
-
-
-def _person_of_tenant(current: Step, pk: UUID) -> Person | None:
-    people = Person.objects.active().humans().filter(pk=pk, memberships__tenant=current.tenant_id)
-    return people.distinct().first()
-
-
-#: Which row an input may name: one that belongs to the same tenant.
-CHOOSERS: dict[Noun, Callable[[Step, UUID], Any]] = {Noun.PERSON: _person_of_tenant}

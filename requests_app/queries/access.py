@@ -27,7 +27,7 @@ from requests_app.domain.actors import Actor, Role, Side
 from requests_app.domain.errors import DomainError, WrongState
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.domain.ids import as_id
-from requests_app.domain.lifecycle import TRANSITIONS, Transition, actions_from
+from requests_app.domain.lifecycle import STAYING, TRANSITIONS, Transition, actions_from
 from requests_app.domain.states import PENDING, State, Timing
 from requests_app.models import (
     AccessRequest,
@@ -103,7 +103,7 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
     decided_by = row.deciders
     return [
         edge
-        for edge in actions_from(row.state)
+        for edge in [*actions_from(row.state), *actions_from(row.state, STAYING)]
         if edge.timing is not Timing.AFTER and policy.may(actor, edge, row, decided_by=decided_by)
     ]
 
@@ -119,7 +119,7 @@ def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> D
 
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
     """Raise what the operation would raise, for a caller who first asks whether a move is possible now."""
-    edge = TRANSITIONS[action]
+    edge = TRANSITIONS.get(action) or STAYING[action]
     policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
     if standing.is_repeated(row, edge, actor):
         raise WrongState(_("You have done this already."), current={"state": str(row.state_at(at))})

@@ -23,7 +23,6 @@ from requests_app import operations, tasks
 from requests_app.content import downloads
 from requests_app.domain.actors import Actor
 from requests_app.domain.errors import NotAllowed, OutcomeUnknown, StoreUnavailable
-from requests_app.doors.web import decisions
 from requests_app.management import _ending
 from requests_app.management.commands import log_key
 from requests_app.models import (
@@ -264,7 +263,7 @@ def test_a_bug_after_an_act_is_not_called_unapplied(world: Cast, monkeypatch: py
         plain(*args, **options)
         raise ValueError("a bug")
 
-    monkeypatch.setitem(decisions._OPERATIONS, "deny_as_customer", breaks)
+    monkeypatch.setattr(operations, "deny_as_customer", breaks)
     found = ada.post(page_of(row, "decide", "deny"), answer(row, "deny", comment="Not now."))
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
     assert "not applied" not in words_of(found)

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Mark, Moves, Noun, Party, StepUp, has
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Mark, Moves, Noun, Party, Route, StepUp, has
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State, Timing
 
@@ -116,6 +116,7 @@ SUBMIT = Act(
     done=_("Your access request {reference} is submitted."),
     doors=frozenset({Door.PAGES, Door.API}),
     own_order="The engineer is locked first, and a law-enforcement demand can take the place of the ticket.",
+    own_doors="The engineer chooses resources and gives reasons, in several steps.",
 )
 APPROVE_AS_PROVIDER = Act(
     "approve_as_provider",
@@ -195,6 +196,7 @@ WITHDRAW = Act(
     tried=_("withdraw an access request"),
     done=_("The access request is withdrawn."),
     doors=frozenset({Door.PAGES, Door.API}),
+    route=Route("withdraw", "Withdraw an access request"),
 )
 EXPIRE = Act(
     "expire",
@@ -217,6 +219,7 @@ RELEASE = Act(
     tried=_("close a window as its engineer"),
     done=_("The window is closed. Thank you for closing it early."),
     doors=frozenset({Door.PAGES, Door.API}),
+    route=Route("release", "Give a window back"),
 )
 REVOKE = Act(
     # The system: the same consequences as of "withdraw", for a window that is open already.
@@ -231,6 +234,7 @@ REVOKE = Act(
     tried=_("close a window"),
     done=_("The window is closed. {who} can no longer {act}. {link}"),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route("revoke", "Close a window at once"),
 )
 CLOSE = Act(
     "close",

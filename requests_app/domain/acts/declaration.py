@@ -188,7 +188,8 @@ class Field:
     """One input of an act. The kernel reads and limits it, for every interface.
 
     For a text, `at_least` and `at_most` count characters; for a number they are the smallest and the largest value.
-    `of` is the noun whose row an ID names. An input that is not `is_needed` may be None.
+    `of` is the noun whose row an ID names; a person named has one of `roles`, if there are any. An input that is not
+    `is_needed` may be None. `label` is its name in a form that is made of the declaration.
     """
 
     name: str = field(kw_only=False)
@@ -197,7 +198,9 @@ class Field:
     at_most: int = 0
     choices: tuple[str, ...] = ()
     of: Noun | None = None
+    roles: frozenset[Role] = frozenset()
     is_needed: bool = True
+    label: str | Promise = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +217,18 @@ class Moves:
     closes: str = ""
 
 
+@dataclass(frozen=True)
+class Route:
+    """A call of the API that is made of the act's declaration: POST to the row's address and `word`.
+
+    `summary` and `explains` are for the document of the API.
+    """
+
+    word: str
+    summary: str
+    explains: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Act:
     """One thing that somebody can do. The kernel judges it by what is declared here (`operations._perform`).
@@ -224,21 +239,26 @@ class Act:
     because it shows and changes nothing. `humans_only` excludes the clients of the API. A human in one of the parts
     `separate_from` may not do it. A body may refuse more people than the declaration, and never fewer.
 
-    `moves` is how it moves the row's state. `scope` is what a token needs; without one no token is enough, unless
-    `any_token` is. `is_of_approver`: a client does it in the name of the approver for whom it decides, though it is no
-    decision.
+    `moves` is how it moves the row's state. An act that leaves the state as it is can name the states `during` which it
+    is possible, on an access request always before the deadline. `scope` is what a token needs; without one no token is
+    enough, unless `any_token` is. `is_of_approver`: a client does it in the name of the approver for whom it decides,
+    though it is no decision.
 
-    `title` names the act where it is offered, `done` is what a person reads after it, and `tried` follows "tried to",
-    in the entry about a refusal. The system's own acts have none of them: nobody tried them. In `done`, braces name
-    what the interface fills in.
+    `title` names the act where it is offered, `explains` says there what it means, `done` is what a person reads after
+    it, and `tried` follows "tried to", in the entry about a refusal. The system's own acts have none of them: nobody
+    tried them. In `done`, braces name what the interface fills in.
 
-    `own_order` says why an act does not follow the kernel's order; it is empty for all others.
+    `route` is its call of the API, for an act that needs no code of its own there.
+
+    `own_order` says why an act does not follow the kernel's order, and `own_doors` why its interfaces have code of its
+    own where others are made of their declarations; both are empty for all others.
     """
 
     name: str = field(kw_only=False)
     noun: Noun
     makes: Noun | None = None
     title: Promise | None = None
+    explains: str | Promise = ""
     roles: frozenset[Role] = frozenset()
     provider_roles: frozenset[Role] = frozenset()
     is_holders: bool = False
@@ -248,16 +268,19 @@ class Act:
     scope: Scope | None = None
     any_token: bool = False
     moves: Moves | None = None
+    during: frozenset[str] = frozenset()
     step_up: StepUp = StepUp.NEVER
     comment: Comment = Comment.NONE
     inputs: tuple[Field, ...] = ()
     is_of_approver: bool = False
     events: tuple[Event, ...] = ()
     tried: Promise | None = None
-    done: Promise | None = None
+    done: str | Promise = ""
     proposes: tuple[Proposal, ...] = ()
     doors: frozenset[Door] = frozenset()
+    route: Route | None = None
     own_order: str = ""
+    own_doors: str = ""
 
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:

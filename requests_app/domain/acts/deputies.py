@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, StepUp
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Route, StepUp
 from requests_app.domain.scopes import Scope
 
 OUT_OF_OFFICE_SET = Event(
@@ -48,4 +48,5 @@ END_OUT_OF_OFFICE = Act(
     tried=_("end a deputy’s period"),
     done=_("{name} no longer decides for {approver}."),
     doors=frozenset({Door.PAGES, Door.API}),
+    route=Route("end", "End an absence before its time", "For the approver, and for the tenant's administrator."),
 )

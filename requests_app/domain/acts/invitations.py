@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, has
 from requests_app.domain.scopes import Scope
 
 INVITATION_SENT = Event(
@@ -78,6 +78,7 @@ RESEND_INVITATION = Act(
     tried=_("send an invitation again"),
     done=_("A new mail goes to {email}. The link in the earlier mail no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route("send-again", "Send a new link; the one before is dead", "For another 7 days."),
 )
 WITHDRAW_INVITATION = Act(
     "withdraw_invitation",
@@ -89,6 +90,7 @@ WITHDRAW_INVITATION = Act(
     tried=_("withdraw an invitation"),
     done=_("The invitation sent to {email} is withdrawn. Its link no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route("withdraw", "Take an invitation back", "Its link is dead at once."),
 )
 ACCEPT_INVITATION = Act(
     "accept_invitation",

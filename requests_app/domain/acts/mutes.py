@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Noun, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Noun, Route, StepUp
 from requests_app.domain.scopes import Scope
 
 MUTE_SET = Event(
@@ -48,4 +48,5 @@ LIFT_MUTE = Act(
     tried=_("lift a mute"),
     done=_("The mute on {muted} is lifted."),
     doors=frozenset({Door.PAGES, Door.API}),
+    route=Route("lift", "Take access requests again before a mute ends", "For an approver, with fresh proof."),
 )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, Route, StepUp, has
 from requests_app.domain.scopes import Scope
 
 TWO_PERSON_SWITCHED_ON = Event(
@@ -116,6 +116,11 @@ WITHDRAW_PROPOSAL = Act(
     tried=_("withdraw a proposed change"),
     done=_("The change is withdrawn, and nothing was changed."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route(
+        "withdraw",
+        "Take a proposal back, or turn it down",
+        "For an administrator or approver, the one who proposed it among them.",
+    ),
 )
 APPLY_PROPOSAL = Act(
     "apply_proposal",

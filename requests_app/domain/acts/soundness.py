@@ -50,7 +50,7 @@ def _of_people(act: Act) -> Iterator[str]:
         yield f"{act.name} has no door"
     if act.doors & _OFFERING and (act.tried is None or act.title is None) and not act.own_order:
         yield f"{act.name} is offered to people, but it has no words"
-    if act.done is not None and not act.doors & _OFFERING:
+    if act.done and not act.doors & _OFFERING:
         yield f"{act.name} says what was done, but nobody reads it"
 
 
@@ -74,6 +74,8 @@ def _of_field(each: Field) -> Iterator[str]:
 def _of_moves(act: Act) -> Iterator[str]:
     if act.moves is None:
         return
+    if act.during:
+        yield f"{act.name} moves a state, but it also names states that it leaves as they are"
     if act.title is None or len(act.events) != 1:
         yield f"{act.name} moves a state, but it does not have one title and one event"
     if not act.moves.targets:

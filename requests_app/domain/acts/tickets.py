@@ -7,7 +7,19 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.meanings import CREATED, UPDATED
 from requests_app.domain import limits
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind, Moves, Noun, has, is_actor
+from requests_app.domain.acts.declaration import (
+    Act,
+    Comment,
+    Door,
+    Event,
+    Field,
+    Kind,
+    Moves,
+    Noun,
+    Route,
+    has,
+    is_actor,
+)
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState, Timing
 
@@ -113,6 +125,7 @@ ASSIGN_TICKET = Act(
     tried=_("take a ticket or assign it"),
     done=_("The ticket is assigned."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    own_doors="An engineer takes the ticket with one button; everybody else chooses an engineer of its queue.",
 )
 ASK_CUSTOMER = Act(
     "ask_customer",
@@ -126,6 +139,9 @@ ASK_CUSTOMER = Act(
     tried=_("ask the customer a question"),
     done=_("The question is sent. The ticket waits for the customer."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route(
+        "ask", "Ask the customer something, and wait for the answer", "It needs the comment, which is the question."
+    ),
 )
 ANSWER_TICKET = Act(
     "answer_ticket",
@@ -139,6 +155,7 @@ ANSWER_TICKET = Act(
     tried=_("answer on a ticket"),
     done=_("Your answer is sent."),
     doors=frozenset({Door.PAGES, Door.API}),
+    route=Route("answer", "Answer what the customer was asked", "It needs the comment, which is the answer."),
 )
 COMMENT = Act(
     "comment",
@@ -166,6 +183,9 @@ RESOLVE_TICKET = Act(
     tried=_("resolve a ticket"),
     done=_("The ticket is resolved."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route(
+        "resolve", "Say that the problem is solved", "What access was asked for or given under the ticket ends with it."
+    ),
 )
 CLOSE_TICKET = Act(
     "close_ticket",
@@ -179,6 +199,7 @@ CLOSE_TICKET = Act(
     tried=_("close a ticket"),
     done=_("The ticket is closed."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route("close", "Close a ticket", "What access was asked for or given under the ticket ends with it."),
 )
 REOPEN_TICKET = Act(
     "reopen_ticket",
@@ -196,6 +217,11 @@ REOPEN_TICKET = Act(
     tried=_("reopen a ticket"),
     done=_("The ticket is open again."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route(
+        "reopen",
+        "Reopen a ticket, within 7 days",
+        "It needs the comment, which says why. Access that ended with the ticket does not come back.",
+    ),
 )
 LINK_TICKET = Act(
     "link_ticket",

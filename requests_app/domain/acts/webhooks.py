@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, has
 from requests_app.domain.scopes import Scope
 
 WEBHOOK_ADDED = Event(
@@ -140,6 +140,7 @@ DISABLE_WEBHOOK = Act(
     proposes=(Proposal("disable_webhook", _("switch off the webhook at %(place)s")),),
     done=_("Nothing is sent to it until it is switched on again."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route("disable", "Switch a webhook off"),
 )
 ENABLE_WEBHOOK = Act(
     "enable_webhook",
@@ -156,6 +157,9 @@ ENABLE_WEBHOOK = Act(
     ),
     done=_("It continues where it stopped. Messages older than three days are left out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
+    route=Route(
+        "enable", "Switch a webhook on; it goes on where it stopped", "What is older than three days is left out."
+    ),
 )
 SEND_WEBHOOK_TEST = Act(
     "send_webhook_test",

@@ -187,6 +187,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
         "act": sentences.reading(row.level, resources),
         "approve_words": sentences.button(row),
         "actions": actions,
+        "other_acts": [edge for edge in actions.values() if not edge.targets],
         "may_decide": bool(deciding),
         "held_up": _held_up(row, deciding, at),
         "is_provider_stage": state == State.PENDING_PROVIDER,

@@ -1,9 +1,9 @@
-"""The acts on an access request that are not decisions: withdraw it, give its window back, close its window."""
+"""The acts on an access request that are not decisions, each by its declaration: withdraw it, close its window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -20,28 +20,22 @@ from django.views.decorators.http import require_http_methods
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.access_requests import REVOKE
+from requests_app.domain.acts.declaration import Act, Comment, Door, Noun
 from requests_app.domain.errors import Malformed, NotAllowed, Unacceptable, WrongState
-from requests_app.domain.lifecycle import TRANSITIONS, Transition
+from requests_app.domain.lifecycle import STAYING, TRANSITIONS, Transition, plain_acts
 from requests_app.doors.web._refusals import noted
 from requests_app.doors.web._step_up import local
 from requests_app.doors.web.access_requests import changed, facts
 from requests_app.doors.web.context import instant
+from requests_app.doors.web.forms.declared import fields_of
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import AccessRequest
 from requests_app.queries import access, standing
 from requests_app.words import sentences
 from requests_app.words.text import visible_single
 
-_OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
-    "withdraw": operations.withdraw,
-    "release": operations.release,
-    "revoke": operations.revoke,
-}
-_DONE = {
-    "withdraw": _("The access request is withdrawn."),
-    "release": _("The window is closed. Thank you for closing it early."),
-}
-_CLOSED = _("The window is closed. {who} can no longer {act}. {link}")
+_ACTS: dict[str, Act] = {act.name: act for act in plain_acts(Noun.ACCESS_REQUEST, Door.PAGES)}
 
 
 class ActForm(forms.Form):
@@ -64,6 +58,19 @@ class EndForm(ActForm):
 
     next = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
 
+    def __init__(self, *args: Any, act: Act, row: AccessRequest) -> None:
+        super().__init__(*args)
+        self.fields = {**fields_of(act, row.tenant_id), **self.fields}
+        self.fields["comment"].required = act.comment is Comment.NEEDED
+        if act.comment is Comment.NONE:
+            del self.fields["comment"]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the operation is called with."""
+        given = {name: value for name, value in self.cleaned_data.items() if name != "next"}
+        return {"note" if name == "comment" else name: value for name, value in given.items()}
+
 
 def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: datetime) -> bool:
     return edge in access.allowed_actions(row, actor=actor, at=at)
@@ -77,7 +84,7 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     """
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
-    edge = TRANSITIONS[action]
+    edge = TRANSITIONS.get(action) or STAYING[action]
     if request.method == "POST":
         return _acted(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
@@ -87,33 +94,35 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
         if standing.is_repeated(row, edge, actor):
             return redirect("web:access_request", pk=row.pk)
         return changed(request, row, edge)
-    return _ask(request, row, EndForm(), edge)
+    return _ask(request, row, EndForm(act=_ACTS[action], row=row), edge)
 
 
 def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    form = EndForm(request.POST)
+    declared = _ACTS[edge.action]
+    form = EndForm(request.POST, act=declared, row=row)
     form.refuse_unknown()
     if not form.is_valid():
         return _ask(request, row, form, edge, status=Unacceptable.status)
     try:
-        _OPERATIONS[edge.action](row.pk, actor=actor_in(request), note=form.cleaned_data["comment"])
+        operations.of(declared)(row.pk, actor=actor_in(request), **form.values)
     except WrongState as error:
         return changed(request, row, edge, error)
     except Unacceptable as error:
-        form.add_error("comment", str(error))
+        own = [name for name in (error.field, "comment") if name in form.fields]
+        form.add_error(own[0] if own else None, str(error))
         return _ask(request, row, form, edge, status=error.status)
-    messages.success(request, _done(row, edge))
+    messages.success(request, _done(row, declared))
     return redirect(local(form.cleaned_data["next"]) or reverse("web:access_request", args=[row.pk]))
 
 
-def _done(row: AccessRequest, edge: Transition) -> str:
+def _done(row: AccessRequest, declared: Act) -> str:
     """Return what has been done. For a closed window, add whose window it was, for a page that shows several."""
-    if edge.action != "revoke":
-        return str(_DONE[edge.action])
+    if declared is not REVOKE:
+        return str(declared.done)
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])
     link = format_html('<a href="{}">{}</a>', reverse("web:access_request", args=[row.pk]), row.reference)
     who = visible_single(row.requested_by.name)
-    return format_html(str(_CLOSED), who=who, act=visible_single(act), link=link)
+    return format_html(str(declared.done), who=who, act=visible_single(act), link=link)
 
 
 def _ask(
@@ -124,7 +133,7 @@ def _ask(
 
 
 class _Act(StringConverter):
-    regex = "|".join(_OPERATIONS)
+    regex = "|".join(_ACTS)
 
 
 register_converter(_Act, "act")

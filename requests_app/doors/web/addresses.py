@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
+from requests_app.domain.acts.own_account import CONFIRM_ADDRESS, REQUEST_ADDRESS
 from requests_app.domain.errors import NotFound
 from requests_app.doors.web import _thing_views
 from requests_app.doors.web._things import Action, Column, Link, Page, Text, Visit, to
@@ -76,7 +77,7 @@ ADDRESS = Page(
         form=lambda visit, data: AddressForm(data),
         offered=_keeps_address,
         run=_send_link,
-        done=_("A link is on its way to the new address. Until you open it, nothing changes."),
+        done=REQUEST_ADDRESS.done,
         then=to("web:security"),
     ),
 )
@@ -102,7 +103,7 @@ CONFIRMATION = Page(
         cancel=_("Cancel"),
         style="strong",
         run=_confirm,
-        done=_("Your address was changed. From now on you sign in with it."),
+        done=CONFIRM_ADDRESS.done,
         then=to("web:security"),
     ),
 )

@@ -10,10 +10,10 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
+from requests_app.domain.acts.tenants import SET_APPROVAL_PAGE
 from requests_app.domain.errors import Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.approval_page import ApprovalPageForm
@@ -48,7 +48,7 @@ def set_approval_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except Unacceptable as refusal:
             form.refuse(refusal)
         else:
-            messages.success(request, _("Saved. It counts from now on."))
+            messages.success(request, str(SET_APPROVAL_PAGE.done))
             return redirect("web:approval_page", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     return _form(request, row, form, status=Unacceptable.status)

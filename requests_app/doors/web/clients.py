@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
+from requests_app.domain.acts.callers import CHANGE_CLIENT, REMOVE_CLIENT
 from requests_app.domain.scopes import Scope
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import (
@@ -212,7 +213,7 @@ CHANGE = _page(
         cancel=_("Cancel"),
         form=_changed,
         run=_change,
-        done=_("The client was changed. The change applies from its next call on."),
+        done=CHANGE_CLIENT.done,
         then=_ONE,
     ),
 )
@@ -277,7 +278,7 @@ REMOVAL = _page(
         label=_("Remove this client"),
         cancel=_("Keep it"),
         run=lambda visit, values: operations.remove_client(visit.thing.pk, actor=visit.actor),
-        done=_("The client was removed. Its secret and its tokens no longer work."),
+        done=REMOVE_CLIENT.done,
         then=_LIST,
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor, Side
+from requests_app.domain.acts import ACTS
 from requests_app.domain.errors import (
     CodeAlreadyUsed,
     DeviceBoundRequired,
@@ -65,14 +65,6 @@ _DECIDE: dict[tuple[Side, str], str] = {
     (Side.CUSTOMER, "approve"): "approve_as_customer",
     (Side.CUSTOMER, "deny"): "deny_as_customer",
 }
-_OPERATIONS: dict[str, Callable[..., AccessRequest]] = {
-    "approve_as_provider": operations.approve_as_provider,
-    "deny_as_provider": operations.deny_as_provider,
-    "approve_as_customer": operations.approve_as_customer,
-    "deny_as_customer": operations.deny_as_customer,
-}
-
-
 _READERS = {
     Side.PROVIDER: _("The engineer reads it, and so does the customer."),
     Side.CUSTOMER: _("The engineer and the provider's approvers read it."),
@@ -202,7 +194,7 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
             return _confirm(request, row, form, edge, status=Unacceptable.status)
         note, signature = form.cleaned_data["comment"], form.signature
         if signature is not None or not edge.needs_step_up:
-            _OPERATIONS[edge.action](row.pk, actor=actor, note=note, signature=signature)
+            operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note, signature=signature)
             return redirect("web:receipt", pk=row.pk)
         if not form.is_proven:
             with noted(row, edge.action, actor):
@@ -215,7 +207,7 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
             _known_password.forget(request)
             remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
             actor = actor.stepped_up(clock.now())
-        _OPERATIONS[edge.action](row.pk, actor=actor, note=note)
+        operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note)
     except CodeAlreadyUsed as mistake:
         return _confirm(request, row, form, edge, status=next_code_is_missing(request, form, mistake, act=act))
     except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:

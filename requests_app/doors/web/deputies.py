@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.deputies import END_OUT_OF_OFFICE, SET_OUT_OF_OFFICE
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Text, Visit, filled, to
 from requests_app.doors.web.forms import PageForm
@@ -47,11 +48,11 @@ def _name(visit: Visit, values: dict[str, Any]) -> OutOfOffice:
 
 
 def _named(visit: Visit, row: OutOfOffice) -> str:
-    return filled(_("{name} can decide in your place in that time."), name=row.deputy.name)
+    return filled(str(SET_OUT_OF_OFFICE.done), name=row.deputy.name)
 
 
 def _ended(visit: Visit, row: OutOfOffice) -> str:
-    return filled(_("{name} no longer decides for {approver}."), name=row.deputy.name, approver=row.approver.name)
+    return filled(str(END_OUT_OF_OFFICE.done), name=row.deputy.name, approver=row.approver.name)
 
 
 PAGE = Page(

@@ -6,13 +6,13 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.invitations import ACCEPT_INVITATION
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import ROLE_HELP, AcceptForm
@@ -44,7 +44,7 @@ def _accepted(request: HttpRequest, secret: str, form: AcceptForm) -> HttpRespon
     except Unacceptable as refusal:
         form.refuse(refusal)
         return _page(request, secret, form)
-    messages.success(request, _("Your account is ready. Sign in with your address and the password you chose."))
+    messages.success(request, str(ACCEPT_INVITATION.done))
     return redirect("account_login")
 
 

@@ -20,6 +20,7 @@ from audit_app.checkpoints import LogState
 from audit_app.models import LogKey
 from audit_app.witnesses import WitnessStatus
 from requests_app import operations
+from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.log_rules import RuleForm, WitnessForm
@@ -56,7 +57,7 @@ def _add(request: HttpRequest, row: Tenant) -> HttpResponse:
         except Unacceptable as refusal:
             form.refuse(refusal)
         else:
-            messages.success(request, _about(_("{name} is asked from the next checkpoint on."), str(witness)))
+            messages.success(request, _about(str(ADD_WITNESS.done), str(witness)))
             return redirect("web:log_rules", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     return _page(request, row, form=form, status=Unacceptable.status)
@@ -128,7 +129,7 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
     if request.method == "POST":
         require_nothing(request.POST)
         operations.remove_witness(row.pk, witness, actor=actor)
-        messages.success(request, _about(_("{name} is no longer asked."), standing.name))
+        messages.success(request, _about(str(REMOVE_WITNESS.done), standing.name))
         return redirect("web:log_rules", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     is_last = row.cosigned_within is not None and len(witnesses.of(row.pk)) == 1

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 
 from requests_app import operations
 from requests_app.domain.actors import Role
+from requests_app.domain.acts.mutes import LIFT_MUTE
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Visit, filled, to
 from requests_app.doors.web.forms.tenant import LiftForm, MuteForm
@@ -84,7 +85,7 @@ PAGE = Page(
             form=LiftForm,
             find=lambda visit, pk: queries.mute(visit.tenant, pk),
             run=lambda visit: operations.lift_mute(visit.thing.pk, actor=visit.actor),
-            done=lambda visit, row: filled(_("The mute on {muted} is lifted."), muted=sentences.muted_name(row)),
+            done=lambda visit, row: filled(str(LIFT_MUTE.done), muted=sentences.muted_name(row)),
             offered=_may_mute,
             describes=sentences.muted_name,
         ),

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain import clock, policy
+from requests_app.domain.acts.own_account import ENROL_PASSKEY
 from requests_app.domain.errors import PasskeyRefused, Unacceptable, WrongState
 from requests_app.doors.web._step_up import local, setting_up, to_step_up
 from requests_app.doors.web._thing_views import addresses
@@ -99,7 +100,7 @@ def _added(request: HttpRequest, form: PasskeyForm) -> HttpResponse:
     onward = onward or ("/" if was_first else reverse("web:security"))
     if needs_codes:
         return codes_page(request, codes.codes, onward=onward, made=_("The passkey is added."))
-    messages.success(request, format_html(_("The passkey “{name}” is added."), name=visible_single(row.name)))
+    messages.success(request, format_html(str(ENROL_PASSKEY.done), name=visible_single(row.name)))
     return redirect(onward)
 
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.invitations import INVITE_PERSON, RESEND_INVITATION, WITHDRAW_INVITATION
 from requests_app.domain.errors import DomainError, TooMany, Unacceptable, WrongState
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.tenant import ROLE_HELP, InvitationActForm, InvitationForm, PeopleFilter, RoleForm
@@ -48,7 +49,7 @@ def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except (Unacceptable, WrongState, TooMany) as refusal:
             form.refuse(refusal)
             return _people_page(request, row, form, status=refusal.status)
-        messages.success(request, format_html(_("A mail goes to {email} now."), email=visible_single(sent.email)))
+        messages.success(request, format_html(str(INVITE_PERSON.done), email=visible_single(sent.email)))
         return redirect("web:people", row.pk)
     readers.require_administrator(row.pk, actor=actor)
     return _people_page(request, row, form, status=Unacceptable.status)
@@ -61,10 +62,10 @@ def _on_invitation(request: HttpRequest, row: Tenant) -> HttpResponse:
     actor, pk = actor_in(request), queries.invitation(row, form.cleaned_data["invitation"]).pk
     if form.cleaned_data["act"] == "withdraw":
         done = operations.withdraw_invitation(pk, actor=actor)
-        words = _("The invitation sent to {email} is withdrawn. Its link no longer works.")
+        words = str(WITHDRAW_INVITATION.done)
     else:
         done = operations.resend_invitation(pk, actor=actor)
-        words = _("A new mail goes to {email}. The link in the earlier mail no longer works.")
+        words = str(RESEND_INVITATION.done)
     messages.success(request, format_html(words, email=visible_single(done.email)))
     return redirect("web:people", row.pk)
 

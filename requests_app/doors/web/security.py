@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from requests_app import operations
 from requests_app.domain import clock, policy
+from requests_app.domain.acts.own_account import REMOVE_TOTP, SET_UP_TOTP
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.doors.web._known_password import act_of
 from requests_app.doors.web._step_up import is_fresh, local, proven, setting_up, step_up_form, to_confirm, to_step_up
@@ -110,8 +111,8 @@ def _taken(request: HttpRequest, secret: str, step: int, *, onward: str) -> Http
     request.session.pop(_PENDING, None)
     onward = onward or ("/" if was_first else reverse("web:security"))
     if needs_codes:
-        return codes_page(request, codes.codes, onward=onward, made=_("The app is set up."))
-    messages.success(request, _("The app is set up."))
+        return codes_page(request, codes.codes, onward=onward, made=str(SET_UP_TOTP.done))
+    messages.success(request, str(SET_UP_TOTP.done))
     return redirect(onward)
 
 
@@ -127,7 +128,7 @@ def remove_app(request: HttpRequest) -> HttpResponse:
 
     def act() -> HttpResponse:
         operations.remove_totp(actor=actor_in(request), keep=_drops_app)
-        messages.success(request, _("The authenticator app is removed."))
+        messages.success(request, str(REMOVE_TOTP.done))
         return redirect("web:security")
 
     return _confirmed(request, "security/remove_app.html", act)

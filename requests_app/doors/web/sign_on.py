@@ -10,11 +10,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from requests_app import operations
+from requests_app.domain.acts.single_sign_on import CLAIM_DOMAIN, REMOVE_DOMAIN, SET_SIGN_ON, VERIFY_DOMAIN
 from requests_app.domain.errors import DomainError, Malformed, Taken, TooMany, Unacceptable, WrongState
 from requests_app.doors.web import single_sign_on
 from requests_app.doors.web.context import instant
@@ -51,7 +51,7 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except (Unacceptable, TooMany, WrongState) as refusal:
             status = _put_on(form, refusal)
         else:
-            messages.success(request, _("Single sign-on was changed. Test it before you rely on it."))
+            messages.success(request, str(SET_SIGN_ON.done))
             return redirect("web:sign_on", row.pk)
     return _page(request, row, form, status=status)
 
@@ -81,7 +81,7 @@ def domains_page(request: HttpRequest, tenant: UUID) -> HttpResponse:
         except (Unacceptable, TooMany) as refusal:
             status = _put_on(form, refusal)
         else:
-            messages.success(request, _("Put the file on the domain’s web server now. Then check the domain."))
+            messages.success(request, str(CLAIM_DOMAIN.done))
             return redirect("web:sign_on_domains", row.pk)
     return _domains_page(request, row, form, status=status)
 
@@ -93,13 +93,13 @@ def _domain_act(request: HttpRequest, row: Tenant) -> HttpResponse:
     actor = actor_in(request)
     if (pk := form.cleaned_data["check_domain"]) is None:
         operations.remove_domain(form.cleaned_data["remove_domain"], actor=actor)
-        messages.success(request, _("The domain was removed."))
+        messages.success(request, str(REMOVE_DOMAIN.done))
         return redirect("web:sign_on_domains", row.pk)
     try:
         operations.verify_domain(pk, actor=actor)
     except (WrongState, Taken) as refusal:
         return _domains_page(request, row, DomainForm(), problem=str(refusal), status=refusal.status)
-    messages.success(request, _("The domain is verified: its addresses lead to your sign-in."))
+    messages.success(request, str(VERIFY_DOMAIN.done))
     return redirect("web:sign_on_domains", row.pk)
 
 

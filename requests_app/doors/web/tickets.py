@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -21,8 +19,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from requests_app import operations
 from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.acts.declaration import Act, Door, Noun
+from requests_app.domain.acts.tickets import ASSIGN_TICKET, COMMENT, LINK_TICKET
 from requests_app.domain.errors import NotAllowed, NotFound, Unacceptable, WrongState
-from requests_app.domain.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.lifecycle import TICKET_TRANSITIONS, plain_acts
 from requests_app.domain.states import State
 from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.strict import StrictForm
@@ -38,23 +38,11 @@ from requests_app.words import sentences
 TENANTS_LISTED = 20
 #: What is done after a page that says what it ends, or asks why.
 CONFIRMED = frozenset({"resolve_ticket", "close_ticket", "reopen_ticket"})
+#: What is done with the text of a form alone. The other acts on a ticket have forms of their own.
+_ACTS: dict[str, Act] = {act.name: act for act in plain_acts(Noun.TICKET, Door.PAGES)}
 _DONE: dict[str, str | Promise] = {
-    "assign_ticket": gettext_lazy("The ticket is assigned."),
-    "ask_customer": gettext_lazy("The question is sent. The ticket waits for the customer."),
-    "answer_ticket": gettext_lazy("Your answer is sent."),
-    "comment": gettext_lazy("Your comment is added."),
+    **{act.name: act.done for act in (*_ACTS.values(), ASSIGN_TICKET, COMMENT, LINK_TICKET)},
     "note": gettext_lazy("The note is added. Only the provider’s people read it."),
-    "resolve_ticket": gettext_lazy("The ticket is resolved."),
-    "close_ticket": gettext_lazy("The ticket is closed."),
-    "reopen_ticket": gettext_lazy("The ticket is open again."),
-    "link_ticket": gettext_lazy("The reference is set."),
-}
-_SAYINGS: dict[str, Callable[..., Any]] = {
-    "ask_customer": operations.ask_customer,
-    "answer_ticket": operations.answer_ticket,
-    "resolve_ticket": operations.resolve_ticket,
-    "close_ticket": operations.close_ticket,
-    "reopen_ticket": operations.reopen_ticket,
 }
 
 
@@ -225,7 +213,7 @@ def _say(row: Ticket, action: str, form: StrictForm, actor: Actor) -> None:
     elif action == "comment":
         operations.comment(row.pk, actor=actor, body=values["note"])
     else:
-        _SAYINGS[action](row.pk, actor=actor, note=values["note"])
+        operations.of(_ACTS[action])(row.pk, actor=actor, note=values["note"])
 
 
 def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
@@ -294,7 +282,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
     """Refuse a person who may not act. The operation also records the attempt in the log."""
     if request.method == "POST":
-        _SAYINGS[action](row.pk, actor=actor, note="")
+        operations.of(_ACTS[action])(row.pk, actor=actor, note="")
     raise NotAllowed
 
 

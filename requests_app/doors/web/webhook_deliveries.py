@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
+from requests_app.domain.acts.webhooks import REDELIVER
 from requests_app.domain.events import title_of
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Column, Link, Page, Visit, filled
@@ -101,7 +102,7 @@ DELIVERY = Page(
         label=_("Send again"),
         offered=lambda visit: visit.thing.may_be_sent_again,
         run=lambda visit, values: operations.redeliver(visit.thing.message.pk, actor=visit.actor),
-        done=_("It is sent again, under the same id."),
+        done=REDELIVER.done,
         style="",
     ),
     template="tenant/webhook_delivery.html",

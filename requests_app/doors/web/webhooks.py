@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from requests_app import operations
+from requests_app.domain.acts.webhooks import CHANGE_WEBHOOK, ENABLE_WEBHOOK, REMOVE_WEBHOOK, SEND_WEBHOOK_TEST
 from requests_app.domain.events import title_of
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import (
@@ -192,7 +193,7 @@ WEBHOOK = Page(
             form=WebhookActForm,
             value="test",
             run=lambda visit: operations.send_webhook_test(visit.thing.pk, actor=visit.actor),
-            done=_("A test is on its way. Its result appears below within seconds."),
+            done=SEND_WEBHOOK_TEST.done,
             style="",
         ),
         Button(
@@ -209,7 +210,7 @@ WEBHOOK = Page(
             form=WebhookActForm,
             value="on",
             run=lambda visit: operations.enable_webhook(visit.thing.pk, actor=visit.actor),
-            done=_("It continues where it stopped. Messages older than three days are left out."),
+            done=ENABLE_WEBHOOK.done,
             offered=lambda visit, row: not row.is_on,
             style="primary",
         ),
@@ -237,7 +238,7 @@ CHANGE = _page(
         cancel=_("Cancel"),
         form=lambda visit, data: WebhookForm(data, webhook=visit.thing),
         run=lambda visit, values: operations.change_webhook(visit.thing.pk, **values, actor=visit.actor),
-        done=_("The webhook was changed."),
+        done=CHANGE_WEBHOOK.done,
         then=_ONE,
     ),
 )
@@ -278,7 +279,7 @@ REMOVAL = _page(
         label=_("Remove this webhook"),
         cancel=_("Keep it"),
         run=lambda visit, values: operations.remove_webhook(visit.thing.pk, actor=visit.actor),
-        done=_("The webhook was removed."),
+        done=REMOVE_WEBHOOK.done,
         then=_LIST,
     ),
 )

@@ -9,10 +9,10 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from requests_app import operations
+from requests_app.domain.acts.tenants import SET_YES_RULE
 from requests_app.domain.errors import StepUpRequired, Unacceptable
 from requests_app.doors.web._step_up import is_fresh, to_step_up
 from requests_app.doors.web.context import instant
@@ -38,7 +38,7 @@ def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
                 operations.set_yes_rule(row.pk, rule=form.cleaned_data["rule"], actor=actor)
             except StepUpRequired:
                 return to_step_up(request)
-            messages.success(request, _("The rule is set. It applies from the next approval on."))
+            messages.success(request, str(SET_YES_RULE.done))
             return redirect("web:tenant", row.pk)
         status = Unacceptable.status
     readers.require_administrator(row.pk, actor=actor)
