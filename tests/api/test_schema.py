@@ -102,7 +102,9 @@ def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
-    """Return the operations that a view calls in its own module."""
+    """Return the operations that a view calls in its own module, or the act from which it is made."""
+    if (declared := getattr(view, "declared", None)) is not None:
+        return {declared.name}
     defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
     return set(re.findall(r"operations\.([a-z_]+)", "".join(inspect.getsource(each) for each in defined_here)))
 

@@ -13,6 +13,7 @@ import pytest
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
+from requests_app.domain.acts.declaration import Comment, Kind
 from requests_app.doors.api.azure import API_VERSION
 from requests_app.doors.api.scim.shapes import GROUP, USER
 from tests.caller import Caller, caller_for, token_of
@@ -45,11 +46,31 @@ BODIES: dict[str, Any] = {
     "addresses": {"email": "mine@fabrikam.example"},
     "comments": {"body": "Mine"},
     "ticket_link": {"external_reference": "INC-1"},
-    **dict.fromkeys(("ticket_ask", "ticket_answer", "ticket_reopen"), {"comment": "Mine"}),
     "azure_update_approval": {"status": "Deny"},
     "scim_group": {"schemas": [GROUP], "members": []},
     "scim_user": {"schemas": [USER], "userName": "mine@x.example", "active": False},
 }
+
+
+#: Values for the inputs of an act whose route is made of its declaration.
+VALUES: dict[Kind, Any] = {
+    Kind.LINE: "Mine",
+    Kind.TEXT: "Mine",
+    Kind.EMAIL: "mine@x.example",
+    Kind.NUMBER: 1,
+    Kind.FLAG: True,
+    Kind.INSTANT: "2099-01-01T00:00:00Z",
+    Kind.ID: str(uuid4()),
+}
+
+
+def body_of(route: Route) -> Any:
+    """Return what a call sends: what is declared of a plain act, or what is listed above."""
+    act = getattr(getattr(route.entry.callback, "cls", None), "declared", None)
+    if act is None:
+        return BODIES.get(route.name)
+    comment = {} if act.comment is Comment.NONE else {"comment": "Mine"}
+    return {**comment, **{each.name: VALUES.get(each.kind) or each.choices[0] for each in act.inputs}} or None
 
 
 def address(name: str, ids: Ids) -> str:
@@ -106,7 +127,7 @@ def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[s
     """Yield the route and method, the answer about a row of Contoso, and the answer about a missing row."""
     for ids, method in product(route.ids(world), route.methods):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
-        body = BODIES.get(route.name) if method in ("post", "patch", "put") else None
+        body = body_of(route) if method in ("post", "patch", "put") else None
         there, away = (caller(method, address(route.name, each), body, If_Match='"x"') for each in (ids, absent))
         yield (route.name, method), there, away
 

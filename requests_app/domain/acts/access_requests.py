@@ -219,7 +219,7 @@ RELEASE = Act(
     tried=_("close a window as its engineer"),
     done=_("The window is closed. Thank you for closing it early."),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("release", "Give a window back"),
+    route=Route("release", "Close your own window early"),
 )
 REVOKE = Act(
     # The system: the same consequences as of "withdraw", for a window that is open already.
@@ -234,7 +234,7 @@ REVOKE = Act(
     tried=_("close a window"),
     done=_("The window is closed. {who} can no longer {act}. {link}"),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("revoke", "Close a window at once"),
+    route=Route("revoke", "Close a window immediately"),
 )
 CLOSE = Act(
     "close",

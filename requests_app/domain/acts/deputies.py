@@ -48,5 +48,5 @@ END_OUT_OF_OFFICE = Act(
     tried=_("end a deputy’s period"),
     done=_("{name} no longer decides for {approver}."),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("end", "End an absence before its time", "For the approver, and for the tenant's administrator."),
+    route=Route("end", "End an absence early", "For the approver, and for the tenant's administrator."),
 )

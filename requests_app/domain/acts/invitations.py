@@ -78,7 +78,7 @@ RESEND_INVITATION = Act(
     tried=_("send an invitation again"),
     done=_("A new mail goes to {email}. The link in the earlier mail no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("send-again", "Send a new link; the one before is dead", "For another 7 days."),
+    route=Route("send-again", "Send a new link; the previous link no longer works", "For another 7 days."),
 )
 WITHDRAW_INVITATION = Act(
     "withdraw_invitation",
@@ -90,7 +90,7 @@ WITHDRAW_INVITATION = Act(
     tried=_("withdraw an invitation"),
     done=_("The invitation sent to {email} is withdrawn. Its link no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("withdraw", "Take an invitation back", "Its link is dead at once."),
+    route=Route("withdraw", "Withdraw an invitation", "Its link stops working immediately."),
 )
 ACCEPT_INVITATION = Act(
     "accept_invitation",

@@ -48,5 +48,5 @@ LIFT_MUTE = Act(
     tried=_("lift a mute"),
     done=_("The mute on {muted} is lifted."),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("lift", "Take access requests again before a mute ends", "For an approver, with fresh proof."),
+    route=Route("lift", "Accept access requests again before a mute ends", "For an approver, with fresh proof."),
 )

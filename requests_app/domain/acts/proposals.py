@@ -118,8 +118,8 @@ WITHDRAW_PROPOSAL = Act(
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "withdraw",
-        "Take a proposal back, or turn it down",
-        "For an administrator or approver, the one who proposed it among them.",
+        "Withdraw or reject a proposal",
+        "For an administrator or approver, including the person who proposed it.",
     ),
 )
 APPLY_PROPOSAL = Act(

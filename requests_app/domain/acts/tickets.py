@@ -140,7 +140,7 @@ ASK_CUSTOMER = Act(
     done=_("The question is sent. The ticket waits for the customer."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
-        "ask", "Ask the customer something, and wait for the answer", "It needs the comment, which is the question."
+        "ask", "Ask the customer a question, and wait for the answer", "It needs the comment, which is the question."
     ),
 )
 ANSWER_TICKET = Act(
@@ -155,7 +155,7 @@ ANSWER_TICKET = Act(
     tried=_("answer on a ticket"),
     done=_("Your answer is sent."),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("answer", "Answer what the customer was asked", "It needs the comment, which is the answer."),
+    route=Route("answer", "Answer the question to the customer", "It needs the comment, which is the answer."),
 )
 COMMENT = Act(
     "comment",
@@ -184,7 +184,7 @@ RESOLVE_TICKET = Act(
     done=_("The ticket is resolved."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
-        "resolve", "Say that the problem is solved", "What access was asked for or given under the ticket ends with it."
+        "resolve", "Mark the problem as solved", "Access that was asked for or given under the ticket ends with it."
     ),
 )
 CLOSE_TICKET = Act(
@@ -199,7 +199,7 @@ CLOSE_TICKET = Act(
     tried=_("close a ticket"),
     done=_("The ticket is closed."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("close", "Close a ticket", "What access was asked for or given under the ticket ends with it."),
+    route=Route("close", "Close a ticket", "Access that was asked for or given under the ticket ends with it."),
 )
 REOPEN_TICKET = Act(
     "reopen_ticket",

@@ -158,7 +158,7 @@ ENABLE_WEBHOOK = Act(
     done=_("It continues where it stopped. Messages older than three days are left out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
-        "enable", "Switch a webhook on; it goes on where it stopped", "What is older than three days is left out."
+        "enable", "Switch a webhook on; it continues where it stopped", "Messages older than three days are left out."
     ),
 )
 SEND_WEBHOOK_TEST = Act(

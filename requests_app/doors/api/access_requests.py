@@ -15,12 +15,14 @@ from rest_framework.response import Response
 from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor, Side
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
-from requests_app.doors.api.fields import IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
+from requests_app.doors.api.fields import CommentIn, IdFilter, InstantFilter, Several, Strict, Text, Uuid, Whole
+from requests_app.doors.api.plain import Shape, words_of
 from requests_app.doors.api.schema import IF_MATCH, one, problems
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef, TicketRef
 from requests_app.models import AccessRequest, Decision, Grant, Level
@@ -162,12 +164,13 @@ class AccessRequestOut(AccessRequestLine):
 
     @extend_schema_field(
         serializers.ListField(
-            child=serializers.ChoiceField(choices=["approve", "deny", "withdraw", "release", "revoke"])
+            child=serializers.ChoiceField(choices=["approve", "deny", *words_of(Noun.ACCESS_REQUEST).values()])
         )
     )
     def get_allowed_actions(self, row: AccessRequest) -> list[str]:
         found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
-        return [edge.action.partition("_as_")[0] for edge in found]
+        words = words_of(Noun.ACCESS_REQUEST)
+        return [words.get(edge.action, edge.verdict) for edge in found]
 
 
 # --- What comes in -------------------------------------------------------------------------------------------
@@ -197,10 +200,6 @@ class AccessRequestIn(Strict):
     justification = Text()
     previous = Uuid(required=False)
     engineer = Text(required=False)
-
-
-class CommentIn(Strict):
-    comment = Text(required=False, allow_blank=True, default="")
 
 
 class AssertedIn(Strict):
@@ -340,21 +339,13 @@ class OneAccessRequest(ApiView):
         return _shown(self, pk)
 
 
-class _Act(ApiView):
-    """One act on an access request. Decisions need `If-Match`: the caller decides on exactly what it has read."""
+class _Decision(ApiView):
+    """A decision on an access request. It needs `If-Match`: the caller decides on exactly what it has read."""
 
     shows = "access_request"
-    by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]] = {}
-    operation: ClassVar[Callable[..., AccessRequest] | None] = None
-
-    def _acted(self, pk: UUID) -> Response:
-        if self.by_side:
-            return self._decided(pk)
-        found, operation = self.body(CommentIn), type(self).operation
-        assert operation is not None
-        with in_words_of(_FIELDS):
-            operation(pk, actor=self.actor, note=found["comment"])
-        return _shown(self, pk)
+    for_approval_page = True
+    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+    by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]]
 
     def _decided(self, pk: UUID) -> Response:
         found, decide = self.body(DecisionIn), self.by_side[self.actor.side]
@@ -375,42 +366,39 @@ class _Act(ApiView):
             self.require_match(AccessRequestOut, row, at=row.locked_at)
 
 
-_COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": "Seen, and agreed."})]
+_AGREED = "Seen, and agreed."
+_COMMENT = [OpenApiExample("With a comment", request_only=True, value={"comment": _AGREED})]
 
 
-def _act_schema(action: str, summary: str, *, decides: bool = False) -> Any:
+def _decision_schema(verdict: str, summary: str) -> Any:
     return extend_schema(
-        operation_id=f"access_requests_{action}",
+        operation_id=f"access_requests_{verdict}",
         summary=summary,
         tags=["access requests"],
-        request=DecisionIn if decides else CommentIn,
-        responses=one(AccessRequestOut) | (problems(412, 428) if decides else {}),
-        parameters=[IF_MATCH] if decides else [],
+        request=DecisionIn,
+        responses=one(AccessRequestOut) | problems(412, 428),
+        parameters=[IF_MATCH],
         examples=_COMMENT,
     )
 
 
-class Approve(_Act):
-    for_approval_page = True
-    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+class Approve(_Decision):
     by_side: ClassVar = {
         Side.PROVIDER: operations.approve_as_provider,
         Side.CUSTOMER: operations.approve_as_customer,
     }
 
-    @_act_schema("approve", "Approve, for the caller's side", decides=True)
+    @_decision_schema("approve", "Approve, for the caller's side")
     def post(self, request: Any, pk: UUID) -> Response:
-        return self._acted(pk)
+        return self._decided(pk)
 
 
-class Deny(_Act):
-    for_approval_page = True
-    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
+class Deny(_Decision):
     by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
 
-    @_act_schema("deny", "Deny, for the caller's side", decides=True)
+    @_decision_schema("deny", "Deny, for the caller's side")
     def post(self, request: Any, pk: UUID) -> Response:
-        return self._acted(pk)
+        return self._decided(pk)
 
 
 class Manifest(ApiView):
@@ -446,33 +434,6 @@ class Manifest(ApiView):
         return self.shown(ManifestOut, found)
 
 
-class Withdraw(_Act):
-    scopes: ClassVar = {"POST": Scope.REQUESTS_SUBMIT}
-    operation = staticmethod(operations.withdraw)
-
-    @_act_schema("withdraw", "Withdraw an access request")
-    def post(self, request: Any, pk: UUID) -> Response:
-        return self._acted(pk)
-
-
-class Release(_Act):
-    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
-    operation = staticmethod(operations.release)
-
-    @_act_schema("release", "Close your own window early")
-    def post(self, request: Any, pk: UUID) -> Response:
-        return self._acted(pk)
-
-
-class Revoke(_Act):
-    scopes: ClassVar = {"POST": Scope.GRANTS_CLOSE}
-    operation = staticmethod(operations.revoke)
-
-    @_act_schema("revoke", "Close a window immediately")
-    def post(self, request: Any, pk: UUID) -> Response:
-        return self._acted(pk)
-
-
 def _ask(found: dict[str, Any]) -> operations.Ask:
     demand = found.pop("demand", None)
     return operations.Ask(
@@ -493,3 +454,17 @@ def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
     row = access.access_request(pk, actor=view.actor)
     location = absolute(f"/api/v1/access-requests/{row.pk}") if status == 201 else ""
     return view.shown(AccessRequestOut, row, status=status, location=location, at=clock.now())
+
+
+ACTS = Shape(
+    noun=Noun.ACCESS_REQUEST,
+    address="access-requests/<uuid:pk>",
+    tag="access requests",
+    names="access_requests",
+    out=AccessRequestOut,
+    show=lambda view, pk, _result: _shown(view, pk),
+    urls="",
+    shows="access_request",
+    comment=_AGREED,
+    fields=_FIELDS,
+)

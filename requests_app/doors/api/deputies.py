@@ -11,10 +11,11 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.queries import tenant as queries
 
@@ -79,17 +80,12 @@ class Absences(ListView):
         return self.shown(AbsenceOut, made, status=201)
 
 
-class End(ApiView):
-    scopes: ClassVar = {"POST": Scope.MEMBERS_MANAGE}
-
-    @extend_schema(
-        operation_id="absences_end",
-        summary="End an absence early",
-        tags=_TAGS,
-        request=None,
-        responses=one(AbsenceOut),
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """For the approver, and for the tenant's administrator."""
-        self.body(Strict)
-        return self.shown(AbsenceOut, operations.end_out_of_office(pk, actor=self.actor))
+ACTS = Shape(
+    noun=Noun.DEPUTY,
+    address="out-of-office/<uuid:pk>",
+    tag=_TAGS[0],
+    names="absences",
+    out=AbsenceOut,
+    show=lambda view, _pk, row: view.shown(AbsenceOut, row),
+    urls="absence_",
+)

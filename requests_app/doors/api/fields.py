@@ -41,6 +41,16 @@ class Text(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class CommentIn(Strict):
+    comment = Text(required=False, allow_blank=True, default="")
+
+
+class NeededCommentIn(Strict):
+    """The body of acts that the table refuses without a comment."""
+
+    comment = Text()
+
+
 class Whole(serializers.IntegerField):
     """A whole number: neither text nor true, which Python treats as 1."""
 

@@ -11,11 +11,15 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app.domain import clock, policy
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import NotAllowed
+from requests_app.domain.lifecycle import actions_from
 from requests_app.domain.scopes import Scope
+from requests_app.domain.states import State
 from requests_app.doors.api.access_requests import WindowOut
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import IdFilter, InstantFilter
+from requests_app.doors.api.plain import words_of
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import PersonRef, ResourceRef, ServiceRef, TenantRef
 from requests_app.models import ContentAccess, Grant, Level
@@ -25,6 +29,8 @@ STATES = ("open", "closed")
 LOOKS = ContentAccess.Kind.values
 _READ = {"GET": Scope.GRANTS_READ}
 _TAGS = ["grants"]
+_WORDS = words_of(Noun.ACCESS_REQUEST)
+_ENDING = [_WORDS[edge.action] for edge in actions_from(State.OPEN) if edge.action in _WORDS]
 
 # --- What goes out -------------------------------------------------------------------------------------------
 
@@ -80,10 +86,10 @@ class GrantOut(GrantLine):
     def get_seen(self, row: Grant) -> Any:
         return SeenOut(access.seen_resources([row.pk])[row.pk]).data
 
-    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=["release", "revoke"])))
+    @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=_ENDING)))
     def get_allowed_actions(self, row: Grant) -> list[str]:
         found = access.allowed_actions(row.access_request, actor=self.context["actor"], at=self.context["at"])
-        return [edge.action for edge in found]
+        return [_WORDS[edge.action] for edge in found]
 
 
 class ContentAccessOut(serializers.Serializer):

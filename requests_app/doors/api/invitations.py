@@ -10,11 +10,12 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict, Text
 from requests_app.doors.api.members import ROLES
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.plain import Shape
 from requests_app.models import Invitation
 from requests_app.queries import tenant as queries
 
@@ -82,33 +83,12 @@ class Invitations(ListView):
         return self.shown(InvitationOut, sent, status=201)
 
 
-class SendAgain(ApiView):
-    scopes: ClassVar = _ACT
-
-    @extend_schema(
-        operation_id="invitations_send_again",
-        summary="Send a new link; the previous link no longer works",
-        tags=_TAGS,
-        request=None,
-        responses=one(InvitationOut),
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """For another 7 days."""
-        self.body(Strict)
-        return self.shown(InvitationOut, operations.resend_invitation(pk, actor=self.actor))
-
-
-class Withdraw(ApiView):
-    scopes: ClassVar = _ACT
-
-    @extend_schema(
-        operation_id="invitations_withdraw",
-        summary="Withdraw an invitation",
-        tags=_TAGS,
-        request=None,
-        responses=one(InvitationOut),
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """Its link stops working immediately."""
-        self.body(Strict)
-        return self.shown(InvitationOut, operations.withdraw_invitation(pk, actor=self.actor))
+ACTS = Shape(
+    noun=Noun.INVITATION,
+    address="invitations/<uuid:pk>",
+    tag=_TAGS[0],
+    names="invitations",
+    out=InvitationOut,
+    show=lambda view, _pk, row: view.shown(InvitationOut, row),
+    urls="invitation_",
+)

@@ -11,10 +11,11 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock, limits
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api.base import ApiView, ListView
+from requests_app.doors.api.base import ListView
 from requests_app.doors.api.fields import Strict
-from requests_app.doors.api.schema import one
+from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.queries import tenant as queries
 
@@ -80,17 +81,12 @@ class Mutes(ListView):
         return self.shown(MuteOut, made, status=201)
 
 
-class Lift(ApiView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
-
-    @extend_schema(
-        operation_id="mutes_lift",
-        summary="Accept access requests again before a mute ends",
-        tags=_TAGS,
-        request=None,
-        responses=one(MuteOut),
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """For an approver, with fresh proof."""
-        self.body(Strict)
-        return self.shown(MuteOut, operations.lift_mute(pk, actor=self.actor))
+ACTS = Shape(
+    noun=Noun.MUTE,
+    address="mutes/<uuid:pk>",
+    tag=_TAGS[0],
+    names="mutes",
+    out=MuteOut,
+    show=lambda view, _pk, row: view.shown(MuteOut, row),
+    urls="mute_",
+)

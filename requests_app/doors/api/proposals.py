@@ -14,9 +14,11 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Strict
+from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.shapes import PersonRef
 from requests_app.identity import factors
@@ -152,17 +154,12 @@ class Confirm(ApiView):
         return self.shown(ProposalOut, done)
 
 
-class Withdraw(ApiView):
-    scopes: ClassVar = _ACT
-
-    @extend_schema(
-        operation_id="proposals_withdraw",
-        summary="Withdraw or reject a proposal",
-        tags=_TAGS,
-        request=None,
-        responses=one(ProposalOut),
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """For an administrator or approver, including the person who proposed it."""
-        self.body(Strict)
-        return self.shown(ProposalOut, operations.withdraw_proposal(pk, actor=self.actor))
+ACTS = Shape(
+    noun=Noun.PROPOSAL,
+    address="proposals/<uuid:pk>",
+    tag=_TAGS[0],
+    names="proposals",
+    out=ProposalOut,
+    show=lambda view, _pk, row: view.shown(ProposalOut, row),
+    urls="proposal_",
+)

@@ -8,21 +8,17 @@ import django_filters
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.acts.tickets import ASSIGN_TICKET
 from requests_app.domain.states import TICKET_LIVE, TicketState
 from requests_app.doors.api.fields import IdFilter, InstantFilter, Strict, Text, Uuid, YesNo, YesNoFilter
+from requests_app.doors.api.plain import words_of
 from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.models import Ticket
 from requests_app.queries import tickets as queries
 
-#: What may be done to a ticket, as the last part of an address says it, by the operation's name.
-ACTS = {
-    "assign_ticket": "assign",
-    "ask_customer": "ask",
-    "answer_ticket": "answer",
-    "resolve_ticket": "resolve",
-    "close_ticket": "close",
-    "reopen_ticket": "reopen",
-}
+#: The last parts of the addresses, in the order of the document. Assigning has a form of its own.
+ACTS = {ASSIGN_TICKET.name: "assign", **words_of(Noun.TICKET)}
 ACTIONS = [*ACTS.values(), "comment", "link"]
 
 # --- What goes out -------------------------------------------------------------------------------------------
@@ -112,12 +108,6 @@ class SaidIn(Strict):
 
     body = Text()
     is_internal = YesNo(required=False, default=False)
-
-
-class NeededCommentIn(Strict):
-    """The body of acts that the table refuses without a comment."""
-
-    comment = Text()
 
 
 class AssignIn(Strict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -12,24 +11,23 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock
-from requests_app.domain.lifecycle import TICKET_TRANSITIONS
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.scopes import Scope
-from requests_app.doors.api.access_requests import CommentIn
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.errors import in_words_of
+from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.schema import one
 from requests_app.doors.api.ticket_shapes import (
     AssignIn,
     CommentOut,
     LinkIn,
-    NeededCommentIn,
     SaidIn,
     TicketFilter,
     TicketIn,
     TicketLine,
     TicketOut,
 )
-from requests_app.models import IdempotencyKey, Ticket
+from requests_app.models import IdempotencyKey
 from requests_app.platform.addresses import absolute
 from requests_app.queries import tickets as queries
 
@@ -201,75 +199,21 @@ class Assign(ApiView):
         return _shown(self, pk)
 
 
-class _Act(ApiView):
-    scopes: ClassVar = _WRITE
-    shows = "ticket"
-    operation: ClassVar[Callable[..., Ticket]]
-
-    def _acted(self, pk: UUID) -> Response:
-        note = self.body(CommentIn)["comment"]
-        with in_words_of(_FIELDS):
-            type(self).operation(pk, actor=self.actor, note=note)
-        return _shown(self, pk)
-
-
-def _act_schema(action: str, summary: str, edge: str) -> Any:
-    return extend_schema(
-        operation_id=f"tickets_{action}",
-        summary=summary,
-        tags=_TAGS,
-        request=NeededCommentIn if TICKET_TRANSITIONS[edge].needs_note else CommentIn,
-        responses=one(TicketOut),
-        examples=[OpenApiExample("With a comment", request_only=True, value={"comment": "It began on Monday."})],
-    )
-
-
-class Ask(_Act):
-    operation = staticmethod(operations.ask_customer)
-
-    @_act_schema("ask", "Ask the customer a question, and wait for the answer", "ask_customer")
-    def post(self, request: Any, pk: UUID) -> Response:
-        """It needs the comment, which is the question."""
-        return self._acted(pk)
-
-
-class Answer(_Act):
-    operation = staticmethod(operations.answer_ticket)
-
-    @_act_schema("answer", "Answer the question to the customer", "answer_ticket")
-    def post(self, request: Any, pk: UUID) -> Response:
-        """It needs the comment, which is the answer."""
-        return self._acted(pk)
-
-
-class Resolve(_Act):
-    operation = staticmethod(operations.resolve_ticket)
-
-    @_act_schema("resolve", "Mark the problem as solved", "resolve_ticket")
-    def post(self, request: Any, pk: UUID) -> Response:
-        """Access that was asked for or given under the ticket ends with it."""
-        return self._acted(pk)
-
-
-class Close(_Act):
-    operation = staticmethod(operations.close_ticket)
-
-    @_act_schema("close", "Close a ticket", "close_ticket")
-    def post(self, request: Any, pk: UUID) -> Response:
-        """Access that was asked for or given under the ticket ends with it."""
-        return self._acted(pk)
-
-
-class Reopen(_Act):
-    operation = staticmethod(operations.reopen_ticket)
-
-    @_act_schema("reopen", "Reopen a ticket, within 7 days", "reopen_ticket")
-    def post(self, request: Any, pk: UUID) -> Response:
-        """It needs the comment, which says why. Access that ended with the ticket does not come back."""
-        return self._acted(pk)
-
-
 def _shown(view: ApiView, pk: UUID, *, status: int = 200) -> Response:
     row = queries.listed(view.actor).find(pk)
     location = absolute(reverse("api:ticket", args=[row.pk])) if status == 201 else ""
     return view.shown(TicketOut, row, status=status, location=location, at=clock.now())
+
+
+ACTS = Shape(
+    noun=Noun.TICKET,
+    address="tickets/<uuid:pk>",
+    tag="tickets",
+    names="tickets",
+    out=TicketOut,
+    show=lambda view, pk, _result: _shown(view, pk),
+    urls="ticket_",
+    shows="ticket",
+    comment="It began on Monday.",
+    fields=_FIELDS,
+)

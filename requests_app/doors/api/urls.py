@@ -63,6 +63,8 @@ class Nothing(ApiView):
         return frozenset(self.request.query_params)
 
 
+#: The modules of the kinds of things whose plain acts are routes by their declarations.
+_PLAIN = (access_requests, deputies, invitations, mutes, proposals, tickets, webhooks)
 _ONE = "access-requests/<uuid:pk>"
 _TICKET = "tickets/<uuid:pk>"
 _HOOK = "webhooks/<uuid:pk>"
@@ -82,8 +84,6 @@ v1 = [
     path("webhooks", webhooks.ProviderWebhooks.as_view(), name="provider_webhooks"),
     path("tenants/<uuid:tenant>/webhooks", webhooks.TenantWebhooks.as_view(), name="webhooks"),
     path(_HOOK, webhooks.OneWebhook.as_view(), name="webhook"),
-    path(f"{_HOOK}/enable", webhooks.Enable.as_view(), name="webhook_enable"),
-    path(f"{_HOOK}/disable", webhooks.Disable.as_view(), name="webhook_disable"),
     path(f"{_HOOK}/rotate-secret", webhooks.RotateWebhook.as_view(), name="webhook_rotate"),
     path(f"{_HOOK}/test", webhooks.SendTest.as_view(), name="webhook_test"),
     path(f"{_HOOK}/deliveries", webhooks.Deliveries.as_view(), name="webhook_deliveries"),
@@ -103,14 +103,9 @@ v1 = [
     path(f"{_TENANT}/announced-changes", proposals.Announced.as_view(), name="announced_changes"),
     path(f"{_TENANT}/two-person-control", proposals.Control.as_view(), name="two_person_control"),
     path("proposals/<uuid:pk>/confirm", proposals.Confirm.as_view(), name="proposal_confirm"),
-    path("proposals/<uuid:pk>/withdraw", proposals.Withdraw.as_view(), name="proposal_withdraw"),
     path(f"{_TENANT}/out-of-office", deputies.Absences.as_view(), name="absences"),
     path(f"{_TENANT}/mutes", mutes.Mutes.as_view(), name="mutes"),
-    path("mutes/<uuid:pk>/lift", mutes.Lift.as_view(), name="mute_lift"),
-    path("out-of-office/<uuid:pk>/end", deputies.End.as_view(), name="absence_end"),
     path(f"{_TENANT}/invitations", invitations.Invitations.as_view(), name="invitations"),
-    path("invitations/<uuid:pk>/send-again", invitations.SendAgain.as_view(), name="invitation_send_again"),
-    path("invitations/<uuid:pk>/withdraw", invitations.Withdraw.as_view(), name="invitation_withdraw"),
     path(_MEMBER, members.OneMember.as_view(), name="member"),
     path(f"{_MEMBER}/give-role", members.GiveRole.as_view(), name="member_give_role"),
     path(f"{_MEMBER}/take-role", members.TakeRole.as_view(), name="member_take_role"),
@@ -140,11 +135,6 @@ v1 = [
     path(f"{_TICKET}/comments/<uuid:comment>", tickets.OneComment.as_view(), name="comment"),
     path(f"{_TICKET}/link", tickets.Link.as_view(), name="ticket_link"),
     path(f"{_TICKET}/assign", tickets.Assign.as_view(), name="ticket_assign"),
-    path(f"{_TICKET}/ask", tickets.Ask.as_view(), name="ticket_ask"),
-    path(f"{_TICKET}/answer", tickets.Answer.as_view(), name="ticket_answer"),
-    path(f"{_TICKET}/resolve", tickets.Resolve.as_view(), name="ticket_resolve"),
-    path(f"{_TICKET}/close", tickets.Close.as_view(), name="ticket_close"),
-    path(f"{_TICKET}/reopen", tickets.Reopen.as_view(), name="ticket_reopen"),
     path(_LOG, log.TenantLog.as_view(), name="log"),
     path(f"{_LOG}/entries", log.TenantEntries.as_view(), name="log_entries"),
     path(f"{_LOG}/entries/<int:seq>", log.TenantEntry.as_view(), name="log_entry"),
@@ -173,9 +163,7 @@ v1 = [
     path(f"{_ONE}/manifest", access_requests.Manifest.as_view(), name="manifest"),
     path(f"{_ONE}/approve", access_requests.Approve.as_view(), name="approve"),
     path(f"{_ONE}/deny", access_requests.Deny.as_view(), name="deny"),
-    path(f"{_ONE}/withdraw", access_requests.Withdraw.as_view(), name="withdraw"),
-    path(f"{_ONE}/release", access_requests.Release.as_view(), name="release"),
-    path(f"{_ONE}/revoke", access_requests.Revoke.as_view(), name="revoke"),
+    *(route for module in _PLAIN for route in module.ACTS.routes()),
 ]
 
 urlpatterns = [

@@ -4,7 +4,6 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -15,10 +14,12 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from requests_app import operations
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.events import NAMES
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api.base import ApiView, ListView
 from requests_app.doors.api.fields import Several, Strict, Text
+from requests_app.doors.api.plain import Shape
 from requests_app.doors.api.shapes import TenantRef
 from requests_app.messages.webhooks.messages import ALL
 from requests_app.models import OutboxMessage, Webhook
@@ -247,41 +248,6 @@ class OneWebhook(ApiView):
         return Response(status=204)
 
 
-class _Switch(ApiView):
-    may_be_proposed: ClassVar = True
-    scopes: ClassVar = _WRITE
-
-    def _switched(self, act: Callable[..., Webhook], pk: UUID) -> Response:
-        self.body(Strict)
-        act(pk, actor=self.actor)
-        return _one(self, pk)
-
-
-class Enable(_Switch):
-    @extend_schema(
-        operation_id="webhooks_enable",
-        summary="Switch a webhook on; it continues where it stopped",
-        tags=_TAGS,
-        request=None,
-        responses={200: WebhookOut},
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        """Messages older than three days are left out."""
-        return self._switched(operations.enable_webhook, pk)
-
-
-class Disable(_Switch):
-    @extend_schema(
-        operation_id="webhooks_disable",
-        summary="Switch a webhook off",
-        tags=_TAGS,
-        request=None,
-        responses={200: WebhookOut},
-    )
-    def post(self, request: Any, pk: UUID) -> Response:
-        return self._switched(operations.disable_webhook, pk)
-
-
 class RotateWebhook(ApiView):
     scopes: ClassVar = _WRITE
 
@@ -377,3 +343,14 @@ def _issued(view: ApiView, issued: operations.Issued, *, status: int) -> Respons
     response = view.shown(WebhookWithSecret, row, status=status, location=location, secret=issued.keys.whsec)
     response.is_secret = True
     return response
+
+
+ACTS = Shape(
+    noun=Noun.WEBHOOK,
+    address="webhooks/<uuid:pk>",
+    tag=_TAGS[0],
+    names="webhooks",
+    out=WebhookOut,
+    show=lambda view, pk, _row: _one(view, pk),
+    urls="webhook_",
+)

@@ -1,0 +1,154 @@
+"""Routes of plain acts, made of their declarations: POST to the row's address and the act's word, with its inputs.
+
+The module of a kind of thing says with `Shape` how its rows are shown; which acts there are is declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.urls import URLPattern, path
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from requests_app import operations
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.declaration import Act, Comment, Field, Kind, Noun, Route
+from requests_app.doors.api.base import ApiView
+from requests_app.doors.api.errors import in_words_of
+from requests_app.doors.api.fields import CommentIn, NeededCommentIn, Strict, Text, Uuid, Whole, YesNo
+from requests_app.doors.api.schema import one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How the rows of one kind are addressed and shown.
+
+    `names` begins the names of the operations in the document, and `urls` those of the addresses. `show` answers with
+    the row, from its id and from what the operation returned. `fields` is what the API calls an input of an operation.
+    """
+
+    noun: Noun
+    address: str
+    tag: str
+    names: str
+    out: type[serializers.Serializer]
+    show: Callable[[ApiView, UUID, Any], Response]
+    urls: str
+    shows: str = ""
+    comment: str = ""
+    fields: Mapping[str, str] = field(default_factory=lambda: {"note": "comment"})
+
+    def routes(self) -> list[URLPattern]:
+        """One address for each act of this kind that declares a route."""
+        found = [(act, act.route) for act in ACTS.values() if act.noun is self.noun and act.route is not None]
+        return [
+            path(
+                f"{self.address}/{route.word}",
+                _view(act, route, self).as_view(),
+                name=f"{self.urls}{route.word.replace('-', '_')}",
+            )
+            for act, route in found
+        ]
+
+
+def words_of(noun: Noun) -> dict[str, str]:
+    """The last parts of the addresses of such a row's acts, by the names of the acts."""
+    return {act.name: act.route.word for act in ACTS.values() if act.noun is noun and act.route is not None}
+
+
+def _view(act: Act, route: Route, shape: Shape) -> type[ApiView]:
+    scope = act.scope
+    assert scope is not None  # the start-up check makes sure
+    taken, words = _taken(act), {ours: name for name, ours in shape.fields.items()}
+
+    class PlainAct(ApiView):
+        scopes: ClassVar = {"POST": scope}
+        shows = shape.shows
+        may_be_proposed = bool(act.proposes)
+        declared: ClassVar[Act] = act
+
+        @extend_schema(
+            operation_id=f"{shape.names}_{route.word.replace('-', '_')}",
+            summary=route.summary,
+            tags=[shape.tag],
+            request=_documented(act, taken),
+            responses=one(shape.out),
+            examples=_examples(act, shape),
+        )
+        def post(self, request: Any, pk: UUID) -> Response:
+            given = {words.get(name, name): value for name, value in self.body(taken).items()}
+            with in_words_of(shape.fields):
+                result = operations.of(act)(pk, actor=self.actor, **given)
+            return shape.show(self, pk, result)
+
+    PlainAct.post.__doc__ = route.explains
+    PlainAct.__name__ = PlainAct.__qualname__ = _name(act)
+    return PlainAct
+
+
+def _taken(act: Act) -> type[Strict]:
+    """The serializer of what comes in: the inputs, and the comment where the act has one."""
+    base = Strict if act.comment is Comment.NONE else CommentIn
+    return type(f"{_name(act)}In", (base,), {each.name: _field(each) for each in act.inputs}) if act.inputs else base
+
+
+def _documented(act: Act, taken: type[Strict]) -> type[Strict] | None:
+    """What the document shows. That a needed comment is missing is the operation's to say, in its own words."""
+    if act.inputs:
+        return taken
+    return {Comment.NONE: None, Comment.OPTIONAL: CommentIn, Comment.NEEDED: NeededCommentIn}[act.comment]
+
+
+def _name(act: Act) -> str:
+    return "".join(part.capitalize() for part in act.name.split("_"))
+
+
+def _field(each: Field) -> serializers.Field:
+    common: dict[str, Any] = {"required": each.is_needed}
+    match each.kind:
+        case Kind.ID:
+            return Uuid(**common)
+        case Kind.NUMBER:
+            return Whole(**common)
+        case Kind.FLAG:
+            return YesNo(**common)
+        case Kind.CHOICE:
+            return serializers.ChoiceField(choices=each.choices, **common)
+        case Kind.INSTANT:
+            return serializers.DateTimeField(**common)
+        case Kind.LINE | Kind.TEXT | Kind.EMAIL:
+            return Text(**common)
+
+
+def _examples(act: Act, shape: Shape) -> list[OpenApiExample]:
+    if act.inputs:
+        return [
+            OpenApiExample("An example", request_only=True, value={each.name: _example(each) for each in act.inputs})
+        ]
+    if act.comment is Comment.NONE:
+        return []
+    return [OpenApiExample("With a comment", request_only=True, value={"comment": shape.comment})]
+
+
+def _example(each: Field) -> Any:
+    """A value for the document. Braces name a row of the reader's own."""
+    match each.kind:
+        case Kind.ID:
+            return f"{{{min(each.roles, default=each.of)}}}"
+        case Kind.NUMBER:
+            return each.at_least
+        case Kind.FLAG:
+            return True
+        case Kind.CHOICE:
+            return each.choices[0]
+        case Kind.INSTANT:
+            return "{soon}"
+        case Kind.EMAIL:
+            return "grace@contoso.example"
+        case Kind.LINE | Kind.TEXT:
+            return "As agreed."
