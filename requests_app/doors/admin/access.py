@@ -15,7 +15,7 @@ from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.access_requests import REVOKE
 from requests_app.domain.lifecycle import TRANSITIONS
 from requests_app.domain.states import PENDING, State
-from requests_app.doors.admin.acts import AdminAction, NoteForm
+from requests_app.doors.admin.acts import AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, door, length, link_to, list_of, reached
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -125,10 +125,10 @@ def _in_state(rows: QuerySet, value: str) -> QuerySet:
 
 
 def _close_now(**fields: Any) -> AdminAction:
-    return AdminAction(
-        name="revoke",
+    return of_act(
+        REVOKE,
+        "revoke",
         label=_("Close the window now"),
-        form=NoteForm,
         run=revoke,
         done=_("The window is closed."),
         explains=_("It gives no access from this moment. The engineer and the customer get a mail."),

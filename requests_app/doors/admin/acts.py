@@ -22,8 +22,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Act, Comment
 from requests_app.domain.errors import ChangeProposed, DomainError, Malformed, SentAlready, StepUpRequired, Unacceptable
 from requests_app.models import Person, Tenant
 
@@ -82,6 +84,24 @@ class AdminAction:
     explains: Words = ""
     offered: Callable[[Any], bool] = _always
     bulk: Words = ""
+
+
+def of_act(act: Act, name: str, **more: Any) -> AdminAction:
+    """The button of one act on a row: its words, its form and its operation come from the declaration.
+
+    `more` replaces what this page says or asks for in another way.
+    """
+    assert act.title is not None
+    form = {Comment.NONE: ActForm, Comment.OPTIONAL: NoteForm, Comment.NEEDED: NeededNoteForm}[act.comment]
+
+    def run(row: Any, actor: Actor, data: dict[str, Any]) -> Any:
+        # A button of a list has no form: what it does has no comment.
+        given = {"note": "", **data} if act.comment is not Comment.NONE else data
+        return operations.of(act)(row.pk, actor=actor, **given)
+
+    words = {"label": act.title, "explains": act.explains, "done": act.done}
+    found: dict[str, Any] = {"name": name, "form": form, "run": run, **words, **more}
+    return AdminAction(**found)
 
 
 def actor_in(request: HttpRequest) -> Actor:

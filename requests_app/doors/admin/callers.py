@@ -16,8 +16,15 @@ from django.utils.translation import gettext_lazy
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.callers import (
+    CHANGE_CLIENT,
+    CREATE_CLIENT,
+    REMOVE_CLIENT,
+    REVOKE_TOKEN,
+    ROTATE_CLIENT_SECRET,
+)
 from requests_app.domain.scopes import OF_PROVIDER_CLIENTS
-from requests_app.doors.admin.acts import ActForm, AdminAction
+from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import mono, page_of
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -76,18 +83,6 @@ def add(row: None, actor: Actor, data: dict[str, Any]) -> Made:
     return operations.create_client(actor=actor, **data)
 
 
-def change(row: Client, actor: Actor, data: dict[str, Any]) -> Client:
-    return operations.change_client(row.pk, scopes=data["scopes"], actor=actor)
-
-
-def rotate(row: Client, actor: Actor, data: dict[str, Any]) -> Made:
-    return operations.rotate_client_secret(row.pk, actor=actor)
-
-
-def remove(row: Client, actor: Actor, data: dict[str, Any]) -> Client:
-    return operations.remove_client(row.pk, actor=actor)
-
-
 class ClientAdmin(StaffAdmin):
     list_display = (name, "tenant", scopes, works, "decides_for", "created_at")
     reads: ClassVar = ("account", "tenant", "decides_for", "created_by")
@@ -108,35 +103,32 @@ class ClientAdmin(StaffAdmin):
         label=gettext_lazy("Add a client"),
         form=ClientForm,
         run=add,
-        done=gettext_lazy("The client was added."),
+        done=CREATE_CLIENT.done,
         explains=gettext_lazy(
             "This client belongs to the provider: it serves every tenant and decides nothing. Its secret is shown once."
         ),
     )
     acts: ClassVar = [
-        AdminAction(
-            name="change",
+        of_act(
+            CHANGE_CLIENT,
+            "change",
             label=gettext_lazy("Change what it can do"),
             form=ScopesForm,
-            run=change,
-            done=gettext_lazy("The client was changed. The change applies from its next call on."),
             offered=is_own,
         ),
-        AdminAction(
-            name="rotate",
+        of_act(
+            ROTATE_CLIENT_SECRET,
+            "rotate",
             label=gettext_lazy("Make a new secret"),
-            run=rotate,
-            done=gettext_lazy("A new secret was made."),
             explains=gettext_lazy(
                 "It is shown once. The present secret and all tokens of this client stop working immediately."
             ),
             offered=is_own,
         ),
-        AdminAction(
-            name="remove",
+        of_act(
+            REMOVE_CLIENT,
+            "remove",
             label=gettext_lazy("Remove the client"),
-            run=remove,
-            done=gettext_lazy("The client was removed. Its secret and its tokens no longer work."),
             explains=gettext_lazy("Its secret and its tokens stop working immediately. Nobody can restore the client."),
             offered=works,
             bulk=gettext_lazy("Remove"),
@@ -174,10 +166,6 @@ def may_be_revoked(row: Token) -> bool:
     return row.kind != Token.Kind.ACCESS and row.is_live(clock.now())
 
 
-def revoke(row: Token, actor: Actor, data: dict[str, Any]) -> Token:
-    return operations.revoke_token(row.pk, actor=actor)
-
-
 class TokenAdmin(StaffAdmin):
     list_display = (name, "account", "kind", "hint", is_live, "created_at", "expires_at", "last_used_at")
     reads: ClassVar = ("account", "revoked_by")
@@ -198,10 +186,10 @@ class TokenAdmin(StaffAdmin):
         ),
     ]
     acts: ClassVar = [
-        AdminAction(
-            name="revoke",
+        of_act(
+            REVOKE_TOKEN,
+            "revoke",
             label=gettext_lazy("Revoke the token"),
-            run=revoke,
             done=gettext_lazy("The token is revoked."),
             explains=gettext_lazy("It stops working immediately and permanently. What was done with it is not undone."),
             offered=may_be_revoked,

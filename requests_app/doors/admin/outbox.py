@@ -11,10 +11,10 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from requests_app import operations
-from requests_app.domain.actors import Actor
+from requests_app.domain.acts.mail import RESEND_MAIL
+from requests_app.domain.acts.webhooks import REDELIVER
 from requests_app.domain.errors import NotFound
-from requests_app.doors.admin.acts import AdminAction
+from requests_app.doors.admin.acts import of_act
 from requests_app.doors.admin.base import StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, link_to, mono, preformatted, state
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -78,14 +78,6 @@ def html_part(row: OutboxMessage) -> str:
     return format_html('<a href="{}">{}</a>', url, _("Show it"))
 
 
-def resend(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
-    return operations.resend_mail(row.pk, actor=actor)
-
-
-def redeliver(row: OutboxMessage, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
-    return operations.redeliver(row.pk, actor=actor)
-
-
 class OutboxMessageAdmin(StaffAdmin):
     list_display = ("created_at", "topic", STATE, "recipient", "tenant", "attempts", "last_error")
     reads: ClassVar = ("tenant",)
@@ -116,19 +108,18 @@ class OutboxMessageAdmin(StaffAdmin):
         (_("Identity"), ("id", "key")),
     ]
     acts: ClassVar = [
-        AdminAction(
-            name="resend",
+        of_act(
+            RESEND_MAIL,
+            "resend",
             label=_("Send again"),
-            run=resend,
-            done=_("The mail will be sent again."),
             explains=_("It keeps its Message-ID: a mailbox that has the mail already shows it once."),
             offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
             bulk=_("Send these mails again"),
         ),
-        AdminAction(
-            name="redeliver",
+        of_act(
+            REDELIVER,
+            "redeliver",
             label=_("Send again to the webhook"),
-            run=redeliver,
             done=_("The message will be sent again."),
             explains=_("It keeps its id: a receiver that has the message already recognises it."),
             offered=lambda row: (

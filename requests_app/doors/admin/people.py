@@ -15,7 +15,18 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, time_zones
+from requests_app.domain.acts.installation import (
+    ADD_PERSON,
+    GIVE_QUEUE_ROLE,
+    LINK_ACCOUNTS,
+    MAKE_STAFF,
+    TAKE_QUEUE_ROLE,
+    UNLINK_ACCOUNTS,
+)
+from requests_app.domain.acts.invitations import RESEND_INVITATION, WITHDRAW_INVITATION
+from requests_app.domain.acts.members import RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
+from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act, time_zones
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -80,32 +91,12 @@ def give_queue_role(row: Person, actor: Actor, data: dict[str, Any]) -> QueueAss
     return operations.give_queue_role(data["service"].pk, row.pk, role=data["role"], actor=actor)
 
 
-def make_staff(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.make_staff(row.pk, actor=actor)
-
-
 def take_queue_role(row: QueueAssignment, actor: Actor, data: dict[str, Any]) -> None:
     operations.take_queue_role(row.service_id, row.person_id, role=row.role, actor=actor)
 
 
-def switch_off(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.switch_off_person(row.pk, actor=actor)
-
-
-def switch_on(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.switch_on_person(row.pk, actor=actor)
-
-
 def reset_second_factors(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.reset_second_factors(row.pk, actor=actor, keep=factors.drops_all)
-
-
-def resend_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
-    return operations.resend_invitation(row.pk, actor=actor)
-
-
-def withdraw_invitation(row: Invitation, actor: Actor, data: dict[str, Any]) -> Invitation:
-    return operations.withdraw_invitation(row.pk, actor=actor)
 
 
 def is_unanswered(row: Invitation) -> bool:
@@ -114,10 +105,6 @@ def is_unanswered(row: Invitation) -> bool:
 
 def link_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
     return operations.link_accounts(row.pk, data["other"].pk, actor=actor)
-
-
-def unlink_accounts(row: Person, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.unlink_accounts(row.pk, actor=actor)
 
 
 def is_linked(person: Person) -> bool:
@@ -186,7 +173,7 @@ class PersonAdmin(StaffAdmin):
         label=_("Add a person"),
         form=NewPersonForm,
         run=add_person,
-        done=_("The person was added. They can do nothing until they are given a role."),
+        done=ADD_PERSON.done,
         explains=_("For the provider's people. A customer's people are invited, from the page of their tenant."),
     )
     acts: ClassVar = [
@@ -195,14 +182,13 @@ class PersonAdmin(StaffAdmin):
             label=_("Put into a queue"),
             form=QueueForm,
             run=give_queue_role,
-            done=_("The role was given."),
+            done=GIVE_QUEUE_ROLE.done,
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active,
         ),
-        AdminAction(
-            name="make-staff",
+        of_act(
+            MAKE_STAFF,
+            "make-staff",
             label=_("Make staff"),
-            run=make_staff,
-            done=_("The person is a member of the staff."),
             explains=_(
                 "They can then use this portal. If a customer has ever had Lockbox on, a second member of the staff "
                 "must confirm it, customers get a mail, and it takes effect after the waiting time."
@@ -220,22 +206,20 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
-        AdminAction(
-            name="switch-off",
+        of_act(
+            SWITCH_OFF_PERSON,
+            "switch-off",
             label=_("Switch off"),
-            run=switch_off,
-            done=_("The account is switched off. What it had asked for or been given has ended."),
             explains=_(
                 "From now on the account can do nothing, and the access that it had asked for or been given ends."
             ),
             offered=lambda p: is_human(p) and p.is_active,
             bulk=_("Switch off"),
         ),
-        AdminAction(
-            name="switch-on",
+        of_act(
+            SWITCH_ON_PERSON,
+            "switch-on",
             label=_("Switch on"),
-            run=switch_on,
-            done=_("The account is switched on."),
             explains=_("The account works again, with the roles that it still holds."),
             offered=lambda p: is_human(p) and not p.is_active,
             bulk=_("Switch on"),
@@ -244,10 +228,7 @@ class PersonAdmin(StaffAdmin):
             name="reset",
             label=_("Reset second factors"),
             run=reset_second_factors,
-            done=_(
-                "The second factors are removed, and every session has ended. The next sign-in sets up new second "
-                "factors."
-            ),
+            done=RESET_SECOND_FACTORS.done,
             explains=_(
                 "For one of the provider's people who has lost the device and the recovery codes; only a superuser "
                 "can do it. Until new second factors are set up, anybody who knows the password can sign in."
@@ -259,7 +240,7 @@ class PersonAdmin(StaffAdmin):
             label=_("Link with another account"),
             form=OtherAccountForm,
             run=link_accounts,
-            done=_("The two accounts count as one human from now on."),
+            done=LINK_ACCOUNTS.done,
             explains=_(
                 "For two accounts of the same human. They then count once on every access request. If they were on "
                 "both sides of an access request that is under way, it ends. The link is recorded in the log of each "
@@ -267,11 +248,10 @@ class PersonAdmin(StaffAdmin):
             ),
             offered=is_human,
         ),
-        AdminAction(
-            name="unlink",
+        of_act(
+            UNLINK_ACCOUNTS,
+            "unlink",
             label=_("Unlink"),
-            run=unlink_accounts,
-            done=_("The account counts as a separate human from now on."),
             explains=_("For an account that was linked by mistake. Decisions that were taken stay as they are."),
             offered=is_linked,
         ),
@@ -306,17 +286,17 @@ class InvitationAdmin(StaffAdmin):
         (_("Times"), ("created_at", "valid_from", "expires_at", "accepted_at", "accepted_by", "withdrawn_at")),
     ]
     acts: ClassVar = [
-        AdminAction(
-            name="send-again",
+        of_act(
+            RESEND_INVITATION,
+            "send-again",
             label=_("Send again"),
-            run=resend_invitation,
             done=_("A new mail is sent. The link in the earlier mail no longer works."),
             offered=is_unanswered,
         ),
-        AdminAction(
-            name="withdraw",
+        of_act(
+            WITHDRAW_INVITATION,
+            "withdraw",
             label=_("Withdraw"),
-            run=withdraw_invitation,
             done=_("The invitation is withdrawn."),
             offered=is_unanswered,
         ),
@@ -390,14 +370,6 @@ def _touched(row: Proposal) -> str:
     return ", ".join(row.touched.order_by("name").values_list("name", flat=True))
 
 
-def confirm_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
-    return operations.confirm_proposal(row.pk, actor=actor)
-
-
-def withdraw_proposal(row: Proposal, actor: Actor, data: dict[str, Any]) -> Proposal:
-    return operations.withdraw_proposal(row.pk, actor=actor)
-
-
 def is_unconfirmed(row: Proposal) -> bool:
     return is_ahead(row) and row.effective_at is None
 
@@ -424,10 +396,10 @@ class ProposalAdmin(StaffAdmin):
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]
     acts: ClassVar = [
-        AdminAction(
-            name="confirm",
+        of_act(
+            CONFIRM_PROPOSAL,
+            "confirm",
             label=_("Confirm the change"),
-            run=confirm_proposal,
             done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
                 "For a second person who has been staff for at least the waiting time. The change takes effect after "
@@ -435,10 +407,10 @@ class ProposalAdmin(StaffAdmin):
             ),
             offered=is_unconfirmed,
         ),
-        AdminAction(
-            name="withdraw",
+        of_act(
+            WITHDRAW_PROPOSAL,
+            "withdraw",
             label=_("Withdraw the change"),
-            run=withdraw_proposal,
             done=_("The change is withdrawn, and nothing was changed. The customers get a mail."),
             offered=is_ahead,
         ),
@@ -464,7 +436,7 @@ class QueueAssignmentAdmin(StaffAdmin):
             name="take",
             label=_("Take out of the queue"),
             run=take_queue_role,
-            done=_("The role was taken away."),
+            done=TAKE_QUEUE_ROLE.done,
             explains=_("What an engineer had asked for or been given in this queue ends with the role."),
             bulk=_("Take out of the queue"),
         )

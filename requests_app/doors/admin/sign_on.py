@@ -11,9 +11,8 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from requests_app import operations
-from requests_app.domain.actors import Actor
-from requests_app.doors.admin.acts import AdminAction
+from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
+from requests_app.doors.admin.acts import of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -47,10 +46,6 @@ def proof(row: Domain) -> str:
 def is_own(row: Identity) -> bool:
     """Whether it belongs to the provider's people: only a customer's administrator can unlink a customer's."""
     return row.tenant_id is None
-
-
-def unlink(row: Identity, actor: Actor, data: dict[str, Any]) -> Person:
-    return operations.unlink_identity(row.pk, actor=actor)
 
 
 class SignOnAdmin(StaffAdmin):
@@ -103,11 +98,10 @@ class IdentityAdmin(StaffAdmin):
     )
     facts: ClassVar = [("", ("person", "issuer", subject, "tenant", "linked_at"))]
     acts: ClassVar = [
-        AdminAction(
-            name="unlink",
+        of_act(
+            UNLINK_IDENTITY,
+            "unlink",
             label=gettext_lazy("Unlink"),
-            run=unlink,
-            done=gettext_lazy("The account is unlinked, and anybody who was signed in with it is signed out."),
             explains=gettext_lazy(
                 "Anybody who is signed in with the account is signed out immediately. The next single sign-on counts "
                 "as the first: it needs a verified address of the provider’s domains."

@@ -18,6 +18,7 @@ from audit_app.models import Checkpoint, ClosedShard, LogAlarm, LogCheck, LogKey
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.log import TOMBSTONE
 from requests_app.doors.admin.acts import ActForm, AdminAction
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, preformatted
@@ -168,7 +169,7 @@ class LogAlarmAdmin(OfOneLog):
             label=gettext_lazy("Close this log with a tombstone"),
             form=TombstoneForm,
             run=tombstone,
-            done=gettext_lazy("The damaged log is closed, and its next part has started."),
+            done=TOMBSTONE.done,
             explains=gettext_lazy(
                 "This cannot be undone. The log as it is here is closed permanently, with an entry that says what "
                 "was signed, what was found and what you write. The next entries form a new part. Nothing is "

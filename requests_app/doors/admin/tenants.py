@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT
 from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, time_zones
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
@@ -149,7 +150,7 @@ class TenantAdmin(StaffAdmin):
         ),
     ]
     adding: ClassVar = AdminAction(
-        name="add", label=_("Add a tenant"), form=TenantForm, run=create_tenant, done=_("The tenant was added.")
+        name="add", label=_("Add a tenant"), form=TenantForm, run=create_tenant, done=CREATE_TENANT.done
     )
     acts: ClassVar = [
         AdminAction(
@@ -157,7 +158,7 @@ class TenantAdmin(StaffAdmin):
             label=_("Change the tenant"),
             form=TenantForm,
             run=change_tenant,
-            done=_("The tenant was changed."),
+            done=CHANGE_TENANT.done,
         ),
         AdminAction(
             name="invite",

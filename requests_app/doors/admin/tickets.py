@@ -12,9 +12,18 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import limits
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.tickets import (
+    ASK_CUSTOMER,
+    ASSIGN_TICKET,
+    CLOSE_TICKET,
+    COMMENT,
+    LINK_TICKET,
+    REOPEN_TICKET,
+    RESOLVE_TICKET,
+)
 from requests_app.domain.lifecycle import TICKET_TRANSITIONS
 from requests_app.domain.states import TicketState
-from requests_app.doors.admin.acts import ActForm, AdminAction, NeededNoteForm, NoteForm, PersonField, TenantField
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import list_of, state
 from requests_app.doors.admin.filters import by_choice, by_row, by_tenant
@@ -80,25 +89,7 @@ def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
     return operations.open_ticket(report, actor=actor)
 
 
-def assign(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
-    return operations.assign_ticket(row.pk, assignee_id=data["assignee"].pk, actor=actor)
-
-
-def comment(row: Ticket, actor: Actor, data: dict[str, Any]) -> TicketComment:
-    return operations.comment(row.pk, body=data["body"], is_internal=data["is_internal"], actor=actor)
-
-
-def link(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
-    return operations.link_ticket(row.pk, actor=actor, **data)
-
-
-def noted(operation: Callable[..., Ticket]) -> Callable[[Ticket, Actor, dict[str, Any]], Ticket]:
-    """Make an act that calls an operation with the form's comment, or without a comment if there is no form."""
-
-    def run(row: Ticket, actor: Actor, data: dict[str, Any]) -> Ticket:
-        return operation(row.pk, actor=actor, note=data.get("note", ""))
-
-    return run
+_ENDS = _("Access that was asked for or given under this ticket ends with it.")
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:
@@ -139,64 +130,22 @@ class TicketAdmin(StaffAdmin):
         name="add", label=_("Record a ticket"), form=RecordForm, run=record, done=_("The ticket was recorded.")
     )
     acts: ClassVar = [
-        AdminAction(
-            name="assign",
+        of_act(
+            ASSIGN_TICKET,
+            "assign",
             label=_("Assign"),
             form=AssignForm,
-            run=assign,
-            done=_("The ticket was assigned."),
+            run=lambda row, actor, data: operations.assign_ticket(row.pk, assignee_id=data["assignee"].pk, actor=actor),
             offered=from_table("assign_ticket"),
         ),
-        AdminAction(
-            name="comment",
-            label=_("Comment"),
-            form=CommentForm,
-            run=comment,
-            done=_("The comment was added."),
-            offered=from_table("close_ticket"),
+        of_act(COMMENT, "comment", label=_("Comment"), form=CommentForm, offered=from_table("close_ticket")),
+        of_act(LINK_TICKET, "link", label=_("Set the reference elsewhere"), form=LinkForm),
+        of_act(ASK_CUSTOMER, "ask-customer", offered=from_table("ask_customer")),
+        of_act(RESOLVE_TICKET, "resolve", explains=_ENDS, offered=from_table("resolve_ticket")),
+        of_act(
+            CLOSE_TICKET, "close", explains=_ENDS, offered=from_table("close_ticket"), bulk=_("Close these tickets")
         ),
-        AdminAction(
-            name="link",
-            label=_("Set the reference elsewhere"),
-            form=LinkForm,
-            run=link,
-            done=_("The reference was set."),
-        ),
-        AdminAction(
-            name="ask-customer",
-            label=_("Ask the customer"),
-            form=NeededNoteForm,
-            run=noted(operations.ask_customer),
-            done=_("The customer was asked."),
-            offered=from_table("ask_customer"),
-        ),
-        AdminAction(
-            name="resolve",
-            label=_("Resolve"),
-            form=NoteForm,
-            run=noted(operations.resolve_ticket),
-            done=_("The ticket was resolved."),
-            explains=_("Access that was asked for or given under this ticket ends with it."),
-            offered=from_table("resolve_ticket"),
-        ),
-        AdminAction(
-            name="close",
-            label=_("Close the ticket"),
-            form=NoteForm,
-            run=noted(operations.close_ticket),
-            done=_("The ticket was closed."),
-            explains=_("Access that was asked for or given under this ticket ends with it."),
-            offered=from_table("close_ticket"),
-            bulk=_("Close these tickets"),
-        ),
-        AdminAction(
-            name="reopen",
-            label=_("Reopen"),
-            form=NeededNoteForm,
-            run=noted(operations.reopen_ticket),
-            done=_("The ticket was reopened."),
-            offered=from_table("reopen_ticket"),
-        ),
+        of_act(REOPEN_TICKET, "reopen", offered=from_table("reopen_ticket")),
     ]
 
     def links(self, row: Ticket) -> list[tuple[str, str]]:

@@ -15,8 +15,17 @@ from django.utils.translation import gettext_lazy
 
 from requests_app import operations
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.webhooks import (
+    ADD_WEBHOOK,
+    CHANGE_WEBHOOK,
+    DISABLE_WEBHOOK,
+    ENABLE_WEBHOOK,
+    REMOVE_WEBHOOK,
+    ROTATE_WEBHOOK_SECRET,
+    SEND_WEBHOOK_TEST,
+)
 from requests_app.domain.events import TITLES, title_of
-from requests_app.doors.admin.acts import ActForm, AdminAction
+from requests_app.doors.admin.acts import ActForm, AdminAction, of_act
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import NOTHING, mono, page_of
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -79,30 +88,6 @@ def add(row: None, actor: Actor, data: dict[str, Any]) -> Issued:
     return operations.add_webhook(None, actor=actor, **data)
 
 
-def change(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
-    return operations.change_webhook(row.pk, actor=actor, **data)
-
-
-def rotate(row: Webhook, actor: Actor, data: dict[str, Any]) -> Issued:
-    return operations.rotate_webhook_secret(row.pk, actor=actor)
-
-
-def test(row: Webhook, actor: Actor, data: dict[str, Any]) -> OutboxMessage:
-    return operations.send_webhook_test(row.pk, actor=actor)
-
-
-def switch_off(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
-    return operations.disable_webhook(row.pk, actor=actor)
-
-
-def switch_on(row: Webhook, actor: Actor, data: dict[str, Any]) -> Webhook:
-    return operations.enable_webhook(row.pk, actor=actor)
-
-
-def remove(row: Webhook, actor: Actor, data: dict[str, Any]) -> None:
-    operations.remove_webhook(row.pk, actor=actor)
-
-
 class WebhookAdmin(StaffAdmin):
     list_display = (place, "label", "tenant", "is_on", "failing_since", "created_at")
     reads: ClassVar = ("tenant",)
@@ -137,56 +122,45 @@ class WebhookAdmin(StaffAdmin):
         label=gettext_lazy("Add a webhook"),
         form=WebhookForm,
         run=add,
-        done=gettext_lazy("The webhook was added."),
+        done=ADD_WEBHOOK.done,
         explains=gettext_lazy(
             "This webhook belongs to the provider: it gets the entries of every log, including the logs of later "
             "tenants."
         ),
     )
     acts: ClassVar = [
-        AdminAction(
-            name="change",
-            label=gettext_lazy("Change the webhook"),
-            form=WebhookForm,
-            run=change,
-            done=gettext_lazy("The webhook was changed."),
-            offered=is_own,
-        ),
-        AdminAction(
-            name="test",
+        of_act(CHANGE_WEBHOOK, "change", label=gettext_lazy("Change the webhook"), form=WebhookForm, offered=is_own),
+        of_act(
+            SEND_WEBHOOK_TEST,
+            "test",
             label=gettext_lazy("Send a test"),
-            run=test,
             done=gettext_lazy("A test is on its way."),
             offered=is_own,
         ),
-        AdminAction(
-            name="rotate",
+        of_act(
+            ROTATE_WEBHOOK_SECRET,
+            "rotate",
             label=gettext_lazy("Make a new secret"),
-            run=rotate,
-            done=gettext_lazy("A new secret was made."),
             explains=gettext_lazy("It is shown once. For 24 hours, the earlier keys also sign each message."),
             offered=is_own,
         ),
-        AdminAction(
-            name="switch-off",
+        of_act(
+            DISABLE_WEBHOOK,
+            "switch-off",
             label=gettext_lazy("Switch off"),
-            run=switch_off,
-            done=gettext_lazy("Nothing is sent to it until it is switched on again."),
             offered=lambda row: is_own(row) and row.is_on,
         ),
-        AdminAction(
-            name="switch-on",
+        of_act(
+            ENABLE_WEBHOOK,
+            "switch-on",
             label=gettext_lazy("Switch on"),
-            run=switch_on,
-            done=gettext_lazy("It continues where it stopped."),
-            explains=gettext_lazy("It continues where it stopped. Messages older than three days are left out."),
+            explains=ENABLE_WEBHOOK.done,
             offered=lambda row: is_own(row) and not row.is_on,
         ),
-        AdminAction(
-            name="remove",
+        of_act(
+            REMOVE_WEBHOOK,
+            "remove",
             label=gettext_lazy("Remove the webhook"),
-            run=remove,
-            done=gettext_lazy("The webhook was removed."),
             explains=gettext_lazy("Nothing more is sent to it, not even the messages that wait."),
             offered=is_own,
         ),
