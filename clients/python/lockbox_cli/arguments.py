@@ -8,10 +8,11 @@ from datetime import date, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
-from lockbox_cli import log, login, requests, tickets, windows
+from lockbox_cli import acts, log, login, requests, tickets, windows
 from lockbox_cli.errors import Usage
 
 Run = Callable[..., None]
+_OF_WINDOWS = ("release", "revoke")
 _EPILOG = """exit status: 0 done, 1 refused, 2 wrong usage, 3 not signed in, 4 not reachable
 environment: LOCKBOX_URL, LOCKBOX_TOKEN (in place of lockbox login), NO_COLOR, SSL_CERT_FILE"""
 
@@ -100,9 +101,12 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         _comment(found)
         found.add_argument("--yes", action="store_true", help="do not ask")
         found.add_argument("--etag", help="decide only on the version with this ETag, which you read before")
-    found = _command(inner, "withdraw", requests.withdraw, common, "withdraw an access request")
-    _one(found)
-    _comment(found)
+    for verb in acts.verbs("access_requests"):
+        # What ends a window is a word beside `windows`.
+        place = words if verb.word in _OF_WINDOWS else inner
+        found = _command(place, verb.word, requests.act, common, verb.help, verb=verb)
+        _one(found)
+        verb.add_options(found)
 
     found = _command(words, "windows", windows.windows, common, "list open windows, or show what was looked at")
     found.add_argument(
@@ -110,13 +114,6 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     )
     found.add_argument("--all", action="store_true", help="also windows that are closed")
     _limit(found)
-    for name, run, help in (
-        ("release", requests.release, "close your own window early"),
-        ("revoke", requests.revoke, "close a window immediately"),
-    ):
-        found = _command(words, name, run, common, help)
-        _one(found)
-        _comment(found)
 
 
 def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
@@ -145,10 +142,10 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     found = _command(inner, "link", tickets.link, common, "set the ticket's reference in another system")
     _ticket(found)
     _elsewhere(found)
-    for name, (operation, help) in tickets.ACTS.items():
-        found = _command(inner, name, tickets.act, common, help, operation=operation)
+    for verb in acts.verbs("tickets"):
+        found = _command(inner, verb.word, tickets.act, common, verb.help, verb=verb)
         _ticket(found)
-        _comment(found)
+        verb.add_options(found)
 
 
 def _log(words: Any, common: argparse.ArgumentParser) -> None:

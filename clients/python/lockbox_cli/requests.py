@@ -1,4 +1,4 @@
-"""`lockbox requests`, `release` and `revoke`."""
+"""`lockbox requests`, and the words that end a window."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from lockbox_cli import asking
+from lockbox_cli.acts import Verb
 from lockbox_cli.errors import Refused
 from lockbox_cli.output import Cell, Output, Shown
 from lockbox_cli.session import Session, identifier
@@ -17,16 +18,12 @@ from lockbox_client.api.access_requests import (
     access_requests_approve,
     access_requests_deny,
     access_requests_list,
-    access_requests_release,
-    access_requests_revoke,
     access_requests_show,
     access_requests_submit,
-    access_requests_withdraw,
 )
 from lockbox_client.api.caller import step_up
 from lockbox_client.models import (
     AccessRequestInRequest,
-    CommentInRequest,
     DecisionInRequest,
     DemandInRequest,
     StepUpInRequest,
@@ -250,23 +247,11 @@ def _proven(session: Session, change: Callable[[], Any]) -> Any:
     return change()
 
 
-def withdraw(args: argparse.Namespace, session: Session, out: Output) -> None:
-    _ended(args, session, out, access_requests_withdraw.sync_detailed)
-
-
-def release(args: argparse.Namespace, session: Session, out: Output) -> None:
-    _ended(args, session, out, access_requests_release.sync_detailed)
-
-
-def revoke(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Close a window immediately, without a question."""
-    _ended(args, session, out, access_requests_revoke.sync_detailed)
-
-
-def _ended(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any]) -> None:
-    body = CommentInRequest(comment=args.comment)
+def act(args: argparse.Namespace, session: Session, out: Output) -> None:
+    """Do what the verb says, without a question: a window that should be closed is closed immediately."""
+    verb: Verb = args.verb
     which = found(session, args.request)
-    _outcome(session.change(operation, which, body=body), out)
+    _outcome(session.change(verb.call, which, body=verb.body_of(args)), out)
 
 
 def _outcome(row: dict[str, Any], out: Output) -> None:

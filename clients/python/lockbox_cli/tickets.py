@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from lockbox_cli.acts import Verb
 from lockbox_cli.errors import Refused
 from lockbox_cli.output import Cell, Output
 from lockbox_cli.session import Session, identifier, own_tenant
 from lockbox_cli.text import at
 from lockbox_client.api.tickets import (
-    tickets_answer,
-    tickets_ask,
-    tickets_close,
     tickets_comment,
     tickets_comments,
     tickets_link,
     tickets_list,
     tickets_open,
-    tickets_reopen,
-    tickets_resolve,
     tickets_show,
 )
-from lockbox_client.models import CommentInRequest, LinkInRequest, SaidInRequest, TicketInRequest
+from lockbox_client.models import LinkInRequest, SaidInRequest, TicketInRequest
 from lockbox_client.types import UNSET
 
 STATES = {
@@ -38,14 +33,6 @@ STATES = {
 _NAMES = ("REFERENCE", "STATE", "TENANT", "ASSIGNEE", "ELSEWHERE", "TITLE", "CHANGED")
 #: Comments that are read with a ticket.
 _COMMENTS = 200
-#: What is done to a ticket in one word, with a comment.
-ACTS: dict[str, tuple[Callable[..., Any], str]] = {
-    "ask": (tickets_ask.sync_detailed, "ask the customer a question, and wait for the answer"),
-    "answer": (tickets_answer.sync_detailed, "answer the provider's question"),
-    "resolve": (tickets_resolve.sync_detailed, "mark the problem as solved; access under the ticket ends"),
-    "close": (tickets_close.sync_detailed, "close a ticket; access under the ticket ends"),
-    "reopen": (tickets_reopen.sync_detailed, "reopen a ticket"),
-}
 
 
 def found(session: Session, given: str) -> UUID:
@@ -112,8 +99,8 @@ def comment(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def act(args: argparse.Namespace, session: Session, out: Output) -> None:
-    body = CommentInRequest(comment=args.comment)
-    _outcome(session.change(args.operation, found(session, args.ticket), body=body), out)
+    verb: Verb = args.verb
+    _outcome(session.change(verb.call, found(session, args.ticket), body=verb.body_of(args)), out)
 
 
 def link(args: argparse.Namespace, session: Session, out: Output) -> None:
