@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from requests_app.domain import clock
-from requests_app.messages.topics import Audience, Topic
+from requests_app.domain.acts.declaration import Noun
+from requests_app.messages.topics import OF_ROW, Audience, PlainTopic, Topic, topic_of
 from requests_app.models import (
     AccessRequest,
     AddressChange,
@@ -29,9 +31,19 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
     """Return everybody whom the message is for, each address once; possibly nobody."""
     found: dict[str, Recipient] = {}
     for audience in message.payload["audiences"]:
-        for recipient in _READERS[Audience(audience)](message):
+        for recipient in _of_audience(audience, message):
             found.setdefault(recipient.email, recipient)
     return list(found.values())
+
+
+def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
+    """Return the people of an audience, or the person whom the row's field names now."""
+    if not name.startswith(OF_ROW):
+        return _READERS[Audience(name)](message)
+    topic = topic_of(message.topic)
+    assert isinstance(topic, PlainTopic)
+    row = _ROWS[topic.noun](message)
+    return _of_people([getattr(row, name.removeprefix(OF_ROW))])
 
 
 def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
@@ -157,6 +169,7 @@ def _former_address(message: OutboxMessage) -> list[Recipient]:
     return [Recipient(row.email_before, row.person_id)]
 
 
+_ROWS: dict[Noun, Callable[[OutboxMessage], Any]] = {Noun.ACCESS_REQUEST: _access_request, Noun.TICKET: _ticket}
 _READERS: dict[Audience, Callable[[OutboxMessage], list[Recipient]]] = {
     Audience.ENGINEER: _engineer,
     Audience.PROVIDER_APPROVERS: _provider_approvers,

@@ -12,7 +12,7 @@ from requests_app.domain import clock, link_secrets
 from requests_app.messages import audiences, grouping, outdated
 from requests_app.messages.mails import email, receipts
 from requests_app.messages.mails.postman import Postman
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import Topic, topic_of
 from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.models.outbox import MAIL
 
@@ -57,7 +57,7 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 def _render(message: OutboxMessage, at: datetime) -> str:
     """Make sure that the mail is rendered; return a note if another mail included it meanwhile."""
-    if message.rendered is None and Topic(message.topic).sending.is_grouped:
+    if message.rendered is None and topic_of(message.topic).sending.is_grouped:
         return grouping.render(message, at)
     if message.rendered is None:
         rendered = email.render(message, at, receipts=receipts.of(message, at))

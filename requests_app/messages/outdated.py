@@ -9,7 +9,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from requests_app.messages import audiences
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import topic_of
 from requests_app.models import AccessRequest, OutboxMessage, Ticket
 
 
@@ -27,7 +27,7 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
     concerned = audiences.concerned(messages, rows)
     notes = {}
     for message in messages:
-        needed = Topic(message.topic).sending.state
+        needed = topic_of(message.topic).sending.state
         note = "" if message.pk in concerned else _("Not sent: this is no longer for the recipient.")
         notes[message.pk] = (
             note if rows[message.about].state_at(at) is needed else _("Not sent: the state has changed.")
@@ -36,7 +36,7 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
 
 
 def _of_one(message: OutboxMessage, at: datetime) -> str:
-    sending = Topic(message.topic).sending
+    sending = topic_of(message.topic).sending
     if sending.state is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not sending.state:
         return _("Not sent: the state has changed.")
     if sending.is_of_live_ticket and not Ticket.objects.get(pk=message.about).is_live:

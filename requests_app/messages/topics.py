@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.declaration import MailWords, Noun, Tell
 from requests_app.domain.states import State
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT
@@ -83,6 +85,55 @@ class Topic(StrEnum):
         return self.value.partition(".")[2]
 
 
+class PlainTopic(str):
+    """A topic that only a declaration names, with the words of its mails, and the kind of row that they are about."""
+
+    __slots__ = ("mail", "noun")
+
+    mail: MailWords
+    noun: Noun
+    sending = Sending()
+
+    def __new__(cls, name: str, mail: MailWords, noun: Noun) -> PlainTopic:
+        topic = super().__new__(cls, name)
+        topic.mail, topic.noun = mail, noun
+        return topic
+
+    @property
+    def purpose(self) -> str:
+        return self.partition(".")[2]
+
+
+#: The words of mails that have no templates, by their topics.
+MAILS: dict[str, MailWords] = {
+    tell.topic: tell.mail for act in ACTS.values() for tell in act.tells if tell.mail is not None
+}
+_PLAIN = {
+    tell.topic: PlainTopic(tell.topic, tell.mail, act.noun)
+    for act in ACTS.values()
+    for tell in act.tells
+    if tell.mail is not None and tell.topic not in Topic._value2member_map_
+}
+
+
+def topic_of(name: str) -> Topic | PlainTopic:
+    """Return the topic of a stored message. Raises ValueError if this version does not know the topic."""
+    return _PLAIN.get(name) or Topic(name)
+
+
+def problems() -> Iterator[str]:
+    """Say which declared messages have an unknown topic or audience, and which topics no act declares."""
+    declared = [(act, tell) for act in ACTS.values() for tell in act.tells]
+    for act, tell in declared:
+        if tell.topic not in Topic._value2member_map_ and tell.mail is None:
+            yield f"{act.name} tells {tell.topic}, which is no topic"
+        for name in tell.to:
+            if name not in Audience._value2member_map_ and not name.startswith(OF_ROW):
+                yield f"{act.name} tells {name}, which is no audience"
+    told = {tell.topic for _act, tell in declared} | SCHEDULED
+    yield from (f"no act tells {topic}" for topic in Topic if topic not in told)
+
+
 class Audience(StrEnum):
     """A group of recipients, resolved when the message is sent and not when it was written."""
 
@@ -102,6 +153,12 @@ class Audience(StrEnum):
     FORMER_ADDRESS = "former_address"
 
 
+#: What the clock tells, and no act: the sweep posts it.
+SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON})
+#: An audience that begins with this is the person in a field of the row that the message is about.
+OF_ROW = "row."
+
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """`about` is the id of the row that the message is about; `mark` tells apart several messages about it.
@@ -109,15 +166,20 @@ class Note:
     Without a `tenant_id` it concerns no tenant: an account of the provider's.
     """
 
-    topic: Topic
+    topic: Topic | PlainTopic
     tenant_id: UUID | None
     about: UUID
-    audiences: tuple[Audience, ...]
+    audiences: tuple[str, ...]
     mark: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
     def key(self, recipient: str = "") -> str:
         return ":".join(filter(None, (self.topic, str(self.about), self.mark, recipient)))
+
+
+def note_of(tell: Tell, row: Any, *, mark: str) -> Note:
+    """The note of a message that is wholly declared, about a row of a tenant."""
+    return Note(topic=topic_of(tell.topic), tenant_id=row.tenant_id, about=row.pk, audiences=tell.to, mark=mark)
 
 
 def post(notes: Iterable[Note], *, at: datetime) -> int:

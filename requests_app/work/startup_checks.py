@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection
 
 from requests_app.domain import acts, lifecycle
+from requests_app.messages import topics
 from requests_app.work import schedules
 
 CONNECTORS = "requests_app.content.connectors.registry"
@@ -56,7 +57,7 @@ def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -
 @register("lockbox")
 def declarations_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
     """Find an act or an event whose declaration contradicts itself or another one."""
-    return [Error(f"Acts: {problem}.", id="requests_app.E021") for problem in acts.problems()]
+    return [Error(f"Acts: {problem}.", id="requests_app.E021") for problem in [*acts.problems(), *topics.problems()]]
 
 
 @register("lockbox")

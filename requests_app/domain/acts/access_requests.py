@@ -6,7 +6,20 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, UPDATED, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Mark, Moves, Noun, Party, Route, StepUp, has
+from requests_app.domain.acts.declaration import (
+    Act,
+    Comment,
+    Door,
+    Event,
+    Mark,
+    Moves,
+    Noun,
+    Party,
+    Route,
+    StepUp,
+    Tell,
+    has,
+)
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import PENDING, State, Timing
 
@@ -114,6 +127,7 @@ SUBMIT = Act(
     events=(ACCESS_REQUEST_SUBMITTED,),
     tried=_("ask for access"),
     done=_("Your access request {reference} is submitted."),
+    tells=(Tell("notify.decide_as_provider", ("provider_approvers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
     own_order="The engineer is locked first, and a law-enforcement demand can take the place of the ticket.",
     own_doors="The engineer chooses resources and gives reasons, in several steps.",
@@ -135,6 +149,10 @@ APPROVE_AS_PROVIDER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_PROVIDER,),
     tried=_("approve an access request for the provider"),
+    tells=(
+        Tell("notify.decide_as_customer", ("customer",)),
+        Tell("notify.window_opened", ("engineer", "provider_approvers", "customer")),
+    ),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 DENY_AS_PROVIDER = Act(
@@ -150,6 +168,7 @@ DENY_AS_PROVIDER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
     tried=_("deny an access request for the provider"),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 APPROVE_AS_CUSTOMER = Act(
@@ -166,6 +185,7 @@ APPROVE_AS_CUSTOMER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_APPROVED_BY_CUSTOMER,),
     tried=_("approve an access request for the customer"),
+    tells=(Tell("notify.window_opened", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 DENY_AS_CUSTOMER = Act(
@@ -181,6 +201,7 @@ DENY_AS_CUSTOMER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_CUSTOMER,),
     tried=_("deny an access request for the customer"),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 WITHDRAW = Act(
@@ -195,6 +216,7 @@ WITHDRAW = Act(
     events=(ACCESS_REQUEST_WITHDRAWN,),
     tried=_("withdraw an access request"),
     done=_("The access request is withdrawn."),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("withdraw", "Withdraw an access request"),
 )
@@ -205,6 +227,7 @@ EXPIRE = Act(
     roles=frozenset({Role.SYSTEM}),
     moves=Moves(sources=PENDING, targets=(State.EXPIRED,), timing=Timing.AFTER),
     events=(ACCESS_REQUEST_EXPIRED,),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.TASK}),
 )
 RELEASE = Act(
@@ -218,6 +241,7 @@ RELEASE = Act(
     events=(GRANT_RELEASED,),
     tried=_("close a window as its engineer"),
     done=_("The window is closed. Thank you for closing it early."),
+    tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("release", "Close your own window early"),
 )
@@ -233,6 +257,7 @@ REVOKE = Act(
     events=(GRANT_REVOKED,),
     tried=_("close a window"),
     done=_("The window is closed. {who} can no longer {act}. {link}"),
+    tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route("revoke", "Close a window immediately"),
 )
@@ -243,5 +268,6 @@ CLOSE = Act(
     roles=frozenset({Role.SYSTEM}),
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.AFTER, closes="elapsed"),
     events=(GRANT_CLOSED,),
+    tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.TASK}),
 )

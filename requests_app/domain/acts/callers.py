@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Noun, Proposal, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Noun, Proposal, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 CLIENT_CREATED = Event(
@@ -75,6 +75,7 @@ CREATE_CLIENT = Act(
     events=(CLIENT_CREATED,),
     tried=_("add a client"),
     done=_("The client was added."),
+    tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 CHANGE_CLIENT = Act(
@@ -93,6 +94,7 @@ CHANGE_CLIENT = Act(
         LET_CLIENT_ASK,
     ),
     done=_("The client was changed. The change applies from its next call on."),
+    tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ROTATE_CLIENT_SECRET = Act(

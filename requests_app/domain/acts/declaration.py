@@ -217,6 +217,29 @@ class Moves:
     closes: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MailWords:
+    """The words of a mail that has no templates of its own. Braces name the facts about its row."""
+
+    subject: Promise
+    headline: Promise
+    lead: tuple[Promise, ...]
+    link: Promise
+
+
+@dataclass(frozen=True)
+class Tell:
+    """A message that an act leaves: its topic, and to whom it can go.
+
+    The names of `to` are audiences, or a field of the row that holds a person, as in "row.assignee". A topic with
+    `mail` needs no templates, and no facts but those of its kind of row.
+    """
+
+    topic: str
+    to: tuple[str, ...]
+    mail: MailWords | None = None
+
+
 @dataclass(frozen=True)
 class Route:
     """A call of the API that is made of the act's declaration: POST to the row's address and `word`.
@@ -248,6 +271,9 @@ class Act:
     it, and `tried` follows "tried to", in the entry about a refusal. The system's own acts have none of them: nobody
     tried them. In `done`, braces name what the interface fills in.
 
+    `tells` are the messages that the act itself leaves; what it ends tells what ending it tells, and what it proposes
+    tells what a proposal does.
+
     `route` is its call of the API, for an act that needs no code of its own there.
 
     `own_order` says why an act does not follow the kernel's order, and `own_doors` why its interfaces have code of its
@@ -277,6 +303,7 @@ class Act:
     tried: Promise | None = None
     done: str | Promise = ""
     proposes: tuple[Proposal, ...] = ()
+    tells: tuple[Tell, ...] = ()
     doors: frozenset[Door] = frozenset()
     route: Route | None = None
     own_order: str = ""

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Route, StepUp
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Route, StepUp, Tell
 from requests_app.domain.scopes import Scope
 
 OUT_OF_OFFICE_SET = Event(
@@ -34,6 +34,7 @@ SET_OUT_OF_OFFICE = Act(
     events=(OUT_OF_OFFICE_SET,),
     tried=_("name a deputy"),
     done=_("{name} can decide in your place in that time."),
+    tells=(Tell("notify.out_of_office", ("customer", "deputy")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 END_OUT_OF_OFFICE = Act(
@@ -47,6 +48,7 @@ END_OUT_OF_OFFICE = Act(
     events=(OUT_OF_OFFICE_ENDED,),
     tried=_("end a deputy’s period"),
     done=_("{name} no longer decides for {approver}."),
+    tells=(Tell("notify.out_of_office", ("customer", "deputy")),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("end", "End an absence early", "For the approver, and for the tenant's administrator."),
 )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Action, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 INVITATION_SENT = Event(
@@ -65,6 +65,7 @@ INVITE_PERSON = Act(
     tried=_("invite somebody"),
     proposes=(Proposal("invite_person", _("invite %(email)s to the role “%(role)s”")),),
     done=_("A mail goes to {email} now."),
+    tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESEND_INVITATION = Act(
@@ -77,6 +78,7 @@ RESEND_INVITATION = Act(
     events=(INVITATION_SENT,),
     tried=_("send an invitation again"),
     done=_("A new mail goes to {email}. The link in the earlier mail no longer works."),
+    tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route("send-again", "Send a new link; the previous link no longer works", "For another 7 days."),
 )
@@ -101,6 +103,10 @@ ACCEPT_INVITATION = Act(
     events=(INVITATION_ACCEPTED,),
     tried=_("accept an invitation"),
     done=_("Your account is ready. Sign in with your address and the password you chose."),
+    tells=(
+        Tell("notify.approvers_changed", ("customer",)),
+        Tell("notify.sign_on_changed", ("customer", "administrators")),
+    ),
     doors=frozenset({Door.PAGES}),
     own_order="A secret from a mail finds the invitation, and who acts is known only after the account was made.",
 )
@@ -114,6 +120,7 @@ MAKE_RECOVERY_KEY = Act(
     step_up=StepUp.ALWAYS,
     events=(RECOVERY_KEY_MADE,),
     tried=_("make a recovery key"),
+    tells=(Tell("notify.recovery_key", ("tenant",)),),
     doors=frozenset({Door.PAGES}),
 )
 TRY_RECOVERY_KEY = Act(
@@ -134,6 +141,7 @@ USE_RECOVERY_KEY = Act(
     title=_("Use a recovery key"),
     events=(RECOVERY_KEY_USED,),
     tried=_("use a recovery key"),
+    tells=(Tell("notify.invitation", ("invited",)), Tell("notify.recovery_key", ("tenant",))),
     doors=frozenset({Door.PAGES}),
     own_order="The key itself finds the tenant, and nobody is signed in.",
 )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, StepUp, Tell
 from requests_app.domain.scopes import Scope
 
 ROLE_GIVEN = Event(
@@ -69,6 +69,7 @@ GIVE_ROLE = Act(
     tried=_("give a role"),
     proposes=(Proposal("give_role", _("give %(name)s the role “%(role)s”")),),
     done=_("The role was given, and the tenant’s approvers get a mail."),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 TAKE_ROLE = Act(
@@ -81,6 +82,7 @@ TAKE_ROLE = Act(
     events=(ROLE_TAKEN,),
     tried=_("take a role away"),
     proposes=(Proposal("take_role", _("take the role “%(role)s” from %(name)s")),),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SWITCH_OFF_PERSON = Act(
@@ -94,6 +96,7 @@ SWITCH_OFF_PERSON = Act(
     tried=_("switch an account off"),
     proposes=(Proposal("switch_off_person", _("switch off the account of %(name)s")),),
     done=_("The account is switched off. What it had asked for or been given has ended."),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 SWITCH_ON_PERSON = Act(
@@ -110,6 +113,7 @@ SWITCH_ON_PERSON = Act(
         SWITCH_ON_PROVIDER,
     ),
     done=_("The account is switched on."),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESET_SECOND_FACTORS = Act(
@@ -125,6 +129,7 @@ RESET_SECOND_FACTORS = Act(
     tried=_("reset a person’s second factors"),
     proposes=(Proposal("reset_second_factors", _("reset the second factors of %(name)s")),),
     done=_("The second factors are removed, and every session has ended. The next sign-in sets up new second factors."),
+    tells=(Tell("notify.second_factor_changed", ("account_holder", "customer")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 PROVISION_MEMBER = Act(
@@ -137,6 +142,7 @@ PROVISION_MEMBER = Act(
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CREATED,),
     tried=_("add a person from the directory"),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.API}),
 )
 CHANGE_PROVISIONED = Act(
@@ -148,6 +154,7 @@ CHANGE_PROVISIONED = Act(
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_CHANGED,),
     tried=_("change a person to match the directory"),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.API}),
 )
 PROVISION_ROLE = Act(
@@ -159,6 +166,7 @@ PROVISION_ROLE = Act(
     scope=Scope.MEMBERS_PROVISION,
     events=(ROLE_GIVEN, ROLE_TAKEN),
     tried=_("give or take a role to match the directory"),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.API}),
 )
 REMOVE_PROVISIONED = Act(
@@ -170,5 +178,6 @@ REMOVE_PROVISIONED = Act(
     scope=Scope.MEMBERS_PROVISION,
     events=(PERSON_SWITCHED_OFF,),
     tried=_("remove a person whom the directory removed"),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.API}),
 )

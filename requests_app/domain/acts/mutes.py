@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Noun, Route, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Noun, Route, StepUp, Tell
 from requests_app.domain.scopes import Scope
 
 MUTE_SET = Event(
@@ -34,6 +34,7 @@ DENY_ALL_AND_MUTE = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_SET,),
     tried=_("deny all waiting access requests and mute"),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers")), Tell("notify.mute", ("customer",))),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 LIFT_MUTE = Act(
@@ -47,6 +48,7 @@ LIFT_MUTE = Act(
     events=(MUTE_LIFTED,),
     tried=_("lift a mute"),
     done=_("The mute on {muted} is lifted."),
+    tells=(Tell("notify.mute", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("lift", "Accept access requests again before a mute ends", "For an approver, with fresh proof."),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 PERSON_PASSWORD_CHANGED = Event(
@@ -75,6 +75,7 @@ SET_PASSWORD = Act(
     step_up=StepUp.DEPENDS,
     events=(PERSON_PASSWORD_CHANGED,),
     tried=_("change their own password"),
+    tells=(Tell("notify.password_changed", ("account_holder",)),),
     doors=frozenset({Door.PAGES}),
 )
 ASK_FOR_RESET = Act(
@@ -83,6 +84,7 @@ ASK_FOR_RESET = Act(
     is_public=True,
     title=_("Ask for a new password"),
     tried=_("ask for a new password"),
+    tells=(Tell("notify.password_reset", ("address",)),),
     doors=frozenset({Door.PAGES}),
     own_order="Nobody is signed in, and nobody must learn who has the address.",
 )
@@ -96,6 +98,7 @@ REQUEST_ADDRESS = Act(
     events=(PERSON_ADDRESS_REQUESTED,),
     tried=_("ask to change their address"),
     done=_("A link is on its way to the new address. Until you open it, nothing changes."),
+    tells=(Tell("notify.address_link", ("new_address",)), Tell("notify.address_changed", ("former_address",))),
     doors=frozenset({Door.PAGES}),
 )
 CONFIRM_ADDRESS = Act(
@@ -106,6 +109,7 @@ CONFIRM_ADDRESS = Act(
     events=(PERSON_ADDRESS_CHANGED,),
     tried=_("change their address"),
     done=_("Your address was changed. From now on you sign in with it."),
+    tells=(Tell("notify.address_changed", ("former_address",)),),
     doors=frozenset({Door.PAGES}),
 )
 ENROL_PASSKEY = Act(
@@ -120,6 +124,7 @@ ENROL_PASSKEY = Act(
     events=(PASSKEY_ENROLLED,),
     tried=_("add a passkey to their own account"),
     done=_("The passkey “{name}” is added."),
+    tells=(Tell("notify.passkeys_changed", ("account_holder", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_PASSKEY = Act(
@@ -131,6 +136,7 @@ REMOVE_PASSKEY = Act(
     events=(PASSKEY_REMOVED,),
     tried=_("remove a passkey"),
     done=_("The passkey “{name}” is removed."),
+    tells=(Tell("notify.passkeys_changed", ("account_holder", "customer")),),
     doors=frozenset({Door.PAGES}),
 )
 SET_UP_TOTP = Act(
@@ -142,6 +148,7 @@ SET_UP_TOTP = Act(
     events=(PERSON_TOTP_SET_UP,),
     tried=_("set up an authenticator app"),
     done=_("The app is set up."),
+    tells=(Tell("notify.second_factor_changed", ("account_holder",)),),
     doors=frozenset({Door.PAGES}),
 )
 REMOVE_TOTP = Act(
@@ -153,6 +160,7 @@ REMOVE_TOTP = Act(
     events=(PERSON_TOTP_REMOVED,),
     tried=_("remove the authenticator app"),
     done=_("The authenticator app is removed."),
+    tells=(Tell("notify.second_factor_changed", ("account_holder",)),),
     doors=frozenset({Door.PAGES}),
 )
 MAKE_RECOVERY_CODES = Act(
@@ -163,5 +171,6 @@ MAKE_RECOVERY_CODES = Act(
     step_up=StepUp.ALWAYS,
     events=(PERSON_RECOVERY_CODES_MADE,),
     tried=_("make new recovery codes"),
+    tells=(Tell("notify.second_factor_changed", ("account_holder",)),),
     doors=frozenset({Door.PAGES}),
 )

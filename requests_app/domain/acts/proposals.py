@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, Route, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Party, Proposal, Route, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 TWO_PERSON_SWITCHED_ON = Event(
@@ -87,6 +87,7 @@ SET_TWO_PERSON_CONTROL = Act(
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
     tried=_("switch two-person control on or off"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
+    tells=(Tell("notify.proposal", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CONFIRM_PROPOSAL = Act(
@@ -102,6 +103,10 @@ CONFIRM_PROPOSAL = Act(
     events=(PROPOSAL_CONFIRMED,),
     tried=_("confirm a proposed change"),
     done=_("The change is confirmed."),
+    tells=(
+        Tell("notify.proposal", ("customer", "administrators")),
+        Tell("notify.staff_change", ("customer", "administrators")),
+    ),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 WITHDRAW_PROPOSAL = Act(
@@ -115,6 +120,10 @@ WITHDRAW_PROPOSAL = Act(
     events=(PROPOSAL_WITHDRAWN,),
     tried=_("withdraw a proposed change"),
     done=_("The change is withdrawn, and nothing was changed."),
+    tells=(
+        Tell("notify.proposal", ("customer", "administrators")),
+        Tell("notify.staff_change", ("customer", "administrators")),
+    ),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "withdraw",
@@ -127,6 +136,7 @@ APPLY_PROPOSAL = Act(
     noun=Noun.PROPOSAL,
     roles=frozenset({Role.SYSTEM}),
     events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED),
+    tells=(Tell("notify.staff_change", ("customer", "administrators")),),
     doors=frozenset({Door.TASK}),
     own_order="The turn at every tenant's log is taken, and what no longer fits lapses in place of a refusal.",
 )

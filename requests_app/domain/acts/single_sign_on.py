@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp
+from requests_app.domain.acts.declaration import Act, Door, Event, Noun, Proposal, StepUp, Tell
 from requests_app.domain.scopes import Scope
 
 IDENTITY_LINKED = Event(
@@ -72,6 +72,7 @@ SET_SIGN_ON = Act(
         ),
     ),
     done=_("Single sign-on was changed. Test it before you rely on it."),
+    tells=(Tell("notify.sign_on_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CLAIM_DOMAIN = Act(
@@ -141,6 +142,7 @@ SIGN_IN = Act(
     title=_("Sign in through single sign-on"),
     events=(IDENTITY_LINKED,),
     tried=_("sign in through single sign-on"),
+    tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES}),
     own_order="The issuer's answer finds the person, and is looked at again under the locks.",
 )
@@ -151,6 +153,7 @@ NOTE_BYPASS = Act(
     title=_("Sign in without single sign-on"),
     events=(SIGN_ON_BYPASSED,),
     tried=_("sign in without single sign-on"),
+    tells=(Tell("notify.sign_on_bypassed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES}),
     own_order="The person is signing in, and holds no role yet.",
 )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import CREATED, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, has, says
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, StepUp, Tell, has, says
 from requests_app.domain.scopes import Scope
 
 TENANT_CREATED = Event(
@@ -107,6 +107,7 @@ SWITCH_LOCKBOX = Act(
     events=(LOCKBOX_SWITCHED_ON, LOCKBOX_SWITCHED_OFF),
     tried=_("switch Lockbox on or off"),
     proposes=(Proposal("switch_lockbox", _("switch Lockbox %(on)s")),),
+    tells=(Tell("notify.lockbox_switched", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_WINDOW_CAP = Act(
@@ -134,6 +135,7 @@ SET_YES_RULE = Act(
     tried=_("set the approval requirements"),
     proposes=(Proposal("set_yes_rule", _("set the approval requirements: %(rule)s")),),
     done=_("The rule is set. It applies from the next approval on."),
+    tells=(Tell("notify.yes_rules_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_APPROVAL_PAGE = Act(
@@ -150,6 +152,7 @@ SET_APPROVAL_PAGE = Act(
         ),
     ),
     done=_("Saved. It counts from now on."),
+    tells=(Tell("notify.yes_rules_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES}),
 )
 ADD_ADDRESS = Act(

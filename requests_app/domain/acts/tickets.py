@@ -14,9 +14,11 @@ from requests_app.domain.acts.declaration import (
     Event,
     Field,
     Kind,
+    MailWords,
     Moves,
     Noun,
     Route,
+    Tell,
     has,
     is_actor,
 )
@@ -93,6 +95,15 @@ TICKET_LINKED = Event(
     siem=UPDATED,
 )
 
+RECORDED = MailWords(
+    subject=_("{tenant}: your ticket {ticket_reference} is recorded, {title}"),
+    headline=_("Your ticket is recorded"),
+    lead=(
+        _("{opened_by} wrote down for you what you told {provider}. The engineers of {service} have been informed."),
+        _("If something in the ticket is wrong, write this on the ticket’s page."),
+    ),
+    link=_("Read the ticket"),
+)
 OPEN_TICKET = Act(
     "open_ticket",
     noun=Noun.TENANT,
@@ -109,6 +120,7 @@ OPEN_TICKET = Act(
     events=(TICKET_OPENED,),
     tried=_("open a ticket"),
     done=_("The ticket is open. Its reference is {reference}."),
+    tells=(Tell("notify.ticket_opened", ("queue",)), Tell("notify.ticket_recorded", ("ticket_customers",), RECORDED)),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 ASSIGN_TICKET = Act(
@@ -138,6 +150,7 @@ ASK_CUSTOMER = Act(
     events=(TICKET_ANSWER_ASKED,),
     tried=_("ask the customer a question"),
     done=_("The question is sent. The ticket waits for the customer."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "ask", "Ask the customer a question, and wait for the answer", "It needs the comment, which is the question."
@@ -154,6 +167,7 @@ ANSWER_TICKET = Act(
     events=(TICKET_ANSWERED,),
     tried=_("answer on a ticket"),
     done=_("Your answer is sent."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("answer", "Answer the question to the customer", "It needs the comment, which is the answer."),
 )
@@ -167,6 +181,7 @@ COMMENT = Act(
     events=(TICKET_COMMENTED, TICKET_NOTE_ADDED),
     tried=_("write on a ticket"),
     done=_("Your comment is added."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 RESOLVE_TICKET = Act(
@@ -182,6 +197,7 @@ RESOLVE_TICKET = Act(
     events=(TICKET_RESOLVED,),
     tried=_("resolve a ticket"),
     done=_("The ticket is resolved."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "resolve", "Mark the problem as solved", "Access that was asked for or given under the ticket ends with it."
@@ -198,6 +214,7 @@ CLOSE_TICKET = Act(
     events=(TICKET_CLOSED,),
     tried=_("close a ticket"),
     done=_("The ticket is closed."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route("close", "Close a ticket", "Access that was asked for or given under the ticket ends with it."),
 )
@@ -216,6 +233,7 @@ REOPEN_TICKET = Act(
     events=(TICKET_REOPENED,),
     tried=_("reopen a ticket"),
     done=_("The ticket is open again."),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "reopen",

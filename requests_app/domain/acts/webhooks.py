@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import OTHER, Family, Meaning, Severity
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, has
+from requests_app.domain.acts.declaration import Act, Door, Event, Field, Kind, Noun, Proposal, Route, StepUp, Tell, has
 from requests_app.domain.scopes import Scope
 
 WEBHOOK_ADDED = Event(
@@ -190,5 +190,6 @@ GIVE_UP_WEBHOOK = Act(
     noun=Noun.WEBHOOK,
     roles=frozenset({Role.SYSTEM}),
     events=(WEBHOOK_DISABLED,),
+    tells=(Tell("notify.webhook_off", ("administrators",)),),
     doors=frozenset({Door.TASK}),
 )

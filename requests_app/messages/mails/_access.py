@@ -13,10 +13,11 @@ from django.utils.translation import gettext as _
 
 from audit_app.models import AuditEntry
 from requests_app.domain.actors import Actor
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.events import Event
-from requests_app.domain.states import State
+from requests_app.domain.states import PENDING, State
 from requests_app.messages.mails import words
-from requests_app.messages.mails._reading import Facts, reads
+from requests_app.messages.mails._reading import Facts, reads, reads_plain
 from requests_app.messages.mails.words import Fact, Quote
 from requests_app.messages.topics import Topic
 from requests_app.models import AccessRequest, Decision, Grant, OutboxMessage, Resource
@@ -42,6 +43,14 @@ def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
     found["customer_next"] = row.needs_customer_approval
     found["customer_time"] = words.duration(settings.CUSTOMER_DECISION_SECONDS)
     return found
+
+
+@reads_plain(Noun.ACCESS_REQUEST)
+def plain(message: OutboxMessage, at: datetime) -> Facts:
+    """What was asked for, and until when it waits for an answer."""
+    row = _row(message)
+    waits = [Fact(_("Answer by"), [words.when(row.decide_by, at)])] if row.state_at(at) in PENDING else []
+    return {**_common(row, message), "facts": [*waits, *_what(row)]}
 
 
 @reads(Topic.ACCESS_REQUEST_ENDED)

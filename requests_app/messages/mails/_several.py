@@ -16,7 +16,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.limits import GROUPED_FOR, MAILS_AT_ONCE
 from requests_app.messages.mails import words
 from requests_app.messages.mails.words import Fact
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import topic_of
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.queries import access
 from requests_app.words import sentences
@@ -51,7 +51,7 @@ def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[st
     services = {row.service_id: words.line(row.service.name) for row in rows}
     return {
         "path": "/",
-        "purpose": Topic(messages[0].topic).purpose,
+        "purpose": topic_of(messages[0].topic).purpose,
         "many": ngettext("%(n)d access request", "%(n)d access requests", len(rows)) % {"n": len(rows)},
         "at_once": MAILS_AT_ONCE,
         "within": words.duration(GROUPED_FOR.total_seconds()),

@@ -6,13 +6,15 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from requests_app.domain.acts.declaration import Noun
 from requests_app.messages.mails import words
-from requests_app.messages.mails._reading import Facts, reads
+from requests_app.messages.mails._reading import Facts, reads, reads_plain
 from requests_app.messages.mails.words import Fact
 from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
 
 
+@reads_plain(Noun.TICKET)
 @reads(Topic.TICKET_OPENED, Topic.TICKET_RECORDED)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
     """A ticket is new: for its queue, or for the person for whom it was recorded."""

@@ -16,9 +16,10 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from requests_app.domain import clock, link_secrets
+from requests_app.domain.acts.declaration import MailWords
 from requests_app.messages.mails import facts, words
 from requests_app.messages.mails.receipts import CLOSING, Receipt
-from requests_app.messages.topics import Topic
+from requests_app.messages.topics import MAILS, topic_of
 from requests_app.models import OutboxMessage
 
 SUBJECT_MAX = 140
@@ -26,6 +27,8 @@ SUBJECT_MAX = 140
 _DIGEST = 16
 #: The template folder of the mail about several access requests, for any decision.
 _SEVERAL = "several"
+#: The folder of the mails whose words are declared.
+_PLAIN = "plain"
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -42,7 +45,9 @@ def render(
         proven = {"receipts": receipts, "end_is_proven": any(each.act == CLOSING for each in receipts)}
         found = facts.of_several([message, *others], at) if is_of_several else facts.of(message, at)
         context = {**found, **proven}
-        folder = f"emails/{_SEVERAL if is_of_several else Topic(message.topic).purpose}"
+        folder = f"emails/{_SEVERAL if is_of_several else _folder(message)}"
+        if message.topic in MAILS:
+            context["words"] = _filled(MAILS[message.topic], found)
         rendered = {
             "subject": _subject(render_to_string(f"{folder}/subject.txt", context)),
             "text": _text(render_to_string(f"{folder}/body.txt", context)),
@@ -54,6 +59,17 @@ def render(
             "attachments": [{"name": each.name, "text": each.text} for each in receipts],
         }
     return {**rendered, "tells": [str(each.pk) for each in (message, *others)]} if others else rendered
+
+
+def _folder(message: OutboxMessage) -> str:
+    return _PLAIN if message.topic in MAILS else topic_of(message.topic).purpose
+
+
+def _filled(mail: MailWords, found: facts.Facts) -> dict[str, Any]:
+    """The words of a plain mail with its facts in them; the templates escape what they show."""
+    lead = [str(part).format_map(found) for part in mail.lead]
+    one_line = {name: str(getattr(mail, name)).format_map(found) for name in ("subject", "headline", "link")}
+    return {**one_line, "lead": lead}
 
 
 def render_preview(message: OutboxMessage) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.messages import mails
 from requests_app.messages.mails import _several, words
-from requests_app.messages.mails._reading import READERS, Facts
-from requests_app.messages.topics import Topic
+from requests_app.messages.mails._reading import PLAIN_READERS, READERS, Facts
+from requests_app.messages.topics import PlainTopic, topic_of
 from requests_app.models import OutboxMessage, Person
 
 # A module of facts is found by being here.
@@ -24,7 +24,9 @@ for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
 
 def of(message: OutboxMessage, at: datetime) -> Facts:
     """Return the context of the message's templates. The caller has activated the recipient's language and zone."""
-    return _whole(message, at, READERS[Topic(message.topic)](message, at))
+    topic = topic_of(message.topic)
+    read = PLAIN_READERS[topic.noun] if isinstance(topic, PlainTopic) else READERS[topic]
+    return _whole(message, at, read(message, at))
 
 
 def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
