@@ -10,17 +10,20 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from audit_app import recorder
 from requests_app.domain.acts.declaration import Noun, Party
 from requests_app.domain.errors import NotFound
 from requests_app.models import (
     AccessRequest,
     Client,
     Domain,
+    Identity,
     Invitation,
     Mute,
     NotificationAddress,
     OutboxMessage,
     OutOfOffice,
+    Passkey,
     Person,
     Proposal,
     Tenant,
@@ -28,7 +31,9 @@ from requests_app.models import (
     Token,
     Webhook,
 )
+from requests_app.models.outbox import WEBHOOK
 from requests_app.operations._change import PROVIDER_LOG, Step
+from requests_app.operations._keys import logs_with
 
 
 def tenant(current: Step, row_id: object) -> Tenant:
@@ -81,6 +86,39 @@ def mail(current: Step, row_id: object) -> OutboxMessage:
     return row
 
 
+def identity(current: Step, identity_id: object) -> Identity:
+    """Return the identity. Its person is locked, and then the tenant; the entry is about the person."""
+    row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
+    row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+    if row.tenant_id is not None:
+        Tenant.objects.locked().find(row.tenant_id)
+    current.concerns("person", row.person, row.tenant_id or PROVIDER_LOG)
+    return row
+
+
+def message(current: Step, message_id: object) -> OutboxMessage:
+    """Return the message and its webhook, locked; the entry is about the webhook."""
+    found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
+    webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
+    current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
+    row: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)
+    row.webhook = webhook
+    return row
+
+
+def passkey(current: Step, passkey_id: object) -> Passkey:
+    row: Passkey = Passkey.objects.visible_to(current.actor).find(passkey_id)
+    # Every other act that removes a second factor of this person waits here.
+    Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
+    logs = logs_with(row)
+    current.concerns("passkey", row, logs[0], holder=row.person_id)
+    # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
+    for log in logs[1:]:
+        recorder.lock(log, is_holding=True)
+    row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
+    return row
+
+
 def proposal(current: Step, row_id: object) -> Proposal:
     """Find a proposal. It is locked after the rows that its change locks, and after the tenant of a tenant's own
     proposal.
@@ -130,13 +168,29 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.CLIENT: client,
     Noun.DEPUTY: of_tenant(OutOfOffice, "deputy", "approver"),
     Noun.DOMAIN: of_tenant(Domain),
+    Noun.IDENTITY: identity,
     Noun.INVITATION: of_tenant(Invitation, "tenant"),
     Noun.MAIL: mail,
+    Noun.MESSAGE: message,
     Noun.MUTE: of_tenant(Mute, "engineer"),
     Noun.NOTIFICATION_ADDRESS: of_tenant(NotificationAddress),
+    Noun.PASSKEY: passkey,
     Noun.PROPOSAL: proposal,
     Noun.TENANT: tenant,
     Noun.TICKET: ticket,
     Noun.TOKEN: token,
     Noun.WEBHOOK: webhook,
+}
+
+#: Why acts on such a row bring their own way to find it.
+FOUND_BY_THE_ACT: dict[Noun, str] = {
+    Noun.GRANT: "Reading content finds the grant with its access request, and has a rule of its own.",
+    Noun.INSTALLATION: "There is one. An act on it makes a row, and finds none.",
+    Noun.LOG: "A log is named by its tenant. Whose log an act finds, and whether its tenant is still there, differs.",
+    Noun.PERSON: "Staff, the person's tenant and a directory find different people, and lock what each act ends.",
+    Noun.PLAN: "One act makes the plan and changes it.",
+    Noun.RECOVERY_KEY: "The secret finds it. Nobody knows its id.",
+    Noun.RESOURCE: "One act makes the resource and changes it.",
+    Noun.SERVICE: "One act makes the service and changes it.",
+    Noun.WITNESS: "No act is about a witness: it is an input of an act on its tenant.",
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.single_sign_on import UNLINK_IDENTITY
 from requests_app.domain.errors import NotFound
-from requests_app.domain.events import PROVIDER_LOG, Event
-from requests_app.models import Identity, Person, StaffTerm, Tenant
-from requests_app.operations._change import Step
+from requests_app.domain.events import Event
+from requests_app.models import Identity, Person, StaffTerm
 from requests_app.operations._people import described
 from requests_app.operations._perform import perform
 
@@ -19,7 +18,7 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
     tenant's administrator unlinks the tenant's people, and staff unlink the provider's. Accounts that staff have linked
     as one human stay linked.
     """
-    with perform(UNLINK_IDENTITY, identity_id, actor=actor, find=_identity) as current:
+    with perform(UNLINK_IDENTITY, identity_id, actor=actor) as current:
         row: Identity = current.row
         person = row.person
         # Of two who do so at once, one is too late.
@@ -33,13 +32,3 @@ def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
         detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
         current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)
     return person
-
-
-def _identity(current: Step, identity_id: object) -> Identity:
-    """Return the identity. Its person is locked, and then the tenant; the entry is about the person."""
-    row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
-    row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
-    if row.tenant_id is not None:
-        Tenant.objects.locked().find(row.tenant_id)
-    current.concerns("person", row.person, row.tenant_id or PROVIDER_LOG)
-    return row

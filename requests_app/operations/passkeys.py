@@ -100,7 +100,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> P
             raise WrongState(_("This passkey was removed before."))
         _require_not_last(current.row)
 
-    with perform(REMOVE_PASSKEY, passkey_id, actor=actor, find=_passkey, state=state) as current:
+    with perform(REMOVE_PASSKEY, passkey_id, actor=actor, state=state) as current:
         row: Passkey = current.row
         logs = logs_with(row)
         row.removed_at, row.removed_by_id = current.at, current.actor.person
@@ -127,19 +127,6 @@ def _is_active_human(current: Step) -> None:
 def _require_room(current: Step) -> None:
     if Passkey.objects.filter(person=current.row).live().count() >= MOST:
         raise Unacceptable(_("You have %(max)d passkeys. Remove one first.") % {"max": MOST}, field="name")
-
-
-def _passkey(current: Step, passkey_id: object) -> Passkey:
-    row: Passkey = Passkey.objects.visible_to(current.actor).find(passkey_id)
-    # Every other act that removes a second factor of this person waits here.
-    Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
-    logs = logs_with(row)
-    current.concerns("passkey", row, logs[0], holder=row.person_id)
-    # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
-    for log in logs[1:]:
-        recorder.lock(log, is_holding=True)
-    row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
-    return row
 
 
 def _require_not_last(row: Passkey) -> None:

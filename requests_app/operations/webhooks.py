@@ -287,7 +287,7 @@ def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
 
 def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
     """Send one message again under the same id. It does not wait for others, and others do not wait for it."""
-    with perform(REDELIVER, message_id, actor=actor, find=_message, state=_require_redeliverable) as current:
+    with perform(REDELIVER, message_id, actor=actor, state=_require_redeliverable) as current:
         message: OutboxMessage = current.row
         webhook: Webhook = current.row.webhook
         message.state, message.mark = OutboxMessage.State.WAITING, ""
@@ -317,16 +317,6 @@ def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
 
 
 # --- Helpers -------------------------------------------------------------------------------------------
-
-
-def _message(current: Step, message_id: object) -> OutboxMessage:
-    """Return the message and its webhook, locked; the entry is about the webhook."""
-    found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
-    webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
-    current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
-    message: OutboxMessage = OutboxMessage.objects.locked().find(found.pk)
-    message.webhook = webhook
-    return message
 
 
 def _require_redeliverable(current: Step) -> None:

@@ -14,7 +14,7 @@ import pytest
 from django.utils.translation import gettext_lazy as _
 
 from audit_app.meanings import UPDATED
-from requests_app import operations
+from requests_app import doors, operations
 from requests_app.domain import acts
 from requests_app.domain.actors import Role
 from requests_app.domain.acts import soundness
@@ -29,6 +29,7 @@ from requests_app.domain.acts.declaration import (
     Noun,
     Party,
     Proposal,
+    Tell,
     has,
     is_actor,
     says,
@@ -37,8 +38,10 @@ from requests_app.domain.events import NAMES
 from requests_app.domain.events import Event as Name
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
+from requests_app.messages import topics
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
+from requests_app.operations._subjects import FINDERS, FOUND_BY_THE_ACT
 
 WORDS = _("words")
 WALKERS = frozenset({Role.ENGINEER})
@@ -125,6 +128,11 @@ def test_the_declarations_are_sound() -> None:
             "walk moves a state, but it does not have one title and one event",
         ),
         (
+            [walk(title=WORDS, events=(event(),), moves=MOVES, during=frozenset({State.OPEN}))],
+            [event()],
+            "walk moves a state, but it also names states that it leaves as they are",
+        ),
+        (
             [walk(title=WORDS, events=(event(),), moves=replace(MOVES, targets=()))],
             [event()],
             "walk leads to no state",
@@ -173,6 +181,34 @@ def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
 def test_every_event_that_the_product_compares_is_declared() -> None:
     assert acts.EVENTS.keys() >= {str(name) for name in Name}
     assert acts.EVENTS.keys() == set(NAMES)
+
+
+def test_every_kind_of_row_is_found_in_one_place_or_says_why_not() -> None:
+    assert FINDERS.keys() ^ FOUND_BY_THE_ACT.keys() == set(Noun)
+
+
+def test_what_is_told_is_declared_and_goes_to_somebody_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(topics.problems()) == []
+    tells = (Tell("notify.nothing", ("customer",)), Tell("notify.mute", ("nobody",)))
+    monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(tells=tells)})
+    assert list(topics.problems()) == [
+        "walk tells notify.nothing, which is no topic",
+        "walk tells nobody, which is no audience",
+    ]
+    monkeypatch.setattr(topics, "ACTS", {name: act for name, act in acts.ACTS.items() if "mute" not in name})
+    assert list(topics.problems()) == ["no act tells notify.mute"]
+
+
+def test_no_door_types_what_is_said_after_an_act() -> None:
+    """The declaration says it once."""
+    said = {str(act.done) for act in acts.ACTS.values() if act.done}
+    typed = {
+        f"{path.name}:{node.lineno} {node.value}"
+        for path in sorted(Path(doors.__file__).parent.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in said
+    }
+    assert typed == set()
 
 
 def test_what_waits_for_a_second_person_is_what_somebody_carries_out() -> None:

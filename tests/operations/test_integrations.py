@@ -15,7 +15,8 @@ from django.db import DatabaseError, transaction
 from audit_app.models import AuditEntry
 from requests_app import operations, tasks
 from requests_app.domain import api_secrets, clock
-from requests_app.domain.acts import SCOPES
+from requests_app.domain.acts import ACTS, SCOPES
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import (
     DomainError,
     InsufficientScope,
@@ -32,6 +33,7 @@ from requests_app.operations import Made
 from requests_app.operations._change import PROVIDER_LOG
 from requests_app.platform import bell
 from requests_app.work import schedules
+from tests.acts import CASES
 from tests.caller import client_of
 from tests.cast import Cast, events_in
 from tests.offenders import collected
@@ -65,11 +67,15 @@ def refused(run: Callable[[], Any], why: type[DomainError]) -> None:
     assert rows() == before
 
 
-#: Every act on one client, by its name.
+def _on(name: str) -> Callable[[Client, Any], Any]:
+    """The act of a case, by preference of one that names nobody: that of the staff."""
+    case = CASES.get(f"{name} by staff") or CASES[name]
+    return lambda row, actor: case.operation(None, row, actor)  # type: ignore[arg-type]  # they need no cast
+
+
+#: Every act on one client, by its name: which ones there are is declared.
 OF_ONE: dict[str, Callable[[Client, Any], Any]] = {
-    "change_client": lambda row, actor: operations.change_client(row.pk, scopes=["evaluate"], actor=actor),
-    "rotate_client_secret": lambda row, actor: operations.rotate_client_secret(row.pk, actor=actor),
-    "remove_client": lambda row, actor: operations.remove_client(row.pk, actor=actor),
+    name: _on(name) for name, act in ACTS.items() if act.noun is Noun.CLIENT and not act.makes
 }
 
 

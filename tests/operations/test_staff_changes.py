@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.db import IntegrityError, transaction
 from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
-from requests_app.domain import clock
+from requests_app.domain import acts, clock
 from requests_app.domain.errors import (
     AlreadyDecidedByYou,
     ChangeProposed,
@@ -233,6 +234,18 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     with pytest.raises(WrongState):
         operations.apply_proposal(row.pk, actor=two.system("sweep"))
     assert facts() == applied
+
+
+def test_each_change_that_is_announced_is_tried_here(two: Cast) -> None:
+    """Which ones there are is declared; here are the ways to them."""
+    found = set()
+    for prepare, act in ACTS.values():
+        here = transaction.savepoint()
+        if prepare is not None:
+            prepare(two)
+        found.add(proposed(partial(act, two, two.as_("stella"))).act)
+        transaction.savepoint_rollback(here)
+    assert found == {name for name, proposal in acts.PROPOSALS.items() if proposal.by_staff}
 
 
 @pytest.mark.parametrize("name", ACTS)

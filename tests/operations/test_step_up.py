@@ -41,7 +41,8 @@ def _proposal(cast: Cast) -> Any:
     return outcome.value.current["proposal"]
 
 
-#: Who does it, and what; each is possible except for the proof.
+#: Who does it, and what; each is possible except for the proof. Every act that is declared to take proof is tried in
+#: `tests/parity/test_proof.py`; these are the inputs and rows by which it depends, and what is left behind.
 ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], Any]]] = {
     "invite an approver": (
         "ines",

@@ -12,10 +12,13 @@ import pytest
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain import acts
+from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
 from requests_app.messages.webhooks import sealing
 from requests_app.messages.webhooks.standard import Keys
 from requests_app.models import OutboxMessage, Webhook, WebhookCursor
+from tests.acts import CASES
 from tests.cast import Cast, events_in
 from tests.offenders import collected
 
@@ -42,17 +45,24 @@ def snapshot() -> list[Any]:
     ]
 
 
-#: Every act on one webhook, by its name.
+def _on(name: str) -> Callable[[Webhook, Any], Any]:
+    """The act of a case, on this webhook or on the newest message to it."""
+    is_about_message = acts.ACTS[name].noun is Noun.MESSAGE
+
+    def act(webhook: Webhook, actor: Any) -> Any:
+        row: Any = webhook
+        if is_about_message:
+            row = OutboxMessage.objects.filter(webhook=webhook)[0]
+        return CASES[name].operation(None, row, actor)  # type: ignore[arg-type]  # they need nobody of the cast
+
+    return act
+
+
+#: Every act that somebody can do on one webhook, by its name: which ones there are is declared.
 ACTS: dict[str, Callable[[Webhook, Any], Any]] = {
-    "change_webhook": lambda row, actor: operations.change_webhook(row.pk, label="New", actor=actor),
-    "remove_webhook": lambda row, actor: operations.remove_webhook(row.pk, actor=actor),
-    "rotate_webhook_secret": lambda row, actor: operations.rotate_webhook_secret(row.pk, actor=actor),
-    "disable_webhook": lambda row, actor: operations.disable_webhook(row.pk, actor=actor),
-    "enable_webhook": lambda row, actor: operations.enable_webhook(row.pk, actor=actor),
-    "send_webhook_test": lambda row, actor: operations.send_webhook_test(row.pk, actor=actor),
-    "redeliver": lambda row, actor: operations.redeliver(
-        OutboxMessage.objects.filter(webhook=row).values_list("pk", flat=True)[0], actor=actor
-    ),
+    name: _on(name)
+    for name, act in acts.ACTS.items()
+    if act.noun in (Noun.WEBHOOK, Noun.MESSAGE) and not act.makes and act.tried is not None
 }
 
 

@@ -60,6 +60,13 @@ def _messages(since: set[UUID]) -> list[tuple[str, str]]:
     return [(row.topic, str(row.payload.get("audiences"))) for row in rows]
 
 
+def _declared(name: str, events: set[str]) -> set[str]:
+    """The topics that the act of a case can tell: its own, those of each act that it also does, and of a proposal."""
+    done = [act for act in ACTS.values() if events & set(act.events)]
+    held = {"notify.proposal", "notify.staff_change"} if "proposal.made" in events else set()
+    return {tell.topic for act in (ACTS[act_of(name)], *done) for tell in act.tells} | held
+
+
 def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], list[tuple[str, str]], str]:
     """Run the act, return its entries and messages, and roll it back."""
     last = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
@@ -96,6 +103,8 @@ def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) ->
 
     wanted, shown, door = _seen(by_operation)
     assert (door, bool(wanted)) == ("command", True)
+    mails = {topic for topic, _audiences in shown if topic.startswith("notify.")}
+    assert mails <= _declared(name, {entry["event"] for entry in wanted})
     doors = {"pages": case.page, "admin": case.admin}
     tried = {name: call for name, call in doors.items() if call is not None}
     assert tried or case.calls
