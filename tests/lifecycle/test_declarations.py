@@ -29,6 +29,7 @@ from requests_app.domain.acts.declaration import (
     Noun,
     Party,
     Proposal,
+    Route,
     Tell,
     has,
     is_actor,
@@ -81,6 +82,17 @@ def test_the_declarations_are_sound() -> None:
             "the proposal walk is declared 2 times",
         ),
         ([], [event("Thing done")], "Thing done does not have the form subject.past"),
+        ([walk(route=Route("walk", "Walk"))], [], "walk has a route, but no call of the API with a scope"),
+        (
+            [walk(name, route=Route("go", "Go"), scope=Scope.LOG_READ, tried=WORDS) for name in ("walk", "run")],
+            [],
+            "the route ticket go is declared 2 times",
+        ),
+        (
+            [walk(title=WORDS, events=(event(),), during=frozenset({State.OPEN}))],
+            [event()],
+            "walk names states, but it is no act on an access request with a title and an event",
+        ),
         ([walk("Walk away")], [], "Walk away is not a name for an act"),
         (
             [walk(scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
@@ -128,7 +140,15 @@ def test_the_declarations_are_sound() -> None:
             "walk moves a state, but it does not have one title and one event",
         ),
         (
-            [walk(title=WORDS, events=(event(),), moves=MOVES, during=frozenset({State.OPEN}))],
+            [
+                walk(
+                    title=WORDS,
+                    noun=Noun.ACCESS_REQUEST,
+                    events=(event(),),
+                    moves=MOVES,
+                    during=frozenset({State.OPEN}),
+                )
+            ],
             [event()],
             "walk moves a state, but it also names states that it leaves as they are",
         ),

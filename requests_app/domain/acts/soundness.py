@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind, Noun
 from requests_app.domain.states import Timing
 
 _ACT = re.compile(r"[a-z]+(_[a-z]+)*")
@@ -20,6 +20,8 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
     acts, events = list(acts), list(events)
     yield from _twice("act", [act.name for act in acts])
     yield from _twice("event", events)
+    routes = [f"{act.noun} {act.route.word}" for act in acts if act.route is not None]
+    yield from _twice("route", routes)
     yield from _twice("proposal", [proposal.name for act in acts for proposal in act.proposes])
     yield from (f"{event} does not have the form subject.past" for event in events if not _EVENT.fullmatch(event))
     for act in acts:
@@ -30,6 +32,7 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
         if (act.scope is not None or act.any_token) and act.tried is None:
             yield f"a token can do {act.name}, but its refusal has no words"
         yield from _of_people(act)
+        yield from _of_route(act)
         yield from _of_inputs(act)
         yield from _of_moves(act)
         yield from (f"{act.name} writes {event}, which is not declared" for event in act.events if event not in events)
@@ -52,6 +55,13 @@ def _of_people(act: Act) -> Iterator[str]:
         yield f"{act.name} is offered to people, but it has no words"
     if act.done and not act.doors & _OFFERING:
         yield f"{act.name} says what was done, but nobody reads it"
+
+
+def _of_route(act: Act) -> Iterator[str]:
+    if act.route is not None and (Door.API not in act.doors or act.scope is None):
+        yield f"{act.name} has a route, but no call of the API with a scope"
+    if act.during and (act.noun is not Noun.ACCESS_REQUEST or act.title is None or not act.events):
+        yield f"{act.name} names states, but it is no act on an access request with a title and an event"
 
 
 def _of_inputs(act: Act) -> Iterator[str]:
