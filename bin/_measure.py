@@ -4,7 +4,8 @@ Usage: python bin/_measure.py [--check] [DIRECTORY]
 
 Without an option it prints a table of what it counted in DIRECTORY (by default this project). With --check it fails
 where a number is larger than the column "now" of docs/numbers.md says. Migrations and the lines of an area grow with
-the product and are not compared.
+the product and are not compared. The cases and seconds of tests are those of the last `bin/test` of all tests; without
+one they are left out, and they are never compared, as a slow machine breaks no rule.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import _closing_line
+import _plain_words
 import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +37,8 @@ AREAS = (
     "bench",
     "docs",
 )
+#: The budgets of tests/parity/test_statements.py, as they are named there.
+BUDGETS = {"INSIDE": "in the operation", "WEB": "on the page", "API": "over the API"}
 #: They grow with the product.
 GROWING = {"Migrations", *(f"Lines of {area}" for area in AREAS)}
 ROW = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<before>[^|]*?) \| (?P<now>[^|]*?) \|$", re.MULTILINE)
@@ -78,6 +83,33 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
             yield (node.end_lineno or node.lineno) - node.lineno + 1, node.name
 
 
+def statements(root: Path) -> dict[str, int]:
+    """Return how many statements a decision may take, which tests hold."""
+    source = (root / "tests" / "parity" / "test_statements.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == f"({', '.join(BUDGETS)})":
+            limits = ast.literal_eval(node.value)
+            return {f"Statements of a decision {BUDGETS[name]}": n for name, n in zip(BUDGETS, limits, strict=True)}
+    raise SystemExit("tests/parity/test_statements.py has no budgets.")
+
+
+def unclear_words(root: Path, areas: Iterable[str]) -> dict[str, int]:
+    tree = _plain_words.Tree(root)
+    return {f"Unclear words in {area}": len(list(tree.offences(area))) for area in areas}
+
+
+def last_run(root: Path) -> dict[str, int]:
+    """Return the cases and seconds of each part of the last run of all tests; nothing where there was none."""
+    reports = {name: root / "var" / "test-results" / f"{name}.xml" for name in ("full", "sqlite", "browser")}
+    if not all(path.exists() for path in reports.values()):
+        return {}
+    found: dict[str, int] = {}
+    for name, path in reports.items():
+        counts, seconds = _closing_line.counts_of(path)
+        found |= {f"Test cases of {name}": counts.total(), f"Seconds of {name}": round(seconds)}
+    return found
+
+
 def numbers(root: Path) -> dict[str, int]:
     places = rooms(root)
     there, both = arrows(root, places)
@@ -93,7 +125,7 @@ def numbers(root: Path) -> dict[str, int]:
     }
     found |= {f"Lines of {area}": sum(lines_of(path) for path in files(root, area)) for area in AREAS}
     found["Lines of docs/openapi.json"] = lines_of(root / "docs" / "openapi.json")
-    return found
+    return found | statements(root)
 
 
 def documented(root: Path) -> dict[str, str]:
@@ -115,8 +147,11 @@ def main(arguments: list[str]) -> int:
     root = Path(given[0]).resolve() if given else ROOT
     counted = numbers(root)
     if "--check" not in arguments:
+        counted |= unclear_words(root, _plain_words.AREAS) | last_run(root)
         print("\n".join(f"| {name} | {number:,} |" for name, number in counted.items()))
         return 0
+    # `bin/test static` refuses every unclear word in the other areas by itself.
+    counted |= unclear_words(root, set(_plain_words.AREAS) - set(_plain_words.ON))
     wrong = differences(counted, documented(root))
     print("\n".join(wrong))
     return 1 if wrong else 0
