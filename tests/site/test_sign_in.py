@@ -1,5 +1,9 @@
 """Limits for attempts to sign in."""
 
+import datetime as dt
+from collections.abc import Callable
+from uuid import uuid4
+
 import pytest
 from django.conf import settings as site_settings
 from django.db import connection
@@ -10,10 +14,12 @@ from structlog.testing import capture_logs
 from bench.sign_in import plain
 from lockbox_site.environment import env
 from requests_app import tasks
-from requests_app.identity import verification
+from requests_app.identity import guesses, verification
+from requests_app.identity.guesses import Attempt
 from requests_app.models import Person, Tries
 from tests.conftest import Traveller
 from tests.factors import a_code
+from tests.offenders import collected
 from tests.site.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +106,61 @@ def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
         attempt(f"nobody{number}@contoso.example", "wrong", ip="10.0.3.1")
     assert attempt(member.email, PASSWORD, ip="10.0.3.1") == ""
     assert attempt(member.email, PASSWORD, ip="10.0.4.1") == "/"
+
+
+def test_each_door_counts_its_guesses_until_its_time_is_over(approver: Person, travel: Traveller) -> None:
+    """The time begins with the first guess. At its end, to the microsecond, guesses count from one again."""
+    at, minute = travel.freeze(), dt.timedelta(minutes=1)
+    mail, ip = "ada@contoso.example", "10.1.0.1"
+    doors: dict[str, tuple[Callable[[int], Attempt], int, dt.timedelta]] = {
+        "a password for one account": (lambda n: guesses.at_sign_in(mail, f"10.2.{n}.1"), 5, 5 * minute),
+        "a password from one address": (lambda n: guesses.at_sign_in(f"p{n}@contoso.example", ip), 10, minute),
+        "a passkey": (lambda n: guesses.at_passkey(ip), 10, minute),
+        "a mail to one account": (lambda n: guesses.at_reset(mail, f"10.3.{n}.1"), 5, 5 * minute),
+        "a mail from one address": (lambda n: guesses.at_reset(f"p{n}@contoso.example", ip), 20, minute),
+        "a recovery key": (lambda n: guesses.at_recovery(ip), 5, 15 * minute),
+        "a proof of one person": (lambda n: guesses.of_person(approver), 5, 5 * minute),
+        "a proof from one address": (lambda n: guesses.of_person(Person(pk=uuid4()), ip), 10, minute),
+    }
+    with collected() as case:
+        for words, (attempt, most, within) in doors.items():
+            with case(words):
+                travel.to(at)
+                assert [attempt(n).count() for n in range(most + 1)] == [True] * most + [False]
+                travel.to(at + within - dt.timedelta(microseconds=1))
+                late = attempt(most)
+                assert (late.count(), late.refusal is None) == (False, False)
+                travel.to(at + within)
+                assert [attempt(n).count() for n in range(most + 1)] == [True] * most + [False]
+
+
+def test_a_guess_that_is_given_back_leaves_the_others_counted(approver: Person) -> None:
+    wrong, right = guesses.of_person(approver), guesses.of_person(approver)
+    assert (wrong.count(), right.count()) == (True, True)
+    for _ in range(3):
+        # After the first, these were never counted, and take none of the others with them.
+        right.give_back()
+        right = guesses.of_person(approver)
+    assert Tries.objects.get().count == 1
+    wrong.give_back()
+    wrong.give_back()
+    assert Tries.objects.get().count == 0
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1::", "2001:db8:0:1::/64"),
+        ("2001:db8:0:2::", "2001:db8:0:2::/64"),
+        ("no address", "no address"),
+        ("x" * 46, "x" * 45),
+    ],
+)
+def test_addresses_that_one_caller_can_choose_from_count_as_one(ip: str, network: str) -> None:
+    assert guesses.network_of(ip) == network
 
 
 def test_what_was_counted_says_of_nobody_who_tried(client: Client) -> None:
