@@ -74,7 +74,7 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
     assert not (clone / ".venv").exists()
 
 
-def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0") -> None:
+def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str = "exit 4") -> None:
     """Make a virtual environment with this Python, but with a pip that only records its calls.
 
     There are no tests in the clone; pytest would start its processes only to find that out.
@@ -83,7 +83,7 @@ def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0") -> None:
     a_python(clone / ".venv" / "bin" / "pip", "exit 0")
     a_python(
         clone / ".venv" / "bin" / "python",
-        f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") exit 4 ;; esac\n'
+        f'case "$1 $2" in "-m pip") echo "$@" >>{log}; {pip} ;; "-m pytest") {tests} ;; esac\n'
         f'exec {sys.executable} "$@"',
     )
 
@@ -113,6 +113,13 @@ def test_no_network_is_one_line_and_the_next_try_installs_again(clone: Path, tmp
     assert "no matching distribution" in last
     run(clone / "bin" / "run")
     assert len(log.read_text().splitlines()) == 2
+
+
+def test_no_run_of_the_script_writes_the_golden_data(clone: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    fake_environment(clone, tmp_path / "pip.log", tests=f'echo "${{GOLDEN-unset}}" >>{seen}; exit 4')
+    run(clone / "bin" / "test", "sqlite", GOLDEN="remake")
+    assert seen.read_text() == "unset\n"
 
 
 def preflight(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
