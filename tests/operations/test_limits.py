@@ -1,4 +1,4 @@
-"""What is exactly at a limit is accepted; what is one step beyond it is refused, and changes nothing."""
+"""A value exactly at a limit is accepted; one step beyond the limit it is refused, and nothing changes."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_mute_lasts_1_or_4_or_24_hours(cast: Cast, travel: Traveller) -> None:
 
 def test_an_invitation_can_be_accepted_until_its_seven_days_are_over(cast: Cast, travel: Traveller) -> None:
     at = travel.freeze()
-    answer = {"name": "Grace", "password": "a-password-that-nobody-uses", "actor": Actor.stranger(door="pages")}
+    answer: dict[str, Any] = {"name": "Grace", "password": "a-password-that-nobody-uses", "actor": Actor.stranger(door="pages")}
     early, late = (cast.link_of(cast.invited(f"{name}@contoso.example")) for name in ("early", "late"))
     travel.to(at + 7 * DAY - STEP)
     assert operations.accept_invitation(early, **answer).email == "early@contoso.example"
