@@ -74,7 +74,7 @@ class ClientForm(ScopesForm):
     field_order = ("name", "scopes")
 
 
-def is_own(row: Client) -> bool:
+def belongs_to_provider(row: Client) -> bool:
     """Whether it belongs to the provider and is not removed."""
     return row.tenant_id is None and row.account.is_active
 
@@ -114,7 +114,7 @@ class ClientAdmin(StaffAdmin):
             "change",
             label=gettext_lazy("Change what it can do"),
             form=ScopesForm,
-            offered=is_own,
+            offered=belongs_to_provider,
         ),
         of_act(
             ROTATE_CLIENT_SECRET,
@@ -123,7 +123,7 @@ class ClientAdmin(StaffAdmin):
             explains=gettext_lazy(
                 "It is shown once. The present secret and all tokens of this client stop working immediately."
             ),
-            offered=is_own,
+            offered=belongs_to_provider,
         ),
         of_act(
             REMOVE_CLIENT,

@@ -114,11 +114,11 @@ def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
 
 def link_to(row: models.Model, words: Any = None) -> str:
     """Return a link to a row's page, or only the words if the row has no page."""
-    said = words if hasattr(words, "__html__") else text.visible_single(row if words is None else words)
+    label = words if hasattr(words, "__html__") else text.visible_single(row if words is None else words)
     try:
-        return format_html('<a href="{}">{}</a>', page_of(row), said)
+        return format_html('<a href="{}">{}</a>', page_of(row), label)
     except NoReverseMatch:
-        return said
+        return label
 
 
 def page_of(row: models.Model) -> str:

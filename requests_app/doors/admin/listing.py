@@ -32,7 +32,7 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
         "filters": changes.filter_specs,
         "search": model_admin.search,
         "query": changes.query,
-        "kept": _kept(changes),
+        "kept": _hidden_values(changes),
         "is_narrowed": bool(changes.query or changes.has_active_filters),
         "dates": _dates(changes),
         "pages": _pages(changes, len(rows)),
@@ -62,7 +62,7 @@ def _headings(changes: ChangeList, names: list[str]) -> list[dict[str, Any]]:
     return [{**head, "text": name} for head, name in zip(heads, names, strict=True)]
 
 
-def _kept(changes: ChangeList) -> list[tuple[str, str]]:
+def _hidden_values(changes: ChangeList) -> list[tuple[str, str]]:
     """Return what the filters' form must send with it: the order, and the chosen date."""
     specs: list[Any] = changes.filter_specs
     shown_by_form = {SEARCH_VAR, *(spec.parameter_name for spec in specs)}
@@ -111,8 +111,8 @@ def _dates(changes: ChangeList) -> dict[str, Any] | None:
         named = {f"{name}__{part}": value for part, value in zip((_YEAR, _MONTH, _DAY), values, strict=False)}
         return changes.get_query_string(named, [f"{name}__"])
 
-    trail = [(_("All dates"), link())] + [(_said(parts[:n]), link(*parts[:n])) for n in range(1, len(parts) + 1)]
-    offered = [(_said(value), link(*value)) for value in _below(parts, first, last)]
+    trail = [(_("All dates"), link())] + [(_date_words(parts[:n]), link(*parts[:n])) for n in range(1, len(parts) + 1)]
+    offered = [(_date_words(value), link(*value)) for value in _below(parts, first, last)]
     return {"trail": trail[:-1] if parts else [], "here": trail[-1][0], "offered": offered}
 
 
@@ -128,7 +128,7 @@ def _below(parts: tuple[int, ...], first: dt.date, last: dt.date) -> list[tuple[
     return []
 
 
-def _said(parts: tuple[int, ...]) -> str:
+def _date_words(parts: tuple[int, ...]) -> str:
     if len(parts) == 1:
         return str(parts[0])
     # Translators: a month, and a day, in the letters of Django's "date" filter: November 2026; 25 November 2026

@@ -341,7 +341,7 @@ class MuteAdmin(StaffAdmin):
 
 
 @admin.display(description=_("what"))
-def _said(row: Proposal) -> str:
+def _terms(row: Proposal) -> str:
     return preformatted(json.dumps(row.shown, indent=2, ensure_ascii=False))
 
 
@@ -391,7 +391,7 @@ class ProposalAdmin(StaffAdmin):
         "proposals: here they are only shown."
     )
     facts: ClassVar = [
-        ("", (_words, _state, "tenant", _touched, "act", _said)),
+        ("", (_words, _state, "tenant", _touched, "act", _terms)),
         (_("Times"), ("proposed_by", "proposed_at", "expires_at")),
         (_("Confirmed"), ("confirmed_by", "confirmed_at", "effective_at", "ended_at", "outcome")),
     ]

@@ -43,7 +43,7 @@ def proof(row: Domain) -> str:
     return mono(domains.url(row.name))
 
 
-def is_own(row: Identity) -> bool:
+def belongs_to_provider(row: Identity) -> bool:
     """Whether it belongs to the provider's people: only a customer's administrator can unlink a customer's."""
     return row.tenant_id is None
 
@@ -106,7 +106,7 @@ class IdentityAdmin(StaffAdmin):
                 "Anybody who is signed in with the account is signed out immediately. The next single sign-on counts "
                 "as the first: it needs a verified address of the provider’s domains."
             ),
-            offered=is_own,
+            offered=belongs_to_provider,
         )
     ]
 

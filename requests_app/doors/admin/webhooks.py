@@ -79,7 +79,7 @@ class WebhookForm(ActForm):
             self.initial.update({name: getattr(self.row, name) for name in ("url", "label", "events")})
 
 
-def is_own(row: Webhook) -> bool:
+def belongs_to_provider(row: Webhook) -> bool:
     """Whether it belongs to the provider and is not removed."""
     return row.tenant_id is None and row.removed_at is None
 
@@ -129,40 +129,40 @@ class WebhookAdmin(StaffAdmin):
         ),
     )
     acts: ClassVar = [
-        of_act(CHANGE_WEBHOOK, "change", label=gettext_lazy("Change the webhook"), form=WebhookForm, offered=is_own),
+        of_act(CHANGE_WEBHOOK, "change", label=gettext_lazy("Change the webhook"), form=WebhookForm, offered=belongs_to_provider),
         of_act(
             SEND_WEBHOOK_TEST,
             "test",
             label=gettext_lazy("Send a test"),
             done=gettext_lazy("A test is on its way."),
-            offered=is_own,
+            offered=belongs_to_provider,
         ),
         of_act(
             ROTATE_WEBHOOK_SECRET,
             "rotate",
             label=gettext_lazy("Make a new secret"),
             explains=gettext_lazy("It is shown once. For 24 hours, the earlier keys also sign each message."),
-            offered=is_own,
+            offered=belongs_to_provider,
         ),
         of_act(
             DISABLE_WEBHOOK,
             "switch-off",
             label=gettext_lazy("Switch off"),
-            offered=lambda row: is_own(row) and row.is_on,
+            offered=lambda row: belongs_to_provider(row) and row.is_on,
         ),
         of_act(
             ENABLE_WEBHOOK,
             "switch-on",
             label=gettext_lazy("Switch on"),
             explains=ENABLE_WEBHOOK.done,
-            offered=lambda row: is_own(row) and not row.is_on,
+            offered=lambda row: belongs_to_provider(row) and not row.is_on,
         ),
         of_act(
             REMOVE_WEBHOOK,
             "remove",
             label=gettext_lazy("Remove the webhook"),
             explains=gettext_lazy("Nothing more is sent to it, not even the messages that wait."),
-            offered=is_own,
+            offered=belongs_to_provider,
         ),
     ]
 

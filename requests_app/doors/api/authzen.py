@@ -109,12 +109,12 @@ def batch_in(body: Any) -> Batch | None:
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
     """Return one question. Its members replace the whole defaults of the same name, except those that are inherited."""
     try:
-        own = _parts(asked)
+        parts = _parts(asked)
         for part, names in _INHERITED.items():
-            if part in own:
+            if part in parts:
                 default = defaults.get(part, {})
-                own[part] = {**{name: default[name] for name in names if name in default}, **own[part]}
-        return evaluation_in({**defaults, **own})
+                parts[part] = {**{name: default[name] for name in names if name in default}, **parts[part]}
+        return evaluation_in({**defaults, **parts})
     except Malformed as fault:
         return fault
 

@@ -222,10 +222,10 @@ class Approval(serializers.Serializer):
 
 def approval(body: dict[str, Any]) -> tuple[str, str]:
     """Return the decision, by its present field name or by its earlier one."""
-    said = {body[name] for name in ("status", "decision") if name in body}
-    if len(said) != 1:
+    decisions = {body[name] for name in ("status", "decision") if name in body}
+    if len(decisions) != 1:
         raise Unacceptable(_("Send either Approve or Deny."), field="status")
-    return said.pop(), body["reason"]
+    return decisions.pop(), body["reason"]
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from requests_app.models import Tenant
 _HEADERS = "Authorization, Content-Type, If-Match, Idempotency-Key"
 _EXPOSED = "ETag, X-Request-ID, Retry-After"
 #: Seconds for which a browser need not ask again.
-_KEPT = "600"
+_MAX_AGE = "600"
 
 
 def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | None:
@@ -32,7 +32,7 @@ def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | 
     if allow(request, response, actor=None):
         response["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
         response["Access-Control-Allow-Headers"] = _HEADERS
-        response["Access-Control-Max-Age"] = _KEPT
+        response["Access-Control-Max-Age"] = _MAX_AGE
     return response
 
 

@@ -163,7 +163,7 @@ class Events(ApiView):
     def _stream(self, log: Log, after: int) -> StreamingHttpResponse:
         with LongCall(self.token.account_id) as place:
             look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
-            chunks = place.to_the_end_of(told(look, after, wait=no_pause if self._is_outside else pause))
+            chunks = place.to_the_end_of(stream_of(look, after, wait=no_pause if self._is_outside else pause))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
             # Some proxies would collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
@@ -195,8 +195,8 @@ def happened(log: Log, after: int) -> list[Happened]:
     if queries.head(log).size <= after:
         return []
     rows = list(queries.entries(log).filter(seq__gte=after).order_by("seq")[:MOST])
-    told = messages.of(rows, log.pk)
-    return [Happened(row.seq + 1, message) for row, message in zip(rows, told, strict=True)]
+    published = messages.of(rows, log.pk)
+    return [Happened(row.seq + 1, message) for row, message in zip(rows, published, strict=True)]
 
 
 class LogReader:
@@ -240,7 +240,7 @@ def _answer(found: list[Happened], after: int) -> Response:
     return Response({"items": [each.shown for each in found], "cursor": str(cursor)})
 
 
-def told(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
+def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
     """Yield the stream. A piece is empty while nothing has happened; each piece may be made in another thread."""
     yield b"retry: 2000\n\n"
     ends, silent = clock.monotonic() + LONGEST_STREAM, 0

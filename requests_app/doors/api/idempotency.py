@@ -140,7 +140,7 @@ def _claimed(
             # What was answered then may be more than this caller may know now.
             raise AnswerGone(_("This was done before, when you had other roles."))
         if row.status is not None:
-            return _kept(row)
+            return _stored_answer(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
         if is_left and is_done:
             return DoneBefore(row)
@@ -201,7 +201,7 @@ def keep(row: IdempotencyKey, response: Any) -> None:
         holders.ended(row.claim)
 
 
-def _kept(row: IdempotencyKey) -> HttpResponse:
+def _stored_answer(row: IdempotencyKey) -> HttpResponse:
     if row.body is None:
         raise AnswerGone(
             _("This was done before. Its answer contained a secret, which is shown only once."),

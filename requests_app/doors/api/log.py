@@ -45,12 +45,12 @@ class ActedOut(serializers.Serializer):
     in_name_of = serializers.SerializerMethodField()
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_id(self, said: ExportedEntry) -> str | None:
-        return said.actor["id"] or None
+    def get_id(self, entry: ExportedEntry) -> str | None:
+        return entry.actor["id"] or None
 
     @extend_schema_field(ActedForOut(allow_null=True))
-    def get_in_name_of(self, said: ExportedEntry) -> Any:
-        return ActedForOut(said.in_name_of).data if said.in_name_of else None
+    def get_in_name_of(self, entry: ExportedEntry) -> Any:
+        return ActedForOut(entry.in_name_of).data if entry.in_name_of else None
 
 
 class SubjectOut(serializers.Serializer):
@@ -84,12 +84,12 @@ class LogEntryOut(serializers.Serializer):
         return super().to_representation(read(instance, self.context["places"]))
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_access_request(self, said: ExportedEntry) -> str | None:
-        return said.access_request or None
+    def get_access_request(self, entry: ExportedEntry) -> str | None:
+        return entry.access_request or None
 
     @extend_schema_field(serializers.CharField(allow_null=True))
-    def get_record(self, said: ExportedEntry) -> str | None:
-        return said.raw or None
+    def get_record(self, entry: ExportedEntry) -> str | None:
+        return entry.raw or None
 
 
 class LogOut(serializers.Serializer):

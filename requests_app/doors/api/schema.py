@@ -66,8 +66,8 @@ class Schema(AutoSchema):
 
     def get_description(self) -> str:
         """Return the route's own description, and not that of its base classes, which is for developers."""
-        said = getattr(self.view, self.method.lower()).__doc__ or type(self.view).__dict__.get("__doc__") or ""
-        return inspect.cleandoc(said)
+        text = getattr(self.view, self.method.lower()).__doc__ or type(self.view).__dict__.get("__doc__") or ""
+        return inspect.cleandoc(text)
 
     def get_override_parameters(self) -> list[Any]:
         found = list(super().get_override_parameters())

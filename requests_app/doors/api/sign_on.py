@@ -116,12 +116,12 @@ class OneSignOn(ApiView):
         something is set up: if two people change it at the same time, the second must read again.
         """
         row = tenants.tenant(tenant, actor=self.actor)
-        said = self.body(SignOnIn)
+        data = self.body(SignOnIn)
         before = queries.of_tenant(row)
         # Anybody else is refused by the act, and learns nothing of what there is.
         if before is not None and self._may_set(row):
             self.require_match(SignOnOut, before)
-        connection = operations.Connection(break_glass_id=said.pop("break_glass"), **said)
+        connection = operations.Connection(break_glass_id=data.pop("break_glass"), **data)
         was = before.changed_at if before is not None else None
         operations.set_sign_on(row.pk, connection=connection, was=was, actor=self.actor)
         return self.shown(SignOnOut, self._row(row))

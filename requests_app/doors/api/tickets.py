@@ -135,8 +135,8 @@ class Comments(ListView):
 
     def address_of_what(self, done: IdempotencyKey) -> str:
         # The act is about the ticket; what was said bears its instant.
-        said = queries.comments(self.kwargs["pk"], actor=self.actor)
-        found = said.filter(author_id=self.actor.person, at=done.done_at).first()
+        comments = queries.comments(self.kwargs["pk"], actor=self.actor)
+        found = comments.filter(author_id=self.actor.person, at=done.done_at).first()
         return reverse("api:comment", args=[self.kwargs["pk"], found.pk]) if found else ""
 
 

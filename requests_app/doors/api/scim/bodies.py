@@ -16,8 +16,8 @@ from requests_app.doors.api.scim.shapes import PATCH, USER, Fault
 from requests_app.operations import Profile
 
 MOST_OPERATIONS, MOST_VALUES = 100, 20
-_KEPT = ("userName", "externalId", "displayName", "name", "active", "emails", "roles")
-_BY_FOLDED = {name.lower(): name for name in _KEPT}
+_STORED = ("userName", "externalId", "displayName", "name", "active", "emails", "roles")
+_BY_FOLDED = {name.lower(): name for name in _STORED}
 _PARTS = {each.lower(): each for each in ("givenName", "familyName", "formatted", "value", "type", "primary")}
 _READ_ONLY = frozenset({"id", "meta", "groups"})
 #: RFC 7643, section 4.1: of these nothing is kept, the password least of all.
@@ -187,7 +187,7 @@ def _whole(body: Any) -> State:
     body = _folded(body)
     if USER not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A User must name its schema: %(schema)s.") % {"schema": USER})
-    state: State = {name: body[name.lower()] for name in _KEPT if body.get(name.lower()) is not None}
+    state: State = {name: body[name.lower()] for name in _STORED if body.get(name.lower()) is not None}
     if not _text(state, "userName"):
         raise Fault("invalidValue", _("%(member)s is missing.") % {"member": "userName"})
     if "name" in state:

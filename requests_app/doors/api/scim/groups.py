@@ -91,9 +91,9 @@ def _changed(resource: dict[str, Any], members: Members, kind: str, path: str, v
     return members - _listed(value) if value else frozenset()
 
 
-def _require_name(resource: dict[str, Any], said: Any, *, of: str = "displayname") -> None:
+def _require_name(resource: dict[str, Any], given: Any, *, of: str = "displayname") -> None:
     held = resource["id" if of == "id" else "displayName"]
-    if said is not None and str(said).lower() != held.lower():
+    if given is not None and str(given).lower() != held.lower():
         _refuse_name()
 
 
