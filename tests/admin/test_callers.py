@@ -40,7 +40,7 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast,
     assert access_token(client, answer.context["secret"]).status_code == 200
 
 
-def test_what_a_client_of_the_providers_is_never_given_is_not_offered(cast: Cast, staff: Browser) -> None:
+def test_scopes_that_a_providers_client_never_gets_are_not_offered(cast: Cast, staff: Browser) -> None:
     with collected() as case:
         for scope in sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS):
             with case(scope):
@@ -86,7 +86,7 @@ def test_the_account_of_a_client_is_no_person_to_be_managed(cast: Cast, staff: B
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "priya"])
-def test_anybodys_token_is_revoked_and_dead_at_once(cast: Cast, staff: Browser, name: str) -> None:
+def test_staff_revoke_any_token_immediately(cast: Cast, staff: Browser, name: str) -> None:
     secret = token_of(cast, name, Scope.REQUESTS_READ)
     token = Token.objects.get()
     page = staff.get(address(Token, "change", token.pk)).content.decode()
@@ -98,7 +98,7 @@ def test_anybodys_token_is_revoked_and_dead_at_once(cast: Cast, staff: Browser, 
     assert act_address(token, "revoke") not in staff.get(address(Token, "change", token.pk)).content.decode()
 
 
-def test_many_are_ended_at_once(cast: Cast, staff: Browser) -> None:
+def test_many_tokens_are_ended_together(cast: Cast, staff: Browser) -> None:
     secrets = [token_of(cast, name, Scope.REQUESTS_READ) for name in ("mia", "ada")]
     clients = [client_of(cast, tenant) for tenant in ("contoso", None)]
     for model, act in ((Token, "revoke"), (Client, "remove")):

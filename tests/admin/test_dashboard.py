@@ -34,7 +34,9 @@ def test_only_staff_may_ask_how_things_stand(cast: Cast) -> None:
             queries.dashboard(actor=cast.as_(name), at=clock.now())
 
 
-def test_what_waits_is_counted_by_stage_with_its_oldest_deadline(cast: Cast, staff: Client, travel: Any) -> None:
+def test_pending_access_requests_are_counted_by_stage_with_the_oldest_deadline(
+    cast: Cast, staff: Client, travel: Any
+) -> None:
     travel.to(dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.UTC))
     cast.submitted()
     travel.by(hours=1)
@@ -48,7 +50,7 @@ def test_what_waits_is_counted_by_stage_with_its_oldest_deadline(cast: Cast, sta
     assert "Wed 25 Nov, 01:00 UTC (in 12 h)" in found["Waiting for the customer"].detail
 
 
-def test_what_is_past_its_deadline_no_longer_waits_though_no_sweep_has_run(
+def test_an_overdue_access_request_no_longer_waits_though_no_sweep_has_run(
     cast: Cast, staff: Client, travel: Any
 ) -> None:
     row = cast.confirmed()

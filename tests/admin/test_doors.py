@@ -100,7 +100,7 @@ def test_staff_without_superuser_rights_sees_everything(world: Cast, staff: Clie
     assert staff.get(address(AccessRequest)).status_code == 200
 
 
-def test_somebody_who_is_no_longer_staff_is_out_at_once(world: Cast, staff: Client) -> None:
+def test_a_person_who_is_no_longer_staff_loses_access_immediately(world: Cast, staff: Client) -> None:
     Person.objects.filter(pk=world.stella.pk).update(is_staff=False)
     assert staff.get("/admin/").status_code == 404
     assert staff.get(address(AccessRequest)).status_code == 404

@@ -141,7 +141,7 @@ def test_the_queries_of_a_list_do_not_grow_with_its_rows(cast: Cast, calling: Ca
     assert counts[0] == counts[1]
 
 
-def test_who_has_it_is_not_sent_it_again(cast: Cast, calling: Calling) -> None:
+def test_a_caller_with_the_present_etag_gets_304(cast: Cast, calling: Calling) -> None:
     row, ada = cast.confirmed(), calling("ada")
     tag = ada.get(f"access-requests/{row.pk}")["ETag"]
     again = ada.get(f"access-requests/{row.pk}", If_None_Match=f'"other", {tag}')
@@ -175,7 +175,7 @@ def test_a_decision_needs_the_password_as_on_a_page(cast: Cast, calling: Calling
     assert (decision.decider, decision.client, decision.door, decision.comment) == (cast.ada, None, "api", "Seen.")
 
 
-def test_the_confirmation_is_the_tokens_alone(cast: Cast, calling: Calling) -> None:
+def test_a_confirmation_counts_only_for_its_token(cast: Cast, calling: Calling) -> None:
     row = cast.confirmed()
     first, second = calling("ada"), calling("ada", fresh=False)
     first.step_up()
@@ -223,7 +223,7 @@ def test_a_decision_says_what_was_read(cast: Cast, calling: Calling) -> None:
     assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
-def test_what_changed_since_it_was_read_is_not_decided_on(cast: Cast, calling: Calling) -> None:
+def test_an_access_request_that_changed_since_it_was_read_is_not_decided(cast: Cast, calling: Calling) -> None:
     row, ada, alan = cast.confirmed(), calling("ada"), calling("alan")
     ada.step_up()
     alan.step_up()
@@ -287,7 +287,7 @@ def test_a_machine_counts_as_the_human_it_decides_for(cast: Cast, calling: Calli
     assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
-def test_it_decides_no_longer_when_its_human_is_no_approver_any_more(cast: Cast, calling: Calling) -> None:
+def test_a_client_stops_deciding_when_its_human_is_no_longer_an_approver(cast: Cast, calling: Calling) -> None:
     row = cast.confirmed()
     client = calling("contoso", decides_for_id=cast.alan.pk)
     operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))

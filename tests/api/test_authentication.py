@@ -85,7 +85,7 @@ def _switched_off(cast: Cast, token: Token, travel: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [_revoked, _expired, _switched_off])
-def test_a_token_that_ended_is_dead_at_once(
+def test_an_ended_token_stops_working_immediately(
     cast: Cast, calling: Calling, travel: Any, end: Callable[[Cast, Token, Any], None]
 ) -> None:
     row = cast.confirmed()
@@ -101,7 +101,7 @@ def test_a_token_that_ended_is_dead_at_once(
     assert AuditEntry.objects.count() == before
 
 
-def test_the_tokens_of_a_client_that_was_removed_are_dead_at_once(cast: Cast) -> None:
+def test_the_tokens_of_a_removed_client_stop_working_immediately(cast: Cast) -> None:
     client, secret = client_of(cast, "contoso", Scope.TENANT_READ)
     caller = Caller(access_token(client, secret).json()["access_token"])
     assert caller.get("me").status_code == 200

@@ -249,7 +249,7 @@ def test_a_client_decides_where_it_was_allowed_to(cast: Cast, calling: Calling) 
     assert (entry.actor_kind, entry.door) == ("client", "api")
 
 
-def test_what_is_decided_already_says_its_status(cast: Cast, calling: Calling) -> None:
+def test_a_decided_access_request_shows_its_status(cast: Cast, calling: Calling) -> None:
     row, alan = cast.confirmed(), calling("alan")
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     alan.step_up()
@@ -317,7 +317,7 @@ def test_a_fault_of_the_body_names_its_member(cast: Cast, calling: Calling) -> N
 
 
 @pytest.mark.parametrize(("name", "status"), [("otto", 403), ("mia", 403), ("ines", 403), ("frida", 404)])
-def test_who_may_not_decide_does_not(cast: Cast, calling: Calling, name: str, status: int) -> None:
+def test_a_caller_without_the_right_does_not_decide(cast: Cast, calling: Calling, name: str, status: int) -> None:
     row, caller = cast.confirmed(), calling(name)
     caller.step_up()
     assert error_of(decide(caller, row, status="Approve", reason="x"))[0] == status

@@ -19,7 +19,7 @@ Calling = Callable[..., Caller]
 DESK: dict[str, Any] = {"name": "Help desk", "scopes": ["tickets:read", "requests:read"]}
 
 
-def test_an_administrator_keeps_the_clients_of_the_tenant(cast: Cast, calling: Calling) -> None:
+def test_an_administrator_manages_the_tenants_clients(cast: Cast, calling: Calling) -> None:
     ines, path = calling("ines"), f"tenants/{cast.contoso.pk}/clients"
     made = ines.post(path, DESK)
     row = Client.objects.get()
@@ -75,7 +75,7 @@ def test_everybody_of_the_tenant_reads_them_and_nobody_else_changes_them(
     assert (Client.objects.values().get(), AuditEntry.objects.filter(event__startswith="client.").count()) == before
 
 
-def test_staff_keep_the_providers_own_and_a_tenants_people_see_none_of_them(cast: Cast, calling: Calling) -> None:
+def test_staff_manage_the_providers_clients_and_tenants_do_not_see_them(cast: Cast, calling: Calling) -> None:
     stella = calling("stella")
     made = stella.post("clients", {"name": "Gateway", "scopes": ["evaluate", "log:read"]})
     # That it may ask about every tenant is announced first.

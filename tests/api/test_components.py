@@ -64,7 +64,7 @@ def _references(part: Any) -> list[str]:
     return [part["$ref"]] if "$ref" in part else _references(list(part.values()))
 
 
-def test_of_parts_with_one_name_the_most_frequent_is_shared() -> None:
+def test_the_most_frequent_part_of_a_name_is_shared() -> None:
     often, seldom = parameter("limit", maximum=200), parameter("limit", maximum=20)
     document = components.share(a_document(*({"parameters": [each]} for each in (often, seldom, often))))
     assert document["components"]["parameters"] == {"limit-in-query": often}
@@ -73,7 +73,7 @@ def test_of_parts_with_one_name_the_most_frequent_is_shared() -> None:
     assert found == [[reference], [seldom], [reference]]
 
 
-def test_what_occurs_once_or_is_equally_frequent_is_not_shared() -> None:
+def test_a_part_that_occurs_once_or_equally_often_is_not_shared() -> None:
     one, other, single = parameter("order", enum=["a"]), parameter("order", enum=["b"]), parameter("$filter")
     lists: list[Any] = [[one, single], [other], [one], [other]]
     document = components.share(a_document(*({"parameters": each} for each in copy.deepcopy(lists))))

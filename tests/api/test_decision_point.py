@@ -109,7 +109,7 @@ def test_a_denial_is_200_and_an_entry_if_the_purpose_is_access(cast: Cast, gatew
     assert "grant" not in found.json()["context"]
 
 
-def test_there_is_no_yes_where_the_entry_can_not_be_written(
+def test_nothing_is_permitted_if_the_entry_cannot_be_written(
     cast: Cast, gateway: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast.opened()
@@ -170,7 +170,7 @@ def test_a_client_of_a_customer_asks_about_its_own_tenant(cast: Cast, calling: C
 
 
 @pytest.mark.parametrize("who", ["fabrikam", "frida", "finn"])
-def test_another_tenants_resource_and_none_have_the_same_answer(cast: Cast, calling: Calling, who: str) -> None:
+def test_a_foreign_and_a_missing_resource_get_the_same_answer(cast: Cast, calling: Calling, who: str) -> None:
     cast.opened()
     caller, before = calling(who), left()
     purposes: list[dict[str, Any]] = [{"purpose": "access"}] if who in cast.tenants else []
@@ -194,7 +194,7 @@ def test_another_tenants_resource_and_none_have_the_same_answer(cast: Cast, call
 
 
 @pytest.mark.parametrize("who", ["priya", "pat", "mia"])
-def test_who_reads_no_log_asks_nothing(cast: Cast, calling: Calling, who: str) -> None:
+def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, calling: Calling, who: str) -> None:
     cast.opened()
     caller, before = calling(who), left()
     for body in (question(cast), question(cast, purpose="access")):
@@ -225,7 +225,7 @@ def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, cal
 
 
 @pytest.mark.parametrize("who", ["ada", "otto", "ines", "stella", None, "contoso"])
-def test_it_needs_its_scope(cast: Cast, calling: Calling, who: str | None) -> None:
+def test_the_decision_point_needs_its_scope(cast: Cast, calling: Calling, who: str | None) -> None:
     cast.opened()
     caller, before = calling(who, Scope.LOG_READ), left()
     for path in (ONE, MANY):
@@ -361,7 +361,7 @@ def test_a_semantic_says_where_the_answers_end(
     assert decisions(gateway.post(MANY, several(cast, *asked, **options))) == wanted
 
 
-def test_what_comes_after_the_end_is_not_written_down(cast: Cast, gateway: Caller) -> None:
+def test_requests_after_the_end_are_not_recorded(cast: Cast, gateway: Caller) -> None:
     grant = cast.opened()
     body = several(cast, "list", "read", "read", options={"evaluations_semantic": "permit_on_first_permit"})
     assert decisions(gateway.post(MANY, {**body, "context": {"purpose": "access"}})) == [True]

@@ -156,7 +156,7 @@ def test_accesses_name_items_and_quote_nothing(cast: Cast, calling: Calling) -> 
     assert CANARY not in response.content.decode()
 
 
-def test_by_name_it_is_for_those_who_oversee(cast: Cast, calling: Calling) -> None:
+def test_accesses_by_name_are_only_for_overseers(cast: Cast, calling: Calling) -> None:
     cases = [
         *((name, 200) for name in ("ada", "alan", "otto", "ines", "contoso", "priya", "pat", "bea", "stella", None)),
         # A member sees how much it was; an engineer of the same queue has no business with it.

@@ -256,7 +256,7 @@ def test_a_comment_answers_with_that_comment(
     assert ticket.comments.count() == (2 if state == "NEW" else 3)
 
 
-def test_where_no_thing_is_read_the_lost_answer_names_what_was_done(
+def test_a_lost_answer_without_a_row_names_what_was_done(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ines, address = calling("ines"), f"tenants/{cast.contoso.pk}/members/{cast.mia.pk}/give-role"
@@ -268,7 +268,7 @@ def test_where_no_thing_is_read_the_lost_answer_names_what_was_done(
     assert again.json()["current"] == {"subject_type": "tenant", "subject_id": str(cast.contoso.pk)}
 
 
-def test_a_claim_of_a_dead_process_is_taken_over_at_once(
+def test_a_claim_of_a_dead_process_is_taken_over_immediately(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priya, body = calling("priya"), asking(cast)

@@ -63,7 +63,7 @@ def test_a_reader_of_the_log_gets_every_entry_in_order(cast: Cast, calling: Call
         assert shown["origin"] == checkpoints.origin_of(cast.contoso.pk, 0)
 
 
-def test_reading_an_entry_leaves_none(cast: Cast, calling: Calling) -> None:
+def test_reading_an_entry_writes_no_entry(cast: Cast, calling: Calling) -> None:
     cast.opened()
     caller = calling("otto")
     before = AuditEntry.objects.count()
@@ -242,7 +242,7 @@ def test_a_checkpoint_carries_what_its_witness_signed(cast: Cast, calling: Calli
     assert listed["note"].count("\n— ") == row.note.count("\n— ") + 1
 
 
-def test_what_the_api_gives_verifies_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
+def test_the_apis_answers_verify_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
     """One token fetches key, entries, proofs and consistency; the verifier gets nothing else."""
     cast.opened()
     signed(cast.contoso.pk)
@@ -269,7 +269,7 @@ def test_what_the_api_gives_verifies_offline(cast: Cast, calling: Calling, tmp_p
         assert lv.is_included(answer["index"], new, bytes.fromhex(entry["leaf_hash"]), hashes, root)
 
 
-def test_growth_in_json_leads_from_the_one_root_to_the_other(cast: Cast, calling: Calling) -> None:
+def test_a_consistency_proof_in_json_leads_from_one_root_to_the_other(cast: Cast, calling: Calling) -> None:
     cast.opened()
     signed(cast.contoso.pk)
     cast.submitted(by="erik")
@@ -292,7 +292,7 @@ def test_an_entry_that_waits_for_its_checkpoint_says_so(cast: Cast, calling: Cal
 
 
 @pytest.mark.parametrize("rest", ["checkpoint", "consistency/0/9", "consistency/9/1"])
-def test_what_was_never_signed_is_absent(cast: Cast, calling: Calling, rest: str) -> None:
+def test_an_unsigned_proof_is_missing(cast: Cast, calling: Calling, rest: str) -> None:
     cast.opened()
     assert calling("otto").get(path(cast, rest)).status_code == 404
 

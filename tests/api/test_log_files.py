@@ -84,9 +84,7 @@ def test_a_cursor_beyond_the_end_is_refused_and_leaves_no_entry(cast: Cast, call
 @pytest.mark.parametrize(
     "query", [{"format": "xml"}, {"format": ""}, {"cursor": "x"}, {"since": "0001-01-01T00:00+14:00"}]
 )
-def test_what_can_not_be_asked_for_is_refused_and_leaves_no_entry(
-    cast: Cast, calling: Calling, query: dict[str, str]
-) -> None:
+def test_an_invalid_download_is_refused_without_an_entry(cast: Cast, calling: Calling, query: dict[str, str]) -> None:
     cast.opened()
     caller = calling("otto")
     before = AuditEntry.objects.count()
@@ -115,9 +113,7 @@ def test_without_the_scope_nothing_leaves(cast: Cast, calling: Calling) -> None:
 
 
 @pytest.mark.parametrize("name", ["priya", "mia"])
-def test_who_sees_an_access_request_but_reads_no_log_takes_no_evidence_of_it(
-    cast: Cast, calling: Calling, name: str
-) -> None:
+def test_evidence_of_an_access_request_needs_the_right_to_read_the_log(cast: Cast, calling: Calling, name: str) -> None:
     row = cast.opened().access_request
     signed(cast.contoso.pk)
     caller = calling(name)

@@ -54,7 +54,7 @@ def memberships(cast: Cast) -> set[tuple[str, str, bool]]:
 # --- Reading -------------------------------------------------------------------------------------------------
 
 
-def test_who_holds_which_role_is_read_as_the_page_shows_it(cast: Cast, calling: Calling) -> None:
+def test_roles_are_read_as_the_page_shows_them(cast: Cast, calling: Calling) -> None:
     mia = calling("mia", Scope.MEMBERS_READ)
     found = mia.get(of(cast, "ada")).json()
     assert [(each["role"], bool(each["since"])) for each in found.pop("roles")] == [
@@ -128,7 +128,9 @@ def test_a_role_is_given_and_taken(cast: Cast, calling: Calling) -> None:
     assert outbox_topics() == ["notify.approvers_changed"] * 2
 
 
-def test_an_account_that_is_switched_off_is_dead_at_once_with_its_tokens(cast: Cast, calling: Calling) -> None:
+def test_an_account_that_is_switched_off_stops_working_immediately_with_its_tokens(
+    cast: Cast, calling: Calling
+) -> None:
     ines, mia = calling("ines"), calling("mia")
     assert mia.get("me").status_code == 200
     off = ines.post(of(cast, "mia", "switch-off"))
@@ -228,7 +230,7 @@ def test_staff_switch_off_and_never_bring_back_who_decides(cast: Cast, calling: 
 
 
 @pytest.mark.parametrize("name", ["ines", "stella"])
-def test_somebody_is_found_in_their_own_tenant_alone(cast: Cast, calling: Calling, name: str) -> None:
+def test_a_person_is_found_only_in_their_own_tenant(cast: Cast, calling: Calling, name: str) -> None:
     caller, before = calling(name), set(Person.objects.filter(is_active=True))
     for stranger in (cast.fred.pk, cast.priya.pk, uuid4()):
         path = f"{of(cast)}/{stranger}"

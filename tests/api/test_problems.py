@@ -35,7 +35,7 @@ def test_a_problem_has_the_members_of_rfc_9457_and_ours(cast: Cast, calling: Cal
     }
 
 
-def test_its_type_leads_to_where_it_is_explained(cast: Cast, calling: Calling) -> None:
+def test_the_type_of_a_problem_links_to_its_explanation(cast: Cast, calling: Calling) -> None:
     kind = calling("ada").get("nothing").json()["type"]
     page = Browser().get("/api/").content.decode()
     assert f'id="{kind.partition("#")[2]}"' in page
@@ -198,7 +198,7 @@ def test_no_form_of_answer_but_json(cast: Cast, calling: Calling) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/me", "/access/v1/evaluation"])
-def test_a_store_that_is_away_at_the_door_is_a_problem_and_no_page(
+def test_an_absent_store_is_a_problem_and_not_a_page(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     caller = calling("ada")

@@ -175,7 +175,7 @@ def test_a_name_or_address_that_is_taken_is_a_conflict_wherever_it_is(cast: Cast
     ],
     ids=["entra", "okta", "urn"],
 )
-def test_switching_off_ends_tokens_and_sessions_at_once(cast: Cast, caller: Caller, change: dict[str, Any]) -> None:
+def test_switching_off_ends_tokens_and_sessions_immediately(cast: Cast, caller: Caller, change: dict[str, Any]) -> None:
     ada, browser = Caller(token_of(cast, "ada")), Browser()
     browser.force_login(cast.ada)
     assert ada.get("me").status_code == 200
@@ -204,7 +204,7 @@ def test_the_directory_cannot_remove_the_last_decider(cast: Cast, caller: Caller
     assert {"person.switched_off", "role.taken", "role.given"} & set(events_in(cast.contoso)) == set()
 
 
-def test_who_was_deleted_is_absent_and_comes_back_as_the_same_person(cast: Cast, caller: Caller) -> None:
+def test_a_deleted_person_is_missing_and_comes_back_as_the_same_person(cast: Cast, caller: Caller) -> None:
     address = f"{USERS}/{cast.ada.pk}"
     assert caller.delete(address).status_code == 204
     assert not Person.objects.get(pk=cast.ada.pk).is_active
@@ -389,7 +389,7 @@ def test_a_filter_finds_nobody_of_another_tenant(cast: Cast, caller: Caller) -> 
     assert found_by(caller, "id pr") == ours
 
 
-def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_them(
+def test_a_filter_with_an_index_costs_the_same_for_any_number_of_people(
     cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[str] = []
@@ -427,7 +427,7 @@ def test_a_filter_costs_the_same_and_looks_at_nobody_else_where_an_index_finds_t
     assert (some["totalResults"], some["itemsPerPage"], some["startIndex"]) == (20, 5, 3)
 
 
-def test_it_says_of_itself_what_is_so(cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_describes_itself_correctly(cast: Cast, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     config = caller.get("/scim/v2/ServiceProviderConfig").json()
     named = {name: config[name]["supported"] for name in ("patch", "bulk", "filter", "sort", "etag", "changePassword")}
     assert named == {
@@ -460,7 +460,7 @@ def test_lists_come_in_pages_and_in_parts(cast: Cast, caller: Caller) -> None:
     assert rest.keys() == {"schemas", "id", "userName", "displayName", "active", "roles", "groups"}
 
 
-def test_what_cannot_be_understood_is_refused_and_changes_nothing(cast: Cast, caller: Caller) -> None:
+def test_a_malformed_change_is_refused_and_changes_nothing(cast: Cast, caller: Caller) -> None:
     ada, rows = f"{USERS}/{cast.ada.pk}", list(Person.objects.order_by("pk").values())
     for body, why in (
         ({}, "invalidSyntax"),
@@ -487,7 +487,7 @@ def test_what_cannot_be_understood_is_refused_and_changes_nothing(cast: Cast, ca
     assert fault(caller.post("/scim/v2/Bulk"))[0] == 501
 
 
-def test_only_a_caller_of_the_tenant_who_may_keep_its_people_does(cast: Cast, caller: Caller) -> None:
+def test_only_a_permitted_caller_of_the_tenant_manages_its_people(cast: Cast, caller: Caller) -> None:
     ada, count = f"{USERS}/{cast.ada.pk}", AuditEntry.objects.filter(event="person.switched_off").count()
     assert fault(Caller("rubbish").get(USERS)) == (401, None)
     narrow = caller_for(cast, "contoso", Scope.MEMBERS_READ)
@@ -725,7 +725,7 @@ def test_a_refused_change_of_a_directory_gets_a_scim_error_and_changes_nothing(c
     assert Membership.objects.count() == len(memberships) + 1
 
 
-def test_of_two_who_change_what_they_read_the_second_reads_again(cast: Cast, caller: Caller) -> None:
+def test_the_second_of_two_simultaneous_changes_must_read_again(cast: Cast, caller: Caller) -> None:
     assert caller.get("/scim/v2/ServiceProviderConfig").json()["etag"] == {"supported": True}
     for address, change in (
         (f"{USERS}/{cast.mia.pk}", ops({"op": "replace", "value": {"displayName": "Mia Other"}})),
@@ -889,7 +889,7 @@ def test_only_the_administrator_with_fresh_proof_makes_one_and_only_for_a_direct
     assert Caller(made.json()["secret"]).get(USERS).status_code == 401
 
 
-def test_a_client_of_the_provider_never_keeps_a_tenants_people(cast: Cast) -> None:
+def test_a_client_of_the_provider_never_manages_a_tenants_people(cast: Cast) -> None:
     with pytest.raises(Unacceptable):
         operations.create_client(name="Directory", scopes=[SCOPE], actor=cast.as_("stella"))
 
@@ -903,7 +903,7 @@ def test_making_a_client_for_a_directory_needs_fresh_proof(cast: Cast) -> None:
         operations.change_client(made.row.pk, scopes=[SCOPE], actor=stale)
 
 
-def test_what_was_not_changed_is_left_as_somebody_else_has_made_it(cast: Cast, caller: Caller) -> None:
+def test_unchanged_attributes_keep_changes_by_others(cast: Cast, caller: Caller) -> None:
     """A change names its attributes; the others may have changed since the directory read them."""
     was = operations.Profile(user_name="a", name="A", roles=frozenset({"member"}))
     wanted = operations.Profile(user_name="a", name="B", roles=frozenset({"member"}))

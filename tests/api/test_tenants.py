@@ -58,7 +58,7 @@ def test_a_tenant_is_read_as_its_page_shows_it(cast: Cast, calling: Calling) -> 
     }
 
 
-def test_how_a_tenant_is_set_up_is_for_its_own_people_and_for_staff(cast: Cast, calling: Calling) -> None:
+def test_a_tenants_settings_are_only_for_its_people_and_staff(cast: Cast, calling: Calling) -> None:
     cases = [
         *((name, 200) for name in ("mia", "ada", "otto", "ines", "contoso", "stella", None)),
         *((name, 404) for name in ("priya", "pat", "bea", "frida", "finn", "fabrikam")),
@@ -72,7 +72,7 @@ def test_how_a_tenant_is_set_up_is_for_its_own_people_and_for_staff(cast: Cast, 
                     assert caller.get(of(cast, rest)).status_code == status
 
 
-def test_what_a_switch_finds_under_way_is_counted(cast: Cast, calling: Calling) -> None:
+def test_access_requests_under_way_are_counted_before_a_switch(cast: Cast, calling: Calling) -> None:
     cast.submitted(), cast.submitted(), cast.confirmed(), cast.opened()
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     cast.submitted()
@@ -148,7 +148,7 @@ def test_an_administrator_sets_the_longest_window(cast: Cast, calling: Calling, 
     assert last_entry(cast) == ("tenant.changed", "api", {"window_cap": 7200, "window_cap_before": 14400})
 
 
-def test_of_two_administrators_the_second_reads_again(cast: Cast, calling: Calling) -> None:
+def test_the_second_of_two_administrators_must_read_again(cast: Cast, calling: Calling) -> None:
     one, other = calling("ines"), calling("contoso", Scope.TENANT_READ, Scope.TENANT_MANAGE)
     tag = one.get(of(cast))["ETag"]
     assert other.get(of(cast))["ETag"] == tag
@@ -163,7 +163,7 @@ def test_of_two_administrators_the_second_reads_again(cast: Cast, calling: Calli
     assert events_in(cast.contoso) == before
 
 
-def test_of_two_who_read_the_same_at_once_one_changes_it(
+def test_one_of_two_simultaneous_readers_makes_the_change(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ines = calling("ines")
@@ -258,7 +258,7 @@ def test_a_switch_that_is_repeated_with_its_key_is_made_once(cast: Cast, calling
     assert events_in(cast.contoso).count("lockbox.switched_off") == 1
 
 
-def test_a_plan_without_lockbox_has_none_to_switch_on(cast: Cast, calling: Calling) -> None:
+def test_a_tenant_whose_plan_lacks_lockbox_cannot_switch_it_on(cast: Cast, calling: Calling) -> None:
     found = calling("noah").post(f"tenants/{cast.northwind.pk}/enable-lockbox")
     assert (found.status_code, found.json()["code"]) == (422, "unacceptable")
     assert not Tenant.objects.get(pk=cast.northwind.pk).lockbox_on
@@ -287,7 +287,7 @@ def test_an_address_is_added_read_and_removed(cast: Cast, calling: Calling) -> N
     assert items(ines.get(of(cast, "/addresses"))) == []
 
 
-def test_an_address_is_found_in_its_own_tenant_alone(cast: Cast, calling: Calling) -> None:
+def test_an_address_is_found_only_in_its_own_tenant(cast: Cast, calling: Calling) -> None:
     theirs = operations.add_address(cast.fabrikam.pk, email="duty@fabrikam.example", actor=cast.as_("finn"))
     for name in ("ines", "stella"):
         caller = calling(name)
@@ -392,7 +392,7 @@ def test_resources_are_found_by_what_is_known_of_them(cast: Cast, calling: Calli
         assert ada.get(of(cast, "/resources"), query).status_code == 422
 
 
-def test_a_resource_is_found_in_its_own_tenant_alone(cast: Cast, calling: Calling) -> None:
+def test_a_resource_is_found_only_in_its_own_tenant(cast: Cast, calling: Calling) -> None:
     theirs = cast.resource("fabrikam")
     for name in ("ines", "stella", "erik"):
         assert calling(name).get(of(cast, f"/resources/{theirs.pk}")).status_code == 404

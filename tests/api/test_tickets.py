@@ -107,7 +107,7 @@ def test_a_service_that_is_not_there_is_named_as_the_fault(cast: Cast, calling: 
     assert not Ticket.objects.exists()
 
 
-def test_an_auditor_opens_none(cast: Cast, calling: Calling) -> None:
+def test_an_auditor_cannot_open_a_ticket(cast: Cast, calling: Calling) -> None:
     assert calling("otto").post("tickets", report(cast)).status_code == 403
     assert not Ticket.objects.exists()
 
@@ -197,7 +197,7 @@ def test_a_reference_that_another_ticket_has_is_not_given_twice(cast: Cast, call
 
 
 @pytest.mark.parametrize(("name", "may"), [("mia", True), ("priya", True), ("stella", True), ("otto", False)])
-def test_who_may_link_is_who_may_close(cast: Cast, calling: Calling, name: str, may: bool) -> None:
+def test_the_people_who_may_close_a_ticket_may_link_it(cast: Cast, calling: Calling, name: str, may: bool) -> None:
     ticket = cast.ticket()
     caller = calling(name)
     assert ("link" in caller.get(f"tickets/{ticket.pk}").json()["allowed_actions"]) is may
@@ -337,7 +337,7 @@ def test_an_act_that_needs_a_comment_names_it(cast: Cast, calling: Calling, act:
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "comment")
 
 
-def test_what_a_help_desk_says_of_a_waiting_ticket_is_the_answer(cast: Cast, calling: Calling) -> None:
+def test_a_help_desks_comment_on_a_waiting_ticket_is_the_answer(cast: Cast, calling: Calling) -> None:
     ticket = operations.assign_ticket(cast.ticket().pk, actor=cast.as_("priya"))
     operations.ask_customer(ticket.pk, actor=cast.as_("priya"), note="Since when?")
     desk = calling("contoso", Scope.TICKETS_READ, Scope.TICKETS_WRITE)

@@ -54,13 +54,13 @@ def test_two_ways_to_prove_oneself_and_a_repeated_parameter_are_an_invalid_reque
     assert Browser().post("/oauth/token", named, headers=header).status_code == 200
 
 
-def test_it_may_ask_for_less(cast: Cast) -> None:
+def test_a_client_may_ask_for_fewer_scopes(cast: Cast) -> None:
     client, secret = client_of(cast, "contoso", Scope.LOG_READ, Scope.GRANTS_READ)
     assert access_token(client, secret, "log:read").json()["scope"] == "log:read"
 
 
 @pytest.mark.parametrize("scope", ["tokens:manage", "log:read tenant:manage", "no-such-scope"])
-def test_what_it_does_not_hold_is_refused_and_not_left_out(cast: Cast, scope: str) -> None:
+def test_a_scope_that_the_client_lacks_is_refused_and_not_left_out(cast: Cast, scope: str) -> None:
     client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     response = access_token(client, secret, scope)
     assert (response.status_code, response.json()["error"]) == (400, "invalid_scope")
@@ -83,7 +83,7 @@ def test_an_unknown_client_is_answered_as_one_with_a_wrong_secret(cast: Cast, na
 
 
 @pytest.mark.parametrize("header", [b"\xff\xfe:x", b"a:\xff", "é", "===="])
-def test_who_is_no_text_is_unknown(cast: Cast, header: bytes | str) -> None:
+def test_a_client_id_that_is_not_text_is_unknown(cast: Cast, header: bytes | str) -> None:
     """It is not the server's fault either: otherwise everybody could cause a 500."""
     plain = header if isinstance(header, str) else base64.b64encode(header).decode()
     response = Browser(raise_request_exception=False).post(
@@ -107,7 +107,7 @@ def test_there_is_no_other_grant(cast: Cast, grant: str) -> None:
     assert (response.status_code, response.json()["error"]) == (400, "unsupported_grant_type")
 
 
-def test_it_is_a_post_and_nothing_else(db: None) -> None:
+def test_the_token_endpoint_accepts_only_post(db: None) -> None:
     for method in ("get", "put", "delete"):
         assert getattr(Browser(), method)("/oauth/token").status_code == 405
 
@@ -123,7 +123,7 @@ def test_tries_are_counted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     assert access_token(client, secret).status_code == 200
 
 
-def test_it_says_where_it_is_and_what_it_takes(db: None) -> None:
+def test_the_metadata_name_address_grant_and_scopes(db: None) -> None:
     found = Browser().get("/.well-known/oauth-authorization-server").json()
     assert found["token_endpoint"] == "http://localhost:8000/oauth/token"
     assert found["grant_types_supported"] == ["client_credentials"]

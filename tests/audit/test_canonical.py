@@ -29,7 +29,7 @@ def test_names_beyond_ascii_are_sorted_by_utf_16() -> None:
     assert canonical.encode({"\ufb33": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\ufb33":1}'.encode()
 
 
-def test_what_has_no_canonical_bytes_is_refused() -> None:
+def test_a_record_without_canonical_bytes_is_refused() -> None:
     cases: list[Any] = [2**53, -(2**53), float("nan"), float("inf"), object(), b"bytes", {1: 2}]
     with collected() as case:
         for value in cases:

@@ -138,7 +138,7 @@ def test_a_log_without_entries_is_not_signed_and_costs_no_row() -> None:
     assert not SignedHead.objects.exists()
 
 
-def test_one_round_signs_what_grew_and_nothing_else() -> None:
+def test_one_round_signs_only_logs_that_grew() -> None:
     tenants = [UUID(int=number) for number in range(1, 5)]
     for tenant in tenants:
         append(2, tenant=tenant)
@@ -463,7 +463,7 @@ def test_another_history_is_not_signed_as_the_next_shard() -> None:
 @pytest.mark.parametrize(
     "detail", [{}, {"closes": "somebody.else/log"}, {"closes": f"{settings.LOG_ORIGIN}/log/{TENANT}/1"}]
 )
-def test_a_tombstone_of_another_shard_opens_none(detail: dict[str, Any]) -> None:
+def test_a_tombstone_of_another_shard_opens_no_shard(detail: dict[str, Any]) -> None:
     append(20)
     checkpoints.sign(TENANT, at=AT)
     ClosedShard.objects.create(tenant_id=TENANT, shard=0, first_seq=0, end_seq=20, found_size=20, closed_at=AT)

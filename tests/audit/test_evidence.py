@@ -307,7 +307,7 @@ def test_a_period_comes_with_the_entry_before_it_and_the_one_after_it(log: None,
     assert verified(zipped(files), tmp_path)[0] == 2
 
 
-def test_what_has_no_neighbours_has_no_file_of_them(log: None) -> None:
+def test_a_bundle_without_neighbours_has_no_file_for_them(log: None) -> None:
     for what in ({}, {"access_request": REQUEST}, {"since": AT, "until": AT + 24 * HOUR}):
         assert "neighbours-0.jsonl" not in files_of(taken(**what))
 
@@ -332,7 +332,7 @@ def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
 
 
 @pytest.mark.slow
-def test_what_no_checkpoint_covers_is_counted_and_left_out(log: None, tmp_path: Path) -> None:
+def test_unsigned_entries_are_counted_and_left_out(log: None, tmp_path: Path) -> None:
     about(REQUEST, 3, at=AT + 5 * HOUR)
     append(4, at=AT + 5 * HOUR)
     assert evidence.prepare(wanted(), at=AT).waiting == 7
@@ -375,7 +375,7 @@ def test_there_is_no_evidence_before_the_first_checkpoint() -> None:
         assert refused.value.code == "unsigned"
 
 
-def test_an_access_request_that_the_log_does_not_know_has_none(log: None) -> None:
+def test_an_access_request_that_the_log_does_not_know_has_no_evidence(log: None) -> None:
     with pytest.raises(NotProven) as refused:
         evidence.prepare(wanted(access_request=UUID(int=99)), at=AT)
     assert refused.value.code == "absent"
@@ -610,7 +610,7 @@ def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, 
 
 
 @pytest.mark.slow
-def test_what_was_never_signed_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
+def test_an_unsigned_shard_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
     """A shard that is included for its key entry has nothing of the period, nor does the following one."""
     have = rotate(AT + 5 * HOUR)
     append(4, at=AT + 6 * HOUR)
@@ -858,9 +858,7 @@ def test_a_tile_that_vanishes_under_way_leaves_no_zip(log: None, piecemeal: None
 
 
 @pytest.mark.parametrize(("what", "seq"), [({}, 240), ({"access_request": REQUEST}, 270), ({"since": AT + HOUR}, 300)])
-def test_what_is_removed_before_it_was_read_leaves_no_zip(
-    log: None, piecemeal: None, what: dict[str, Any], seq: int
-) -> None:
+def test_a_removal_before_the_read_leaves_no_zip(log: None, piecemeal: None, what: dict[str, Any], seq: int) -> None:
     stream = evidence.prepare(wanted(**what), at=AT).stream()
     sent = [next(stream)]
     care.prune(TENANT, seq)
@@ -870,7 +868,7 @@ def test_what_is_removed_before_it_was_read_leaves_no_zip(
         zipfile.ZipFile(io.BytesIO(b"".join(sent)))
 
 
-def test_what_is_removed_elsewhere_meanwhile_disturbs_no_bundle(log: None, tmp_path: Path, piecemeal: None) -> None:
+def test_a_removal_elsewhere_does_not_disturb_a_bundle(log: None, tmp_path: Path, piecemeal: None) -> None:
     stream = evidence.prepare(wanted(since=AT + 3 * HOUR), at=AT).stream()
     sent = [next(stream)]
     care.prune(TENANT, 290)

@@ -150,7 +150,7 @@ def test_an_operation_refuses_to_run_inside_somebody_elses_transaction() -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_where_the_entry_cannot_be_written_the_act_fails_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_entry_cannot_be_written_the_whole_act_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     cast = gather()
     row = cast.confirmed()
     before = events_in(cast.contoso)

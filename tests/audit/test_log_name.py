@@ -142,7 +142,7 @@ def test_a_database_that_has_signed_takes_the_name_from_there(settings: Any) -> 
     assert heads.get(f"old.example/log/{TENANT}").head.size == 3
 
 
-def test_one_that_has_signed_nothing_waits_for_the_first_signature(settings: Any) -> None:
+def test_an_installation_without_signatures_waits_for_the_first_one(settings: Any) -> None:
     append(1)
     assert not LogOrigin.objects.exists()
     signed_before(settings, "old.example", TENANT)

@@ -91,7 +91,7 @@ def test_only_what_is_older_and_signed_may_go() -> None:
     assert planned(before=AT) is None, "nothing is old"
 
 
-def test_nothing_goes_from_an_access_request_on_that_is_under_way() -> None:
+def test_nothing_is_removed_after_an_access_request_under_way() -> None:
     append(5)
     about(REQUEST)
     append(5)
@@ -122,7 +122,7 @@ def test_a_long_log_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("old", [1, 255, 256, 257, 599])
-def test_what_remains_still_verifies_and_its_receipts_and_old_checkpoints_too(old: int) -> None:
+def test_remaining_entries_receipts_and_old_checkpoints_still_verify(old: int) -> None:
     append(old)
     first = checkpoints.sign(TENANT, at=AT)
     append(600 - old, at=LATER)
@@ -232,7 +232,7 @@ def test_an_entry_that_is_gone_already_is_not_covered_up() -> None:
 
 
 @pytest.mark.parametrize(("level", "number"), [(0, 0), (0, 1), (0, 2), (1, 0)])
-def test_nothing_goes_whose_hashes_are_not_in_order(level: int, number: int) -> None:
+def test_entries_with_wrong_hashes_are_not_removed(level: int, number: int) -> None:
     append(600)
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=level, number=number)
@@ -381,7 +381,7 @@ def test_a_tombstone_repairs_a_log_with_a_removal_without_an_entry() -> None:
 
 
 @pytest.mark.parametrize("event", ["log.key_rotated", "log.tombstoned"])
-def test_what_the_log_says_of_its_keys_and_shards_is_never_removed(event: str) -> None:
+def test_entries_about_keys_and_shards_are_never_removed(event: str) -> None:
     append(3)
     with transaction.atomic():
         care.say(TENANT, event, {}, at=AT)

@@ -245,7 +245,7 @@ def test_entries_pruned_while_the_signer_reads_are_not_missed(monkeypatch: pytes
     assert not LogAlarm.objects.exists()
 
 
-def test_what_another_signer_dated_meanwhile_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_by_another_signer_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     signed(2)
     plain = redating._write
 

@@ -313,7 +313,7 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
 
 
 @pytest.mark.django_db
-def test_where_the_customer_is_not_asked_the_providers_yes_carries_the_window(cast: Cast) -> None:
+def test_if_the_customer_is_not_asked_the_providers_approval_opens_the_window(cast: Cast) -> None:
     grant = cast.opened("northwind")
     [decided] = [each for each in exported("ocsf", cast.northwind.pk) if "entity_result" in each]
     assert (decided["metadata"]["event_code"], decided["type_uid"], decided["action_id"]) == (

@@ -42,7 +42,7 @@ def test_each_log_has_a_line_with_its_size_and_how_far_it_is_signed(
     ]
 
 
-def test_one_log_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_log_is_verified_alone(capsys: pytest.CaptureFixture[str]) -> None:
     append(2)
     append(3, tenant=OTHER)
     assert lines(capsys, "--tenant", str(OTHER))[-1] == "1 logs, 0 bad"

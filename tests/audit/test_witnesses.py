@@ -92,7 +92,7 @@ def test_a_request_has_the_size_the_proof_and_the_signed_note() -> None:
     assert note == checkpoint.note
 
 
-def test_a_new_checkpoint_is_asked_about_at_once_and_an_old_one_every_half_hour(travel: Any) -> None:
+def test_witnesses_are_asked_immediately_for_a_new_checkpoint_and_later_every_half_hour(travel: Any) -> None:
     grow(1)
     small = SmallWitness()
     register(small)
@@ -109,7 +109,7 @@ def test_a_new_checkpoint_is_asked_about_at_once_and_an_old_one_every_half_hour(
     assert witnesses.freshest(TENANT) == at
 
 
-def test_who_has_no_witness_is_not_asked_about_and_costs_nothing(django_assert_num_queries: Any) -> None:
+def test_a_tenant_without_witnesses_costs_nothing(django_assert_num_queries: Any) -> None:
     grow(3)
     with django_assert_num_queries(1):
         assert cosigning.collect(clock.now, lambda url, body: pytest.fail("asked")).total == 0
@@ -597,7 +597,7 @@ def cosign_anew(small: SmallWitness, size: int) -> None:
     line.save()
 
 
-def test_what_was_signed_just_now_need_not_be_cosigned_and_what_is_old_must_be(travel: Any) -> None:
+def test_only_older_entries_must_be_cosigned(travel: Any) -> None:
     grow(3)
     small = SmallWitness()
     register(small)

@@ -133,7 +133,7 @@ def test_no_other_site_makes_an_engineer_look(
     context.close()
 
 
-def test_what_is_put_into_a_page_does_not_run(ada: Page, live_server: LiveServer) -> None:
+def test_code_injected_into_a_page_does_not_run(ada: Page, live_server: LiveServer) -> None:
     ada.goto(f"{live_server.url}/preferences/")
     found = ada.evaluate(
         """async () => {

@@ -175,7 +175,7 @@ def moved(session: Any, device: str, to: Page) -> None:
         other.send("WebAuthn.addCredential", {"authenticatorId": its_device, "credential": key})
 
 
-def test_what_another_key_page_text_or_time_has_signed_decides_nothing(
+def test_a_signature_for_another_key_page_text_or_time_decides_nothing(
     visit: Visit, browser: Browser, live_server: LiveServer, settings: Any, travel: Any
 ) -> None:
     settings.PASSKEY_ORIGINS = [live_server.url]

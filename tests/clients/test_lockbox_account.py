@@ -186,7 +186,7 @@ OF_NO_LOCKBOX = [
 ]
 
 
-def test_what_answers_and_is_no_lockbox(bare: Shell, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_server_is_reported_as_such(bare: Shell, stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in OF_NO_LOCKBOX:
         monkeypatch.setattr(Stranger, "answer", answer)
         monkeypatch.setattr(Stranger, "heard", [])

@@ -112,7 +112,7 @@ def test_missed_events_are_printed_from_a_cursor_on(cast: Cast, shell: Shells) -
     assert line.split("\t")[1:] == ["access_request.approved_by_provider", row.reference, "PENDING_CUSTOMER"]
 
 
-def test_who_may_not_read_a_log_hears_so_at_once(cast: Cast, shell: Shells) -> None:
+def test_a_person_who_may_not_read_the_log_learns_it_immediately(cast: Cast, shell: Shells) -> None:
     for words in (["log", "tail"], ["watch", "--after", "0"]):
         ended = shell("mia")(*words, "--json")
         assert (ended.status, ended.out, json.loads(ended.err)["code"]) == (1, "", "not_allowed")

@@ -165,14 +165,14 @@ def test_a_deputys_decision_is_shown_as_one(cast: Cast, shell: Shells) -> None:
     assert "denied by Otto Test, deputy for Ada Test" in shell("ada")("requests", "show", row.reference).out
 
 
-def test_what_changed_since_it_was_read_is_not_decided(cast: Cast, shell: Shells) -> None:
+def test_an_access_request_that_changed_meanwhile_is_not_decided(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
     ended = shell("ada")("requests", "approve", row.reference, "--yes", "--etag", '"of-yesterday"', "--json")
     assert (ended.status, json.loads(ended.err)["code"]) == (1, "precondition_failed")
     assert state(row) == "PENDING_CUSTOMER"
 
 
-def test_who_may_not_decide_is_refused(cast: Cast, shell: Shells) -> None:
+def test_a_person_who_may_not_decide_is_refused(cast: Cast, shell: Shells) -> None:
     row = cast.confirmed()
     ended = shell("mia").at_a_terminal("requests", "approve", row.reference, answers=[("[y/N]", "y")])
     assert (ended.status, "Your role does not allow this." in ended.out) == (1, True)

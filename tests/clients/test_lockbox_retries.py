@@ -114,7 +114,7 @@ def test_a_broken_connection_is_made_again_with_the_same_key(change: Change) -> 
         [UNKNOWN, (429, {"code": "rate_limited"})],
     ],
 )
-def test_what_may_be_saved_is_never_called_undone(change: Change, answers: list[Any]) -> None:
+def test_a_change_that_may_be_saved_is_never_called_undone(change: Change, answers: list[Any]) -> None:
     with pytest.raises(NotKnown) as failure:
         change(*answers)
     assert (failure.value.status, failure.value.problem["code"]) == (5, "outcome_unknown")

@@ -27,7 +27,7 @@ def test_a_customer_opens_a_ticket_in_the_only_tenant_there_is(cast: Cast, shell
     assert row.external_reference == "INC-4711"
 
 
-def test_who_belongs_to_no_tenant_must_name_one(cast: Cast, shell: Shells) -> None:
+def test_a_person_without_a_tenant_must_name_one(cast: Cast, shell: Shells) -> None:
     ended = shell("priya")("tickets", "open", *WORDS, "--body", "It is the index.")
     assert (ended.status, "--tenant" in ended.err, Ticket.objects.exists()) == (2, True, False)
 

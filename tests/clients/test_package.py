@@ -80,7 +80,7 @@ def test_an_editable_installation_finds_the_generated_code(tmp_path: Path) -> No
     assert done.stdout.strip() == str(source / "lockbox_client" / "api" / "time" / "time_now.py"), done.stderr
 
 
-def test_what_an_earlier_build_left_is_not_built_again(tmp_path: Path) -> None:
+def test_remains_of_an_earlier_build_are_not_built_again(tmp_path: Path) -> None:
     source = package.clone(tmp_path)
     (tmp_path / "docs" / "openapi.json").write_text(small_document())
     for place in (source, source / "build" / "lib"):

@@ -54,7 +54,7 @@ def _answers(results: list[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_no_yes_comes_after_the_close(world: Cast) -> None:
+def test_no_permission_comes_after_the_close(world: Cast) -> None:
     grant = world.opened()
     provider, customer, ada = _gateway(world), _gateway(world, "contoso"), world.as_("ada")
     single, batch = _question(world), {**_question(world), "evaluations": [{}] * 3}

@@ -51,7 +51,7 @@ def at_once(call: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def test_at_each_door_exactly_as_many_are_counted_as_may_be(world: Cast) -> None:
+def test_each_interface_counts_exactly_the_allowed_tries(world: Cast) -> None:
     ada = world.ada
     doors: dict[str, tuple[Callable[[int], Attempt], int]] = {
         "one account, from everywhere": (lambda n: guesses.at_sign_in("ada@contoso.example", f"10.0.{n}.1"), 5),

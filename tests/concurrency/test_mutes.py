@@ -64,7 +64,7 @@ def test_an_access_request_submitted_during_a_mute_waits_at_the_provider_or_is_r
     assert set(AccessRequest.objects.values_list("state", flat=True)) <= {"PENDING_PROVIDER"}
 
 
-def test_what_becomes_another_humans_while_all_of_one_is_denied_is_denied_with_it(world: Cast) -> None:
+def test_access_requests_linked_to_a_human_during_a_denial_are_denied_too(world: Cast) -> None:
     """Linking gives the access requests another human, while the denial waits for them."""
     ada, stella = world.as_("ada"), world.as_("stella")
     for _ in range(4):

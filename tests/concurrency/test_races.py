@@ -116,7 +116,7 @@ def eight_approvers(world: Cast) -> list[str]:
     return names
 
 
-def test_eight_simultaneous_yes_make_one_decision(world: Cast, eight_approvers: list[str]) -> None:
+def test_eight_simultaneous_approvals_make_one_decision(world: Cast, eight_approvers: list[str]) -> None:
     row = world.confirmed()
     actors = [world.as_(name) for name in eight_approvers]
     results = at_once(*[lambda a=a: operations.approve_as_customer(row.pk, actor=a) for a in actors])
@@ -129,7 +129,7 @@ def test_eight_simultaneous_yes_make_one_decision(world: Cast, eight_approvers: 
 
 
 @pytest.mark.parametrize("attempt", range(5))
-def test_yes_against_no_has_one_winner(world: Cast, attempt: int) -> None:
+def test_approval_against_denial_has_one_winner(world: Cast, attempt: int) -> None:
     row = world.confirmed()
     ada, alan = world.as_("ada"), world.as_("alan")
     results = at_once(
@@ -162,7 +162,7 @@ def test_a_window_closed_twice_at_once_by_one_person_is_closed_once(world: Cast)
 
 
 @pytest.mark.real_clock
-def test_yes_against_expire_is_never_both(world: Cast) -> None:
+def test_approval_against_expiry_is_never_both(world: Cast) -> None:
     """The deadline is in the middle of the attempts, so that either can win; the database's clock decides.
 
     The first and the last lead times are so long that each of the two wins at least once, even on a slow machine.
@@ -465,7 +465,7 @@ def test_a_ticket_that_waited_for_an_approval_closes_its_window_after_it_opened(
     assert ended.event == "access_request.withdrawn"
 
 
-def test_nobody_decides_for_a_tenant_is_not_to_be_had_by_two_at_once(world: Cast) -> None:
+def test_two_simultaneous_changes_never_leave_a_tenant_without_a_decider(world: Cast) -> None:
     ines = world.as_("ines")
     results = at_once(
         partial(operations.switch_off_person, world.ada.pk, actor=ines),
@@ -495,7 +495,7 @@ def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world:
         world.agreed(lambda: operations.unlink_accounts(world.pat.pk, actor=stella))
 
 
-def test_who_comes_by_single_sign_on_is_made_one_with_nobody_who_was_parted_meanwhile(world: Cast) -> None:
+def test_single_sign_on_joins_nobody_who_was_unlinked_meanwhile(world: Cast) -> None:
     """Erik and Pat count as one human. Pat's account, which has the same subject, is unlinked while Ada's sign-in
     waits.
     """
@@ -602,7 +602,7 @@ def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> N
         Service.objects.update(is_covered=True)
 
 
-def test_no_customer_comes_to_a_plan_that_loses_lockbox_at_once(world: Cast) -> None:
+def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None:
     """The second of the two is announced."""
     stella = world.as_("stella")
     for number in range(6):
@@ -662,7 +662,7 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
     assert Service.objects.get(pk=row.pk).is_covered
 
 
-def test_what_is_asked_for_while_a_change_takes_effect_is_before_or_after_it(world: Cast) -> None:
+def test_an_access_request_during_a_change_comes_before_or_after_it(world: Cast) -> None:
     """An access request uses the name that stays, or the change waits for it."""
     operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
     for number in range(3):
@@ -740,7 +740,7 @@ def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
         assert set(outcomes(results)) in ({"Person", "WrongState"}, {"NotFound", "Invitation"}), results
 
 
-def test_lockbox_switched_on_counts_for_every_yes_that_comes_after_it(world: Cast) -> None:
+def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> None:
     """With either one first: after the switch, the log has no window without the customer's approval."""
     for _ in range(4):
         Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=False)

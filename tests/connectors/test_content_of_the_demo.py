@@ -116,7 +116,7 @@ def test_building_again_changes_nothing(root: Path, tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
-def test_what_people_did_to_their_mail_stays(tmp_path: Path) -> None:
+def test_changes_by_people_to_the_demo_mail_stay(tmp_path: Path) -> None:
     content.build(tmp_path)
     box = tmp_path / "contoso/mail/finance"
     unread = next((box / "new").iterdir())

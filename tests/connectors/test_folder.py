@@ -284,7 +284,7 @@ def test_every_listed_item_can_be_opened(folder: Folder, legal: Path) -> None:
     assert folder.list(LOCATOR, prefix="/".join(parts[:6])).unlisted == 1
 
 
-def test_an_item_that_goes_away_between_two_looks_is_passed_over(
+def test_an_item_that_disappears_between_two_reads_is_skipped(
     folder: Folder, legal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = _paths.facts_of

@@ -121,7 +121,7 @@ def test_the_content_of_a_removed_tag_is_not_shown_as_text() -> None:
                 assert judged(html).text.strip() == ""
 
 
-def test_links_open_elsewhere_and_tell_nothing() -> None:
+def test_links_open_in_a_new_tab_without_a_referrer() -> None:
     tag = re.fullmatch("<a (.*)>x</a>", sanitised('<a href="https://ok.example/?a=1&amp;b=2">x</a>'))
     assert tag
     assert set(re.findall('([a-z]+)="([^"]*)"', tag[1])) == {

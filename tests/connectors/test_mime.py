@@ -384,7 +384,7 @@ names = st.from_regex(r"[a-zäöü€ ]{1,30}\.(pdf|bin)", fullmatch=True).filte
     ),
     line_end=st.sampled_from([b"\n", b"\r\n"]),
 )
-def test_what_the_standard_library_writes_is_read_back(
+def test_mail_written_by_the_standard_library_is_read_back(
     box: Box, subject: str, body: str, attached: list[tuple[str, bytes, str]], line_end: bytes
 ) -> None:
     message = email.message.EmailMessage()

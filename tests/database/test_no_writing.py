@@ -32,7 +32,7 @@ def read_only() -> Iterator[None]:
             cursor.execute("SET default_transaction_read_only = off")
 
 
-def test_every_door_says_503(cast: Cast) -> None:
+def test_every_interface_answers_503(cast: Cast) -> None:
     client, secret = client_of(cast)
     basic = base64.b64encode(f"{client.pk}:{secret}".encode()).decode()
     ada, caller, stranger = signed_in(cast, "ada"), Caller(token_of(cast, "ada")), Client(raise_request_exception=False)

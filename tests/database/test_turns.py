@@ -194,7 +194,7 @@ def test_a_burst_of_acts_on_several_logs_is_not_refused(cast: Cast, pool: Thread
 @pytest.mark.timed
 @postgres
 @pytest.mark.parametrize("table", ["requests_app_accessrequest", "requests_app_grant"])
-def test_what_an_act_ends_and_somebody_holds_does_not_take_every_thread(
+def test_acts_that_wait_for_a_held_row_do_not_take_every_thread(
     cast: Cast, pool: ThreadPoolExecutor, table: str
 ) -> None:
     row, other = cast.opened().access_request, cast.confirmed(tenant="fabrikam")
@@ -242,7 +242,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
     assert type(pool.submit(send).exception(timeout=60)) is SentAlready
 
 
-def test_what_all_stuck_locks_may_hold_is_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stuck_locks_hold_at_most_half_of_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("requests_app.platform.database.turns.monotonic", lambda: now[0])
     for lock in range(3):
@@ -361,7 +361,7 @@ def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_we
     assert order == list(range(8))
 
 
-def test_who_leaves_the_line_just_as_the_turn_comes_hands_it_on() -> None:
+def test_a_waiter_that_gives_up_at_its_turn_passes_it_on() -> None:
     line = Line("nowhere")
     assert line.take(time.monotonic())
 

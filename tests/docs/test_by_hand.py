@@ -49,7 +49,7 @@ def run(place: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_signed_yes_is_checked_by_the_lines_of_the_document(cast: Cast, tmp_path: Path) -> None:
+def test_a_signed_approval_is_checked_with_the_documents_lines(cast: Cast, tmp_path: Path) -> None:
     signed_yes(cast)
     rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).order_by("seq")
     (tmp_path / "entries-0.jsonl").write_bytes(b"".join(bytes(row.canonical) + b"\n" for row in rows))

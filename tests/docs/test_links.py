@@ -146,7 +146,7 @@ def test_the_walks_find_something_to_judge() -> None:
         (dead_paths, "See `requests_app/no_such_module.py`."),
     ],
 )
-def test_each_check_finds_what_is_dead(
+def test_each_check_finds_dead_links(
     check: Callable[[Path], list[str]], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = ROOT / "docs" / "not-there.md"

@@ -58,7 +58,7 @@ def test_no_case_is_left_out() -> None:
     assert [case.number for case in ALL] == list(range(1, 47))
 
 
-def test_each_case_of_deciding_is_tried_through_every_door() -> None:
+def test_each_case_of_deciding_is_tried_through_every_interface() -> None:
     """By the test that tries all interfaces, or by at least one of the pages' and one of the API's."""
     through = {case.number: {path.split("/")[1] for path, _name in case.tests} for case in ALL[:16]}
     offenders = {

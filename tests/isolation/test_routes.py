@@ -57,7 +57,7 @@ def test_only_these_pages_open_by_a_secret() -> None:
     assert secret == {"invitation", "sso_callback", "address_confirm"}
 
 
-def test_no_route_lies_outside_the_known_doors() -> None:
+def test_no_route_is_outside_the_known_interfaces() -> None:
     assert {route.namespace for route in routes()} == {"web", "api", "admin", ""}
     bare = {route.name for route in routes() if not route.namespace}
     assert {name for name in bare if not name.startswith(("account_", "^"))} <= {

@@ -44,7 +44,7 @@ def test_a_connection_that_serves_one_tenant_sees_no_other(cast: Cast) -> None:
         assert list(Tenant.objects.all()) == [cast.contoso]
 
 
-def test_it_cannot_write_for_another_tenant_either(cast: Cast) -> None:
+def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None:
     with only_tenants([cast.contoso.pk]):
         with pytest.raises(DatabaseError, match="row-level security"), transaction.atomic():
             NotificationAddress.objects.create(

@@ -207,7 +207,7 @@ def test_every_kind_of_row_is_found_in_one_place_or_says_why_not() -> None:
     assert FINDERS.keys() ^ FOUND_BY_THE_ACT.keys() == set(Noun)
 
 
-def test_what_is_told_is_declared_and_goes_to_somebody_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(topics.problems()) == []
     tells = (Tell("notify.nothing", ("customer",)), Tell("notify.mute", ("nobody",)))
     monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(tells=tells)})
@@ -219,19 +219,19 @@ def test_what_is_told_is_declared_and_goes_to_somebody_known(monkeypatch: pytest
     assert list(topics.problems()) == ["no act tells notify.mute"]
 
 
-def test_no_door_types_what_is_said_after_an_act() -> None:
+def test_no_door_types_the_message_after_an_act() -> None:
     """The declaration says it once."""
-    said = {str(act.done) for act in acts.ACTS.values() if act.done}
+    messages = {str(act.done) for act in acts.ACTS.values() if act.done}
     typed = {
         f"{path.name}:{node.lineno} {node.value}"
         for path in sorted(Path(doors.__file__).parent.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and node.value in said
+        if isinstance(node, ast.Constant) and node.value in messages
     }
     assert typed == set()
 
 
-def test_what_waits_for_a_second_person_is_what_somebody_carries_out() -> None:
+def test_every_proposable_change_has_a_body_that_makes_it() -> None:
     tenants = {name for name, proposal in acts.PROPOSALS.items() if not proposal.by_staff}
     assert (tenants, acts.PROPOSALS.keys() - tenants) == (set(CONTROLLED), set(ANNOUNCED))
 

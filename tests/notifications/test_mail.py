@@ -269,7 +269,7 @@ def test_the_sender_names_the_domain_of_the_ids(world: Cast, mails: Mails, setti
     assert message["From"] == '"Acme, Inc." <lockbox@acme.example>'
 
 
-def test_what_an_engineer_writes_is_shown_with_nothing_hidden_in_it(world: Cast, mails: Mails) -> None:
+def test_an_engineers_text_is_shown_with_hidden_characters_visible(world: Cast, mails: Mails) -> None:
     world.confirmed(justification=HOSTILE)
     found = mails.send()("ada", "decide_as_customer")
     html = found.alternatives[0][0]

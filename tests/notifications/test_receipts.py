@@ -143,7 +143,7 @@ def test_text_and_html_are_read_as_before_and_say_what_each_file_is(world: Cast,
     assert "is the receipt" not in mails("priya", "window_closed").body
 
 
-def test_where_the_customer_is_not_asked_there_is_one_decision(world: Cast, mails: Mails) -> None:
+def test_if_the_customer_is_not_asked_there_is_one_decision(world: Cast, mails: Mails) -> None:
     row = world.opened("northwind").access_request
     operations.release(row.pk, actor=world.as_("priya"))
     mails.send()
@@ -154,7 +154,7 @@ def test_where_the_customer_is_not_asked_there_is_one_decision(world: Cast, mail
     ]
 
 
-def test_a_decision_that_cannot_be_proven_keeps_nothing_else_back(world: Cast, mails: Mails) -> None:
+def test_an_unprovable_decision_delays_nothing_else(world: Cast, mails: Mails) -> None:
     row = closed(world)
     seq = AuditEntry.objects.get(event="access_request.approved_by_provider", correlation_id=row.pk).seq
     checkpoints.sign(world.contoso.pk, at=clock.now())
@@ -237,7 +237,7 @@ def test_without_the_key_the_mail_waits_two_minutes_and_leaves_without(world: Ca
     assert not Checkpoint.objects.exists()
 
 
-def test_what_is_signed_elsewhere_meanwhile_comes_along(
+def test_a_checkpoint_signed_elsewhere_meanwhile_is_included(
     world: Cast, mails: Mails, travel: Any, settings: Any, tmp_path: Path
 ) -> None:
     have = keys.load()
@@ -252,7 +252,7 @@ def test_what_is_signed_elsewhere_meanwhile_comes_along(
     assert all(len(files) == 3 for files in by_name(mails).values())
 
 
-def test_a_log_that_is_refused_keeps_no_mail_back(world: Cast, mails: Mails) -> None:
+def test_a_refused_log_delays_no_mail(world: Cast, mails: Mails) -> None:
     row = closed(world)
     meddle("UPDATE audit_app_auditentry SET leaf_hash = %s WHERE seq = 0", bytes(32))
     mails.send()
@@ -261,7 +261,7 @@ def test_a_log_that_is_refused_keeps_no_mail_back(world: Cast, mails: Mails) -> 
     assert AccessRequest.objects.get(pk=row.pk).state == "CLOSED"
 
 
-def test_a_signer_that_breaks_keeps_no_mail_back(
+def test_a_broken_signer_delays_no_mail(
     world: Cast, mails: Mails, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(*_: object, **__: object) -> None:

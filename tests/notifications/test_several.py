@@ -87,7 +87,7 @@ def test_an_approver_reads_of_each_who_what_how_long_until_when_and_where(
     }
 
 
-def test_it_is_as_harmless_and_as_plain_as_every_other_mail(world: Cast, mails: Mails, travel: Any) -> None:
+def test_the_bundled_mail_follows_the_rules_of_every_mail(world: Cast, mails: Mails, travel: Any) -> None:
     five(world, travel)
     found = mails.send()("ada", "decide_as_customer")
     html = found.alternatives[0][0]
@@ -117,7 +117,7 @@ def test_an_address_that_decides_nothing_is_offered_nothing(world: Cast, mails: 
     silent(found, "You can also deny", "for you to answer")
 
 
-def test_the_providers_approver_confirms_each_by_itself(world: Cast, mails: Mails) -> None:
+def test_the_providers_approver_confirms_each_separately(world: Cast, mails: Mails) -> None:
     for _ in range(4):
         world.submitted()
     found = mails.send()("pat", "decide_as_provider")
@@ -158,7 +158,7 @@ def test_a_list_that_nobody_reads_to_its_end_is_cut_and_says_so(
         silent(found, rows[listed].reference)
 
 
-def test_it_costs_the_same_queries_for_many_as_for_few(
+def test_the_bundled_mail_costs_the_same_queries_for_many_as_for_few(
     world: Cast, mails: Mails, travel: Any, django_assert_num_queries: Any
 ) -> None:
     rows = five(world, travel)

@@ -341,7 +341,7 @@ def test_switching_lockbox_says_what_it_means(world: Cast, mails: Mails, travel:
     says(found, "Ines Test switched Lockbox", words, f"http://localhost:8000/tenant/{world.contoso.pk}/")
 
 
-def test_who_decides_never_changes_quietly(world: Cast, mails: Mails, travel: Any) -> None:
+def test_deciders_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     found = mails.send()("ada", "approvers_changed")
     assert found.subject == "Contoso: Mia Test is an approver now"

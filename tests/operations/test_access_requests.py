@@ -73,7 +73,7 @@ def test_switching_lockbox_on_counts_for_what_is_under_way(cast: Cast) -> None:
     assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
 
 
-def test_the_customers_deadline_starts_at_the_providers_yes(cast: Cast, travel) -> None:
+def test_the_customers_deadline_starts_at_the_providers_approval(cast: Cast, travel) -> None:
     travel.freeze()
     row = cast.submitted()
     assert row.decide_by == timezone.now() + dt.timedelta(hours=24)

@@ -95,7 +95,7 @@ def test_a_link_is_for_a_day_and_for_the_newest_wish(cast: Cast, travel: Any) ->
     assert events_in(cast.contoso) == ["person.address_requested"] * 2
 
 
-def test_a_session_alone_asks_for_nothing_and_nobody_hears_whose_an_address_is(cast: Cast) -> None:
+def test_a_change_of_address_needs_proof_and_reveals_no_owner(cast: Cast) -> None:
     with pytest.raises(StepUpRequired):
         operations.request_address(email=NEW, actor=cast.as_("ada", fresh=False))
     for wrong in ("ada@contoso.example", "no address", "x" * 300 + "@new.example"):
@@ -110,7 +110,7 @@ def test_a_session_alone_asks_for_nothing_and_nobody_hears_whose_an_address_is(c
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
 
 
-def test_what_a_directory_keeps_is_the_directorys(cast: Cast) -> None:
+def test_only_the_directory_changes_an_address_that_it_manages(cast: Cast) -> None:
     DirectoryRecord.objects.create(
         tenant=cast.contoso, person=cast.ada, user_name="ada", user_key="ada", changed_at=cast.contoso.created_at
     )
@@ -172,7 +172,7 @@ def test_accounts_count_as_one_when_both_addresses_are_known(cast: Cast) -> None
     assert Person.objects.get(pk=cast.alan.pk).human_id == cast.pat.human_id
 
 
-def test_asking_for_a_new_password_leaves_the_same_for_everybody(cast: Cast) -> None:
+def test_a_request_for_a_new_password_has_the_same_effect_for_every_address(cast: Cast) -> None:
     for email in ("ada@contoso.example", "nobody@contoso.example"):
         operations.ask_for_reset(email=email, actor=Actor.stranger(door="pages"))
     rows = list(OutboxMessage.objects.order_by("created_at").values_list("topic", "tenant", "payload__email"))

@@ -104,7 +104,7 @@ def test_nobody_else_sets_it_and_nobody_without_fresh_proof(
     assert set(events_in(cast.contoso)) <= {"act.refused"}
 
 
-def test_what_is_no_origin_or_the_providers_own_is_refused(cast: Cast) -> None:
+def test_a_malformed_origin_or_the_providers_own_site_is_refused(cast: Cast) -> None:
     cases = [
         "http://approvals.contoso.example",
         "https://approvals.contoso.example/page",
@@ -206,7 +206,7 @@ def test_a_denial_is_always_possible_and_without_the_rule_any_key_counts(cast: C
     assert events_in(cast.contoso)[-1] == "access_request.denied_by_customer"
 
 
-def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> None:
+def test_a_key_stays_valid_if_the_page_moves_within_its_site(cast: Cast) -> None:
     put(cast, rp_id="contoso.example")
     device = own_key(cast, rp_id="contoso.example")[1]
     device.origin = "https://decide.contoso.example"
@@ -217,7 +217,7 @@ def test_a_key_goes_along_where_the_page_moves_within_its_site(cast: Cast) -> No
     assert events_in(cast.contoso)[-1] == "access_request.approved_by_customer"
 
 
-def test_an_origin_that_was_taken_away_signs_nothing_more(cast: Cast, settings: Any) -> None:
+def test_a_removed_origin_signs_nothing_more(cast: Cast, settings: Any) -> None:
     """The next owner of the name would have a page that asks for an approval."""
     put(cast, rp_id="contoso.example")
     device, row = own_key(cast, rp_id="contoso.example")[1], cast.confirmed()
@@ -265,7 +265,7 @@ def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> Non
     assert page_of(cast) == ("", "", False)
 
 
-def test_a_key_that_this_tenants_log_does_not_tell_of_makes_nobody_ready(cast: Cast) -> None:
+def test_a_key_without_an_entry_in_this_log_makes_nobody_ready(cast: Cast) -> None:
     """No signature of it would count: a verifier searches this log for the key."""
     put(cast)
     row = own_key(cast)[0]

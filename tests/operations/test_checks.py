@@ -265,7 +265,7 @@ def test_a_killed_workers_check_continues_where_it_was(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_worker_that_was_thought_dead_leaves_the_check_to_its_heir(
+def test_a_worker_that_was_thought_dead_leaves_the_check_to_its_successor(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     travel.freeze()

@@ -29,7 +29,7 @@ def ours(cast: Cast) -> Person:
     return client_of(cast, None)[0].account
 
 
-def test_it_is_given_no_role_in_a_tenant(cast: Cast, theirs: Person) -> None:
+def test_a_client_gets_no_role_in_a_tenant(cast: Cast, theirs: Person) -> None:
     bare = operations.create_tenant(
         plan_id=cast.contoso.plan_id, name="Adatum", slug="adatum", time_zone="UTC", actor=cast.as_("stella")
     )
@@ -43,7 +43,7 @@ def test_it_is_given_no_role_in_a_tenant(cast: Cast, theirs: Person) -> None:
 
 
 @pytest.mark.parametrize("role", ["engineer", "provider_approver"])
-def test_it_is_put_into_no_queue(cast: Cast, ours: Person, role: str) -> None:
+def test_a_client_is_put_into_no_queue(cast: Cast, ours: Person, role: str) -> None:
     with pytest.raises(NotFound):
         operations.give_queue_role(cast.exchange.pk, ours.pk, role=role, actor=cast.as_("stella"))
     assert not QueueAssignment.objects.filter(person=ours).exists()
@@ -74,7 +74,7 @@ def test_no_ticket_is_recorded_for_it(cast: Cast, theirs: Person) -> None:
     assert not Ticket.objects.exists()
 
 
-def test_staff_switch_no_client_off_and_bring_none_back(cast: Cast) -> None:
+def test_staff_cannot_switch_a_client_off_or_on(cast: Cast) -> None:
     """A client that its tenant has removed stays so, and its secret opens nothing."""
     client, secret = client_of(cast)
     with pytest.raises(NotFound):

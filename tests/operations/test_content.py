@@ -227,7 +227,7 @@ def test_a_resource_that_was_not_asked_for_is_not_covered(cast: Cast, other: str
     assert (_events(grant), _looks(grant), fake.calls) == (["act.refused"], [], 0)
 
 
-def test_another_tenants_resource_looks_absent(cast: Cast) -> None:
+def test_another_tenants_resource_looks_missing(cast: Cast) -> None:
     grant = cast.opened()
     with pytest.raises(NotFound):
         _read(cast, grant, resource=cast.resource("fabrikam"))
@@ -292,7 +292,7 @@ def test_a_ticket_that_ended_gives_nothing_though_its_window_were_open(cast: Cas
         (mail_id().upper(), NotFound),
     ],
 )
-def test_what_is_not_there_fails_and_the_log_says_so(cast: Cast, item: str, error: type[Exception]) -> None:
+def test_a_missing_item_fails_with_an_entry(cast: Cast, item: str, error: type[Exception]) -> None:
     grant = cast.opened()
     with pytest.raises(error):
         _read(cast, grant, item=item)
@@ -335,7 +335,7 @@ def test_a_system_that_fails_in_the_middle_is_logged(cast: Cast, use: Callable[[
 
 
 @pytest.mark.parametrize("look", ["list", "open"])
-def test_where_no_entry_can_be_written_nothing_is_read(
+def test_if_no_entry_can_be_written_nothing_is_read(
     cast: Cast, look: str, use: Callable[[Fake], Fake], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake, grant = use(Fake()), cast.opened()

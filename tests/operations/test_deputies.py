@@ -79,7 +79,7 @@ def test_an_actor_that_was_built_in_time_is_read_again_at_the_decision(cast: Cas
     assert Decision.objects.filter(stage="customer").count() == 0
 
 
-def test_it_is_worth_what_the_approver_is_worth(cast: Cast) -> None:
+def test_a_deputy_has_no_power_if_the_approver_has_none(cast: Cast) -> None:
     """An approver who lost the role, is switched off, or is the same human has no deputy."""
     allowed(cast)
     for undone in ("role", "off", "human", "deputy", "ended"):
@@ -137,7 +137,7 @@ def test_naming_and_ending_are_in_the_log_and_mailed_to_approvers_and_deputy(cas
     assert set(messages) == {f"{name}@contoso.example" for name in ("ada", "alan", "otto")}
 
 
-def test_whom_an_approver_may_name_and_for_how_long(cast: Cast) -> None:
+def test_the_choice_and_the_length_of_a_deputy_are_limited(cast: Cast) -> None:
     at = clock.now()
     allowed(cast)
 
@@ -179,7 +179,7 @@ def test_only_an_approver_names_one_and_only_for_themselves(cast: Cast) -> None:
         operations.end_out_of_office(absence.pk, actor=cast.as_("ines"))
 
 
-def test_a_deputy_keeps_no_tenant_from_losing_its_last_approver(cast: Cast) -> None:
+def test_a_deputy_does_not_replace_the_last_approver(cast: Cast) -> None:
     allowed(cast)
     away(cast, start=dt.timedelta())
     operations.switch_off_person(cast.alan.pk, actor=cast.as_("ines"))

@@ -151,7 +151,7 @@ def test_a_download_differs_from_a_view_and_needs_the_same_level(cast: Cast) -> 
         {"tenant": "contoso"},
     ],
 )
-def test_who_and_what_may_be_named_in_several_ways(cast: Cast, named: dict[str, str]) -> None:
+def test_subject_and_resource_can_be_named_in_several_ways(cast: Cast, named: dict[str, str]) -> None:
     cast.opened()
     assert both(ask(cast, **named), service_of(cast)) == (True, "window_open")
 
@@ -179,7 +179,7 @@ def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> N
     assert both(ask(cast, by="erik"), service_of(cast)) == (False, "not_allowed")
 
 
-def test_of_several_windows_the_one_counts_that_covers_it_and_is_open_longest(cast: Cast) -> None:
+def test_the_window_that_covers_the_resource_longest_counts(cast: Cast) -> None:
     ticket = cast.ticket()
     sales = cast.resource(name="sales")
     cast.opened(ticket=ticket, window_for=1800)
@@ -318,7 +318,7 @@ def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> Non
     assert (verdict.decision, verdict.reason, verdict.at) == (False, "window_not_open", grant.closes_at)
 
 
-def test_without_a_ticket_a_demand_of_the_law_needs_none(cast: Cast) -> None:
+def test_a_law_enforcement_demand_needs_no_ticket(cast: Cast) -> None:
     grant = cast.opened()
     AccessRequest.objects.filter(pk=grant.access_request_id).update(
         ticket=None,
@@ -368,7 +368,7 @@ UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
 }
 
 
-def test_what_is_not_known_has_one_answer(cast: Cast) -> None:
+def test_all_unknown_things_have_one_answer(cast: Cast) -> None:
     cast.opened()
     service = service_of(cast)
     with collected() as case:
@@ -378,7 +378,7 @@ def test_what_is_not_known_has_one_answer(cast: Cast) -> None:
                 assert ContentAccess.objects.count() == 0
 
 
-def test_a_name_that_two_resources_have_names_none(cast: Cast) -> None:
+def test_a_name_of_two_resources_matches_none(cast: Cast) -> None:
     cast.opened()
     Resource.objects.filter(pk=cast.resource(name="sales").pk).update(name=cast.resource().name)
     question = ask(cast, resource="finance@contoso.example", tenant="contoso")
@@ -427,7 +427,7 @@ def test_nothing_but_the_two_actions_is_known(cast: Cast) -> None:
     "change",
     [{"item": "\0"}, {"subject": "\ud800"}, {"item": "x" * 1025}, {"resource": "x" * 401}, {"subject": "x" * 321}],
 )
-def test_what_no_column_could_hold_is_no_question(cast: Cast, change: dict[str, str]) -> None:
+def test_a_value_that_no_column_could_hold_is_refused(cast: Cast, change: dict[str, str]) -> None:
     with pytest.raises(Malformed):
         ask(cast, **change)
 
@@ -444,7 +444,7 @@ def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
 
 
 @pytest.mark.parametrize("who", ["priya", "pat", "mia"])
-def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
+def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, who: str) -> None:
     """Above all not an engineer: engineers who may read have a page for it, and vouch for nobody else."""
     cast.opened()
     before = _left()
@@ -456,7 +456,7 @@ def test_who_reads_no_log_asks_nothing(cast: Cast, who: str) -> None:
     assert _left() == before
 
 
-def test_no_person_reports_an_access_through_any_door(cast: Cast) -> None:
+def test_no_person_reports_an_access_through_any_interface(cast: Cast) -> None:
     """Otherwise an engineer's window would show it as the engineer's act."""
     grant = cast.opened()
     before = _left()
@@ -494,7 +494,7 @@ def test_a_caller_switched_off_after_authentication_gets_no_answer(cast: Cast, c
 # --- What must not be half done ------------------------------------------------------------------------------
 
 
-def test_without_its_entry_there_is_no_yes(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_entry_nothing_is_permitted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     grant = cast.opened()
     before = _left()
 
@@ -536,7 +536,7 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
             assert asks(question, actor=staff).decision
 
 
-def test_an_actor_keeps_nothing_of_another_side(cast: Cast) -> None:
+def test_an_actor_has_no_rights_of_another_side(cast: Cast) -> None:
     """A customer's actor that claims to be staff is not staff."""
     cast.opened("fabrikam")
     claimed = replace(service_of(cast, "contoso"), is_staff=True)

@@ -142,7 +142,7 @@ def test_linking_is_in_the_providers_log_and_in_that_of_each_tenant_concerned(ca
     assert events_in(cast.northwind) == []
 
 
-def test_who_is_one_human_is_for_others_of_the_staff_to_say(cast: Cast) -> None:
+def test_only_other_staff_say_which_accounts_are_one_human(cast: Cast) -> None:
     stella, before = cast.as_("stella"), set(Person.objects.get_queryset().values_list("pk", "human_id"))
     refusals: list[tuple[type[Exception], Any]] = [
         (NotAllowed, lambda: operations.link_accounts(cast.stella.pk, cast.pat.pk, actor=stella)),
@@ -173,7 +173,7 @@ def test_who_is_one_human_is_for_others_of_the_staff_to_say(cast: Cast) -> None:
         ("patricia@provider.example", False),
     ],
 )
-def test_which_addresses_are_one_mailbox(cast: Cast, email: str, is_same: bool) -> None:
+def test_addresses_of_one_mailbox_are_recognised(cast: Cast, email: str, is_same: bool) -> None:
     found = Person.objects.get_queryset().filter(mailboxes.same_mailbox(email))
     assert list(found) == ([cast.pat] if is_same else [])
 

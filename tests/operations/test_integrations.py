@@ -92,7 +92,7 @@ def test_a_tenants_client_is_its_administrators(cast: Cast) -> None:
                     assert (last_entry()["event"], last_entry()["detail"]["action"]) == ("act.refused", name_of_act)
 
 
-def test_to_outsiders_it_is_absent(cast: Cast) -> None:
+def test_a_client_looks_missing_to_outsiders(cast: Cast) -> None:
     row = add(cast).row
     entries = AuditEntry.objects.count()
     with collected() as case:
@@ -141,7 +141,7 @@ def test_no_machine_makes_changes_or_ends_what_calls(cast: Cast) -> None:
                 refused(acts[name], NotAllowed)
 
 
-def test_the_system_makes_none(cast: Cast) -> None:
+def test_the_system_makes_no_client(cast: Cast) -> None:
     refused(
         lambda: operations.create_client(name="x", scopes=["log:read"], actor=cast.system()),
         NotAllowed,
@@ -155,14 +155,14 @@ def test_the_system_makes_none(cast: Cast) -> None:
 # --- What may be given ---------------------------------------------------------------------------------------
 
 
-def test_what_a_customers_machine_may_not_be_given(cast: Cast) -> None:
+def test_a_customers_client_gets_only_allowed_scopes(cast: Cast) -> None:
     with collected() as case:
         for scope in sorted(frozenset(Scope) - OF_CLIENTS):
             with case(scope):
                 refused(partial(add, cast, scopes=["log:read", scope]), Unacceptable)
 
 
-def test_what_a_machine_of_the_providers_may_not_be_given(cast: Cast) -> None:
+def test_a_providers_client_gets_only_allowed_scopes(cast: Cast) -> None:
     with collected() as case:
         for scope in sorted(frozenset(Scope) - OF_PROVIDER_CLIENTS):
             with case(scope):
@@ -179,12 +179,12 @@ def test_wrong_input_is_refused(cast: Cast, fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["otto", "ines", "frida", "priya", None])
-def test_it_decides_for_an_approver_of_its_tenant_or_for_nobody(cast: Cast, name: str | None) -> None:
+def test_a_client_decides_only_for_an_approver_of_its_tenant(cast: Cast, name: str | None) -> None:
     whose = cast.people[name].pk if name else "nobody"
     refused(lambda: add(cast, scopes=["decisions:write"], decides_for_id=whose), Unacceptable)
 
 
-def test_it_decides_only_with_the_scope_and_never_for_the_provider(cast: Cast) -> None:
+def test_a_client_decides_only_with_the_scope_and_never_for_the_provider(cast: Cast) -> None:
     refused(lambda: add(cast, decides_for_id=cast.ada.pk), Unacceptable)
     refused(lambda: add(cast, "stella", None, decides_for_id=cast.ada.pk), Unacceptable)
     row = add(cast, "stella", None).row
@@ -342,7 +342,7 @@ def test_a_token_is_ended_by_its_owner_its_administrator_or_staff(cast: Cast, na
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "frida", "finn", "priya"])
-def test_to_everybody_else_it_is_absent(cast: Cast, name: str) -> None:
+def test_a_token_looks_missing_to_everybody_else(cast: Cast, name: str) -> None:
     token = make(cast).row
     refused(lambda: operations.revoke_token(token.pk, actor=cast.as_(name)), NotFound)
 
@@ -376,7 +376,7 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
     assert row.state == "PENDING_CUSTOMER"
 
 
-def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
+def test_an_act_without_a_scope_is_done_with_no_token(cast: Cast) -> None:
     """Denied by default: a new act is closed to tokens until its declaration names a scope."""
     token = make(cast, "ines", scopes=in_order(Scope)).row
     actor = actor_of_token(token, door="api")
@@ -387,7 +387,7 @@ def test_what_is_no_act_of_a_scope_is_done_with_no_token(cast: Cast) -> None:
 # --- What is forgotten ---------------------------------------------------------------------------------------
 
 
-def test_what_ended_long_ago_is_forgotten_by_the_hour(cast: Cast, travel: Any) -> None:
+def test_old_tokens_and_keys_are_deleted_hourly(cast: Cast, travel: Any) -> None:
     client, token = add(cast).row, make(cast).row
     operations.issue_access_token(client, scopes=[Scope.LOG_READ])
     operations.claim_key(cast.otto, key="k", asked="x", claim=uuid4(), holder="", claim_for=timedelta(minutes=1))

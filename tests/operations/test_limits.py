@@ -178,7 +178,11 @@ def test_a_mute_lasts_1_or_4_or_24_hours(cast: Cast, travel: Traveller) -> None:
 
 def test_an_invitation_can_be_accepted_until_its_seven_days_are_over(cast: Cast, travel: Traveller) -> None:
     at = travel.freeze()
-    answer: dict[str, Any] = {"name": "Grace", "password": "a-password-that-nobody-uses", "actor": Actor.stranger(door="pages")}
+    answer: dict[str, Any] = {
+        "name": "Grace",
+        "password": "a-password-that-nobody-uses",
+        "actor": Actor.stranger(door="pages"),
+    }
     early, late = (cast.link_of(cast.invited(f"{name}@contoso.example")) for name in ("early", "late"))
     travel.to(at + 7 * DAY - STEP)
     assert operations.accept_invitation(early, **answer).email == "early@contoso.example"

@@ -222,7 +222,7 @@ def test_the_operator_closes_it_by_a_command(cast: Cast, capsys: pytest.CaptureF
     assert caught.value.returncode == 2
 
 
-def test_the_providers_own_log_has_the_same_way_back(cast: Cast) -> None:
+def test_the_providers_own_log_is_repaired_in_the_same_way(cast: Cast) -> None:
     for name in ("E3", "E4", "E6"):
         operations.save_plan(actor=cast.as_("stella"), name=name, includes_lockbox=True)
     tasks.checkpoint()
@@ -295,7 +295,7 @@ def test_a_log_shorter_than_its_stored_head_is_not_adopted(cast: Cast) -> None:
     assert Event.LOG_HEAD_ADOPTED not in events(tenant)
 
 
-def test_what_was_never_signed_is_not_adopted(cast: Cast) -> None:
+def test_an_unsigned_log_is_not_adopted(cast: Cast) -> None:
     cast.ticket()
     with pytest.raises(CommandError, match="no checkpoint yet"):
         command("log_heads", "adopt", "contoso", "--because", "Make it fit.")
@@ -368,7 +368,7 @@ def old(cast: Cast, travel: Traveller) -> AccessRequest:
     return row
 
 
-def test_what_is_older_than_the_rule_goes_and_the_log_says_what(cast: Cast, old: AccessRequest) -> None:
+def test_entries_older_than_the_rule_are_removed_with_an_entry(cast: Cast, old: AccessRequest) -> None:
     tenant = cast.contoso.pk
     before = len(events(tenant))
     root = checkpoints.newest(tenant, 0)
@@ -399,7 +399,7 @@ def latest_origin(tenant: UUID) -> str:
     return checkpoints.origin_of(tenant, 0)
 
 
-def test_pages_and_mails_about_what_is_no_longer_in_the_log_still_come(cast: Cast, old: AccessRequest) -> None:
+def test_pages_and_mails_about_removed_entries_still_work(cast: Cast, old: AccessRequest) -> None:
     assert prune() > 0
     for who in ("ada", "priya", "stella"):
         client = Client()
@@ -453,7 +453,7 @@ def test_pruning_alone_does_not_cause_more_pruning(cast: Cast, old: AccessReques
     assert events(cast.contoso.pk) == ["log.pruned"]
 
 
-def test_what_the_log_says_of_its_keys_stays_and_keeps_it_busy_with_nothing(cast: Cast, travel: Traveller) -> None:
+def test_entries_about_keys_stay_and_cause_no_work(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     with transaction.atomic():
         care.say(cast.contoso.pk, Event.LOG_KEY_ROTATED, {}, at=clock.now())
@@ -486,7 +486,7 @@ def test_nothing_of_an_access_request_under_way_is_removed(cast: Cast, travel: T
     assert not AuditEntry.objects.filter(correlation_id=waiting.pk, at__lt=clock.now() - 30 * DAY).exists()
 
 
-def test_nothing_goes_that_is_not_signed(cast: Cast, travel: Traveller) -> None:
+def test_unsigned_entries_are_not_removed(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     cast.in_state("CLOSED")
     operations.set_log_retention(cast.contoso.pk, days=30, actor=cast.as_("ines"))
@@ -496,7 +496,7 @@ def test_nothing_goes_that_is_not_signed(cast: Cast, travel: Traveller) -> None:
     assert events(cast.contoso.pk) == before
 
 
-def test_nothing_goes_of_a_damaged_log(cast: Cast, old: AccessRequest) -> None:
+def test_nothing_is_removed_from_a_damaged_log(cast: Cast, old: AccessRequest) -> None:
     at = clock.now()
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=at, last_at=at, code="altered")
     before = events(cast.contoso.pk)

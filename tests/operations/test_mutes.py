@@ -125,7 +125,7 @@ def test_everybody_can_be_muted_at_once(cast: Cast) -> None:
             cast.submitted(by=name)
 
 
-def test_where_the_customer_is_not_asked_a_mute_keeps_nobody_away(cast: Cast) -> None:
+def test_if_the_customer_is_not_asked_a_mute_has_no_effect(cast: Cast) -> None:
     cast.confirmed()
     mute(cast)
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
@@ -194,7 +194,7 @@ def test_lifting_one_needs_fresh_proof_and_setting_one_does_not(cast: Cast) -> N
         ({"note": "x" * 2001}, "note"),
     ],
 )
-def test_what_is_out_of_bounds_denies_nothing(cast: Cast, wrong: dict[str, Any], field: str) -> None:
+def test_a_mute_with_invalid_input_denies_nothing(cast: Cast, wrong: dict[str, Any], field: str) -> None:
     row = cast.confirmed()
     if wrong.get("engineer_id") == "of nobody who asked":
         wrong = {"engineer_id": cast.pat.pk}
@@ -207,7 +207,7 @@ def test_what_is_out_of_bounds_denies_nothing(cast: Cast, wrong: dict[str, Any],
     assert Mute.objects.count() == 0
 
 
-def test_what_is_past_its_deadline_expires_and_is_not_denied(cast: Cast, travel: Any) -> None:
+def test_overdue_access_requests_expire_and_are_not_denied(cast: Cast, travel: Any) -> None:
     row = cast.confirmed()
     travel.to(row.decide_by)
     assert mute(cast).denied == 0
@@ -241,7 +241,7 @@ def test_a_client_that_may_decide_for_nobody_neither_mutes_nor_lifts(cast: Cast)
     assert events_in(cast.contoso)[-1] == "act.refused"
 
 
-def test_of_a_client_that_decides_for_somebody_each_entry_says_for_whom(cast: Cast) -> None:
+def test_each_entry_of_a_deciding_client_names_its_approver(cast: Cast) -> None:
     cast.confirmed()
     desk = machine(cast, decides_for_id=cast.ada.pk)
     live = mute(cast, by=desk)
@@ -251,7 +251,7 @@ def test_of_a_client_that_decides_for_somebody_each_entry_says_for_whom(cast: Ca
         assert (record["name"], record["for"]["name"]) == ("Desk", "Ada Test")
 
 
-def test_what_one_may_not_decide_stays_for_a_colleague_and_the_rest_is_denied(cast: Cast) -> None:
+def test_access_requests_that_one_may_not_decide_stay_for_a_colleague(cast: Cast) -> None:
     of_pat = cast.confirmed()
     of_paula = operations.approve_as_provider(cast.submitted().pk, actor=cast.as_("paula"), note="No other way.")
     cast.agreed(lambda: operations.link_accounts(cast.ada.pk, cast.pat.pk, actor=cast.as_("stella")))
@@ -268,7 +268,7 @@ def test_a_person_without_the_right_is_refused_before_any_search_and_with_an_ent
     assert events_in(cast.contoso)[-1] == "act.refused"
 
 
-def test_a_new_mute_of_the_same_human_takes_the_place_of_the_old(cast: Cast) -> None:
+def test_a_new_mute_of_the_same_human_replaces_the_old_one(cast: Cast) -> None:
     cast.confirmed()
     cast.confirmed(by="erik")
     cast.agreed(lambda: operations.link_accounts(cast.erik.pk, cast.priya.pk, actor=cast.as_("stella")))
@@ -296,7 +296,7 @@ def test_a_law_enforcement_demand_is_muted_too(cast: Cast) -> None:
     assert AccessRequest.objects.count() == 1
 
 
-def test_what_was_submitted_while_the_customer_was_not_asked_is_held_back_once_they_are(cast: Cast) -> None:
+def test_an_access_request_from_before_coverage_is_held_back_by_a_mute(cast: Cast) -> None:
     cast.confirmed()
     live, ticket = mute(cast), cast.ticket()
     Service.objects.filter(pk=cast.exchange.pk).update(is_covered=False)

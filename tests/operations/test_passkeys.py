@@ -112,7 +112,7 @@ def test_a_stolen_session_enrols_and_removes_nothing(cast: Cast) -> None:
     assert len(outbox_topics()) == 1
 
 
-def test_what_can_not_be_enrolled(cast: Cast) -> None:
+def test_invalid_passkeys_are_not_added(cast: Cast) -> None:
     def enrol(who: str, device: Any, **given: Any) -> None:
         given = {"challenge": CHALLENGE, "name": "Phone", **given}
         operations.enrol_passkey(
@@ -139,7 +139,7 @@ def test_what_can_not_be_enrolled(cast: Cast) -> None:
     assert Passkey.objects.filter(person=cast.ada).count() == 10
 
 
-def test_who_removes_a_passkey(cast: Cast) -> None:
+def test_only_its_holder_removes_a_single_passkey(cast: Cast) -> None:
     """Its holder, once. Everybody else who may remove it removes all that its holder has (tests of resets)."""
     of_ada, of_pat = enrolled(cast, "ada")[0], enrolled(cast, "pat")[0]
     for name in ("frida", "finn", "priya", "pat"):

@@ -36,7 +36,7 @@ def refused_as(password: str, person: Person | None = None) -> list[str]:
     return []
 
 
-def test_what_would_soon_be_guessed_is_refused() -> None:
+def test_a_password_that_is_easy_to_guess_is_refused() -> None:
     cases = [
         ("short 7 ones", ""),
         ("elevenchars", "password_too_short"),
@@ -59,7 +59,7 @@ def test_what_would_soon_be_guessed_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_what_belongs_to_the_holder_is_in_no_password(cast: Cast) -> None:
+def test_a_password_contains_nothing_of_its_holder(cast: Cast) -> None:
     ada = Person.objects.get(pk=cast.ada.pk)
     ada.name, ada.email = "Ada Lovelace", "ada.king@mail.contoso.example"
     for password in (
@@ -96,7 +96,7 @@ def _listed(password: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", ["{}", "{}.txt"])
-def test_one_that_was_stolen_is_refused_by_a_list_in_a_folder(name: str, tmp_path: Path, settings: Any) -> None:
+def test_a_stolen_password_is_refused_by_a_list_in_a_folder(name: str, tmp_path: Path, settings: Any) -> None:
     prefix, lines = _listed(GOOD)
     (tmp_path / name.format(prefix)).write_text(lines)
     assert refused_as(GOOD) == []
@@ -122,7 +122,7 @@ def test_a_service_hears_five_digits_of_a_hash_and_nothing_else(settings: Any, m
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "no answer", "wrong status", "no text"])
-def test_a_list_that_cannot_be_read_keeps_nobody_from_a_password(
+def test_an_unreadable_list_does_not_prevent_a_new_password(
     trouble: str, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.BREACHED_PASSWORDS = "/nowhere" if trouble == "no folder" else "https://pwned.example/range"
@@ -139,9 +139,7 @@ def test_a_list_that_cannot_be_read_keeps_nobody_from_a_password(
     assert GOOD not in caplog.text
 
 
-def test_a_service_that_did_not_answer_is_left_alone_for_a_while(
-    settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_service_is_not_asked_for_a_while(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The form asks first. The act behind it holds locks that others need, so it does not wait again."""
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
     calls: list[str] = []

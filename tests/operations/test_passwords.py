@@ -119,7 +119,7 @@ def test_somebody_without_a_role_yet_is_in_the_providers_log(cast: Cast) -> None
 
 
 @pytest.mark.parametrize("way", ["change", "reset"])
-def test_where_no_entry_can_be_written_the_password_stays(
+def test_if_no_entry_can_be_written_the_password_stays(
     cast: Cast, mailoutbox: list[Any], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     client = signed_in(cast, "ada")

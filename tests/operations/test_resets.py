@@ -109,7 +109,7 @@ def test_the_provider_never_resets_a_customers_factors_and_nobody_resets_themsel
     assert has_all(cast, "ada") == (True, 1, 3)
 
 
-def test_of_the_providers_people_a_superuser_resets_and_no_other_of_the_staff(cast: Cast) -> None:
+def test_only_a_superuser_resets_the_providers_people(cast: Cast) -> None:
     _device, client = with_everything(cast, "pat")
     Person.objects.filter(pk=cast.erik.pk).update(is_staff=True)
     with pytest.raises(errors.NotAllowed), only_a_refusal():
@@ -145,7 +145,7 @@ def test_under_two_person_control_it_takes_another(cast: Cast) -> None:
     assert events_in(cast.contoso)[-3:] == ["proposal.confirmed", "person.second_factors_reset", "passkey.removed"]
 
 
-def test_a_key_that_two_logs_tell_of_ends_in_both(cast: Cast) -> None:
+def test_a_key_in_two_logs_ends_in_both(cast: Cast) -> None:
     newcomer = cast.stranger("first@contoso.example")
     cast.people["newcomer"] = newcomer
     enrolled(cast, "newcomer")

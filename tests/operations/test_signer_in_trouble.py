@@ -94,7 +94,7 @@ def test_a_decision_commits_with_any_fault_of_the_signer(
     assert checkpoints.state(cast.contoso.pk).unsigned > 0
 
 
-def test_what_waited_is_signed_when_the_trouble_is_over(
+def test_waiting_entries_are_signed_after_the_trouble(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     row = cast.confirmed()

@@ -327,7 +327,7 @@ def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -
     operations.confirm_proposal(row.pk, actor=cast.as_(confirmer))
 
 
-def test_somebody_who_was_staff_before_lockbox_was_first_on_confirms_at_once(cast: Cast, travel: Any) -> None:
+def test_staff_from_before_lockbox_can_confirm_immediately(cast: Cast, travel: Any) -> None:
     Tenant.objects.update(lockbox_on=False)
     operations.make_staff(cast.erik.pk, actor=cast.as_("stella"))
     travel.by(minutes=1)
@@ -507,7 +507,7 @@ def test_anybody_of_the_staff_withdraws_it_until_it_takes_effect(two: Cast, trav
             call(row.pk, actor=two.as_("sten"))
 
 
-def test_what_nobody_confirms_within_seven_days_lapses(two: Cast, travel: Any) -> None:
+def test_a_proposal_that_nobody_confirms_within_seven_days_lapses(two: Cast, travel: Any) -> None:
     before, row = facts(), proposed(lambda: uncovered(two))
     travel.to(row.expires_at)
     with pytest.raises(DeadlinePassed):
@@ -520,7 +520,7 @@ def test_what_nobody_confirms_within_seven_days_lapses(two: Cast, travel: Any) -
 
 
 @pytest.mark.parametrize("name", ["stella", "sten"])
-def test_it_lapses_where_one_of_the_two_is_no_longer_staff(two: Cast, travel: Any, name: str) -> None:
+def test_a_change_lapses_if_one_of_the_two_is_no_longer_staff(two: Cast, travel: Any, name: str) -> None:
     two.colleague("sara")
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
@@ -529,7 +529,7 @@ def test_it_lapses_where_one_of_the_two_is_no_longer_staff(two: Cast, travel: An
     assert facts()["services"] == before
 
 
-def test_it_lapses_where_the_two_turn_out_to_be_one_human(two: Cast, travel: Any) -> None:
+def test_a_change_lapses_if_the_two_turn_out_to_be_one_human(two: Cast, travel: Any) -> None:
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     Person.objects.filter(pk=two.stella.pk).update(human_id=two.people["sten"].human_id)
@@ -537,7 +537,7 @@ def test_it_lapses_where_the_two_turn_out_to_be_one_human(two: Cast, travel: Any
     assert facts()["services"] == before
 
 
-def test_what_no_longer_fits_lapses_with_an_entry(two: Cast, travel: Any) -> None:
+def test_a_change_that_no_longer_fits_lapses_with_an_entry(two: Cast, travel: Any) -> None:
     row = proposed(lambda: uncovered(two, is_covered=True, name="Exchange"))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     Service.objects.filter(pk=two.exchange.pk).update(name="Exchange Server")
@@ -581,7 +581,7 @@ def test_an_access_request_keeps_the_need_for_the_customers_approval(two: Cast, 
 
 
 @pytest.mark.parametrize("what", ["resource", "connector", "unlink"])
-def test_it_waits_for_what_is_under_way(two: Cast, travel: Any, what: str) -> None:
+def test_a_change_waits_for_affected_access_requests_under_way(two: Cast, travel: Any, what: str) -> None:
     _asked_and_withdrew(two)
     if what == "unlink":
         _linked(two)
@@ -654,12 +654,12 @@ def test_a_tenants_name_is_not_lost_when_its_plan_is_announced(two: Cast) -> Non
     assert proposed(lambda: operations.change_tenant(row.pk, plan_id=basic.pk, **same, actor=two.as_("stella")))
 
 
-def test_a_resource_that_nobody_ever_asked_for_is_corrected_at_once(two: Cast) -> None:
+def test_a_resource_that_nobody_ever_asked_for_is_corrected_immediately(two: Cast) -> None:
     assert renamed(two, "Finance").name == "Finance"
     assert not Proposal.objects.exists()
 
 
-def test_what_strengthens_a_customer_is_done_at_once(two: Cast) -> None:
+def test_a_change_that_strengthens_a_customer_is_done_immediately(two: Cast) -> None:
     stella = two.as_("stella")
     Service.objects.filter(pk=two.exchange.pk).update(is_covered=False)
     row = Service.objects.get(pk=two.exchange.pk)
@@ -751,7 +751,7 @@ def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) ->
 @pytest.mark.timed
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_what_is_due_gives_up_a_log_that_somebody_holds_and_takes_effect_later(two: Cast, travel: Any) -> None:
+def test_a_due_change_gives_up_a_held_log_and_takes_effect_later(two: Cast, travel: Any) -> None:
     """Meanwhile it holds the turn at every other log."""
     row = proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))

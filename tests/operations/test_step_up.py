@@ -228,7 +228,7 @@ def test_without_fresh_proof_nothing_happens_and_nobody_is_accused(cast: Cast, n
     assert AuditEntry.objects.count() > before[0]
 
 
-def test_what_changes_no_decider_takes_no_proof(cast: Cast) -> None:
+def test_an_act_that_changes_no_decider_needs_no_proof(cast: Cast) -> None:
     stale = cast.as_("ines", fresh=False)
     operations.give_role(cast.contoso.pk, cast.mia.pk, role="auditor", actor=stale)
     operations.take_role(cast.contoso.pk, cast.mia.pk, role="auditor", actor=stale)

@@ -59,7 +59,7 @@ def test_a_reminder_is_due_at_its_instant_and_not_before(cast: Cast, travel: Any
     assert remind(cast) == 0
 
 
-def test_the_hours_count_from_the_providers_yes(cast: Cast, travel: Any) -> None:
+def test_the_hours_count_from_the_providers_approval(cast: Cast, travel: Any) -> None:
     travel.freeze()
     row = cast.submitted()
     travel.by(hours=5)
@@ -156,7 +156,7 @@ def test_closing_soon_is_announced_once_ten_minutes_before_the_end(cast: Cast, t
     assert outbox_topics(grant.access_request).count(Topic.CLOSING_SOON) == 1
 
 
-def test_a_window_as_short_as_the_notice_has_none(cast: Cast, travel: Any, settings: Any) -> None:
+def test_a_window_as_short_as_the_notice_gets_no_notice(cast: Cast, travel: Any, settings: Any) -> None:
     settings.CLOSING_SOON_SECONDS = 1800
     travel.freeze()
     cast.opened(window_for=1800)
@@ -272,9 +272,7 @@ def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
     assert "a bug" not in caplog.text
 
 
-def test_batches_full_of_broken_rows_hide_none_that_is_well(
-    cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_full_of_broken_rows_hide_no_good_row(cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed row takes no place in the next batch of the same run."""
     windows, overdue = ripe
     monkeypatch.setattr(tasks, "BATCH", 1)
@@ -285,7 +283,7 @@ def test_batches_full_of_broken_rows_hide_none_that_is_well(
 
 
 @pytest.mark.parametrize("half", ["close_elapsed", "expire_overdue"])
-def test_a_half_that_fails_keeps_the_other_from_nothing(
+def test_a_failing_half_does_not_stop_the_other(
     cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch, half: str
 ) -> None:
     windows, overdue = ripe

@@ -95,7 +95,7 @@ def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
         *("set_log_retention", "set_two_person_control", "set_yes_rule"),
     ],
 )
-def test_one_proposes_and_only_another_human_has_it_done(two: Cast, act: str) -> None:
+def test_one_human_proposes_and_only_another_confirms(two: Cast, act: str) -> None:
     if act == "set_yes_rule":
         enrolled(two, "alan")
         OutboxMessage.objects.all().delete()
@@ -310,7 +310,7 @@ def test_neither_the_provider_nor_a_machine_changes_who_decides(two: Cast) -> No
     assert not Person.objects.filter(email="x@contoso.example").exists()
 
 
-def test_what_changes_nobody_who_decides_needs_no_second_person(two: Cast) -> None:
+def test_a_change_that_affects_no_decider_needs_no_second_person(two: Cast) -> None:
     operations.give_role(two.contoso.pk, two.mia.pk, role="auditor", actor=two.as_("ines"))
     operations.switch_off_person(two.mia.pk, actor=two.as_("ines"))
     operations.invite_person(two.contoso.pk, email="g@contoso.example", role="member", actor=two.as_("ines"))
@@ -343,7 +343,7 @@ def test_two_who_could_confirm_are_always_left(two: Cast) -> None:
     assert Person.objects.get(pk=two.finn.pk).is_active
 
 
-def test_it_is_switched_on_only_where_two_humans_can_answer(cast: Cast) -> None:
+def test_two_person_control_needs_two_humans_who_can_answer(cast: Cast) -> None:
     cast.agreed(lambda: operations.link_accounts(cast.finn.pk, cast.frida.pk, actor=cast.as_("stella")))
     with pytest.raises(WrongState):
         operations.set_two_person_control(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))

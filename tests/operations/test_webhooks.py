@@ -161,7 +161,7 @@ def test_the_system_alone_gives_one_up(cast: Cast) -> None:
         )
 
 
-def test_one_that_is_removed_or_was_never_there_is_absent(cast: Cast) -> None:
+def test_a_removed_or_unknown_webhook_is_missing(cast: Cast) -> None:
     webhook = tried(cast)
     message = OutboxMessage.objects.get(webhook=webhook)
     operations.remove_webhook(webhook.pk, actor=cast.as_("ines"))
@@ -176,7 +176,7 @@ def test_one_that_is_removed_or_was_never_there_is_absent(cast: Cast) -> None:
 # --- What ----------------------------------------------------------------------------------------------
 
 
-def test_an_address_that_leads_inside_is_refused_when_it_is_saved(cast: Cast, settings: Any) -> None:
+def test_a_private_address_is_refused_when_it_is_saved(cast: Cast, settings: Any) -> None:
     cases = [
         ("http://hooks.contoso.example/", "https://"),
         ("https://10.0.0.5/", "not public"),

@@ -333,7 +333,7 @@ def test_the_first_stage_passes_on_where_the_customer_is_asked_next(cast: Cast, 
     assert operations.approve_as_provider(row.pk, actor=cast.as_("pat")).state == "PENDING_CUSTOMER"
 
 
-def test_the_providers_yes_is_held_up_where_it_opens_the_window(cast: Cast, travel: Any) -> None:
+def test_the_rule_applies_to_the_providers_approval_if_it_opens_the_window(cast: Cast, travel: Any) -> None:
     bind(cast, SmallWitness(), "northwind", "noah")
     row = cast.submitted("northwind")
     travel.by(hours=10)

@@ -77,7 +77,7 @@ def test_a_drain_works_no_more_than_its_limit(cast: Cast) -> None:
     assert OutboxMessage.objects.filter(state="delivered").count() == 2
 
 
-def test_what_somebody_waits_for_leaves_before_what_is_older(cast: Cast, travel: Any) -> None:
+def test_a_mail_that_somebody_waits_for_leaves_before_older_ones(cast: Cast, travel: Any) -> None:
     ticket = cast.ticket()
     travel.by(seconds=2)
     cast.submitted(ticket=ticket)
@@ -175,7 +175,7 @@ def test_a_mail_that_is_read_back_is_the_same(cast: Cast) -> None:
     assert email.built(turned).message().as_bytes() == sent
 
 
-def test_what_would_not_be_the_same_mail_has_another_id(cast: Cast) -> None:
+def test_a_changed_mail_has_another_id(cast: Cast) -> None:
     message = a_waiting_mail(cast)
     rendered = email.render(message, clock.now())
     files = [{"name": "receipt.json", "text": "{}"}]
@@ -227,7 +227,7 @@ def test_killed_in_the_middle_of_fanning_out_every_mail_is_made_once(
     assert len(sent_to(Topic.DECIDE_AS_PROVIDER)) == 3
 
 
-def test_what_a_slow_drain_has_lost_to_another_is_not_sent_twice(cast: Cast, travel: Any) -> None:
+def test_a_mail_that_a_slow_drain_lost_to_another_is_not_sent_twice(cast: Cast, travel: Any) -> None:
     travel.freeze()
     a_waiting_mail(cast)
     [slow] = outbox._claim(MAIL, 10)

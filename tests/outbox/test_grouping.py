@@ -192,7 +192,7 @@ def test_an_access_request_that_was_answered_meanwhile_is_not_announced(world: C
     assert row_of(more[1]).last_error == "Not sent: the state has changed."
 
 
-def test_what_was_answered_makes_room_for_nothing_else(world: Cast, travel: Any) -> None:
+def test_an_answered_access_request_does_not_free_a_place_for_a_mail(world: Cast, travel: Any) -> None:
     """Otherwise an approver who answers fast would get mails as fast."""
     deny(world, *asked(world, 2))
     drain()
@@ -325,7 +325,7 @@ def test_after_a_kill_during_bundling_nothing_counts_as_sent(
     assert mailed("ada")[3:] == [waiting]
 
 
-def test_one_that_cannot_be_made_fails_alone_in_the_end(
+def test_a_mail_that_cannot_be_made_fails_alone_in_the_end(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     five = asked(world, 5)
@@ -422,7 +422,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     assert (other.state, other.last_error) == ("delivered", f"Sent with others in one mail: {leader.pk}")
 
 
-def test_what_was_taken_out_of_a_mail_is_not_parked_with_it(
+def test_a_message_taken_out_of_a_bundle_is_not_parked_with_it(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = a_mail_of_two(world, travel)
@@ -453,7 +453,7 @@ def test_a_bundled_message_can_be_sent_again_alone_and_immediately(world: Cast, 
     assert (other.state, other.last_error) == ("delivered", "")
 
 
-def test_one_that_failed_to_be_made_takes_none_along(world: Cast) -> None:
+def test_a_failed_mail_does_not_include_others(world: Cast) -> None:
     waiting = fanned_out(asked(world, 5))
     OutboxMessage.objects.filter(pk=waiting[0].pk).update(last_error="Unexpected: ValueError")
     first, second = row_of_pk(waiting[0]), row_of_pk(waiting[1])
@@ -463,7 +463,7 @@ def test_one_that_failed_to_be_made_takes_none_along(world: Cast) -> None:
     assert set(rendered(second)["tells"]) == {str(row.pk) for row in waiting[1:]}
 
 
-def test_it_costs_the_same_queries_to_put_many_together_as_few(world: Cast, django_assert_num_queries: Any) -> None:
+def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_num_queries: Any) -> None:
     """The queries run while all of a recipient's mails are locked."""
     for count in (4, 9):
         first, *_others = fanned_out(asked(world, count))

@@ -74,7 +74,7 @@ def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db:
 
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
-def test_drains_side_by_side_tell_nobody_twice_and_no_more_than_three_at_once(
+def test_parallel_drains_mail_nobody_twice_and_at_most_three_separately(
     transactional_db: None, postbox: Postbox
 ) -> None:
     """Each sees room for one more mail, and only one of them may send it."""

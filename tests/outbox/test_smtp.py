@@ -133,7 +133,7 @@ def test_a_hanging_server_holds_one_worker(transactional_db: None, hanging_serve
     assert sum(took >= 0.9 for took in found) == 1
 
 
-def test_what_comes_while_another_drain_has_its_turn_is_rung_for(
+def test_a_message_during_another_drains_turn_rings_the_bell(
     cast: Cast, postbox: Postbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = a_waiting_mail(cast)
@@ -211,7 +211,7 @@ def test_a_recipient_at_whom_the_server_breaks_off_delays_nobody_else(
     assert {row.claimed_until for row in theirs} == {None}
 
 
-def test_what_was_put_off_leaves_when_the_server_is_back(
+def test_postponed_mail_leaves_when_the_server_is_back(
     cast: Cast, closed_port: int, travel: Any, settings: Any, request: pytest.FixtureRequest
 ) -> None:
     travel.freeze()

@@ -205,7 +205,7 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
         assert set(events_of(row)[3:]) == {"act.refused"}
 
 
-def test_a_window_is_of_an_offered_length_by_each_door(cast: Cast, doors: Doors) -> None:
+def test_each_interface_accepts_only_offered_window_lengths(cast: Cast, doors: Doors) -> None:
     """Case 11."""
     ticket, priya = cast.ticket(), doors.caller("priya")
     browser = signed_in(cast, "priya")
@@ -220,7 +220,7 @@ def test_a_window_is_of_an_offered_length_by_each_door(cast: Cast, doors: Doors)
     assert {**snapshot(), "entries": 0} == {**before, "entries": 0}
 
 
-def test_nobody_asks_without_end_by_any_door(cast: Cast, doors: Doors) -> None:
+def test_each_interface_limits_the_number_of_access_requests(cast: Cast, doors: Doors) -> None:
     """Case 12."""
     ticket, priya = cast.ticket(), doors.caller("priya")
     for _ in range(limits.PENDING_MAX):

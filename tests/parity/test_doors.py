@@ -80,7 +80,7 @@ def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], list[tuple[str,
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_every_door_leaves_the_same_entry(cast: Cast, travel: Any, name: str) -> None:
+def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: str) -> None:
     travel.freeze()
     case = CASES[name]
     row = case.prepare(cast)
@@ -129,7 +129,7 @@ def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
     assert called == SCOPES.keys() - {"export_log", "take_evidence", "enrol_passkey"}
 
 
-def test_each_door_of_an_act_has_a_case() -> None:
+def test_each_interface_of_an_act_has_a_case() -> None:
     """The declarations name the interfaces; the cases use exactly these."""
     attributes = {Door.PAGES: "page", Door.ADMIN: "admin", Door.API: "api"}
     wrong = {}
@@ -187,7 +187,7 @@ _SAME_ACT = {"tenant give-role"}
 
 
 @pytest.mark.parametrize("name", ["otto", "stella"])
-def test_exporting_the_log_leaves_the_entry_of_the_act_by_each_door(cast: Cast, travel: Any, name: str) -> None:
+def test_exporting_the_log_leaves_the_same_entry_through_each_interface(cast: Cast, travel: Any, name: str) -> None:
     travel.freeze()
     cast.ticket()
     client = Client()
@@ -217,7 +217,7 @@ def test_the_sweep_leaves_the_entry_that_the_single_act_leaves(cast: Cast, trave
     assert len(one[0]) == 1
 
 
-def test_taking_evidence_leaves_the_entry_of_the_act_by_each_door(cast: Cast, travel: Any) -> None:
+def test_taking_evidence_leaves_the_same_entry_through_each_interface(cast: Cast, travel: Any) -> None:
     travel.freeze()
     row = cast.submitted()
     checkpoints.sign(row.tenant_id, at=row.submitted_at)

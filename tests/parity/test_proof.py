@@ -72,7 +72,7 @@ def test_only_acts_that_depend_on_it_are_listed_by_their_cases() -> None:
     assert CASES.keys() >= IN_SOME_CASES
 
 
-def test_what_ends_access_is_never_declared_to_take_proof() -> None:
+def test_an_act_that_ends_access_is_never_declared_to_need_proof() -> None:
     """The list is written by hand on purpose: a declaration must not check itself (ADR 64)."""
     assert CASES.keys() >= ENDS
     assert set() == ENDS & NEEDS_PROOF
@@ -96,7 +96,7 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
 
 
 @pytest.mark.parametrize("name", sorted(ENDS))
-def test_what_ends_access_takes_a_session_or_a_token_alone_by_every_door(cast: Cast, travel: Any, name: str) -> None:
+def test_an_act_that_ends_access_needs_only_a_session_or_token_everywhere(cast: Cast, travel: Any, name: str) -> None:
     """The page, the administration, the API and Azure's contract need no proof; scopes are still required."""
     travel.freeze()
     case = CASES[name]

@@ -62,7 +62,7 @@ def test_another_account_of_the_same_human_is_answered_by_the_first_and_another_
     assert Decision.objects.get(stage="customer").decider == cast.ada
 
 
-def test_who_has_lost_the_role_gets_no_answer_to_the_same_call(cast: Cast) -> None:
+def test_a_caller_who_lost_the_role_gets_no_answer_to_the_same_call(cast: Cast) -> None:
     row, caller = cast.confirmed(), Caller(token_of(cast, "ada"))
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
@@ -88,7 +88,7 @@ def test_a_withdrawal_sent_again_is_answered_by_the_first(cast: Cast) -> None:
     assert (first.status_code, again.status_code, again.json()["state"]) == (200, 200, "WITHDRAWN")
 
 
-def test_what_ended_with_its_ticket_nobody_has_withdrawn(cast: Cast) -> None:
+def test_an_access_request_that_ended_with_its_ticket_is_not_answered_as_withdrawn(cast: Cast) -> None:
     row, caller = cast.submitted(), Caller(token_of(cast, "priya"))
     operations.assign_ticket(row.ticket_id, actor=cast.as_("priya"))
     operations.resolve_ticket(row.ticket_id, actor=cast.as_("priya"), note="It works again.")

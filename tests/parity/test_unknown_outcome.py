@@ -548,7 +548,7 @@ def test_a_refusal_whose_entry_is_not_known_says_that_the_act_was_not_done(
     )
 
 
-def test_what_fails_after_an_act_of_the_same_request_never_says_that_nothing_was_changed(world: Cast) -> None:
+def test_a_failure_after_an_act_never_says_that_nothing_was_changed(world: Cast) -> None:
     with outcome.watched():
         operations.deny_as_customer(world.confirmed().pk, actor=world.as_("ada"), note="No.")
         assert isinstance(outcome.refusal_of(OperationalError("gone")), OutcomeUnknown)

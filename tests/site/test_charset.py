@@ -61,7 +61,7 @@ def doors(cast: Cast) -> list[Door]:
 
 
 @pytest.mark.parametrize("charset", OTHERS)
-def test_another_encoding_is_refused_at_every_door(doors: list[Door], charset: str) -> None:
+def test_another_encoding_is_refused_by_every_interface(doors: list[Door], charset: str) -> None:
     for door in doors:
         with nothing_happens():
             for path in PAGES:

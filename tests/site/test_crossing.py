@@ -140,7 +140,7 @@ def test_programs_are_left_alone_and_no_cookie_counts_where_they_call(cast: Cast
     assert signed.post("/access/v1/evaluation").status_code == 401
 
 
-def test_what_was_refused_is_in_the_security_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_request_is_in_the_security_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     log = SimpleNamespace(warning=lambda event, **fields: events.append((event, fields)))
     monkeypatch.setattr(crossing, "security_log", log)

@@ -72,7 +72,7 @@ def stuck(gate: Gate) -> Iterator[None]:
 
 
 @pytest.mark.timed
-def test_of_180_at_once_one_hashes_and_four_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_180_simultaneous_passwords_one_is_hashed_and_four_wait(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = make_password(PASSWORD)
     plain, now, most = hashers.Argon2PasswordHasher.verify, Counter[str](), Counter[str]()
 
@@ -140,7 +140,7 @@ def test_a_hasher_that_calls_itself_waits_for_nobody(gate: Gate) -> None:
     assert not check_password("another", encoded)
 
 
-def test_where_nothing_is_bound_everybody_waits_plainly(settings: Settings) -> None:
+def test_without_a_limit_everybody_waits(settings: Settings) -> None:
     settings.PASSWORD_HASHERS = HASHERS
     assert hashing._gate is None
     with ExitStack() as stack:
@@ -151,7 +151,7 @@ def test_where_nothing_is_bound_everybody_waits_plainly(settings: Settings) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("busy", [full, stuck])
-def test_who_is_turned_away_at_the_sign_in_has_not_tried(
+def test_a_person_turned_away_at_the_sign_in_has_not_used_a_try(
     gate: Gate, approver: Person, member: Person, busy: Any
 ) -> None:
     """The answer is the same for an unknown address, and the next try counts as the first one."""

@@ -87,7 +87,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
         return Client(raise_request_exception=False).get("/api/")
 
 
-def test_every_door_carries_the_headers(cast: Cast, a_static_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_interface_sends_the_headers(cast: Cast, a_static_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ada, stella, stranger = signed_in(cast, "ada"), signed_in(cast, "stella"), Client(enforce_csrf_checks=True)
     doors: dict[str, tuple[int, Callable[[], Any]]] = {
         "a page": (200, lambda: ada.get("/")),

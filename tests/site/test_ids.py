@@ -60,7 +60,7 @@ def test_no_other_form_is_an_id() -> None:
 
 
 @pytest.mark.django_db
-def test_a_row_is_found_by_its_id_in_upper_case_by_every_door(cast: Cast) -> None:
+def test_every_interface_finds_a_row_by_its_id_in_upper_case(cast: Cast) -> None:
     row = cast.confirmed()
     upper, tenant = str(row.pk).upper(), str(row.tenant_id).upper()
     ada, version = Caller(token_of(cast, "ada")), "api-version=2018-02-28-preview"
@@ -81,7 +81,7 @@ def test_a_row_is_found_by_its_id_in_upper_case_by_every_door(cast: Cast) -> Non
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_form_is_absent_by_every_door(cast: Cast, other: str) -> None:
+def test_every_interface_refuses_another_form_of_an_id(cast: Cast, other: str) -> None:
     row = cast.confirmed()
     text, ada = other % row.pk, Caller(token_of(cast, "ada"))
     azure = f"/subscriptions/{row.tenant_id}/providers/Microsoft.CustomerLockbox/requests"

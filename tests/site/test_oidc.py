@@ -53,14 +53,14 @@ def verified(given: str, **options: Any) -> dict[str, Any]:
     return oidc.verified(given, options.pop("keys", keys()), PARTY, nonce=NONCE, at=AT, **options)
 
 
-def test_one_that_is_signed_for_us_now_is_believed() -> None:
+def test_a_valid_identity_token_is_accepted() -> None:
     assert verified(token())["sub"] == "s"
     assert verified(token(CURVE, "ES256"))["sub"] == "s"
     assert verified(token(aud=[CLIENT, "other"], azp=CLIENT))["sub"] == "s"
     assert verified(token(exp=NOW - 59, iat=NOW - 500, nbf=NOW + 59))["sub"] == "s"
 
 
-def test_one_that_is_wrong_in_one_thing_is_refused() -> None:
+def test_an_identity_token_with_one_fault_is_refused() -> None:
     cases: list[tuple[str, dict[str, Any]]] = [
         ("issuer", {"iss": "https://evil.example"}),
         ("issuer", {"iss": f"{ISSUER}/"}),

@@ -265,7 +265,7 @@ def test_a_server_that_is_not_http_is_reported(serve: Any, raw: bytes) -> None:
         outbound.post(serve(answering(raw)).url(), b"x", private=True)
 
 
-def test_where_nobody_listens_there_is_no_answer() -> None:
+def test_a_port_without_a_server_is_reported_as_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(Unreachable, match="unreachable"):
@@ -275,7 +275,7 @@ def test_where_nobody_listens_there_is_no_answer() -> None:
 # --- Where it goes -----------------------------------------------------------------------------------------
 
 
-def test_an_address_that_leads_inside_or_can_be_read_in_two_ways_is_refused() -> None:
+def test_a_private_or_ambiguous_address_is_refused() -> None:
     cases = [
         ("http://witness.example/", "scheme"),
         ("ftp://witness.example/", "scheme"),
@@ -432,7 +432,7 @@ def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str
     return calls
 
 
-def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_a_private_address_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [
         ["127.0.0.1"],
         ["10.1.2.3"],

@@ -18,7 +18,7 @@ def _pseudo() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_pseudo")
-def test_what_a_program_reads_stays() -> None:
+def test_text_for_programs_is_not_disguised() -> None:
     cases = ["%(name)s", "%s", "%d", "%%", "{count}", "<strong>", "&nbsp;", "%(size).1f"]
     with collected() as case:
         for stored in cases:

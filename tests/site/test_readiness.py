@@ -166,7 +166,7 @@ def test_the_entry_goes_the_recorders_way(client: Client, monkeypatch: pytest.Mo
     assert len(recorded) == 1
 
 
-def test_it_is_tried_once_in_ten_seconds_however_often_somebody_asks(
+def test_the_write_is_tried_once_in_ten_seconds_for_any_number_of_callers(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, written, genuine = [1000.0], [], readiness.write

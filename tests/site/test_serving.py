@@ -470,7 +470,7 @@ def test_slow_bodies_push_out_slow_bodies_and_nobody_else(monkeypatch: pytest.Mo
     run(echo, test)
 
 
-def test_who_begins_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_with_many_bodies_ends_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
 
     async def test(found: Bridge) -> None:
@@ -659,7 +659,7 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
 
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
-def test_what_was_made_before_a_stream_failed_goes_out_and_is_seen_to_be_cut(failure: Exception, given: bytes) -> None:
+def test_chunks_before_a_stream_failed_are_sent_and_visibly_cut(failure: Exception, given: bytes) -> None:
     """It contains nothing of a window that has closed."""
 
     def pieces() -> Iterator[bytes]:

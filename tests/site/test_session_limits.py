@@ -88,7 +88,7 @@ def test_a_page_that_refreshes_itself_keeps_no_session_alive(approver: Person, t
     assert not is_in(client)
 
 
-def test_what_was_sent_after_the_end_is_not_done(approver: Person, travel: Traveller) -> None:
+def test_a_form_sent_after_the_session_is_not_done(approver: Person, travel: Traveller) -> None:
     travel.freeze()
     client = signed_in(approver)
     client.get("/")
@@ -155,7 +155,7 @@ def test_no_secret_waits_from_any_form(approver: Person, tenant: Tenant, travel:
         assert (words in shown, [name for name in secrets if f'name="{name}"' in shown]) == (False, [])
 
 
-def test_what_another_site_sends_after_the_end_does_not_wait(approver: Person, travel: Traveller) -> None:
+def test_a_form_of_another_site_sent_after_the_session_does_not_wait(approver: Person, travel: Traveller) -> None:
     travel.freeze()
     client = Client(enforce_csrf_checks=True)
     client.force_login(approver)

@@ -163,7 +163,7 @@ def test_addresses_that_one_caller_can_choose_from_count_as_one(ip: str, network
     assert guesses.network_of(ip) == network
 
 
-def test_what_was_counted_says_of_nobody_who_tried(client: Client) -> None:
+def test_counted_guesses_identify_nobody(client: Client) -> None:
     client.post("/accounts/login/", {"login": "my password by mistake@contoso.example", "password": "wrong"})
     client.post("/accounts/login/", {"login": "ada@contoso.example", "password": "wrong"})
     assert Tries.objects.count() > 1

@@ -123,7 +123,7 @@ def test_an_accepted_connection_has_the_limits_of_the_listening_socket() -> None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_what_a_client_has_taken_is_known(host: str) -> None:
+def test_the_bytes_that_a_client_has_read_are_known(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listener:
         with socket.create_connection(listener.getsockname()[:2]) as client:

@@ -59,7 +59,7 @@ def test_a_statement_that_takes_too_long_is_a_503_and_nothing_is_done() -> None:
 
 
 @pytest.mark.usefixtures("bounded")
-def test_who_waits_for_a_lock_too_long_gives_up_what_it_holds() -> None:
+def test_an_act_that_waits_too_long_for_a_lock_releases_its_locks() -> None:
     bounds.of_process(replace(bounds.current(), act_on_server=60))
     connection.close()
     first, second = Plan.objects.create(name="First"), Plan.objects.create(name="Second")

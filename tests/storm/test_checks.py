@@ -61,7 +61,7 @@ def test_an_act_is_in_the_log_as_often_as_it_was_acknowledged() -> None:
                 assert kinds(checks.once([act(*outcomes)], found_in(entries))) == ([kind] if kind else [])
 
 
-def test_what_the_log_lost_breaks_safety_and_wrong_words_do_not() -> None:
+def test_a_lost_entry_breaks_safety_and_wrong_words_do_not() -> None:
     [lost] = checks.once([act(DONE)], Counter())
     assert lost.safety
     [wrong] = checks.once([act(NOTHING)], found_in(life()))
@@ -224,12 +224,12 @@ def test_each_event_is_sent_to_a_webhook_at_least_once_and_unchanged() -> None:
         assert kinds(found) == ["a webhook was told one event in two ways"]
 
 
-def test_what_still_waits_in_the_outbox_is_found() -> None:
+def test_a_message_still_in_the_outbox_is_found() -> None:
     assert checks.outbox_is_done([], []) == []
     assert kinds(checks.outbox_is_done(["mail"], ["hook"])) == ["a message still waits", "a message was given up"]
 
 
-def test_what_was_not_ended_in_time_is_found() -> None:
+def test_a_window_that_did_not_end_in_time_is_found() -> None:
     replay, later = forged.replay(life()[:5]), forged.BEGUN + dt.timedelta(minutes=5)
     assert kinds(checks.replayed("contoso", replay, later, dt.timedelta(seconds=30))) == ["not ended in time"]
 

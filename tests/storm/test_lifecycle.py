@@ -114,7 +114,7 @@ def test_a_line_that_is_no_record_is_found() -> None:
 
 
 @pytest.mark.parametrize(("cut", "words"), [(3, "still waits"), (6, "is still open")])
-def test_what_nobody_ended_is_found(cut: int, words: str) -> None:
+def test_a_window_that_nobody_ended_is_found(cut: int, words: str) -> None:
     found = forged.replay(life()[:cut])
     grace = dt.timedelta(seconds=30)
     assert found.overdue(BEGUN + dt.timedelta(seconds=50), grace) == []

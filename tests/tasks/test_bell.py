@@ -16,19 +16,19 @@ def queued() -> list[str]:
     return [row.func() for row in OrmQ.objects.order_by("pk")]
 
 
-def test_it_rings_at_once_where_nothing_is_open() -> None:
+def test_the_bell_rings_immediately_outside_a_transaction() -> None:
     bell.ring()
     assert queued() == [bell.DRAIN_OUTBOX]
 
 
-def test_it_waits_for_the_commit() -> None:
+def test_the_bell_waits_for_the_commit() -> None:
     with transaction.atomic():
         bell.ring(bell.SWEEP, bell.DRAIN_OUTBOX)
         assert queued() == []
     assert queued() == [bell.SWEEP, bell.DRAIN_OUTBOX]
 
 
-def test_what_is_rolled_back_rings_nobody() -> None:
+def test_a_rollback_does_not_ring_the_bell() -> None:
     with transaction.atomic():
         bell.ring()
         transaction.set_rollback(True)

@@ -32,7 +32,7 @@ def functions(tasks: list[tuple[int | None, str]]) -> list[str]:
     return [SignedPackage.loads(package)["func"] for _, package in tasks]
 
 
-def test_it_is_the_one_in_the_settings() -> None:
+def test_the_broker_is_the_one_in_the_settings() -> None:
     assert isinstance(get_broker(), HeartbeatBroker)
 
 
@@ -47,7 +47,7 @@ def test_a_heartbeat_comes_at_once_and_then_once_in_a_while(seconds: list[float]
     assert OrmQ.objects.count() == 0
 
 
-def test_it_has_no_row_to_acknowledge_and_queued_tasks_come_first(seconds: list[float]) -> None:
+def test_a_heartbeat_has_no_row_and_queued_tasks_come_first(seconds: list[float]) -> None:
     async_task("os.getpid")
     (queued, _), (nothing, _) = tasks = get_broker().dequeue()
     assert functions(tasks) == ["os.getpid", module.HEARTBEAT]

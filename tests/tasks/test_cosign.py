@@ -67,7 +67,7 @@ def register(cast: Cast, listening: Listening) -> None:
     sign(cast.contoso.pk)
 
 
-def test_it_is_scheduled() -> None:
+def test_asking_the_witnesses_is_scheduled() -> None:
     assert "requests_app.tasks.cosign" in schedules.FUNCTIONS
 
 
@@ -91,7 +91,7 @@ def test_the_size_that_it_holds_is_learnt_in_the_same_run(cast: Cast, listening:
     assert Cosignature.objects.count() == 2
 
 
-def test_one_in_a_private_network_is_asked_no_more_once_that_is_closed(
+def test_a_witness_in_a_closed_private_network_is_no_longer_asked(
     cast: Cast, listening: Listening, settings: Any
 ) -> None:
     register(cast, listening)

@@ -107,7 +107,7 @@ def test_the_file_is_its_owners_alone_and_takes_the_place_of_an_older_one(cast: 
     assert [each.name for each in tmp_path.iterdir()] == ["evidence.zip"]
 
 
-def test_what_breaks_off_leaves_the_older_file(cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_leaves_the_older_file(cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cast.ticket()
     path = tmp_path / "evidence.zip"
     path.write_bytes(b"old")

@@ -164,7 +164,7 @@ def test_a_stop_under_a_backlog_is_quick_and_loses_nothing(start: Start, notes: 
 
 
 @pytest.mark.deep
-def test_what_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes: Notes) -> None:
+def test_a_task_that_does_not_stop_in_time_is_killed_and_done_later(start: Start, notes: Notes) -> None:
     async_task(NOTE, notes.path, "begun", 0.0)
     async_task("tests.tasks.chores.hold_out", notes.path, HELD_OUT)
     running = start("lockbox", "--no-web", STOP_SECONDS="2")

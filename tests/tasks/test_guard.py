@@ -132,7 +132,7 @@ def test_an_open_transaction_is_refused() -> None:
     assert seen == []
 
 
-def test_what_vanished_from_the_queue_is_forgotten_after_a_day(travel: Traveller) -> None:
+def test_a_task_that_vanished_from_the_queue_is_forgotten_after_a_day(travel: Traveller) -> None:
     travel.freeze()
     with delivered("e" * 32):
         fails_with(ValueError, lambda: stumble("vanished"))

@@ -41,7 +41,7 @@ def losing_commit(monkeypatch: pytest.MonkeyPatch, number: int, *, is_saved: boo
 
 
 @pytest.mark.parametrize("is_saved", [True, False])
-def test_what_was_perhaps_committed_is_neither_lost_nor_done_twice(
+def test_work_that_was_perhaps_committed_is_neither_lost_nor_done_twice(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch, travel: Any, mailoutbox: list[Any], is_saved: bool
 ) -> None:
     cast: Cast = gather()

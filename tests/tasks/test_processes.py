@@ -56,7 +56,7 @@ def test_to_ask_reaches_the_main_process_alone_and_to_kill_reaches_all(child: Ch
     assert tree(child.pid) == []
 
 
-def test_who_stays_behind_after_the_main_process_is_found_too(child: Child) -> None:
+def test_remaining_processes_after_the_main_one_are_found_too(child: Child) -> None:
     child.process.kill()
     child.process.wait(timeout=120)
     assert len(tree(child.pid)) == 1, "the one that left the session has no parent any more"

@@ -40,7 +40,7 @@ def test_a_former_key_can_go(cast: Cast, settings: Any, run: Any) -> None:
     assert sealing.opened(Webhook.objects.get().sealed) == issued.keys
 
 
-def test_what_no_key_opens_stays_for_the_key_that_does(cast: Cast, settings: Any) -> None:
+def test_a_value_that_no_key_opens_stays_unchanged(cast: Cast, settings: Any) -> None:
     settings.SECOND_FACTOR_KEYS = ["lost"]
     Authenticator.objects.filter(user=cast.ada).update(data={"secret": factors.seal(SECRET)})
     settings.SECOND_FACTOR_KEYS = ["second"]

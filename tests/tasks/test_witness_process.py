@@ -143,7 +143,7 @@ def test_windows_open_while_it_cosigns_and_no_longer(cast: Cast, start: Any, tra
 
 
 @pytest.mark.slow
-def test_it_refuses_a_log_whose_key_it_was_not_given(cast: Cast, start: Any) -> None:
+def test_a_witness_refuses_a_log_without_a_configured_key(cast: Cast, start: Any) -> None:
     process = start()
     cast.ticket("fabrikam", by="fred")
     operations.add_witness(cast.fabrikam.pk, vkey=process.vkey, url=process.url, actor=cast.as_("finn"))
@@ -154,7 +154,7 @@ def test_it_refuses_a_log_whose_key_it_was_not_given(cast: Cast, start: Any) -> 
 
 
 @pytest.mark.slow
-def test_it_notices_a_log_that_was_cut_and_one_that_was_forked(cast: Cast, start: Any) -> None:
+def test_a_witness_notices_a_cut_and_a_forked_log(cast: Cast, start: Any) -> None:
     process = start()
     register(cast, process)
     tasks.cosign()

@@ -78,7 +78,7 @@ def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
     assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named
 
 
-def test_of_several_removals_the_last_tells_of_all(tmp_path: Path) -> None:
+def test_the_last_of_several_removals_covers_all(tmp_path: Path) -> None:
     """The second removal also removed the entry about the first."""
     log = Log.of([*story(random.Random(7), 60), pruning(60, 40), *(entry(61 + n, 10**12) for n in range(20))])
     assert not is_good(verdict(bundle(log, pruned=70), tmp_path))

@@ -77,7 +77,7 @@ def test_verify_makes_no_connection(evidence: Path) -> None:
 
 
 @pytest.mark.parametrize("python", ["python3.12", "python3.13", "python3.14"])
-def test_it_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> None:
+def test_the_verifier_runs_on_a_newer_python(python: str, evidence: Path, log: Log) -> None:
     if not (found := shutil.which(python)):
         pytest.skip("not on this machine")
     if subprocess.run([found, "-I", "-c", "import cryptography"], capture_output=True, check=False).returncode:

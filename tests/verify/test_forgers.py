@@ -128,7 +128,7 @@ def test_a_witness_that_the_log_tells_of_is_a_note_while_it_is_not_named(tmp_pat
     assert verdict(bundle(gone), tmp_path, keys=[log.vkey()])["notes"] == []
 
 
-def test_what_a_log_says_of_its_witnesses_may_be_of_any_shape(tmp_path: Path) -> None:
+def test_entries_about_witnesses_may_have_any_shape(tmp_path: Path) -> None:
     details: list[dict[str, Any]] = [{}, {"vkey": None}, {"vkey": ["x"]}, {"vkey": "x" * 5000}, {"vkey": "a+zz+c"}]
     entries = [entry(1 + at, 1 + at, "witness.added", subject=TENANT, detail=each) for at, each in enumerate(details)]
     names: list[dict[str, Any]] = [{"set": ["name"]}, {"set": {"name": 5}}, {"name": {"x": 1}}]
@@ -266,7 +266,7 @@ def test_a_similar_letter_in_a_key_s_name_is_made_visible(tmp_path: Path) -> Non
 # --- Files -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_in_the_bundle_for_people_is_not_proven(tmp_path: Path) -> None:
+def test_files_for_people_in_a_bundle_are_not_proven(tmp_path: Path) -> None:
     log = named_log()
     written = bundle(log)
     written.files["timeline.html"] = b"<h1>Fabrikam: nothing was opened</h1>"

@@ -74,7 +74,7 @@ def test_a_life_by_the_rules_is_good(tmp_path: Path) -> None:
     assert data["rules"] == {"looks": 3, "windows": 1, "by_provider_alone": 0, "downloads": 0}
 
 
-def test_a_window_on_the_provider_s_yes_alone_is_counted_and_not_judged(tmp_path: Path) -> None:
+def test_a_window_with_only_the_provider_s_approval_is_counted_and_not_judged(tmp_path: Path) -> None:
     entries = life()
     opened = entries.pop(2)
     entries[1]["detail"] |= opened["detail"]
@@ -282,7 +282,7 @@ def _twice() -> Entries:
     return entries
 
 
-def test_what_can_t_have_happened_is_named_with_its_index(tmp_path: Path) -> None:
+def test_an_impossible_event_is_named_with_its_index(tmp_path: Path) -> None:
     with collected() as case:
         for name in BREACHES:
             with case(name):

@@ -151,7 +151,7 @@ def test_while_both_keys_sign_either_is_enough(tmp_path: Path) -> None:
         assert log.vkey(key) in data["logs"][0]["signed_by"]
 
 
-def test_who_knows_the_old_key_learns_of_the_new_one_from_the_log(tmp_path: Path) -> None:
+def test_a_reader_with_the_old_key_learns_the_new_one_from_the_log(tmp_path: Path) -> None:
     log = rotated(older=(61, 75), older_signers=(OLD,))
     data = verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])
     assert is_good(data), data

@@ -92,7 +92,7 @@ def at_seven(witness: Asker) -> Asker:
 # --- Yes -------------------------------------------------------------------------------------------------
 
 
-def test_what_continues_the_log_is_cosigned_and_held(witness: Asker) -> None:
+def test_a_checkpoint_that_continues_the_log_is_cosigned_and_stored(witness: Asker) -> None:
     for old, size in ((0, 1), (1, 7), (7, 8), (8, 12)):
         status, kind, line = witness.post(add_checkpoint_body(old, LOG, size))
         assert (status, kind) == (200, TEXT)
@@ -299,7 +299,7 @@ def test_other_pages_are_not_there_and_a_prefix_is_nothing_to_it(at_seven: Asker
 # --- What it holds ---------------------------------------------------------------------------------------
 
 
-def test_what_can_t_be_stored_is_not_cosigned(at_seven: Asker) -> None:
+def test_a_checkpoint_that_can_t_be_stored_is_not_cosigned(at_seven: Asker) -> None:
     with contextlib.closing(sqlite3.connect(at_seven.path)) as db:
         db.execute("ALTER TABLE head RENAME TO gone")
     status, kind, text = at_seven.post(GOOD)

@@ -99,7 +99,7 @@ def assert_holds(witness: Witness, log: Log, size: int) -> None:
     assert cosigned_heads(witness.state)[log.origin][:2] == (size, log.tree.root(size))
 
 
-def test_what_was_stored_and_not_answered_binds_the_next_process(start: Start) -> None:
+def test_a_stored_checkpoint_without_an_answer_binds_the_next_process(start: Start) -> None:
     first = start()
     assert first.post(add_checkpoint_body(0, LOG, 5))[0] == 200
     first.end()
@@ -125,7 +125,7 @@ def test_what_was_stored_and_not_answered_binds_the_next_process(start: Start) -
 
 
 @pytest.mark.parametrize("place", ["Cosigner.line", "signature_line"])
-def test_what_was_not_stored_was_not_answered_and_binds_nobody(place: str, start: Start) -> None:
+def test_an_unstored_checkpoint_was_not_answered_and_binds_nobody(place: str, start: Start) -> None:
     first = start()
     _, line = first.post(add_checkpoint_body(0, LOG, 5))
     first.end()

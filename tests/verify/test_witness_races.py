@@ -101,7 +101,7 @@ def quick(tmp_path: Path) -> Iterator[Path]:
     [(500, 1, by_threads), (250, 2, by_threads), (250, 2, by_processes)],
     ids=["threads", "threads with a state each", "processes"],
 )
-def test_of_two_lineages_one_is_cosigned_and_held(count: int, states: int, race: Any, quick: Path) -> None:
+def test_one_of_two_histories_is_cosigned_and_stored(count: int, states: int, race: Any, quick: Path) -> None:
     path = quick / "state"
     opened = [lv.State(path, create=True) for _ in range(states)] * (2 // states)
     played = rounds(count, seed=count + states)

@@ -114,7 +114,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
     assert places == sorted(places)
 
 
-def test_it_says_what_silence_does_at_each_stage(cast: Cast) -> None:
+def test_the_page_says_what_no_answer_means_at_each_stage(cast: Cast) -> None:
     words = " ".join(shown(cast, "pat", cast.submitted()).split())
     assert "answers by then, the access request expires. Nothing is opened, and" in words
     words = " ".join(shown(cast, "ada", cast.confirmed()).split())
@@ -259,7 +259,7 @@ def test_a_refused_attempt_is_in_the_timeline(cast: Cast) -> None:
     assert "tried “Approve” and was refused: “Your role does not allow this.”" in page
 
 
-def test_what_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
+def test_an_end_that_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
     row = cast.confirmed()
     operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
     page = shown(cast, "ada", row)
@@ -269,7 +269,7 @@ def test_what_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
 # --- Hostile words -------------------------------------------------------------------------------------------
 
 
-def test_what_strangers_wrote_is_escaped_and_visible(cast: Cast) -> None:
+def test_strangers_text_is_escaped_and_visible(cast: Cast) -> None:
     evil = "<img src=x onerror=alert(1)> \u202egnp.exe \u200b and more words than twenty"
     row = cast.submitted(justification=evil, tried=evil)
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note=evil)
@@ -325,7 +325,7 @@ def test_the_filters_go_by_the_clock_and_not_by_the_sweep(cast: Cast, travel) ->
         assert references(cast, name, "?state=closed") == [grant.access_request.reference]
 
 
-def test_it_filters_by_service_and_by_the_beginning_of_a_tenants_name(cast: Cast) -> None:
+def test_the_list_filters_by_service_and_the_beginning_of_a_tenants_name(cast: Cast) -> None:
     mail, files = cast.submitted(), cast.submitted(ticket=cast.ticket(service_id=cast.sharepoint.pk), by="samir")
     foreign = cast.submitted("fabrikam")
     assert references(cast, "pat", "?service=exchange-online&tenant=con") == [mail.reference]
@@ -525,7 +525,7 @@ def test_the_list_is_bounded_and_newest_first(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["mia", "erik"])
-def test_who_may_not_read_the_log_does_not_watch(cast: Cast, name: str) -> None:
+def test_a_person_who_may_not_read_the_log_does_not_watch(cast: Cast, name: str) -> None:
     grant = cast.opened()
     look(cast, grant, "<1@x.example>")
     response = signed_in(cast, name).get(page_of(grant.access_request, "live"), headers=HTMX)
@@ -533,7 +533,7 @@ def test_who_may_not_read_the_log_does_not_watch(cast: Cast, name: str) -> None:
     assert "1@x.example" not in response.content.decode()
 
 
-def test_who_may_watch(cast: Cast) -> None:
+def test_overseers_and_the_engineer_may_watch(cast: Cast) -> None:
     cases = ["ada", "alan", "otto", "ines", "pat", "paula", "stella", "priya"]
     grant = cast.opened()
     with collected() as case:

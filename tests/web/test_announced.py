@@ -32,7 +32,7 @@ def pages(cast: Cast, name: str = "ada", tenant: str = "contoso") -> list[str]:
     return [browser.get(address).content.decode() for address in addresses]
 
 
-def test_it_is_shown_with_who_what_and_from_when_until_it_is_withdrawn(cast: Cast) -> None:
+def test_an_announcement_is_shown_with_its_facts_until_it_is_withdrawn(cast: Cast) -> None:
     cast.colleague()
     row = uncovered(cast)
     for page in pages(cast):

@@ -90,7 +90,7 @@ def test_the_cap_is_shown_before_it_applies(cast: Cast, as_: Callable[[str], Cli
 
 
 @pytest.mark.parametrize("tenant", ["contoso", "northwind"])
-def test_it_says_beforehand_whether_the_customer_is_asked(
+def test_the_form_says_beforehand_whether_the_customer_is_asked(
     cast: Cast, as_: Callable[[str], Client], tenant: str
 ) -> None:
     customer = {"contoso": "mia", "northwind": "nora"}[tenant]
@@ -205,7 +205,7 @@ def test_the_preview_shows_exactly_the_sentence_that_the_customer_reads(
     assert preview.context["sentence"] == sentences.asks(AccessRequest.objects.get())
 
 
-def test_what_was_previewed_is_what_is_submitted(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
+def test_the_submission_matches_the_preview(cast: Cast, as_: Callable[[str], Client], ticket: Ticket) -> None:
     client = as_("priya")
     preview = client.post(
         _ask(ticket), _answers(cast, "preview", level="names", justification=f"{JUSTIFICATION}\nMore.")
@@ -379,7 +379,7 @@ def test_only_engineers_raise_a_demand(cast: Cast, as_: Callable[[str], Client],
 
 
 @pytest.mark.parametrize("extra", ["state", "tenant", "approved_by", "closes_at", "needs_customer_approval"])
-def test_what_the_form_does_not_know_is_refused_and_not_ignored(
+def test_an_unknown_field_is_refused_and_not_ignored(
     cast: Cast, as_: Callable[[str], Client], ticket: Ticket, extra: str
 ) -> None:
     assert as_("priya").post(_ask(ticket), _answers(cast, "submit", **{extra: "x"})).status_code == 400

@@ -48,7 +48,7 @@ def test_the_secret_is_the_answer_to_adding_and_is_never_shown_again(cast: Cast)
         assert secret not in browser.get(where).content.decode()
 
 
-def test_a_new_secret_is_shown_once_too_and_the_one_before_is_dead(cast: Cast) -> None:
+def test_a_new_secret_is_shown_once_and_the_previous_one_stops_working(cast: Cast) -> None:
     client, secret = client_of(cast, "contoso", Scope.LOG_READ)
     token = access_token(client, secret).json()["access_token"]
     browser = signed_in(cast, "ines")
@@ -73,7 +73,7 @@ def test_everybody_of_the_tenant_sees_who_calls_and_who_decides(cast: Cast, name
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
-def test_the_page_of_one_is_for_the_administrator_alone(cast: Cast, name: str) -> None:
+def test_the_page_of_a_client_is_only_for_the_administrator(cast: Cast, name: str) -> None:
     client = add(cast).row
     browser = signed_in(cast, name)
     for each in ONE:
@@ -136,7 +136,7 @@ def test_a_wrong_value_is_explained_beside_the_field(cast: Cast, form: dict[str,
     assert set(events_in(cast.contoso)) <= {"act.refused"}
 
 
-def test_what_the_form_does_not_have_is_refused(cast: Cast) -> None:
+def test_a_field_that_the_form_lacks_is_refused(cast: Cast) -> None:
     client, browser = add(cast).row, signed_in(cast, "ines")
     with nothing_happens():
         for extra in ({"tenant": str(cast.fabrikam.pk)}, {"account": str(cast.ada.pk)}, {"name": ["a", "b"]}):
@@ -194,7 +194,7 @@ def test_a_removed_scope_is_gone_immediately(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["ines", "stella"])
-def test_one_that_was_removed_is_dead_at_once_and_gone_from_the_pages(cast: Cast, name: str) -> None:
+def test_a_removed_client_stops_working_immediately_and_leaves_the_pages(cast: Cast, name: str) -> None:
     made = add(cast)
     token = access_token(made.row, made.secret).json()["access_token"]
     assert Caller(token).get("me").status_code == 200
@@ -213,7 +213,7 @@ def test_one_that_was_removed_is_dead_at_once_and_gone_from_the_pages(cast: Cast
         assert browser.get(page(cast, each, made.row.pk)).status_code == 404
 
 
-def test_one_of_another_tenant_or_of_the_providers_is_absent(cast: Cast) -> None:
+def test_a_client_of_another_tenant_or_the_provider_is_missing(cast: Cast) -> None:
     browser = signed_in(cast, "ines")
     for tenant in ("fabrikam", None):
         client, _secret = client_of(cast, tenant)

@@ -366,7 +366,7 @@ def test_the_reader_is_for_the_engineer_of_the_window(cast: Cast, as_: Callable[
                     assert _looks(grant) == []
 
 
-def test_what_the_window_does_not_cover_is_refused(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_a_resource_outside_the_window_is_refused(cast: Cast, as_: Callable[[str], Client]) -> None:
     grant = cast.opened()
     for name in ("window_resource", "window_item", "window_raw"):
         other = _url(name, grant, cast.resource(name="sales"), id=mail_id())

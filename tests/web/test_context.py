@@ -75,13 +75,13 @@ def test_the_count_is_of_what_waits_for_this_person(cast: Cast) -> None:
     assert count("priya") == ""
 
 
-def test_what_one_asked_for_oneself_does_not_wait_for_one(cast: Cast) -> None:
+def test_a_persons_own_access_request_does_not_wait_for_them(cast: Cast) -> None:
     cast.submitted(by="bea")
     assert head(cast, "bea")["nav_items"][0].count == ""
     assert head(cast, "pat")["nav_items"][0].count == "1"
 
 
-def test_what_is_overdue_waits_for_nobody_though_no_sweep_has_run(cast: Cast, travel) -> None:
+def test_an_overdue_access_request_waits_for_nobody_though_no_sweep_has_run(cast: Cast, travel) -> None:
     travel.freeze()
     row = cast.confirmed()
     client = signed_in(cast, "ada")

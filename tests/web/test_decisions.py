@@ -90,7 +90,7 @@ def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast
     assert "Deny this access request" in page
 
 
-def test_the_first_yes_says_who_is_asked_next(cast: Cast) -> None:
+def test_the_first_approval_says_who_is_asked_next(cast: Cast) -> None:
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted(), "decide", "approve")))
     assert "is asked next, and nothing opens without the approval of" in page
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted("northwind"), "decide", "approve")))
@@ -392,7 +392,7 @@ def test_without_what_was_shown_nothing_is_decided(cast: Cast, missing: str) -> 
 
 
 @pytest.mark.parametrize("stale", [{"digest": "0" * 64}, {"shown": "PENDING_PROVIDER"}])
-def test_what_was_shown_must_be_what_is_decided_on(cast: Cast, stale: dict[str, str]) -> None:
+def test_the_decided_content_must_be_the_shown_one(cast: Cast, stale: dict[str, str]) -> None:
     row = cast.confirmed()
     with only_a_refusal():
         response = decide(cast, "ada", row, "approve", **stale)
@@ -513,7 +513,7 @@ def test_the_conflict_page_shows_the_state_and_who_was_really_faster(cast: Cast,
         assert expected in words(decide(cast, "alan", row, "approve", shown="PENDING_CUSTOMER"))
 
 
-def test_what_is_denied_with_a_mute_says_who_denied_it(cast: Cast) -> None:
+def test_a_denial_by_a_mute_names_who_denied_it(cast: Cast) -> None:
     row = cast.confirmed()
     operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
     found = words(decide(cast, "alan", row, "approve"))
@@ -549,7 +549,7 @@ def test_the_second_press_of_two_ends_where_the_first_did(cast: Cast, name: str,
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("state", [*FINAL, "OPEN"])
-def test_what_is_over_cannot_be_decided(cast: Cast, state: str, verdict: str) -> None:
+def test_an_ended_access_request_cannot_be_decided(cast: Cast, state: str, verdict: str) -> None:
     row = cast.in_state(state)
     with only_a_refusal():
         response = decide(cast, "alan", row, verdict, shown="PENDING_CUSTOMER")

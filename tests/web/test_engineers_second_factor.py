@@ -95,7 +95,7 @@ def test_a_token_does_nothing_for_somebody_who_needs_one_and_has_none(cast: Cast
     assert caller.get("me").status_code == 200
 
 
-def test_one_that_is_lost_in_the_middle_of_a_window_ends_the_looking(cast: Cast) -> None:
+def test_losing_the_second_factor_during_a_window_ends_access(cast: Cast) -> None:
     grant = cast.opened()
     assert looks(cast, grant)["list"]()
     operations.reset_second_factors(cast.priya.pk, actor=cast.as_("stella"), keep=factors.drops_all)

@@ -150,7 +150,7 @@ def test_a_period_is_whole_days_in_the_readers_own_zone(cast: Cast, travel: Any,
     assert detail == {"kind": "period", "since": manifest["since"], "until": manifest["until"]}
 
 
-def test_that_it_was_taken_is_an_entry_before_the_first_byte(cast: Cast, closed: AccessRequest) -> None:
+def test_the_download_is_an_entry_before_the_first_byte(cast: Cast, closed: AccessRequest) -> None:
     client = signed_in(cast, "otto")
     response = post(client, closed)
     entry = newest(cast.contoso)
@@ -242,7 +242,7 @@ def test_the_page_does_not_offer_it_to_others(cast: Cast, closed: AccessRequest,
         {"since": "2026-01-01"},
     ],
 )
-def test_what_has_no_place_in_the_form_is_refused(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
+def test_an_unexpected_field_is_refused(cast: Cast, closed: AccessRequest, form: dict[str, str]) -> None:
     with nothing_happens():
         assert post(signed_in(cast, "otto"), closed, **form).status_code == 400
 
@@ -310,7 +310,7 @@ def test_the_page_says_how_many_entries_and_how_many_wait(cast: Cast, closed: Ac
     assert "1 more waits for its signature" in words(client.get(url(cast.contoso)).content)
 
 
-def test_what_waits_for_its_signature_is_offered_without_its_end(cast: Cast, tmp_path: Path) -> None:
+def test_evidence_is_offered_without_the_unsigned_end(cast: Cast, tmp_path: Path) -> None:
     grant = cast.opened()
     sign(cast.contoso)
     row = operations.release(grant.access_request_id, actor=cast.as_("priya"))
@@ -343,7 +343,7 @@ def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
         assert post(client, cast.contoso).status_code == 409
 
 
-def test_where_the_tree_is_damaged_the_page_says_so_and_nothing_leaves(cast: Cast, closed: AccessRequest) -> None:
+def test_if_the_tree_is_damaged_the_page_says_so_and_nothing_is_sent(cast: Cast, closed: AccessRequest) -> None:
     Tile.objects.filter(tenant_id=cast.contoso.pk).delete()
     client = signed_in(cast, "otto")
     with nothing_happens():

@@ -94,7 +94,7 @@ def test_after_a_sign_in_with_a_code_an_approval_takes_one_press(
     assert "Please be quick." in late.content.decode()
 
 
-def test_it_counts_for_every_act_that_needs_proof(cast: Cast, at: dt.datetime, travel: Traveller) -> None:
+def test_a_sign_in_with_a_second_factor_counts_for_every_act(cast: Cast, at: dt.datetime, travel: Traveller) -> None:
     page, client = reverse("web:tenant", args=[cast.contoso.pk]), Client()
     sign_in(cast.ines, PASSWORD, client=client)
     assert client.post(page, {"window_cap": "3600"}).status_code == 302
@@ -113,7 +113,7 @@ def test_a_sign_in_with_a_password_alone_counts_for_nothing_but_the_first_second
     assert set_up_app(client).status_code == 200
 
 
-def test_what_a_password_alone_proved_ends_when_there_is_a_second_factor(cast: Cast) -> None:
+def test_a_proof_by_password_alone_ends_with_a_second_factor(cast: Cast) -> None:
     """Otherwise a stolen password would be enough to decide as soon as the thief had set up an app."""
     client = at_the_door(cast, "ada")
     assert client.post("/step-up/", {"password": PASSWORD}).status_code == 302

@@ -163,7 +163,7 @@ def test_with_nothing_waiting_it_says_who_could_answer(cast: Cast) -> None:
     assert "within 12 hours" in page
 
 
-def test_it_never_says_that_nobody_asked_while_the_provider_is_still_at_it(cast: Cast) -> None:
+def test_the_home_page_shows_access_requests_that_the_provider_has_not_confirmed(cast: Cast) -> None:
     cast.submitted()
     page = home(cast, "ada")
     assert "Nobody has ever asked" not in page
@@ -292,7 +292,7 @@ def test_a_person_without_a_role_gets_an_explanation(cast: Cast) -> None:
 # --- Hostile, and many -----------------------------------------------------------------------------------------
 
 
-def test_what_strangers_wrote_is_escaped_and_visible(cast: Cast) -> None:
+def test_strangers_text_is_escaped_and_visible(cast: Cast) -> None:
     cast.confirmed(justification="<script>alert(1)</script> \u202etxt.exe and more words")
     page = home(cast, "ada")
     assert "<script>alert" not in page
@@ -313,7 +313,7 @@ def grown(cast: Cast) -> None:
 
 
 @pytest.mark.slow
-def test_it_costs_each_of_them_the_same_with_many_rows(cast: Cast, monkeypatch, travel) -> None:
+def test_the_home_page_costs_the_same_with_many_rows(cast: Cast, monkeypatch, travel) -> None:
     monkeypatch.setattr(limits, "PENDING_MAX", 1000)
     monkeypatch.setattr(limits, "HOURLY_MAX", 1000)
     # Each half minute a page notes the sign of life in its session, which costs queries of its own.

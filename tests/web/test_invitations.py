@@ -80,7 +80,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
         assert GOOD not in bytes(entry.canonical).decode()
 
 
-def test_every_link_that_is_no_good_looks_alike(cast: Cast, travel: Any) -> None:
+def test_all_invalid_links_look_the_same(cast: Cast, travel: Any) -> None:
     at = travel.freeze()
     pages = {"never was": link("never-was")}
     withdrawn, used, again, late = (cast.invited(f"{name}@contoso.example") for name in ("a", "b", "c", "d"))
@@ -211,7 +211,7 @@ def test_an_account_without_a_tenant_is_given_to_the_reader_of_its_mail(cast: Ca
         )
 
 
-def test_what_was_answered_is_not_sent_again_and_a_mail_not_too_often(
+def test_an_answered_invitation_is_not_sent_again_and_mails_are_limited(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("requests_app.domain.limits.INVITATION_SENDS_MAX", 2)

@@ -31,7 +31,7 @@ def test_everybody_may_know_the_limits(cast: Cast, name: str) -> None:
     assert "Microsoft" in page
 
 
-def test_it_is_a_page_and_nothing_more() -> None:
+def test_the_limits_page_has_no_act() -> None:
     assert Client().head("/limits/").status_code == 200
     assert Client().post("/limits/").status_code == 405
 

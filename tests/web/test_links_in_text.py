@@ -136,7 +136,7 @@ def test_many_brackets_take_no_time() -> None:
 
 
 @pytest.mark.django_db
-def test_what_people_write_on_tickets_and_access_requests_has_links(cast: Cast) -> None:
+def test_addresses_in_tickets_and_access_requests_become_links(cast: Cast) -> None:
     row = cast.confirmed(justification="The logs say https://why.example/1 and nothing else.")
     operations.comment(row.ticket_id, actor=cast.as_("mia"), body="As in https://comment.example/2")
     pages: dict[str, Any] = {

@@ -159,7 +159,7 @@ def test_each_act_is_a_sentence(cast: Cast) -> None:
     )
 
 
-def test_what_follows_from_an_act_says_from_which(cast: Cast) -> None:
+def test_a_consequence_names_its_act(cast: Cast) -> None:
     row = cast.confirmed()
     operations.close_ticket(row.ticket_id, actor=cast.as_("mia"))
     assert f"{row.reference} was withdrawn, because Mia Test closed the ticket" in sentences(
@@ -233,7 +233,7 @@ def test_a_detail_of_another_form_breaks_no_page(cast: Cast) -> None:
                 assert len(sentences(response)) == count
 
 
-def test_what_happens_to_the_log_itself_has_its_sentence(cast: Cast) -> None:
+def test_events_of_the_log_itself_have_sentences(cast: Cast) -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("log.evidence_taken", {"kind": "log"}, "Mia Test, Contoso downloaded the evidence for the log"),
         (
@@ -306,7 +306,7 @@ def test_what_happens_to_the_log_itself_has_its_sentence(cast: Cast) -> None:
                 assert sentences(otto.get(url(cast.contoso)))[0] == sentence
 
 
-def test_what_strangers_wrote_hides_nothing(cast: Cast) -> None:
+def test_strangers_text_hides_nothing(cast: Cast) -> None:
     cast.ticket(title="<script>alert(1)</script> \u202egnp.exe")
     Person.objects.filter(pk=cast.pat.pk).update(name="P\u0430t Test")
     row = cast.submitted()

@@ -212,7 +212,7 @@ def test_a_log_of_any_length_is_checked_and_nobody_waits_for_it(cast: Cast) -> N
 # --- Signed --------------------------------------------------------------------------------------------------
 
 
-def test_what_waits_for_its_first_checkpoint_says_so(cast: Cast) -> None:
+def test_a_log_without_a_checkpoint_says_so(cast: Cast) -> None:
     filled(cast, 3)
     page = shown(cast)
     assert "Waits for its first checkpoint It comes within a minute." in page

@@ -76,7 +76,7 @@ def test_every_format_is_offered_and_holds_the_whole_log(cast: Cast, kind: str, 
     assert json.loads(bytes(entry.canonical))["detail"] == {"format": kind, "filters": {}}
 
 
-def test_what_leaves_is_as_the_others_want_it(cast: Cast) -> None:
+def test_each_export_has_the_form_of_its_format(cast: Cast) -> None:
     cast.opened()
     client = signed_in(cast, "otto")
     lines = [json.loads(line) for line in body(exported(client, cast, "ocsf")).splitlines()]
@@ -125,7 +125,7 @@ def test_a_malformed_place_in_the_log_is_refused(cast: Cast, after: str) -> None
 
 
 @pytest.mark.parametrize(("name", "status"), [("mia", 403), ("frida", 404), ("priya", 404), ("pat", 404)])
-def test_those_who_do_not_read_the_log_take_none_of_it_along(cast: Cast, name: str, status: int) -> None:
+def test_only_readers_of_the_log_can_export_it(cast: Cast, name: str, status: int) -> None:
     cast.ticket()
     for kind in FORMATS:
         assert exported(signed_in(cast, name), cast, kind).status_code == status

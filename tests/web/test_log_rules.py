@@ -167,7 +167,7 @@ def test_a_wrong_value_is_shown_beside_its_field_and_typed_text_stays(
     assert f'value="{html.escape(stored)}"' in response.content.decode()
 
 
-def test_what_has_no_place_on_the_page_is_refused(cast: Cast) -> None:
+def test_an_unexpected_field_of_the_page_is_refused(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     with no_change():
         assert client.post(page(cast), {"vkey": "a", "url": URL, "tenant": "b"}).status_code == 400
@@ -187,7 +187,7 @@ def test_a_witness_is_removed_after_one_more_question(cast: Cast) -> None:
     assert client.post(removal(cast, witness)).status_code == 404
 
 
-def test_what_hides_in_the_name_of_one_that_is_there_already_is_shown(cast: Cast) -> None:
+def test_hidden_characters_in_a_stored_name_are_shown(cast: Cast) -> None:
     witness = register(cast, SmallWitness())
     vkey = SmallWitness("wit\u202eness<b>.example").vkey
     Witness.objects.filter(pk=witness.pk).update(vkey=vkey)

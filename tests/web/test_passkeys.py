@@ -97,7 +97,7 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
     assert Kept.objects.get(user=cast.ada, type="recovery_codes").data == codes
 
 
-def test_what_is_no_answer_to_this_page_adds_nothing(cast: Cast, travel: Traveller) -> None:
+def test_a_response_to_another_challenge_adds_nothing(cast: Cast, travel: Traveller) -> None:
     travel.freeze()
     client, other = signed_in(cast, "ada"), signed_in(cast, "alan")
     options = options_on(client.get(ADD), "data-create")
@@ -309,7 +309,7 @@ def test_the_passkey_of_somebody_else_confirms_nothing(cast: Cast) -> None:
 # --- Removing -----------------------------------------------------------------------------------------------
 
 
-def test_who_must_have_a_second_factor_keeps_the_last(cast: Cast) -> None:
+def test_a_required_last_second_factor_cannot_be_removed(cast: Cast) -> None:
     holder(cast, "ada")
     client, row = signed_in(cast, "ada"), Passkey.objects.get()
     page = reverse("web:security_remove_passkey", args=[row.pk])
@@ -328,7 +328,7 @@ def test_who_must_have_a_second_factor_keeps_the_last(cast: Cast) -> None:
     assert factors.codes_left(cast.ada) == 10
 
 
-def test_who_signs_for_a_tenant_that_wants_it_keeps_a_passkey_that_it_takes(cast: Cast) -> None:
+def test_an_approver_who_must_sign_keeps_an_accepted_passkey(cast: Cast) -> None:
     def gone(row: Passkey) -> None:
         operations.remove_passkey(row.pk, actor=cast.as_("ada"))
 

@@ -94,14 +94,14 @@ def test_a_members_or_a_strangers_proof_is_refused(cast: Cast) -> None:
             assert proof(cast, 3, by=name).status_code == 404
 
 
-def test_what_is_not_there_has_no_proof(cast: Cast) -> None:
+def test_a_missing_entry_has_no_proof(cast: Cast) -> None:
     cast.opened()
     sign(cast)
     for seq in (4, 2**63, 10**30):
         assert proof(cast, seq).status_code == 404
 
 
-def test_what_waits_for_its_checkpoint_says_so_and_leads_back(cast: Cast) -> None:
+def test_an_unsigned_entry_says_so_and_leads_back(cast: Cast) -> None:
     cast.opened()
     response = proof(cast, 2)
     assert response.status_code == 409
@@ -183,7 +183,7 @@ def test_everybody_who_sees_an_access_request_takes_its_receipts(cast: Cast, nam
 
 
 @pytest.mark.parametrize("name", ["frida", "nadia"])
-def test_strangers_take_none(cast: Cast, name: str) -> None:
+def test_strangers_download_no_proofs(cast: Cast, name: str) -> None:
     row = closed(cast)
     assert receipt(cast, row, seq_of(row, "grant.released"), by=name).status_code == 404
 

@@ -39,7 +39,7 @@ def accepted(cast: Cast) -> Person:
     return operations.accept_invitation(cast.link_of(row), **NEW, actor=Actor.stranger(door="pages"))
 
 
-def test_an_administrator_makes_it_it_is_shown_once_and_the_one_before_is_dead(cast: Cast) -> None:
+def test_a_recovery_key_is_shown_once_and_the_previous_one_stops_working(cast: Cast) -> None:
     page = reverse("web:recovery_key", args=[cast.contoso.pk])
     ines = signed_in(cast, "ines")
     assert "You have no recovery key." in ines.get(page).content.decode()

@@ -276,7 +276,7 @@ def test_a_second_app_is_not_taken_over_the_first(cast: Cast) -> None:
         operations.set_up_totp(actor=cast.as_("ada"), keep=factors.keeps_totp(totp.new_secret()))
 
 
-def test_where_the_library_keeps_nothing_the_log_says_nothing(cast: Cast) -> None:
+def test_if_the_library_stores_nothing_there_is_no_entry(cast: Cast) -> None:
     def fail(person: Person) -> None:
         raise ZeroDivisionError
 

@@ -90,7 +90,7 @@ def test_the_button_names_the_act(cast: Cast) -> None:
     assert sentences.button(row) == "Approve 30 minutes of names-only access to 1 mailbox"
 
 
-def test_what_was_seen_is_counted_by_item_and_by_resource(cast: Cast) -> None:
+def test_accesses_are_counted_by_item_and_by_resource(cast: Cast) -> None:
     grant = cast.opened()
     other = cast.resource(name="legal")
     looks = [(cast.resource(), "a"), (cast.resource(), "a"), (cast.resource(), "b"), (other, "a")]

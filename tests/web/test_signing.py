@@ -209,7 +209,7 @@ def test_a_person_without_a_passkey_is_asked_as_before(cast: Cast) -> None:
     assert 'name="password"' in page
 
 
-def test_a_rule_that_wants_signatures_takes_no_other_yes_and_every_no(cast: Cast) -> None:
+def test_a_rule_of_signatures_accepts_only_signed_approvals_and_every_denial(cast: Cast) -> None:
     """Through each interface: the page does not offer it, and a machine that decides for an approver can only deny."""
     phone, _key = enrolled(cast, "ada", is_backup_eligible=True)[1], cast.exchange
     ines = cast.as_("ines")

@@ -152,7 +152,7 @@ def test_somebody_signs_in_and_is_known_by_issuer_and_subject_from_then_on(world
     assert Identity.objects.count() == 1
 
 
-def test_what_is_sent_carries_pkce_state_and_nonce_and_nothing_of_the_secret(world: Cast, provider: Provider) -> None:
+def test_the_authorization_request_carries_pkce_state_and_nonce_but_no_secret(world: Cast, provider: Provider) -> None:
     url = begin(Client())
     sent = {name: value[0] for name, value in parse_qs(urlsplit(url).query).items()}
     assert url.startswith(provider.issuer)
@@ -205,7 +205,7 @@ def userinfo_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("userinfo_only")
-def test_what_userinfo_says_links_and_gives_roles(world: Cast, provider: Provider) -> None:
+def test_claims_from_userinfo_link_and_give_roles(world: Cast, provider: Provider) -> None:
     connect(world, provider, groups_claim="groups", role_map={"Auditors": "auditor"})
     provider.knows("s-info", email="mia@contoso.example", email_verified=True, groups=["Auditors"])
     assert who(comes(world, provider, "s-info").browser) == str(world.mia.pk)
@@ -319,7 +319,7 @@ def test_a_code_is_exchanged_with_the_verifier_of_this_flow(
     assert digest.decode() == parse_qs(urlsplit(url).query)["code_challenge"][0]
 
 
-def test_after_it_one_is_led_to_a_page_of_this_site_alone(world: Cast, provider: Provider) -> None:
+def test_the_sign_in_redirects_only_to_this_site(world: Cast, provider: Provider) -> None:
     for wanted, led in (("/tickets/", "/tickets/"), ("https://evil.example/", "/"), ("//evil.example", "/")):
         browser = Client()
         back = provider.comes(begin(browser, next=wanted))
@@ -505,7 +505,7 @@ def test_a_secret_sealed_with_a_former_key_is_sealed_again_within_the_hour(
 # --- The only way in -----------------------------------------------------------------------------------------
 
 
-def test_where_it_is_the_only_way_no_password_counts_but_that_of_the_one_who_gets_in(
+def test_with_only_single_sign_on_just_the_break_glass_password_works(
     world: Cast, provider: Provider, mailoutbox: list[Any]
 ) -> None:
     connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
@@ -543,7 +543,7 @@ def test_with_only_single_sign_on_a_token_learns_that_no_password_works(world: C
     assert set(Token.objects.filter(stepped_up_at=None).values_list("account__name", flat=True)) == {"Ada Test"}
 
 
-def test_it_is_not_the_only_way_without_a_way_back(world: Cast, provider: Provider) -> None:
+def test_single_sign_on_as_the_only_way_needs_a_break_glass_person(world: Cast, provider: Provider) -> None:
     for more in (
         {"is_only": True},
         {"is_only": True, "break_glass_id": world.ada.pk},
@@ -590,7 +590,7 @@ def test_the_break_glass_person_stays_an_administrator_through_every_interface(w
     operations.take_role(world.contoso.pk, pk, role="administrator", actor=world.as_("ines"))
 
 
-def test_the_recovery_key_leads_past_it_too(world: Cast, provider: Provider, travel: Any) -> None:
+def test_the_recovery_key_leads_past_single_sign_on(world: Cast, provider: Provider, travel: Any) -> None:
     at = travel.freeze()
     key = operations.make_recovery_key(world.contoso.pk, actor=world.as_("ines")).key
     connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
@@ -671,7 +671,7 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
     assert "could not be read" in failed
 
 
-def test_of_two_who_change_it_at_once_the_second_looks_again(cast: Cast, provider: Provider) -> None:
+def test_the_second_of_two_simultaneous_changes_of_sign_on_is_refused(cast: Cast, provider: Provider) -> None:
     """The whole connection is set: otherwise the first one's change would be lost without notice, such as the
     break-glass person.
     """
@@ -777,7 +777,7 @@ def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: P
     assert (row.issuer, Domain.objects.count()) == (provider.issuer, 1)
 
 
-def test_the_provider_leads_no_tenants_people_elsewhere_through_any_door(world: Cast, provider: Provider) -> None:
+def test_the_provider_cannot_change_a_tenants_sign_on_through_any_interface(world: Cast, provider: Provider) -> None:
     """The owner of the issuer can sign in as an approver there (threat 16)."""
     comes(world, provider)
     known, domain, pk = Identity.objects.get(), Domain.objects.get(), world.contoso.pk

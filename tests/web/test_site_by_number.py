@@ -17,7 +17,7 @@ MESSAGE = "Passkeys can’t be added here"
 
 @pytest.mark.parametrize("number", ["127.0.0.1", "10.1.2.3", "::1", "fd00::7"])
 @pytest.mark.parametrize("name", ["web:security", "web:security_add_passkey"])
-def test_it_says_that_passkeys_need_a_name(cast: Cast, settings: Any, number: str, name: str) -> None:
+def test_the_page_says_that_passkeys_need_a_host_name(cast: Cast, settings: Any, number: str, name: str) -> None:
     browser = signed_in(cast, "ada")
     page = browser.get(reverse(name)).content.decode()
     assert MESSAGE not in page

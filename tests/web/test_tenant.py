@@ -122,7 +122,7 @@ def test_only_the_administrator_changes_anything(cast: Cast, name: str) -> None:
         assert client.get(url(cast.contoso, "person", cast.mia.pk)).status_code == 403
 
 
-def test_who_changes_nothing_is_offered_nothing(cast: Cast) -> None:
+def test_people_who_may_change_nothing_see_no_forms(cast: Cast) -> None:
     posts(cast)
     with collected() as case:
         for name in READERS:
@@ -193,7 +193,7 @@ def test_switching_off_is_reviewed_first_with_what_is_under_way(cast: Cast) -> N
     assert not Tenant.objects.get(pk=cast.contoso.pk).lockbox_on
 
 
-def test_what_has_run_out_is_not_under_way(cast: Cast, travel: Any) -> None:
+def test_an_expired_window_is_not_under_way(cast: Cast, travel: Any) -> None:
     cast.submitted()
     cast.confirmed()
     cast.opened()

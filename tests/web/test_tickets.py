@@ -185,7 +185,7 @@ def test_a_member_opens_a_ticket_for_their_own_tenant(cast: Cast, as_: Callable[
     assert events_in(cast.contoso) == ["ticket.opened"]
 
 
-def test_an_auditor_opens_none(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_an_auditor_cannot_open_a_ticket(cast: Cast, as_: Callable[[str], Client]) -> None:
     assert "Open a ticket" not in _text(as_("otto").get(LIST))
     assert as_("otto").get(NEW).status_code == 403
     assert as_("otto").post(NEW, _report(cast)).status_code == 403
@@ -235,7 +235,7 @@ def test_a_wrong_value_is_shown_beside_its_field(
     assert not Ticket.objects.exists()
 
 
-def test_an_engineer_records_none_for_another_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
+def test_an_engineer_records_no_ticket_for_another_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
     response = as_("erik").post(f"{NEW}?tenant={cast.contoso.pk}", _report(cast, service=cast.sharepoint.pk))
     assert response.status_code == 422
     assert not Ticket.objects.exists()
@@ -435,7 +435,7 @@ def test_a_window_that_opened_meanwhile_does_not_end_without_a_warning(
     assert AccessRequest.objects.get(pk=pending.pk).state == "PENDING_PROVIDER"
 
 
-def test_where_nothing_ends_the_page_says_so(as_: Callable[[str], Client], taken: Ticket) -> None:
+def test_if_nothing_ends_the_page_says_so(as_: Callable[[str], Client], taken: Ticket) -> None:
     assert "nothing else ends with it" in _text(as_("mia").get(_act(taken, "close_ticket")))
 
 
@@ -488,7 +488,7 @@ def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Cli
     assert "So far: nothing was looked at" in _text(as_("mia").get(_page(taken)))
 
 
-def test_what_is_over_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
+def test_ended_access_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
     row = cast.submitted(ticket=taken)
     operations.withdraw(row.pk, actor=cast.as_("priya"))
     again = f"{reverse('web:ask', args=[taken.pk])}?from={row.pk}"
@@ -500,7 +500,7 @@ def test_what_is_over_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Cl
 
 
 @pytest.mark.parametrize("extra", ["state", "tenant", "closed_at", "author"])
-def test_what_a_form_does_not_know_is_refused_and_not_ignored(
+def test_an_unknown_field_of_a_form_is_refused_and_not_ignored(
     cast: Cast, as_: Callable[[str], Client], taken: Ticket, extra: str
 ) -> None:
     client = as_("priya")

@@ -114,7 +114,7 @@ def test_a_wrong_value_is_explained_beside_the_field(cast: Cast, form: dict[str,
     assert not Token.objects.exists()
 
 
-def test_what_the_form_does_not_have_is_refused(cast: Cast) -> None:
+def test_a_field_that_the_form_lacks_is_refused(cast: Cast) -> None:
     client, made = signed_in(cast, "otto"), make(cast)
     with nothing_happens():
         for extra in ({"account": str(cast.ada.pk)}, {"expires_at": "2099-01-01"}, {"days": ["7", "365"]}):
@@ -197,7 +197,7 @@ def test_the_pages_cost_the_same_with_many(cast: Cast) -> None:
     same_queries(lambda: queries_of(mine, HERE) + queries_of(all_, where), grow)
 
 
-def test_of_very_many_the_newest_are_shown_and_it_says_so(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_long_list_shows_the_newest_and_says_so(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers, "SHOWN", 2)
     for name in ("first", "second", "third"):
         make(cast, name=name)
@@ -235,7 +235,7 @@ def test_a_token_never_makes_a_session(cast: Cast) -> None:
     assert answer["Location"].startswith("/accounts/login/")
 
 
-def test_who_is_switched_off_makes_none(cast: Cast) -> None:
+def test_a_person_who_is_switched_off_makes_no_token(cast: Cast) -> None:
     """The form was open when the account was switched off."""
     client = signed_in(cast, "otto")
     operations.switch_off_person(cast.otto.pk, actor=cast.as_("ines"))
@@ -245,7 +245,7 @@ def test_who_is_switched_off_makes_none(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("name", ["otto", "priya"])
-def test_a_session_alone_makes_none(cast: Cast, name: str, settings: Any) -> None:
+def test_a_session_alone_makes_no_token(cast: Cast, name: str, settings: Any) -> None:
     """A stolen session ends within the day; it must not continue as a token."""
     settings.ENGINEER_SECOND_FACTOR = False
     without_factor(cast, name)

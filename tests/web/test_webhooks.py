@@ -133,7 +133,7 @@ def test_a_wrong_value_is_explained_beside_the_field(
     assert not Webhook.objects.exists()
 
 
-def test_what_the_form_does_not_have_is_refused(cast: Cast) -> None:
+def test_a_field_that_the_form_lacks_is_refused(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     with nothing_happens():
         for extra in ({"is_on": "off"}, {"tenant": str(cast.fabrikam.pk)}, {"label": ["a", "b"]}):

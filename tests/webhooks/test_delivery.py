@@ -109,9 +109,7 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
         assert not any(secret in got.body.decode() for secret in ("Zanzibar", "Invoices", "Priya", "@"))
 
 
-def test_what_another_system_calls_a_ticket_goes_along_with_all_that_follows_from_it(
-    cast: Cast, receiver: Receiver
-) -> None:
+def test_messages_about_a_ticket_carry_its_external_reference(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     elsewhere = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
     ticket = cast.ticket(**elsewhere)
@@ -240,7 +238,7 @@ def test_a_place_beyond_the_end_of_a_log_that_was_set_back_is_brought_back(cast:
     assert receiver.types() == ["ticket.opened"]
 
 
-def test_what_was_removed_or_lost_of_a_log_is_passed_over(cast: Cast, receiver: Receiver) -> None:
+def test_removed_or_lost_entries_are_skipped(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     cast.ticket()
     # As a tombstone leaves it: numbers of lost entries are never used again.
@@ -434,7 +432,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
 
 
 @pytest.mark.parametrize("ended", ["grant.revoked", "grant.released", "grant.closed"])
-def test_what_ends_access_waits_for_nothing(cast: Cast, receiver: Receiver, travel: Any, ended: str) -> None:
+def test_messages_that_end_access_wait_for_nothing(cast: Cast, receiver: Receiver, travel: Any, ended: str) -> None:
     travel.freeze()
     add(cast, receiver)
     receiver.say = lambda got: (200 if got.message["type"].startswith("grant.") else 500, "")
@@ -452,7 +450,7 @@ def test_what_ends_access_waits_for_nothing(cast: Cast, receiver: Receiver, trav
     assert receiver.types() == [ended]
 
 
-def test_what_ends_access_passes_messages_that_hang(
+def test_messages_that_end_access_pass_hanging_ones(
     cast: Cast, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
@@ -543,7 +541,7 @@ def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
 # --- Nobody waits for another ------------------------------------------------------------------------------
 
 
-def test_one_that_hangs_delays_nobody_else(
+def test_a_hanging_receiver_delays_nobody_else(
     cast: Cast, receivers: Callable[[], Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbound, "TOTAL_SECONDS", 60.0)
@@ -791,7 +789,7 @@ def test_messages_older_than_three_days_are_left_out_when_it_is_switched_on(
     assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Not sent: too old."
 
 
-def test_one_that_answers_without_end_has_answered(cast: Cast, receiver: Receiver) -> None:
+def test_a_receiver_with_an_endless_answer_has_answered(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     receiver.answer(200, "x" * 1_000_000)
     cast.ticket()
@@ -814,9 +812,7 @@ def test_only_the_beginning_of_an_answer_is_stored_and_nothing_is_hidden(cast: C
 # --- Where it does not go ----------------------------------------------------------------------------------
 
 
-def test_one_in_a_private_network_is_sent_nothing_once_that_is_closed(
-    cast: Cast, receiver: Receiver, settings: Any
-) -> None:
+def test_a_receiver_in_a_closed_private_network_gets_nothing(cast: Cast, receiver: Receiver, settings: Any) -> None:
     add(cast, receiver)
     settings.WEBHOOK_PRIVATE_NETWORK = False
     cast.ticket()
@@ -825,7 +821,7 @@ def test_one_in_a_private_network_is_sent_nothing_once_that_is_closed(
     assert WebhookAttempt.objects.get().problem == "address"
 
 
-def test_a_name_that_leads_inside_by_now_is_not_connected_to(
+def test_a_name_that_now_has_a_private_address_is_not_connected_to(
     cast: Cast, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_PRIVATE_NETWORK = False
@@ -966,7 +962,7 @@ def test_keys_sealed_with_a_former_key_are_sealed_again_within_the_hour(
 # --- Who rings ---------------------------------------------------------------------------------------------
 
 
-def test_it_is_scheduled() -> None:
+def test_asking_the_witnesses_is_scheduled() -> None:
     assert {bell.DELIVER_WEBHOOKS, "requests_app.tasks.tidy_webhooks"} <= schedules.FUNCTIONS
 
 

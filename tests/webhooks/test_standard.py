@@ -126,6 +126,6 @@ def test_a_former_key_still_opens_until_it_is_taken_away(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("sealed", ["", "x", "gAAAAAB"])
-def test_what_nobody_sealed_is_unreadable(sealed: str) -> None:
+def test_a_value_without_a_seal_is_unreadable(sealed: str) -> None:
     with pytest.raises(sealing.Unreadable):
         sealing.opened(sealed)

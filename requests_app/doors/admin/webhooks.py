@@ -129,7 +129,13 @@ class WebhookAdmin(StaffAdmin):
         ),
     )
     acts: ClassVar = [
-        of_act(CHANGE_WEBHOOK, "change", label=gettext_lazy("Change the webhook"), form=WebhookForm, offered=belongs_to_provider),
+        of_act(
+            CHANGE_WEBHOOK,
+            "change",
+            label=gettext_lazy("Change the webhook"),
+            form=WebhookForm,
+            offered=belongs_to_provider,
+        ),
         of_act(
             SEND_WEBHOOK_TEST,
             "test",
