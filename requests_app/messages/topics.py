@@ -130,8 +130,8 @@ def problems() -> Iterator[str]:
         for name in tell.to:
             if name not in Audience._value2member_map_ and not name.startswith(OF_ROW):
                 yield f"{act.name} tells {name}, which is no audience"
-    told = {tell.topic for _act, tell in declared} | SCHEDULED
-    yield from (f"no act tells {topic}" for topic in Topic if topic not in told)
+    sent = {tell.topic for _act, tell in declared} | SCHEDULED
+    yield from (f"no act tells {topic}" for topic in Topic if topic not in sent)
 
 
 class Audience(StrEnum):

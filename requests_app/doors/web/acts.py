@@ -108,8 +108,8 @@ def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpRe
     except WrongState as error:
         return changed(request, row, edge, error)
     except Unacceptable as error:
-        own = [name for name in (error.field, "comment") if name in form.fields]
-        form.add_error(own[0] if own else None, str(error))
+        fields = [name for name in (error.field, "comment") if name in form.fields]
+        form.add_error(fields[0] if fields else None, str(error))
         return _ask(request, row, form, edge, status=error.status)
     messages.success(request, _done(row, declared))
     return redirect(local(form.cleaned_data["next"]) or reverse("web:access_request", args=[row.pk]))
