@@ -17,7 +17,8 @@ from pathlib import Path
 
 RULES = "docs/writing.md"
 AREAS = ("templates", "docs", "commits", "strings", "api", "comments", "names")
-#: Subjects of this commit and of earlier ones are not judged.
+#: Subjects of this commit and of earlier ones are not judged. They were published before the rules, and published
+#: history is not rewritten.
 RULES_SINCE = "e336bba11f49be84abc14a4d4448498dc267d742"
 LONGEST_SUBJECT = 72
 
@@ -284,19 +285,39 @@ def judge_subject(rules: Rules, commit: str, subject: str) -> Iterator[Offence]:
     yield from rules.offences(subject, where, rules=rules.subjects)
 
 
+def git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints, or None if it fails or is not installed."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def why_history_is_missing(root: Path, base: str) -> str:
+    """Return why the commits since this one can't be read, or an empty text.
+
+    Ends the program if it has the whole history and this commit is not in it.
+    """
+    # The prefix of a directory inside another repository is not empty.
+    if git(root, "rev-parse", "--show-prefix") != "":
+        return "There is no git repository here."
+    if git(root, "merge-base", "--is-ancestor", base, "HEAD") is not None:
+        return ""
+    if git(root, "rev-parse", "--is-shallow-repository") == "true":
+        return "This clone is shallow. `git fetch --unshallow` gets the history."
+    raise SystemExit(
+        f"Commit {base} is not in this history. Set RULES_SINCE in bin/_plain_words.py to the last commit that the"
+        " rules do not apply to."
+    )
+
+
 def subjects_since(root: Path, base: str) -> list[tuple[str, str]]:
-    """Return id and subject of each commit after a commit; none where git or the history is not there."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return done.stdout if done.returncode == 0 else None
-
-    if git("merge-base", "--is-ancestor", base, "HEAD") is None:
+    """Return id and subject of each commit after a commit. If there is no history to read, say so and return none."""
+    if reason := why_history_is_missing(root, base):
+        print(f"Commit subjects were not read. {reason}", file=sys.stderr)
         return []
-    listed = git("log", "--no-merges", "--format=%h\t%s", f"{base}..HEAD") or ""
+    listed = git(root, "log", "--no-merges", "--format=%h\t%s", f"{base}..HEAD") or ""
     return [(commit, subject) for commit, _, subject in (line.partition("\t") for line in listed.splitlines())]
 
 

@@ -122,6 +122,27 @@ def test_no_run_of_the_script_writes_the_golden_data(clone: Path, tmp_path: Path
     assert seen.read_text() == "unset\n"
 
 
+def test_the_static_part_runs_every_check(clone: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    fake_environment(clone, tmp_path / "pip.log")
+    for program in ("ruff", "lint-imports", "djlint", "mypy"):
+        a_python(clone / ".venv" / "bin" / program, f'echo "{program} $@" >>{log}')
+    python = clone / ".venv" / "bin" / "python"
+    words = 'manage.py | bin/_plain_words.py | bin/_measure.py) echo "$@" >>{}; exit 0 ;; -m'
+    a_python(python, f'case "$1" in {words.format(log)}) exit 0 ;; esac\nexec {sys.executable} "$@"')
+    assert run(clone / "bin" / "test", "static").returncode == 0
+    assert log.read_text().splitlines() == [
+        "ruff check .",
+        "ruff format --check .",
+        "lint-imports ",
+        "manage.py makemigrations --check --dry-run",
+        "djlint templates --lint",
+        "bin/_plain_words.py",
+        "bin/_measure.py --check",
+        "mypy ",
+    ]
+
+
 def preflight(data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "bin" / "_preflight.py")]
     bare = bare_environment(DATA_DIR=str(data_dir), **environment)

@@ -131,21 +131,38 @@ def test_the_subject_of_a_commit_is_judged(subject: str, offences: int) -> None:
     assert len([*LINTER["judge_subject"](rules, "0123abc", subject)]) == offences
 
 
-def test_only_commits_after_the_rules_are_judged(tmp_path: Path) -> None:
-    def git(*arguments: str) -> str:
-        who = ["-c", "user.name=x", "-c", "user.email=x@x.example", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", *who, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+def git(place: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=x", "-c", "user.email=x@x.example", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *who, *arguments], cwd=place, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
+
+def test_only_commits_after_the_rules_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     subjects_since = LINTER["subjects_since"]
     assert subjects_since(tmp_path, "0" * 40) == []
-    git("init", "-q")
-    git("commit", "-q", "--allow-empty", "-m", "before")
-    base = git("rev-parse", "HEAD")
-    git("commit", "-q", "--allow-empty", "-m", "docs: After", "-m", "The body is not judged.")
-    assert [subject for _, subject in subjects_since(tmp_path, base)] == ["docs: After"]
-    # As in a clone without the history.
-    assert subjects_since(tmp_path, "0" * 40) == []
+    assert capsys.readouterr().err == "Commit subjects were not read. There is no git repository here.\n"
+    full, shallow = tmp_path / "full", tmp_path / "shallow"
+    full.mkdir()
+    git(full, "init", "-q")
+    git(full, "commit", "-q", "--allow-empty", "-m", "before")
+    base = git(full, "rev-parse", "HEAD")
+    git(full, "commit", "-q", "--allow-empty", "-m", "docs: After", "-m", "The body is not judged.")
+    assert [subject for _, subject in subjects_since(full, base)] == ["docs: After"]
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{full}", str(shallow))
+    assert capsys.readouterr().err == ""
+    assert subjects_since(shallow, base) == []
+    assert "not read. This clone is shallow. `git fetch --unshallow`" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="is not in this history. Set RULES_SINCE in bin/_plain_words.py"):
+        subjects_since(full, "0" * 40)
+
+
+def test_without_an_area_it_reads_all_areas(tree: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert LINTER["main"]([], tree.root) == 1
+    shown = capsys.readouterr()
+    for area in ("templates", "docs", "strings", "api", "comments", "names"):
+        assert [str(each) for each in tree.offences(area) if str(each) not in shown.out.splitlines()] == [], area
+    # The tree is not a repository.
+    assert "Commit subjects were not read." in shown.err
 
 
 def test_an_area_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) -> None:
