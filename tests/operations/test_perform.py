@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor, Role
@@ -21,6 +23,7 @@ from tests.cast import Cast
 pytestmark = pytest.mark.django_db
 
 TRY = Act("try", noun=Noun.TENANT, roles=frozenset({Role.ADMINISTRATOR}), doors=frozenset({Door.API}))
+LOCKS_THE_TENANT = 'FOR NO KEY UPDATE OF "requests_app_tenant"'
 COLLEAGUE = replace(TRY, inputs=(Field("colleague", Kind.ID, of=Noun.PERSON, is_needed=False),))
 
 
@@ -38,9 +41,19 @@ def refused(declared: Act, cast: Cast, actor: Actor, **options: Any) -> DomainEr
 
 def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> None:
     before = clock.now()
-    current = tried(TRY, cast, cast.as_("ines"))
+    with (
+        CaptureQueriesContext(connection) as statements,
+        perform(TRY, cast.contoso.pk, actor=cast.as_("ines")) as current,
+    ):
+        at_body = [each["sql"] for each in statements.captured_queries]
+        assert before <= current.at <= clock.now()
     assert (current.row, current.tenant, current.tenant_id) == (cast.contoso, cast.contoso, cast.contoso.pk)
-    assert current.at >= before
+    # SQLite has no row locks: there the transaction is the lock (tests/database/test_turns.py).
+    if connection.vendor == "postgresql":
+        row = f"{cast.contoso.pk.hex}'::uuid"
+        [locked] = [number for number, sql in enumerate(at_body) if row in sql and sql.endswith(LOCKS_THE_TENANT)]
+        [clock_read] = [number for number, sql in enumerate(at_body) if row in sql and "clock_timestamp()" in sql]
+        assert locked < clock_read
 
 
 def test_one_of_the_roles_is_needed(cast: Cast) -> None:
