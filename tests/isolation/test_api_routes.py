@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import product
 from typing import Any
@@ -24,9 +25,26 @@ pytestmark = pytest.mark.django_db
 
 #: What an engineer knows of every tenant: its name, and the resources of their own queue; a demand may be about any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
-#: A denial of the decision point is 200, for a missing thing and for another tenant's thing:
-#: tests/api/test_decision_point.py.
-DECISION_POINT = {"evaluation", "evaluations"}
+#: The routes that neither name a tenant's row nor show what is the caller's own, each with the reason.
+OTHERS = {
+    "step_up": "proves again who the caller is: tests/api/test_access_requests.py",
+    "service": "belongs to no tenant",
+    "reader": "public: the page of the API's document",
+    "openapi": "public: the API's document",
+    "token": "public: takes a secret in its body; tests/api/test_token_endpoint.py",
+    "metadata": "public: the addresses for tokens",
+    "authzen": "public: the addresses of the decision point",
+    "azure_enable": "is about the caller's own tenant, without an id",
+    "azure_disable": "is about the caller's own tenant, without an id",
+    "evaluation": "answers 200 with a denial for a missing and for another tenant's thing: test_decision_point.py",
+    "evaluations": "answers 200 with a denial for a missing and for another tenant's thing: test_decision_point.py",
+    "scim_resource_type": "shows a description that is the same for all tenants",
+    "scim_schema": "shows a description that is the same for all tenants",
+    "scim_not_offered": "a regular expression that catches the remaining addresses: 501",
+    "scim_nothing": "a regular expression that catches the remaining addresses: 404",
+    "azure_nothing": "a regular expression that catches the remaining addresses: 404",
+    "nothing": "a regular expression that catches the remaining addresses: 404",
+}
 #: What a call of a method sends where it must send something.
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
@@ -79,16 +97,30 @@ def address(name: str, ids: Ids) -> str:
 
 
 def calls() -> list[Route]:
-    return [route for route in routes() if route.namespace == "api" and route.is_path]
+    return [route for route in routes() if route.namespace == "api"]
 
 
 def rows_named() -> list[Route]:
-    return [route for route in calls() if route.names_a_row]
+    return [route for route in calls() if route.is_path and route.names_a_row]
 
 
 def personal_routes() -> list[Route]:
     """Return the routes by which each caller reads what is theirs."""
-    return [route for route in calls() if "get" in route.methods and not (route.collections or route.takes_a_secret)]
+    return [
+        route
+        for route in calls()
+        if route.is_path and "get" in route.methods and not (route.collections or route.takes_free_text)
+        if route.name not in OTHERS
+    ]
+
+
+def test_every_route_of_the_api_is_tried_or_has_a_reason_not_to_be() -> None:
+    tried = [*rows_named(), *personal_routes()]
+    assert {route.name: route.path for route in calls() if route not in tried and route.name not in OTHERS} == {}
+    assert OTHERS.keys() - {route.name for route in calls()} == set(), "no such route"
+    # A name that two routes share leads to one of them only.
+    assert [name for name, count in Counter(route.name for route in calls()).items() if count > 1] == []
+    assert [route.name for route in tried if not route.methods] == []
 
 
 @pytest.mark.parametrize("outsider", ["frida", "finn", "fatima", "samir"])

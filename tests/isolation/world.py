@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.urls import URLPattern, URLResolver, get_resolver
-from django.urls.converters import IntConverter, SlugConverter, StringConverter, UUIDConverter
+from django.urls.converters import IntConverter, PathConverter, SlugConverter, StringConverter, UUIDConverter
 from django.urls.resolvers import RoutePattern
 
 from audit_app.models import Witness
@@ -140,6 +140,7 @@ class World:
 OF_NOBODY = {"services"}
 #: Numbers of a log: an entry, or a size of its tree. The last one is larger than any column.
 NUMBERS = (0, 3, 10**30)
+METHODS = ("get", "post", "put", "patch", "delete")
 #: Acts of a ticket, for an address that takes any word.
 SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
 
@@ -176,10 +177,10 @@ class Route:
         return bool(set(self.collections.values()) - OF_NOBODY)
 
     @property
-    def takes_a_secret(self) -> bool:
-        """Whether the path holds free text: a secret, or an identity provider's name."""
+    def takes_free_text(self) -> bool:
+        """Whether the path holds free text: a secret, a name, or anything else that can say which row is meant."""
         converters = self.entry.pattern.converters.values()
-        return any(type(converter) is StringConverter for converter in converters)
+        return any(type(converter) in (StringConverter, SlugConverter, PathConverter) for converter in converters)
 
     def ids(self, world: World) -> Iterator[Ids]:
         """Yield the possible ids for the path, with Contoso's rows: each word in turn, and each number in all its
@@ -199,9 +200,10 @@ class Route:
 
     @property
     def methods(self) -> list[str]:
-        """Return the methods of a route of the API."""
-        view = getattr(self.entry.callback, "cls", None)
-        found = [method for method in ("get", "post", "put", "patch", "delete") if hasattr(view, method)]
+        """Return the methods of a route of the API. A plain function decides itself, so it has all of them."""
+        callback = self.entry.callback
+        view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
+        found = [method for method in METHODS if view is None or hasattr(view, method)]
         return [*found, "head"] if "get" in found else found
 
 
