@@ -32,6 +32,8 @@ CALLERS = 2
 #: The codes of answers that say that the store was busy: nothing was done, or nobody knows whether it was. A caller
 #: gets the second one if the act was saved, as an access is, and something was refused after it.
 REFUSED, UNKNOWN = "store_unavailable", "outcome_unknown"
+#: Acts that save nothing. What happened to them is always known.
+READS = {"read", "wait", "follow"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 * SECONDS)]
 
@@ -111,8 +113,12 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
     print(Counter((act["kind"], act["status"]) for act in acts))
     whole(here.data / "lockbox.sqlite3")
     whole(here.data / "log_heads.sqlite3")
-    assert errors_in(running.log) == []
+    errors, ignored = errors_in(running.log)
+    print(f"{len(acts)} acts, {len(ignored)} lines about a busy store")
+    assert errors == []
     assert [act for act in acts if not is_answered_well(act)] == []
+    assert sum(act["code"] == UNKNOWN for act in acts) <= few(acts)
+    assert len(ignored) <= few(acts), ignored
     # An answer that refuses is a good one; but where every one does, nothing was put under load.
     # A denial may lose each race against the approval beside it.
     done = {act["kind"] for act in acts if act["status"] in (200, 201)}
@@ -135,18 +141,23 @@ BUSY = ('"error": "OperationalError"', '"code": 503')
 UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
-def errors_in(log: str) -> list[str]:
-    """Return lines in which a process reports a failure, except for a store that was busy for too long."""
-    return [
-        line
-        for line in log.splitlines()
-        if UNRUNG not in line
-        and (
-            ('"level": "error"' in line and not any(words in line for words in BUSY))
-            or "Traceback" in line
-            or "ended with code" in line
-        )
-    ]
+def errors_in(log: str) -> tuple[list[str], list[str]]:
+    """Return the lines in which a process reports a failure, and those about a store that was busy for too long."""
+    errors: list[str] = []
+    ignored: list[str] = []
+    for line in log.splitlines():
+        if UNRUNG in line:
+            ignored.append(line)
+        elif "Traceback" in line or "ended with code" in line:
+            errors.append(line)
+        elif '"level": "error"' in line:
+            (ignored if any(words in line for words in BUSY) else errors).append(line)
+    return errors, ignored
+
+
+def few(acts: list[dict[str, Any]]) -> int:
+    """Return how many of the acts, and how many log lines, may be about a busy store."""
+    return 5 + len(acts) // 100
 
 
 def is_answered_well(act: dict[str, Any]) -> bool:
@@ -154,7 +165,8 @@ def is_answered_well(act: dict[str, Any]) -> bool:
     store was busy.
     """
     was_decided = act["kind"] in ("approve", "deny")
-    refused = {409: was_decided, 412: was_decided, 429: True, 503: act["code"] in (REFUSED, UNKNOWN)}
+    is_busy = act["code"] == REFUSED or (act["code"] == UNKNOWN and act["kind"] not in READS)
+    refused = {409: was_decided, 412: was_decided, 429: True, 503: is_busy}
     return act["status"] in (200, 201) or refused.get(act["status"], False)
 
 
