@@ -22,6 +22,15 @@ def counts_of(report: Path) -> tuple[Counter[str], float]:
     return counts, seconds
 
 
+def tried_again(report: Path) -> list[str]:
+    """Return the tests of a JUnit report that needed more than one try, each with the number of tries."""
+    return [
+        f"{case.get('classname')}::{case.get('name')} ({tries.get('value')} tries)"
+        for case in ElementTree.parse(report).getroot().iter("testcase")
+        for tries in case.iterfind("properties/property[@name='tries']")
+    ]
+
+
 def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in ORDER if counts[name]) or "no tests"
 
@@ -30,12 +39,14 @@ def main(results: Path, took: float | None = None) -> int:
     """Print the lines. `took` is how long all of it took; without it the parts' times are added up."""
     total: Counter[str] = Counter()
     seconds = 0.0
+    again: list[str] = []
     print()
     for record in sorted(results.glob("*.status"), key=lambda path: path.stat().st_mtime):
         status, report = int(record.read_text()), record.with_suffix(".xml")
         if report.exists():
             counts, lasted = counts_of(report)
             seconds += lasted
+            again += tried_again(report)
             # A run that broke off without a failed test must not look like a success.
             if status and not counts["failed"] and not counts["errors"]:
                 counts["errors"] += 1
@@ -45,6 +56,8 @@ def main(results: Path, took: float | None = None) -> int:
             outcome = "ok" if status == 0 else f"FAILED (exit status {status})"
         total += counts
         print(f"{record.stem:<12} {outcome}")
+    if again:
+        print("\n".join([f"Tests that needed more than one try: {len(again)}", *again]))
     bad = total["failed"] + total["errors"]
     print(f"{f' {counted(total)} in {seconds if took is None else took:.2f}s ':=^80}")
     return 1 if bad or not total else 0

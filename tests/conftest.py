@@ -15,7 +15,6 @@ from typing import Any
 import hypothesis
 import pytest
 import time_machine
-from _pytest.runner import runtestprotocol
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
@@ -26,6 +25,8 @@ from pytest_django.plugin import DjangoDbBlocker
 from requests_app.domain import clock
 from tests import ground
 from tests.remembered import MEMORY
+from tests.stopwatch import pytest_runtest_makereport as pytest_runtest_makereport
+from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 
 TESTS = Path(__file__).parent
 #: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
@@ -133,26 +134,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_runtest_teardown() -> None:
     MEMORY.end()
-
-
-#: How often a test of a time limit is tried. A busy machine is late now and then; a product that is late always is.
-TRIES = 3
-
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Fail a test that measures time only if it fails each time that it is tried."""
-    if item.get_closest_marker("timed") is None:
-        return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for number in range(1, TRIES + 1):
-        reports = runtestprotocol(item, log=False, nextitem=nextitem)
-        if number == TRIES or not any(report.failed for report in reports):
-            break
-    for report in reports:
-        report.user_properties.append(("tries", number))
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
 
 
 def _wants_cast(item: pytest.Item) -> bool:

@@ -110,11 +110,3 @@ def as_web() -> Iterator[None]:
     bounds.of_process(bounds.COMMAND)
     connection.close()
     PULSE.answered()
-
-
-@contextlib.contextmanager
-def takes(*, least: float = 0.0, most: float) -> Iterator[None]:
-    """Assert how many seconds the block takes."""
-    began = time.monotonic()
-    yield
-    assert least <= time.monotonic() - began < most

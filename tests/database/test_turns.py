@@ -30,8 +30,8 @@ from requests_app.platform.database.sqlite.turn import Line, line_at
 from requests_app.platform.database.turns import TURNS, TurnRefused
 from tests.caller import service_of
 from tests.cast import Cast
-from tests.database.conftest import takes
 from tests.database.test_bounds import held
+from tests.stopwatch import in_time, takes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 postgres = pytest.mark.postgres
@@ -98,9 +98,9 @@ def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, p
         ended = [(began, *done.result(timeout=120)) for began, done in others]
         refused = Counter(done.result(timeout=120)[0] for _, done in stuck)
     assert {what for _, what, _ in ended} == {"done"}
-    assert max(at - began for began, _, at in ended) < SOON
+    in_time(max(at - began for began, _, at in ended) < SOON, ended)
     assert refused["done"] == 0
-    assert refused["TurnRefused"] >= 180
+    in_time(refused["TurnRefused"] >= 180, refused)
     # It is free again, and nobody is refused.
     assert sent(pool, lambda: take_turn(cast.contoso.pk))[1].result(timeout=120)[0] == "done"
 
@@ -133,8 +133,8 @@ def test_the_decision_point_leaves_threads_to_other_tenants(cast: Cast, pool: Th
         ended = [(began, *done.result(timeout=120)) for began, done in others]
         refused = Counter(done.result(timeout=120)[0] for _, done in stuck)
     assert {what for _, what, _ in ended} == {"done"}
-    assert max(at - began for began, _, at in ended) < SOON
-    assert refused["TurnRefused"] >= 40
+    in_time(max(at - began for began, _, at in ended) < SOON, ended)
+    in_time(refused["TurnRefused"] >= 40, refused)
 
 
 @pytest.mark.timed
@@ -148,7 +148,7 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
         began, done = sent(pool, lambda: operations.deny_as_customer(other.pk, actor=frida, note="No."))
         what, at = done.result(timeout=120)
     assert what == "done"
-    assert at - began < SOON
+    in_time(at - began < SOON, at - began)
 
 
 @pytest.mark.timed
@@ -175,9 +175,9 @@ def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
         ended = [(began, *done.result(timeout=120)) for began, done in others]
         refused = Counter(done.result(timeout=120)[0] for _, done in stuck)
     assert {what for _, what, _ in ended} == {"done"}
-    assert max(at - began for began, _, at in ended) < SOON
+    in_time(max(at - began for began, _, at in ended) < SOON, ended)
     assert refused["done"] == 0
-    assert refused["TurnRefused"] >= 60
+    in_time(refused["TurnRefused"] >= 60, refused)
 
 
 @postgres
@@ -210,8 +210,8 @@ def test_acts_that_wait_for_a_held_row_do_not_take_every_thread(
         what, at = done.result(timeout=120)
         refused = Counter(done.result(timeout=120)[0] for _, done in stuck)
     assert what == "done"
-    assert at - began < SOON
-    assert refused["TurnRefused"] >= 40, refused
+    in_time(at - began < SOON, at - began)
+    in_time(refused["TurnRefused"] >= 40, refused)
 
 
 @pytest.mark.timed
@@ -234,7 +234,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
     began, done = sent(pool, lambda: take_turn(cast.fabrikam.pk))
     what, at = done.result(timeout=120)
     assert what == "done"
-    assert at - began < SOON
+    in_time(at - began < SOON, at - began)
     # Nobody knows yet how the first one ends.
     assert {type(each.exception(timeout=60)) for each in again} == {OutcomeUnknown}
     may_end.set()
@@ -398,7 +398,7 @@ def test_no_writer_starves_while_threads_and_another_process_write(pool: ThreadP
             done.result(timeout=120)
     assert len(waits) == 160
     # The longest was 17 seconds where they did not stand in line.
-    assert max(waits) < 5
+    in_time(max(waits) < 5, max(waits))
 
 
 @pytest.mark.timed
@@ -422,7 +422,7 @@ def test_half_of_the_threads_stay_free_while_the_turn_at_writing_does_not_move(p
             assert pool.submit(Plan.objects.count).result(timeout=120) == 0
         counts = Counter(done.result(timeout=120) for done in calls)
     assert counts["done"] == 0
-    assert counts["TurnRefused"] >= 40
+    in_time(counts["TurnRefused"] >= 40, counts)
 
 
 @pytest.mark.timed

@@ -50,8 +50,8 @@ from requests_app.platform.database import bounds
 from requests_app.queries import tenant as queries
 from requests_app.words import proposals
 from tests.cast import Cast, events_in, outbox_topics
-from tests.database.conftest import takes
 from tests.database.test_bounds import held
+from tests.stopwatch import takes
 
 pytestmark = pytest.mark.django_db
 

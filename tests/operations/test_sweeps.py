@@ -18,8 +18,8 @@ from requests_app.operations import _change, sweeps
 from requests_app.platform.database import bounds
 from requests_app.work import outbox
 from tests.cast import Cast, events_of, outbox_topics
-from tests.database.conftest import takes
 from tests.database.test_bounds import held
+from tests.stopwatch import takes
 
 pytestmark = pytest.mark.django_db
 

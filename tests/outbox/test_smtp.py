@@ -24,6 +24,7 @@ from requests_app.work import outbox
 from tests.cast import Cast, gather
 from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
+from tests.stopwatch import in_time
 
 pytestmark = pytest.mark.django_db
 
@@ -130,7 +131,7 @@ def test_a_hanging_server_holds_one_worker(transactional_db: None, hanging_serve
     for thread in [first, *others]:
         thread.join(timeout=120)
     assert len(hanging_server) == 1, "the others left it alone"
-    assert sum(took >= 0.9 for took in found) == 1
+    in_time(sum(took >= 0.9 for took in found) == 1, found)
 
 
 def test_a_message_during_another_drains_turn_rings_the_bell(

@@ -188,6 +188,19 @@ def test_the_closing_line_adds_up_and_comes_last(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 3.00s"
 
 
+TRIED_AGAIN = """<testsuites><testsuite tests="2" failures="0" errors="0" skipped="0" time="2.5">
+<testcase classname="tests.x" name="test_late"><properties><property name="tries" value="3"/></properties></testcase>
+<testcase classname="tests.x" name="test_first"/></testsuite></testsuites>"""
+
+
+def test_tests_that_needed_more_than_one_try_are_named(tmp_path: Path) -> None:
+    (tmp_path / "full.status").write_text("0\n")
+    (tmp_path / "full.xml").write_text(TRIED_AGAIN)
+    shown = closing_line(tmp_path).stdout.splitlines()
+    assert shown[-3:-1] == ["Tests that needed more than one try: 1", "tests.x::test_late (3 tries)"]
+    assert shown[-1].strip("= ") == "2 passed in 2.50s"
+
+
 @pytest.mark.parametrize(("status", "failures"), [("1", 1), ("3", 0)])
 def test_a_failure_and_a_run_that_broke_off_are_no_success(tmp_path: Path, status: str, failures: int) -> None:
     (tmp_path / "unit.status").write_text(status)

@@ -20,6 +20,7 @@ from requests_app.models import ContentAccess
 from tests.cast import gather
 from tests.database.test_bounds import held
 from tests.ports import free_port
+from tests.stopwatch import in_time
 from tests.tasks.conftest import Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.postgres, pytest.mark.real_clock]
@@ -104,7 +105,7 @@ def test_calls_for_a_log_that_somebody_holds_delay_no_other_tenant_and_no_probe(
     with held(site.cast.contoso.pk):
         answers, others = storm(site)
     assert {status for status, _, _ in others} == {200}
-    assert statistics.median(seconds for _, seconds, _ in others) < usual + ADDED
+    in_time(statistics.median(seconds for _, seconds, _ in others) < usual + ADDED, others)
     # Most hear it from the log, in about two seconds; those that wait for a thread as long as one may, before it.
     refused = Counter((status, again) for status, _, again in answers)
     assert refused.total() == CALLS

@@ -25,6 +25,7 @@ from requests_app.work import notify, signs
 from requests_app.work.processes import is_stopped
 from requests_app.work.signs import Signs
 from tests.ports import free_port
+from tests.stopwatch import in_time
 from tests.tasks.conftest import Running, Start, runs, wait_for
 
 STALLED = 45.0
@@ -288,7 +289,6 @@ def replaced(site: Site, frozen: set[int]) -> bool:
 REAL = [
     pytest.mark.deep,
     pytest.mark.real_clock,
-    pytest.mark.timed,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 
@@ -300,6 +300,7 @@ def real(test):
 
 
 @real
+@pytest.mark.timed
 @pytest.mark.parametrize("count", [1, 2])
 def test_processes_that_are_stopped_are_killed_and_replaced(site: Site, count: int) -> None:
     frozen, main = set(sorted(site.workers)[:count]), site.main
@@ -307,7 +308,7 @@ def test_processes_that_are_stopped_are_killed_and_replaced(site: Site, count: i
         os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     wait_for(lambda: site.running.log.count("is killed and replaced") == count, within=9)
-    assert time.monotonic() - began > 4, "one that is slow for a moment is left alone"
+    in_time(time.monotonic() - began > 4, "one that is slow for a moment is left alone")
     wait_for(lambda: replaced(site, frozen), within=20)
     wait_for(site.answers_always, within=15)
     assert site.main == main, "the main process has replaced them"
