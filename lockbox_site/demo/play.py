@@ -72,7 +72,7 @@ class Play:
         chosen = choice_of(page, form, "resource_ids", resource)
         filled = {"resource_ids": chosen, "level": "read", "window_for": window, "tried": tried, "justification": why}
         page = browser.submit(page, form, step="preview", **filled, **more)
-        expect(page.status == 200 and "wants to" in page.text, "the preview shows the customer's sentence", page)
+        expect(page.status == 200 and "asks to" in page.text, "the preview shows the customer's sentence", page)
         page = browser.submit(page, page.form(having="justification"), step="submit", **filled, **more)
         expect(page.path.startswith("/access-requests/"), "the access request is submitted", page)
         return page.path

@@ -206,7 +206,7 @@ def without_lockbox(here: Play) -> None:
     here.tell("Samira Haddad", "sees names of documents, opens none, and closes the window early")
     closed_mail = here.stage.mail.wait_for("nils.berg@", "window_closed")
     expect(
-        "nothing opened" in closed_mail.text, "the summary says how many names were listed, and that nothing was opened"
+        "nothing opened" in closed_mail.text, "the summary says how many items were listed, and that nothing was opened"
     )
     here.mail(closed_mail, "Nils Berg")
 
@@ -249,7 +249,7 @@ def main_window_closes(here: Play, access_request: str, window: str) -> Mail:
     expect("The window is closed" in page.text and not page.links(window), "the closed window shows nothing", page)
     page = here.person("ada.keller").get(access_request)
     expect("3 messages read" in page.text, "the page says what was read", page)
-    here.tell("Ada Keller", "reads: “3 messages read, in 1 mailbox”")
+    here.tell("Ada Keller", "reads: “3 messages read in 1 mailbox”")
     return closed_mail
 
 

@@ -28,7 +28,7 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
     notes = {}
     for message in messages:
         needed = topic_of(message.topic).sending.state
-        note = "" if message.pk in concerned else _("Not sent: this is no longer for the recipient.")
+        note = "" if message.pk in concerned else _("Not sent: the message no longer concerns the recipient.")
         notes[message.pk] = (
             note if rows[message.about].state_at(at) is needed else _("Not sent: the state has changed.")
         )
@@ -42,5 +42,5 @@ def _of_one(message: OutboxMessage, at: datetime) -> str:
     if sending.is_of_live_ticket and not Ticket.objects.get(pk=message.about).is_live:
         return _("Not sent: the state has changed.")
     if message.recipient not in {recipient.email for recipient in audiences.resolve(message)}:
-        return _("Not sent: this is no longer for the recipient.")
+        return _("Not sent: the message no longer concerns the recipient.")
     return ""

@@ -23,7 +23,7 @@ def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) ->
         state=OutboxMessage.State.DELIVERED,
         delivered_at=at,
         claimed_until=None,
-        last_error=_("Sent with others in one mail: %(id)s") % {"id": message.pk},
+        last_error=_("Sent with other messages in one mail: %(id)s") % {"id": message.pk},
     )
 
 
@@ -34,7 +34,10 @@ def tell_again(message: OutboxMessage, at: datetime) -> None:
 
 def end(message: OutboxMessage, state: str, note: str) -> None:
     """Give the messages of a mail that was not sent the same end, except those that staff took out of it."""
-    note_words = _("%(note)s (sent with others in one mail: %(id)s)") % {"note": note[:400], "id": message.pk}
+    note_words = _("%(note)s (sent with other messages in one mail: %(id)s)") % {
+        "note": note[:400],
+        "id": message.pk,
+    }
     bundled_in(message).exclude(state=OutboxMessage.State.WAITING).update(state=state, last_error=note_words[:500])
 
 

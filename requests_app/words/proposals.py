@@ -16,13 +16,13 @@ from requests_app.words import times
 
 #: What an announced change does to a field, by the field's name in the proposal.
 _CHANGES: dict[str, Promise] = {
-    "is_covered": _("Lockbox no longer covers it, and customers are no longer asked for approval"),
-    "includes_lockbox": _("it no longer includes Lockbox"),
-    "key": _("its key “%(was)s” becomes “%(now)s”"),
-    "name": _("its name “%(was)s” becomes “%(now)s”"),
-    "connector": _("its connector “%(was)s” becomes “%(now)s”"),
+    "is_covered": _("Lockbox no longer covers this service, and customers are no longer asked for approval"),
+    "includes_lockbox": _("the plan no longer includes Lockbox"),
+    "key": _("the key “%(was)s” becomes “%(now)s”"),
+    "name": _("the name “%(was)s” becomes “%(now)s”"),
+    "connector": _("the connector “%(was)s” becomes “%(now)s”"),
 }
-_COVERED = _("Lockbox covers it")
+_COVERED = _("Lockbox covers this service")
 #: The values of a tenant's rule about approvals.
 _YES: dict[str, Promise] = {
     "any": _("signed or not"),
@@ -43,10 +43,10 @@ _ROLES: dict[str, Promise] = {
 
 #: Why an announced change lapsed, by the reason in its entry.
 _LAPSES: dict[str, Promise] = {
-    "unanswered": _("Nobody confirmed it within 7 days"),
-    "no_longer_staff": _("One of the two who agreed on it is no longer staff"),
-    "one_human": _("The two who agreed on it count as one human now"),
-    "no_longer_fits": _("What it would change has been changed since it was proposed"),
+    "unanswered": _("Nobody confirmed the change within 7 days"),
+    "no_longer_staff": _("One of the two people who agreed on the change is no longer on the staff"),
+    "one_human": _("The two people who agreed on the change are now known to be the same person"),
+    "no_longer_fits": _("Another change of the same setting was made after this change was proposed"),
 }
 
 

@@ -92,7 +92,9 @@ def asks(access_request: AccessRequest) -> str:
 
 def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window_for: int, justification: str) -> str:
     """Return the same sentence for an access request that is not submitted yet."""
-    return _("%(who)s, engineer, %(provider)s wants to %(act)s for %(time)s, because: “%(reason)s”") % {
+    return _(
+        "%(who)s, an engineer at %(provider)s, asks to %(act)s for %(time)s. The engineer’s reason: “%(reason)s”"
+    ) % {
         "who": _name(engineer),
         "provider": settings.PROVIDER_NAME,
         "act": reading(level, resources),
@@ -134,7 +136,7 @@ def button(access_request: AccessRequest) -> str:
 
 
 def summary(seen: Mapping[str, Any]) -> str:
-    """Return "3 messages read, 25 names listed, in 1 mailbox", or "nothing was looked at".
+    """Return "3 messages read and 25 items listed in 1 mailbox", or "nothing was opened or listed".
 
     Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. `allowed` is how
     often another service got permission. What happened there is not known: the sentence says so, and then does not say
@@ -144,7 +146,7 @@ def summary(seen: Mapping[str, Any]) -> str:
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
     if n:
         parts.append(allowed(n))
-    return _joined(parts) or _("nothing was looked at")
+    return "; ".join(parts) or _("nothing was opened or listed")
 
 
 def _activity(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
@@ -157,8 +159,8 @@ def _activity(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
     if not is_opened and is_all:
         parts.append(_("nothing opened"))
     where = _COUNTED[kind](looks["resources"]) % {"n": looks["resources"]}
-    # Translators: "3 messages read, 1 attachment downloaded, 25 names listed", and where that was.
-    return _("%(looks)s, in %(where)s") % {"looks": _(", ").join(parts), "where": where}
+    # Translators: "3 messages read, 1 attachment downloaded and 25 items listed", and where that was.
+    return _("%(looks)s in %(where)s") % {"looks": _joined(parts), "where": where}
 
 
 def _attachments(n: int) -> str:
@@ -174,8 +176,8 @@ def allowed(n: int) -> str:
 
 
 def listed(n: int) -> str:
-    """Return "12 names listed"."""
-    return ngettext("%(n)d name listed", "%(n)d names listed", n) % {"n": n}
+    """Return "12 items listed"."""
+    return ngettext("%(n)d item listed", "%(n)d items listed", n) % {"n": n}
 
 
 def _resources(access_request: AccessRequest) -> list[Resource]:
@@ -219,19 +221,19 @@ def _first_line(text: str) -> str:
 
 _NOT_COSIGNED: dict[Doubt, Promise] = {
     Doubt.ALARM: gettext_lazy(
-        "A witness of %(tenant)s has seen a different log. By a rule of %(tenant)s, no window opens then. Ask an "
-        "administrator of %(tenant)s: their page “Witnesses” shows what the witness has seen. You can deny at any "
+        "A witness of %(tenant)s has seen a different log. By a rule of %(tenant)s, no window can open until this is "
+        "solved. Ask an administrator of %(tenant)s: the page “Witnesses” shows the difference. You can deny at any "
         "time."
     ),
     Doubt.STALE: gettext_lazy(
         "No witness has cosigned the log of %(tenant)s within the last %(time)s. By a rule of %(tenant)s, no window "
-        "opens then. Start the witness again, or ask an administrator of %(tenant)s: their page “Witnesses” shows "
-        "what is wrong. You can deny at any time."
+        "can open without this cosignature. Start the witness again, or ask an administrator of %(tenant)s: the page "
+        "“Witnesses” shows the problem. You can deny at any time."
     ),
     Doubt.UNCOVERED: gettext_lazy(
-        "Entries of the log of %(tenant)s that are older than %(time)s have no cosignature of a witness. By a rule "
-        "of %(tenant)s, no window opens then. Ask an administrator of %(tenant)s: their page “Witnesses” shows how "
-        "far each witness is. You can deny at any time."
+        "Some entries of the log of %(tenant)s are older than %(time)s and have no cosignature of a witness. By a "
+        "rule of %(tenant)s, no window can open without these cosignatures. Ask an administrator of %(tenant)s: the "
+        "page “Witnesses” shows up to which entry each witness has cosigned. You can deny at any time."
     ),
 }
 

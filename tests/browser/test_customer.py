@@ -27,7 +27,7 @@ def review(ada: Visitor) -> None:
     expect(page.get_by_role("heading", name="Waiting for you (1)")).to_be_visible()
     expect(page.locator("main")).to_contain_text("Priya Nair")
     page.get_by_role("link", name="Review").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("wants to read messages in 1 mailbox")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asks to read messages in 1 mailbox")
     expect(page.locator("main")).to_contain_text("sales@contoso.example")
 
 
@@ -54,7 +54,7 @@ def test_an_open_window_is_followed_live_and_closed(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
     expect(page.locator("main")).to_contain_text(row.reference)
     check(page)
-    ada.link("See what is looked at")
+    ada.link("See the opened items")
     live = page.get_by_role("log")
     expect(live).to_contain_text("Nothing has been opened so far.")
     page.evaluate("window.stillTheSamePage = true")

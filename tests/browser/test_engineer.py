@@ -55,7 +55,7 @@ def test_from_the_ticket_to_reading_and_back(visit: Visit) -> None:
     page.get_by_role("radio", name="Read").check()
     page.get_by_label("30 minutes").check()
     priya.button("Read what the customer will read")
-    expect(page.locator(".preview-sentence")).to_contain_text("wants to read messages in 1 mailbox")
+    expect(page.locator(".preview-sentence")).to_contain_text("asks to read messages in 1 mailbox")
     check(page, widths=(360, 1280))
     priya.button("Change something")
     expect(page.get_by_label("Why is there no other way")).to_have_value(WHY)

@@ -19,7 +19,7 @@ def test_an_approval_passes_the_access_request_to_the_customer(visit: Visit) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text("1 access request waits for your answer")
     expect(page.locator("main")).to_contain_text("Samira Haddad")
     page.locator(f"main a[href='/access-requests/{row.pk}/']").first.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("wants to")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("asks to")
     expect(page.locator("main")).to_contain_text("Checked quotas, permissions and the file's lock")
     page.locator(".decision .button").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")

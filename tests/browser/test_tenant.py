@@ -82,13 +82,13 @@ def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
     page = otto.page
     page.get_by_role("navigation", name="Main").get_by_role("link", name="Log").click()
     check(page)
-    expect(page.locator("main")).to_contain_text("Nobody has checked it yet.")
+    expect(page.locator("main")).to_contain_text("Nobody has checked the log yet.")
     otto.button("Verify now the whole log")
     expect(page.locator("main")).to_contain_text("The check begins in a moment.")
     check(page, widths=(360, 1280))
     tasks.check_logs()
     # The page asks every two seconds.
-    expect(page.locator("main")).to_contain_text("checked without a gap")
+    expect(page.locator("main")).to_contain_text("were checked, and none is missing")
     check(page, widths=(360, 1280))
     page.get_by_label("Person").fill("Priya")
     otto.button("Show")

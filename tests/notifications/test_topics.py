@@ -43,7 +43,8 @@ def test_a_customers_approver_reads_who_what_why_until_when_and_what_if_not(worl
     assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 02:05 CET"
     says(
         found,
-        "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
+        "Priya Test, an engineer at Microsoft, asks to read messages in 1 mailbox (finance@contoso.example) "
+        "for 2 hours",
         "Answer by Wed 25 Nov, 02:05 CET.",
         "If nobody answers by then, the access request expires and nobody gets access.",
         JUSTIFICATION,
@@ -66,7 +67,7 @@ def test_a_notification_address_gets_mails_in_the_tenants_time(world: Cast, mail
     world.confirmed()
     found = mails.send()("soc", "decide_as_customer")
     assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 06:35 IST"
-    says(found, "Answer due by Wed 25 Nov, 06:35 IST.", "This address decides nothing.")
+    says(found, "Answer due by Wed 25 Nov, 06:35 IST.", "only an approver who signs in can approve or deny")
     silent(found, "If you approve")
 
 
@@ -87,14 +88,14 @@ def test_a_law_enforcement_demand_is_named_as_one(world: Cast, mails: Mails) -> 
     row = operations.submit(ask, actor=world.as_("priya"))
     operations.approve_as_provider(row.pk, actor=world.as_("pat"))
     found = mails.send()("ada", "decide_as_customer")
-    assert found.subject == "Contoso: Microsoft asks to see names in 1 mailbox, answer by Wed 02:05 CET"
+    assert found.subject == "Contoso: Microsoft asks to list the items in 1 mailbox, answer by Wed 02:05 CET"
     says(
         found,
-        "The reason is a law-enforcement demand. It goes through the same process as every other reason.",
+        "The reason is a law-enforcement demand. The process is the same as for every other reason.",
         "Search warrant",
         "District Court",
         "12 O 34/26",
-        "see senders, dates and subjects; open nothing",
+        "can see senders, dates and subjects, can’t open anything",
     )
 
 
@@ -110,7 +111,7 @@ def test_the_providers_approver_reads_that_a_tenant_without_lockbox_is_not_asked
     world.submitted("northwind")
     says(
         mails.send()("pat", "decide_as_provider"),
-        "Northwind is not asked:",
+        "Northwind is not asked, because Lockbox is off",
         "If you confirm, a window of 2 hours opens immediately.",
     )
 
@@ -149,9 +150,14 @@ def test_a_customers_no_names_who_and_why_to_everybody_concerned(world: Cast, ma
         "Ada Test (Contoso) denied the access request.",
         "Not during the audit.",
     )
-    says(found, "If you still need access, ask again", "Denied: nobody gets access", "Tue 24 Nov, 08:05 EST")
+    says(
+        found,
+        "If you still need access, submit a new access request",
+        "Denied: nobody gets access",
+        "Tue 24 Nov, 08:05 EST",
+    )
     says(mails("alan", "access_request_ended"), "Priya Test asked to", "Tue 24 Nov, 14:05 CET")
-    silent(mails("alan", "access_request_ended"), "ask again")
+    silent(mails("alan", "access_request_ended"), "still need access")
 
 
 def test_a_providers_no_is_no_business_of_the_customers(world: Cast, mails: Mails) -> None:
@@ -216,17 +222,21 @@ def test_an_open_window_says_until_when_to_each_in_their_own_words(world: Cast, 
     mails.send()
     theirs, mine = mails("ada", "window_opened"), mails("priya", "window_opened")
     assert theirs.subject == "Contoso: Microsoft can read 1 mailbox until Tue 16:05 CET"
-    says(theirs, "Priya Test can read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window there")
+    says(
+        theirs, "Priya Test can read messages in 1 mailbox", "Tue 24 Nov, 16:05 CET", "can close the window at any time"
+    )
     says(theirs, "Pat Test (Microsoft)", "Ada Test (Contoso)")
     assert mine.subject == "Contoso: you can read 1 mailbox until Tue 10:05 EST"
-    says(mine, "Everything that you open is shown to Contoso immediately.", "Tue 24 Nov, 10:05 EST")
-    silent(mine, "can close the window there")
+    says(mine, "Contoso immediately sees each item that you open.", "Tue 24 Nov, 10:05 EST")
+    silent(mine, "can close the window at any time")
     silent(theirs, "was not asked")
 
 
 def test_a_tenant_without_lockbox_gets_a_mail_that_a_window_opened_unasked(world: Cast, mails: Mails) -> None:
     world.opened("northwind")
-    says(mails.send()("nils", "window_opened"), "Northwind was not asked: Lockbox is off there", "Pat Test (Microsoft)")
+    says(
+        mails.send()("nils", "window_opened"), "Northwind was not asked, because Lockbox is off", "Pat Test (Microsoft)"
+    )
 
 
 def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mails, travel: Any) -> None:
@@ -237,8 +247,8 @@ def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mai
     mails.send()
     assert mails.to("closing_soon") == ["ada", "alan", "priya", "soc"]
     found = mails("ada", "closing_soon")
-    assert found.subject == "Contoso: window on 1 mailbox closes at Tue 16:05 CET"
-    says(found, "The window closes in 10 minutes", "So far: 2 messages read, 12 names listed, in 1 mailbox.")
+    assert found.subject == "Contoso: window for 1 mailbox closes on Tue 16:05 CET"
+    says(found, "The window closes in 10 minutes", "So far: 2 messages read and 12 items listed in 1 mailbox.")
     says(mails("priya", "closing_soon"), "You can read messages", "submit a new access request")
 
 
@@ -251,7 +261,7 @@ def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) ->
     mails.send()
     assert mails.to("window_closed") == ["ada", "alan", "bea", "pat", "paula", "priya", "soc"]
     found = mails("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, 3 messages read, 12 names listed, in 1 mailbox"
+    assert found.subject == "Contoso: window closed, 3 messages read and 12 items listed in 1 mailbox"
     says(
         found,
         "The window closed automatically at its end.",
@@ -264,7 +274,7 @@ def test_a_window_that_was_not_used_says_so(world: Cast, mails: Mails) -> None:
     grant = world.opened()
     operations.release(grant.access_request_id, actor=world.as_("priya"), note="Found it in the service's log.")
     found = mails.send()("ada", "window_closed")
-    assert found.subject == "Contoso: window closed, nothing was looked at"
+    assert found.subject == "Contoso: window closed, nothing was opened or listed"
     says(found, "Priya Test gave the window back early.", "Found it in the service's log.")
     says(mails("priya", "window_closed"), "You gave the window back early.")
 
@@ -297,7 +307,7 @@ def test_a_recorded_ticket_is_confirmed_to_whom_it_was_recorded_for(world: Cast,
     assert mails.to("ticket_recorded") == ["mia"]
     found = mails("mia", "ticket_recorded")
     assert found.subject == f"Contoso: your ticket {ticket.reference} is recorded, Invoices are missing"
-    says(found, "Priya Test (Microsoft) wrote down for you", "because this is your ticket")
+    says(found, "Priya Test (Microsoft) wrote down for you", "the customer’s contact for this ticket")
     says(mails("erik", "ticket_opened"), "Priya Test (Microsoft) recorded the ticket for Mia Test (Contoso).")
 
 
@@ -326,7 +336,11 @@ def test_an_internal_note_never_leaves_by_mail(world: Cast, mails: Mails) -> Non
 
 
 @pytest.mark.parametrize(
-    ("on", "words"), [(False, "From now on, Contoso is not asked."), (True, "No answer means no access.")]
+    ("on", "words"),
+    [
+        (False, "From now on, Microsoft does not ask Contoso for approval."),
+        (True, "If nobody answers, Microsoft gets no access."),
+    ],
 )
 def test_switching_lockbox_says_what_it_means(world: Cast, mails: Mails, travel: Any, on: bool, words: str) -> None:
     if on:
@@ -345,12 +359,12 @@ def test_deciders_never_change_without_a_mail(world: Cast, mails: Mails, travel:
     operations.give_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     found = mails.send()("ada", "approvers_changed")
     assert found.subject == "Contoso: Mia Test is an approver now"
-    says(found, "Ines Test gave this role.", "mia@contoso.example", f"/tenant/{world.contoso.pk}/people/")
+    says(found, "Ines Test made Mia Test an approver.", "mia@contoso.example", f"/tenant/{world.contoso.pk}/people/")
     travel.by(seconds=1)
     operations.take_role(world.contoso.pk, world.mia.pk, role="approver", actor=world.as_("ines"))
     found = mails.send()("ada", "approvers_changed")
     assert found.subject == "Contoso: Mia Test is no longer an approver"
-    says(found, "Ines Test took this role away.")
+    says(found, "Ines Test took the role of approver away from Mia Test.")
 
 
 def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) -> None:
@@ -363,10 +377,10 @@ def test_a_machine_that_decides_never_begins_quietly(world: Cast, mails: Mails) 
     )
     found = mails.send()("alan", "client_decides")
     assert mails.to("client_decides") == ["ada", "alan", "soc"]
-    assert found.subject == "Contoso: a machine decides for Ada Test from now on"
+    assert found.subject == "Contoso: a client can now approve or deny for Ada Test"
     says(
         found,
-        "Ines Test allowed the client Help desk to decide",
+        "Ines Test allowed the client “Help desk” to approve and deny",
         "in the name of Ada Test",
         f"/tenant/{world.contoso.pk}/clients/",
     )
@@ -391,10 +405,12 @@ def test_a_new_address_is_reported_to_both_addresses(world: Cast, mails: Mails) 
     secret = link_secrets.of(row.pk, 1)
     found = mails.send()("lovelace", "address_link")
     assert found.subject == "Confirm your new address"
-    says(found, "You asked to sign in with this address from now on.", f"http://localhost:8000/address/{secret}/")
+    says(
+        found, "You asked to use this address for your account from now on.", f"http://localhost:8000/address/{secret}/"
+    )
     found = mails("ada", "address_changed")
     assert found.subject == "A change of your address was requested"
-    says(found, "asked to change the address of your account to lovelace@new.example", "set a new password immediately")
+    says(found, "asked to change its address to lovelace@new.example", "set a new password immediately")
     silent(found, secret)
     mail.outbox.clear()
     operations.confirm_address(secret, actor=world.as_("ada"))
@@ -440,7 +456,7 @@ def test_a_passkey_is_reported_to_its_holder_and_the_approvers(world: Cast, mail
     operations.remove_passkey(row.pk, actor=world.as_("mia"))
     found = mails.send()("mia", "passkeys_changed")
     assert found.subject == "A passkey of your account was removed"
-    says(found, "Mia Test", "What it signed before stays signed.")
+    says(found, "Mia Test", "Approvals and denials that it signed before stay signed.")
     enrolled(world, "pat")
     mails.send()
     assert mails.to("passkeys_changed") == ["pat"]
@@ -464,7 +480,7 @@ def test_only_the_holder_gets_a_mail_about_a_second_factor(world: Cast, mails: M
         "The authenticator app was removed from your account",
     ]
     for each in found:
-        says(each, "somebody knows your password. Change it immediately", "http://localhost:8000/security/")
+        says(each, "somebody knows your password. Change your password immediately", "http://localhost:8000/security/")
 
 
 def test_a_reset_is_reported_to_its_holder_and_the_approvers(world: Cast, mails: Mails) -> None:
@@ -490,7 +506,7 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
     found = mails.send()("ada", "sign_on_changed")
     assert mails.to("sign_on_changed") == ["ada", "alan", "ines", "soc"]
     assert found.subject == "Contoso: single sign-on was changed"
-    says(found, "Ines Test changed single sign-on", "idp.example", "/sign-on/")
+    says(found, "Ines Test changed the single sign-on of Contoso.", "idp.example", "/sign-on/")
     operations.note_bypass(actor=world.as_("ines"))
     found = mails.send()("alan", "sign_on_bypassed")
     assert mails.to("sign_on_bypassed") == ["ada", "alan", "ines", "soc"]
@@ -511,7 +527,7 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
         "Ines Test changed the address of Contoso’s own approval page",
         "approvals.contoso.example",
         "before: none",
-        "on any approval page",
+        "approvals from any approval page",
         "with the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )
@@ -546,7 +562,8 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
 
 
 @pytest.mark.parametrize(
-    ("because", "words"), [("gone", "answered that it no longer exists (410)"), ("failing", "For days, every attempt")]
+    ("because", "words"),
+    [("gone", "answered that it no longer exists (410)"), ("failing", "For several days, every attempt")],
 )
 def test_a_webhook_that_is_given_up_is_reported_to_its_administrators(
     world: Cast, mails: Mails, because: str, words: str
@@ -576,7 +593,12 @@ def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> Non
     operations.invite_person(world.contoso.pk, email="new@contoso.example", role="approver", actor=ines)
     found = mails.send()("new", "invitation")
     assert found.subject == "Contoso invites you to Customer Lockbox"
-    says(found, "Ines Test invites you.", "The link works once, only for this address", "new@contoso.example")
+    says(
+        found,
+        "Ines Test invites you to Customer Lockbox.",
+        "The link works once, and only for this address",
+        "new@contoso.example",
+    )
     silent(found, "Microsoft invites")
     key = operations.make_recovery_key(world.contoso.pk, actor=ines).key
     found = mails.send()("mia", "recovery_key")
@@ -587,7 +609,7 @@ def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> Non
     assert mails.to("recovery_key") == ["ada", "alan", "ines", "mia", "otto", "soc"]
     found = mails("soc", "recovery_key")
     assert found.subject == "Contoso: somebody used your recovery key"
-    says(found, "next@contoso.example is an administrator of Contoso, unless one of you stops this.")
+    says(found, "next@contoso.example becomes an administrator of Contoso, unless")
     at = clock.now()
     operations.set_out_of_office(
         world.contoso.pk,
@@ -597,7 +619,7 @@ def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> Non
         actor=world.as_("ada"),
     )
     found = mails.send()("alan", "out_of_office")
-    says(found, "Ada Test is out of the office from", "Alan Test also gets the mails about decisions")
+    says(found, "Ada Test is out of the office from", "Alan Test also gets the mails about access requests")
 
 
 def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mails: Mails) -> None:
@@ -608,7 +630,7 @@ def test_an_invitation_of_the_providers_staff_says_who_invites(world: Cast, mail
     assert found.subject == "Microsoft invites you to Customer Lockbox, for Contoso"
     says(
         found,
-        "Stella Test, staff of Microsoft, invites you to Contoso.",
+        "Stella Test, a member of Microsoft’s staff, invites you to Customer Lockbox.",
         "You get this mail because the staff of Microsoft invited your address to Contoso.",
     )
     silent(found, "somebody at Contoso", "Contoso invites")
@@ -625,7 +647,7 @@ def test_a_mute_is_reported_to_all_approvers(world: Cast, mails: Mails) -> None:
     mails.send()
     assert mails.to("mute") == ["ada", "alan", "soc"]
     found = mails("alan", "mute")
-    assert found.subject.startswith("Contoso: all denied, Priya Test muted until ")
+    assert found.subject.startswith("Contoso: access requests denied, Priya Test muted until ")
     says(found, "Ada Test denied 2 access requests that were waiting for Contoso.", "Who are you?")
     says(found, *[row.reference for row in rows])
     assert mails.to("access_request_ended") == [name for name in ("bea", "pat", "paula", "priya") for _ in range(2)]
@@ -655,10 +677,10 @@ def test_a_proposal_is_reported_to_everybody_who_can_confirm_it(world: Cast, mai
     assert mails.to("proposal") == ["ada", "alan", "ines", "soc"]
     found = mails("ada", "proposal")
     assert found.subject == "Contoso: Ines Test proposes a change"
-    says(found, "give Mia Test the role “Approver”", f"/tenant/{world.contoso.pk}/proposals/")
+    says(found, "Ines Test proposes to give Mia Test the role “Approver”.", f"/tenant/{world.contoso.pk}/proposals/")
     operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("ada"))
     found = mails.send()("ines", "proposal")
-    says(found, "Ada Test confirmed the change that Ines Test proposed", "The change is done.")
+    says(found, "Ada Test confirmed the change that Ines Test proposed", "The change has been made.")
 
 
 def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails: Mails, travel: Any) -> None:
@@ -671,12 +693,17 @@ def test_a_staff_change_is_reported_to_every_affected_tenant(world: Cast, mails:
     assert mails.to("staff_change") == ["ada", "alan", "finn", "frida", "ines", "soc"]
     found = mails("ada", "staff_change")
     assert found.subject == "Contoso: Microsoft plans a change that concerns you"
-    says(found, "Stella Test at Microsoft plans a change", "Lockbox no longer covers it", "takes effect 3 days later")
-    says(found, "Change the service Exchange Online", f"/tenant/{world.contoso.pk}/")
+    says(
+        found,
+        "Stella Test at Microsoft plans a change",
+        "Lockbox no longer covers this service",
+        "takes effect 3 days after",
+    )
+    says(found, "proposes to change the service Exchange Online", f"/tenant/{world.contoso.pk}/")
     travel.by(seconds=1)
     operations.confirm_proposal(outcome.value.current["proposal"], actor=world.as_("sten"))
     found = mails.send()("frida", "staff_change")
-    says(found, "Sten Test at Microsoft confirmed the change that Stella Test proposed", "The change takes effect from")
+    says(found, "Sten Test at Microsoft confirmed the change that Stella Test proposed", "The change takes effect on")
     travel.by(hours=72)
     operations.apply_due(actor=world.system("sweep"), limit=10)
     found = mails.send()("ines", "staff_change")

@@ -393,7 +393,7 @@ def test_a_person_who_lost_the_role_meanwhile_gets_no_mail(cast: Cast) -> None:
     drain_all()
     assert sent_to(Topic.DECIDE_AS_CUSTOMER) == ["alan@contoso.example"]
     note = OutboxMessage.objects.get(topic=Topic.DECIDE_AS_CUSTOMER, recipient="ada@contoso.example").last_error
-    assert note == "Not sent: this is no longer for the recipient."
+    assert note == "Not sent: the message no longer concerns the recipient."
 
 
 def test_the_engineer_who_asks_is_never_asked_to_confirm(cast: Cast) -> None:

@@ -141,7 +141,7 @@ def test_the_first_mails_leave_immediately_and_further_ones_are_bundled(world: C
     assert set(rendered(leader)["tells"]) == {str(leader.pk), str(other.pk)}
     assert (leader.state, leader.last_error) == (other.state, "") == ("delivered", "")
     assert (other.rendered, other.attempts) == (None, 0)
-    assert other.last_error == f"Sent with others in one mail: {leader.pk}"
+    assert other.last_error == f"Sent with other messages in one mail: {leader.pk}"
 
 
 def test_an_access_request_that_waited_alone_gets_its_own_mail(world: Cast, travel: Any) -> None:
@@ -274,7 +274,7 @@ def test_a_bundled_mail_without_valid_parts_is_not_sent(
     assert (leader.state, leader.last_error) == ("delivered", "Not sent: the state has changed.")
     assert (other.state, other.last_error) == (
         "delivered",
-        f"Not sent: the state has changed. (sent with others in one mail: {leader.pk})",
+        f"Not sent: the state has changed. (sent with other messages in one mail: {leader.pk})",
     )
 
 
@@ -293,7 +293,7 @@ def test_a_person_who_lost_a_queue_reads_nothing_of_it_in_a_bundled_mail(
     drain(topic)
     assert sorted(mailed("pat", topic)) == sorted([row.reference] for row in here)
     notes = {row_of(row.reference, "pat", topic).last_error for row in there}
-    assert notes == {"Not sent: the state has changed.", "Not sent: this is no longer for the recipient."}
+    assert notes == {"Not sent: the state has changed.", "Not sent: the message no longer concerns the recipient."}
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
@@ -308,7 +308,7 @@ def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
         OutboxMessage.objects.filter(pk=leader.pk).update(**meanwhile)
         with pytest.raises(grouping.NotYet):
             grouping.take_apart(leader, clock.now())
-        assert row_of_pk(other).last_error == f"Sent with others in one mail: {leader.pk}"
+        assert row_of_pk(other).last_error == f"Sent with other messages in one mail: {leader.pk}"
 
 
 def test_after_a_kill_during_bundling_nothing_counts_as_sent(
@@ -404,7 +404,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     assert (leader.state, leader.last_error) == ("parked", "The server refused the recipient: 550")
     assert (other.state, other.last_error) == (
         "parked",
-        f"The server refused the recipient: 550 (sent with others in one mail: {leader.pk})",
+        f"The server refused the recipient: 550 (sent with other messages in one mail: {leader.pk})",
     )
     assert events_in(world.contoso)[-2:] == ["mail.parked"] * 2, "one for each of the two approvers"
     entry = AuditEntry.objects.get(event="mail.parked", subject_id=str(leader.pk))
@@ -419,7 +419,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     drain()
     assert mailed("ada")[3:] == [waiting]
     other.refresh_from_db()
-    assert (other.state, other.last_error) == ("delivered", f"Sent with others in one mail: {leader.pk}")
+    assert (other.state, other.last_error) == ("delivered", f"Sent with other messages in one mail: {leader.pk}")
 
 
 def test_a_message_taken_out_of_a_bundle_is_not_parked_with_it(

@@ -295,7 +295,7 @@ def test_an_access_that_may_have_been_recorded_shows_nothing_and_says_so(
     with losing_answer(monkeypatch):
         found = priya.get(f"/windows/{grant.pk}/{resource.pk}/item/", {"id": mail_id()})
     assert (found.status_code, WORDS in words_of(found), CANARY in words_of(found)) == (503, True, False)
-    assert "Nothing was shown to you." in words_of(found)
+    assert "No content was shown to you." in words_of(found)
     assert f'href="/windows/{grant.pk}/{resource.pk}/item/?id=' in found.content.decode()
 
 

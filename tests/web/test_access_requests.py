@@ -93,7 +93,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
     row = cast.confirmed()
     page = shown(cast, "ada", row)
     order = [
-        "wants to",
+        "asks to",
         row.decide_by.isoformat(),
         "If nobody at",
         "What would be opened",
@@ -146,7 +146,7 @@ def test_the_providers_approver_gets_a_list_of_questions(cast: Cast) -> None:
 
 
 def test_without_lockbox_the_approver_reads_that_the_approval_opens_the_window(cast: Cast) -> None:
-    assert "It opens the window immediately" in shown(cast, "pat", cast.submitted("northwind"))
+    assert "Your approval opens the window immediately" in shown(cast, "pat", cast.submitted("northwind"))
 
 
 def test_an_overdue_access_request_is_expired_though_no_sweep_has_run(cast: Cast, travel) -> None:
@@ -208,7 +208,7 @@ def test_earlier_access_is_shown(cast: Cast) -> None:
     page = " ".join(shown(cast, "ada", cast.confirmed()).split())
     assert "had 1 window at" in page
     assert "together had 2." in page
-    assert "1 message read, in 1 mailbox" in page
+    assert "1 message read in 1 mailbox" in page
     assert page_of(earlier.access_request) in page
 
 
@@ -233,7 +233,7 @@ def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cas
         "approved for the provider",
         "No other way.",
         "approved for the customer",
-        "2 messages read, in 1 mailbox",
+        "2 messages read in 1 mailbox",
         "closed the window early",
         "Thank you, enough.",
     ]
@@ -247,7 +247,7 @@ def test_a_member_reads_how_much_was_opened_and_not_what(cast: Cast) -> None:
     grant = cast.opened()
     look(cast, grant, "<1@x.example>")
     page = shown(cast, "mia", grant.access_request)
-    assert "1 message read, in 1 mailbox" in page
+    assert "1 message read in 1 mailbox" in page
     assert "1@x.example" not in page
 
 

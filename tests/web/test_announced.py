@@ -36,12 +36,12 @@ def test_an_announcement_is_shown_with_its_facts_until_it_is_withdrawn(cast: Cas
     cast.colleague()
     row = uncovered(cast)
     for page in pages(cast):
-        assert "change the service Exchange Online: Lockbox no longer covers it" in page
-        assert "waits for a second member of the staff" in page
+        assert "change the service Exchange Online: Lockbox no longer covers this service" in page
+        assert "A second member of the staff must confirm the change." in page
         assert "Stella Test" in page
     operations.confirm_proposal(row.pk, actor=cast.as_("sten"))
     for page in pages(cast):
-        assert "It takes effect from" in page
+        assert "The change takes effect on" in page
         assert "Sten Test" in page
     assert "announced" not in pages(cast, "nils", "northwind")[0]
     operations.withdraw_proposal(row.pk, actor=cast.as_("stella"))
@@ -53,7 +53,7 @@ def test_an_announcement_is_shown_with_its_facts_until_it_is_withdrawn(cast: Cas
 def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
     uncovered(cast)
     for page in pages(cast):
-        assert "so no second person confirmed it. Only the waiting time replaces this confirmation." in page
+        assert "so no second person confirmed the change. Only the waiting time replaces the confirmation." in page
 
 
 def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
@@ -71,8 +71,8 @@ def test_a_customer_with_a_later_notice_reads_who_proposed_it(cast: Cast, confir
     operations.switch_lockbox(cast.fabrikam.pk, on=True, actor=cast.as_("finn"))
     operations.apply_due(actor=cast.system("sweep"), limit=10)
     for page in pages(cast, "frida", "fabrikam"):
-        assert "Lockbox no longer covers it" in page
-        assert "It takes effect from" in page
+        assert "Lockbox no longer covers this service" in page
+        assert "The change takes effect on" in page
     log = signed_in(cast, "fatima").get(reverse("web:log", args=[cast.fabrikam.pk])).content.decode()
     assert "Stella Test</bdi> had proposed to <bdi" in log
     assert ("and it was confirmed" in log) == confirmed

@@ -28,17 +28,20 @@ def text(response: Any) -> str:
 def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_set_it(cast: Cast) -> None:
     for name in ("ada", "otto", "mia", "ines", "stella"):
         page = text(signed_in(cast, name).get(url(cast, "approval_page")))
-        assert "There is no approval page of your own. Your approvers decide on these pages." in page, name
+        assert (
+            "There is no approval page of your own. Your approvers approve and deny on the pages of Customer Lockbox."
+            in page
+        ), name
         assert (f'href="{url(cast)}"' in page) == (name == "ines"), name
         assert f'<span class="mono">{cast.contoso.pk}</span>' in page
     put(cast)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
     assert ORIGIN in page
-    assert "An approval that is given elsewhere counts, too." in page
+    assert "An approval on another page is valid, too." in page
     own_key(cast)
     put(cast, keys_only=True)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
-    assert f'An approval counts only if it is signed with a key of <strong class="mono">{SITE}</strong>.' in page
+    assert f'An approval is valid only if it is signed with a passkey of <strong class="mono">{SITE}</strong>.' in page
 
 
 def test_if_approvals_count_only_there_the_page_here_only_accepts_denials(cast: Cast) -> None:
@@ -48,7 +51,7 @@ def test_if_approvals_count_only_there_the_page_here_only_accepts_denials(cast: 
     enrolled(cast, "ada")
     client, row = signed_in(cast, "ada"), cast.confirmed()
     yes = text(client.get(reverse("web:decide", args=[row.pk, "approve"])))
-    assert f"In your tenant, an approval counts only if it is signed at {ORIGIN}, with a key of that page." in yes
+    assert f"Your tenant accepts an approval only if it is signed at {ORIGIN}, with a passkey of that page." in yes
     assert ("data-sign=" in yes, 'name="password"' in yes) == (False, False)
     no = text(client.get(reverse("web:decide", args=[row.pk, "deny"])))
     assert ("data-sign=" in no, 'name="password"' in no) == (True, False)

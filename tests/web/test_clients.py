@@ -170,7 +170,7 @@ def test_form_page_and_mail_warn_of_a_client_that_decides(cast: Cast) -> None:
     assert outbox_topics()[-1] == "notify.client_decides"
     assert client.decides_for == cast.ada
     text = browser.get(page(cast, "client", client.pk)).content.decode()
-    assert "approves and denies in the name of" in text
+    assert "can approve and deny in the name of" in text
     row = cast.confirmed()
     caller = Caller(access_token(client, answer.context["secret"]).json()["access_token"])
     assert caller.decide("deny", row).json()["state"] == "DENIED"

@@ -83,7 +83,7 @@ def test_the_first_page_names_the_resources_and_records_nothing(cast: Cast, as_:
     response = as_("priya").get(_url("window", grant))
     assert response.status_code == 200
     assert "finance@contoso.example" in response.content.decode()
-    assert "Everything you open is shown to" in response.content.decode()
+    assert "immediately sees everything that you open." in response.content.decode()
     assert (AuditEntry.objects.count(), _looks(grant)) == (before, [])
 
 
@@ -228,7 +228,7 @@ def test_a_download_and_a_view_differ_in_every_text(cast: Cast, as_: Callable[[s
     down = "content.downloaded"
     assert record == [("content.opened", ""), (down, ""), (down, part), (down, part)]
     assert sentences.summary(access.seen_resources([grant.pk])[grant.pk]) == (
-        "1 message read, 1 message downloaded, 1 attachment downloaded, in 1 mailbox"
+        "1 message read, 1 message downloaded and 1 attachment downloaded in 1 mailbox"
     )
     live = strip_tags(as_("ada").get(reverse("web:live", args=[grant.access_request_id])).content.decode())
     for words in ("opened the message", "downloaded the message", "downloaded an attachment of the message"):
@@ -322,7 +322,7 @@ def test_a_closed_window_says_when_and_by_whom_and_gives_nothing(
     assert response.status_code == 403
     assert "The window is closed" in page
     assert "Ada Test" in page
-    assert "nothing was looked at" in page
+    assert "nothing was opened or listed" in page
     assert CANARY not in page
     assert _looks(grant) == []
     assert response["Cache-Control"] == "no-store, private"
@@ -333,7 +333,7 @@ def test_the_first_page_of_a_window_that_ran_out_says_so(cast: Cast, as_: Callab
     travel.to(grant.closes_at)
     response = as_("priya").get(_url("window", grant))
     assert response.status_code == 200
-    assert "It closed automatically." in response.content.decode()
+    assert "The window closed automatically." in response.content.decode()
     assert "finance@contoso.example" not in response.content.decode()
 
 

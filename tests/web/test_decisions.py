@@ -92,7 +92,7 @@ def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast
 
 def test_the_first_approval_says_who_is_asked_next(cast: Cast) -> None:
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted(), "decide", "approve")))
-    assert "is asked next, and nothing opens without the approval of" in page
+    assert "is asked next, and no window opens without the approval of" in page
     page = words(signed_in(cast, "pat").get(page_of(cast.submitted("northwind"), "decide", "approve")))
     assert "is not asked" in page
 
@@ -630,7 +630,7 @@ def test_a_receipt_shows_the_present_state(cast: Cast) -> None:
     decide(cast, "ada", row, "approve")
     operations.revoke(row.pk, actor=cast.as_("alan"))
     page = words(signed_in(cast, "ada").get(page_of(row, "receipt")))
-    assert "Nothing was looked at. Closed early" in page
+    assert "Nothing was opened or listed. Closed early" in page
     assert page_of(row, "access_request_act", "revoke") not in page
 
 

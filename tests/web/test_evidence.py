@@ -304,10 +304,10 @@ def test_the_page_says_how_many_entries_and_how_many_wait(cast: Cast, closed: Ac
     client = signed_in(cast, "otto")
     page = words(client.get(url(closed)).content)
     assert "Entries 4 " in page
-    assert "for its signature" not in page
+    assert "will be signed within a minute" not in page
     cast.ticket()
-    assert "for its signature" not in words(client.get(url(closed)).content)
-    assert "1 more waits for its signature" in words(client.get(url(cast.contoso)).content)
+    assert "will be signed within a minute" not in words(client.get(url(closed)).content)
+    assert "1 more entry will be signed within a minute" in words(client.get(url(cast.contoso)).content)
 
 
 def test_evidence_is_offered_without_the_unsigned_end(cast: Cast, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_evidence_is_offered_without_the_unsigned_end(cast: Cast, tmp_path: Path
     sign(cast.contoso)
     row = operations.release(grant.access_request_id, actor=cast.as_("priya"))
     client = signed_in(cast, "otto")
-    assert "1 more waits for its signature" in words(client.get(url(row)).content)
+    assert "1 more entry will be signed within a minute" in words(client.get(url(row)).content)
     bundle = taken(client, row)
     files = files_of(bundle)
     assert [entry["event"] for entry in records(files["entries-0.jsonl"])][-1] == "access_request.approved_by_customer"
@@ -332,14 +332,14 @@ def test_before_the_first_signature_there_is_nothing_to_take(cast: Cast) -> None
         refused = post(client, row)
     assert (page.status_code, refused.status_code) == (200, 409)
     for response in (page, refused):
-        assert "None of this is signed yet" in words(response.content)
+        assert "These entries are not signed yet" in words(response.content)
         assert "Download evidence" not in words(response.content)
 
 
 def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
     client = signed_in(cast, "otto")
     with nothing_happens():
-        assert "The log has no entry about this" in words(client.get(url(cast.contoso)).content)
+        assert "The log has no such entry" in words(client.get(url(cast.contoso)).content)
         assert post(client, cast.contoso).status_code == 409
 
 
@@ -456,8 +456,8 @@ def test_the_timeline_of_an_access_request_says_who_what_and_when(cast: Cast, tr
     ("lists", "opened", "words_of_it"),
     [
         ([], 0, "Nothing was looked at."),
-        ([["a", "b"], ["b", "c"], ["a", "b"]], 0, "3 names listed, nothing opened."),
-        ([["a", "b"]], 1, "Invoice 0 2 names listed."),
+        ([["a", "b"], ["b", "c"], ["a", "b"]], 0, "3 items listed, nothing opened."),
+        ([["a", "b"]], 1, "Invoice 0 2 items listed."),
     ],
 )
 def test_a_timeline_says_how_many_names_were_listed(
@@ -620,7 +620,7 @@ def test_the_timeline_says_if_there_are_more_items_than_it_lists(cast: Cast, mon
     opened_items(cast, grant, 5)
     sign(cast.contoso)
     page = files_of(taken(signed_in(cast, "otto"), grant.access_request))["timeline.html"]
-    assert "Invoice 0 Invoice 1 Invoice 2 There are more; each of them is an entry below." in words(page)
+    assert "Invoice 0 Invoice 1 Invoice 2 This list is not complete. The list of entries below is." in words(page)
 
 
 def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_window_whose_time_ran_out_is_not_open_though_no_sweep_has_run(cast: C
     travel.to(grant.closes_at)
     page = home(cast, "otto")
     assert "Open now" not in page
-    assert "Nothing was looked at" in page
+    assert "Nothing was opened or listed" in page
 
 
 def test_the_recent_list_shows_results(cast: Cast) -> None:
@@ -150,14 +150,14 @@ def test_the_recent_list_shows_results(cast: Cast) -> None:
     assert "Denied by Pat Test" in page
     assert "Nobody answered; nothing was opened" in page
     assert "Withdrawn; nothing was opened" in page
-    assert "Nothing was looked at" in page
-    assert "2 messages read, in 1 mailbox" in page
+    assert "Nothing was opened or listed" in page
+    assert "2 messages read in 1 mailbox" in page
 
 
 def test_with_nothing_waiting_it_says_who_could_answer(cast: Cast) -> None:
     page = home(cast, "ada")
     assert "Nothing is waiting for you" in page
-    assert "Nobody has ever asked." in page
+    assert "There has never been an access request." in page
     assert "Ada Test or Alan Test" in page
     assert "can answer for" in page
     assert "within 12 hours" in page
@@ -166,7 +166,7 @@ def test_with_nothing_waiting_it_says_who_could_answer(cast: Cast) -> None:
 def test_the_home_page_shows_access_requests_that_the_provider_has_not_confirmed(cast: Cast) -> None:
     cast.submitted()
     page = home(cast, "ada")
-    assert "Nobody has ever asked" not in page
+    assert "There has never been an access request" not in page
     assert "Waiting for others" in page
     assert "An approver of Microsoft answers next" in page
 

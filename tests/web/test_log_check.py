@@ -63,13 +63,13 @@ def checked(cast: Cast, name: str = "otto") -> Any:
 
 def test_a_good_log_is_verified_in_words_for_every_reader(cast: Cast) -> None:
     cast.opened()
-    assert "Nobody has checked it yet." in shown(cast)
+    assert "Nobody has checked the log yet." in shown(cast)
     with nothing_happens():
         response = checked(cast)
-    assert "Verified All 4 entries checked without a gap," in text(response)
-    assert "All 4 entries checked without a gap" in shown(cast, "ada")
+    assert "Verified All 4 entries were checked, and none is missing," in text(response)
+    assert "All 4 entries were checked, and none is missing" in shown(cast, "ada")
     cast.ticket()
-    assert "1 has come since." in shown(cast)
+    assert "1 entry is newer." in shown(cast)
 
 
 def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_the_poll_is_a_fragment_and_ends_with_the_check(cast: Cast) -> None:
     tasks.check_logs()
     ended = poll(client, cast)
     assert ended.status_code == 286
-    assert "All 3 entries checked without a gap" in text(ended)
+    assert "All 3 entries were checked, and none is missing" in text(ended)
     # The button that comes with it works.
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', ended.content.decode())
     assert token is not None
@@ -158,9 +158,9 @@ def test_a_check_that_nobody_takes_up_says_so(cast: Cast, travel: Any) -> None:
     filled(cast, 3)
     client = signed_in(cast, "otto")
     ask(client, cast)
-    assert "Nothing works on it" not in text(client.get(url(cast.contoso)))
+    assert "No worker is checking" not in text(client.get(url(cast.contoso)))
     travel.by(minutes=3, seconds=1)
-    assert "Nothing works on it at the moment." in text(client.get(url(cast.contoso)))
+    assert "No worker is checking at the moment." in text(client.get(url(cast.contoso)))
 
 
 def test_a_check_that_was_given_up_has_no_verdict(cast: Cast) -> None:
@@ -227,11 +227,11 @@ def test_the_last_checkpoint_is_shown_with_its_time_and_the_waiting_entries(cast
     filled(cast, 2)
     page = shown(cast)
     assert "Last checkpoint Signed It covers 1,200 entries, dated Mon 1 Mar, 11:00 UTC" in page
-    assert "2 entries wait for the next one, which comes within a minute." in page
+    assert "2 entries wait for the next checkpoint, which comes within a minute." in page
     sign(cast)
     page = shown(cast)
     assert "It covers 1,202 entries" in page
-    assert "wait for the next one" not in page
+    assert "wait for the next checkpoint" not in page
 
 
 @pytest.mark.parametrize(("seconds", "is_late"), [(180, False), (181, True)])
@@ -285,7 +285,7 @@ def witness(cast: Cast, **fields: Any) -> Witness:
 def test_without_a_witness_the_page_says_what_one_is(cast: Cast) -> None:
     filled(cast, 1)
     page = signed_in(cast, "otto").get(url(cast.contoso))
-    assert "None. A witness is a machine of yours" in text(page)
+    assert "There is no witness. A witness is a machine of yours" in text(page)
     assert f'href="{reverse("web:how_to_verify", args=[cast.contoso.pk])}#witness"' in page.content.decode()
 
 
@@ -331,12 +331,12 @@ def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: 
     assert '<div class="problem" role="alert">' in response.content.decode()
     assert "This log differs from what was signed. Entry 3 is not as it was written." in page
     assert "Its hash does not match its bytes." in page
-    assert "nothing more is signed" in page
-    assert "Microsoft must investigate, close this log with an entry that says what was found (a tombstone)" in page
+    assert "no new entry is signed" in page
+    assert "Microsoft must investigate, close this log with an entry that describes the problem (a tombstone)" in page
     assert "Keep your last checkpoint" in page
     assert "Code altered" in page
-    assert "Differs from what was signed" in page
-    assert "1 entry waits for the next one." in page
+    assert "Differs from the signed entries" in page
+    assert "1 entry waits for the next checkpoint." in page
     assert "within a minute" not in page
     # The last good checkpoint is still there to keep.
     assert "Download the checkpoint" in page
@@ -348,7 +348,7 @@ def test_trouble_of_the_signer_is_no_damage(cast: Cast, code: str) -> None:
     alarm(cast, code, signed=12, kept=7, why="x")
     page = shown(cast)
     assert "This log is not being signed." in page
-    assert "Nothing shows that an entry was changed" in page
+    assert "There is no sign that an entry was changed" in page
     assert "tombstone" not in page
     assert "Not signed at the moment" in page
 
@@ -391,8 +391,8 @@ def test_the_page_shows_what_was_pruned_and_where_the_check_began(cast: Cast) ->
     sign(cast)
     care.prune(cast.contoso.pk, 8)
     page = text(checked(cast))
-    assert "The entries before number 8 were removed when their time was over." in page
-    assert "Verified All 5 entries from number 8 on checked without a gap" in page
+    assert "The entries before number 8 were removed at the end of their storage time." in page
+    assert "Verified All 5 entries since number 8 were checked, and none is missing" in page
 
 
 def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
@@ -408,7 +408,7 @@ def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
     assert 'closed as damaged by <a href="?entry=5#entry-5">entry 5</a>' in response.content.decode()
     assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
     assert "It covers 2 entries of this part" in page
-    assert "Verified All 2 entries from number 5 on checked without a gap" in text(checked(cast))
+    assert "Verified All 2 entries since number 5 were checked, and none is missing" in text(checked(cast))
 
 
 def _id(tenant: Tenant) -> Any:

@@ -140,7 +140,7 @@ def test_a_witness_is_added(cast: Cast) -> None:
     small = SmallWitness()
     response = signed_in(cast, "ines").post(page(cast), {"vkey": small.vkey, "url": URL}, follow=True)
     assert "witness.contoso.example is asked from the next checkpoint on." in text(response)
-    assert "It is asked within a minute." in text(response)
+    assert "The witness is asked within a minute." in text(response)
     assert Witness.objects.get().vkey == small.vkey
     assert events_in(cast.contoso) == ["witness.added"]
 
@@ -179,7 +179,7 @@ def test_a_witness_is_removed_after_one_more_question(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     with no_change():
         asked = client.get(removal(cast, witness))
-    assert "From now on, it is no longer asked." in text(asked)
+    assert "From now on, the witness is not asked for cosignatures." in text(asked)
     response = client.post(removal(cast, witness), follow=True)
     assert "witness.contoso.example is no longer asked." in text(response)
     assert Witness.objects.count() == 0

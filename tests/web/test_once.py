@@ -155,7 +155,7 @@ def test_a_form_that_waited_for_a_sign_in_keeps_its_token(cast: Cast, ticket: Ti
     sign_in(cast.ada, PASSWORD, client=ada, to="/resume/")
     shown = ada.get("/resume/")
     assert once_of(shown, action=page) == "of-the-first-page"
-    assert "Perhaps an earlier attempt was saved." in shown.content.decode(), "nobody knows what became of one"
+    assert "An earlier attempt might have been saved." in shown.content.decode(), "nobody knows what became of one"
     assert shown.content.decode().partition("<main")[2].count('name="once"') == 1
     ada.post(page, form)
     assert TicketComment.objects.filter(ticket=ticket).count() == 1

@@ -81,7 +81,7 @@ def test_the_key_of_a_new_service_waits_for_the_proof_and_is_saved(cast: Cast) -
     assert asked.status_code == 403
     for name, value in form.items():
         assert f'name="{name}" value="{value}"' in asked.content.decode()
-    assert "is kept, except" not in asked.content.decode()
+    assert "is saved, except" not in asked.content.decode()
     proof = {"step-up-password": PASSWORD, "step-up-code": a_code(cast.stella)}
     assert client.post(page, {**form, **proof}).status_code == 302
     assert Service.objects.filter(key="teams").exists()

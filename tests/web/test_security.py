@@ -210,7 +210,7 @@ def proven(cast: Cast, name: str) -> Any:
 def test_the_page_says_what_there_is(cast: Cast) -> None:
     page = signed_in(cast, "ada").get("/security/").content.decode()
     assert "Remove the app" in page
-    assert "You have none." in page
+    assert "You have no recovery codes." in page
     page = signed_in(cast, "mia").get("/security/").content.decode()
     assert "Set up an app" in page
     assert "Recovery codes" not in page

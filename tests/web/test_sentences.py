@@ -22,8 +22,9 @@ def _things(*kinds: str) -> list[Resource]:
 
 def test_the_sentence_says_who_wants_what_how_long_and_why(cast: Cast) -> None:
     assert sentences.asks(_row(cast)) == (
-        "Priya Test, engineer, Microsoft wants to read messages in 1 mailbox (finance@contoso.example) for 2 hours, "
-        "because: “The invoices of November are missing from the mailbox's index; nothing else shows why.”"
+        "Priya Test, an engineer at Microsoft, asks to read messages in 1 mailbox (finance@contoso.example) "
+        "for 2 hours. The engineer’s reason: “The invoices of November are missing from the mailbox's index; nothing "
+        "else shows why.”"
     )
 
 
@@ -106,23 +107,23 @@ def test_accesses_are_counted_by_item_and_by_resource(cast: Cast) -> None:
     seen = access.seen_resources([grant.pk])[grant.pk]
     assert (seen["opened"], seen["resources"], seen["listed"]) == (3, 2, 18)
     assert sentences.summary(seen) == (
-        "1 document read, 18 names listed, in 1 document library and 2 messages read, in 1 mailbox"
+        "1 document read and 18 items listed in 1 document library; 2 messages read in 1 mailbox"
     )
 
 
 def test_no_access_is_reported_as_such(cast: Cast) -> None:
     grant = cast.opened()
     seen = access.seen_resources([grant.pk])[grant.pk]
-    assert sentences.summary(seen) == "nothing was looked at"
+    assert sentences.summary(seen) == "nothing was opened or listed"
 
 
 @pytest.mark.parametrize(
     ("looks", "allowed", "words"),
     [
-        ({"opened": 0, "listed": 25, "resources": 1}, 0, "25 names listed, nothing opened, in 1 mailbox"),
-        ({"opened": 0, "listed": 0, "resources": 2}, 0, "0 names listed, nothing opened, in 2 mailboxes"),
-        ({"opened": 0, "listed": 1, "resources": 1}, 1, "1 name listed, in 1 mailbox and 1 access allowed through"),
-        ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read, 25 names listed, in 1 mailbox"),
+        ({"opened": 0, "listed": 25, "resources": 1}, 0, "25 items listed and nothing opened in 1 mailbox"),
+        ({"opened": 0, "listed": 0, "resources": 2}, 0, "0 items listed and nothing opened in 2 mailboxes"),
+        ({"opened": 0, "listed": 1, "resources": 1}, 1, "1 item listed in 1 mailbox; 1 access allowed through"),
+        ({"opened": 3, "listed": 25, "resources": 1}, 0, "3 messages read and 25 items listed in 1 mailbox"),
     ],
 )
 def test_nothing_opened_is_reported_only_if_it_is_certain(looks: dict[str, int], allowed: int, words: str) -> None:

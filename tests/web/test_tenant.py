@@ -199,7 +199,7 @@ def test_an_expired_window_is_not_under_way(cast: Cast, travel: Any) -> None:
     cast.opened()
     travel.by(hours=25)
     shown = text(signed_in(cast, "ines").get(url(cast.contoso, "lockbox", "off")))
-    assert "No access request is under way and no window is open at this moment." in shown
+    assert "No access request is in progress and no window is open at this moment." in shown
 
 
 def test_switching_on_says_who_can_answer(cast: Cast) -> None:
@@ -271,7 +271,7 @@ def test_the_list_says_who_holds_what_since_when(cast: Cast) -> None:
 def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.ada.pk)
     shown = text(client.get(here))
-    assert "Without it, they can no longer decide anything, also on pages that are open." in shown
+    assert "Without this role, they can no longer approve or deny, also on pages that are open." in shown
     assert client.post(here, {"act": "take", "role": "approver"}).status_code == 302
     assert not Membership.objects.filter(person=cast.ada, role="approver").exists()
     assert "This is their only role. Without it, they see nothing of Contoso any more" in text(client.get(here))

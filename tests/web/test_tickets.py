@@ -477,7 +477,7 @@ def test_after_seven_days_a_closed_ticket_stays_closed(
 def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
     row = cast.submitted(ticket=taken)
     page = _text(as_("mia").get(_page(taken)))
-    assert "It is the turn of Microsoft’s approvers." in page
+    assert "Microsoft’s approvers must answer next." in page
     assert "read messages in 1 mailbox (finance@contoso.example)" in page
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="Yes.")
     assert "’s approvers." in _text(as_("mia").get(_page(taken)))
@@ -485,7 +485,7 @@ def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Cli
     grant = Grant.objects.get()
     assert reverse("web:window", args=[grant.pk]) in _text(as_("priya").get(_page(taken)))
     assert reverse("web:window", args=[grant.pk]) not in _text(as_("erik").get(_page(taken)))
-    assert "So far: nothing was looked at" in _text(as_("mia").get(_page(taken)))
+    assert "So far: nothing was opened or listed" in _text(as_("mia").get(_page(taken)))
 
 
 def test_ended_access_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:

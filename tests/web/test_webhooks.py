@@ -154,7 +154,7 @@ def test_a_webhook_that_is_off_says_why_and_how_it_continues(cast: Cast) -> None
     webhook = add(cast)
     operations.give_up_webhook(webhook.pk, because="gone", actor=cast.system("webhooks"))
     text = signed_in(cast, "ines").get(page(cast, "webhook", webhook.pk)).content.decode()
-    assert "It answered that it is gone (410)." in text
+    assert "The receiver answered that it no longer exists (410)." in text
     assert "Messages that are older than three days are left out." in text
     assert "Switch on" in text
 
@@ -197,7 +197,7 @@ def test_deliveries_are_paged_and_cost_the_same(cast: Cast) -> None:
     assert len(first.context["deliveries"]) == 25
     second = client.get(where + first.context["older_url"])
     assert len(second.context["deliveries"]) == 7
-    assert "It took longer than 15 seconds." in second.content.decode()
+    assert "The server did not finish its answer within 15 seconds." in second.content.decode()
     shown = {row.message.pk for answer in (first, second) for row in answer.context["deliveries"]}
     assert len(shown) == 32
 
@@ -207,7 +207,7 @@ def test_messages_that_were_given_up_are_counted_and_listed_by_themselves(cast: 
     where = page(cast, "webhook", webhook.pk)
     parked = [tried(cast, webhook) for _ in range(27)]
     OutboxMessage.objects.filter(pk=parked[0].pk).update(state="delivered")
-    assert "26 messages were given up. You can send them again." in client.get(where).content.decode()
+    assert "26 messages could not be delivered. You can send them again." in client.get(where).content.decode()
     first = client.get(where + "?state=parked")
     second = client.get(where + first.context["older_url"])
     shown = [row.message.pk for answer in (first, second) for row in answer.context["deliveries"]]

@@ -64,7 +64,8 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
     found["denied_by"] = _decider(denial, row) if denial else ""
     found["was_with_customer"] = bool(_yes(row))
     found["cause"] = _cause(detail)
-    answer = [words.when(row.state_changed_at, at), *([_signed(denial)] if denial else [])]
+    how = [_("the denial is %(signed)s") % {"signed": _signed(denial)}] if denial else []
+    answer = [words.when(row.state_changed_at, at), *how]
     found["facts"] = [Fact(_outcome_label(row), answer), *_what(row)]
     found["quotes"] = _comments([(_("Comment"), denial.comment if denial else detail.get("comment", ""))])
     return found
@@ -104,7 +105,7 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
     found["closed_by"] = words.who(row.grant.closed_by, row.tenant.name) if row.grant.closed_by else ""
     found["cause"] = _cause(detail)
     approved = _approvals(row, _("Approved by"))
-    found["facts"] = [Fact(_("Looked at"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
+    found["facts"] = [Fact(_("Accessed"), [found["seen"]]), *_window(row.grant, at), *_what(row), *approved]
     found["quotes"] = _comments([(_("Comment"), detail.get("comment", ""))])
     return found
 
@@ -165,7 +166,10 @@ def _reason(row: AccessRequest) -> list[str]:
 
 
 def _why(row: AccessRequest) -> list[Quote]:
-    why = [(_("Why, in the engineer’s words"), row.justification), (_("What was tried without access"), row.tried)]
+    why = [
+        (_("Why, in the engineer’s words"), row.justification),
+        (_("What was tried without access"), row.tried),
+    ]
     return _comments([*why, *_comments_of(row)])
 
 
@@ -228,7 +232,7 @@ def _outcome_label(row: AccessRequest) -> str:
 
 
 def _seen(grant: Grant) -> str:
-    """What was accessed: "3 messages read, 25 names listed, in 1 mailbox"."""
+    """What was accessed: "3 messages read and 25 items listed in 1 mailbox"."""
     return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
 
 

@@ -29,7 +29,10 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
     else:
         by = words.line(message.payload["by"])
         if message.payload.get("by_provider"):
-            by = _("%(name)s, staff of %(provider)s") % {"name": by, "provider": words.line(settings.PROVIDER_NAME)}
+            by = _("%(name)s, on the staff of %(provider)s") % {
+                "name": by,
+                "provider": words.line(settings.PROVIDER_NAME),
+            }
         facts.append(Fact(_("Invited by"), [by]))
     facts.append(Fact(_("Works until"), [words.when(row.expires_at, at)]))
     return {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
-from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -116,7 +115,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Muted"), [words.who(row.engineer) if row.engineer else name]),
-            Fact(_("Until"), [words.when(row.until_at, at)]),
+            Fact(_("Until") if row.lifted_at is None else _("Was set until"), [words.when(row.until_at, at)]),
             *([Fact(_("Denied"), [amount + ":", *references])] if row.denied else []),
             *_act(message, at),
         ],
@@ -152,15 +151,16 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
     row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
     what = message.payload["what"]
     effective = words.when(row.effective_at, at) if row.effective_at else ""
-    second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet")
+    is_ahead = what in ("made", "confirmed")
+    second = words.name(row.confirmed_by) if row.confirmed_by else _("nobody yet") if is_ahead else _("nobody")
     if row.is_alone:
         second = _("nobody, because the staff had no other member")
     return {
         "path": f"/tenant/{message.tenant_id}/",
         "what": what,
-        "is_ahead": what in ("made", "confirmed"),
+        "is_ahead": is_ahead,
         "is_alone": row.is_alone,
-        "change": capfirst(words.line(proposals.words(row.act, row.said))),
+        "change": words.line(proposals.words(row.act, row.said)),
         "proposer": words.name(row.proposed_by),
         "by": words.line(message.payload["by"]),
         "until": words.when(row.expires_at, at),
@@ -170,9 +170,17 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Proposed by"), [words.name(row.proposed_by), words.when(row.proposed_at, at)]),
             Fact(_("Confirmed by"), [second]),
-            Fact(_("Takes effect"), [effective or _("not before it is confirmed")]),
+            *_effect(what, effective),
         ],
     }
+
+
+def _effect(what: str, effective: str) -> list[Fact]:
+    """Return when the change takes effect, took effect, or would have taken effect; nothing if it never got a time."""
+    if what in ("made", "confirmed"):
+        return [Fact(_("Takes effect"), [effective or _("after the confirmation")])]
+    label = _("Took effect") if what == "applied" else _("Was to take effect")
+    return [Fact(label, [effective])] if effective else []
 
 
 @reads(Topic.SIGN_ON_CHANGED)
@@ -203,20 +211,21 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
         # A mail has one link, which leads to this product. So another address in it is shown without its scheme.
         now, was = (words.line(payload[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
         site, site_was = (words.line(payload[name]) or _("none") for name in ("rp_id", "rp_id_before"))
+        accepted = _("approvals from any approval page")
+        if payload["keys_only"]:
+            accepted = _("only approvals with a passkey of that site")
         facts = [
-            Fact(_("Own approval page"), [now, _("before: %(was)s") % {"was": was}]),
-            Fact(_("Site of the page’s keys"), [site, _("before: %(was)s") % {"was": site_was}]),
-            Fact(
-                _("Approvals count"),
-                [_("with a key of that site only") if payload["keys_only"] else _("on any approval page")],
-            ),
+            Fact(_("Approval page"), [now, _("before: %(was)s") % {"was": was}]),
+            Fact(_("Passkeys’ site"), [site, _("before: %(was)s") % {"was": site_was}]),
+            Fact(_("Accepted"), [accepted]),
         ]
     else:
         rule, before = (str(Tenant.YesRule(payload[name]).label) for name in ("rule", "rule_before"))
-        facts = [Fact(_("Approval requirements"), [rule, _("before: %(was)s") % {"was": before}])]
+        facts = [Fact(_("Approvals"), [rule, _("before: %(was)s") % {"was": before}])]
     return {
         "path": f"/tenant/{message.tenant_id}/" + ("approval-page/" if is_page else ""),
         "is_page": is_page,
+        "is_moved": is_page and any(payload[name] != payload[f"{name}_before"] for name in ("origin", "rp_id")),
         "has_page": bool(payload.get("origin")),
         "by": words.line(payload["by"]),
         "facts": [Fact(_("Tenant"), [_tenant(message)]), *facts, *_act(message, at)],

@@ -22,7 +22,11 @@ def given_up(message: OutboxMessage, at: datetime) -> Facts:
     """
     is_gone = message.payload["because"] == Webhook.Because.GONE
     place = words.line(message.payload["place"].partition("://")[2])
-    why = _("it answered that it no longer exists (410)") if is_gone else _("it failed for several days")
+    why = (
+        _("the receiver answered that it no longer exists (410)")
+        if is_gone
+        else _("the receiver failed for several days")
+    )
     return {
         "path": _path(message),
         "is_webhook": True,

@@ -57,9 +57,9 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
     if found.get("is_invited"):
         return _("You get this mail because somebody at %(tenant)s entered your address.") % found
     if found["is_address"]:
-        return _("This address gets mails about what happens at %(tenant)s. It decides nothing.") % found
+        return _("You get this mail because %(tenant)s sends notifications to this address.") % found
     if found.get("is_of_tenant"):
-        return _("You get this mail because you are one of the people of %(tenant)s.") % found
+        return _("You get this mail because you have a role at %(tenant)s.") % found
     if found.get("is_own_account"):
         return _("You get this mail because it is about your account.")
     if found.get("is_webhook"):
@@ -68,7 +68,7 @@ def _why_you(message: OutboxMessage, found: Facts) -> str:
         return _("You get this mail because you asked for this access.")
     if "ticket_reference" in found:
         if found["is_customer"]:
-            return _("You get this mail because this is your ticket.")
+            return _("You get this mail because you are the customer’s contact for this ticket.")
         return _("You get this mail because you work on tickets of %(service)s.") % found
     if found["is_customer"]:
         return _("You get this mail because of your role at %(tenant)s.") % found

@@ -56,7 +56,7 @@ class Postman:
             self._hang_up_if_closing(error.smtp_code)
             raise _judged(error.smtp_code, error.smtp_error, _("The server refused the mail")) from None
         except (smtplib.SMTPNotSupportedError, UnicodeError):
-            raise Refused(_("The server cannot write to this address.")) from None
+            raise Refused(_("The server does not support all characters of this address.")) from None
         except smtplib.SMTPResponseException as error:
             # Sender or login was refused: every mail would meet the same.
             self._hang_up()

@@ -126,7 +126,7 @@ def reading(level: str, resources: list[Resource]) -> str:
     amount = sentences.amount(resources)
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
-    return _("see names in %(amount)s") % {"amount": amount}
+    return _("list the items in %(amount)s") % {"amount": amount}
 
 
 def level(level: str, resources: list[Resource]) -> str:
@@ -135,15 +135,15 @@ def level(level: str, resources: list[Resource]) -> str:
     kind = kinds.pop() if len(kinds) == 1 else ""
     if level == Level.READ:
         read: dict[str, str] = {
-            Resource.Kind.MAILBOX: _("read messages; change nothing"),
-            Resource.Kind.LIBRARY: _("read documents; change nothing"),
-            Resource.Kind.DATABASE: _("read records; change nothing"),
+            Resource.Kind.MAILBOX: _("can read messages, can’t change anything"),
+            Resource.Kind.LIBRARY: _("can read documents, can’t change anything"),
+            Resource.Kind.DATABASE: _("can read records, can’t change anything"),
         }
-        return read.get(kind) or _("read content; change nothing")
+        return read.get(kind) or _("can read content, can’t change anything")
     if kind == Resource.Kind.MAILBOX:
         # A mailbox's list shows more than names, and an approver must know that.
-        return _("see senders, dates and subjects; open nothing")
-    return _("see names; open nothing")
+        return _("can see senders, dates and subjects, can’t open anything")
+    return _("can see the names of items, can’t open anything")
 
 
 def ticket(row: Ticket) -> str:

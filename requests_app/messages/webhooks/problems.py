@@ -10,12 +10,12 @@ _WORDS: dict[str, Promise] = {
     "no_such_host": _("The host name is unknown."),
     "address": _("The address is not public, so nothing was sent."),
     "unreachable": _("No server answered at this address."),
-    "timeout": _("It took longer than 15 seconds."),
+    "timeout": _("The server did not finish its answer within 15 seconds."),
     "tls": _("The connection could not be secured: the certificate is not valid for this name, or has expired."),
     "no_http": _("The answer is not HTTP."),
-    "too_long": _("The answer did not end."),
-    "keys": _("The keys of this webhook cannot be read any more. Make a new secret."),
-    "unexpected": _("An unexpected error happened here. The operator’s log has the details."),
+    "too_long": _("The server’s answer was too long."),
+    "keys": _("The keys of this webhook can’t be read any more. Create a new secret."),
+    "unexpected": _("An unexpected error stopped the delivery. The operator’s log has the details."),
 }
 
 
