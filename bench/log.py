@@ -1,4 +1,4 @@
-"""Measures the verifiable log: appending with its share of tiles and checkpoints, dating, verifying, proving."""
+"""Measures the log: appending with tiles and checkpoints, signing again, verifying, and making proofs."""
 
 from __future__ import annotations
 

@@ -376,7 +376,7 @@ def _exact_integer(text: str) -> int:
 
 
 def _no_float(text: str) -> NoReturn:
-    raise ValueError("an entry has no fractions")
+    raise ValueError("an entry contains a number with a fraction, which is not allowed")
 
 
 _parsed = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float, parse_int=_exact_integer).raw_decode
@@ -704,7 +704,8 @@ class Rules:
         longest = asked.detail.get("window_for")
         if start < fact.at or type(longest) is not int or length > longest:
             raise Bad(
-                "the window is earlier than its last approval, or longer than what was asked for", index=fact.leaf_index
+                "the window opened before the last approval, or is longer than the access request",
+                index=fact.leaf_index,
             )
         grant = str(fact.detail.get("grant") or "")
         self._new(fact, "grant", grant)
@@ -1811,7 +1812,7 @@ class Report:
             nonces.add(proof.nonce)
             asked = self.asked.get(fact.access_request)
             if not why and asked not in (None, (fact.detail.get("digest"), proof.terms)):
-                why = "what was signed allows something different from what was asked for"
+                why = "the signed text allows something different from the access request"
             whose = ""
             if not why and proof.log == PROVIDER_LOG and fact.event.endswith("_by_provider"):
                 self._vouched(shard, fact, proof, seen.setdefault(proof.decider, {}))
@@ -2154,7 +2155,7 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
 
 
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Judge who should have cosigned: by your options, and by the log's own entries."""
+    """Report the witnesses whose cosignature is missing though the options or the log's entries name them."""
     if options.require_witness and not witnesses.named:
         report.gap("you asked for a witness's cosignature, but you named no witness's key: name it with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
@@ -2982,7 +2983,11 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
     add.add_argument("--require-witness", action="store_true", help="no verdict without a witness that you named")
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
-    add.add_argument("--consistency", metavar="PROOF", help="a file with the proof from there, if the bundle has none")
+    add.add_argument(
+        "--consistency",
+        metavar="PROOF",
+        help="a file with the proof from the checkpoint of --previous, if the bundle has none",
+    )
     add.add_argument("--max-age", type=float, metavar="HOURS", help="a checkpoint older than this, by this clock: 2")
     add.add_argument("--json", action="store_true", help="the verdict as JSON")
     add.add_argument("--quiet", action="store_true", help="no words, only the exit status")

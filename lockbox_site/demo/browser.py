@@ -194,7 +194,7 @@ class Browser:
         return answer
 
     def _confirm(self, page: Page) -> Page:
-        """Prove who it is on the step-up page. What was sent before waits there and continues with the proof."""
+        """Enter the password and the code on the step-up page. The server then does what the earlier form asked for."""
         form = page.form(having="step-up-password")
         proof: dict[str, str | list[str]] = {"step-up-password": self.password}
         if self.code is not None:

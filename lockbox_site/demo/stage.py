@@ -231,7 +231,7 @@ def free_port() -> int:
 
 
 def _empty(directory: Path) -> None:
-    """Empty the demo's directory, but never one that a demo did not make."""
+    """Empty the demo's directory. Refuse if no demo created it."""
     marker = directory / ".demo"
     # The settings write a key before this runs, so a key alone does not mean that the directory is in use.
     strange = {entry.name for entry in directory.iterdir()} - {"secret_key"} if directory.exists() else set()

@@ -149,7 +149,9 @@ class Actor:
 
     @classmethod
     def system(cls, name: str) -> Actor:
-        """Return the system. It sees every tenant, but has only the system's own edges of the table."""
+        """Return the actor for scheduled work. It sees every tenant, but can make only the moves that the table gives
+        the system.
+        """
         return cls(side=Side.SYSTEM, door="task", name=name)
 
     @classmethod

@@ -1849,8 +1849,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "place of a webhook in a log",
-                "verbose_name_plural": "places of webhooks in logs",
+                "verbose_name": "webhook cursor",
+                "verbose_name_plural": "webhook cursors",
             },
         ),
         migrations.AddConstraint(

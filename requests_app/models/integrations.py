@@ -91,7 +91,7 @@ class TokenQuerySet(ScopedQuerySet):
 
 
 class Token(models.Model):
-    """Only its hash is stored. `hint` is its end, by which people tell their tokens apart."""
+    """A bearer token. Only the token's hash is stored, and in `hint` its last characters, to tell tokens apart."""
 
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")

@@ -74,7 +74,7 @@ class Invitation(models.Model):
 
     @property
     def is_recovery(self) -> bool:
-        """Whether the customer's recovery key sent it, and no person."""
+        """Whether this invitation was made with the customer's recovery key, and not by a person."""
         return self.invited_by_id is None
 
     def is_open(self, at: datetime) -> bool:

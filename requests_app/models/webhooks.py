@@ -90,8 +90,8 @@ class WebhookCursor(models.Model):
     objects = models.Manager()
 
     class Meta:
-        verbose_name = _("place of a webhook in a log")
-        verbose_name_plural = _("places of webhooks in logs")
+        verbose_name = _("webhook cursor")
+        verbose_name_plural = _("webhook cursors")
         constraints = [models.UniqueConstraint(fields=["webhook", "log_id"], name="webhook_cursor_once")]
 
     def __str__(self) -> str:

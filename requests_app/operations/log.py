@@ -96,7 +96,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
     def state(current: Step) -> None:
         message = current.row
         if message.lane != MAIL:
-            raise WrongState(_("This message has no recipient of its own."))
+            raise WrongState(_("Only a mail to one recipient can be sent again. This message is not such a mail."))
         if message.state == OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is waiting to be sent."))
         if together.waits_in_another(message):

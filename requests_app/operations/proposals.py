@@ -80,7 +80,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 
 
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Withdraw or refuse a proposal: for its proposer, and for everybody who administers or decides.
+    """Withdraw or refuse a proposal. Its proposer, the administrators and the approvers can do this.
 
     Every member of staff can withdraw a staff proposal, until it takes effect.
     """

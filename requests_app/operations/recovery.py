@@ -47,10 +47,11 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
 
 
 def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
-    """Name the tenant's next administrator with its recovery key, which is used up.
+    """Invite a new administrator at `email` with the tenant's recovery key. The key works once.
 
-    The address gets its link immediately, but it works only after the delay. Meanwhile everybody of the tenant gets a
-    mail, and an administrator or approver who is still there can stop it. Raises NotFound for every invalid key.
+    The invitation is mailed immediately, but its link works only after the recovery delay. Meanwhile everybody of the
+    tenant gets a mail, and an administrator or approver who is still there can stop it. Raises NotFound for every
+    invalid key.
     """
     tenant_id = _tenant_of(key, actor=actor)
     with act(USE_RECOVERY_KEY, actor=actor) as current:

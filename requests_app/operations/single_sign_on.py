@@ -216,7 +216,9 @@ def remove_domain(domain_id: object, *, actor: Actor) -> None:
 _PROBLEMS = {
     "unreachable": lambda: _("%(url)s does not answer."),
     "status": lambda: _("%(url)s answers, but not with the file."),
-    "content": lambda: _("%(url)s answers, but the line is not in it."),
+    "content": lambda: _(
+        "The file at %(url)s does not contain the line that proves the domain. Add the line, then check again."
+    ),
 }
 
 
@@ -336,7 +338,7 @@ def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
 
 
 def _also(person: Person, came: AssertedIdentity) -> Person | None:
-    """Return another person's account with the same subject, as far as is known: both belong to one human."""
+    """Return an account with the same subject that does not count as the same human yet, or None."""
     rows = Identity.objects.filter(issuer=came.issuer, subject=came.subject).select_related("person")
     row = rows.exclude(person__human_id=person.human_id).first()
     return row.person if row else None

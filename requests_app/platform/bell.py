@@ -1,4 +1,6 @@
-"""Wakes the workers once the present transaction has committed. A lost signal costs seconds and no message."""
+"""Wakes the workers after the present transaction has committed. If a signal is lost, messages are sent
+seconds later.
+"""
 
 from django.db import transaction
 from django_q.conf import Conf

@@ -20,9 +20,9 @@ from requests_app.platform import bell
 
 @dataclass(frozen=True, kw_only=True)
 class Periodic:
-    """One periodic task, without arguments. `minutes` is the shortest interval that django-q2 knows.
+    """One periodic task, without arguments. `minutes` is the interval; django-q2 has no shorter unit.
 
-    An `in_turn` task is queued only by its minutes, and not in between.
+    An `in_turn` task is queued only on its schedule, never early.
     """
 
     name: str

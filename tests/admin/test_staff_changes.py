@@ -61,7 +61,7 @@ def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: C
     row, basic = cast.contoso, Plan.objects.get(name="Basic")
     body = {"name": "Contoso Ltd", "slug": row.slug, "plan": str(basic.pk), "time_zone": row.time_zone}
     answer = staff.post(act_address(row, "change"), body)
-    assert "Change the name or time zone first" in answer.content.decode()
+    assert "Save the name or time zone first" in answer.content.decode()
     assert not Proposal.objects.exists()
     # First the one, then the other.
     assert staff.post(act_address(row, "change"), {**body, "plan": str(row.plan_id)}).status_code == 302

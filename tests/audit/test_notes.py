@@ -148,7 +148,7 @@ def test_a_receipt_has_the_lines_of_its_specification() -> None:
 
 
 def test_the_example_of_the_receipts_specification_is_written_alike() -> None:
-    """All but its signatures, because the example leaves most of them out."""
+    """The product's text equals the example, except for the signatures. The example leaves most of them out."""
     head, text = PROOF.split("\n\n")[0].split("\n"), PROOF.split("\n\n")[1] + "\n"
     checkpoint = Note(text, (notes.sign(text, "example.com/fancylog", KEY),))
     extra = base64.b64decode(head[1].removeprefix("extra "))

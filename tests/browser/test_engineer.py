@@ -106,7 +106,7 @@ def test_a_document_opens_beside_its_list_and_is_there_for_download(visit: Visit
 
 
 def closes_in(grant: Grant, seconds: float) -> None:
-    """Move the window's end near, as if it had been opened long ago."""
+    """Make the window close in so many seconds, as if it had been opened long ago."""
     at = clock.now() + timedelta(seconds=seconds)
     Grant.objects.filter(pk=grant.pk).update(opens_at=at - timedelta(minutes=30), closes_at=at)
 

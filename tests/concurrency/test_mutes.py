@@ -21,7 +21,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_an_access_request_passed_on_during_a_mute_is_denied_or_refused(world: Cast) -> None:
-    """The provider's approval commits first, and its access request is denied; or the mute does, and the approval is
+    """If the approval commits first, the mute denies the access request. If the mute commits first, the approval is
     refused.
     """
     ada, pat = world.as_("ada"), world.as_("pat")

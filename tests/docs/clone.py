@@ -82,7 +82,7 @@ class Running:
 
 @dataclass
 class Clone:
-    """`path` is where the code is; `environment` has nothing of the machine except where programs are."""
+    """`path` is the directory of the code. `environment` takes only `PATH` from the machine."""
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)

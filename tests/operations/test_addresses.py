@@ -122,7 +122,9 @@ def test_only_the_directory_changes_an_address_that_it_manages(cast: Cast) -> No
 
 
 def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Cast, mailoutbox: list[Any]) -> None:
-    """Staff choose a first password, which only starts a mail; its reader sets the password that counts."""
+    """The password that staff choose signs nobody in. It causes a mail with a link, with which the reader sets a
+    password.
+    """
     new = operations.add_person(
         actor=cast.as_("stella"), email="new@provider.example", name="Newton", password="a quite long first password 7"
     )

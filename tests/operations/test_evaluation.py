@@ -457,7 +457,7 @@ def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, who: str) -> 
 
 
 def test_no_person_reports_an_access_through_any_interface(cast: Cast) -> None:
-    """Otherwise an engineer's window would show it as the engineer's act."""
+    """A false report would appear in an engineer's window as the engineer's act."""
     grant = cast.opened()
     before = _left()
     with collected() as case:

@@ -193,7 +193,7 @@ def test_an_access_request_that_was_answered_meanwhile_is_not_announced(world: C
 
 
 def test_an_answered_access_request_does_not_free_a_place_for_a_mail(world: Cast, travel: Any) -> None:
-    """Otherwise an approver who answers fast would get mails as fast."""
+    """An approver who answers fast must not get more mails for it."""
     deny(world, *asked(world, 2))
     drain()
     assert mailed("ada") == []

@@ -204,11 +204,11 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     ),
     "back-dated": (
         lambda: _detail(life(), 2, opens_at=instant(0)), 2,
-        "the window is earlier than its last approval, or longer than what was asked for",
+        "the window opened before the last approval, or is longer than the access request",
     ),
     "longer": (
         lambda: _detail(life(), 2, closes_at=instant(120_000_001 + HOUR)), 2,
-        "the window is earlier than its last approval, or longer than what was asked for",
+        "the window opened before the last approval, or is longer than the access request",
     ),
     "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2, "a window without its times"),
     "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "a window without its times"),

@@ -1,4 +1,4 @@
-"""The pages about content that a service elsewhere was permitted to open: they only say that it was permitted."""
+"""Pages about access that another service gave: they say that it was allowed, and never that content was opened."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_customer_sees_it_live(cast: Cast, grant: Grant) -> None:
     allow(cast, action="list", item="")
     page = _page(cast, grant, "ada", "live")
     assert "was allowed to open an item through another service" in page
-    assert "was allowed to see names through another service" in page
+    assert "was allowed to list items through another service" in page
     assert "&lt;7@x.example&gt;" in page
 
 
@@ -76,7 +76,7 @@ def test_a_closed_window_does_not_say_that_nothing_was_opened(cast: Cast, grant:
     [
         ({}, "allowed Priya Test to open <7@x.example> in finance@contoso.example through another service"),
         ({"item": ""}, "allowed Priya Test to open something in finance@contoso.example through another service"),
-        ({"action": "list"}, "allowed Priya Test to see names in finance@contoso.example through another service"),
+        ({"action": "list"}, "allowed Priya Test to list the items in finance@contoso.example through another service"),
     ],
 )
 def test_the_log_says_whom_it_was_allowed(cast: Cast, grant: Grant, asked: dict[str, Any], words: str) -> None:

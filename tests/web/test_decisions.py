@@ -397,7 +397,7 @@ def test_the_decided_content_must_be_the_shown_one(cast: Cast, stale: dict[str, 
     with only_a_refusal():
         response = decide(cast, "ada", row, "approve", **stale)
     assert response.status_code == 409
-    assert "This is not what you were shown" in words(response)
+    assert "The access request has changed since you opened this page" in words(response)
     assert page_of(row) in words(response)
 
 

@@ -607,7 +607,7 @@ def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
     shown = " ".join(printed)
     assert f"There are {count}, too many to print." in shown
     assert files["leaf-hashes-0.bin"][:6].hex() not in shown
-    assert "There are more; each of them is an entry." in shown
+    assert "This list is not complete. The list of entries is." in shown
     assert "Approved by the customer" in shown
     page = files["timeline.html"].decode()
     assert page.count("<tr id=") == count

@@ -181,7 +181,7 @@ def test_a_witness_is_removed_after_one_more_question(cast: Cast) -> None:
         asked = client.get(removal(cast, witness))
     assert "From now on, the witness is not asked for cosignatures." in text(asked)
     response = client.post(removal(cast, witness), follow=True)
-    assert "witness.contoso.example is no longer asked." in text(response)
+    assert "The witness witness.contoso.example was removed." in text(response)
     assert Witness.objects.count() == 0
     assert events_in(cast.contoso) == ["witness.added", "witness.removed"]
     assert client.post(removal(cast, witness)).status_code == 404
@@ -196,7 +196,7 @@ def test_hidden_characters_in_a_stored_name_are_shown(cast: Cast) -> None:
     assert "\u202e" not in asked
     assert "<title>Remove the witness witU+202Eness&lt;b&gt;.example" in asked
     response = client.post(removal(cast, witness), follow=True).content.decode()
-    assert "is no longer asked." in response
+    assert "It no longer cosigns this log." in response
     assert "\u202e" not in response
     assert "<b>.example" not in response
 

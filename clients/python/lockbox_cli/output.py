@@ -46,7 +46,7 @@ class Output:
         print(as_json(data), flush=True)
 
     def line(self, data: Any) -> None:
-        """One line of JSON Lines, written immediately for a reader that follows."""
+        """Print one line of JSON Lines and flush it, so that a program that reads the pipe gets it immediately."""
         print(as_json(data, indent=None), flush=True)
 
     def table(self, names: Sequence[str], rows: Iterable[Sequence[Shown]], *, nothing: str) -> None:

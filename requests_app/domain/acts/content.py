@@ -57,7 +57,10 @@ CONTENT_ACCESS_ALLOWED = Event(
     label=_("Access allowed through another service"),
     sentence=_("{who} allowed {engineer} to open {item} in {resource_name} through another service"),
     variants=(
-        (has("action", "list"), _("{who} allowed {engineer} to see names in {resource_name} through another service")),
+        (
+            has("action", "list"),
+            _("{who} allowed {engineer} to list the items in {resource_name} through another service"),
+        ),
         (
             has("action", "download", and_also="item"),
             _("{who} allowed {engineer} to download {item} from {resource_name} through another service"),

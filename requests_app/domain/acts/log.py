@@ -186,7 +186,7 @@ REMOVE_WITNESS = Act(
     events=(WITNESS_REMOVED,),
     tried=_("remove a witness"),
     proposes=(Proposal("remove_witness", _("remove the witness %(name)s")),),
-    done=_("{name} is no longer asked."),
+    done=_("The witness {name} was removed. It no longer cosigns this log."),
     doors=frozenset({Door.PAGES}),
 )
 TOMBSTONE = Act(

@@ -211,7 +211,7 @@ class PersonAdmin(StaffAdmin):
             "switch-off",
             label=_("Switch off"),
             explains=_(
-                "From now on the account can do nothing, and the access that it had asked for or been given ends."
+                "From now on the account can do nothing. Its open windows close, and its pending access requests end."
             ),
             offered=lambda p: is_human(p) and p.is_active,
             bulk=_("Switch off"),
@@ -279,7 +279,8 @@ class InvitationAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
     lead = _(
-        "Only the mail has the link. If somebody decides for a tenant, only the tenant's own administrator can invite."
+        "Only the mail has the link. If a tenant has an approver or an administrator, only its own administrator can "
+        "invite people."
     )
     facts: ClassVar = [
         ("", ("email", "role", "tenant", "invited_by", "sends")),

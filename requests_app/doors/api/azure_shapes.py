@@ -36,7 +36,7 @@ class InvalidApiVersionParameter(Malformed):
 
 class InvalidFilter(Malformed):
     code = "invalid_filter_in_query_string"
-    default = _("The only filter is: properties/status eq 'Pending', with any status.")
+    default = _("You can filter only by status, for example: properties/status eq 'Pending'.")
 
 
 # --- Statuses ------------------------------------------------------------------------------------------------

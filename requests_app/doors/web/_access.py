@@ -190,7 +190,7 @@ def look_words(look: ContentAccess) -> str:
     if look.kind == kinds.CUT:
         return _("was interrupted while reading")
     if look.kind == kinds.LIST_ALLOWED:
-        return _("was allowed to see names through another service")
+        return _("was allowed to list items through another service")
     if look.kind == kinds.READ_ALLOWED:
         return _("was allowed to open an item through another service")
     if look.kind == kinds.DOWNLOAD_ALLOWED:

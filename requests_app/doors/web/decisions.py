@@ -279,7 +279,9 @@ def _is_same(row: AccessRequest, form: DecisionForm) -> bool:
 
 def _stale(row: AccessRequest, actor: Actor) -> FactsChanged:
     security_log.warning("decision.stale", person=str(actor.person_id), access_request=str(row.pk))
-    return FactsChanged(_("This is not what you were shown. Read it again before you decide."))
+    return FactsChanged(
+        _("The access request has changed since you opened this page. Read it again before you decide.")
+    )
 
 
 # --- Receipt -------------------------------------------------------------------------------------------------

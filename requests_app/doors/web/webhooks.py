@@ -135,9 +135,9 @@ WEBHOOKS = Page(
     tab="webhooks",
     is_for_administrators=True,
     lead=_(
-        "A webhook informs a machine of yours about what has just been written into your log: what happened to what, "
-        "by ids, never content and nothing that somebody wrote. Every message is signed, and is sent again until it "
-        "arrives."
+        "A webhook sends each new entry of your log to a server of yours. A message says what happened, and gives the "
+        "ids of the things that it concerns. It never contains content, or text that somebody wrote. Every message is "
+        "signed, and is sent again until it arrives."
     ),
     table=Table(
         caption=_("Webhooks"),

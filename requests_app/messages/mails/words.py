@@ -62,7 +62,9 @@ def paragraphs(text: str) -> str:
 
 
 def line(text: object) -> str:
-    """Return text on one line: a line break becomes a sign, and a hidden character its code."""
+    """Return the text on one line. Replace each line break with a visible sign, and each hidden character with its
+    code.
+    """
     parts = str(text or "").strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return " ↵ ".join(_shown(part).strip() for part in parts)
 

@@ -132,7 +132,7 @@ def _change_name(state: State, kind: str, part: str | None, value: Any) -> None:
     names = dict(state.get("name") or {})
     if part is None and kind != "remove":
         if not isinstance(value, dict):
-            raise Fault("invalidValue", _("A name must have parts."))
+            raise Fault("invalidValue", _("A name must be an object, for example with givenName and familyName."))
         sent = {_PARTS[each.lower()]: inner for each, inner in value.items() if each.lower() in _PARTS}
         names = {**names, **sent} if kind == "add" else sent
     elif part is None:

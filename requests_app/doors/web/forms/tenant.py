@@ -258,9 +258,9 @@ class RoleForm(StrictForm):
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if bool(values.get("role")) != (values.get("act") in ("give", "take")):
-            self.add_error("role", _("Name a role only to give or to take it."))
+            self.add_error("role", _("Choose a role only if you give or take it. Otherwise leave this empty."))
         if bool(values.get("identity")) != (values.get("act") == "unlink"):
-            self.add_error("identity", _("Name an identity only to unlink it."))
+            self.add_error("identity", _("Choose an identity only if you unlink it. Otherwise leave this empty."))
         return values
 
 
