@@ -170,15 +170,26 @@ def _held_by(person: Person) -> list[str]:
     return [*held, str(Role.STAFF)] if person.is_staff else held
 
 
-def new_person(*, email: str, name: str, side: str, time_zone: str, password: str | None, near: str = "") -> Person:
+def new_person(
+    *,
+    email: str,
+    name: str,
+    side: str,
+    time_zone: str,
+    password: str | None,
+    near: str = "",
+    row: Person | None = None,
+) -> Person:
     """Return an account that is not saved yet. Without a password nobody can sign in until the holder has set one.
 
     The password may not contain `near`, a name that belongs to the person and is not in the row.
+    Without `row`, a new one is made.
     """
     name = name_of(name)
     if time_zone not in available_timezones():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
-    person = Person(email=email.strip().lower(), name=name, side=side, time_zone=time_zone)
+    person = row if row is not None else Person()
+    person.email, person.name, person.side, person.time_zone = email.strip().lower(), name, side, time_zone
     try:
         person.clean_fields(exclude=["password", "created_at"])
     except ValidationError as error:

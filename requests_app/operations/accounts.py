@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from requests_app.domain import policy
-from requests_app.domain.actors import Actor
+from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts.declaration import Party
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
@@ -54,9 +54,8 @@ def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Perso
 
 
 def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
-    """Return the accounts, for staff. Every account of their humans is locked before the turn at the log is taken."""
-    policy.require_staff(current.actor)
-    found = [_account(pk) for pk in ids]
+    """Return the accounts. Every account of their humans is locked before the turn at the log is taken."""
+    found = [_shown(current.actor, pk) for pk in ids]
     lock_humans(*(person.human_id for person in found))
     before = frozenset(person.human_id for person in found)
     current.concerns("person", found[0], PROVIDER_LOG, parties={Party.SUBJECT: before})
@@ -186,6 +185,15 @@ def _account(person_id: object) -> Person:
     # The account of a client is nobody's.
     person = Person.objects.get_queryset().humans().filter(pk=key(person_id)).first()
     if person is None:
+        raise NotFound
+    return person
+
+
+def _shown(actor: Actor, person_id: object) -> Person:
+    """Return the account. To a customer's people only the provider's accounts and those of their tenants exist."""
+    person = _account(person_id)
+    is_shown = actor.side is not Side.CUSTOMER or person.side == Person.Side.PROVIDER
+    if not (is_shown or person.memberships.filter(tenant__in=actor.tenant_ids).exists()):
         raise NotFound
     return person
 

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from requests_app.domain import policy
 from requests_app.domain.actors import Actor, Role
 from requests_app.domain.acts.declaration import Proposal as Change
 from requests_app.domain.acts.installation import (
@@ -80,20 +80,22 @@ def add_person(
     A customer's people are invited (`invite_person`): nobody else ever knew their password.
     """
 
+    side = Person.Side.PROVIDER
+
     def find(current: Step, _row_id: object) -> Person:
-        policy.require_staff(current.actor)
-        # Hashing the password takes a while: it is done before the turn at the log is taken.
-        person = new_person(email=email, name=name, side=Person.Side.PROVIDER, time_zone=time_zone, password=password)
+        person = Person()
         current.concerns("person", person, PROVIDER_LOG)
         return person
 
     def check(current: Step) -> None:
         current.require_proof(needed=is_staff)
+        new_person(row=current.row, email=email, name=name, side=side, time_zone=time_zone, password=password)
         if is_staff and is_announced(MAKE_STAFF_ANNOUNCED, _named(current.row)):
             words = _("Add the account first. Then choose “Make staff” on its page: that is announced to customers.")
             raise Unacceptable(words, field="is_staff")
 
-    with perform(ADD_PERSON, actor=actor, find=find, check=check) as current:
+    # Hashing the password takes a while: it is done before the turn at the log is taken.
+    with hashing.ahead(password), perform(ADD_PERSON, actor=actor, find=find, check=check) as current:
         person: Person = current.row
         person.is_staff, person.created_at = is_staff, current.at
         person.save(force_insert=True)
@@ -135,7 +137,6 @@ def _make_staff(current: Step, person: Person) -> None:
 
 
 def _found_of_provider(current: Step, person_id: object) -> Person:
-    policy.require_staff(current.actor)
     person = _of_provider(person_id)
     current.concerns("person", person, PROVIDER_LOG)
     return person
@@ -249,7 +250,6 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 
     def find(current: Step, row_id: object) -> Person:
         nonlocal service
-        policy.require_staff(current.actor)
         service = Service.objects.visible_to(current.actor).find(service_id)
         return _found_of_provider(current, row_id)
 
@@ -268,8 +268,12 @@ def give_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 
 
 def _require_not_in_queue(service: Service, person: Person, role: str) -> None:
-    if QueueAssignment.objects.filter(service=service, person=person, role=role).exists():
+    if _assigned(service, person, role).exists():
         raise WrongState(_("%(name)s has this role already.") % {"name": person.name})
+
+
+def _assigned(service: Service, person: Person, role: str) -> QuerySet[QueueAssignment]:
+    return QueueAssignment.objects.filter(service=service, person=person, role=role)
 
 
 def _give_queue_role(current: Step, service: Service, person: Person, role: str) -> QueueAssignment:
@@ -290,26 +294,29 @@ def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
     """Remove one of the provider's people from a queue, for staff; an engineer's access there ends with it."""
 
-    def find(current: Step, row_id: object) -> QueueAssignment:
-        policy.require_staff(current.actor)
+    service = Service()
+
+    def find(current: Step, row_id: object) -> Person:
+        nonlocal service
         service = Service.objects.visible_to(current.actor).find(service_id)
-        row = QueueAssignment.objects.filter(service=service, person=key(row_id), role=role).first()
-        if row is None:
+        people = Person.objects.get_queryset().select_for_update(no_key=True)
+        person = people.filter(pk=key(row_id), side=Person.Side.PROVIDER).first()
+        if person is None:
             raise NotFound
-        row.service = service
-        row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
-        lock_access(AccessRequest.objects.filter(requested_by=row.person, service=service))
-        current.concerns("person", row.person, PROVIDER_LOG)
-        return row
+        lock_access(AccessRequest.objects.filter(requested_by=person, service=service))
+        current.concerns("person", person, PROVIDER_LOG)
+        return person
 
     def state(current: Step) -> None:
+        # After the role: only staff learn who works in a queue.
+        if not _assigned(service, current.row, role).exists():
+            raise NotFound
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
 
     with perform(TAKE_QUEUE_ROLE, person_id, actor=actor, find=find, state=state) as current:
-        row: QueueAssignment = current.row
-        person, service = row.person, row.service
+        person: Person = current.row
         theirs = AccessRequest.objects.filter(requested_by=person, service=service)
-        row.delete()
+        _assigned(service, person, role).delete()
         detail = {**described(person), "role": role, "service": service.key}
         current.witness(Event.ROLE_TAKEN, detail=detail, text=person.name)
         if role == QueueAssignment.Role.ENGINEER:

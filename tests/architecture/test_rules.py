@@ -14,7 +14,7 @@ from importlinter.contracts.independence import IndependenceContract
 from importlinter.contracts.layers import LayersContract
 from importlinter.domain.contract import Contract
 
-from tests.sources import PACKAGES, ROOT, modules, name_of, nodes_in, nodes_of
+from tests.sources import PACKAGES, ROOT, modules, name_of, nodes_in, nodes_of, tree_of
 
 KERNEL = "requests_app/operations/_change.py"
 CLOCK = "requests_app/domain/clock.py"
@@ -132,6 +132,15 @@ def judgements(nodes: Nodes) -> list[int]:
     ]
 
 
+def role_checks(nodes: Nodes) -> list[int]:
+    """Return lines that ask for a role: `require_staff` and `require_role`."""
+    return [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("require_staff", "require_role")
+    ]
+
+
 def breaches(rule: Rule, *, allowed: Collection[str] = ()) -> dict[str, list[int]]:
     """Return the lines of the product that break a rule, by file, outside of the files that may."""
     found = {name_of(path): rule(nodes_of(path)) for path in modules(with_migrations=False)}
@@ -149,6 +158,28 @@ def test_the_rule_finds_a_page_that_judges() -> None:
     judging = "policy.require_role(actor, ROLES, tenant_id=row.pk)\nstanding.require_move(row, edge, at=at)"
     assert judgements(list(ast.walk(ast.parse(judging)))) == [1, 2]
     assert judgements(list(ast.walk(ast.parse("readers.require_staff(actor)")))) == []
+
+
+#: Functions of the operations that ask for a role themselves, with the reason why the kernel does not do it.
+ASK_FOR_A_ROLE = {
+    "_announced.propose": "An administrator does some of these acts, and a proposal of the staff is written for staff.",
+    "access_requests.submit": "The act has an order of its own: its row is made of what the engineer asks for.",
+    "checks.ask_for_check": "This is no act: it has no declaration and no entry.",
+    "invitations._may_manage": "After the declaration: only some of its roles may manage this invitation.",
+    "invitations._require_sender": "It is also asked about the sender, when somebody accepts the invitation.",
+}
+
+
+def test_the_kernel_asks_for_the_role_and_no_act_does() -> None:
+    """A refusal before the row is named would be no entry in the log, and would pass over the declaration (ADR 83)."""
+    found = {
+        f"{path.stem}.{function.name}"
+        for path in modules()
+        if path.parent == ROOT / "requests_app" / "operations"
+        for function in tree_of(path).body
+        if isinstance(function, ast.FunctionDef) and role_checks(list(ast.walk(function)))
+    }
+    assert found == ASK_FOR_A_ROLE.keys()
 
 
 def test_no_address_comes_from_the_host_header() -> None:
@@ -186,6 +217,8 @@ BROKEN: list[tuple[Rule, str]] = [
     (clock_readings, "timezone.now()"),
     (clock_readings, "time.time()"),
     (clock_readings, "models.DateTimeField(auto_now=True)"),
+    (role_checks, "policy.require_staff(current.actor)"),
+    (role_checks, "def find(current, row_id):\n    require_role(current.actor, ROLES, tenant_id=row_id)"),
     (host_readings, "request.build_absolute_uri('/')"),
     (host_readings, "self.request.get_host()"),
     (entry_writings, "AuditEntry.objects.create(seq=1)"),
