@@ -297,6 +297,9 @@ def change(
         step.correlation_id = row.pk
         if edge.is_decision:
             whose = Decision.objects.select_related("decider", "client__account")
+            if row.state == State.PENDING_PROVIDER:
+                # Nobody has decided yet: the first decision leads out of this state, and is made under this lock.
+                whose = whose.none()
             prefetch_related_objects([row], Prefetch("decisions", whose))
         if still is not None:
             still(row)

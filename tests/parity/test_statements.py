@@ -1,22 +1,38 @@
-"""The number of statements of a decision: it shows if a row or an actor is read twice."""
+"""How many statements a decision takes: a row or an actor that is read twice shows here."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
+from requests_app.models import AccessRequest
 from tests.caller import Caller, token_of
-from tests.cast import Cast
+from tests.cast import PASSWORD, Cast
+from tests.factors import a_code
+from tests.passkeys import enrolled
 from tests.web.pages import page_of, signed_in
+from tests.web.test_signing import form_of, offered
 
 pytestmark = [pytest.mark.postgres, pytest.mark.real_clock, pytest.mark.django_db(transaction=True)]
 
-#: An approval of the customer's, without BEGIN and COMMIT: inside the operation, and all that a request takes.
+#: Without BEGIN and COMMIT: inside the operation, and all that a request takes (ADR 85).
 INSIDE, WEB, API = 12, 20, 16
+#: On the page, of an approval that is signed with a passkey, and of one with a password and a code that are typed.
+SIGNED, TYPED = 27, 40
+
+#: Makes one decision, and returns the statements that it takes.
+Door = Callable[[Cast, str, str], list[str]]
+
+
+def _waiting(cast: Cast, who: str) -> AccessRequest:
+    return cast.confirmed() if who == "ada" else cast.submitted()
 
 
 def _statements(captured: CaptureQueriesContext) -> list[str]:
@@ -24,32 +40,73 @@ def _statements(captured: CaptureQueriesContext) -> list[str]:
     return [sql for sql in sent if sql.split()[0] not in ("BEGIN", "COMMIT")]
 
 
-def test_an_approval_by_the_customer_stays_in_its_budget(cast: Cast) -> None:
-    row, ada = cast.confirmed(), cast.as_("ada")
+def _inside(cast: Cast, who: str, verdict: str) -> list[str]:
+    row, actor = _waiting(cast, who), cast.as_(who)
+    decide = getattr(operations, f"{verdict}_as_{actor.side}")
     with CaptureQueriesContext(connection) as captured:
-        operations.approve_as_customer(row.pk, actor=ada, note="Yes.")
-    statements = _statements(captured)
-    assert len(statements) <= INSIDE, "\n".join(statements)
+        decide(row.pk, actor=actor, note="Because.")
+    return _statements(captured)
 
 
-def test_an_approval_on_the_page_stays_in_its_budget(cast: Cast) -> None:
-    """As the browser sends it: with the form's token, by a person who has just proved who they are."""
-    row, browser = cast.confirmed(), signed_in(cast, "ada")
-    page = page_of(row, "decide", "approve")
-    [token] = re.findall(r'name="once" value="([^"]+)"', browser.get(page).content.decode())[:1]
-    form = {"digest": row.content_digest, "shown": row.state, "comment": "Yes.", "once": token}
+def _posted(browser: Browser, page: str, token: Any, form: dict[str, Any]) -> list[str]:
     with CaptureQueriesContext(connection) as captured:
-        response = browser.post(page, form)
+        response = browser.post(page, {**form, "once": token})
     assert response.status_code == 302
-    statements = _statements(captured)
-    assert len(statements) <= WEB, "\n".join(statements)
+    return _statements(captured)
 
 
-def test_an_approval_over_the_api_stays_in_its_budget(cast: Cast) -> None:
-    row, caller = cast.confirmed(), Caller(token_of(cast, "ada"))
+def _on_the_page(cast: Cast, who: str, verdict: str) -> list[str]:
+    """As the browser sends it: with the token of the form, by somebody who has just proved who they are."""
+    row, browser = _waiting(cast, who), signed_in(cast, who)
+    page = page_of(row, "decide", verdict)
+    form = {"digest": row.content_digest, "shown": row.state, "comment": "Because."}
+    return _posted(browser, page, _token_of(browser.get(page)), form)
+
+
+def _token_of(page: Any) -> str:
+    return re.findall(r'name="once" value="([^"]+)"', page.content.decode())[0]
+
+
+def _over_the_api(cast: Cast, who: str, verdict: str) -> list[str]:
+    row, caller = _waiting(cast, who), Caller(token_of(cast, who))
     tag = caller.get(f"access-requests/{row.pk}")["ETag"]
     with CaptureQueriesContext(connection) as captured:
-        response = caller.post(f"access-requests/{row.pk}/approve", {"comment": "Yes."}, If_Match=tag)
+        response = caller.post(f"access-requests/{row.pk}/{verdict}", {"comment": "Because."}, If_Match=tag)
     assert response.status_code == 200
-    statements = _statements(captured)
-    assert len(statements) <= API, "\n".join(statements)
+    return _statements(captured)
+
+
+def _stays_in(budget: int, statements: list[str]) -> None:
+    assert len(statements) <= budget, "\n".join([f"{len(statements)} statements:", *statements])
+
+
+@pytest.mark.parametrize("verdict", ["approve", "deny"])
+@pytest.mark.parametrize("who", ["pat", "ada"])
+@pytest.mark.parametrize(("door", "budget"), [(_inside, INSIDE), (_on_the_page, WEB), (_over_the_api, API)])
+def test_a_decision_stays_in_its_budget(cast: Cast, door: Door, budget: int, who: str, verdict: str) -> None:
+    """Pat decides for the provider, where the customer is asked next, and Ada for the customer."""
+    _stays_in(budget, door(cast, who, verdict))
+
+
+def test_the_providers_approval_that_opens_the_window_stays_in_its_budget(cast: Cast) -> None:
+    """Where the customer is not asked, the same operation opens the window."""
+    operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
+    _stays_in(INSIDE, _inside(cast, "pat", "approve"))
+
+
+def test_an_approval_that_is_signed_stays_in_its_budget(cast: Cast) -> None:
+    device, row = enrolled(cast, "ada")[1], cast.confirmed()
+    browser, page = signed_in(cast, "ada"), page_of(row, "decide", "approve")
+    shown = browser.get(page)
+    text, options = offered(shown)
+    form = form_of(row, text, device.get(options), comment="Because.")
+    _stays_in(SIGNED, _posted(browser, page, _token_of(shown), form))
+
+
+def test_an_approval_with_a_typed_proof_stays_in_its_budget(cast: Cast) -> None:
+    row, browser = cast.confirmed(), signed_in(cast, "ada", fresh=False)
+    page = page_of(row, "decide", "approve")
+    form = {"digest": row.content_digest, "shown": row.state, "comment": "Because."}
+    token = _token_of(browser.get(page))
+    form |= {"password": PASSWORD, "code": a_code(cast.ada)}
+    _stays_in(TYPED, _posted(browser, page, token, form))
