@@ -207,7 +207,7 @@ def test_earlier_access_is_shown(cast: Cast) -> None:
     cast.opened(by="erik")
     page = " ".join(shown(cast, "ada", cast.confirmed()).split())
     assert "had 1 window at" in page
-    assert "together had 2." in page
+    assert "together had 2 windows." in page
     assert "1 message read in 1 mailbox" in page
     assert page_of(earlier.access_request) in page
 
@@ -567,7 +567,11 @@ def test_the_clock_is_the_domains(cast: Cast) -> None:
 
 @pytest.mark.parametrize(
     ("window_for", "words"),
-    [(3600, "1 hour is asked for."), (7200, "2 hours are asked for."), (1800, "30 minutes are asked for.")],
+    [
+        (3600, "The engineer asks for 1 hour."),
+        (7200, "The engineer asks for 2 hours."),
+        (1800, "The engineer asks for 30 minutes."),
+    ],
 )
 def test_the_checklist_says_how_long_was_asked_for(cast: Cast, window_for: int, words: str) -> None:
     row = cast.submitted(window_for=window_for)

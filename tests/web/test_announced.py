@@ -98,6 +98,6 @@ def test_pending_and_open_items_are_above_announcements(cast: Cast) -> None:
 
 
 def test_the_page_says_who_can_still_stop_it(cast: Cast) -> None:
-    assert "Talk to Microsoft before the change takes effect" not in pages(cast)[1]
+    assert "talk to Microsoft before the change takes effect" not in pages(cast)[1]
     uncovered(cast)
-    assert "Talk to Microsoft before the change takes effect" in pages(cast)[1]
+    assert "talk to Microsoft before the change takes effect" in pages(cast)[1]

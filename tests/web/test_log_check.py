@@ -89,7 +89,7 @@ def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, m
     assert '<progress class="log-progress-bar" max="1500" value="1000"' in page
     assert f'hx-get="{url(cast.contoso, "log_check")}" hx-trigger="every 2s"' in page
     # Without JavaScript there is a link.
-    assert f'href="{url(cast.contoso)}#log-check">See how far it is</a>' in page
+    assert f'href="{url(cast.contoso)}#log-check">See the progress</a>' in page
     checks.work_off_check()
     page = client.get(url(cast.contoso)).content.decode()
     assert "<progress" not in page
@@ -215,7 +215,7 @@ def test_a_log_of_any_length_is_checked_and_nobody_waits_for_it(cast: Cast) -> N
 def test_a_log_without_a_checkpoint_says_so(cast: Cast) -> None:
     filled(cast, 3)
     page = shown(cast)
-    assert "Waits for its first checkpoint It comes within a minute." in page
+    assert "Waits for its first checkpoint The first checkpoint comes within a minute." in page
     assert "Download the checkpoint" not in page
 
 
@@ -293,7 +293,7 @@ def test_each_witness_is_shown_with_what_it_cosigned(cast: Cast) -> None:
     filled(cast, 5)
     first = sign(cast)
     row = witness(cast)
-    assert "witness.contoso.example has not cosigned anything of this yet." in shown(cast)
+    assert "witness.contoso.example has not cosigned this log yet." in shown(cast)
     Cosignature.objects.create(
         tenant_id=cast.contoso.pk, checkpoint=first, vkey=row.vkey, line="— w AAAA\n", at=clock.now()
     )
@@ -302,7 +302,7 @@ def test_each_witness_is_shown_with_what_it_cosigned(cast: Cast) -> None:
     sign(cast)
     page = shown(cast)
     assert "witness.contoso.example cosigned 5 entries," in page
-    assert "the last checkpoint has 2 more." in page
+    assert "the last checkpoint has 2 more entries." in page
 
 
 def test_the_fault_of_a_witness_is_explained(cast: Cast) -> None:
@@ -329,7 +329,7 @@ def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: 
     response = signed_in(cast, "otto").get(url(cast.contoso))
     page = text(response)
     assert '<div class="problem" role="alert">' in response.content.decode()
-    assert "This log differs from what was signed. Entry 3 is not as it was written." in page
+    assert "This log differs from the signed entries. Entry 3 is not as it was written." in page
     assert "Its hash does not match its bytes." in page
     assert "no new entry is signed" in page
     assert "Microsoft must investigate, close this log with an entry that describes the problem (a tombstone)" in page

@@ -271,7 +271,7 @@ def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
     cast.ticket()
     sign(cast.contoso.pk)
     assert "Behind It cosigned 1 entry," in text(client.get(page(cast)))
-    assert "The last checkpoint has 1 more." in text(client.get(page(cast)))
+    assert "The last checkpoint has 1 more entry." in text(client.get(page(cast)))
     small.misbehave = lambda _answer: witness_answer(404)
     collect(small)
     assert "Does not cosign It does not know this log. Start it with the key of this log." in text(

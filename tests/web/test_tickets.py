@@ -480,7 +480,7 @@ def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Cli
     assert "Microsoft’s approvers must answer next." in page
     assert "read messages in 1 mailbox (finance@contoso.example)" in page
     operations.approve_as_provider(row.pk, actor=cast.as_("pat"), note="Yes.")
-    assert "’s approvers." in _text(as_("mia").get(_page(taken)))
+    assert "’s approvers must answer next." in _text(as_("mia").get(_page(taken)))
     operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     grant = Grant.objects.get()
     assert reverse("web:window", args=[grant.pk]) in _text(as_("priya").get(_page(taken)))
