@@ -276,6 +276,17 @@ def test_a_clock_that_is_a_little_ahead_is_fine() -> None:
     assert ask(small).cosigned == 1
 
 
+@pytest.mark.parametrize(("seconds", "found"), [(300, ""), (301, "clock")])
+def test_a_clock_may_be_five_minutes_behind_and_no_more(seconds: int, found: str) -> None:
+    """The signature is good in both cases, and kept."""
+    grow(3)
+    small = SmallWitness(now=lambda: clock.now() - dt.timedelta(seconds=seconds))
+    register(small)
+    assert ask(small).failed == bool(found)
+    assert problem() == found
+    assert Cosignature.objects.get().at == clock.now() - dt.timedelta(seconds=seconds)
+
+
 def test_a_clock_that_is_behind_makes_a_good_signature_that_is_old() -> None:
     grow(3)
     small = SmallWitness(now=lambda: clock.now() - dt.timedelta(hours=2))

@@ -14,6 +14,8 @@ from requests_app.domain.errors import Unacceptable
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ID = UUID(int=7)
+#: The longest address that there is: 254 characters (RFC 5321, section 4.5.3.1.3).
+LONGEST = f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 63}.example"
 
 
 @pytest.mark.parametrize(
@@ -23,8 +25,11 @@ ID = UUID(int=7)
         (Field("x", at_most=5), "a\nb", "a b"),
         (Field("x", at_least=0, at_most=5), "", ""),
         (Field("x", Kind.TEXT, at_most=5), " a\nb ", "a\nb"),
+        (Field("x", Kind.TEXT, at_most=5), "a\tb c", "a\tb c"),
+        (Field("x", Kind.TEXT, at_most=5), "a\r\nb", "a\nb"),
         (Field("x", Kind.TEXT, at_most=5, is_needed=False), None, None),
         (Field("x", Kind.EMAIL), " Ada@Contoso.example ", "ada@contoso.example"),
+        (Field("x", Kind.EMAIL), LONGEST, LONGEST),
         (Field("x", Kind.NUMBER, at_least=1, at_most=3), 1, 1),
         (Field("x", Kind.NUMBER, at_least=1, at_most=3), 3, 3),
         (Field("x", Kind.CHOICE, choices=("a", "b")), "b", "b"),
@@ -46,7 +51,8 @@ def test_a_value_is_read_in_its_stored_form(field: Field, value: Any, read: Any)
         (Field("x", Kind.TEXT, at_most=5), None),
         (Field("x", Kind.EMAIL), "nobody"),
         (Field("x", Kind.EMAIL), ""),
-        (Field("x", Kind.EMAIL), f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 60}.example.example"),
+        (Field("x", Kind.TEXT, at_most=5), "a\x1fb"),
+        (Field("x", Kind.EMAIL), f"a{LONGEST}"),
         (Field("x", Kind.NUMBER, at_least=1, at_most=3), 0),
         (Field("x", Kind.NUMBER, at_least=1, at_most=3), 4),
         (Field("x", Kind.NUMBER, at_least=0, at_most=3), True),

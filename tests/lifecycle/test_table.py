@@ -342,6 +342,16 @@ def test_an_unsound_table_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no move leads to EXPIRED" in list(problems())
 
 
+def test_only_a_move_that_leads_to_one_state_has_a_target() -> None:
+    """Which of two it is, the decision alone can say."""
+    for edge in (*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()):
+        if len(edge.targets) == 1:
+            assert (edge.target,) == edge.targets
+        else:
+            with pytest.raises(LookupError, match=edge.action):
+                _ = edge.target
+
+
 def test_nothing_leads_out_of_a_final_state() -> None:
     for edge in TRANSITIONS.values():
         assert not edge.sources & FINAL

@@ -86,6 +86,44 @@ def test_the_holder_of_a_row_may_do_a_holders_act(cast: Cast) -> None:
     assert type(refused(of_holder, cast, cast.system(), find=adas)) is NotAllowed
 
 
+def test_the_holder_of_a_row_needs_a_role_for_an_act_that_is_not_a_holders(cast: Cast) -> None:
+    def adas(current: Step, _row_id: object) -> Person:
+        current.concerns("person", cast.ada, cast.contoso.pk, holder=cast.ada.pk)
+        return cast.ada
+
+    assert type(refused(TRY, cast, cast.as_("ada"), find=adas)) is NotAllowed
+
+
+def test_a_requesters_act_is_for_the_engineer_who_raised_the_row(cast: Cast) -> None:
+    of_requester = replace(TRY, roles=frozenset({Role.REQUESTER}))
+
+    def raised_by(name: str) -> Any:
+        def find(current: Step, _row_id: object) -> Person:
+            row, human = cast.people[name], frozenset({cast.people[name].human_id})
+            service, parties = cast.exchange.pk, {Party.REQUESTER: human}
+            current.concerns("person", row, cast.contoso.pk, service_id=service, parties=parties)
+            return row
+
+        return find
+
+    assert tried(of_requester, cast, cast.as_("priya"), find=raised_by("priya")).row == cast.priya
+    # Another engineer, and somebody who is no engineer of this service.
+    assert type(refused(of_requester, cast, cast.as_("erik"), find=raised_by("priya"))) is NotAllowed
+    assert type(refused(of_requester, cast, cast.as_("pat"), find=raised_by("pat"))) is NotAllowed
+
+
+def test_nobody_counts_as_the_holder_of_a_row_without_one(cast: Cast) -> None:
+    """The system and a stranger have no account, and this row names none: that is no match."""
+    of_holder = replace(TRY, is_holders=True)
+
+    def without_holder(current: Step, _row_id: object) -> Person:
+        current.concerns("person", cast.ada, cast.contoso.pk)
+        return cast.ada
+
+    for actor in (cast.system(), Actor.stranger(door="api"), cast.as_("ada")):
+        assert type(refused(of_holder, cast, actor, find=without_holder)) is NotAllowed
+
+
 def test_anybody_may_try_what_is_public(cast: Cast) -> None:
     assert tried(replace(TRY, roles=frozenset(), is_public=True), cast, cast.as_("mia")).row == cast.contoso
 
@@ -115,9 +153,12 @@ def test_a_comment_is_read_as_it_is_declared(cast: Cast) -> None:
     ines = cast.as_("ines")
     assert tried(TRY, cast, ines, note="So.").note == ""
     assert tried(replace(TRY, comment=Comment.OPTIONAL), cast, ines, note=" So. ").note == "So."
-    found = refused(replace(TRY, comment=Comment.NEEDED), cast, ines)
-    assert isinstance(found, Unacceptable)
-    assert found.field == "note"
+    assert tried(replace(TRY, comment=Comment.OPTIONAL), cast, ines, note="  ").note == ""
+    for nothing in ("", "  "):
+        found = refused(replace(TRY, comment=Comment.NEEDED), cast, ines, note=nothing)
+        assert isinstance(found, Unacceptable)
+        assert found.field == "note"
+    assert tried(replace(TRY, comment=Comment.NEEDED), cast, ines, note="x").note == "x"
 
 
 def test_fresh_proof_is_asked_for_as_it_is_declared(cast: Cast) -> None:

@@ -154,6 +154,7 @@ def test_a_guess_that_is_given_back_leaves_the_others_counted(approver: Person) 
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
         ("2001:db8:0:1::", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:1::/64"),
         ("2001:db8:0:2::", "2001:db8:0:2::/64"),
         ("no address", "no address"),
         ("x" * 46, "x" * 45),
@@ -167,6 +168,14 @@ def test_counted_guesses_identify_nobody(client: Client) -> None:
     client.post("/accounts/login/", {"login": "my password by mistake@contoso.example", "password": "wrong"})
     client.post("/accounts/login/", {"login": "ada@contoso.example", "password": "wrong"})
     assert Tries.objects.count() > 1
+
+
+def test_a_count_is_forgotten_after_a_day_and_not_before(travel: Traveller) -> None:
+    at, day = travel.freeze(), dt.timedelta(days=1)
+    assert guesses.at_passkey("10.0.0.1").count()
+    assert guesses.forget_old(at + day) == 0
+    assert guesses.forget_old(at + day + dt.timedelta(microseconds=1)) == 1
+    assert not Tries.objects.exists()
 
 
 def test_old_counts_are_forgotten(client: Client, travel: Traveller) -> None:
