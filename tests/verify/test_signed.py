@@ -151,7 +151,7 @@ OTHER_KEY = base64.b64encode(
     ).spki
 ).decode()  # fmt: skip
 
-ELSE = "allows something different from what was asked for"
+ELSE = "allows something different from the access request"
 #: What is wrong, how it is made so, and what the verifier says.
 FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "one letter": ({"signature": _one_letter}, "signed something different from what is beside"),
