@@ -33,7 +33,7 @@ from requests_app.models import (
 )
 from requests_app.models.outbox import WEBHOOK
 from requests_app.operations._change import PROVIDER_LOG, Step
-from requests_app.operations._keys import logs_with
+from requests_app.operations._keys import logs_of, logs_with
 
 
 def tenant(current: Step, row_id: object) -> Tenant:
@@ -74,7 +74,7 @@ def client(current: Step, row_id: object) -> Client:
 
 def token(current: Step, row_id: object) -> Token:
     row: Token = Token.objects.visible_to(current.actor).revocable().find(row_id)
-    current.concerns("token", row, log_of(row.account), holder=row.account_id)
+    current.concerns("token", row, log_for(current, row.account), holder=row.account_id)
     # Read again under the lock of the log: two who revoke at once leave one entry.
     row.refresh_from_db()
     return row
@@ -158,8 +158,23 @@ def log_of(person: Person) -> UUID:
     """Return the log for a person's acts on their own account."""
     if person.kind == Person.Kind.CLIENT:
         return person.client.tenant_id or PROVIDER_LOG
-    tenant_id = person.memberships.order_by("tenant_id").values_list("tenant_id", flat=True).first()
-    return tenant_id or PROVIDER_LOG
+    return logs_of(person)[0]
+
+
+def log_for(current: Step, person: Person) -> UUID:
+    """Return the log for somebody's act on this person, or on a thing of this person.
+
+    A person may belong to several tenants, and the actor to only some of them. The act is judged, and its entry is
+    written, where the actor has one of the act's roles, or else where the actor has any role.
+    """
+    if person.kind == Person.Kind.CLIENT:
+        return log_of(person)
+
+    def distance(log: UUID) -> tuple[bool, bool]:
+        held = current.actor.roles_on(tenant_id=log, service_id=None)
+        return not held & current.act.roles, not held
+
+    return min(logs_of(person), key=distance)
 
 
 FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {

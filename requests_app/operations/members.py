@@ -61,6 +61,7 @@ from requests_app.operations._people import (
 )
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
+from requests_app.operations._subjects import log_for
 from requests_app.platform import hashing
 
 
@@ -484,18 +485,18 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
 
 
 def _managed(current: Step, person_id: object) -> Person:
-    """Return the person, if the actor is staff or belongs to the same tenant."""
+    """Return the person, if the actor is staff or belongs to one of the person's tenants."""
     actor = current.actor
     # The account of a client is no person: it ends with its client, and stays ended.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
         raise NotFound
-    membership = person.memberships.select_related("tenant").first()
-    if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
+    log = log_for(current, person)
+    if not actor.is_staff and log not in actor.tenant_ids:
         raise NotFound
     # Locked as take_role() locks it: two such acts at once must not each leave the other's as the last.
     list(Tenant.objects.filter(memberships__person=person).order_by("pk").locked())
     lock_access(AccessRequest.objects.filter(requested_by=person))
-    current.concerns("person", person, membership.tenant_id if membership else PROVIDER_LOG)
+    current.concerns("person", person, log)
     return person

@@ -24,6 +24,7 @@ from requests_app.operations._keys import logs_of, logs_with
 from requests_app.operations._people import DECIDING, described, key
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
+from requests_app.operations._subjects import log_for
 
 _Keep = Callable[[Any], object] | None
 
@@ -72,8 +73,8 @@ def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> No
 
 
 def _found(current: Step, person_id: object) -> Person:
-    """Return the person and their tenant, locked, for staff and for people of that tenant. The turn at their logs is
-    taken.
+    """Return the person, and the tenant where the actor is judged, locked, for staff and for people of that tenant. The
+    turn at the person's logs is taken.
 
     Their passkeys are read and not locked: an act that adds or removes one waits for the person. A decision takes its
     turn at the log first, and then the key that signed it. A key that is locked before the turn would block that
@@ -84,18 +85,18 @@ def _found(current: Step, person_id: object) -> Person:
     person = people.filter(pk=key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
         raise NotFound
-    membership = person.memberships.first()
-    if not actor.is_staff and (membership is None or membership.tenant_id not in actor.tenant_ids):
+    log = log_for(current, person)
+    if not actor.is_staff and log not in actor.tenant_ids:
         raise NotFound
-    tenant = Tenant.objects.locked().get(pk=membership.tenant_id) if membership else None
+    tenant = Tenant.objects.locked().get(pk=log) if log != PROVIDER_LOG else None
     first, *others = _logs(person, _keys(person))
     current.concerns("person", person, first)
-    for log in others:
-        recorder.lock(log, is_holding=True)
-    # A refusal is an entry of the person's own log, in either order of the two.
-    current.tenant, current.tenant_id = tenant, tenant.pk if tenant else PROVIDER_LOG
+    for other in others:
+        recorder.lock(other, is_holding=True)
+    # A refusal is an entry of this tenant's log, in either order of the two.
+    current.tenant, current.tenant_id = tenant, log
     of_account = {Party.SUBJECT: frozenset({person.human_id})}
-    current.subject = policy.Subject(log_id=current.tenant_id, parties=of_account)
+    current.subject = policy.Subject(log_id=log, parties=of_account)
     return person
 
 
