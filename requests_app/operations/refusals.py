@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from audit_app.models import AuditEntry
+from requests_app.domain import policy
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.declaration import Act
 from requests_app.domain.acts.own_account import STEP_UP
-from requests_app.domain.errors import DomainError
+from requests_app.domain.errors import DomainError, NotAllowed
 from requests_app.domain.events import Event
 from requests_app.models import AccessRequest
 from requests_app.operations._change import Step, act
 from requests_app.operations._own import own_act
+from requests_app.operations._subjects import FINDERS
 
 #: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
 ONCE_IN = timedelta(minutes=1)
@@ -39,6 +42,22 @@ def note_refusal(
         text = f"{action} {refusal.code}"
         if always or not _is_noted(current, text):
             current.witness(Event.ACT_REFUSED, detail={"action": action, "code": refusal.code}, text=text)
+
+
+def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor) -> None:
+    """Raise the refusal of an act that this person may not do, and record it, as the operation of the act does.
+
+    For a page whose form has a mistake: it calls no operation, and must not show the form to everybody. `is_offered` is
+    what the page itself says about the person.
+    """
+    # The form that was sent is not used up by a refusal.
+    with act(declared, actor=actor.sending(None)) as current:
+        current.only_notes = True
+        FINDERS[declared.noun](current, row_id)
+        assert current.subject is not None
+        policy.require_entitled(current.actor, declared, current.subject)
+        if not is_offered:
+            raise NotAllowed
 
 
 def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:

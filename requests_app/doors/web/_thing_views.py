@@ -16,6 +16,7 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from requests_app import operations
 from requests_app.domain.errors import Malformed, TooMany, Unacceptable, WrongState
 from requests_app.doors.web._step_up import is_fresh, to_step_up
 from requests_app.doors.web._things import Button, Done, Link, Page, Paragraphs, Secret, Table, Visit, Words
@@ -94,6 +95,9 @@ def _sent(page: Page, visit: Visit) -> HttpResponse:
                 return _shown_once(visit, action.secret(visit, result))
             messages.success(visit.request, _outcome(visit, action.done, result))
             return redirect(action.then(visit) if action.then else visit.request.path)
+    elif action.act is not None:
+        row = visit.thing or visit.tenant
+        operations.require_may(action.act, row.pk, is_offered=action.offered(visit), actor=visit.actor)
     if page.is_for_administrators:
         tenants.administered(visit.tenant.pk, actor=visit.actor)
     return _show(page, visit, form, status=status)

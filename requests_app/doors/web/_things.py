@@ -20,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts.declaration import Act
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
 from requests_app.templatetags.lockbox import when
@@ -197,11 +198,13 @@ def nothing_to_fill_in(visit: Visit, data: QueryDict | None) -> StrictForm:
 class Action:
     """A form, its button and its operation. The answer is a message on the page `then`, or a secret that is shown once.
 
-    `offered` decides whether a person sees the form; the operation decides whether it acts.
+    `offered` decides whether a person sees the form; the operation decides whether it acts. With `act`, a form with a
+    mistake is shown again only to those who may do this act on the page's row or tenant; all others are refused.
     """
 
     label: Words
     run: Callable[[Visit, dict[str, Any]], Any]
+    act: Act | None = None
     form: Callable[[Visit, QueryDict | None], StrictForm] = nothing_to_fill_in
     done: Done = ""
     then: Address | None = None

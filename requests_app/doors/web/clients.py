@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
-from requests_app.domain.acts.callers import CHANGE_CLIENT, REMOVE_CLIENT
+from requests_app.domain.acts.callers import CHANGE_CLIENT, CREATE_CLIENT, MAKE_LASTING_TOKEN, REMOVE_CLIENT
 from requests_app.domain.scopes import Scope
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import (
@@ -164,6 +164,7 @@ CLIENTS = Page(
         heading=_("Add a client"),
         lead=_("Its secret is shown once, on the next page."),
         label=_("Add this client"),
+        act=CREATE_CLIENT,
         form=_new,
         offered=lambda visit: administers(visit.actor, visit.tenant),
         run=_create,
@@ -211,6 +212,7 @@ CHANGE = _page(
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
+        act=CHANGE_CLIENT,
         form=_changed,
         run=_change,
         done=CHANGE_CLIENT.done,
@@ -235,6 +237,7 @@ NEW_TOKEN = _page(
         ),
         label=_("Create a lasting token"),
         cancel=_("Cancel"),
+        act=MAKE_LASTING_TOKEN,
         form=lambda visit, data: LastingTokenForm(data),
         run=lambda visit, values: operations.make_lasting_token(visit.thing.pk, **values, actor=visit.actor),
         secret=_token,

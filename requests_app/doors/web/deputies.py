@@ -94,6 +94,7 @@ PAGE = Page(
         heading=_("Are you away?"),
         label=_("Name this deputy"),
         missing=_no_deputy,
+        act=SET_OUT_OF_OFFICE,
         form=_form,
         offered=_may_name,
         run=_name,

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from requests_app import operations
 from requests_app.domain.actors import Role
-from requests_app.domain.acts.mutes import LIFT_MUTE
+from requests_app.domain.acts.mutes import DENY_ALL_AND_MUTE, LIFT_MUTE
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Button, Column, Empty, Link, Page, Table, Visit, filled, to
 from requests_app.doors.web.forms.tenant import LiftForm, MuteForm
@@ -97,6 +97,7 @@ PAGE = Page(
             "Windows that are open stay open: close them on their own pages. Each denial is your decision, and the "
             "engineers are informed."
         ),
+        act=DENY_ALL_AND_MUTE,
         form=_form,
         offered=_may_mute,
         run=_mute,

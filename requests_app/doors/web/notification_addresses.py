@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from requests_app import operations
+from requests_app.domain.acts.tenants import ADD_ADDRESS
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import Action, Button, Column, Empty, Page, Table, Visit
 from requests_app.doors.web.forms.tenant import AddressForm, RemovalForm
@@ -64,6 +65,7 @@ PAGE = Page(
     action=Action(
         heading=_("Add an address"),
         label=_("Add this address"),
+        act=ADD_ADDRESS,
         form=lambda visit, data: AddressForm(data),
         offered=_may_change,
         run=_add,

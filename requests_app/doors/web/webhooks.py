@@ -12,7 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from requests_app import operations
-from requests_app.domain.acts.webhooks import CHANGE_WEBHOOK, ENABLE_WEBHOOK, REMOVE_WEBHOOK, SEND_WEBHOOK_TEST
+from requests_app.domain.acts.webhooks import (
+    ADD_WEBHOOK,
+    CHANGE_WEBHOOK,
+    ENABLE_WEBHOOK,
+    REMOVE_WEBHOOK,
+    SEND_WEBHOOK_TEST,
+)
 from requests_app.domain.events import title_of
 from requests_app.doors.web._thing_views import addresses
 from requests_app.doors.web._things import (
@@ -161,6 +167,7 @@ WEBHOOKS = Page(
         heading=_("Add a webhook"),
         lead=(_("Its secret is shown once, on the next page."), _will_be_off),
         label=_("Add this webhook"),
+        act=ADD_WEBHOOK,
         form=lambda visit, data: WebhookForm(data),
         run=_add,
         secret=_keys,
@@ -236,6 +243,7 @@ CHANGE = _page(
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
+        act=CHANGE_WEBHOOK,
         form=lambda visit, data: WebhookForm(data, webhook=visit.thing),
         run=lambda visit, values: operations.change_webhook(visit.thing.pk, **values, actor=visit.actor),
         done=CHANGE_WEBHOOK.done,
