@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,11 +11,16 @@ from django.urls import reverse
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain import clock
+from requests_app.domain.actors import Role
+from requests_app.domain.acts.declaration import Field, Kind, Noun
+from requests_app.doors.web import acts
 from tests.cast import Cast
-from tests.web.pages import only_a_refusal, signed_in
+from tests.web.pages import only_a_refusal, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
+#: Everybody of the customer and of the provider who is in some test about this customer.
+_PEOPLE = ("mia", "ada", "alan", "otto", "ines", "priya", "erik", "samir", "pat", "paula", "stella", "finn", "frida")
 _LONG = "x" * 3000
 _FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
     ("mutes", {"hours": "4", "engineer": "nonsense"}, ("ada", "alan")),
@@ -62,3 +68,25 @@ def test_a_deputy_cannot_name_another_whatever_the_form_holds(cast: Cast) -> Non
     browser = signed_in(cast, "otto")
     with only_a_refusal():
         assert browser.post(address, {}).status_code == 403
+
+
+@pytest.mark.parametrize("name", sorted(acts._ACTS))
+def test_a_form_from_a_declaration_names_nobody_to_those_who_cannot_act(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each act is tried as if it asked for a person, so that its form holds the ids of people and an empty one is
+    wrong.
+    """
+    asked = Field("colleague", Kind.ID, of=Noun.PERSON, roles=frozenset({Role.APPROVER}))
+    monkeypatch.setitem(acts._ACTS, name, replace(acts._ACTS[name], inputs=(asked,)))
+    row = cast.opened().access_request
+    seen: dict[int, list[str]] = {}
+    for person in _PEOPLE:
+        answer = signed_in(cast, person).post(page_of(row, "access_request_act", name), {})
+        seen.setdefault(answer.status_code, []).append(person)
+        if answer.status_code != 422:
+            assert _ids_of_people(cast, answer.content.decode()) == [], person
+    assert {"finn", "frida", "samir"} <= set(seen[404])
+    assert {"mia", "otto", "ines"} <= set(seen[403])
+    assert seen.keys() <= {403, 404, 409, 422}
+    assert not {"mia", "otto", "ines"} & set(seen.get(422, []))

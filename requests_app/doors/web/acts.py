@@ -88,13 +88,19 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     if request.method == "POST":
         return _acted(request, row, edge)
     if not is_offered(row, edge, actor, at=instant(request)):
-        with noted(row, edge.action, actor):
-            if isinstance(refusal := access.refusal(row, edge.action, actor=actor, at=instant(request)), NotAllowed):
-                raise refusal
-        if standing.is_repeated(row, edge, actor):
-            return redirect("web:access_request", pk=row.pk)
-        return changed(request, row, edge)
+        return _not_offered(request, row, edge)
     return _ask(request, row, EndForm(act=_ACTS[action], row=row), edge)
+
+
+def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
+    """Answer somebody who may not act, or not now. The form is not shown: it can contain the names of people."""
+    actor, at = actor_in(request), instant(request)
+    with noted(row, edge.action, actor):
+        if isinstance(refusal := access.refusal(row, edge.action, actor=actor, at=at), NotAllowed):
+            raise refusal
+    if standing.is_repeated(row, edge, actor):
+        return redirect("web:access_request", pk=row.pk)
+    return changed(request, row, edge)
 
 
 def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
@@ -102,6 +108,8 @@ def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpRe
     form = EndForm(request.POST, act=declared, row=row)
     form.refuse_unknown()
     if not form.is_valid():
+        if not is_offered(row, edge, actor_in(request), at=instant(request)):
+            return _not_offered(request, row, edge)
         return _ask(request, row, form, edge, status=Unacceptable.status)
     try:
         operations.of(declared)(row.pk, actor=actor_in(request), **form.values)
