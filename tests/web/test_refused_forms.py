@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.test import RequestFactory
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
@@ -14,6 +16,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Field, Kind, Noun
 from requests_app.doors.web import acts
+from requests_app.doors.web._things import Visit
 from tests.cast import Cast
 from tests.web.pages import only_a_refusal, page_of, signed_in
 
@@ -90,3 +93,11 @@ def test_a_form_from_a_declaration_names_nobody_to_those_who_cannot_act(
     assert {"mia", "otto", "ines"} <= set(seen[403])
     assert seen.keys() <= {403, 404, 409, 422}
     assert not {"mia", "otto", "ines"} & set(seen.get(422, []))
+
+
+@pytest.mark.parametrize("text", ["<b>raw</b>", "{x}", "{tenant} & {0}"])
+def test_what_a_function_of_a_page_returns_is_escaped_and_no_template(cast: Cast, text: str) -> None:
+    visit = Visit(request=RequestFactory().get("/"), actor=cast.as_("ines"), at=clock.now(), of_tenant=cast.contoso)
+    shown: Any = visit.says(lambda visit: text)
+    assert shown == text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert visit.says("{tenant} & co").startswith("<bdi")

@@ -16,7 +16,7 @@ from django.http import HttpRequest, QueryDict
 from django.template import Context
 from django.urls import reverse
 from django.utils.functional import Promise
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString
 
 from requests_app.domain.actors import Actor, Role
@@ -59,13 +59,18 @@ class Visit:
         return when(Context({"now": self.at}), at)
 
     def says(self, words: Words) -> str:
-        """Put names into words. Text that is already escaped is not changed, and empty words stay empty."""
+        """Put names into words. Text that is already escaped is not changed, and empty words stay empty.
+
+        Only declared words are a template. What a function returns may contain a name: it is escaped, and its braces
+        mean nothing.
+        """
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
-        text = words(self) if callable(words) else words
-        if not text or isinstance(text, SafeString):
-            return text or ""  # type: ignore[return-value]  # a lazy text is never empty
-        return filled(text, tenant=self.of_tenant, thing=self.thing, provider=settings.PROVIDER_NAME)
+        if callable(words):
+            return conditional_escape(words(self))
+        if not words or isinstance(words, SafeString):
+            return words or ""  # type: ignore[return-value]  # a lazy text is never empty
+        return filled(words, tenant=self.of_tenant, thing=self.thing, provider=settings.PROVIDER_NAME)
 
 
 Address = Callable[[Visit], str]
