@@ -263,8 +263,8 @@ def change(
 ) -> Iterator[Move]:
     """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
 
-    `still` is called as soon as the row is locked. A caller that acts on what it has read must learn first that the row
-    has changed.
+    `still` is called after the policy, so that the log has every attempt of somebody who may not do this. A caller that
+    acts on what it has read must then learn first that the row has changed.
 
     A signature is itself a fresh proof of who the actor is: the body verifies the signature, or refuses. If a human
     makes the same move again, by a second click or a repeated call, they get the first answer again: `Repeated`.
@@ -301,10 +301,10 @@ def change(
                 # Nobody has decided yet: the first decision leads out of this state, and is made under this lock.
                 whose = whose.none()
             prefetch_related_objects([row], Prefetch("decisions", whose))
-        if still is not None:
-            still(row)
         earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
+        if still is not None:
+            still(row)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
         if edge.is_decision:
             # The prefetched decisions do not include the one that is made here.

@@ -223,6 +223,17 @@ def test_a_decision_says_what_was_read(cast: Cast, calling: Calling) -> None:
     assert nothing_happened(row, "PENDING_CUSTOMER")
 
 
+@pytest.mark.parametrize("name", ["priya", "otto"])
+def test_whoever_may_not_decide_is_in_the_log_whatever_they_have_read(cast: Cast, calling: Calling, name: str) -> None:
+    row, caller = cast.confirmed(), calling(name)
+    caller.step_up()
+    before = AuditEntry.objects.filter(event="act.refused").count()
+    answer = caller.post(f"access-requests/{row.pk}/approve", {}, If_Match='"other"')
+    assert answer.status_code == 403
+    assert AuditEntry.objects.filter(event="act.refused").count() == before + 1
+    assert nothing_happened(row, "PENDING_CUSTOMER")
+
+
 def test_an_access_request_that_changed_since_it_was_read_is_not_decided(cast: Cast, calling: Calling) -> None:
     row, ada, alan = cast.confirmed(), calling("ada"), calling("alan")
     ada.step_up()
