@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
+from requests_app.domain import clock
+from requests_app.domain.acts import ACTS
+from requests_app.domain.lifecycle import STAYING, TRANSITIONS
 from requests_app.domain.scopes import Scope
 from requests_app.models import Grant, QueueAssignment
 from requests_app.operations import content
+from requests_app.queries import access
 from tests.caller import Caller
 from tests.cast import Cast, events_in
 from tests.content import CANARY, fill, mail_id
@@ -89,6 +94,19 @@ def test_allowed_actions_come_from_the_table(cast: Cast, calling: Calling, name:
     grant = cast.opened()
     assert calling(name).get(f"grants/{grant.pk}").json()["allowed_actions"] == actions
     assert calling(name, Scope.GRANTS_READ).get(f"grants/{grant.pk}").json()["allowed_actions"] == []
+
+
+def test_an_act_without_an_address_is_not_among_the_allowed_actions(
+    cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an act is offered on pages alone."""
+    monkeypatch.setitem(STAYING, "wave", replace(TRANSITIONS["revoke"], action="wave"))
+    monkeypatch.setitem(ACTS, "wave", replace(ACTS["revoke"], name="wave", route=None, moves=None))
+    grant, ada = cast.opened(), calling("ada")
+    found = access.allowed_actions(grant.access_request, actor=cast.as_("ada"), at=clock.now())
+    assert "wave" in [edge.action for edge in found]
+    assert ada.get(f"grants/{grant.pk}").json()["allowed_actions"] == ["revoke"]
+    assert ada.get(f"access-requests/{grant.access_request_id}").json()["allowed_actions"] == ["revoke"]
 
 
 def test_a_window_is_closed_at_its_end_though_no_sweep_has_run(cast: Cast, calling: Calling, travel: Any) -> None:

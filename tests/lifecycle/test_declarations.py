@@ -124,6 +124,16 @@ def test_the_declarations_are_sound() -> None:
             "walk takes a comment, and also an input with this name",
         ),
         (
+            [walk(inputs=(Field("next", Kind.FLAG),))],
+            [],
+            "walk takes an input with the name next, which a form uses itself",
+        ),
+        (
+            [walk(inputs=(Field("comment", Kind.FLAG),))],
+            [],
+            "walk takes an input with the name comment, which a form uses itself",
+        ),
+        (
             [walk(inputs=(Field("to", Kind.ID),))],
             [],
             "walk: the input to is an id without a noun, or names a noun and is not an id",

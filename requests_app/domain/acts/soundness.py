@@ -13,6 +13,9 @@ _ACT = re.compile(r"[a-z]+(_[a-z]+)*")
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 #: Where people are offered an act, and read what was done.
 _OFFERING = frozenset({Door.PAGES, Door.ADMIN})
+#: Where a form or a body is made of a declaration, and the fields that it can have besides the inputs.
+_ASKING = frozenset({Door.PAGES, Door.API})
+_OF_FORMS = ("comment", "next")
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
@@ -69,6 +72,9 @@ def _of_inputs(act: Act) -> Iterator[str]:
     yield from (f"{act.name} takes the input {name} {n} times" for name, n in Counter(names).items() if n > 1)
     if act.comment is not Comment.NONE and "note" in names:
         yield f"{act.name} takes a comment, and also an input with this name"
+    if act.doors & _ASKING:
+        taken = [name for name in _OF_FORMS if name in names]
+        yield from (f"{act.name} takes an input with the name {name}, which a form uses itself" for name in taken)
     yield from (f"{act.name}: {problem}" for each in act.inputs for problem in _of_field(each))
 
 

@@ -170,7 +170,8 @@ class AccessRequestOut(AccessRequestLine):
     def get_allowed_actions(self, row: AccessRequest) -> list[str]:
         found = access.allowed_actions(row, actor=self.context["actor"], at=self.context["at"])
         words = words_of(Noun.ACCESS_REQUEST)
-        return [words.get(edge.action, edge.verdict) for edge in found]
+        named = [edge for edge in found if edge.is_decision or edge.action in words]
+        return [words.get(edge.action, edge.verdict) for edge in named]
 
 
 # --- What comes in -------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class GrantOut(GrantLine):
     @extend_schema_field(serializers.ListField(child=serializers.ChoiceField(choices=_ENDING)))
     def get_allowed_actions(self, row: Grant) -> list[str]:
         found = access.allowed_actions(row.access_request, actor=self.context["actor"], at=self.context["at"])
-        return [_WORDS[edge.action] for edge in found]
+        return [_WORDS[edge.action] for edge in found if edge.action in _WORDS]
 
 
 class ContentAccessOut(serializers.Serializer):
