@@ -67,7 +67,7 @@ class Visit:
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
         if callable(words):
-            return conditional_escape(words(self))
+            return conditional_escape(str(words(self)))
         if not words or isinstance(words, SafeString):
             return words or ""  # type: ignore[return-value]  # a lazy text is never empty
         return filled(words, tenant=self.of_tenant, thing=self.thing, provider=settings.PROVIDER_NAME)
