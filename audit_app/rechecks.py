@@ -45,7 +45,8 @@ def due(signed: SignedHead, at: dt.datetime, *, least: int) -> Recheck:
     """Return the part of a turn that the time since the last signature asks for, in whole tiles, at least `least`.
 
     After the last entry it continues with the first. The part depends on time and not on the number of signatures. So a
-    log that grows all the time pays almost nothing per signature, and one that is dated hourly a twenty-fourth.
+    log that grows all the time compares almost nothing per signature. A log that is dated hourly compares a
+    twenty-fourth of itself.
     """
     since = at - signed.dated_at if signed.dated_at else dt.timedelta()
     wanted = max(least, min(math.ceil(signed.size * (since / TURN)), MOST_ENTRIES))

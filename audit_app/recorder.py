@@ -156,8 +156,8 @@ def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
 def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
     """Take the turn at one log until the caller commits, and return its head.
 
-    PostgreSQL brings the instant after the wait along: the function in FROM holds the lock before the database works
-    out what is selected. Other databases return no instant (None), and the caller asks its clock.
+    PostgreSQL also returns the time after the wait: the function in FROM takes the lock before the database works out
+    what is selected. Other databases return no instant (None), and the caller asks its clock.
     """
     if connection.vendor != "postgresql":
         return _locked_heads({tenant_id})[tenant_id], None
@@ -207,10 +207,10 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
 
 
 def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UUID, ChainHead]:
-    """Lock the heads. While somebody holds one log for long, the calls for it must not take every thread.
+    """Lock the heads, usually one by one, so that calls for one log that is held for long can't occupy every thread.
 
-    So each is waited for by itself, and not for long while others are held: their tenants would wait as well. For many
-    there is one statement; it waits for any of them, and others may wait with it for many alone.
+    While a log is held already, the wait for the next one is short, because other calls wait for the held log. Many
+    heads are locked in one statement. All such statements count as waiting for the same lock.
     """
     if connection.vendor != "postgresql" or len(tenant_ids) > EACH_FOR_ITSELF:
         with connection.awaiting(_HEADS, is_holding=is_holding or len(tenant_ids) > 1):  # type: ignore[attr-defined]  # our own

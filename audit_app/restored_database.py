@@ -80,7 +80,7 @@ def _compare_now(at: dt.datetime) -> None:
 
 
 def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
-    """Let the first connection compare before it is used, if the process started without its database.
+    """Compare when the first connection is made, before it is used: for a process that started without its database.
 
     Other threads wait for it, so nothing is added to a log before. If the file of heads can't be read, nobody is held
     up: `/readyz` reports it. A forked process compares for itself.

@@ -101,7 +101,7 @@ class Tiles:
         )
 
     def give(self, place: _Place, hashes: bytes) -> None:
-        """Add a tile to the cache that was read together with others."""
+        """Add to the cache a tile that was read together with others."""
         self._read[place] = hashes
 
     def forget(self) -> None:

@@ -24,7 +24,7 @@ _ENCRYPTION = frozenset({80877103, 80877104})
 
 
 class AtCommit(Enum):
-    """What happens to the next COMMIT."""
+    """What the proxy does to the next COMMIT."""
 
     #: It never arrives, and the connection breaks: nothing is saved.
     LOSE_REQUEST = auto()

@@ -538,8 +538,9 @@ class Expected(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """The result for one block of lines. `bad` is the first bad line: its place, why, and whether it is
-    only unknown.
+    """The result for one block of lines.
+
+    `bad` describes the first line that is not good: its place in the block, the reason, and True if it can't be judged.
     """
 
     good: int

@@ -78,7 +78,7 @@ def _user_type(who: dict[str, str]) -> int:
 
 
 def _client(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the client that acted for the human of `UserId`, or whose deputy they were (Exchange Admin schema)."""
+    """Return the client that acted for the human of `UserId`, and for whom that human was the deputy."""
     client = entry.through
     given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]} if client else {}
     if entry.deputy_for:

@@ -13,7 +13,7 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Source:
-    """`vendor` is the provider: for its customers it makes the product."""
+    """`vendor` is the provider: to its customers, it is the maker of the product."""
 
     shards: Shards
     vendor: str

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Installation:
-    """`manage.py lockbox` of a tree, and how to find and hurt its parts."""
+    """An installation that runs from a source tree: starts it, finds its processes, and stops or kills them."""
 
     def __init__(
         self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0, data: Path | None = None

@@ -15,7 +15,10 @@ PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
-    """Names that the code compares with those in a log. An act's body takes its event from the declaration."""
+    """The event names to which the code refers, for example to filter a log.
+
+    The entry of an act takes its event from the act's declaration.
+    """
 
     ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
     ACCESS_REQUEST_APPROVED_BY_PROVIDER = "access_request.approved_by_provider"

@@ -1,4 +1,4 @@
-"""How a command ends that was refused: with a line, and a status that says whether anything may have been saved."""
+"""Ends a command that was refused: with one line, and a status that says whether anything may have been saved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def refused(refusal: Exception) -> CommandError:
 
 
 def unknown_in(failure: BaseException) -> str:
-    """What to say where nobody knows whether the command has saved what it was to do; empty where that is known."""
+    """Return the sentence for the case that nobody knows whether the command has saved its change; otherwise empty."""
     if isinstance(failure, CommitUnknown | OutcomeUnknown):
         return str(OutcomeUnknown.default)
     return ""

@@ -19,7 +19,7 @@ def require_migrated() -> None:
 
 
 def require_log_name() -> None:
-    """Refuse where LOG_ORIGIN contradicts the name under which the logs were signed."""
+    """Raise CommandError if LOG_ORIGIN contradicts the name under which the logs were signed."""
     try:
         why = log_name.contradiction()
     except DatabaseError:
@@ -30,9 +30,9 @@ def require_log_name() -> None:
 
 
 def compare_heads() -> list[str]:
-    """Compare the logs with what was signed of them; return a line for the operator if some were set back.
+    """Compare the logs with their signed heads. Return a line for the operator if some logs were set back.
 
-    The parts start anyway: each such log has an alarm, and the signer refuses it.
+    The command starts anyway: each such log has an alarm, and the signer refuses it.
     """
     try:
         restored_database.compare_once(clock.now())
@@ -50,6 +50,6 @@ def compare_heads() -> list[str]:
 
 
 def require_static_files() -> None:
-    """Refuse where no page could be made."""
+    """Raise CommandError if the static files were not collected, because then no page works."""
     if why := statics.why_not_collected():
         raise CommandError(why)

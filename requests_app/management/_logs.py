@@ -1,4 +1,4 @@
-"""What the commands about logs have in common: naming one, and refusing in one line."""
+"""What the commands about logs share: they find a log by its name, and refuse in one line."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Log:
 
 
 def log_of(wanted: str) -> Log:
-    """The log of a tenant, by its short name or id; of the provider by "provider." or its id.
+    """Return a log: a tenant's by its short name or id, the provider's by "provider." or its id.
 
-    A log that is refused is found by the id of its tenant, though a restore has taken the tenant away.
+    A restore can remove a tenant whose log has an alarm. The log is then still found by the tenant's id.
     """
     if wanted in (PROVIDER, str(PROVIDER_LOG)):
         return Log(PROVIDER_LOG, str(_("The provider's own log")))
@@ -42,5 +42,5 @@ def log_of(wanted: str) -> Log:
 
 
 def actor(name: str) -> Actor:
-    """The system, at the operator's hand."""
+    """Return the system as the actor of a command that the operator runs."""
     return replace(Actor.system(name), door="command")

@@ -1,4 +1,4 @@
-"""The part of `export_log` that must lose nothing: lines first, then the place up to which they were written."""
+"""Writes an export so that no entry is lost: first the lines, then the number of the last one that was written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from requests_app.models import Tenant
 
 
 class CursorInUse(Exception):
-    """The cursor file is another run's, another tenant's, or no cursor file at all."""
+    """Another run uses the cursor file, or it belongs to another tenant, or it is not a cursor file."""
 
 
 class ReaderGone(Exception):
@@ -41,7 +41,10 @@ class Cursor:
     @classmethod
     @contextmanager
     def held(cls, path: Path, tenant_id: UUID) -> Iterator[Cursor]:
-        """The cursor, for one run at a time: two would send each entry twice, and each move the other's place."""
+        """Yield the cursor to one run at a time.
+
+        Two runs would send each entry twice, and each would overwrite the other's place.
+        """
         lock = path.with_name(f"{path.name}.lock")
         try:
             handle = lock.open("w")
@@ -55,7 +58,7 @@ class Cursor:
             yield cls(path, tenant_id, _read(path, tenant_id))
 
     def store(self, after: int) -> None:
-        """Write the new place beside the old and put it there in one step, so that a crash leaves one or the other."""
+        """Write the new place to a second file that replaces the first in one step. A crash leaves one of the two."""
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             with draft.open("w") as handle:
@@ -85,7 +88,7 @@ def _read(path: Path, tenant_id: UUID) -> int | None:
 
 
 class Lines:
-    """Where the lines go, in UTF-8 in every environment, and how they are made."""
+    """The output: it formats the entries and writes them, as UTF-8 in every environment."""
 
     def __init__(self, out: Any, kind: str, *, vendor: str) -> None:
         self._out, self._vendor = out, vendor
@@ -107,14 +110,17 @@ class Lines:
             os.fsync(self._out.fileno())
 
     def _give_up(self) -> None:
-        """Lead what is still held to nowhere: Python flushes once more when it ends, and would complain then."""
+        """Redirect the output to nowhere: Python flushes it once more at the end, and would report an error then."""
         with suppress(OSError, AttributeError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), self._out.fileno())
 
 
 @dataclass
 class Pull:
-    """One export under way. Lines may come twice after a crash, each with its number; none is ever left out."""
+    """One export under way.
+
+    After a crash, it may write entries again, with the same numbers. It leaves none out.
+    """
 
     tenant: Tenant
     lines: Lines
@@ -134,7 +140,7 @@ class Pull:
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """Write what there is up to the size `until`, a batch at a time, and keep the place after each."""
+        """Write the entries below the number `until`, a batch at a time, and save the place after each batch."""
         while self.next_seq < until and self.left != 0 and not stop():
             batch = self._batch(until)
             if not batch:
@@ -151,7 +157,7 @@ class Pull:
             tick(len(batch))
 
     def _batch(self, until: int) -> list[AuditEntry]:
-        """The next entries that follow each other without a gap."""
+        """Return the next entries, up to the first gap in their numbers."""
         most = audit.BATCH if self.left is None else min(self.left, audit.BATCH)
         rows = AuditEntry.objects.filter(tenant_id=self.tenant.pk, seq__gte=self.next_seq, seq__lt=until)
         found = list(rows.order_by("seq")[:most])

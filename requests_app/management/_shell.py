@@ -1,4 +1,4 @@
-"""Lines that somebody can copy into a shell in which nothing was set up."""
+"""Makes command lines that work in a shell in which nothing was set up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 
 
 def line(command: str) -> str:
-    """The line that runs a command of manage.py, in the project's directory, with this Python and this data."""
+    """Return the line that runs a command of manage.py here, with this Python and this data directory."""
     base = Path(settings.BASE_DIR)
     python = Path(sys.executable)
     words = [str(python.relative_to(base) if python.is_relative_to(base) else python), "manage.py", *command.split()]

@@ -14,7 +14,10 @@ from requests_app.models import AccessRequest, OutboxMessage, Ticket
 
 
 def why(message: OutboxMessage, at: datetime) -> str:
-    """Return a note for the row, or nothing if the mail should be sent. A combined mail needs all to be outdated."""
+    """Return why this mail should not be sent; empty if it should be sent.
+
+    A combined mail is outdated only if all its messages are.
+    """
     if not message.tells:
         return _of_one(message, at)
     notes = of_each(list(OutboxMessage.objects.filter(pk__in=message.tells)), at)

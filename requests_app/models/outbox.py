@@ -87,5 +87,8 @@ class OutboxMessage(models.Model):
 
     @property
     def tells(self) -> list[str]:
-        """The ids of all messages that its mail contains, its own among them, if there are several."""
+        """The ids of all messages in this message's combined mail, including this one.
+
+        Empty if the mail has only this message.
+        """
         return list((self.rendered or {}).get("tells", ()))

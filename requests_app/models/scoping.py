@@ -59,7 +59,10 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return row
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the one row. If it is locked by its key, other threads of this process may wait for it."""
+        """Return the one matching row.
+
+        If this locks the row, and `pk` is the only condition, the wait counts for the limits on waiting threads.
+        """
         waits = self._awaiting(kwargs["pk"]) if kwargs.keys() == {"pk"} and not args else nullcontext()
         with waits:
             return super().get(*args, **kwargs)

@@ -136,7 +136,7 @@ def uninformed(row: Proposal) -> set[UUID]:
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
     """Send the message to tenants that the change newly affects, and give them the whole waiting time.
 
-    For example, a tenant switched Lockbox on for the first time meanwhile.
+    For example, a tenant has switched Lockbox on for the first time since the proposal.
     """
     if row.effective_at is not None:
         row.effective_at = max(row.effective_at, current.at + limits.staff_change_wait())

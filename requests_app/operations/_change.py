@@ -1,4 +1,4 @@
-"""The kernel: one durable transaction per act, in one order, with its entry and its messages or not at all."""
+"""Runs each act as one durable transaction, in one order, with its entry and its messages or not at all."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class Move(Step):
-    """One move of an access request along one edge of the table."""
+    """One move of an access request along one transition of the life cycle."""
 
     row: AccessRequest
     edge: Transition
@@ -210,9 +210,10 @@ class TicketMove(Step):
 
 @contextmanager
 def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
-    """Run one durable transaction. A refusal rolls it back and is then itself an entry; a failing store is a 503.
+    """Run one act in one durable transaction.
 
-    Without `rereads` the act itself checks, after its locks, whether the actor's account and roles are still the same.
+    A refusal rolls the transaction back and is then recorded as an entry. A failing database becomes a 503. Without
+    `rereads` the act itself checks, after its locks, whether the actor's account and roles are still the same.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
@@ -261,13 +262,15 @@ def change(
     is_signed: bool = False,
     still: Still | None = None,
 ) -> Iterator[Move]:
-    """Move one access request along one edge: scope, lock, clock, policy, table, body, rows, commit, bell.
+    """Move one access request along one transition, in one transaction.
 
-    `still` is called after the policy, so that the log has every attempt of somebody who may not do this. A caller that
-    acts on what it has read must then learn first that the row has changed.
+    The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
-    A signature is itself a fresh proof of who the actor is: the body verifies the signature, or refuses. If a human
-    makes the same move again, by a second click or a repeated call, they get the first answer again: `Repeated`.
+    `still(row)` is called after the policy, so that the log records each attempt of a person who may not do this. It
+    raises an error if the row is not as the caller has read it.
+
+    A signed decision needs no step-up, because the body verifies the signature. If a human makes the same move again,
+    by a second click or a repeated call, `Repeated` is raised: the first answer is given again.
     """
     edge = TRANSITIONS[declared.name]
     # Who acts is read once, under the locks: what they may see and do is judged by that alone.
@@ -325,8 +328,9 @@ def change(
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:
-    """Return the grant, locked after its access request. A pending access request has none; this lock must be held to
-    make it.
+    """Return the grant, locked after its access request; None if it has no grant.
+
+    A grant is only made while its access request is locked, so none can appear meanwhile.
     """
     with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
         grant = Grant.objects.locked().filter(access_request=row).first()
@@ -350,7 +354,7 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 @contextmanager
 def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
-    """Move one ticket along one edge of its own table, as `change` moves an access request."""
+    """Move one ticket along one transition of its own table, as `change` moves an access request."""
     edge = TICKET_TRANSITIONS[declared.name]
     with act(declared, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
@@ -374,14 +378,14 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
 
 
 def lock_access(which: QuerySet[Any]) -> None:
-    """Lock what an act may end, access requests before grants, before the act takes its turn at the log."""
+    """Lock the access requests and then the grants that an act may end, before the act takes its turn at the log."""
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
         Grant.objects.filter(access_request__in=held).locked_in_turn()
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Write the changed ticket, except its state: only change_ticket() moves that, by the table."""
+    """Write the changed ticket, except its state, which only change_ticket() changes."""
     row.changed_at = at
     row.save()
 
@@ -398,7 +402,10 @@ def apply(step: Move) -> None:
 
 
 def apply_all(steps: list[Move], *, at: datetime) -> None:
-    """Write many steps of the system along one edge in a few statements, for the sweep."""
+    """Move many access requests along one transition and write their entries, in a few statements.
+
+    The sweep uses this. All steps have the same transition.
+    """
     if not steps:
         return
     edge = steps[0].edge
@@ -511,8 +518,9 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """Turn an error of the database's own constraints into the refusal that the code could not see yet. Any other is a
-    bug.
+    """Return the refusal for an error of a database constraint. Raise any other error again: it is a bug.
+
+    The code could not see the reason before, because a simultaneous act caused it.
     """
     words = str(error)
     if "decision_not_by_requester" in words:

@@ -24,7 +24,7 @@ def reference(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An address that a page can link to: only https and http, which a browser opens without running it.
+    """An address that a page can link to. Only https and http are allowed: a browser does not run them as a script.
 
     A name before an @ can look like a host to the reader, and browsers read a backslash as a slash. So both are
     refused.

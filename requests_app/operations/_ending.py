@@ -24,7 +24,8 @@ def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
     """Withdraw those of these access requests that are pending, and close those that are open, inside the current act.
 
     All rows are locked before the first one is changed: access requests before grants before any chain head. So two
-    such acts can wait for each other, but never in a circle. The sweep ends those that are past their deadline.
+    such acts can wait for each other, but never in a circle. Access requests that are past their deadline are left to
+    the sweep.
     """
     rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}

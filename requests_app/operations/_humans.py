@@ -21,8 +21,8 @@ _UNDER_WAY = (*PENDING, State.OPEN)
 def lock_humans(*humans: UUID) -> None:
     """Lock every account of these humans, and what they asked for or decided on, before the act takes its turn.
 
-    So the act that makes a decider the requester sees a decision that is under way, or the decision sees the act's
-    result.
+    This prevents a race: the act can make one human both the requester and an approver of an access request. So either
+    the act sees a decision that is under way, or the decision sees the act's result.
     """
     rows = Person.objects.get_queryset().filter(human_id__in=humans).order_by("pk")
     list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -115,6 +115,6 @@ def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
 
 
 def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:
-    """Whether two of an access request's acts would now be by one human: asked and decided, or decided twice."""
+    """Whether one human would now have done two acts on an access request: asked and decided, or decided twice."""
     stood = [{row.requester_human}, *(decision.humans for decision in row.decisions.all())]
     return sum(not both.isdisjoint(humans) for humans in stood) > 1

@@ -1,6 +1,4 @@
-"""What the acts share that admit an address: those of an administrator, of staff, and of the customer's
-recovery key.
-"""
+"""Sends invitations: those of an administrator, of staff, and of the customer's recovery key."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from requests_app.operations._change import Step
 
 
 def send(current: Step, row: Invitation) -> None:
-    """Give the row the secret of this invitation's new mail, and send the mail with it."""
+    """Put a new secret into the row, and send the invitation's mail with this secret."""
     row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
     row.valid_from = row.valid_from or current.at
     row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR

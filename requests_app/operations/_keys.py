@@ -25,7 +25,10 @@ def logs_with(row: Passkey) -> list[UUID]:
 
 
 def is_anybody_ready(tenant: Tenant) -> bool:
-    """Whether some approver has a key that makes an approval count, by the rules in the row, saved or only proposed."""
+    """Whether at least one approver has a key whose approvals count.
+
+    The rules are those in the row, which may be saved or only proposed.
+    """
     approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
     return Passkey.objects.filter(person__in=approvers).may_sign_for(tenant).exists()
 

@@ -62,8 +62,9 @@ def own_act(
     state: Check | None = None,
     check: Check | None = None,
 ) -> Iterator[OwnAct]:
-    """Run an act on one's own account. `humans` are others whom it may affect: they are locked with the person, first
-    of all.
+    """Run an act on one's own account. `humans` are others whom it may affect.
+
+    They and the person are locked before everything else.
     """
     tenants: list[UUID] = []
 

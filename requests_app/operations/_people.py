@@ -73,10 +73,10 @@ def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, 
 
 
 def require_two(current: Step, tenant: Tenant) -> None:
-    """Raise under two-person control unless two people agreed: only they change who decides, through every interface.
+    """Raise under two-person control unless two people agreed to change who decides, through any interface.
 
-    People's acts are held for the second person before (`_second.hold`). Those of a directory or the provider are
-    refused.
+    An act of a person is stored for the second person before this is called (`_second.hold`). An act of a directory or
+    of the provider is refused.
     """
     if tenant.needs_two and current.confirmed is None:
         raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
@@ -96,7 +96,10 @@ def require_first(tenant: Tenant, role: str) -> None:
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
-    """Raise WrongState for the last approver or administrator, and for the one who can sign in past single sign-on."""
+    """Raise WrongState for the last approver or administrator.
+
+    Also raise it for the one administrator who can sign in without single sign-on.
+    """
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
     others = tenant.memberships.filter(role=membership.role, person__is_active=True).exclude(pk=membership.pk)

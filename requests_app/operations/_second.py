@@ -47,7 +47,7 @@ def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None
 def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
     """End the act as a proposal, and do nothing else, if the tenant is under two-person control.
 
-    To propose always takes fresh proof, even for an act that asks for none: nobody can propose a change from a session
+    A proposal always needs fresh proof, even for an act that asks for none: nobody can propose a change from a session
     that was left open.
 
     `terms` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins

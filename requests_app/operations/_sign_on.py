@@ -1,4 +1,4 @@
-"""What the acts of single sign-on share: the description of a connection, who gets a mail, and the way past it."""
+"""What the acts of single sign-on share: the description of a connection, who gets a mail, and who can bypass it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def gets_in_alone(person: Person) -> bool:
 
 
 def let_in(current: Step, tenant: Tenant, person: Person) -> None:
-    """Admit an administrator who came in by the recovery key past single sign-on, if it is the only way to sign in.
+    """Allow an administrator who used the recovery key to sign in without single sign-on, if it is the only way.
 
-    The people who could admit them are lost, or would have done so. Perhaps nobody can change the identity provider.
+    Otherwise they could be locked out: perhaps nobody is left who could allow it, or change the identity provider.
     """
     row = SignOn.objects.filter(tenant=tenant, is_only=True).first()
     if row is None:

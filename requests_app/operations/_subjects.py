@@ -120,8 +120,9 @@ def passkey(current: Step, passkey_id: object) -> Passkey:
 
 
 def proposal(current: Step, row_id: object) -> Proposal:
-    """Find a proposal. It is locked after the rows that its change locks, and after the tenant of a tenant's own
-    proposal.
+    """Find a proposal, and lock it.
+
+    The rows that its change needs, and the tenant of a tenant's own proposal, are locked before it.
     """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(row_id)
     if row.tenant_id is not None:

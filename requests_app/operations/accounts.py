@@ -31,7 +31,7 @@ from requests_app.operations._perform import perform
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
     """Record that two accounts belong to one human. From then on, everything that compares people treats them as one.
 
-    Linking and unlinking are announced first where a tenant has ever had Lockbox on.
+    Linking and unlinking are announced first if an affected tenant has ever had Lockbox on.
 
     An access request under way ends if one of the two asked for it and the other decided it, or if both decided it.
     """
@@ -88,9 +88,10 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
 
 
 def _link_terms(person: Person, other: Person) -> Terms:
-    """Describe the link by two accounts, one of each human: by the provider's, if every tenant gets the message.
+    """Describe the link by one account of each human.
 
-    A tenant does not learn the name of another tenant's people.
+    If every tenant gets the message, these are accounts of the provider: a tenant does not learn the name of another
+    tenant's people.
     """
     pair = [person, other]
     if all(_are_providers(str(one.human_id)) for one in pair):
@@ -129,7 +130,7 @@ def _link_agreed(current: Step, terms: Terms) -> None:
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
     """Undo a link that staff made by mistake: the account counts as a human of its own again.
 
-    Earlier decisions stay as they are. What the account itself asked for, and is under way, follows the account.
+    Earlier decisions stay as they are. An access request under way that the account itself raised follows the account.
     """
 
     def state(current: Step) -> None:
@@ -161,10 +162,10 @@ def _touched_by_parting(terms: Terms) -> list[UUID]:
 
 
 def _stands_in(terms: Terms, at: datetime) -> bool:
-    """Whether the human asked for something under way, or decided on it with another account.
+    """Whether an access request is under way for which the human asked, or on which another account of theirs decided.
 
-    Until it has ended, the accounts stay linked: otherwise one account could decide on what the other asked for or
-    decided. This account's own decisions count for both humans.
+    Until that access request has ended, the accounts stay linked: otherwise one account could decide on what the other
+    asked for or decided. This account's own decisions count for both humans.
     """
     human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
     others = Decision.objects.filter(human).exclude(decider=terms["person"])

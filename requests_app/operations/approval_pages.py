@@ -27,8 +27,8 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
     """Set where the tenant's own approval page is. An empty origin removes the page.
 
     Only this origin can then read and decide through the API from a browser, with a token of the tenant. With
-    `keys_only` an approval counts only if it is signed with a key of that page's site, so that no page of the provider
-    can get one.
+    `keys_only` an approval counts only if it is signed with a key of that page's site. No page of the provider can get
+    such a signature.
     """
     wanted: dict[str, Any] = {}
 

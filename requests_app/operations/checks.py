@@ -42,8 +42,9 @@ VERDICTS_STORED = 20
 
 
 def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
-    """Return a check of the whole present log, and whether it is new. While a check runs or rests, return
-    that check.
+    """Return a check of the whole present log, and whether it is new.
+
+    If a check runs, or has ended too recently for a new one, return that check.
     """
     try:
         with transaction.atomic(durable=True):

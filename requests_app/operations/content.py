@@ -74,8 +74,9 @@ def list_items(
     after: str | None = None,
     limit: int = PAGE,
 ) -> tuple[RecordedAccess, Listing]:
-    """Return one page of names. The question is in the log before it is asked, and the names before they
-    are returned.
+    """Return one page of names.
+
+    The log has an entry before the connector is asked, and an entry with the names before they are returned.
     """
     asked = {"prefix": prefix, "after": after, "limit": limit}
     access = _record(grant_id, resource_id, ContentAccess.Kind.LIST_ASKED, actor=actor, detail=asked)

@@ -102,7 +102,7 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 def change_provisioned(
     tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
 ) -> Person:
-    """Make one of the tenant's people what the directory says. An unchanged field leaves no entry.
+    """Change one of the tenant's people to match the directory. An unchanged field leaves no entry.
 
     `still` is called under the locks. It raises if the person has changed since the directory read them.
     """

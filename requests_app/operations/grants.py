@@ -1,4 +1,4 @@
-"""Ends a window: given back, closed early, or run out."""
+"""Ends a window: the engineer gives it back, somebody closes it early, or its time is over."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
 
 
 def _lock_client(terms: dict[str, Any]) -> None:
-    """Lock the client as the kernel does, before the turn at the log is taken."""
+    """Lock the client before the turn at the log is taken, as in every act about a client."""
     list(Client.objects.filter(pk=terms["client"]).locked())
 
 
@@ -405,9 +405,9 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
 def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datetime:
     """Confirm that the token's human is the one who uses it. Return until when that counts.
 
-    A decision needs this as on a page, and so does every change of the people who decide: a stolen token does neither.
-    `is_proven` checks the given proof. People who must have a second factor have none until their first sign-in, and
-    until then they can prove nothing.
+    As on a page, a decision needs this, and so does every change of the people who decide. A stolen token can do
+    neither. `is_proven` checks the given proof. People who must have a second factor have none until their first
+    sign-in, and until then they can prove nothing.
     """
     person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
     if person is None or actor.token_id is None or actor.machine is not None:
@@ -440,7 +440,7 @@ def claim_key(
     claim_for: timedelta,
     left: IdempotencyKey | None = None,
 ) -> None:
-    """Claim a key for one call; with `left`, from a call that gave it up and did nothing.
+    """Claim a key for one call. With `left`, take it over from a call that gave it up and did nothing.
 
     If somebody else was faster, nothing is raised: the row names the present owner of the key.
     """

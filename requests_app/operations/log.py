@@ -58,8 +58,9 @@ def take_evidence(
 ) -> Tenant:
     """Record that evidence is taken: of one access request, of a period (without the day `until`), or of the whole log.
 
-    The caller streams it after this has returned. With `is_ready` false the caller has nothing to stream, because it
-    saw no permission: if the person got the role meanwhile, no entry may claim that evidence was taken.
+    The caller streams it after this has returned. With `is_ready` false the caller has nothing to stream, because
+    the person had no permission before. If the person got the role meanwhile, no entry may claim that evidence was
+    taken.
     """
     row: AccessRequest | None = None
 

@@ -206,7 +206,7 @@ def _cutoff(at: datetime, days: int) -> datetime:
 
 
 def _due(at: datetime) -> list[UUID]:
-    """Return the tenants with something to remove. A log that has only entries about itself is not a reason."""
+    """Return the tenants with something to remove. Entries of a log about itself are not a reason to remove any."""
     found: list[UUID] = []
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():

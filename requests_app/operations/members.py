@@ -205,7 +205,7 @@ def _give_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Take a role away. A tenant keeps its last approver and its last administrator, and a person their last role.
+    """Take a role away. A tenant keeps its last approver and its last administrator. A person keeps their last role.
 
     A person without a role would be a stranger whom nobody could bring back. To remove a person, switch the account
     off.

@@ -118,10 +118,9 @@ def _length(hours: int) -> timedelta:
 
 
 def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
-    """Deny each along the table's own edge. Return the references of the denied, and of those this human may not
-    decide.
+    """Deny each access request by a decision of its own; one that is past its deadline expires instead.
 
-    Those that are past their deadline expire.
+    Return the references of those that were denied, and of those on which this human may not decide.
     """
     denied, left = [], []
     for row in rows:

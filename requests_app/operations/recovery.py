@@ -78,7 +78,7 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
 
 
 def _tenant_of(key: str, *, actor: Actor) -> object:
-    """Return the key's tenant. After too many wrong keys, raise TooMany without checking, and without an entry."""
+    """Return the key's tenant. After too many wrong keys, raise TooMany without a check and without an entry."""
     attempt = guesses.at_recovery(actor.ip)
     if not attempt.count():
         guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)

@@ -206,7 +206,7 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
 
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
-    """Remove a domain. People who were linked by it stay linked; nobody new is."""
+    """Remove a domain. People who were linked by it stay linked; nobody new is linked."""
     with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
         row: Domain = current.row
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
@@ -228,7 +228,7 @@ _PROBLEMS = {
 def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
     """Return the person of this issuer and subject. Link a person who comes for the first time to their account.
 
-    That is the account of the directory's key, or of an address that the issuer calls verified and whose domain the
+    The account is found by the directory's key, or by an address that the issuer calls verified and whose domain the
     tenant has proven. An account is never made here. Roles follow the groups. Raises NotAllowed.
     """
     if not actor.is_system:

@@ -1,7 +1,7 @@
 """The open streams of this process: limits their number, and ends each with its window, even if nobody reads it.
 
-A server asks for the next chunk when its client has taken the last one. A client that stops reading would so delay both
-the check of the window and the entry of the cut. Therefore a thread checks all open streams.
+A server asks for the next chunk when its client has taken the last one. So a client that stops reading would delay
+both the check of the window and the entry of the cut. Therefore a thread checks all open streams.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def _swept(
 ) -> int:
     """End a batch in one transaction. If that fails, end each row alone, and pass over the one that fails.
 
-    Otherwise one row that cannot be ended would roll back its whole batch again every minute. `passed_over` holds the
-    access requests at fault; it is added to, so that the caller's next batch does without them. If somebody holds a
+    Otherwise one row that cannot be ended would roll back its whole batch again every minute. Each access
+    request that fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds a
     tenant's log or rows, all of that tenant's access requests wait for the next sweep.
     """
     passed_over = set() if passed_over is None else passed_over
@@ -90,7 +90,7 @@ def _require_store(failure: Exception) -> None:
 
 
 def _is_held(failure: Exception) -> bool:
-    """Whether a lock did not come in time. The store works, and so do other tenants' rows."""
+    """Whether only a lock was not free in time. The database works, and so do other tenants' rows."""
     cause = failure.__cause__
     return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 

@@ -220,7 +220,7 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
 
 
 def _new_tenant(current: Step, _row_id: object) -> Tenant:
-    """Return a tenant that is not saved yet. It has no log before: a refusal is an entry in the provider's."""
+    """Return a tenant that is not saved yet. It has no log yet, so a refusal is an entry in the provider's log."""
     tenant = Tenant()
     current.concerns("tenant", tenant, PROVIDER_LOG)
     return tenant
@@ -403,7 +403,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:
-    """Raise WrongState if the plan is announced to lose Lockbox: this tenant got no message and had no time."""
+    """Raise WrongState if an announced change takes Lockbox out of the plan: this tenant got no message about it."""
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(

@@ -218,8 +218,8 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 def _is_answer(ticket_id: object, actor: Actor) -> bool:
     """Whether this person's comment is an answer. Ask before the act begins: the act is then one act with one entry.
 
-    A caller that is overtaken loses nothing. The table judges an answer under the lock. A text that was written before
-    the question came is a comment, after which the ticket continues to wait.
+    If the ticket changes meanwhile, nothing is lost: the table judges an answer under the lock. A text that was written
+    before the question came is a comment, after which the ticket continues to wait.
     """
     if actor.side is not Side.CUSTOMER:
         return False

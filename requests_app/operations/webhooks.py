@@ -111,7 +111,7 @@ def _require_room(current: Step) -> None:
 
 
 def _lock_webhook(terms: dict[str, Any]) -> None:
-    """Lock the webhook as the kernel does, before the turn at the log is taken."""
+    """Lock the webhook before the turn at the log is taken, as in every act about a webhook."""
     list(Webhook.objects.filter(pk=terms["webhook"]).locked())
 
 

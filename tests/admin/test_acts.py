@@ -157,8 +157,11 @@ def test_the_first_approver_of_a_new_tenant_is_made_by_staff_and_the_second_is_n
 
 
 @pytest.mark.parametrize("role", ["approver", "administrator", "auditor", "member"])
-def test_staff_give_no_role_to_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
-    """From the tenant's page and from the person's page, for everybody: the provider makes nobody an approver."""
+def test_staff_give_no_role_in_a_tenant_that_manages_itself(cast: Cast, staff: Client, role: str) -> None:
+    """Neither the tenant's page nor the person's page lets staff give a role.
+
+    Otherwise the provider could make somebody an approver.
+    """
     newcomer = cast.stranger("eve@contoso.example")
     before = Membership.objects.count()
     tries = [

@@ -1,4 +1,4 @@
-"""A real Chromium before a real server, with the demo world and its content on disk."""
+"""A real Chromium that opens a real server, with the demo world and its content on disk."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
 def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
     world: Cast, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every stage of the call: the same call again is answered within a moment, and done once."""
+    """The connection ends at one stage of the call. The repeated call is answered, and the act is done once."""
     priya, body = Caller(token_of(world, "priya")), asking(world)
     name = {"claim": "claim_key", "act": "submit", "answer": "keep_answer"}[place]
     plain = getattr(operations, name)
@@ -97,7 +97,7 @@ def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, mon
 
 
 def test_many_claims_that_cannot_be_given_back_hold_one_thread(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while a database can be read but not written: each call leaves a claim, and calls continue."""
+    """While a database can be read but not written, each call leaves a claim, and more calls come."""
 
     def is_away(_claim: Any) -> None:
         raise OperationalError("gone")
@@ -137,7 +137,7 @@ def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> No
 
 @pytest.mark.postgres
 def test_a_token_that_is_revoked_while_its_call_waits_does_nothing_after_that(world: Cast) -> None:
-    """With either one first at the log: no decision follows the revocation."""
+    """The call or the revocation gets the log first. In both cases, no decision follows the revocation."""
     for _ in range(8):
         row = world.confirmed()
         made = operations.create_token(

@@ -79,7 +79,7 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """Somebody holds the window's row and changes it meanwhile: the caller is authenticated already."""
+    """The authenticated call waits for the window's row, which somebody else holds and changes."""
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()
 

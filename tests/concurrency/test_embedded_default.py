@@ -1,7 +1,7 @@
 """The embedded default under load: several processes on SQLite, as `manage.py lockbox` runs them.
 
-Fifteen seconds in every run; by hand `LOAD_SECONDS=60 bin/test sqlite`, or up to four minutes: after five minutes the
-callers would have to prove again who they are.
+Each run takes fifteen seconds. By hand, run `LOAD_SECONDS=60 bin/test sqlite`, or for up to four minutes: after five
+minutes the callers would have to prove again who they are.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def test_of_200_simultaneous_passwords_five_are_checked(world: Cast, monkeypatch
 def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(
     world: Cast, travel: Traveller
 ) -> None:
-    """It does not count as a guess, with any number of tabs."""
+    """The second use of the code does not count as a guess, with any number of tabs."""
     travel.freeze()
     code, barrier, outcomes = a_code(world.ada), threading.Barrier(8), list[str]()
 

@@ -233,7 +233,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
 
 
 def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
-    """A question during the closing of the window is answered by the state after it."""
+    """A call that comes while the window is being closed is answered by the state after the closing."""
     grant = world.opened()
     holds, service = threading.Event(), service_of(world)
     submitted = Question(
@@ -478,7 +478,7 @@ def test_two_simultaneous_changes_never_leave_a_tenant_without_a_decider(world: 
 
 
 def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world: Cast) -> None:
-    """With either one first: the human who asked never has a window by their own approval."""
+    """The approval or the link comes first. In both cases, nobody gets a window by their own approval."""
     stella = world.as_("stella")
     for _ in range(4):
         row = world.submitted(by="priya")
@@ -603,7 +603,7 @@ def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> N
 
 
 def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None:
-    """The second of the two is announced."""
+    """A tenant moves to a plan while the plan loses Lockbox: the later change becomes a proposal."""
     stella = world.as_("stella")
     for number in range(6):
         plan = Plan.objects.create(name=f"Plan {number}", includes_lockbox=True)
@@ -741,7 +741,7 @@ def test_a_link_is_withdrawn_or_accepted_and_never_both(world: Cast) -> None:
 
 
 def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> None:
-    """With either one first: after the switch, the log has no window without the customer's approval."""
+    """The approval or the switch comes first. After the switch, no window opens without the customer's approval."""
     for _ in range(4):
         Tenant.objects.filter(pk=world.contoso.pk).update(lockbox_on=False)
         row = world.submitted()
@@ -817,7 +817,7 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
-    """Eight signers that ignore the lock of one machine's signers, while somebody continues to write."""
+    """Seven signers run without the lock between the signers of one machine, while entries are added."""
     world.submitted()
 
     def write() -> None:

@@ -37,7 +37,7 @@ def _seq(world: Cast, event: str) -> int:
 
 
 def test_a_rule_that_is_set_against_an_approval_applies_or_came_later(world: Cast) -> None:
-    """With either one first at the log: after the rule, no window opens without a recent cosignature."""
+    """The rule or the approval gets the log first. After the rule, no window opens without a recent cosignature."""
     register(world, SmallWitness())
     ines = world.as_("ines")
     for _ in range(8):

@@ -138,7 +138,10 @@ def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
 
 
 def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
-    """Otherwise the provider's page could use exactly the key that is meant to exclude it."""
+    """Otherwise the provider's page could ask for signatures with the passkeys of the customer's page.
+
+    The customer's own page exists to prevent this.
+    """
     settings.PASSKEY_RP_ID = "lockbox.contoso.example"
     with pytest.raises(Unacceptable) as refused:
         put(cast, rp_id="contoso.example")

@@ -154,10 +154,13 @@ def sent_from(found: Any) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("is_saved", [True, False])
-def test_the_page_that_does_not_know_sends_the_same_form_again_and_acts_once(
+def test_the_page_about_an_unknown_outcome_repeats_the_form_with_its_token_and_acts_once(
     world: Cast, monkeypatch: pytest.MonkeyPatch, is_saved: bool
 ) -> None:
-    """The browser's "back" loads another token, and would act twice."""
+    """The error page contains the form with its one-time token.
+
+    If the user went back instead, the browser would load a new token, and the act could be done twice.
+    """
     ticket = world.ticket()
     erik, page = signed_in(world, "erik"), f"/tickets/{ticket.pk}/comment/"
     with monkeypatch.context() as away:

@@ -78,8 +78,11 @@ def test_the_pages_themselves_a_typed_address_and_an_old_browser_pass(cast: Cast
     assert theme_of(cast) == "dark"
 
 
-def test_a_link_on_another_site_steps_inside_first(cast: Cast) -> None:
-    """The browser did not send the cookies; the page requests the same address again from this site."""
+def test_a_link_from_another_site_gets_a_page_that_reloads_the_address(cast: Cast) -> None:
+    """From another site, the browser sends no cookies.
+
+    So the answer is a small page that requests the same address again from this site.
+    """
     for address in ("/", "/access-requests/?state=any&x=%22", "/accounts/password/reset/key/a-b/"):
         answer = Client().get(address, headers=sent("cross-site"))
         assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")

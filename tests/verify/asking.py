@@ -23,7 +23,7 @@ class CosignedHead(NamedTuple):
 
 
 def log_of(size: int, fork_at: int | None = None, **rest: Any) -> Log:
-    """A log of this many entries; those from `fork_at` on are not those of the log without a fork."""
+    """Return a log of this many entries. From `fork_at` on, they differ from those of the log without a fork."""
     return Log([b"%d%s" % (i, b"" if fork_at is None or i < fork_at else b"'") for i in range(size)], **rest)
 
 

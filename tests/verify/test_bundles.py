@@ -191,7 +191,7 @@ def test_a_neighbour_with_another_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so(log: Log, tmp_path: Path) -> None:
-    """Otherwise its first entries could be called removed, because nothing older is beside them."""
+    """Otherwise the first entries of a period could be left out and called removed."""
     for span in ((77, 205), (77, 77)):
         written = bundle(log, kind="period", span=span, pruned=77)
         assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1

@@ -89,7 +89,7 @@ def test_the_verifier_runs_on_a_newer_python(python: str, evidence: Path, log: L
 
 
 def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """In neither kind of output; it shows the bundle's key, to be compared."""
+    """No kind of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
     assert "no key of the log is named" in output
@@ -170,7 +170,10 @@ def test_can_t_tell_says_what_is_missing(evidence: Path, log: Log, tmp_path: Pat
 
 
 def test_the_age_of_the_checkpoint_is_reported_in_words(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """By the bundle's claim and by this machine's clock; a reader can set a limit for the second."""
+    """The verifier prints two ages: one by the bundle's own claim, one by this machine's clock.
+
+    --max-age limits the age by this machine's clock.
+    """
     status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0
     assert re.search(

@@ -390,7 +390,7 @@ def test_clean_exports_give_no_false_alarm(tmp_path: Path) -> None:
 
 
 def test_the_tree_of_these_tests_is_the_one_of_the_rfc() -> None:
-    """The whole file depends on this."""
+    """All tests in this file depend on this tree."""
     leaves = [bytes([each]) * 32 for each in range(7)]
     root = lv.Frontier()
     for each in leaves:

@@ -274,7 +274,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
 
 
 def _twice() -> Entries:
-    """Return another access request, by the same grant."""
+    """Return the entries of an access request, and then of another one that uses the same grant."""
     entries = _again(life(), 0, 1, 2)
     for each in entries[6:]:
         each["access_request"] = OTHER

@@ -37,7 +37,7 @@ def tombstone(closed: Log, seq: int, checkpoint: str, **change: Any) -> dict[str
 
 
 def two_logs(*, signed: int = 80, here: int = 80, **change: Any) -> tuple[Log, Log]:
-    """A log that was signed up to `signed` and has `here` entries left, and the next one."""
+    """Return a log that was signed up to `signed` and still has `here` entries, and the log after it."""
     whole = Log.of(FIRST)
     closed = Log(whole.lines[:here], closed_by=80)
     entries = [tombstone(closed, 80, whole.note(signed), **change)]
@@ -143,7 +143,7 @@ def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp
 
 
 def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
-    """Return the next log, with an entry that all before this number was removed."""
+    """Return the next log, with an entry about the removal of everything before this number."""
     _, opened = two_logs()
     lines = [*opened.lines, *map(canonical, more), canonical(pruning(101 + len(more), seq, 2 * 10**12))]
     return Log(lines, shard=1, first_seq=80)
@@ -274,7 +274,7 @@ def test_a_tombstone_that_no_trusted_key_signed_excuses_no_damage(broken: str, t
 
 
 def test_no_key_is_believed_for_entries_that_were_not_compared_with_the_root(tmp_path: Path) -> None:
-    """They end with an entry of a later version, so the root is never computed."""
+    """The entries end with one of a later version, so the root is never computed."""
     evil, real = Signer.of("evil"), Log.of(FIRST, closed_by=80)
     detail = {"old": [real.vkey()], "new": evil.vkey(real.origin)}
     fake = Log.of([entry(0, 0, "log.key_rotated", detail=detail), {**entry(1, 1), "v": 2}])

@@ -266,7 +266,7 @@ def growth(log: Log, old: int, new: int) -> str:
 
 @pytest.mark.parametrize("new", [40, 77, 120])
 def test_a_separate_consistency_proof_continues_from_a_stored_checkpoint(new: int, tmp_path: Path) -> None:
-    """To the newest checkpoint, or to one from which the bundle continues."""
+    """The proof leads to the newest checkpoint, or to one from which the bundle continues."""
     log = Log.of(ENTRIES, older=(40,))
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
     named = {"keys": [log.vkey()], "previous": log.note(31)}

@@ -58,7 +58,7 @@ class Asker:
             return HttpAnswer(response.status, response.headers["Content-Type"], response.read().decode())
 
     def raw(self, sent: bytes) -> bytes:
-        """Everything that comes back until the witness hangs up."""
+        """Return everything that the witness sends until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
             plain.sendall(sent)
             plain.shutdown(socket.SHUT_WR)
@@ -357,8 +357,9 @@ def test_no_later_cosignature_has_an_older_time(tmp_path: Path, travel: Any) -> 
 
 @pytest.mark.parametrize("false_first", [True, False])
 def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, tmp_path: Path) -> None:
-    """A carrier of a checkpoint can add a line. If it were stored, the checkpoint would be false for a customer who
-    compares.
+    """Anyone who forwards a checkpoint can add a signature line.
+
+    If the witness stored a false line, a customer's check of the checkpoint would fail.
     """
     state = lv.State(tmp_path / "state", create=True)
     keys = [lv.key_of(each.vkey(LOG.origin)) for each in (OTHER, LOG_KEY)]

@@ -32,7 +32,7 @@ class Round(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Both continue from what is held, so the first one is right."""
+        """Whether both logs continue the stored checkpoint, so that the first one to arrive is right."""
         return self.fork.tree.root(self.base) == self.true.tree.root(self.base) and len(self.fork.lines) > self.base
 
 

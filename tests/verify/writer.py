@@ -201,7 +201,7 @@ def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, 
 
 
 def pruning(seq: int, to: int, micros: int = 10**12) -> dict[str, Any]:
-    """Return the entry that all before number `to` was removed."""
+    """Return the entry about the removal of everything before number `to`."""
     return entry(seq, micros, "log.pruned", subject=TENANT, detail={"from": 0, "to": to, "days": 30})
 
 

@@ -328,5 +328,5 @@ def says(name: str) -> Condition:
 
 
 def is_actor(name: str) -> Condition:
-    """The detail has the id of the person who acted under this name."""
+    """The value of this name in the detail is the id of the actor."""
     return lambda detail, actor: detail.get(name) is not None and detail[name] == actor.get("id")

@@ -82,8 +82,9 @@ class _Grant(grants.ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = list(_METHODS)
 
     def validate_requested_scope(self) -> None:
-        """Refuse a scope that the client does not have. It is not left out, because the caller that asked for it relies
-        on it.
+        """Refuse a scope that the client does not have.
+
+        The scope is not silently dropped, because the caller relies on it.
         """
         wanted = self.request.payload.scope
         allowed = self.request.client.get_allowed_scope(wanted or "")

@@ -1,4 +1,4 @@
-"""Runs the beat."""
+"""Runs the beat, which enqueues periodic work when it is due."""
 
 import signal
 from typing import Any

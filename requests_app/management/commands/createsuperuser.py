@@ -1,4 +1,4 @@
-"""`manage.py createsuperuser`: Django's own, which asks for nothing before the tables are there."""
+"""`manage.py createsuperuser`: Django's own, which asks for nothing while the tables are missing."""
 
 from __future__ import annotations
 

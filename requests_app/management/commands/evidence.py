@@ -1,4 +1,4 @@
-"""`manage.py evidence TENANT -o FILE`: what was signed of a tenant's log, with its proofs, in one file."""
+"""`manage.py evidence TENANT -o FILE`: write the signed part of a tenant's log, with its proofs, into one file."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         self.stdout.write(_summary(prepared, options["output"]))
 
     def _sign(self, tenant: Tenant) -> None:
-        """Bring the signatures up to the last entry where this machine can; elsewhere the signed part is taken."""
+        """Sign the log up to its last entry if this machine can. Otherwise the file contains what is signed already."""
         try:
             checkpoints.sign(tenant.pk, at=clock.now())
         except NoKey:
@@ -99,7 +99,10 @@ class Command(BaseCommand):
 
     @contextmanager
     def _progress(self, total: int) -> Iterator[Callable[[str], Report]]:
-        """Give what begins a step and returns what to tell of it."""
+        """Yield a function that starts the progress display of one step.
+
+        The function returns a callback that takes the number of further items that are done.
+        """
         console = Console(stderr=True)
         if not console.is_terminal:
             yield lambda step: _Lines(self.stderr, step, total).add
@@ -115,7 +118,7 @@ class Command(BaseCommand):
 
 
 class _Lines:
-    """Progress for a log file: a line now and then, and none for what is done at once."""
+    """Progress for a log file: a line now and then, and no line for a short step."""
 
     def __init__(self, out: Any, step: str, total: int) -> None:
         self.out, self.step, self.total, self.done = out, step, total, 0
@@ -128,7 +131,10 @@ class _Lines:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Any]:
-    """The file under its name once all of it is there; what breaks off leaves nothing behind. Its owner's alone."""
+    """Yield a file that gets its name only when it is complete. Only its owner may read it.
+
+    A failure leaves no file behind.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

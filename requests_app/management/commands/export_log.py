@@ -1,4 +1,4 @@
-"""`manage.py export_log TENANT --format FORMAT`: a tenant's log, one line an entry, for a system that watches logs."""
+"""`manage.py export_log TENANT --format FORMAT`: write a tenant's log for a SIEM, one line per entry."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _stopped_by_signal() -> Iterator[threading.Event]:
 
 @contextmanager
 def _progress(pull: Pull, *, until: int) -> Iterator[Any]:
-    """A bar on standard error, where that is a terminal and the lines go elsewhere."""
+    """Show a progress bar on standard error, if that is a terminal and the lines go elsewhere."""
     is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not is_shown) as bar:
         task = bar.add_task(pull.tenant.slug, total=max(until - pull.next_seq, 1))

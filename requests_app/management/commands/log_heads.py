@@ -1,4 +1,4 @@
-"""`manage.py log_heads show|adopt TENANT`: the head of a log that is kept outside the database."""
+"""`manage.py log_heads show|adopt TENANT`: show a log's head outside the database, or store it again."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Command(BaseCommand):
 
 
 def _name() -> tuple[str, str]:
-    """What the logs are called, and why."""
+    """Return the name of the logs, and where this name comes from."""
     try:
         if log_name.is_recorded():
             return log_name.current(), _("recorded at the first signature")
