@@ -58,17 +58,17 @@ def test_a_tenants_page_refuses_a_wrong_person_whatever_the_form_holds(
 
 
 def test_a_deputy_cannot_name_another_whatever_the_form_holds(cast: Cast) -> None:
-    cast.contoso.memberships.create(person=cast.otto, role="deputy", given_at=cast.contoso.created_at)
+    cast.contoso.memberships.create(person=cast.ines, role="deputy", given_at=cast.contoso.created_at)
     now = clock.now()
     operations.set_out_of_office(
         cast.contoso.pk,
-        deputy_id=cast.otto.pk,
+        deputy_id=cast.ines.pk,
         from_at=now,
         until_at=now + timedelta(days=30),
         actor=cast.as_("ada"),
     )
     address = reverse("web:out_of_office", args=[cast.contoso.pk])
-    browser = signed_in(cast, "otto")
+    browser = signed_in(cast, "ines")
     with only_a_refusal():
         assert browser.post(address, {}).status_code == 403
 
