@@ -1503,7 +1503,7 @@ def growth_of(raw: bytes) -> Growth:
     head, gap, tail = raw.partition(b"\n\n")
     first, *lines = head.decode("ascii").split("\n")
     if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
-        raise ValueError("old size, at most 63 hashes, an empty line, a checkpoint")
+        raise ValueError("it must contain the old size, at most 63 hashes, an empty line and a checkpoint")
     return Growth(number_of(first.removeprefix("old ")), [hash_of(line) for line in lines], checkpoint_of(tail))
 
 
@@ -2681,7 +2681,7 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         head, gap, raw = body.partition(b"\n\n")
         first, *lines = head.decode("ascii").split("\n")
         if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
-            raise ValueError("old size, at most 63 hashes, an empty line, a checkpoint")
+            raise ValueError("the body must contain the old size, at most 63 hashes, an empty line and a checkpoint")
         old, path = number_of(first.removeprefix("old ")), [hash_of(line) for line in lines]
         new = checkpoint_of(raw)
     except ValueError as error:

@@ -1427,7 +1427,7 @@ class Migration(migrations.Migration):
                             ("failed", "could not be read"),
                             ("cut", "interrupted"),
                             ("list_allowed", "list allowed through another service"),
-                            ("read_allowed", "opening allowed through another service"),
+                            ("read_allowed", "reading allowed through another service"),
                             ("download_allowed", "download allowed through another service"),
                         ],
                         max_length=16,

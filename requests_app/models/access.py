@@ -371,7 +371,7 @@ class ContentAccess(models.Model):
         CUT = "cut", _("interrupted")
         # Accesses that the decision point allowed to another service. Nothing is known of what happened there.
         LIST_ALLOWED = "list_allowed", _("list allowed through another service")
-        READ_ALLOWED = "read_allowed", _("opening allowed through another service")
+        READ_ALLOWED = "read_allowed", _("reading allowed through another service")
         DOWNLOAD_ALLOWED = "download_allowed", _("download allowed through another service")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -182,12 +182,13 @@ def _outcome(row: Proposal) -> DomainError:
     hours = int(limits.staff_change_wait().total_seconds() // 3600)
     if row.is_alone:
         words = _(
-            "This is proposed, and the affected customers get a mail now. Nobody else has been staff during the last "
-            "%(hours)d hours, so no second person has to confirm it. It takes effect in %(hours)d hours."
+            "Your change is proposed, and the affected customers get a mail now. In the last %(hours)d hours, no other "
+            "person was staff at any time, so no second person has to confirm it. The change takes effect in "
+            "%(hours)d hours."
         )
     else:
         words = _(
-            "This is proposed, and the affected customers get a mail now. Another member of the staff must confirm "
-            "it within 7 days. It takes effect %(hours)d hours after that."
+            "Your change is proposed, and the affected customers get a mail now. Another member of the staff must "
+            "confirm it within 7 days. The change takes effect %(hours)d hours after that."
         )
     return ChangeProposed(words % {"hours": hours}, current={"proposal": str(row.pk)})

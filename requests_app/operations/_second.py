@@ -111,7 +111,7 @@ def proposal_detail(row: Proposal) -> dict[str, Any]:
 def _proposed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> DomainError:
     pending = tenant.proposals.pending(current.at)
     if pending.filter(act=current.action, said=terms).exists():
-        raise WrongState(_("This is proposed already, and waits for somebody else."))
+        raise WrongState(_("This is proposed already, and another person must confirm it."))
     row = Proposal.objects.create(
         tenant=tenant,
         act=current.action,

@@ -122,7 +122,9 @@ def _lock(terms: Terms) -> None:
 def _link_agreed(current: Step, terms: Terms) -> None:
     person, other = _account(terms["person"]), _account(terms["other"])
     if (str(person.human_id), str(other.human_id)) != (terms["human"], terms["other_human"]):
-        raise WrongState(_("The present state was changed after this change was proposed. Propose it again."))
+        raise WrongState(
+            _("These accounts were linked or unlinked after this change was proposed. Propose the change again.")
+        )
     current.subject_type, current.subject_id = "person", str(person.pk)
     _link(current, person, other)
 
@@ -177,7 +179,9 @@ def _stands_in(terms: Terms, at: datetime) -> bool:
 def _unlink_agreed(current: Step, terms: Terms) -> None:
     person = _account(terms["person"])
     if str(person.human_id) != terms["human"]:
-        raise WrongState(_("The present state was changed after this change was proposed. Propose it again."))
+        raise WrongState(
+            _("These accounts were linked or unlinked after this change was proposed. Propose the change again.")
+        )
     current.subject_type, current.subject_id = "person", str(person.pk)
     _unlink(current, person)
 

@@ -274,7 +274,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 def _change_address(person: Person, wanted: _Wanted) -> None:
     """Change the address of a person. No machine may change a decider's: a reset of the password is sent to it."""
     if person.memberships.filter(role__in=DECIDING).exists():
-        words = _("%(name)s decides for the tenant, so a directory can’t change this address.")
+        words = _("%(name)s is an approver or administrator of the tenant, so a directory can’t change this address.")
         raise Unacceptable(words % {"name": person.name}, field="emails")
     if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():
         raise Taken

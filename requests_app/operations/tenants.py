@@ -250,7 +250,10 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
             raise Unacceptable(_("The short name of a tenant can’t be changed."), field="slug")
         others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
-            words = _("The customer first gets notice of a plan without Lockbox. Save the name or time zone first.")
+            words = _(
+                "You can’t change the name or time zone together with this plan, because the customer gets notice of a "
+                "plan without Lockbox before it applies. Save the name or time zone first. Then change the plan."
+            )
             raise Unacceptable(words, field=others[0])
         current.require_proof(needed=False)
 
@@ -440,7 +443,7 @@ def _lock_tenant(terms: Terms) -> None:
 def _move_tenant_agreed(current: Step, terms: Terms) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=terms["tenant"])
     if str(tenant.plan_id) != terms["was"]:
-        raise WrongState(_("The present state was changed after this change was proposed. Propose it again."))
+        raise WrongState(_("The tenant’s plan was changed after this change was proposed. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = tenant.pk, "tenant", str(tenant.pk)
     wanted = {"plan": _plan(terms["plan"])}
     _change_row(current, tenant, wanted, allowed={"plan"}, event=Event.TENANT_CHANGED)
@@ -511,7 +514,7 @@ def _resource_in_use(terms: Terms, at: datetime) -> bool:
 def _rename_resource_agreed(current: Step, terms: Terms) -> None:
     resource = Resource.objects.get(pk=terms["resource"])
     if resource.name != terms["was"]:
-        raise WrongState(_("The present state was changed after this change was proposed. Propose it again."))
+        raise WrongState(_("The resource was renamed after this change was proposed. Propose the change again."))
     current.tenant_id, current.subject_type, current.subject_id = resource.tenant_id, "resource", str(resource.pk)
     _change_row(current, resource, {"name": terms["name"]}, allowed={"name"}, event=Event.RESOURCE_CHANGED)
 
@@ -524,7 +527,7 @@ def _differing(row: Any, wanted: Terms) -> Terms:
 
 def _require_unchanged(row: Any, terms: Terms) -> None:
     if any(getattr(row, name) != value for name, value in terms["was"].items()):
-        raise WrongState(_("The present state was changed after this change was proposed. Propose it again."))
+        raise WrongState(_("The values were changed after this change was proposed. Propose the change again."))
 
 
 def _copy_with(row: Any, wanted: Terms) -> Any:

@@ -98,7 +98,7 @@ def test_another_site_gets_nothing_but_a_page_that_is_opened(
             "<script>document.forms[0].submit()</script>"
         )
     )
-    expect(ada.get_by_role("heading", name="Another site sent this")).to_be_visible()
+    expect(ada.get_by_role("heading", name="This form came from another site")).to_be_visible()
     assert (Person.objects.get(email__startswith="ada.keller@").theme, AuditEntry.objects.count()) == ("system", before)
 
     # A frame, a call, and a hold on the window that was opened.
@@ -128,7 +128,7 @@ def test_no_other_site_makes_an_engineer_look(
     before = AuditEntry.objects.count()
     page.goto(hostile.shows(f'<a href="{live_server.url}/windows/{grant.pk}/{resource}/">Prize</a>'))
     page.get_by_text("Prize").click()
-    expect(page.get_by_role("heading", name="Another site sent this")).to_be_visible()
+    expect(page.get_by_role("heading", name="This form came from another site")).to_be_visible()
     assert AuditEntry.objects.count() == before
     context.close()
 

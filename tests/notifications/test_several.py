@@ -140,7 +140,7 @@ def test_reminders_say_that_nobody_has_answered(world: Cast, mails: Mails, trave
     mails.send()
     assert mails.to("reminder") == ["ada", "alan"]
     found = mails("ada", "reminder")
-    assert found.subject == "Contoso: 5 access requests still without an answer, the first until Wed 02:05 CET"
+    assert found.subject == "Contoso: 5 access requests still without an answer, the first answer due by Wed 02:05 CET"
     says(found, "5 access requests still without an answer", "you can also deny all waiting access requests together")
 
 

@@ -607,7 +607,7 @@ def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
     shown = " ".join(printed)
     assert f"There are {count}, too many to print." in shown
     assert files["leaf-hashes-0.bin"][:6].hex() not in shown
-    assert "This list is not complete. The list of entries is." in shown
+    assert "This list is not complete. For the complete list, see the entries." in shown
     assert "Approved by the customer" in shown
     page = files["timeline.html"].decode()
     assert page.count("<tr id=") == count
@@ -620,7 +620,10 @@ def test_the_timeline_says_if_there_are_more_items_than_it_lists(cast: Cast, mon
     opened_items(cast, grant, 5)
     sign(cast.contoso)
     page = files_of(taken(signed_in(cast, "otto"), grant.access_request))["timeline.html"]
-    assert "Invoice 0 Invoice 1 Invoice 2 This list is not complete. The list of entries below is." in words(page)
+    assert (
+        "Invoice 0 Invoice 1 Invoice 2 This list is not complete. For the complete list, see the entries below."
+        in words(page)
+    )
 
 
 def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: AccessRequest, tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_every_wrong_passkey_signs_nobody_in_and_gets_the_same_answer(cast: Cast
         words.add(page[page.index('class="problem"') : page.index("data-sign-answer")])
         assert f'value="{LATER}"' in page
     assert len(words) == 1
-    assert "Nobody was signed in" in words.pop()
+    assert "You are not signed in" in words.pop()
     Person.objects.filter(pk=cast.alan.pk).update(is_active=False)
     assert signs_in(Client(), other).status_code == 403
     # It locks nobody out: the counter is that of the address that it came from.

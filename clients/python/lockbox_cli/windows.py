@@ -23,7 +23,7 @@ _ACCESSED = {
     "failed": "could not be read",
     "cut": "interrupted",
     "list_allowed": "list allowed through another service",
-    "read_allowed": "opening allowed through another service",
+    "read_allowed": "reading allowed through another service",
     "download_allowed": "download allowed through another service",
 }
 

@@ -190,8 +190,9 @@ class PersonAdmin(StaffAdmin):
             "make-staff",
             label=_("Make staff"),
             explains=_(
-                "They can then use this portal. If a customer has ever had Lockbox on, a second member of the staff "
-                "must confirm it, customers get a mail, and it takes effect after the waiting time."
+                "They can then use this portal. If any customer has ever switched Lockbox on, a second member of the "
+                "staff must confirm the change. Customers get a mail, and the change takes effect after the waiting "
+                "time."
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
         ),

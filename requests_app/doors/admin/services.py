@@ -18,9 +18,9 @@ from requests_app.models import AccessRequest, AccessRequestResource, QueueAssig
 
 #: What the operations do with a change that weakens customers.
 _ANNOUNCED = _(
-    "If a customer has ever had Lockbox on, a change that weakens its protection is announced. The customer's people "
-    "get a mail immediately, a second member of the staff must confirm the change, and it takes effect after the "
-    "waiting time."
+    "If any customer has ever switched Lockbox on, a change that weakens its protection is announced. The customer's "
+    "people get a mail immediately, a second member of the staff must confirm the change, and it takes effect after "
+    "the waiting time."
 )
 
 

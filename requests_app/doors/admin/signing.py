@@ -37,7 +37,7 @@ _FOUND: dict[str, Promise] = {
         "A signature was not valid directly after it was made: the machine that signs makes errors."
     ),
     "no_tombstone": gettext_lazy(
-        "This part of the log begins at number %(seq)s, but no earlier part was closed there."
+        "This part of the log begins at number %(seq)s, but no tombstone closes an earlier part there."
     ),
     "outside_behind": gettext_lazy(
         "%(signed)s entries are signed, but the file outside the database has only %(kept)s."

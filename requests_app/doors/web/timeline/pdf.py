@@ -87,7 +87,7 @@ class _Document:
         for line in self.story.turns:
             self._turn(line)
         if self.story.has_more_turns:
-            self._say("soft", _("This list is not complete. The list of entries is."))
+            self._say("soft", _("This list is not complete. For the complete list, see the entries."))
 
     def _turn(self, line: Line) -> None:
         kind, mark = line.mark
@@ -107,7 +107,7 @@ class _Document:
         if self.story.seen:
             self._say("body", self.story.seen)
         if has_more:
-            self._say("soft", _("This list is not complete. The list of entries is."))
+            self._say("soft", _("This list is not complete. For the complete list, see the entries."))
 
     def _kinds(self) -> None:
         self._say("part", _("Entries by what happened"))
