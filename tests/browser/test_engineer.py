@@ -136,6 +136,6 @@ def test_the_reader_empties_itself_when_the_customer_closes_the_window(visit: Vi
     page.locator("[data-reader-link]").first.click()
     expect(page.locator("[data-reader-title]")).to_be_focused()
     operations.revoke(grant.access_request_id, actor=as_("frida.olsen"), note="Enough.")
-    expect(page.locator("#reader")).to_contain_text("Frida Olsen closed it early.")
+    expect(page.locator("#reader")).to_contain_text("Frida Olsen closed the window early.")
     expect(page.locator(".letter")).to_have_count(0)
     check(page)

@@ -177,7 +177,7 @@ def test_the_main_job_without_a_script(visit: Visit) -> None:
     expect(page.locator("main")).to_contain_text("The window is closed.")
     with priya.expecting(403):
         priya.page.reload()
-        expect(priya.page.locator("main")).to_contain_text("Ada Keller closed it early.")
+        expect(priya.page.locator("main")).to_contain_text("Ada Keller closed the window early.")
 
 
 def test_the_theme_and_the_menu_without_a_script(visit: Visit) -> None:
