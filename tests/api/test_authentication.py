@@ -161,12 +161,10 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
     ada.step_up()
     tag = ada.get(f"access-requests/{row.pk}")["ETag"]
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
-    response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag)
-    # What she may do is part of what she read.
-    assert response.status_code == 412
-    tag = ada.get(f"access-requests/{row.pk}")["ETag"]
-    response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag)
-    assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
+    # What she may do is part of what she read, so both tags are tried: the person is judged before the version.
+    for tag_sent in (tag, ada.get(f"access-requests/{row.pk}")["ETag"]):
+        response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag_sent)
+        assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
     assert AccessRequest.objects.get(pk=row.pk).state == "PENDING_CUSTOMER"
 
 
