@@ -85,6 +85,13 @@ def sent(pool: ThreadPoolExecutor, call: Callable[[], Any]) -> tuple[float, Futu
     return time.monotonic(), pool.submit(outcome, call)
 
 
+def _all_done(calls: list[tuple[float, Future[tuple[str, float]]]]) -> None:
+    """Assert that no call was refused. If the machine pauses for half a second, the log counts as stuck."""
+    outcomes = Counter(done.result(timeout=120)[0] for _, done in calls)
+    assert outcomes.keys() <= {"done", "TurnRefused"}
+    in_time(outcomes["TurnRefused"] == 0, outcomes)
+
+
 @pytest.mark.timed
 @postgres
 def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, pool: ThreadPoolExecutor) -> None:
@@ -105,10 +112,11 @@ def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, p
     assert sent(pool, lambda: take_turn(cast.contoso.pk))[1].result(timeout=120)[0] == "done"
 
 
+@pytest.mark.timed
 @postgres
 def test_a_burst_of_calls_for_one_tenant_is_not_refused(cast: Cast, pool: ThreadPoolExecutor) -> None:
     calls = [sent(pool, lambda: take_turn(cast.contoso.pk, takes=0.02)) for _ in range(40)]
-    assert Counter(done.result(timeout=120)[0] for _, done in calls) == {"done": 40}
+    _all_done(calls)
 
 
 @pytest.mark.timed
@@ -180,6 +188,7 @@ def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     in_time(refused["TurnRefused"] >= 60, refused)
 
 
+@pytest.mark.timed
 @postgres
 def test_a_burst_of_acts_on_several_logs_is_not_refused(cast: Cast, pool: ThreadPoolExecutor) -> None:
     def lock_both() -> None:
@@ -187,8 +196,7 @@ def test_a_burst_of_acts_on_several_logs_is_not_refused(cast: Cast, pool: Thread
             recorder.lock(cast.contoso.pk, cast.fabrikam.pk)
             time.sleep(0.02)
 
-    calls = [sent(pool, lock_both) for _ in range(40)]
-    assert Counter(done.result(timeout=120)[0] for _, done in calls) == {"done": 40}
+    _all_done([sent(pool, lock_both) for _ in range(40)])
 
 
 @pytest.mark.timed
