@@ -81,7 +81,7 @@ def load() -> Keys:
 
 
 def trouble() -> str:
-    """Return what is wrong with the permissions of the key's file; empty if nothing is, or there is no file."""
+    """Describe the problem with the permissions of the key's file. Return "" if there is no problem or no file."""
     if settings.LOG_KEY:
         return ""
     try:

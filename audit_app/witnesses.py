@@ -80,7 +80,7 @@ PROBLEMS: dict[str, Promise] = {
 
 
 def problem_words(problem: str) -> str:
-    """Return what is wrong and what to do. A code of a newer version is shown as it is."""
+    """Describe the problem and its remedy. A code from a newer version is shown unchanged."""
     code, _gap, number = problem.partition(" ")
     words = PROBLEMS.get(code)
     return str(words).replace("{n}", number) if words else problem

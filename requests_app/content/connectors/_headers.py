@@ -76,7 +76,7 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def alphabet_only(data: bytes) -> bytes:
-    """Drop what is not in base64's alphabet. A table is fast even if every other byte has to go."""
+    """Remove all bytes that are not in base64's alphabet. A table is fast even if it removes every other byte."""
     return data.translate(None, _NOT_BASE64)
 
 

@@ -1,7 +1,7 @@
 """The connector contract: the methods, limits and errors of every way to real content.
 
-Nothing here knows Django, models or grants. A connector answers "what is there" and "give me this item". Before it is
-called, the caller has decided, recorded and committed that somebody may ask.
+Nothing here knows Django, models or grants. A connector lists the items of a resource, and returns one item. Before the
+caller calls it, the caller has decided, recorded and committed that the person may read this content.
 """
 
 import abc
@@ -244,7 +244,7 @@ class Connector(abc.ABC):
 
 
 def render_hint(media_type: str) -> RenderHint:
-    """Return how a page may show this type. What is not known to be harmless is only for download."""
+    """Return how a page may show this type. A type that is not known to be harmless is only for download."""
     plain = media_type.partition(";")[0].strip().lower()
     if plain in _TEXT_TYPES:
         return "text"

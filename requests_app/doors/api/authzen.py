@@ -156,7 +156,7 @@ class EvaluationFault(serializers.Serializer):
 
 
 class EvaluationEnded(serializers.Serializer):
-    """The last window that covered what is asked. `closed_by` is a name; empty if it closed as planned."""
+    """The last window that covered the resource. `closed_by` is a name; it is empty if it closed as planned."""
 
     grant = serializers.UUIDField()
     closed_at = serializers.DateTimeField()
@@ -249,7 +249,7 @@ _CONTEXT = _object(
         "way before you open content. Only clients can use it; a person's token gets 403 `service_client_only`.",
     },
     tenant={**_TEXT, "description": "The tenant's id or short name; needed if a resource is not named by its id."},
-    item={**_TEXT, "description": "What is opened, in your own words; it is written to the log."},
+    item={**_TEXT, "description": "The item that is opened, in your own words. The log records this text."},
 )
 
 
