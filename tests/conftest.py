@@ -7,6 +7,7 @@ import ipaddress
 import os
 import signal
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -134,6 +135,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_runtest_teardown() -> None:
     MEMORY.end()
+    _give_up_claims()
+
+
+def _give_up_claims() -> None:
+    """Wait for the thread that gives keys back to end: after the test it would find the database closed to it."""
+    from requests_app.doors.api import idempotency
+
+    if idempotency._left._is_running:
+        with idempotency._left._lock:
+            idempotency._left._until.clear()
+        for thread in threading.enumerate():
+            if thread.name == "release":
+                thread.join(2 * idempotency.LONGEST_RELEASE_PAUSE)
 
 
 def _wants_cast(item: pytest.Item) -> bool:
