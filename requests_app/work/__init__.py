@@ -1,1 +1,1 @@
-"""Work without a person: schedules, deliveries, start-up checks, and the processes that run it."""
+"""Work that no person starts: schedules, deliveries, start-up checks, and the processes that do this work."""

@@ -1,7 +1,7 @@
-"""Queues periodic work that is due, checking each second. It decides nothing and may die at any time.
+"""Checks every second which periodic work is due, and queues it. The beat decides nothing, so it can end at any time.
 
-Several may run: django-q2 locks its rows while it queues (on SQLite the transaction starts with the write lock), and a
-turn between the minutes is claimed on a row.
+Several beats can run at the same time. django-q2 locks its rows while it queues a task (on SQLite, the transaction
+begins with the write lock). For work that is queued between two minutes, each beat claims a turn on a row.
 """
 
 import datetime as dt
@@ -24,27 +24,27 @@ from requests_app.work.webhooks import delivery as webhooks
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-#: A database that takes longer for a statement counts as away, and is connected to again: it may be another one.
+#: If a statement takes longer, the beat closes its connections and opens new ones. They may lead to another database.
 WAIT_SECONDS = 5.0
-#: A database that is back is used within this time, far below the age at which the watchdog considers a heartbeat dead.
+#: The longest pause after failures. It is far below the age at which the watchdog treats a heartbeat as too old.
 LONGEST_PAUSE_SECONDS = 3.0
-#: If more than this waits, nobody works, and further rounds of the same work would only pile up.
+#: If more tasks than this wait, no cluster works. Further tasks for the same work would then only fill the queue.
 MOST_WAITING = 100
-#: Queued between the minutes, too: nothing signals that a deadline passes, a reminder is due, or a failed mail may be
-#: tried again. It need not be fast, but people like to know soon.
+#: These tasks are also queued between two minutes. No signal says that a deadline has passed, a reminder is due, or a
+#: failed mail can be sent again. The rules do not depend on the delay, but people should learn of these events soon.
 OUT_OF_TURN = tuple(periodic.func for periodic in schedules.PERIODIC if not periodic.in_turn)
 FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """The loop with its increasing waits after failures."""
+    """A loop that calls `tick` every second. After each failure it waits longer."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._pause = TICK_SECONDS
 
     def run(self) -> None:
-        """Tick until `stop` is called. A database outage does not end it."""
+        """Tick until `stop` is called. A database outage does not end the loop."""
         with bounds.within(bounds.worker(wait_seconds=WAIT_SECONDS)):
             while not self.stopping.is_set():
                 self.tick_or_back_off()
@@ -54,7 +54,7 @@ class Beat:
         self.stopping.set()
 
     def tick_or_back_off(self) -> None:
-        """Tick. After a failure use new connections, and wait longer each time."""
+        """Call `tick`. After a failure, close all connections and wait longer each time."""
         try:
             tick()
         except Exception as failure:
@@ -66,7 +66,7 @@ class Beat:
 
 
 def tick() -> None:
-    """Correct the schedules, queue what is due, and write a heartbeat."""
+    """Correct the schedules, queue the tasks that are due, and write a heartbeat."""
     at = clock.now()
     for line in schedules.sync(at):
         logger.warning("schedule_mended", change=line)
@@ -76,10 +76,10 @@ def tick() -> None:
     for task in OUT_OF_TURN:
         if heartbeats.claim(Heartbeat.PULSE + task, every=between, at=at):
             bell.ring(task)
-    # The second attempt comes after five seconds, which is less than the time between two rounds.
+    # Checked at every tick: the second attempt is due after five seconds, earlier than the next round of OUT_OF_TURN.
     if webhooks.is_waited_for():
         bell.ring(bell.DELIVER_WEBHOOKS)
-    # Claimed, so that it is written every few seconds and not at every tick.
+    # `claim` writes the heartbeat once in some seconds, not at every tick.
     heartbeats.claim(Heartbeat.BEAT, every=dt.timedelta(seconds=settings.HEARTBEAT_SECONDS / 2), at=at)
     if heartbeats.claim(Heartbeat.PULSE + "tidy", every=dt.timedelta(days=1), at=at):
         Heartbeat.objects.of_places().filter(at__lt=at - FORGET_AFTER).delete()
@@ -94,6 +94,9 @@ def _enqueue_what_is_due() -> None:
 
 
 def _only_declared(task: dict[str, Any], **_: object) -> None:
-    """Refuse to sign any other task, in case a row appears between the check of the rows and their use."""
+    """Refuse to sign a task that is not declared.
+
+    Its row may have been written after `schedules.sync` checked the rows.
+    """
     if task["func"] not in schedules.FUNCTIONS or task["args"] or task["kwargs"]:
         raise PermissionError(f"{task['func']} is not periodic work")

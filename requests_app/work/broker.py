@@ -1,4 +1,4 @@
-"""django-q2's ORM broker, which also gives every cluster a heartbeat task of its own, and records its end."""
+"""django-q2's ORM broker, which also sends a heartbeat task through each cluster and records that the task ended."""
 
 import threading
 from typing import Any
@@ -17,7 +17,7 @@ from requests_app.work import heartbeats
 logger = structlog.get_logger(__name__)
 
 HEARTBEAT = "requests_app.tasks.heartbeat"
-#: If the database takes longer to answer a cluster's pusher or monitor, it counts as away.
+#: If the database takes longer to answer a cluster's pusher or monitor, the broker opens a new connection.
 WAIT_SECONDS = 5.0
 #: How long to wait before asking again after a database failure.
 AWAY_SECONDS = 1.0
@@ -25,7 +25,7 @@ _pause = threading.Event()
 
 
 class _Tray:
-    """Replaces a broker to get a packed task instead of a queued one."""
+    """A broker that stores a packed task in `package` instead of queueing the task."""
 
     list_key = "heartbeat"
     package = ""
@@ -36,17 +36,18 @@ class _Tray:
 
 
 class HeartbeatBroker(ORM):
-    """Gives out queued tasks, and a heartbeat task every `HEARTBEAT_SECONDS`.
+    """Returns queued tasks, and a heartbeat task every `HEARTBEAT_SECONDS`.
 
-    The heartbeat is never in the shared queue, where a healthy cluster would take it instead of a stuck one. It takes
-    the way of every task: from this cluster's pusher, which has just read the database, through its inner queues to one
-    of its workers and on to its monitor, which acknowledges. If any of them is blocked, no heartbeat is written.
+    The heartbeat task never enters the shared queue: a healthy cluster would take it from there in place of a stuck
+    one. Inside its cluster it takes the same path as every other task. The pusher, which has just read the database,
+    puts it into the inner queue. A worker runs it, and the monitor acknowledges it. If one of these is blocked, no
+    heartbeat is written.
     """
 
     _next_heartbeat = 0.0
 
     def dequeue(self) -> list[tuple[int | None, str]]:
-        """Take queued tasks; none while the database is away, so that the cluster continues afterwards.
+        """Return queued tasks, or none while the database does not answer. The cluster then continues afterwards.
 
         An exception would end the cluster's pusher after ten seconds, and start another one.
         """
@@ -58,12 +59,12 @@ class HeartbeatBroker(ORM):
             return []
         if clock.monotonic() >= self._next_heartbeat:
             self._next_heartbeat = clock.monotonic() + settings.HEARTBEAT_SECONDS
-            # Without a row there is nothing to acknowledge.
+            # This task has no row, so there is nothing to acknowledge.
             tasks.append((None, self._heartbeat()))
         return tasks
 
     def acknowledge(self, task_id: int) -> None:
-        """Remove a finished task from the queue. If that fails, it is delivered again, as after a crash.
+        """Remove a finished task from the queue. If that fails, the task is delivered again, as after a crash.
 
         An exception would stop the monitor.
         """
@@ -84,7 +85,7 @@ class HeartbeatBroker(ORM):
 
 
 class _Throttle:
-    """Lets one through now and then, so that a busy cluster does not write a row per task."""
+    """Opens once per interval, so that a busy cluster does not write a row for every task."""
 
     next_at = 0.0
 
@@ -100,11 +101,11 @@ _throttle = _Throttle()
 
 @receiver(post_execute, dispatch_uid="broker.alive")
 def _note_end(**_: object) -> None:
-    """Record, in the cluster's monitor, that a task has ended, well or not."""
+    """Record, in the cluster's monitor, that a task has ended, with or without success."""
     if not _throttle.is_open():
         return
     try:
         heartbeats.touch(heartbeats.of_cluster(heartbeats.cluster_name()), at=clock.now())
-    except Exception as failure:  # an exception here would take the monitor down
+    except Exception as failure:  # an exception here would end the monitor
         logger.warning("heartbeat_not_written", error=f"{type(failure).__name__}: {failure}")
         connection.close()

@@ -1,7 +1,7 @@
-"""Counts a task's attempts before they are made, so that a task that kills its worker is not tried forever.
+"""Counts each attempt of a task before it begins, so that a task that kills its worker is not tried forever.
 
-django-q2 counts an attempt when its result comes back. A task that kills its process has no result: it is delivered
-again and again, in spite of `max_attempts`.
+django-q2 counts an attempt when its result arrives. A task that kills its process has no result, so django-q2 delivers
+the task again and again, in spite of `max_attempts`.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ R = TypeVar("R")
 
 logger = structlog.get_logger(__name__)
 
-#: Attempts of a task that vanished from the queue without an end are deleted after this long.
+#: If a task has left the queue without an end, its TaskAttempt row is deleted after this time.
 FORGET_AFTER = dt.timedelta(days=1)
 
-# A worker process runs one task at a time, in its main thread.
+# The id of the task that this process runs now. A worker process runs one task at a time, in its main thread.
 _delivered: dict[str, str] = {}
 
 
@@ -46,10 +46,11 @@ def _forget(**_: object) -> None:
 
 
 def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
-    """Wrap a task: count the attempt in its own transaction, run it, and delete the count when it succeeds.
+    """Wrap a task: count the attempt in its own transaction, run the task, and delete the count when the task succeeds.
 
-    After `TASK_ATTEMPTS` attempts the task is parked: it is not run, nothing is raised (so that the queue releases it),
-    and its row in TaskAttempt remains as an alarm. An exception is recorded on the row and raised again.
+    After `TASK_ATTEMPTS` attempts the task is parked. A parked task is not run and raises nothing, so that the queue
+    releases it. Its row in TaskAttempt remains as an alarm. If the task raises an exception, the exception is recorded
+    on the row and raised again.
     """
 
     @functools.wraps(task)
@@ -64,7 +65,7 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
             return None
         try:
             result = task(*args, **kwargs)
-        except BaseException as error:  # a time-out of django-q2 is a SystemExit
+        except BaseException as error:  # django-q2 raises SystemExit for a time-out
             _note(key, error)
             raise
         _succeeded(key, name, task.__name__)
@@ -75,7 +76,7 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def _patience() -> contextlib.AbstractContextManager[None]:
-    """Limit each wait of a task for the database in a worker; a command waits without limit."""
+    """Limit how long a task in a worker waits for the database. A command waits without limit."""
     if "id" not in _delivered:
         return contextlib.nullcontext()
     return bounds.within(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
@@ -88,9 +89,9 @@ def _name(task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _key(name: str) -> str:
-    """Name the delivery by the queue's id, which stays the same when it is delivered again.
+    """Return a key for the delivery. It contains the task's id, which stays the same when the task is delivered again.
 
-    The function alone is not enough: two workers that run the same sweep side by side are not a retry.
+    The function's name is not enough: two workers that run the same sweep at the same time are not a retry.
     """
     if "id" in _delivered:
         return f"task:{_delivered['id']}"
@@ -98,7 +99,7 @@ def _key(name: str) -> str:
 
 
 def _begin(key: str, name: str) -> bool:
-    """Commit that an attempt starts; return whether it may."""
+    """Commit that an attempt begins. Return whether the task is allowed to run."""
     at = clock.now()
     with transaction.atomic(durable=True):
         attempt, _ = TaskAttempt.objects.select_for_update().get_or_create(
@@ -118,7 +119,7 @@ def _begin(key: str, name: str) -> bool:
 
 
 def _note(key: str, error: BaseException) -> None:
-    """Store the error's kind and text. A failing database must not hide the error itself."""
+    """Store the error's kind and text. If that fails, only log it, so that the task's own error is not hidden."""
     try:
         TaskAttempt.objects.filter(key=key).update(last_error=f"{type(error).__name__}: {error}"[:2000])
     except Exception:
@@ -126,7 +127,7 @@ def _note(key: str, error: BaseException) -> None:
 
 
 def _succeeded(key: str, name: str, task: str) -> None:
-    """Delete the attempt, and alarms about the same work, which is now done."""
+    """Delete this attempt, and the alarms about the same work, because the work is now done."""
     at = clock.now()
     done_after_all = Q(name=name, parked_at__isnull=False)
     vanished = Q(last_at__lt=at - FORGET_AFTER, parked_at=None)

@@ -14,12 +14,12 @@ def host_name() -> str:
 
 
 def cluster_name() -> str:
-    """Return the name under which this cluster's workers are watched: `CLUSTER_NAME`, else the host's."""
+    """Return the name of this cluster: `CLUSTER_NAME`, or the host's name if that is not set."""
     return os.environ.get("CLUSTER_NAME") or host_name()
 
 
 def of_cluster(cluster: str) -> str:
-    """Return the heartbeat's name for one cluster, so that a stuck one can't hide behind its neighbours."""
+    """Return the name of one cluster's heartbeat. Each cluster has its own, so that a stuck cluster is noticed."""
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
@@ -32,9 +32,9 @@ def touch(name: str, *, at: dt.datetime) -> None:
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:
-    """Take the turn `name`, which is free once per `every` for all processes; return whether it was free.
+    """Claim the turn `name`, which one process can have once per `every`. Return whether this process got the turn.
 
-    A turn that seems to be in the future was taken before the clock was set back, and does not count.
+    If the last turn seems to be in the future, the clock was set back since then. That turn does not count.
     """
     free = Q(at__lte=at - every) | Q(at__gt=at + every)
     if Heartbeat.objects.filter(free, name=name).update(at=at, pid=os.getpid()):

@@ -1,4 +1,4 @@
-"""Tells systemd that this process works, if it asks (sd_notify(3), WatchdogSec=)."""
+"""Reports to systemd that this process works, if systemd asks for it (sd_notify(3), WatchdogSec=)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 def tell(words: str) -> None:
-    """Send one datagram; do nothing if nobody asks or receives it."""
+    """Send one datagram to the socket that systemd named.
+
+    Do nothing if there is no such socket or nobody receives it.
+    """
     place = os.environ.get("NOTIFY_SOCKET", "")
     if not place:
         return

@@ -1,4 +1,4 @@
-"""Works the outbox: claims due messages, passes each to its lane, and waits longer after each failure.
+"""Sends the messages of the outbox: claims due messages, delivers them, and waits longer after each failure.
 
 A message leaves at least once, even if any process is killed at any time: a claimed message comes back when its lease
 ends, and one that was sent but not marked is sent again under the same Message-ID.
@@ -33,31 +33,33 @@ from requests_app.platform import bell, turns
 
 logger = structlog.get_logger(__name__)
 
-#: How long a drain's claim on a message lasts. It is renewed before each message is worked.
+#: How long a drain's claim on a message lasts. The drain renews the claim before it delivers each message.
 LEASE = timedelta(minutes=2)
-#: Messages claimed at once. Few, so that parallel drains share the work and a killed one delays little.
+#: How many messages a drain claims in one step. The number is small, so that parallel drains share the work and a
+#: killed drain delays few messages.
 CHUNK = 50
-#: A drain returns what it has not begun well before django-q2's time-out would kill it.
+#: After this time a drain releases the messages that it has not begun. django-q2's time-out would kill it much later.
 LONGEST_SECONDS = 10.0
-#: How long the turn of a killed drain makes others wait. Longer than two dialogues with a server that hangs.
+#: How long other drains wait for the turn of a killed drain. This is longer than two dialogues with a server that
+#: hangs.
 TURN_SECONDS = 45
 _RENEW_SECONDS = 3.0
-#: How long all mail rests when its server can't be reached: trying each in turn would cost a time-out each.
+#: How long no mail is sent after its server could not be reached: each attempt would otherwise wait for a time-out.
 REST = timedelta(seconds=30)
-#: The waits after the first, second … failed attempt; the last one repeats.
+#: The waits after the first, second, third … failed attempt. The last wait repeats.
 BACK_OFF = tuple(timedelta(minutes=minutes) for minutes in (0.5, 2, 10, 30, 60, 120, 240))
-#: The 24th failure is about three days after the first.
+#: The 24th failure is about three days after the first failure.
 MOST_ATTEMPTS = 24
 JITTER = 0.2
 _AWAITED = [topic for topic in Topic if topic.sending.is_awaited]
-#: The wait when the database is away, which no message caused.
+#: Errors of a database that does not answer. No message has caused them.
 OUTAGE = (OperationalError, InterfaceError)
-#: Seconds between the attempts to mark a mail that has left.
+#: Seconds between the attempts to mark a mail that has been sent.
 _SETTLE_AGAIN = (0.2, 1.0, 2.0)
 
 
 def drain(*, limit: int = 100) -> int:
-    """Work up to `limit` due messages, outside any transaction, and return how many; 0 if none is due."""
+    """Deliver up to `limit` due messages, outside any transaction. Return how many were tried, or 0 if none is due."""
     until = clock.monotonic() + LONGEST_SECONDS
     worked = _drain_lane(FANOUT, limit, until, Postman())
     with turns.taken("mail", seconds=TURN_SECONDS, places=_mail_places()) as turn:
@@ -66,18 +68,18 @@ def drain(*, limit: int = 100) -> int:
         with Postman() as postman:
             worked += _drain_lane(MAIL, limit - worked, until, postman, turn)
     if OutboxMessage.objects.due(clock.now()).filter(lane=MAIL).exists():
-        # What came since then, while the drains that were woken found all turns taken.
+        # These messages became due while this drain worked. Drains that were woken for them found all turns taken.
         bell.ring()
     return worked
 
 
 def _mail_places() -> int:
-    """Return how many drains may wait for the mail server, so that other work keeps a worker each."""
+    """Return how many drains can use the mail server at a time, so that some workers stay free for other work."""
     return max(1, settings.Q_CLUSTER["workers"] - 3)
 
 
 def back_off(attempts: int) -> timedelta:
-    """Return how long to wait after so many failures, with a random part, so that retries spread out."""
+    """Return how long to wait after `attempts` failures. A random part spreads the retries."""
     step = BACK_OFF[min(attempts, len(BACK_OFF)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing
 
@@ -92,7 +94,7 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
             if clock.monotonic() >= until:
                 _put_back(batch[position:])
                 return worked
-            # Before the attempt is counted, as this may fail too.
+            # Renew the turn before the attempt is counted, because renewing can fail too.
             if turn is not None and clock.monotonic() - renewed >= _RENEW_SECONDS:
                 turn.renew()
                 renewed = clock.monotonic()
@@ -107,7 +109,8 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
                     _put_back(batch[position + 1 :])
                     _rest(lane)
                     return worked
-                # The server broke off at this recipient. Their other mails rest, so that they delay nobody else's.
+                # The server broke off at this recipient. The recipient's other mails wait, so that they don't delay
+                # other people's.
                 _put_back([each for each in batch[position + 1 :] if each.recipient == message.recipient])
                 _rest(lane, recipient=message.recipient)
             except OUTAGE as error:
@@ -117,9 +120,9 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
 
 
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
-    """Claim due messages in one short transaction: first those for which somebody waits, then the oldest.
+    """Claim due messages in one short transaction: first those that somebody waits for, then the oldest ones.
 
-    A second drain finds them locked, then leased.
+    A second drain can't claim them: at first they are locked, then they have a lease.
     """
     with transaction.atomic(durable=True):
         at = clock.now()
@@ -133,7 +136,7 @@ def _claim(lane: str, limit: int) -> list[OutboxMessage]:
 
 
 def _take(message: OutboxMessage) -> bool:
-    """Count the attempt before it is made, and renew the lease; False if the lease ended meanwhile.
+    """Count the attempt before it begins, and renew the lease. Return False if the lease has ended.
 
     A message that kills its worker could not be counted afterwards.
     """
@@ -163,7 +166,7 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
     except (Unreachable, *OUTAGE):
         raise
     except Exception as error:
-        # The error's text may quote what was being sent; the place of the failure is enough.
+        # The error's text may contain parts of the message, so only the code line of the failure is logged.
         where = traceback.extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
         logger.error("outbox.failed", message=str(message.pk), topic=message.topic, error=kind, where=str(where))
@@ -171,14 +174,14 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
 
 
 def _wait(message: OutboxMessage, at: datetime) -> None:
-    """Postpone a message that was not tried; that does not count as an attempt."""
+    """Postpone a message that was not tried, and don't count this as an attempt."""
     _claimed(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
 
 
 def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
-    """Release all messages and count no attempt: the database is away, which says nothing about them.
+    """Release all these messages and count no attempt, because the database failed and not the messages.
 
-    If it still is away, the claims end by themselves.
+    If the database still does not answer, the leases end after their time.
     """
     logger.warning("outbox.interrupted", error=type(error).__name__)
     _leave_connection()
@@ -188,13 +191,19 @@ def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
 
 
 def _leave_connection() -> None:
-    """Use a new connection for the next statement, unless the caller's transaction is open."""
+    """Close the connection, so that the next statement opens a new one.
+
+    Do nothing inside a caller's open transaction.
+    """
     if not connection.in_atomic_block:
         connection.close()
 
 
 def _settle_surely(message: OutboxMessage, note: str) -> None:
-    """Mark what has left. If the database is away, retry for a moment, or the mail would be sent twice."""
+    """Mark a mail that has been sent. If the database does not answer, retry for some seconds.
+
+    Without the mark, the mail would be sent twice.
+    """
     for pause in _SETTLE_AGAIN:
         try:
             return _settle(message, note)
@@ -205,13 +214,13 @@ def _settle_surely(message: OutboxMessage, note: str) -> None:
 
 
 def _settle(message: OutboxMessage, note: str) -> None:
-    # Regardless of the lease: it has been sent, even if another drain sends it too.
+    # Mark it even if the lease has ended: the message has been sent. Another drain may send it too.
     with transaction.atomic():
         waiting = OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING)
         settled = waiting.update(
             state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=note[:500]
         )
-        if settled and note:  # not sent: nor is what it tells
+        if settled and note:  # with a note, the mail was not sent: the messages that it contains end too
             together.end(message, OutboxMessage.State.DELIVERED, note)
 
 
@@ -228,12 +237,12 @@ def _park(message: OutboxMessage, error: str) -> None:
     try:
         operations.park_mail(message.pk, actor=Actor.system("outbox"), error=error)
     except WrongState:
-        return  # Another drain, whose lease was newer, has settled it.
+        return  # Another drain, which has a newer lease, has already marked it.
     logger.error("outbox.parked", message=str(message.pk), topic=message.topic, error=error)
 
 
 def _put_back(messages: Sequence[OutboxMessage]) -> None:
-    """Release what was claimed and not begun, so that it need not wait for its lease to end."""
+    """Release messages that were claimed but not begun, so that they need not wait for the end of their lease."""
     for message in messages:
         _claimed(message).update(claimed_until=None)
 
@@ -241,7 +250,8 @@ def _put_back(messages: Sequence[OutboxMessage]) -> None:
 def _rest(lane: str, **only: str) -> None:
     with transaction.atomic(durable=True):
         at = clock.now()
-        # Locked first and skipped if locked, so that two drains that both find the server gone never deadlock.
+        # Lock the rows first and skip locked rows. Otherwise two drains could deadlock if both find the server
+        # unreachable.
         due = OutboxMessage.objects.due(at).filter(lane=lane, **only).claimed()
         waiting = [message.pk for message in due.only("pk")]
         for start in range(0, len(waiting), 500):
@@ -250,7 +260,7 @@ def _rest(lane: str, **only: str) -> None:
 
 
 def _claimed(message: OutboxMessage) -> OutboxQuerySet:
-    """Return the row, if this drain still has the claim."""
+    """Return a queryset with the message's row, which is empty if this drain has lost its claim."""
     return OutboxMessage.objects.filter(
         pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
     )

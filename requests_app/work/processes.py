@@ -1,4 +1,4 @@
-"""Starts a child in a session of its own, passes its output on, and ends it with all that it started."""
+"""Starts a child process in its own session, copies its output, and ends it with all processes that it has started."""
 
 import contextlib
 import os
@@ -24,7 +24,8 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # Ctrl-C goes to the terminal's whole process group; django-q2 hangs when its workers get it too.
+            # Ctrl-C reaches the terminal's whole process group. django-q2 hangs if its workers receive the signal as
+            # well.
             start_new_session=True,
         )
         assert self.process.stdout is not None
@@ -40,12 +41,12 @@ class Child:
         return self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM only to the main process, which knows in which order its own children stop."""
+        """Send SIGTERM only to the main process. It knows in which order to stop its own children."""
         if self.is_running:
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the whole tree at once, even if the main process has ended and left others behind."""
+        """End the process and all its descendants immediately, even if the main process has ended before them."""
         kill_tree(self.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2)
@@ -53,7 +54,10 @@ class Child:
 
 
 def kill_tree(leader: int) -> None:
-    """Send SIGKILL to the session led by `leader` and to every descendant, and look again for late ones."""
+    """Send SIGKILL to the session led by `leader` and to all descendants.
+
+    Repeat this for processes that started meanwhile.
+    """
     for _ in range(3):
         members = tree(leader)
         for pid in members:
@@ -61,7 +65,7 @@ def kill_tree(leader: int) -> None:
                 os.kill(pid, signal.SIGKILL)
         if not members:
             break
-    # Without /proc only the session's own group can be named.
+    # Without /proc, only the session's own process group is known.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
@@ -79,7 +83,7 @@ def tree(leader: int) -> list[int]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process was stopped by a signal: it exists, and does nothing."""
+    """Return whether a process was stopped by a signal: it still exists but does not run."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "T"
     except (OSError, IndexError):
@@ -87,11 +91,11 @@ def is_stopped(pid: int) -> bool:
 
 
 def _processes() -> list[tuple[int, tuple[int, int]]]:
-    """Read (process, (parent, session)) from /proc, zombies left out; see proc_pid_stat(5)."""
+    """Read (process, (parent, session)) from /proc, without zombies; see proc_pid_stat(5)."""
     found = []
     for entry in _PROC.glob("[0-9]*/stat"):
         try:
-            # The second field is the command in brackets, and may hold brackets and spaces itself.
+            # The second field is the command in brackets. The command itself can contain brackets and spaces.
             state, parent, _group, session = entry.read_text().rpartition(")")[2].split()[:4]
         except (OSError, ValueError):
             continue
@@ -101,14 +105,17 @@ def _processes() -> list[tuple[int, tuple[int, int]]]:
 
 
 def _pass_on(label: str, lines: IO[bytes]) -> None:
-    """Copy each line to our own output after the child's label, and read on even if nobody listens."""
+    """Copy each line to this process's output after the child's label. Continue to read even if writing fails.
+
+    A child blocks if nobody reads its output.
+    """
     with lines:
         for line in lines:
             say(label, line.decode(errors="replace").rstrip("\n"))
 
 
 def say(label: str, text: str) -> None:
-    """Print one whole line. A reader that went away must not stop a child that writes."""
+    """Print one whole line. Ignore errors, so that the child is not blocked if nobody reads this output any more."""
     with _printing, contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"{label:<9} | {text}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Encrypts again what a former key of the settings encrypted, so that the former key can be removed."""
+"""Encrypts secrets again that a former key of the settings has encrypted. After that, the former key can be removed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from requests_app.models import Proposal, SignOn
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Continue until it is done or the time is over; return how many were encrypted again."""
+    """Continue until everything is done or `is_over` returns True. Return how many secrets were encrypted again."""
     done = 0
     for pk, sealed in SignOn.objects.order_by("pk").values_list("pk", "sealed"):
         if is_over():
             return done
-        # Only if it is unchanged: somebody may have entered another one.
+        # Only if the row is unchanged: somebody may have entered another secret meanwhile.
         if (anew := _anew(sealed)) is not None:
             done += SignOn.objects.filter(pk=pk, sealed=sealed).update(sealed=anew)
-    # A proposal that waits for a second person, who may come when the former key is gone.
+    # A waiting proposal contains a secret too. A second person may confirm it after the former key was removed.
     for row in Proposal.objects.filter(act="set_sign_on", ended_at=None).order_by("pk"):
         if is_over():
             return done
@@ -28,7 +28,10 @@ def work(is_over: Callable[[], bool]) -> int:
 
 
 def _anew(sealed: str) -> str | None:
-    """Return the value encrypted again; None if it is up to date, or can't be opened and must be entered again."""
+    """Return the secret, encrypted with the present key. Return None if that is not needed or not possible.
+
+    A secret that can't be decrypted must be entered again.
+    """
     if not sealed or not sealing.is_outdated(sealed):
         return None
     try:

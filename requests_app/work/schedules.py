@@ -1,8 +1,8 @@
-"""Periodic work as data, and the function that makes django-q2's schedule rows agree with it.
+"""Periodic work as data, and the function that makes django-q2's schedule rows agree with this data.
 
 django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule
-permanently. And a row is a function's name and its arguments, so anybody who can write one runs code as the worker. So
-only what is declared here may stay in that table.
+permanently. Also, a row is a function's name with arguments, so anybody who can write a row can run code as the worker.
+For these reasons, that table may contain only the tasks that this module declares.
 """
 
 import ast
@@ -32,7 +32,7 @@ class Periodic:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Return every column of the schedule's row except its progress."""
+        """Return the columns of the schedule's row, without the columns for its progress."""
         return {
             "name": self.name, "func": self.func, "hook": None, "args": None, "kwargs": None,
             "schedule_type": Schedule.MINUTES, "minutes": self.minutes, "repeats": -1, "cron": None,
@@ -53,14 +53,14 @@ PERIODIC = (
     Periodic(name="forget_calls", func=bell.FORGET_CALLS, minutes=60, in_turn=True),
     Periodic(name="prune_logs", func=bell.PRUNE_LOGS, minutes=60, in_turn=True),
 )
-#: Every function that a schedule may queue.
+#: All functions that a schedule is allowed to queue.
 FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
 
 def sync(at: dt.datetime) -> list[str]:
-    """Add, repair and delete rows until they are exactly PERIODIC; return one line per change.
+    """Add, repair and delete rows until they are exactly PERIODIC. Return one line per change.
 
-    If all is well it reads once and writes nothing, so the beat can afford it at every tick.
+    If the rows are already correct, this reads once and writes nothing, so the beat can call it at every tick.
     """
     if not _differences(list(Schedule.objects.order_by("pk")), at):
         return []
@@ -73,7 +73,7 @@ def sync(at: dt.datetime) -> list[str]:
 
 
 def faults(at: dt.datetime) -> list[str]:
-    """Return what is wrong with the rows, without changing them."""
+    """Return one line for each difference between the rows and PERIODIC. Change nothing."""
     return [difference.line for difference in _differences(list(Schedule.objects.order_by("pk")), at)]
 
 
@@ -111,14 +111,15 @@ def _differences(rows: list[Schedule], at: dt.datetime) -> list[_Difference]:
 
 def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str]:
     wrong = [column for column, value in wanted.row.items() if (getattr(row, column) or None) != value]
-    # A row without a next run never runs; one far in the future was written while a clock was wrong.
+    # A row without a next run never runs. If its next run is far in the future, the clock was wrong when it was
+    # written.
     if row.next_run is None or row.next_run > at + 2 * dt.timedelta(minutes=wanted.minutes):
         wrong.append("next_run")
     return wrong
 
 
 def _why_foreign(row: Schedule) -> str:
-    """Return what an operator should know about a row that does not belong here."""
+    """Return the reason for removing a row that is not in PERIODIC. An operator reads it."""
     for column in ("args", "kwargs"):
         try:
             ast.literal_eval(getattr(row, column) or "()")
@@ -128,16 +129,16 @@ def _why_foreign(row: Schedule) -> str:
         return _("cron schedules are not used")
     if row.func in FUNCTIONS:
         return _("%(function)s is scheduled under another name already") % {"function": row.func}
-    # Only the name is checked: importing what a stranger wrote would run it.
+    # Only the name is checked. Importing the function would run code, which a stranger may have chosen.
     return _("%(function)s is not periodic work of this application") % {"function": row.func}
 
 
 def unusable() -> list[str]:
-    """Return the declared functions that can't be called, each with the reason."""
+    """Return the declared functions that can't be imported, each with the reason."""
     found = []
     for func in sorted(FUNCTIONS):
         try:
             import_string(func)
-        except Exception as failure:  # any error of its module is the reason
+        except Exception as failure:  # any error of the module is the reason
             found.append(f"{func}: {failure}")
     return found

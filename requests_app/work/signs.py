@@ -1,7 +1,7 @@
-"""Lets the supervisor notice that a process of the web server has stopped working but still exists.
+"""Makes the supervisor notice a process of the web server that still exists but does not work any more.
 
-Each process sends a datagram a second over a socket that the supervisor made. It says for how long no thread has
-finished anything although all are busy. No database is involved.
+Each process sends one datagram a second to the supervisor's socket. The datagram says for how many seconds no thread
+has finished anything although all are busy. No database is involved.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 
 from requests_app.domain import clock
 
-#: The variable that names the supervisor's socket to the processes that it starts.
+#: The environment variable that gives the address of the supervisor's socket to the web server's processes.
 VARIABLE = "SIGNS_OF_LIFE"
 EVERY_SECONDS = 1.0
 #: A process that has sent nothing for this long is stopped or blocked.
 SILENT_AFTER_SECONDS = 5.0
-#: If the supervisor itself did not run for this long (a suspended or busy machine), silence does not count.
+#: If the supervisor itself did not run for this long (a suspended or busy machine), the silence before does not count.
 PAUSE_SECONDS = 1.5
 
 
 class Signs:
     """The supervisor's end of the socket.
 
-    If there is no place for it, as on a full disk, `address` is empty, `trouble` says why, and nobody is watched: that
-    is better than no web server.
+    If no directory for the socket can be made, for example because the disk is full, `address` is empty and `trouble`
+    contains the reason. No process is then checked, but the web server still runs.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,8 @@ class Signs:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         try:
-            # Private to this account, so that nobody else can send for a process.
+            # The directory belongs to this account only, so that nobody else can send datagrams in the name of a
+            # process.
             self._place = Path(tempfile.mkdtemp(prefix="lockbox-"))
             self._socket.bind(str(self._place / "signs"))
             self.address = str(self._place / "signs")
@@ -52,7 +53,10 @@ class Signs:
         self._listened_at = clock.monotonic()
 
     def listen(self) -> float:
-        """Receive what has come, and return for how long this process was away. Call it several times a second."""
+        """Receive all waiting datagrams. Return for how many seconds this process itself did not run, or 0.
+
+        Call this several times a second.
+        """
         now = clock.monotonic()
         away = now - self._listened_at
         if away <= PAUSE_SECONDS:
@@ -73,7 +77,7 @@ class Signs:
         return set(self._heard)
 
     def silent(self, *, stalled_after: float) -> list[int]:
-        """Return the processes that are silent, or whose threads have all been busy with the same work for too long."""
+        """Return the silent processes, and those with all threads busy for more than `stalled_after` seconds."""
         now = self._listened_at
         return [
             pid
@@ -86,7 +90,7 @@ class Signs:
         self._stalled.pop(pid, None)
 
     def forget_all(self) -> None:
-        """Forget every process, and what was sent so far."""
+        """Forget every process, and discard the datagrams that have arrived so far."""
         self.listen()
         self._heard.clear()
         self._stalled.clear()
@@ -99,7 +103,7 @@ class Signs:
 
 @functools.cache
 def _outlet() -> socket.socket:
-    """Return the socket, kept open: a process without free descriptors is still alive."""
+    """Return the socket. It stays open, because a process that has used all its descriptors is still alive."""
     plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     plain.setblocking(False)
     atexit.register(plain.close)
@@ -107,15 +111,15 @@ def _outlet() -> socket.socket:
 
 
 def send(address: str, stalled_for: float) -> None:
-    """Send one sign. It never waits, and fails silently: if the supervisor is gone, nobody needs it."""
+    """Send one datagram without waiting. Ignore errors: if the supervisor is gone, nobody needs the datagram."""
     with contextlib.suppress(OSError):
         _outlet().sendto(f"{os.getpid()} {stalled_for:.1f}".encode(), address)
 
 
 def keep_giving(loop: asyncio.AbstractEventLoop, stalled_for: Callable[[], float]) -> None:
-    """Send a sign each second from this event loop, if a supervisor listens.
+    """Send a datagram each second from this event loop, if a supervisor has given an address.
 
-    `stalled_for` says for how many seconds no thread has finished anything although all are busy.
+    `stalled_for` returns for how many seconds no thread has finished anything although all are busy.
     """
     if address := os.environ.get(VARIABLE):
 

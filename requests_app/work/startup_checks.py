@@ -1,4 +1,4 @@
-"""Start-up checks: refuse early what would fail silently later."""
+"""Start-up checks: they report early what would fail without a message later."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,13 +44,13 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 @register("lockbox")
 def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a schedule whose function does not exist: it would fail in the worker, where nobody looks."""
+    """Find a schedule whose function does not exist. It would fail only in the worker, where nobody would notice."""
     return [Error(f"A schedule can't run {problem}", id="requests_app.E010") for problem in schedules.unusable()]
 
 
 @register("lockbox")
 def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Ask the table of moves to check itself."""
+    """Find contradictions in the table of transitions."""
     return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
 
 
@@ -65,17 +65,17 @@ def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
     """Find a connector that can't be imported, before the first customer needs it."""
     try:
         import_module(CONNECTORS)
-    except Exception as failure:  # any error is the finding
+    except Exception as failure:  # any error of the import is reported
         return [Error(f"The connectors can't be imported: {failure!r}", id="requests_app.E030")]
     return []
 
 
 @register("lockbox")
 def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a content root with an SQLite file in it.
+    """Find an SQLite file in the content root.
 
-    A folder connector would show the file to engineers. And a process that opens and closes an SQLite file loses its
-    locks on it, so that two processes write at once.
+    A folder connector would show the file to engineers. Also, if a process opens and closes an SQLite file, it loses
+    all its locks on that file. Two processes could then write at the same time.
     """
     database = settings.DATABASES["default"]
     files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
@@ -95,7 +95,10 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
 
 @register(Tags.database)
 def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a role that bypasses PostgreSQL's row-level security. `migrate` and `check --database default` run this."""
+    """Find a database role that bypasses PostgreSQL's row-level security.
+
+    `migrate` and `check --database default` run this check.
+    """
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return []
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""One foreground process that starts web server, clusters and beat, keeps them running, and ends them all."""
+"""One foreground process that starts web server, clusters and beat, restarts them, and stops them all."""
 
 import contextlib
 import errno
@@ -26,27 +26,27 @@ LABEL = "lockbox"
 WEB, CLUSTER, BEAT = "web", "cluster", "beat"
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-#: A child that has run for this long has recovered, and its next end counts as the first.
+#: A child that has run for this long works again. The pause after its next end is short again.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
-#: How long the web server may take to replace a process that ended.
+#: How long the web server can take to replace a process that has ended.
 WEB_MUST_REPLACE_WITHIN_SECONDS = 30.0
-#: Longer than the longest statement: a thread may also wait for content, or for another service.
+#: How much longer than the longest statement a thread can take: it may also wait for content, or for another service.
 STALLED_BEYOND_STATEMENT_SECONDS = 30.0
-#: Bytes that the web server holds per connection: of a response being sent, and at most of a request's headers.
+#: The size in bytes of the web server's buffer for each connection, both for a response and for a request's headers.
 HTTP_BUFFER = 64 * 1024
-#: What one web process lets in at once (half of its descriptors at most), and how long it waits for the headers of a
-#: request.
+#: How many connections one web process accepts (at most half of its descriptors), and for how many seconds it waits for
+#: the headers of a request.
 MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
 
 
 class CannotStart(Exception):
-    """One line for the operator: what is wrong, and what to do."""
+    """The supervisor can't start. The text is one line for the operator: what is wrong, and what to do."""
 
 
 @dataclass
 class ChildProcess:
-    """One child that should be running, whichever process that is at the moment."""
+    """One child that should be running. `child` is its present process, which changes when it is started again."""
 
     label: str
     kind: str
@@ -55,7 +55,7 @@ class ChildProcess:
     heartbeat: str = ""
     child: Child | None = None
     started: float = 0.0
-    #: The same by the watchdog's clock.
+    #: The value of `Watchdog.seconds` at the same moment.
     started_readable: float = 0.0
     not_before: float = 0.0
     pause: float = FIRST_PAUSE_SECONDS
@@ -68,7 +68,7 @@ class ChildProcess:
 def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProcess]:
     """Return the child processes of one installation on one machine."""
     manage = [sys.executable, "manage.py"]
-    # The checks ran in this process before, so that a restarted child is up a second earlier.
+    # The supervisor has run the checks already. Without them, a restarted child is ready a second earlier.
     checked = "--skip-checks"
     found = [ChildProcess("web", WEB, web_command())] if web else []
     for number in range(1, clusters + 1):
@@ -83,11 +83,11 @@ def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProces
 def web_command() -> list[str]:
     """Return the web server's command line.
 
-    Clients that are slow or wait hold no thread (lockbox_site/serving), and thousands of them must not keep others out:
-    `--backpressure` counts connections, also idle ones, which browsers keep open. A request whose headers are not
-    complete in time ends, and so does a connection without one. Without `--workers-kill-timeout` a client that has
-    stopped reading could delay the end as long as it likes. What is in the server's own buffers when a window closes
-    still reaches the client; with HTTP/2 that would be hundreds of kilobytes for each stream.
+    Slow and waiting clients hold no thread (lockbox_site/serving), and thousands of them must not keep other clients
+    out. `--backpressure` limits the connections, and idle connections count, because browsers keep them open. A
+    connection ends if the headers of its next request do not arrive in time. Without `--workers-kill-timeout`, a client
+    that does not read could delay the end of the server without limit. When a window closes, the bytes in the server's
+    own buffers still reach the client. With HTTP/2, these would be hundreds of kilobytes for each stream.
     """
     options = {
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
@@ -101,23 +101,29 @@ def web_command() -> list[str]:
 
 
 def most_connections() -> int:
-    """Return a limit that leaves descriptors for database and content, without which nobody can be answered."""
+    """Return how many connections to accept.
+
+    It leaves descriptors for the database and content, which every answer needs.
+    """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))
 
 
 def address_of(host: str, port: int) -> str:
-    """Return the numeric address that the web server needs, IPv4 first, as most callers of `localhost` use it."""
+    """Return a numeric address, as the web server needs it.
+
+    IPv4 comes first, because most clients use it for `localhost`.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:  # the latter for what is no name at all
+    except (OSError, UnicodeError) as error:  # UnicodeError: the text can't be a host name
         raise CannotStart(_("HOST=%(host)s is not an address of this machine.") % {"host": host}) from error
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return str(found[0][4][0])
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Refuse if somebody listens already: two web servers could share the port and answer in turns."""
+    """Raise CannotStart if the port is in use: two web servers could share the port and both answer."""
     address = address_of(host, port)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -135,7 +141,7 @@ def require_free_port(host: str, port: int) -> None:
 
 
 class Supervisor:
-    """Runs the child processes until a signal stops it. Every public method is called from the main thread."""
+    """Runs the child processes until a signal stops it. Call its public methods only from the main thread."""
 
     def __init__(self, wanted: list[ChildProcess]) -> None:
         self._parts = wanted
@@ -143,7 +149,7 @@ class Supervisor:
         self._web_answered = not any(part.kind == WEB for part in wanted)
         self._undertaker = Undertaker(settings.BASE_DIR)
         self._signs = Signs()
-        # When the web server last had all its processes, and when its main process was last seen running.
+        # When the web server last had all its processes, and when its main process last ran.
         self._complete_at = self._running_at = 0.0
         self._watchdog = Watchdog(stale_after=settings.HEARTBEAT_MAX_AGE_SECONDS)
 
@@ -192,11 +198,14 @@ class Supervisor:
                 self._watch_web(part, now)
 
     def _watch_web(self, part: ChildProcess, now: float) -> None:
-        """Kill the web server's processes that do not answer; replace all of it if it does not replace them."""
+        """Kill the web server's processes that do not answer.
+
+        Replace the whole server if it does not replace these processes.
+        """
         assert part.child is not None
         for pid in self._signs.silent(stalled_after=settings.STATEMENT_SECONDS + STALLED_BEYOND_STATEMENT_SECONDS):
             self._signs.forget(pid)
-            # Another process may have the number of one that has ended.
+            # If that process has ended, another process may have the same number now.
             if pid in tree(part.child.pid):
                 line = _("%(part)s: process %(pid)d does not answer; it is killed and replaced.")
                 say(LABEL, line % {"part": part.label, "pid": pid})
@@ -208,7 +217,7 @@ class Supervisor:
             self._bury(part)
 
     def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
-        """Return whether the main process was stopped, or did not replace one that ended."""
+        """Return whether the main process was stopped, or has not replaced a process that ended."""
         if len(self._signs.known()) >= settings.WEB_WORKERS:
             self._complete_at = now
         if not is_stopped(main):
@@ -220,7 +229,7 @@ class Supervisor:
 
     def _start(self, part: ChildProcess) -> None:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: self._signs.address, **part.env}
-        # These belong to the supervisor.
+        # These variables are meant for the supervisor only.
         for name in notify.VARIABLES:
             env.pop(name, None)
         part.child = Child(part.label, part.command, env=env, cwd=settings.BASE_DIR)
@@ -245,7 +254,7 @@ class Supervisor:
             self._undertaker.forget(part.child.pid)
             part.child = None
             if part.kind == WEB:
-                # The last signs of ended processes would count as signs of the new ones.
+                # Datagrams that the ended processes have sent would count for the new processes.
                 self._signs.forget_all()
 
     def _ask_web(self, part: ChildProcess, now: float) -> None:
@@ -256,7 +265,7 @@ class Supervisor:
             raise CannotStart(_("The web server does not answer; its own messages are above."))
 
     def _stop_all(self) -> None:
-        """End everything within about STOP_SECONDS; a second signal does it at once."""
+        """End all children within about STOP_SECONDS. A second signal ends them immediately."""
         say(LABEL, _("Stopping."))
         stops, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
         for part in self._parts:
@@ -275,7 +284,7 @@ class Supervisor:
 
 
 def web_answers(host: str, port: int) -> bool:
-    """Ask the web server whether it lives."""
+    """Return whether the web server answers at /healthz."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, never bound
     connection = http.client.HTTPConnection(here, port, timeout=1)
     try:

@@ -1,8 +1,8 @@
-"""Outlives the supervisor just long enough to end its children, even if it was killed.
+"""Ends the supervisor's children if the supervisor has ended without ending them, for example because it was killed.
 
-It reads `+<session>` and `-<session>` from its standard input, whose other end only the supervisor holds. When that
-closes, every session still listed is killed. This works without a parent-death signal, and reaches grandchildren, which
-such a signal does not. It imports nothing of Django, to stay small.
+This process reads `+<session>` and `-<session>` from its standard input. Only the supervisor holds the other end of
+this pipe. When the pipe closes, this process kills every session that is still listed. A parent-death signal is not
+needed, and would not reach grandchildren. This module imports nothing of Django, so that the process stays small.
 """
 
 import contextlib
@@ -24,17 +24,20 @@ class Undertaker:
         self._process = self._start()
 
     def watch_over(self, session: int) -> None:
-        """Add a session to be killed if the supervisor ends without notice."""
+        """Add a session. The undertaker kills it if the supervisor ends without ending it."""
         self._sessions.add(session)
         self._write(f"+{session}\n")
 
     def forget(self, session: int) -> None:
-        """Remove a session that has ended, before its number can be given to another one."""
+        """Remove a session that has ended, before another session gets its number."""
         self._sessions.discard(session)
         self._write(f"-{session}\n")
 
     def dismiss(self) -> None:
-        """Close the pipe and wait until everything left is gone, but not forever if the undertaker is stopped."""
+        """Close the pipe, and wait for the undertaker to kill the remaining sessions.
+
+        Kill the undertaker after five seconds.
+        """
         self._close_pipe()
         try:
             self._process.wait(timeout=5)
@@ -52,7 +55,7 @@ class Undertaker:
         )
 
     def keep(self) -> None:
-        """Start another one if somebody killed it; it gets all the sessions."""
+        """Start a new undertaker if this one has ended, and send it all the sessions."""
         if self._process.poll() is not None:
             self._close_pipe()
             self._process = self._start()
@@ -60,7 +63,7 @@ class Undertaker:
 
     def _write(self, orders: str) -> None:
         assert self._process.stdin is not None
-        # Nobody reads it if it has just been killed: `keep` repeats what still counts.
+        # The undertaker may have been killed just now. `keep` then starts a new one and sends all sessions again.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(orders.encode())
 
@@ -71,8 +74,8 @@ class Undertaker:
 
 
 def main(orders: IO[str]) -> None:
-    """Keep the list until the orders end, then kill what is on it."""
-    # A supervisor that is stopping still needs this; only the end of the pipe is the end.
+    """Read the list of sessions until the pipe closes, then kill the sessions on the list."""
+    # A supervisor that is stopping still needs the undertaker, so a signal does not end it. Only the closed pipe does.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sessions: set[int] = set()

@@ -1,7 +1,7 @@
-"""Finds the part that has stopped working although its processes are alive.
+"""Finds a child process that does not work any more although its processes still exist.
 
-An idle worker that is killed dies holding the lock of its cluster's inner queue: the cluster then looks healthy, starts
-a new worker, and never runs another task.
+For example, if an idle worker of a cluster is killed, it still holds the lock of the cluster's inner queue. The cluster
+then looks healthy and starts a new worker, but never runs another task.
 """
 
 import threading
@@ -15,30 +15,31 @@ from requests_app.platform.database import bounds
 
 logger = structlog.get_logger(__name__)
 
-#: A database that answers later counts as away: the next reading uses a new connection.
+#: If the database takes longer to answer, the next reading uses a new connection.
 READ_SECONDS = 5.0
 
 
 class Watchdog:
-    """Reads the heartbeats in a thread of its own, because the supervisor must not wait for a database.
+    """Reads the heartbeats in its own thread, because the supervisor must not wait for a database.
 
-    It has a clock that runs only while the database can be read, and measures on it how long a heartbeat has not
-    changed. So an outage restarts nothing, and does not restart the count: a stuck cluster is found although the
-    database is away now and then. Clocks of other machines, or ones that jump, do not matter.
+    `seconds` is a clock that runs only while the database can be read. With it the watchdog measures for how long a
+    heartbeat has not changed. So an outage of the database restarts no child. The outage does not reset the count
+    either: a stuck cluster is found even if the database fails from time to time. Wrong clocks of other machines do not
+    matter.
     """
 
     def __init__(self, *, stale_after: float, every: float = 2.0) -> None:
         self._stale_after, self._every = stale_after, every
         self._last: dict[str, tuple[object, float]] = {}
         self._read_at: float | None = None
-        #: For how many seconds the database could be read.
+        #: For how many seconds the database could be read so far.
         self.seconds = 0.0
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_stuck(self, name: str, *, started: float) -> bool:
-        """Return whether the part with this heartbeat, started when `seconds` was `started`, is silent for too long."""
+        """Return whether a heartbeat is too old. `started` is the value of `seconds` when the child was started."""
         read_at = self._read_at
         if read_at is None or clock.monotonic() - read_at > self._longest_gap:
             return False
@@ -49,14 +50,14 @@ class Watchdog:
         """Read all heartbeats once."""
         try:
             beats = list(Heartbeat.objects.values_list("name", "at"))
-        except Exception as failure:  # with any error nothing is known until it can be read again
+        except Exception as failure:  # after any error nothing is known until the next reading succeeds
             if self._read_at is not None:  # once per outage
                 logger.warning("watchdog_blind", error=f"{type(failure).__name__}: {failure}")
             self._read_at = None
             connection.close()
             return
         now = clock.monotonic()
-        # A longer gap was an outage that ended during this wait.
+        # If the gap is longer, the database was away for a part of it, so the gap does not count.
         if self._read_at is not None and now - self._read_at <= self._longest_gap:
             self.seconds += now - self._read_at
         self._read_at = now

@@ -1,1 +1,1 @@
-"""Delivers webhook messages, and deletes what is no longer needed."""
+"""Delivers webhook messages, and deletes old ones."""

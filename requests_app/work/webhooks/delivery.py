@@ -1,8 +1,8 @@
-"""Delivers webhook messages at least once, each by its own schedule, so that no receiver delays another.
+"""Delivers webhook messages at least once. Each message has its own schedule, so no receiver delays another.
 
-Only this thread uses the database; each other thread has one connection to one receiver. A message that fails delays
-only later messages about the same access request or ticket. A message that ends access waits for nothing: it has
-threads of its own.
+Only the main thread uses the database. Each of the other threads has one connection to one receiver. A message that
+fails delays only later messages about the same access request or ticket. A message that ends access never waits for
+another message, and has its own threads.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ from requests_app.work.webhooks import dispatch
 
 logger = structlog.get_logger(__name__)
 
-#: Messages that are sent at the same time; as many again for those that end access.
+#: How many messages are sent at the same time. The same number again can be messages that end access.
 MOST_AT_ONCE = 64
-#: How many of these may go to receivers that fail, or be repeated attempts, whose answer is in doubt.
+#: How many of these messages can be in doubt: their receiver fails, or this is a repeated attempt.
 MOST_IN_DOUBT = MOST_AT_ONCE // 2
-#: Messages of one lane that are sent at the same time to one receiver that accepts them.
+#: How many messages of one lane are sent at the same time to one receiver, if the receiver accepts them.
 MOST_EACH = 8
-#: A drain takes no more messages after this long; those being sent then have outbound.TOTAL_SECONDS.
+#: After this time a drain claims no more messages. Attempts that have begun then take at most outbound.TOTAL_SECONDS.
 LONGEST_SECONDS = 40.0
-#: How often to look for new messages while receivers are waited for.
+#: How often a drain looks for new messages while it waits for receivers.
 LOOK_SECONDS = 0.25
-#: How long a drain's claim on a message lasts. Longer than an attempt can take.
+#: How long a drain's claim on a message lasts. This is longer than an attempt can take.
 LEASE = timedelta(minutes=1)
-#: One drain claims at a time, so that receivers that hang never block all workers. It is renewed while the drain works;
-#: a killed drain loses it. Each renewal writes to the database, where the cache is, so it is rare.
+#: Only one drain can have the turn, so that receivers that hang never block all workers. The drain renews its turn
+#: while it works; a killed drain loses the turn. The cache is in the database, so each renewal writes there and must be
+#: rare.
 _TURN, _TURN_SECONDS, _RENEW_SECONDS = "webhooks:turn", 15, 3.0
 GONE = 410
 ANSWER_STORED = 200
@@ -56,12 +57,13 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
 
 
 class _Lane(Enum):
-    """Messages of one kind to one receiver. The lanes do not wait for each other. `least` may always be sent.
+    """Messages of one kind to one receiver. `least` is how many of them can always be sent to one receiver at a time.
 
-    A receiver that hangs at one message still gets the next one, and one that always hangs holds few threads.
+    The lanes do not wait for each other. If a receiver hangs at one message, it still gets the next message. A receiver
+    that always hangs holds few threads.
     """
 
-    #: Messages that end access, at every attempt.
+    #: Messages that end access, both first and repeated attempts.
     ENDING = ("ending", MOST_EACH)
     FIRST = ("first", 2)
     AGAIN = ("again", 1)
@@ -105,7 +107,7 @@ def _is_in_doubt(webhook: Webhook, lane: _Lane) -> bool:
 
 
 def drain() -> int:
-    """Send what is due, outside any transaction, and return how many attempts were made."""
+    """Send the messages that are due, outside any transaction. Return how many attempts were made."""
     token = uuid4().hex
     if not cache.add(_TURN, token, timeout=_TURN_SECONDS):
         return 0
@@ -113,13 +115,16 @@ def drain() -> int:
 
 
 def is_waited_for() -> bool:
-    """Return whether a repeated attempt is due and no drain is at work. First attempts wake a drain themselves."""
+    """Return whether a repeated attempt is due and no drain has the turn.
+
+    For first attempts, a drain is woken elsewhere.
+    """
     due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
     return cache.get(_TURN) is None and due.exists()
 
 
 class _Drain:
-    """One round. `allowed` says how many messages of each lane may be sent to each receiver at a time."""
+    """One round of deliveries. `allowed` is how many messages of a lane can be sent to a receiver at the same time."""
 
     def __init__(self, token: str) -> None:
         self.allowed: Counter[tuple[UUID, _Lane]] = Counter()
@@ -143,7 +148,7 @@ class _Drain:
         return self.done
 
     def _take(self, pool: Executor, endings: Executor) -> bool:
-        """Take what is due, while this drain has its turn; return whether anything is being sent."""
+        """Claim due messages while this drain has the turn. Return whether any message is being sent."""
         if self.has_turn and clock.monotonic() < self.until:
             if clock.monotonic() - self.checked >= LOOK_SECONDS:
                 if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
@@ -157,7 +162,7 @@ class _Drain:
         return bool(self.sending)
 
     def _let_go(self) -> None:
-        """End the turn, and wake a drain for what came after this one last looked."""
+        """End the turn, and wake another drain if messages are due."""
         if self.has_turn:
             self.has_turn = False
             if cache.get(_TURN) == self.token:
@@ -178,13 +183,16 @@ class _Drain:
                         self._send(endings if lane is _Lane.ENDING else pool, message, webhook, lane)
 
     def _room(self, webhook: Webhook, lane: _Lane) -> int:
-        """Return how many threads are free for this. Those that hang leave half of them to all others."""
+        """Return how many threads are free for this receiver and lane.
+
+        Messages in doubt can use only half of the threads.
+        """
         beside = [each for each in self.sending.values() if (each.lane is _Lane.ENDING) == (lane is _Lane.ENDING)]
         room = MOST_AT_ONCE - len(beside)
         if not _is_in_doubt(webhook, lane):
             return room
         if lane is not _Lane.ENDING and clock.monotonic() > self.until - outbound.TOTAL_SECONDS:
-            # It would block this worker after the drain's end, beside the next drain.
+            # Such an attempt could block this worker after the drain's end, while the next drain already works.
             return 0
         return min(room, MOST_IN_DOUBT - sum(each.is_in_doubt for each in beside))
 
@@ -212,11 +220,15 @@ class _Drain:
             _give_up(sending.webhook.pk, because)
 
 
-# --- What is due -------------------------------------------------------------------------------------------
+# --- Messages that are due ----------------------------------------------------------------------------------
 
 
 def _due(at: datetime) -> QuerySet[OutboxMessage]:
-    """Return what may be sent now: a message only waits for older ones about the same, unless it ends access."""
+    """Return the messages that can be sent now.
+
+    A message waits for older messages to the same receiver about the same access request or ticket. A message that ends
+    access does not wait.
+    """
     older = OutboxMessage.objects.filter(
         webhook=OuterRef("webhook"),
         mark=OuterRef("mark"),
@@ -228,7 +240,7 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
 
 
 def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
-    """Return the receivers that may be sent something now, by lane. A test goes to one that is off, too."""
+    """Return the receivers that have a message to be sent now, by lane. A test is also sent if the webhook is off."""
     due = _due(at).filter(Q(webhook__is_on=True) | Q(topic=messages.TEST), webhook=OuterRef("pk"))
     has = {lane.label: Exists(due.filter(lane.holds)) for lane in _Lane}
     found: dict[_Lane, list[Webhook]] = {}
@@ -242,7 +254,7 @@ def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
 
 
 def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
-    """Claim so many messages, first those that are due longest."""
+    """Claim up to `most` messages, first those that have been due for the longest time."""
     with transaction.atomic(durable=True):
         at = clock.now()
         rows = _due(at).filter(lane.holds, webhook=webhook)
@@ -250,7 +262,7 @@ def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
             rows = rows.filter(topic=messages.TEST)
         batch = list(rows.order_by("next_attempt_at", "seq").claimed()[:most])  # type: ignore[attr-defined]  # ScopedQuerySet
         for message in batch:
-            # Counted before it is made, because a message that kills its worker could not be counted afterwards.
+            # The attempt is counted before it begins: a message that kills its worker could not be counted afterwards.
             message.attempts, message.claimed_until = message.attempts + 1, at + LEASE
             message.save(update_fields=["attempts", "claimed_until"])
     return batch
@@ -282,21 +294,21 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
     except outbound.Unreachable as error:
         return outcome(problem=str(error.args[0]))
     except outbound.BadTarget:
-        # Saved while receivers in private networks were allowed.
+        # The address was saved while receivers in private networks were allowed.
         return outcome(problem="address")
     except Exception as error:
-        # The error's text may quote the address; its kind is enough.
+        # The error's text may contain the address, so only the kind of the error is logged.
         logger.error("webhook_failed_unexpectedly", error=type(error).__name__)
         return outcome(problem="unexpected")
 
 
 def sanitised(answer: bytes) -> str:
-    """Return the beginning of the answer on one line, without invisible characters."""
+    """Return the beginning of the receiver's answer on one line, without invisible characters."""
     text = _UNPRINTABLE.sub(" ", answer[: 4 * ANSWER_STORED].decode(errors="replace"))
     return " ".join(text.split())[:ANSWER_STORED]
 
 
-# --- What came of it ---------------------------------------------------------------------------------------
+# --- After the attempt --------------------------------------------------------------------------------------
 
 
 def _keep(sending: _Sending, outcome: Outcome) -> None:
@@ -311,20 +323,20 @@ def _keep(sending: _Sending, outcome: Outcome) -> None:
 
 def _delivered(sending: _Sending) -> bool:
     message, webhook = sending.message, sending.webhook
-    # Regardless of the lease: it has arrived, even if another drain sends it too.
+    # Mark it even if the lease has ended: the message has arrived. Another drain may send it too.
     OutboxMessage.objects.filter(pk=message.pk, state=OutboxMessage.State.WAITING).update(
         state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=""
     )
     Webhook.objects.filter(pk=webhook.pk, failures__gt=0).update(failures=0, failing_since=None)
     if message.topic == messages.TEST:
-        # Somebody has repaired it and tests it, so waiting messages are sent now.
+        # The receiver works again and somebody has tested it, so the waiting messages are sent now.
         waiting = OutboxMessage.objects.filter(webhook=webhook, state=OutboxMessage.State.WAITING)
         waiting.update(next_attempt_at=clock.now())
     return False
 
 
 def _failed(sending: _Sending, outcome: Outcome) -> bool:
-    """Postpone the message, or park it after its last attempt; return whether to give the receiver up."""
+    """Postpone the message, or park it after its last attempt. Return whether to switch the webhook off."""
     message, webhook, at = sending.message, sending.webhook, clock.now()
     problem = outcome.problem or str(outcome.status)
     claimed = OutboxMessage.objects.filter(
@@ -344,8 +356,8 @@ def _failed(sending: _Sending, outcome: Outcome) -> bool:
         return False
     row = Webhook.objects.filter(pk=webhook.pk)
     row.update(failures=F("failures") + 1, failing_since=Coalesce("failing_since", at))
-    # It accepted nothing for as long as a message is tried. A receiver that accepts others is not given up for one
-    # message.
+    # The receiver has accepted nothing for as long as a message is tried. If it accepts other messages, one failed
+    # message does not switch the webhook off.
     return is_last and row.filter(failing_since__lte=at - schedule.WHOLE).exists()
 
 
@@ -353,5 +365,5 @@ def _give_up(webhook_id: UUID, because: Webhook.Because) -> None:
     try:
         operations.give_up_webhook(webhook_id, because=because.value, actor=Actor.system("webhooks"))
     except DomainError as refusal:
-        # Off already, or removed meanwhile.
+        # The webhook is already off or was removed.
         logger.debug("webhook_not_given_up", webhook=str(webhook_id), code=refusal.code)

@@ -1,7 +1,7 @@
-"""Turns new entries of the logs into messages. The logs are the source, so no event can be forgotten.
+"""Turns new entries of the logs into webhook messages. The logs are the source, so no event can be forgotten.
 
-An act knows nothing of webhooks. A webhook stores the number of its next entry in each log that it gets. New entries
-that it wants become rows of the outbox, in one transaction with the number.
+The operations know nothing of webhooks. For each log, a webhook has a cursor with the number of its next entry. The new
+entries that a webhook wants become rows of the outbox. The cursor moves in the same transaction.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from requests_app.operations.webhooks import outbox_row
 
 logger = structlog.get_logger(__name__)
 
-#: Entries that are read in one transaction.
+#: How many entries are read in one transaction.
 BATCH = 500
-#: The most messages that wait for one webhook in the outbox. The rest waits in the log, except what ends access.
+#: How many messages can wait for one webhook in the outbox. If there are more, later entries wait in the log, except
+#: those that end access.
 MOST_WAITING = 10_000
 
 
 def has_news() -> bool:
-    """Return whether any log has entries that some webhook has not been sent."""
+    """Return whether any log has entries that were not yet processed for some webhook."""
     return _moved().exists() or next(_unknown(), None) is not None
 
 
 def work(until: float) -> int:
     """Process the next BATCH of each log for each webhook, until `until` on the monotonic clock.
 
-    Returns how many messages were made. A log with many new entries does not delay others.
+    Return how many messages were made. A log with many new entries does not delay other logs.
     """
     for webhook_id, log_id in _unknown():
         _begin(webhook_id, log_id)
@@ -48,14 +49,17 @@ def work(until: float) -> int:
 
 
 def _moved() -> QuerySet[WebhookCursor]:
-    """Return the cursors that are not at the end of their log. One beyond the end means a restored backup."""
+    """Return the cursors that are not at the end of their log.
+
+    A cursor beyond the end means that a backup was restored.
+    """
     other = ChainHead.objects.filter(pk=OuterRef("log_id")).exclude(size=OuterRef("next_seq"))
     hearing = WebhookCursor.objects.filter(webhook__is_on=True, webhook__removed_at=None)
     return hearing.filter(Exists(other))
 
 
 def _unknown() -> Iterator[tuple[UUID, UUID]]:
-    """Return the logs in which a webhook of the provider's has no cursor yet."""
+    """Yield (webhook, log) for each log in which one of the provider's webhooks has no cursor yet."""
     for webhook_id in Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True):
         known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
         for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
@@ -63,7 +67,7 @@ def _unknown() -> Iterator[tuple[UUID, UUID]]:
 
 
 def _begin(webhook_id: UUID, log_id: UUID) -> None:
-    """Return the cursor at which the webhook begins: the first entry since it was added."""
+    """Create the webhook's cursor for one log. It begins at the first entry since the webhook was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
         size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)
@@ -76,14 +80,14 @@ def _begin(webhook_id: UUID, log_id: UUID) -> None:
 def _step(cursor_id: int, *, only_endings: bool) -> int:
     """Process the next entries of one log for one webhook, unless another worker does.
 
-    Entries that end access are sent before the others, if those have to wait in the log.
+    With `only_endings`, write only messages that end access, and don't move the cursor. The other entries wait.
     """
     with transaction.atomic(durable=True):
         places = WebhookCursor.objects.select_related("webhook").filter(pk=cursor_id)
         place = places.select_for_update(of=("self",), skip_locked=True).first() if _locks() else places.first()
         if place is None or not place.webhook.is_on:
             return 0
-        # Read before the entries, so that those up to here are all committed.
+        # Read the size before the entries, so that all entries below it are committed.
         size = ChainHead.objects.values_list("size", flat=True).get(pk=place.log_id)
         if size == place.next_seq:
             return 0
@@ -101,7 +105,7 @@ def _step(cursor_id: int, *, only_endings: bool) -> int:
 
 
 def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None) -> list[AuditEntry]:
-    """Return the entries to send, without those removed meanwhile or in no shard."""
+    """Return the entries to send, at most BATCH. `only` limits them to some events."""
     webhook = place.webhook
     rows = AuditEntry.objects.filter(
         tenant_id=place.log_id, seq__gte=place.next_seq, seq__lt=size, at__gte=webhook.from_at
@@ -111,12 +115,12 @@ def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None)
         wanted = only if wanted is None else only & wanted
     if wanted is not None:
         rows = rows.filter(event__in=wanted)
-    # Only the newest count here: the ones before are there already.
+    # With `only`, the newest entries come first: messages for the older entries exist already.
     return list(rows.order_by("seq" if only is None else "-seq")[:BATCH])
 
 
 def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
-    """Write the messages that do not exist yet, and return how many."""
+    """Write the messages that do not exist yet. Return how many."""
     at = clock.now()
     found = {
         row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))

@@ -1,4 +1,4 @@
-"""Deletes old deliveries, and encrypts again what a former key of the settings encrypted."""
+"""Deletes old deliveries, and encrypts keys again that a former key of the settings has encrypted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from requests_app.domain import clock
 from requests_app.messages.webhooks import sealing
 from requests_app.models import OutboxMessage, Webhook, WebhookAttempt
 
-#: How long deliveries are kept, to be looked at and sent again.
+#: How long deliveries are stored. Until then, people can read them and send them again.
 DELETED_AFTER = timedelta(days=30)
 BATCH = 500
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Continue until it is done or the time is over; return how many messages were deleted."""
+    """Continue until everything is done or `is_over` returns True. Return how many messages were deleted."""
     done = 0
     for webhook in Webhook.objects.order_by("pk"):
         if is_over():
@@ -55,12 +55,12 @@ def seal_anew(webhook: Webhook) -> None:
     for column in ("sealed", "former_sealed"):
         sealed = getattr(webhook, column)
         if column == "former_sealed" and webhook.former_until is not None and webhook.former_until <= at and sealed:
-            # They sign no more, so there is no reason to keep them.
+            # The webhook's former keys sign no more messages, so there is no reason to store them.
             Webhook.objects.filter(pk=webhook.pk, former_sealed=sealed).update(former_sealed="")
         elif sealed and sealing.is_outdated(sealed):
             try:
                 anew = sealing.seal(sealing.opened(sealed))
             except sealing.Unreadable:
                 continue
-            # Only if it is unchanged: somebody may have made new ones.
+            # Only if the row is unchanged: somebody may have made new keys meanwhile.
             Webhook.objects.filter(pk=webhook.pk, **{column: sealed}).update(**{column: anew})
