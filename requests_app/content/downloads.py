@@ -1,4 +1,4 @@
-"""Streams downloads and re-checks the reader's permission every second."""
+"""Streams downloads, and checks every second whether the reader is still allowed to read the log."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from requests_app.domain.scopes import Scope
 from requests_app.models.people import reread
 from requests_app.models.row_security import only_tenants
 
-#: How long a download may run on the roles that its reader last had, in seconds.
+#: How many seconds can pass in a download before the reader's roles are read again.
 REREAD_SECONDS = 1.0
 
 
 def disposition(filename: str, *, as_attachment: bool) -> str:
-    """Return Content-Disposition (RFC 6266) without characters that no name needs, such as line breaks."""
+    """Return the value of Content-Disposition (RFC 6266).
+
+    Characters that are not printable, such as line breaks, are removed.
+    """
     clean = "".join(char for char in filename if char.isprintable()) or "content"
     return content_disposition_header(as_attachment, clean) or "attachment"
 
 
 def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iterator[bytes]:
-    """Yield the chunks, each made under the request's settings, which end when the view returns.
+    """Yield the chunks. Each chunk is made under the request's language, which ends when the view returns, and in UTC.
 
-    The connection is limited to this tenant only while a chunk is made: a longer limit would apply to other users of
-    the thread. Times are in UTC, as in the entries.
+    The connection is limited to this tenant only while a chunk is made. A longer limit would apply to other users of
+    the thread.
 
-    A download takes time, and a role or a token can be revoked meanwhile. A reader who may not read the log any more is
-    refused within a second, in the middle of it. A server that knows no length ends a broken answer like a complete
-    one, so a stopped download ends in the middle of a line, which no format accepts as its end.
+    A role or a token can be revoked during a download. If the reader is no longer allowed to read the log, the download
+    stops within a second. Without a length, a client can't distinguish an incomplete answer from a complete one. So a
+    stopped download ends in the middle of a line, which no format accepts as its end.
     """
     language, checked, has_begun = translation.get_language(), clock.monotonic(), False
     try:
@@ -51,7 +54,7 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
             has_begun = True
     except Exception:
         if not has_begun:
-            raise  # it is answered as a failure, and no file comes
+            raise  # the answer is then an error, not a file
         with translation.override(language):
             words = _(
                 "This file is not complete: its reader is no longer allowed to download it, or it could not be read."
@@ -59,17 +62,17 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
         yield f'"{words}'.encode()
         raise
     finally:
-        # The reader may have gone: the page must learn this before the memory is cleared.
+        # If the reader disconnects, the generator must end now, not only when its memory is cleared.
         chunks.close()
 
 
 def require_reader(actor: Actor, tenant_id: UUID) -> None:
-    """Raise NotAllowed, or a kind of it, unless the actor reads this tenant's whole log."""
+    """Raise NotAllowed, or a subclass of it, unless the actor is allowed to read this tenant's whole log."""
     policy.require_scope(actor, Scope.LOG_READ)
     policy.require_role(actor, policy.LOG_READERS | {Role.STAFF}, tenant_id=tenant_id)
 
 
 def in_batches(lines: Iterator[str], *, size: int = 500) -> Generator[bytes]:
-    """Join some hundred lines to a chunk, because the settings of a chunk cost two round trips to the database."""
+    """Join up to `size` lines to a chunk: the settings for each chunk cost two round trips to the database."""
     while batch := "".join(islice(lines, size)):
         yield batch.encode()

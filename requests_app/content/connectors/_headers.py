@@ -1,7 +1,7 @@
-"""Reads RFC 5322 headers from any sender, in linear time and without ever failing.
+"""Reads RFC 5322 headers from any sender. This takes linear time and never fails.
 
-The standard library's parser raises a dozen kinds of exception on hostile headers and is quadratic in several, so that
-a page of 500 messages could take minutes.
+The standard library's parser raises a dozen kinds of exception on hostile headers. In several cases it takes quadratic
+time, so that a page of 500 messages could take minutes.
 """
 
 import binascii
@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 _VALUE_LENGTH = 8192
 _PARAMETER_LENGTH = 4096
-# One search per wanted name, not one step per line: a block may have 20,000 lines.
+# One search for each wanted name, not one step for each line: a block of headers can have 20,000 lines.
 _FIELDS = {
     name: re.compile(rb"^%s[ \t]{0,8}:" % name.encode(), re.IGNORECASE | re.MULTILINE)
     for name in (
@@ -35,14 +35,17 @@ _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 _VALUE = re.compile(rb"[^\n]*(?:\n[ \t][^\n]*)*")
 _ENCODED_WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,40})(?:\*[A-Za-z0-9-]{0,40})?\?([BbQq])\?([^?\r\n]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)\s+(?==\?)")
-# An unclosed quote takes all that follows. Otherwise each further quote would be searched up to the end again.
+# An unclosed quote takes all the text that follows. Otherwise each further quote would be searched to the end again.
 _PARAMETER = re.compile(r""";\s*([^\s=;"]{1,80})\s*=\s*(?:"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^;\s]*))""", re.DOTALL)
 _MEDIA_TYPE = re.compile(r"\s*([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})\s*(?:;|\Z)")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>\Z")
 
 
 def parse(block: bytes) -> Headers:
-    """Return the first value of each known field by lower-cased name, unfolded, still encoded, cut at 8 KiB."""
+    """Return the first value of each known field by the field's lower-case name.
+
+    Each value is unfolded, cut at 8 KiB, and not yet decoded.
+    """
     found: Headers = {}
     for name, pattern in _FIELDS.items():
         match = pattern.search(block)
@@ -53,13 +56,14 @@ def parse(block: bytes) -> Headers:
 
 
 def decoded(value: str) -> str:
-    """Decode a value's RFC 2047 words and return it as one line of clean text."""
+    """Decode the encoded words of RFC 2047 in a value. Return the value as one line of clean text."""
     value = _BETWEEN_WORDS.sub("", value)
     pieces: list[str] = []
     pending, pending_charset, end = b"", "", 0
     for match in _ENCODED_WORD.finditer(value):
         raw, charset = _word_bytes(match[2], match[3]), match[1].lower()
-        # Senders cut multi-byte characters between adjacent words, so equal charsets are joined first.
+        # Senders cut multi-byte characters between adjacent words, so words with the same charset are joined before
+        # decoding.
         if match.start() != end or charset != pending_charset:
             pieces += [decode(pending, pending_charset), value[end : match.start()]]
             pending = b""
@@ -76,12 +80,15 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def alphabet_only(data: bytes) -> bytes:
-    """Remove all bytes that are not in base64's alphabet. A table is fast even if it removes every other byte."""
+    """Remove all bytes that are not in base64's alphabet.
+
+    A translation table is fast even if it removes every other byte.
+    """
     return data.translate(None, _NOT_BASE64)
 
 
 def base64_bytes(data: bytes) -> bytes:
-    """Decode base64 that may be cut short or not be base64 at all."""
+    """Decode base64. The data may be cut short, or may not be base64 at all."""
     digits = alphabet_only(data)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
@@ -89,7 +96,10 @@ def base64_bytes(data: bytes) -> bytes:
 
 
 def media_type(headers: Headers, default: str = "text/plain") -> str:
-    """Return the declared type without parameters; an invalid one becomes the type of bytes."""
+    """Return the declared media type without parameters.
+
+    Return application/octet-stream if the declared type is invalid.
+    """
     value = headers.get("content-type")
     if value is None:
         return default
@@ -98,7 +108,7 @@ def media_type(headers: Headers, default: str = "text/plain") -> str:
 
 
 def parameters(value: str) -> dict[str, str]:
-    """Return the parameters of Content-Type or Content-Disposition, RFC 2231 continuations and charsets decoded."""
+    """Return the parameters of Content-Type or Content-Disposition. RFC 2231 continuations and charsets are decoded."""
     found: dict[str, str] = {}
     pieces: dict[str, dict[int, tuple[bool, str]]] = {}
     for match in _PARAMETER.finditer(value[:_PARAMETER_LENGTH]):
@@ -125,13 +135,13 @@ def _joined(numbered: dict[int, tuple[bool, str]]) -> str:
 
 
 def message_id(headers: Headers) -> str:
-    """Return the Message-ID if it is well formed. It goes into the log, so nothing else may pass as one."""
+    """Return the Message-ID, or an empty string if it is not well formed. The Message-ID is written into the log."""
     value = headers.get("message-id", "").strip()
     return value if _MESSAGE_ID.match(value) else ""
 
 
 def sent_at(headers: Headers) -> datetime | None:
-    """Return the Date in UTC; None if it is missing or can't be read."""
+    """Return the message's Date in UTC, or None if it is missing or can't be read."""
     try:
         stated = parsedate_to_datetime(headers.get("date", "")[:100])
         return (stated if stated.tzinfo else stated.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""Makes a mail's HTML safe to show: no script, no style, nothing that loads, in linear time.
+"""Makes the HTML of a mail safe to show, in linear time: no script, no style, and nothing that the browser loads.
 
-nh3 is the guard. Before it, the markup is rewritten into well-nested tags of limited depth, because an HTML parser
-takes quadratic time on deep or mis-nested markup: one megabyte of <div> blocks a worker for two minutes.
+nh3 removes what is unsafe. Before that, this module rewrites the markup into well-nested tags of limited depth. An HTML
+parser takes quadratic time on deep or wrongly nested markup: one megabyte of <div> blocks a worker for two minutes.
 """
 
 import re
@@ -48,7 +48,7 @@ _PLAIN = frozenset(
 )
 TAGS = _FORMATTING | _PLAIN
 _VOID = frozenset({"br", "hr", "col"})
-# The content of these is not the mail's text, or follows other rules than HTML's.
+# The content of these tags is not text of the mail, or follows other rules than HTML.
 _DROPPED = frozenset(
     [
         "applet",
@@ -75,7 +75,7 @@ _MAX_DEPTH = 100
 _MAX_FORMATTING_DEPTH = 8
 _NO_BARRIER: frozenset[str] = frozenset()
 _CELLS = frozenset({"td", "th"})
-# An opening tag closes these open ones, up to the barrier.
+# For an opening tag: which open tags it closes, and at which open tags (the barrier) the search for them stops.
 _ENDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "a": (frozenset({"a"}), _CELLS | {"table"}),
     "p": (frozenset({"p"}), _CELLS | {"div", "li", "blockquote", "dd"}),
@@ -107,17 +107,17 @@ _cleaner = nh3.Cleaner(
 
 
 def sanitised(html: str) -> str:
-    """Return what may be shown of the markup. The caller limits the input."""
+    """Return the safe part of the markup. The caller limits the length of the input."""
     return _cleaner.clean(_WellNested().rewrite(html)).strip()
 
 
 def has_images(html: str) -> bool:
-    """Return whether the markup has images, so that a page can say that they are left out."""
+    """Return whether the markup has images, so that a page can say that they are not shown."""
     return re.search(r"<(?:img|image|picture)[\s/>]", html, re.IGNORECASE) is not None
 
 
 class _WellNested:
-    """Rewrites markup into allowed tags that nest properly, to a limited depth. The text stays as it is."""
+    """Rewrites markup into allowed tags that nest properly, to a limited depth. It does not change the text."""
 
     def __init__(self) -> None:
         self._out: list[str] = []
@@ -134,7 +134,7 @@ class _WellNested:
         return "".join(self._out)
 
     def _markup(self, html: str, start: int) -> int:
-        """Handle what begins at a "<" and return where the text continues."""
+        """Process the markup that begins at a "<". Return where the text after it begins."""
         match = _TAG_OPEN.match(html, start)
         if match:
             return self._tag(html, match)
@@ -165,10 +165,10 @@ class _WellNested:
             self._out.append(f"<{name}{attributes}>")
             return
         if name == "a" and "a" in self._open:
-            # Parsers split a link inside a link, and differently the second time. Its text stays.
+            # Parsers handle a link inside a link in different ways, so the inner link is removed. Its text remains.
             return
         is_formatting = name in _FORMATTING
-        # Parsers repeat formatting in every block after it, so its depth multiplies the size of the result.
+        # Parsers repeat open formatting tags in every later block, so their depth multiplies the size of the result.
         if len(self._open) >= _MAX_DEPTH or (is_formatting and self._formatting >= _MAX_FORMATTING_DEPTH):
             return
         self._open.append(name)
@@ -179,7 +179,10 @@ class _WellNested:
         self._close(self._depth_of(frozenset({name}), _NO_BARRIER if name in ("table", "tr") else _CELLS - {name}))
 
     def _depth_of(self, names: frozenset[str], barrier: frozenset[str]) -> int:
-        """Return how many open tags must close for the nearest of these to be closed; none beyond the barrier."""
+        """Return how many open tags to close, so that the nearest tag of `names` is closed.
+
+        Return 0 if a barrier comes first.
+        """
         for depth, name in enumerate(reversed(self._open), start=1):
             if name in names:
                 return depth
@@ -195,7 +198,7 @@ class _WellNested:
 
 
 def _attributes(html: str, position: int) -> tuple[str, int]:
-    """Return the attributes to keep, quoted again, and where the tag ends."""
+    """Return the allowed attributes, quoted again, and where the tag ends."""
     allowed: dict[str, str] = {}
     while position < len(html) and html[position] != ">":
         match = _ATTRIBUTE.match(html, position)

@@ -10,7 +10,7 @@ _SHOWN = {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Su
 
 
 def read_message(item: Item, file: io.FileIO, size: int, limits: Limits) -> Message:
-    """Return the message as a page shows it. Damaged or hostile ones are shown as far as possible."""
+    """Return the message in the form that a page shows. A damaged or hostile message is shown as far as possible."""
     structure = _mime.scan(file, size, limits)
     problems = dict.fromkeys(structure.problems)
     bodies = [part for part in structure.parts if _is_body(part)]
@@ -38,12 +38,12 @@ def read_message(item: Item, file: io.FileIO, size: int, limits: Limits) -> Mess
 
 
 def _is_body(part: _mime.Part) -> bool:
-    """Return whether the part is shown in place. A part with a file name is opened separately."""
+    """Return whether the page shows this part as text. A part with a file name is an attachment instead."""
     return part.media_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.filename
 
 
 def _joined(file: io.FileIO, parts: list[_mime.Part], limit: int) -> tuple[str, bool]:
-    """Decode these parts up to a total number of bytes, and return whether something was left out."""
+    """Decode and join these parts, up to `limit` bytes. Return the text, and whether something was left out."""
     pieces: list[str] = []
     for part in parts:
         joined = bytearray()

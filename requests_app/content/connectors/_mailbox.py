@@ -1,4 +1,4 @@
-"""The files of a Maildir: its messages and folders, their order and their names."""
+"""The files of a Maildir: its messages and folders, with their order and their names."""
 
 import heapq
 import io
@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from requests_app.content.connectors import _paths, _stored
 from requests_app.content.connectors.base import ConnectorError, ItemNotFound, Malformed
 
-Entry = tuple[int, str, str, str]  # delivered at (seconds), unique name, "cur" or "new", file name
-Opened = tuple[io.FileIO, os.stat_result, str]  # the last is the name of the file
+Entry = tuple[int, str, str, str]  # (delivery time in seconds, unique name, "cur" or "new", file name)
+Opened = tuple[io.FileIO, os.stat_result, str]  # the text is the file's name
 
 _ATTEMPTS = 5
 _DELIVERED = re.compile(r"(\d{9,11})\.")
@@ -19,7 +19,7 @@ _CURSOR = re.compile(r"1(\d{1,12})~(.+)\Z", re.DOTALL)
 
 
 class Cursor:
-    """Where a page begins: after a folder's name, or below a message's (delivered at, unique name)."""
+    """Where a page begins: after the folder `folder`, or below the message `message` (delivery time, unique name)."""
 
     def __init__(self, folder: str | None, message: tuple[int, str] | None) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class Cursor:
 
     @classmethod
     def read(cls, after: str | None) -> "Cursor":
-        """Parse a cursor that an earlier page gave. Raises Malformed."""
+        """Parse a cursor that an earlier page has returned. Raise Malformed for any other text."""
         if after is None:
             return cls("", None)
         match = _CURSOR.match(after)
@@ -38,16 +38,16 @@ class Cursor:
         raise Malformed("This is not a cursor of this listing.")
 
     def precedes_folder(self, name: str) -> bool:
-        """Return whether a folder of this name is still to come."""
+        """Return whether a folder of this name comes after the cursor."""
         return self._folder is not None and name > self._folder
 
     def precedes_message(self, stamp: int, unique: str) -> bool:
-        """Return whether a message delivered then, with this name, is still to come."""
+        """Return whether a message with this delivery time and unique name comes after the cursor."""
         return self._message is None or (stamp, unique) < self._message
 
 
 def require_maildir(box: int, error: type[ConnectorError]) -> None:
-    """Raise this error unless the open directory has both `cur` and `new`."""
+    """Raise `error` unless the open directory `box` contains both `cur` and `new`."""
     try:
         for place in ("cur", "new"):
             with _paths.subdirectory(box, [place]):
@@ -57,12 +57,15 @@ def require_maildir(box: int, error: type[ConnectorError]) -> None:
 
 
 def is_folder_name(name: str) -> bool:
-    """Return whether this is how Maildir++ names a folder of a mailbox."""
+    """Return whether `name` has the form of a folder's name in Maildir++."""
     return _paths.is_safe_name(name) and name.startswith(".")
 
 
 def folders(box: int) -> list[str]:
-    """Return the names of the mailbox's folders. What only looks like one is skipped when it is opened."""
+    """Return the names of the mailbox's folders.
+
+    Other directories with such a name are only detected when they are opened.
+    """
     with _paths.translated(), os.scandir(box) as entries:
         names = [entry.name for entry in entries if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False)]
     return sorted(names)
@@ -77,7 +80,7 @@ def _entries(box: int) -> Iterator[tuple[os.DirEntry[str], str]]:
 
 
 def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
-    """Return the newest entries from the cursor on, and how many can't be served. No message is opened for it."""
+    """Return the newest entries from the cursor on, and how many entries can't be served. This opens no message."""
     unlisted = 0
 
     def served() -> Iterator[Entry]:
@@ -90,7 +93,7 @@ def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
             try:
                 stamp = _stamp(unique) or seconds(entry.stat(follow_symlinks=False))
             except FileNotFoundError:
-                continue  # Somebody read or moved it meanwhile; it has another name by now.
+                continue  # The message was read or moved meanwhile, and now has another name.
             if cursor.precedes_message(stamp, unique):
                 yield stamp, unique, place, entry.name
 
@@ -100,17 +103,17 @@ def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
 
 
 def unique_name(file_name: str) -> str:
-    """Return the part of a file's name that stays when flags are set."""
+    """Return the part of a file's name that does not change when flags are set."""
     return file_name.partition(":")[0]
 
 
 def is_unique_name(name: str) -> bool:
-    """Say whether a message can be served under this unique name."""
+    """Return whether a message can be served under this unique name."""
     return _paths.is_safe_name(name) and not name.startswith(".") and ":" not in name
 
 
 def delivered_at(unique: str, facts: _stored.Facts) -> datetime:
-    """Return when the message came, from its unique name or else from the file's time."""
+    """Return when the message was delivered, from its unique name or else from the file's time."""
     return datetime.fromtimestamp(_stamp(unique) or seconds(facts), UTC)
 
 
@@ -120,12 +123,12 @@ def _stamp(unique: str) -> int:
 
 
 def seconds(facts: os.stat_result | _stored.Facts) -> int:
-    """Return a file's time within the range of a date."""
+    """Return the file's time in seconds, limited to the range of a date."""
     return min(max(int(facts.st_mtime), 0), 99_999_999_999)
 
 
 def find(box: int, unique: str) -> Opened:
-    """Open the message with this unique name, wherever it was moved meanwhile."""
+    """Open the message with this unique name, even if it is moved or renamed meanwhile."""
     for _ in range(_ATTEMPTS):
         found = next(((entry.name, place) for entry, place in _entries(box) if unique_name(entry.name) == unique), None)
         if found:

@@ -1,7 +1,7 @@
-"""Finds the parts of a MIME message by their offsets in the file, and decodes one at a time.
+"""Finds the parts of a MIME message by their offsets in the file, and decodes one part at a time.
 
-Only the headers and one block are in memory, so a mail of 50 MiB costs as little as a small one. Compiled patterns
-search whole blocks: with a loop over lines a sender could cause millions of steps.
+Only the headers and one block are in memory, so a mail of 50 MiB needs no more memory than a small one. Compiled
+patterns search whole blocks. In a loop over lines, a sender could cause millions of steps.
 """
 
 import binascii
@@ -24,7 +24,7 @@ from requests_app.content.connectors.base import (
 )
 
 _BLOCK = 256 * 1024
-# More than any pattern below can match, so that a match that begins in a block is seen whole.
+# Longer than any match of the patterns below, so that a match that begins inside a block is always complete.
 _OVERLAP = 1024
 _MAX_BOUNDARY = 200
 _INNER_HEADER_BYTES = 16 * 1024
@@ -33,7 +33,7 @@ _HEADER_END = rb"\n\r?\n"
 
 @dataclass(slots=True)
 class Part:
-    """A leaf of the message: its headers, and where its encoded body is in the file."""
+    """A part that contains no other parts: its headers, and where its encoded body is in the file."""
 
     name: str
     headers: _headers.Headers
@@ -47,13 +47,13 @@ class Part:
 
     @property
     def filename(self) -> str:
-        """The name that the sender gave it, which is not safe to use yet."""
+        """The file name that the sender chose. It is not safe to use."""
         stated = _headers.parameters(self.headers.get("content-disposition", "")).get("filename", "")
         return stated or _headers.parameters(self.headers.get("content-type", "")).get("name", "")
 
     @property
     def safe_filename(self) -> str:
-        """A name for a download, made up if the sender's is unusable."""
+        """A safe file name for a download. If the sender's name is unusable, a name is made from the part's number."""
         extension = extension_of(self.media_type)
         return safe_filename(self.filename, f"attachment-{self.name}{extension}")
 
@@ -64,7 +64,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The headers of the whole message, its leaves in order, and what was cut."""
+    """The headers of the whole message, its leaf parts in order, and codes for what was cut."""
 
     headers: _headers.Headers
     parts: tuple[Part, ...]
@@ -72,7 +72,7 @@ class Structure:
 
 
 def read_headers(file: FileIO, size: int, limits: Limits) -> _headers.Headers:
-    """Return the headers of the message, and read no further than the limit for headers."""
+    """Return the headers of the message. Read at most `limits.header_bytes`."""
     file.seek(0)
     block = read_fully(file, min(size, limits.header_bytes))
     return _headers.parse(block[: _header_length(block)])
@@ -86,7 +86,7 @@ def _header_length(block: bytes) -> int:
 
 
 def read_fully(file: FileIO, count: int) -> bytes:
-    """Read exactly `count` bytes. Raises ConnectorUnavailable if the file became shorter."""
+    """Read exactly `count` bytes. Raise ConnectorUnavailable if the file became shorter."""
     buffer = bytearray()
     while len(buffer) < count:
         buffer += read_exactly_some(file, count - len(buffer))
@@ -94,7 +94,7 @@ def read_fully(file: FileIO, count: int) -> bytes:
 
 
 def scan(file: FileIO, size: int, limits: Limits) -> Structure:
-    """Return where every part is. A damaged structure is read as far as possible."""
+    """Return the position of every part. A damaged message is read as far as possible."""
     return _Scanner(file, size, limits).run()
 
 
@@ -114,7 +114,7 @@ class _Scanner:
         return Structure(self._top or {}, tuple(self._parts), tuple(self._problems))
 
     def _entity(self, position: int) -> int | None:
-        """Read one entity's headers and find its end; return where the next one begins."""
+        """Read one entity's headers and find its end. Return where the next entity begins, or None."""
         if self._seen >= self._limits.parts:
             self._problems["parts_cut"] = None
             return None
@@ -132,7 +132,7 @@ class _Scanner:
         return self._next_part(match)
 
     def _read_headers(self, position: int) -> tuple[_headers.Headers, int, "_Match | None"]:
-        """Return the headers, where the body begins, and the boundary line that came before any body did."""
+        """Return the headers, where the body begins, and the boundary line if one ends the headers before any body."""
         start = max(position - 1, 0)
         first = self._read(position, 2)
         if position == 0 and first.startswith((b"\n", b"\r\n")):
@@ -149,7 +149,10 @@ class _Scanner:
         return headers, match.end, match if match.boundary else None
 
     def _boundary_of(self, headers: _headers.Headers) -> bytes:
-        """Return the boundary if this is a container that may be entered; else it is a leaf."""
+        """Return the boundary of a container.
+
+        Return an empty value for a leaf, or if the container is not to be read.
+        """
         if not _headers.media_type(headers).startswith("multipart/"):
             return b""
         if len(self._boundaries) >= self._limits.mime_depth:
@@ -162,13 +165,17 @@ class _Scanner:
     def _leaf(self, headers: _headers.Headers, start: int, end: int) -> Part:
         media_type = _headers.media_type(headers)
         if media_type.startswith("multipart/"):
-            # Without a boundary it can only be text. With one it is too deep, and is kept whole for download.
+            # Without a boundary it can only be text. A container that is nested too deeply is offered as a whole for
+            # download.
             has_boundary = _headers.parameters(headers["content-type"]).get("boundary")
             media_type = UNKNOWN_MEDIA_TYPE if has_boundary else "text/plain"
         return Part(str(len(self._parts) + 1), headers, media_type, start, max(start, end))
 
     def _next_part(self, match: "_Match | None") -> int | None:
-        """Leave the containers that a boundary line closes, and return where the next part's headers begin."""
+        """Leave the containers that a boundary line closes.
+
+        Return where the headers of the next part begin, or None.
+        """
         while match is not None:
             index = max(at for at, name in enumerate(self._boundaries) if name == match.boundary)
             del self._boundaries[index + 1 :]
@@ -181,7 +188,7 @@ class _Scanner:
     def _find_boundary(self, position: int) -> "_Match | None":
         if not self._boundaries:
             return None
-        # The line break before a boundary belongs to it; a body's first byte always follows one.
+        # The line break before a boundary is part of the boundary. A line break always precedes a body's first byte.
         return self._find(re.compile(_boundary_pattern(self._boundaries)), max(position - 1, 0))
 
     def _find(self, pattern: re.Pattern[bytes], position: int) -> "_Match | None":
@@ -215,13 +222,13 @@ class _Match:
 
 
 def _boundary_pattern(boundaries: list[bytes]) -> bytes:
-    # Longer ones first, so that a boundary that is the beginning of another does not hide it.
+    # Longer boundaries come first: a short boundary can be the beginning of a longer one and would hide it.
     names = b"|".join(re.escape(name) for name in sorted(set(boundaries), key=len, reverse=True))
     return rb"\r?\n--(?P<name>" + names + rb")(?P<closing>--)?[ \t]{0,64}\r?(?=\n|\Z)"
 
 
 class PartSource(ByteSource):
-    """The decoded bytes of one part, in chunks, with one block in memory at a time."""
+    """The decoded bytes of one part, in chunks. Only one block is in memory at a time."""
 
     def __init__(self, file: FileIO, part: Part) -> None:
         self._file = file
@@ -240,7 +247,7 @@ class PartSource(ByteSource):
         position = self._part.start
         while position < self._part.end:
             try:
-                # Another reader of the same file may have moved the position meanwhile.
+                # Another reader of the same file may have moved the position.
                 self._file.seek(position)
             except (OSError, ValueError) as error:
                 raise ConnectorUnavailable("The part could not be read completely.") from error
@@ -270,7 +277,7 @@ def _from_quoted_printable(encoded: Iterator[bytes]) -> Iterator[bytes]:
     pending = b""
     for block in encoded:
         pending += block
-        # Lines are decoded whole. One that is longer than a block is cut before an escape that may continue.
+        # Whole lines are decoded. A line that is longer than a block is cut before an escape that may be incomplete.
         cut = pending.rfind(b"\n") + 1
         if not cut:
             escape = pending.find(b"=", max(0, len(pending) - 2))

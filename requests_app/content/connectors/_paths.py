@@ -1,7 +1,7 @@
-"""Opens files and folders under a root so that no name, link or swap leads anywhere else.
+"""Opens files and folders under a root. No name, link or replaced folder can lead outside the root.
 
-Each component is opened relative to the descriptor of the one before, never following a link. So if a folder is
-replaced with a link between a check and its use, the kernel refuses it.
+Each component is opened relative to the descriptor of the component before, and links are never followed. So if a
+folder is replaced with a link between a check and its use, the kernel refuses to open it.
 """
 
 import errno
@@ -24,17 +24,17 @@ from requests_app.content.connectors.base import (
     ResourceNotFound,
 )
 
-# As long as the log's column for an item's name.
+# This is also the length of the log's column for an item's name.
 _MAX_PATH_BYTES = 1024
 _MAX_DEPTH = 32
 _COMMON = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = _COMMON | os.O_DIRECTORY
-# Without O_NONBLOCK, opening a FIFO waits for a writer that never comes.
+# Without O_NONBLOCK, opening a FIFO waits for a writer, which may never come.
 _FILE = _COMMON | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def is_safe_name(name: str) -> bool:
-    """Return whether one component of a path can be served: it has one spelling, and leads to no other folder."""
+    """Return whether a component of a path can be served: it has only one spelling and leads to no other folder."""
     return (
         name not in ("", ".", "..")
         and "/" not in name
@@ -44,7 +44,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def is_servable(parents: list[str], name: str) -> bool:
-    """Return whether an entry of a folder can be asked for by its path."""
+    """Return whether an entry of a folder can be requested by its path."""
     try:
         split("/".join([*parents, name]))
     except ConnectorError:
@@ -53,7 +53,10 @@ def is_servable(parents: list[str], name: str) -> bool:
 
 
 def split(path: str) -> list[str]:
-    """Return the components of a relative path in its only accepted spelling, or raise OutsideResource."""
+    """Return the components of a relative path.
+
+    Raise OutsideResource if the path is not in its only accepted spelling.
+    """
     if len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
         raise ItemNotFound("The name is longer than any name can be.")
     names = path.split("/")
@@ -64,10 +67,10 @@ def split(path: str) -> list[str]:
 
 @contextmanager
 def resource(root: Path, locator: str) -> Iterator[int]:
-    """Open the folder that a locator names under the root, and give its descriptor. Raises ResourceNotFound."""
+    """Open the folder that a locator names under the root, and yield its descriptor. Raise ResourceNotFound."""
     names = split(locator)
     try:
-        # The operator chose the root, which may be a link. Below it no link is allowed.
+        # The operator chose the root, which can be a link. Below the root no link is allowed.
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise ConnectorUnavailable("The content root cannot be opened.") from error
@@ -83,7 +86,10 @@ def resource(root: Path, locator: str) -> Iterator[int]:
 
 @contextmanager
 def subdirectory(descriptor: int, names: list[str]) -> Iterator[int]:
-    """Walk down from an open folder, which stays open, and give the descriptor of the last one."""
+    """Go down from an open folder through `names`, and yield the descriptor of the last one.
+
+    `descriptor` stays open.
+    """
     inner = _walk(os.dup(descriptor), names)
     try:
         yield inner
@@ -92,7 +98,7 @@ def subdirectory(descriptor: int, names: list[str]) -> Iterator[int]:
 
 
 def _walk(descriptor: int, names: list[str]) -> int:
-    """Exchange the descriptor of a folder for that of one below it."""
+    """Close the descriptor, and return a descriptor of the folder that `names` leads to."""
     for name in names:
         try:
             inner = _open_directory(descriptor, name)
@@ -109,9 +115,10 @@ def _open_directory(parent: int, name: str) -> int:
 
 
 def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
-    """Open a regular file in an open folder. A link, device, socket, FIFO or folder is refused without waiting.
+    """Open a regular file in an open folder. Refuse a link, device, socket, FIFO or folder without waiting.
 
-    A name that was just read from the folder has the folder's own spelling, and need not be checked again.
+    With `is_from_listing`, the name was just read from the folder. So it has the folder's spelling and is not checked
+    again.
     """
     _require(parent, name, stat.S_ISREG, is_from_listing)
     with translated():
@@ -124,7 +131,7 @@ def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple
 
 
 def facts_of(parent: int, name: str) -> os.stat_result:
-    """Return the facts of an entry itself; raises OutsideResource for a link."""
+    """Return the stat result of the entry itself. Raise LinkRefused for a link."""
     with translated():
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if stat.S_ISLNK(facts.st_mode):
@@ -133,24 +140,25 @@ def facts_of(parent: int, name: str) -> os.stat_result:
 
 
 def has_exactly(parent: int, name: str) -> bool:
-    """Return whether the folder contains this very name.
+    """Return whether the folder contains a name that is spelled exactly like this.
 
-    A file system that folds case or Unicode forms accepts names that it does not contain. Such a second spelling would
-    be a second name in the log.
+    Some file systems ignore case or Unicode forms, so they accept names that they do not contain. Such a second
+    spelling would be a second name in the log.
     """
     with translated(), os.scandir(parent) as entries:
         return any(entry.name == name for entry in entries)
 
 
 def _require(parent: int, name: str, is_wanted: Callable[[int], bool], is_from_listing: bool = False) -> None:
-    # A check before opening keeps a device from being opened at all; the open itself is safe against a swap.
+    # This check makes sure that a device is never opened. If the entry is replaced after the check, opening it still is
+    # safe.
     if not is_wanted(facts_of(parent, name).st_mode) or not (is_from_listing or has_exactly(parent, name)):
         raise ItemNotFound("Nothing of this kind has exactly this name.")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the operating system's errors into the contract's errors."""
+    """Turn errors of the operating system into the errors of `base`."""
     try:
         yield
     except OSError as error:
@@ -162,7 +170,7 @@ def translated() -> Iterator[None]:
 
 
 class FileSource(ByteSource):
-    """A regular file as chunks: exactly the bytes that it had when it was opened, or an error."""
+    """The chunks of a regular file: exactly the bytes that it had when it was opened, or an error."""
 
     def __init__(self, file: io.FileIO, size: int) -> None:
         self._file = file
@@ -181,7 +189,10 @@ class FileSource(ByteSource):
 
 
 def read_exactly_some(file: io.FileIO, count: int) -> bytes:
-    """Read 1 to `count` bytes that must exist. A closed or shrunken file is an error, never a silent end."""
+    """Read 1 to `count` bytes.
+
+    The bytes must exist: a file that was closed or became shorter raises ConnectorUnavailable.
+    """
     try:
         chunk = file.read(count)
     except (OSError, ValueError) as error:

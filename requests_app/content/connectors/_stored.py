@@ -1,4 +1,7 @@
-"""A stored mail: as it came, or compressed, as Dovecot's zlib plugin leaves it under the same name."""
+"""Opens a stored mail, which is plain or compressed.
+
+Dovecot's zlib plugin compresses a mail and keeps its file name.
+"""
 
 import io
 import os
@@ -13,36 +16,36 @@ from requests_app.content.connectors import _paths
 from requests_app.content.connectors.base import CHUNK_BYTES, ItemTooLarge, ItemUnreadable, Limits
 
 _GZIP: Final = b"\x1f\x8b\x08"
-#: The window size that compressors use, at each of their four levels (RFC 1950, section 2.2).
+#: The first two bytes of a zlib stream with the usual window size, for its four levels (RFC 1950, section 2.2).
 _ZLIB: Final = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-#: Zstandard, LZ4, xz and bzip2: nothing here reads them.
+#: The first bytes of Zstandard, LZ4, xz and bzip2. This module can't read these formats.
 _FOREIGN: Final = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\xfd7zXZ\x00", b"BZh91AY")
-#: zlib's own number for "gzip or zlib, by the first bytes".
+#: zlib's value of `wbits` for "gzip or zlib, by the first bytes".
 _EITHER: Final = 47
 _SIZE = re.compile(r",S=(\d{1,12})(?=[,:]|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The properties of a stored mail: its original size, and when its file was changed."""
+    """The properties of a stored mail: its uncompressed size, and when its file was changed."""
 
     st_size: int
     st_mtime: float
 
 
 def plain(file: io.FileIO, facts: os.stat_result, name: str, limits: Limits, *, whole: bool) -> tuple[io.FileIO, Facts]:
-    """Return the mail as it came, readable from any position; closes `file` if that is another file.
+    """Return the uncompressed mail, readable from any position. If this is a new file, close `file`.
 
-    A decompressed mail is in a file without a name, which is gone when it is closed. Without `whole` that has no more
-    than a header may take, and the size is the one that the file's name or its end states. Raises ItemTooLarge once the
-    mail is larger than the limit, and ItemUnreadable if it can't be decompressed.
+    A decompressed mail is in a temporary file without a name, which is deleted when it is closed. Without `whole`, that
+    file contains at most `limits.header_bytes`, and the size comes from the stored file's name or end. Raise
+    ItemTooLarge if the mail is larger than the limit, and ItemUnreadable if it can't be decompressed.
     """
     magic = file.read(8)
     file.seek(0)
     if not _is_compressed(file, magic):
         return file, Facts(facts.st_size, facts.st_mtime)
     if facts.st_size > limits.item_bytes:
-        # A stream can be long and decompress to nothing.
+        # A long stream can decompress to nothing, so the compressed size is limited too.
         raise ItemTooLarge("The message is larger than the limit.")
     try:
         most = limits.item_bytes if whole else limits.header_bytes
@@ -61,7 +64,7 @@ def _is_compressed(file: io.FileIO, magic: bytes) -> bool:
         return True
     if not magic.startswith(_ZLIB):
         return False
-    # A plain mail may begin with these two letters too, and is then no zlib stream.
+    # A plain mail may begin with these two bytes too. It is then not a zlib stream.
     try:
         zlib.decompressobj().decompress(file.read(CHUNK_BYTES), 1)
     except zlib.error:
@@ -72,7 +75,10 @@ def _is_compressed(file: io.FileIO, magic: bytes) -> bool:
 
 
 def _decompressed(file: io.FileIO, most: int, *, cut: bool) -> tuple[io.FileIO, int, bool]:
-    """Write the mail to a file of its own; with `cut` its beginning is enough."""
+    """Write the mail to a temporary file. Return the file, its size, and whether it is complete.
+
+    With `cut`, stop after `most` bytes. Without `cut`, raise ItemTooLarge for a longer mail.
+    """
     target = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  the caller reads and closes it
     size = 0
     try:
@@ -97,7 +103,7 @@ def _rewound(target: io.FileIO) -> io.FileIO:
 
 
 def _blocks(file: io.FileIO) -> Iterator[bytes]:
-    """Decompress in blocks of limited size, however much a few bytes decompress to."""
+    """Decompress in blocks of at most CHUNK_BYTES, even if a few bytes decompress to many."""
     stream, data = zlib.decompressobj(_EITHER), file.read(CHUNK_BYTES)
     while True:
         try:
@@ -107,7 +113,8 @@ def _blocks(file: io.FileIO) -> Iterator[bytes]:
         if block:
             yield block
         if stream.eof:
-            # gzip may write several streams one after the other; anything else that follows is not part of the mail.
+            # A gzip file can contain several streams, one after the other. Other bytes that follow are not part of the
+            # mail.
             data = stream.unused_data or file.read(CHUNK_BYTES)
             if not data.startswith(_GZIP):
                 return
@@ -119,7 +126,7 @@ def _blocks(file: io.FileIO) -> Iterator[bytes]:
 
 
 def _stated_size(file: io.FileIO, magic: bytes, name: str) -> int:
-    """Return the size in the file's name (`,S=`) or at the end of a gzip file; 0 if there is neither."""
+    """Return the size in the file's name (`,S=`) or at the end of a gzip file. Return 0 if there is neither."""
     if stated := _SIZE.search(name):
         return int(stated[1])
     if not magic.startswith(_GZIP):

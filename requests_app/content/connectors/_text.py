@@ -1,11 +1,11 @@
-"""Turns hostile bytes and strings into text that is safe to show, to store and to put into a header."""
+"""Turns hostile bytes and strings into text that is safe to show, to store and to write into a header."""
 
 import codecs
 import re
 import unicodedata
 
-# Python's codec registry also has entries that are no charset (zip, rot13) and decoders with quadratic cost (punycode,
-# idna), and looks up unknown names by importing modules. So a sender's charset is looked up here only.
+# Python's codec registry imports modules to find unknown names. It also has entries that are not charsets (zip, rot13),
+# and decoders that take quadratic time (punycode, idna). So a sender's charset is looked up only in this list.
 _CHARSETS = [
     "utf-8",
     "utf-16",
@@ -90,7 +90,7 @@ _CODECS = {**{_compact(name): name for name in _CHARSETS}, **_ALIASES}
 _CHARSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}\Z")
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
-# C0, DEL, C1, and the two separators that some programs treat as a line end.
+# C0, DEL, C1, and the two separators that some programs treat as the end of a line.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -98,7 +98,7 @@ _FILENAME_LENGTH = 150
 
 
 def decode(data: bytes, charset: str = "") -> str:
-    """Decode with the named charset if it is one; otherwise by byte order mark, UTF-8 or Latin-1."""
+    """Decode with the named charset if it is known. Otherwise decode by byte order mark, as UTF-8 or as Latin-1."""
     codec = known_charset(charset)
     if not codec:
         codec = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "")
@@ -107,35 +107,35 @@ def decode(data: bytes, charset: str = "") -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A multi-byte character that was cut at the end does not rule out UTF-8.
+        # The data can still be UTF-8 if only its last character is incomplete.
         if error.start >= len(data) - 3 and error.reason == "unexpected end of data":
             return data.decode("utf-8", "replace")
         return data.decode("latin-1")
 
 
 def known_charset(name: str) -> str:
-    """Return Python's name of a charset that may be decoded, or an empty string."""
+    """Return Python's name of an allowed charset, or an empty string for any other name."""
     return _CODECS.get(_compact(name), "") if _CHARSET_NAME.match(name) else ""
 
 
 def without_surrogates(text: str) -> str:
-    """Replace lone surrogates, which some decoders produce and no encoder accepts."""
+    """Replace lone surrogates. Some decoders produce them, and no encoder accepts them."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def one_line(text: str) -> str:
-    """Return a header's value as one line: line breaks, tabs and control characters become spaces."""
+    """Return a header's value as one line. Line breaks, tabs and control characters become spaces."""
     return " ".join(_CONTROL.sub(" ", without_surrogates(text)).split())
 
 
 def visible_lines(text: str) -> str:
-    """Return a body with plain line breaks, and with its other control characters made visible."""
+    """Return a body with plain line breaks. Its other control characters become a visible character."""
     plain = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL_BUT_LINES.sub("\ufffd", plain)
 
 
 def safe_filename(name: str, fallback: str) -> str:
-    """Return the last component of a name that a sender chose, safe for a download; never empty.
+    """Return the last component of a file name that a sender chose, safe for a download and never empty.
 
     Direction marks are removed: "invoice\u202egpj.exe" would otherwise be shown as "invoiceexe.jpg".
     """

@@ -1,4 +1,4 @@
-"""Media types by file name, the same on every machine: the system's own table is not used."""
+"""Media types by file name, the same on every machine: the operating system's own table is not used."""
 
 from requests_app.content.connectors.base import UNKNOWN_MEDIA_TYPE
 
@@ -42,11 +42,11 @@ _BY_EXTENSION = {
 
 
 def media_type_of(filename: str) -> str:
-    """Return the type of the extension; unknown ones get the type of bytes."""
+    """Return the media type for the file name's extension, or the type of unknown bytes."""
     stem, dot, extension = filename.rpartition(".")
     return _BY_EXTENSION.get(extension.lower(), UNKNOWN_MEDIA_TYPE) if dot and stem else UNKNOWN_MEDIA_TYPE
 
 
 def extension_of(media_type: str) -> str:
-    """Return an extension for a part without a name, or an empty string."""
+    """Return a file name extension for a media type, or an empty string."""
     return next((f".{extension}" for extension, known in _BY_EXTENSION.items() if known == media_type), "")

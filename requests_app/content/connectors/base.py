@@ -1,7 +1,7 @@
-"""The connector contract: the methods, limits and errors of every way to real content.
+"""The contract of all connectors: their methods, limits and errors.
 
-Nothing here knows Django, models or grants. A connector lists the items of a resource, and returns one item. Before the
-caller calls it, the caller has decided, recorded and committed that the person may read this content.
+Nothing here knows Django, models or grants. A connector lists the items of a resource, and returns one item. Before a
+caller calls a connector, it has decided that the person is allowed to read this content, and has committed an entry.
 """
 
 import abc
@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 
 from requests_app.content.connectors._text import decode, visible_lines
 
-#: Small, because a client still gets what the server has read of a stream after the window has closed.
+#: The chunks are small, because a client still gets the bytes that the server has read when the window closes.
 CHUNK_BYTES = 16 * 1024
 
 ItemKind = Literal["message", "document", "folder"]
@@ -23,7 +23,7 @@ FOLDER_MEDIA_TYPE = "inode/directory"
 MESSAGE_MEDIA_TYPE = "message/rfc822"
 UNKNOWN_MEDIA_TYPE = "application/octet-stream"
 
-# Only these are ever shown inside a page. SVG, HTML and XML can carry script, and PDF needs a viewer that does.
+# A page shows only these types. SVG, HTML and XML can contain script, and PDF needs a viewer that runs script.
 _TEXT_TYPES = frozenset(
     {"text/plain", "text/csv", "text/tab-separated-values", "text/markdown", "text/x-log", "application/json"}
 )
@@ -31,25 +31,25 @@ _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 class ConnectorError(Exception):
-    """A connector failed. `code` is stable and safe for the log; the text never quotes content."""
+    """A connector failed. `code` is stable and can be logged. The text never contains content."""
 
     code: ClassVar[str] = "connector_error"
 
 
 class ItemNotFound(ConnectorError):
-    """Nothing readable has exactly this name in the resource."""
+    """The resource has no readable item with exactly this name."""
 
     code = "item_not_found"
 
 
 class ResourceNotFound(ItemNotFound):
-    """The locator names nothing that this connector can serve."""
+    """The locator leads to nothing that this connector can serve."""
 
     code = "resource_not_found"
 
 
 class OutsideResource(ConnectorError):
-    """The name leads, or could lead, out of the resource."""
+    """The name leads, or could lead, outside the resource."""
 
     code = "outside_resource"
 
@@ -61,7 +61,7 @@ class LinkRefused(OutsideResource):
 
 
 class ItemUnreadable(ConnectorError):
-    """The item exists, in a form that can't be read here."""
+    """The item exists, but its form can't be read here."""
 
     code = "item_unreadable"
 
@@ -86,7 +86,7 @@ class Malformed(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits so that one hostile item does not cost more than one item should. Sizes are in bytes."""
+    """Limits that make sure that one hostile item does not use too much time or memory. Sizes are in bytes."""
 
     page_items: int = 500
     item_bytes: int = 50 * 1024 * 1024
@@ -99,10 +99,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing in a resource.
+    """One item in a resource.
 
-    `id` names it inside the resource and is opaque to callers. `reference` is its name in the log and has no content in
-    it. `title` and `details` are content (a subject, a sender) and must never be logged.
+    `id` names the item inside the resource; callers must not interpret it. `reference` is its name in the log and
+    contains no content. `title` and `details` are content (a subject, a sender) and must never be logged.
     """
 
     id: str
@@ -117,7 +117,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of items. `unlisted` counts entries of the folder that can't be served: links, devices, unsafe names."""
+    """One page of items. `unlisted` counts the entries that can't be served: links, devices, unsafe names."""
 
     items: tuple[Item, ...]
     next_after: str | None
@@ -126,7 +126,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part of a message that is opened separately. `part` is its name for `open`; `size` is after decoding."""
+    """A part of a message that is opened separately. `part` is the argument for `open`. `size` is the decoded size."""
 
     part: str
     filename: str
@@ -136,9 +136,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail ready to be shown: every string is decoded and without control characters; `html` is sanitised.
+    """A mail that is ready to be shown. Its strings are decoded, without control characters, and `html` is sanitised.
 
-    `problems` are codes for what is not shown as sent: headers_cut, parts_cut, depth_cut, text_cut, html_cut,
+    `problems` are codes for what is not shown as it was sent: headers_cut, parts_cut, depth_cut, text_cut, html_cut,
     images_withheld.
     """
 
@@ -152,10 +152,11 @@ class Message:
 
 
 class Stream:
-    """The bytes of one item in chunks of at most 16 KiB. Close it, or use it in a `with` statement.
+    """The bytes of one item in chunks of at most 16 KiB. Close the stream, or use it in a `with` statement.
 
-    A stream that is closed, or whose item shrank meanwhile, raises ConnectorUnavailable instead of ending as if it were
-    complete. `size` may be unknown (None); a web client then can't tell a stream that was cut from a complete one.
+    If the stream was closed or the item became shorter, reading raises ConnectorUnavailable, so that the result is not
+    taken for complete. `size` can be unknown (None). A web client then can't distinguish a cut stream from a complete
+    one.
     """
 
     def __init__(self, *, filename: str, media_type: str, size: int | None, source: "ByteSource") -> None:
@@ -166,7 +167,7 @@ class Stream:
         self.chunks: Iterator[bytes] = iter(source)
 
     def read_text(self, limit: int, charset: str = "") -> tuple[str, bool]:
-        """Return the start of the item as clean text, and whether it was cut at `limit` bytes; closes the stream."""
+        """Return the start of the item as clean text, and whether it was cut at `limit` bytes. Close the stream."""
         with self:
             buffer = bytearray()
             for chunk in self.chunks:
@@ -176,7 +177,7 @@ class Stream:
         return visible_lines(decode(bytes(buffer[:limit]), charset)), len(buffer) > limit
 
     def close(self) -> None:
-        """Release the stream's resources. Repeating this does no harm."""
+        """Release the stream's resources. A second call does no harm."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -201,13 +202,13 @@ class ByteSource(abc.ABC):
 class Connector(abc.ABC):
     """Access to the content of one kind of resource.
 
-    Every method takes the locator of a resource and opens nothing outside it. All of them raise ConnectorError and
-    nothing else, are safe to call from several threads, and keep no state between calls.
+    Every method takes the locator of a resource and opens nothing outside that resource. All methods raise
+    ConnectorError and nothing else, can be called from several threads, and store nothing between calls.
     """
 
     kind: ClassVar[str]
     holds_messages: ClassVar[bool] = False
-    # Codes of what a listing shows of an item, and so of all that the level "names" reveals.
+    # Codes of the properties that a listing shows for each item. The level "names" reveals these and nothing else.
     names: ClassVar[tuple[str, ...]]
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -215,36 +216,36 @@ class Connector(abc.ABC):
 
     @abc.abstractmethod
     def check(self, locator: str) -> None:
-        """Return if the resource exists; raise ResourceNotFound, OutsideResource or ConnectorUnavailable."""
+        """Return if the resource exists. Raise ResourceNotFound, OutsideResource or ConnectorUnavailable."""
 
     @abc.abstractmethod
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
-        """Return one page of a folder (`prefix` is the id of a folder, empty for the top), folders first.
+        """Return one page of a folder, with its folders first. `prefix` is the folder's id, or empty for the top.
 
-        `after` is the `next_after` of the page before. Raises Malformed for a limit outside 1..limits.page_items.
+        `after` is the `next_after` of the page before. Raise Malformed for a limit outside 1..limits.page_items.
         """
 
     @abc.abstractmethod
     def stat(self, locator: str, item_id: str) -> Item:
-        """Describe one item without opening its content, if it exists under exactly this id."""
+        """Describe one item without opening its content. Raise ItemNotFound if no item has exactly this id."""
 
     @abc.abstractmethod
     def open(self, locator: str, item_id: str, *, part: str | None = None) -> Stream:
-        """Open one item, or one part of a message, for reading; raises ItemTooLarge above limits.item_bytes."""
+        """Open one item, or one part of a message, for reading. Raise ItemTooLarge above limits.item_bytes."""
 
     def message(self, locator: str, item_id: str) -> Message:
-        """Read one mail for display; connectors without mail have none."""
+        """Read one mail for display. A connector without messages raises ItemNotFound."""
         raise ItemNotFound("This connector holds no messages.")
 
     def checked_page_size(self, limit: int) -> int:
-        """Return `limit`, or raise Malformed: a page without a limit could empty a server's memory."""
+        """Return `limit`, or raise Malformed. A page without a limit could use all memory of a server."""
         if not 1 <= limit <= self.limits.page_items:
             raise Malformed(f"A page has 1 to {self.limits.page_items} items.")
         return limit
 
 
 def render_hint(media_type: str) -> RenderHint:
-    """Return how a page may show this type. A type that is not known to be harmless is only for download."""
+    """Return how a page can show this type. A type that is not known to be harmless can only be downloaded."""
     plain = media_type.partition(";")[0].strip().lower()
     if plain in _TEXT_TYPES:
         return "text"

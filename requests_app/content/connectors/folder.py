@@ -1,4 +1,4 @@
-"""A folder of documents: each regular file in a directory tree is an item whose id is its relative path."""
+"""A folder of documents: each regular file in a directory tree is an item, and its relative path is the item's id."""
 
 import heapq
 import os
@@ -25,7 +25,7 @@ from requests_app.content.connectors.base import (
 
 
 class Folder(Connector):
-    """Documents under one directory of the content root; the locator is the directory's path under that root."""
+    """Documents under one directory of the content root. The locator is the directory's path under that root."""
 
     kind = "folder"
     names = ("file_name", "date", "size")
@@ -73,7 +73,7 @@ class Folder(Connector):
         )
 
 
-_Key = tuple[str, str]  # "0" for a folder or "1" for a document, then the name: folders come first
+_Key = tuple[str, str]  # ("0" for a folder or "1" for a document, name), so that folders come first
 
 
 def _cursor_key(after: str | None) -> _Key:
@@ -85,7 +85,7 @@ def _cursor_key(after: str | None) -> _Key:
 
 
 def _page_of_keys(folder: int, parents: list[str], start: _Key, count: int) -> tuple[list[_Key], int]:
-    """Return the smallest keys after `start`, and how many entries can't be served, with limited memory."""
+    """Return the `count` smallest keys after `start`, and how many entries can't be served. Needs little memory."""
     unlisted = 0
 
     def served() -> Iterator[_Key]:
@@ -108,7 +108,7 @@ def _described(folder: int, parents: list[str], name: str) -> Item | None:
     try:
         facts = _paths.facts_of(folder, name)
     except (ItemNotFound, OutsideResource):
-        return None  # It went away, or became a link, between the listing and this look.
+        return None  # The entry was removed or became a link after it was listed.
     return _item("/".join([*parents, name]), name, facts) if _is_served(facts) else None
 
 
@@ -130,7 +130,7 @@ def _item(item_id: str, name: str, facts: os.stat_result) -> Item:
 
 
 def instant(seconds: float) -> datetime | None:
-    """Return a file's time in UTC, or None if its number is not a date."""
+    """Return a file's time in UTC, or None if the number is outside the range of a date."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""A mailbox as a Maildir: `cur` and `new` have one RFC 5322 message per file; `.Name` is a further folder."""
+"""A mailbox as a Maildir: `cur` and `new` contain one RFC 5322 message per file, and `.Name` is a further folder."""
 
 import base64
 import io
@@ -32,8 +32,8 @@ _UTF7_RUN = re.compile(r"&([A-Za-z0-9+,]*)-")
 class Maildir(Connector):
     """Mailboxes under the content root. The locator is the path of a Maildir under that root.
 
-    A message's id is its unique file name without flags, which stays when the message is read, flagged or moved from
-    `new` to `cur`. In a folder of the mailbox it is "<folder>/<unique name>".
+    A message's id is its file name without flags. This unique name does not change when the message is read, flagged or
+    moved from `new` to `cur`. In a folder of the mailbox, the id is "<folder>/<unique name>".
     """
 
     kind = "maildir"
@@ -55,13 +55,13 @@ class Maildir(Connector):
             folders = [] if prefix else [name for name in _mailbox.folders(box) if cursor.precedes_folder(name)]
             room = max(0, count - len(folders))
             messages, unlisted = _mailbox.newest(box, cursor, room + 1)
-            # One mark more than the page has shows that there is a further page, and where it begins.
+            # One more mark than the page has items shows that there is a next page, and where it begins.
             marks = [f"0{name}" for name in folders] + [f"1{stamp}~{unique}" for stamp, unique, _, _ in messages]
             items = [_folder_item(name) for name in folders[:count]]
             for entry in messages[:room]:
                 item = self._listed(box, prefix, entry)
                 unlisted += item is None
-                # A file that is in both `cur` and `new` is one message.
+                # If a file is in both `cur` and `new`, it is one message.
                 if item and item.id not in {earlier.id for earlier in items[-1:]}:
                     items.append(item)
         return Listing(tuple(items), marks[count - 1] if len(marks) > count else None, unlisted)
@@ -105,7 +105,7 @@ class Maildir(Connector):
 
     @contextmanager
     def _box(self, locator: str, folder: str) -> Iterator[int]:
-        """Open a mailbox or one of its folders, which must have both `cur` and `new`."""
+        """Open a mailbox or one of its folders. The directory must contain both `cur` and `new`."""
         with _paths.resource(self._root, locator) as resource:
             _mailbox.require_maildir(resource, ResourceNotFound)
             if not folder:
@@ -127,7 +127,7 @@ class Maildir(Connector):
             yield file, facts
 
     def _listed(self, box: int, folder: str, entry: _mailbox.Entry) -> Item | None:
-        """Describe one entry of a page; None if it is gone or can't be read."""
+        """Describe one entry of a page. Return None if the message was removed or can't be read."""
         _stamp, unique, place, name = entry
         try:
             with _paths.subdirectory(box, [place]) as messages, suppress(ItemNotFound):
@@ -135,7 +135,7 @@ class Maildir(Connector):
                 file, facts = self._plain(opened, whole=False)
                 with file:
                     return self._item(folder, unique, file, facts)
-            # Somebody read it meanwhile, which renames it.
+            # Somebody read the message meanwhile, so its file has another name now.
             file, facts = self._plain(_mailbox.find(box, unique), whole=False)
             with file:
                 return self._item(folder, unique, file, facts)
@@ -166,7 +166,7 @@ def _folder_item(name: str) -> Item:
 
 
 def _folder_title(name: str) -> str:
-    """Decode the modified UTF-7 of RFC 3501, section 5.1.3, in which Maildir++ names its folders."""
+    """Decode a folder's name in Maildir++, which is in the modified UTF-7 of RFC 3501, section 5.1.3."""
 
     def run(match: re.Match[str]) -> str:
         text = match[1].replace(",", "/")
@@ -180,7 +180,7 @@ def _folder_title(name: str) -> str:
 
 
 def _split_id(item_id: str) -> tuple[str, str]:
-    """Return folder and unique name; the id of a folder itself has no unique name."""
+    """Return (folder, unique name). The id of a folder has an empty unique name."""
     names = _paths.split(item_id)
     if len(names) == 1 and _mailbox.is_folder_name(names[0]):
         return names[0], ""
@@ -205,7 +205,7 @@ def _part_stream(file: io.FileIO, facts: _stored.Facts, name: str, limits: Limit
     if part is None:
         raise ItemNotFound("The message has no such part.")
     source = _mime.PartSource(file, part)
-    # Decoded twice, and never in memory as a whole: without a length nobody could tell a part that was cut from a
-    # complete one.
+    # The part is decoded once for its size and once for its bytes, so it is never in memory as a whole. Without a size,
+    # nobody could distinguish a part that was cut from a complete one.
     size = sum(len(chunk) for chunk in source)
     return Stream(filename=part.safe_filename, media_type=part.media_type, size=size, source=source)

@@ -1,4 +1,4 @@
-"""Maps a service to its connector; the only connector module that knows the settings."""
+"""Finds the connector of a service. No other connector module reads the settings."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ KINDS: dict[str, type[Folder] | type[Maildir]] = {Maildir.kind: Maildir, Folder.
 
 
 def connector_for(service_connector_name: str) -> Connector:
-    """Return the connector that a service names. Raises ConnectorUnavailable for an unknown name."""
+    """Return the connector of this name. Raise ConnectorUnavailable for an unknown name."""
     kind = KINDS.get(service_connector_name)
     if kind is None:
         raise ConnectorUnavailable("The service names a connector that this installation does not have.")
