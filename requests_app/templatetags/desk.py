@@ -1,4 +1,4 @@
-"""Tags of the pages where tickets are worked and content is read."""
+"""Template tags and filters for pages about tickets and content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ register = template.Library()
 
 @register.simple_tag
 def state_at(row: AccessRequest, at: datetime) -> State:
-    """`{% state_at access_request now as state %}`: the state that holds now, though no sweep has run."""
+    """`{% state_at access_request now as state %}`: the state at that moment, even if no sweep has stored it yet."""
     return row.state_at(at)
 
 
@@ -29,7 +29,7 @@ def asked_in_words(row: AccessRequest) -> str:
 
 @register.filter
 def signed_in_words(decision: Decision) -> str:
-    """`{{ decision|signed_in_words }}`: whether it is signed, and with which passkey."""
+    """`{{ decision|signed_in_words }}`: whether the decision is signed, and with which passkey."""
     return sentences.signed_with(
         is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
     )
@@ -37,7 +37,7 @@ def signed_in_words(decision: Decision) -> str:
 
 @register.filter
 def host(url: str) -> str:
-    """`{{ ticket.external_url|host }}`: where a link leads. The words of the link may say something else."""
+    """`{{ ticket.external_url|host }}`: the host that a link leads to. The words of the link can name another host."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -46,7 +46,7 @@ def host(url: str) -> str:
 
 @register.filter
 def instant(text: str) -> datetime | None:
-    """`{% when item.details.sent_at|instant %}`: an instant out of the text in which a connector gives it."""
+    """`{% when item.details.sent_at|instant %}`: the instant in a connector's text, or None for another text."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -55,5 +55,5 @@ def instant(text: str) -> datetime | None:
 
 @register.filter
 def sanitised_by_connector(html: str) -> SafeString:
-    """`{{ message.html|sanitised_by_connector }}`: markup that a connector gives has been sanitised."""
+    """`{{ message.html|sanitised_by_connector }}`: HTML that the connector has already made safe."""
     return mark_safe(html)  # noqa: S308  the connector's contract: nothing that runs, styles or loads

@@ -1,4 +1,4 @@
-"""Tags and filters of every page: times, states, people, digests, and text that strangers wrote."""
+"""Template tags and filters for all pages: times, states, people, digests, and text from strangers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ register = template.Library()
 
 
 def _partial(name: str, values: dict[str, Any]) -> SafeString:
-    """Render a component for use inside a line: the file's own line ends would show as spaces."""
+    """Render a component inside a line of text.
+
+    White space at its ends is removed, because it would be shown as a space.
+    """
     return mark_safe(get_template(f"components/{name}").render(values).strip())  # noqa: S308  a rendered template
 
 
@@ -31,7 +34,7 @@ def _partial(name: str, values: dict[str, Any]) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def when(context: Context, at: datetime | None) -> str:
-    """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone; nothing for no instant."""
+    """`{% when at %}`: "Tue 25 Nov, 14:05 CET" in the reader's zone, or nothing for None."""
     if at is None:
         return ""
     words = times.when_words(at, context.get("now"))
@@ -40,7 +43,10 @@ def when(context: Context, at: datetime | None) -> str:
 
 @register.simple_tag(takes_context=True)
 def relative(context: Context, at: datetime | None) -> str:
-    """`{% relative at %}`: "in 3 h 10 min", "2 h ago", measured from the page's own `now`; ticks."""
+    """`{% relative at %}`: "in 3 h 10 min" or "2 h ago", measured from the page's `now`.
+
+    A script keeps it up to date.
+    """
     if at is None:
         return ""
     return format_html(
@@ -66,13 +72,13 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def duration_number(seconds: float) -> int:
-    """`{% blocktranslate count n=seconds|duration_number %}`: "1 hour is asked for", "2 hours are asked for"."""
+    """`{{ seconds|duration_number }}`: the number that chooses "1 hour is …" or "2 hours are …"."""
     return times.duration_number(seconds)
 
 
 @register.simple_tag
 def relative_words() -> str:
-    """Give the words of relative times to countdown.js, as JSON for an attribute."""
+    """`{% relative_words %}`: the words of relative times for countdown.js, as JSON in an attribute."""
     return json.dumps(times.unit_patterns(), ensure_ascii=False)
 
 
@@ -84,10 +90,10 @@ def deadline(
     kind: str = "decision",
     over: bool = False,
 ) -> SafeString:
-    """`{% deadline decide_by opened=submitted_at %}`: when, how long still, and a bar of the time used.
+    """`{% deadline decide_by opened=submitted_at %}`: the instant, the time left, and a bar that shows the time used.
 
-    `kind` is "decision" (answer by …) or "window" (closes …). With `over` the matter ended before its time:
-    only the instant is shown, and nothing ticks.
+    `kind` is "decision" (answer by …) or "window" (closes …). If `over` is true, the matter ended before its deadline:
+    only the instant is shown, and nothing counts down.
     """
     now: datetime = context["now"]
     left = (closes - now).total_seconds()
@@ -113,21 +119,23 @@ def deadline(
 
 @register.simple_tag
 def icon(name: str, label: str = "", css: str = "") -> SafeString:
-    """`{% icon "lock" %}`: a shape without words; with `label` it is read aloud."""
+    """`{% icon "lock" %}`: an icon without words. With `label`, a screen reader reads the label."""
     return _icon(name, str(label), css)
 
 
 @lru_cache(maxsize=512)
 def _icon(name: str, label: str, css: str) -> SafeString:
-    # A page has a hundred of these, of a few dozen kinds; rendering each one again costs as much as the page's queries.
+    # A page can have a hundred icons of some dozen kinds. Rendering each of them again would take as long as the
+    # queries.
     return _partial("_icon.html", {"name": name, "label": label, "css": css})
 
 
 @register.simple_tag
 def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
-    """`{% badge access_request.state %}`, `{% badge ticket.state subject="ticket" %}`, with another `word`.
+    """`{% badge access_request.state %}` or `{% badge ticket.state subject="ticket" %}`: a state with its icon.
 
-    `subject` is "access_request", "ticket", "message", or "kind" for the kind of an access.
+    `subject` is "access_request", "ticket", "message", or "kind" for the kind of a badge. `word` replaces the text of a
+    "kind" badge.
     """
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
@@ -140,9 +148,9 @@ def _badge(kind: str, icon_name: str, word: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def person(context: Context, someone: Any, role: str = "", organisation: str = "") -> SafeString:
-    """`{% person someone role=_("engineer") %}`: name, role, organisation; tricks in the name are marked.
+    """`{% person someone role=_("engineer") %}`: name, role, organisation. Suspicious characters are marked.
 
-    Takes a Person, an Actor, or a bare name. A person of the provider needs no `organisation`.
+    `someone` is a Person, an Actor, or a name. A person of the provider needs no `organisation`.
     """
     name = someone if isinstance(someone, str) else str(getattr(someone, "name", "") or "")
     if not organisation and getattr(someone, "side", "") == "provider":
@@ -161,7 +169,7 @@ def person(context: Context, someone: Any, role: str = "", organisation: str = "
 
 @register.simple_tag(takes_context=True)
 def cell(context: Context, column: Any, row: Any) -> str:
-    """`{% cell column row %}`: one fact about a row, in the way that its page declares (`doors.web._things.Column`)."""
+    """`{% cell column row %}`: one fact about a row, as `column` shows it (`doors.web._things.Column`)."""
     found: str = column.html(context, row)
     return found
 
@@ -183,25 +191,25 @@ def size(count: int | None) -> str:
 
 @register.filter
 def visible(text: object) -> SafeString:
-    """`{{ access_request.justification|visible }}`: nothing hides in it; its lines are kept; addresses are links."""
+    """`{{ access_request.justification|visible }}`: with hidden characters shown, and addresses as links."""
     return _text.visible_block(text)
 
 
 @register.filter
 def visible_verbatim(text: object) -> SafeString:
-    """`{{ entry.record|visible_verbatim }}`: as `visible`, without links: for records, excerpts, and what is signed."""
+    """`{{ entry.record|visible_verbatim }}`: like `visible`, without links. For records, excerpts and signed text."""
     return _text.visible_block(text, has_links=False)
 
 
 @register.filter
 def visible_line(text: object) -> SafeString:
-    """`{{ ticket.title|visible_line }}`: as `visible`, on one line."""
+    """`{{ ticket.title|visible_line }}`: like `visible`, but on one line and without links."""
     return _text.visible_single(text)
 
 
 @register.filter
 def digest(value: object) -> SafeString:
-    """`{{ access_request.content_digest|digest }}`: grouped by four, mono."""
+    """`{{ access_request.content_digest|digest }}`: in groups of four, in a monospaced font."""
     return _text.digest_groups(value)
 
 

@@ -1,4 +1,4 @@
-"""The one tag that mails need: a paragraph whose template may be laid out for its reader."""
+"""The template tag for mails: it makes a paragraph from text that is laid out over several lines in the template."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ register = template.Library()
 
 
 class Paragraph(template.Node):
-    """All white space in it is one space: a `<p>` where text is escaped, else a line; nothing where it is empty."""
+    """One paragraph on one line: a `<p>` element in HTML, a plain line in text, or nothing if it is empty."""
 
     def __init__(self, nodelist: NodeList, weight: int) -> None:
         self.nodelist, self.weight = nodelist, weight
@@ -25,7 +25,7 @@ class Paragraph(template.Node):
 
 @register.tag
 def paragraph(parser: Parser, token: Token) -> Paragraph:
-    """`{% paragraph %}…{% endparagraph %}`; `{% paragraph strong %}` for what must not be missed."""
+    """`{% paragraph %}…{% endparagraph %}`, or `{% paragraph strong %}` for text that a reader must not miss."""
     weight = {"paragraph": 400, "paragraph strong": 600}.get(token.contents)
     if weight is None:
         raise template.TemplateSyntaxError(f"not understood: {token.contents}")

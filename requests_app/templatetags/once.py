@@ -1,4 +1,4 @@
-"""Puts a once-token into every form that has `{% csrf_token %}`, so that no template can forget it."""
+"""Adds a one-time token to every form with `{% csrf_token %}`, so that no template can forget it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from requests_app.platform import outcome
 
 register = template.Library()
 
-#: The field's name in every form.
+#: The name of the token's field in every form.
 FIELD = "once"
 
 
@@ -26,5 +26,5 @@ class TokensNode(CsrfTokenNode):
 
 @register.tag
 def csrf_token(parser: template.base.Parser, token: template.base.Token) -> TokensNode:
-    """Render the field against forged requests, and the token by which a form is sent once."""
+    """Render Django's field against forged requests, and a one-time token, so that a form acts only once."""
     return TokensNode()

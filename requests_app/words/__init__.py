@@ -1,1 +1,1 @@
-"""The sentences that pages, mails and the log share, and how they write times, states and links."""
+"""The sentences that pages, mails and the log share, with their words for times, states and links."""

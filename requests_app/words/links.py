@@ -1,4 +1,4 @@
-"""Finds addresses in text that people wrote, and the host to which each really leads."""
+"""Finds web addresses in text that people wrote, and the host that each address really leads to."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 import idna
 
-#: A backslash ends an address: a browser treats it as a slash, and so finds another host than Python.
+#: An address ends before a backslash: a browser reads a backslash as a slash, and so finds another host than Python.
 _ADDRESS = re.compile(r"(?<![\w/.@+-])https?://[^\s<>\"\\]+", re.IGNORECASE)
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
-#: Punctuation that follows an address in a sentence and is not part of it.
+#: Punctuation that can follow an address in a sentence and is not a part of the address.
 _TRAILING = frozenset(".,;:!?'*_~|…’‘”“»«›‹、。，；：！？）】」』》〉")
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 
 
 @dataclass(frozen=True)
 class Link:
-    """`written` is the address as somebody wrote it, `before` and `after` are its parts around the host.
+    """An address in a text. `before` and `after` are its parts around `written_host`, as somebody wrote them.
 
     `address` is where the link leads: to `host`, in ASCII, without user name or password.
     """
@@ -32,12 +32,12 @@ class Link:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a reader can see the host in the address as it is written."""
+        """Whether a reader can see the real host in the address as it is written."""
         return "@" not in self.before and self.written_host.lower() == self.host
 
 
 def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
-    """Yield the text in order: plain parts, and each address as a link. No address goes further than `ends`."""
+    """Yield the parts of the text in order: plain text, and a Link for each address. An address ends before `ends`."""
     at = 0
     for match in _ADDRESS.finditer(text):
         written = ends.split(match[0], maxsplit=1)[0]
@@ -51,7 +51,10 @@ def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
 
 
 def _end_of(written: str) -> int:
-    """Return where an address ends, without the sentence's punctuation and a bracket that was opened before it."""
+    """Return where an address ends.
+
+    It ends before punctuation, and before a bracket that was opened before the address.
+    """
     spare = {closes: written.count(closes) - written.count(opens) for closes, opens in _BRACKETS.items()}
     end = len(written)
     while end:
@@ -65,7 +68,7 @@ def _end_of(written: str) -> int:
 
 
 def _link(written: str) -> Link | None:
-    """Return the link for an address; None if it is not one, or if a browser might read another host in it."""
+    """Return the link for an address. Return None if it is invalid, or if a browser might read another host in it."""
     try:
         found = urlsplit(written)
         port = found.port
@@ -85,7 +88,10 @@ def _link(written: str) -> Link | None:
 
 
 def _ascii(host: str) -> str | None:
-    """Return the host as a browser requests it: letters of other alphabets as `xn--…`."""
+    """Return the host as a browser requests it: with letters of other alphabets as `xn--…`.
+
+    Return None if it is invalid.
+    """
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode()

@@ -1,4 +1,4 @@
-"""Describes what a proposal would do, in words that follow "proposes to"; for pages, mails and the log."""
+"""Describes what a proposal would do, in words that follow "proposes to". Pages, mails and the log use this."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.domain.events import title_of
 from requests_app.domain.scopes import LABELS, known
 from requests_app.words import times
 
-#: What an announced change does to a field, by the field's name in the proposal.
+#: What an announced change does to a field. The key is the field's name in the proposal.
 _CHANGES: dict[str, Promise] = {
     "is_covered": _("Lockbox no longer covers this service, and customers are no longer asked for approval"),
     "includes_lockbox": _("the plan no longer includes Lockbox"),
@@ -29,7 +29,7 @@ _YES: dict[str, Promise] = {
     "signed": _("signed with a passkey"),
     "device_bound": _("signed with a passkey that can’t leave its device"),
 }
-#: The keys are the roles of a membership, whose labels can't be imported here.
+#: The keys are the roles of a membership. Their labels can't be imported here.
 _ROLES: dict[str, Promise] = {
     "member": _("Member"),
     "approver": _("Approver"),
@@ -41,7 +41,7 @@ _ROLES: dict[str, Promise] = {
 }
 
 
-#: Why an announced change lapsed, by the reason in its entry.
+#: Why an announced change lapsed. The key is the reason in the change's entry.
 _LAPSES: dict[str, Promise] = {
     "unanswered": _("Nobody confirmed the change within 7 days"),
     "no_longer_staff": _("One of the two people who agreed on the change is no longer on the staff"),
@@ -55,7 +55,10 @@ def lapse_words(reason: str) -> str:
 
 
 def words(act: str, values: Mapping[str, Any]) -> str:
-    """Return the rest of the sentence. Names come from people; the caller makes them safe."""
+    """Return the words that follow "proposes to".
+
+    The words can contain names that people wrote: the caller escapes them.
+    """
     proposal = PROPOSALS.get(act)
     if proposal is None:
         return act
@@ -72,7 +75,7 @@ def words(act: str, values: Mapping[str, Any]) -> str:
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the values that need more than one word."""
+    """Return the values that are written with several words."""
     events, role_map = values.get("events") or [], values.get("role_map") or {}
     groups = [f"{group} → {_ROLES.get(role, role)}" for group, role in sorted(role_map.items())]
     sign_on = gettext("on") if values.get("is_on") else gettext("off")

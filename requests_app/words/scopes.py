@@ -1,4 +1,4 @@
-"""Scopes in words, and with their technical names where somebody chooses them."""
+"""Labels for scopes. Where people choose scopes, the technical names are shown too."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from requests_app.domain.scopes import LABELS, Scope, known
 
 
 def labels(names: Iterable[str]) -> list[Promise]:
-    """Return the labels in the order of the table. A stored name that is unknown grants nothing, and is not shown."""
+    """Return the labels in the order of LABELS. Leave out unknown names: they grant nothing."""
     scopes = known(names)
     return [words for scope, words in LABELS.items() if scope in scopes]
 
 
 def choices(scopes: Iterable[Scope]) -> list[tuple[str, str]]:
-    """Return the choices for check boxes."""
+    """Return the scopes as choices for check boxes."""
     offered = frozenset(scopes)
     shown = '<span>{} <code class="mono hint">{}</code></span>'
     return [(str(scope), format_html(shown, words, scope)) for scope, words in LABELS.items() if scope in offered]

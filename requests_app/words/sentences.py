@@ -1,4 +1,7 @@
-"""The sentences by which people decide, each made in one place, so that page, preview and mail agree."""
+"""The sentences that people read before they decide.
+
+Each is made in one place, so that page, preview and mail agree.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from requests_app.models import AccessRequest, Level, Mute, Person, Resource, Te
 from requests_app.words.text import is_mixed_script
 from requests_app.words.times import duration_words, when_words
 
-#: How many resources a sentence names, and how much of the reason it repeats.
+#: How many resources a sentence names, and how many characters of the justification it contains.
 NAMED, REASON_CHARS = 3, 160
 
 _Words = Callable[[int], str]
@@ -30,7 +33,7 @@ _READ: dict[str, _Words] = {
     Resource.Kind.DATABASE: lambda n: ngettext("read records in %(n)d database", "read records in %(n)d databases", n),
 }
 _NAMES: dict[str, _Words] = {
-    # A mailbox's list shows more than names, and an approver must know that.
+    # A list of messages shows more than names, and an approver must know this.
     Resource.Kind.MAILBOX: lambda n: ngettext(
         "see the senders, dates and subjects of messages in %(n)d mailbox",
         "see the senders, dates and subjects of messages in %(n)d mailboxes",
@@ -77,9 +80,9 @@ _DOWNLOADED: dict[str, _Words] = {
 
 
 def asks(access_request: AccessRequest) -> str:
-    """Return who wants what, for how long and why, in one sentence of plain text, to be shown with `visible_line`.
+    """Return one sentence of plain text: who asks for what, for how long, and why. Show it with `visible_line`.
 
-    Reads `scope__resource` and `requested_by`: prefetch them for several access requests.
+    This reads `scope__resource` and `requested_by`: prefetch them for several access requests.
     """
     return wants(
         engineer=access_request.requested_by,
@@ -91,7 +94,7 @@ def asks(access_request: AccessRequest) -> str:
 
 
 def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window_for: int, justification: str) -> str:
-    """Return the same sentence for an access request that is not submitted yet."""
+    """Return the sentence of `asks` for an access request that is not submitted yet."""
     return _(
         "%(who)s, an engineer at %(provider)s, asks to %(act)s for %(time)s. The engineer’s reason: “%(reason)s”"
     ) % {
@@ -104,7 +107,7 @@ def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window
 
 
 def reading(level: str, resources: Iterable[Resource]) -> str:
-    """Return "read messages in 1 mailbox (finance@contoso.example)", with a part for each kind."""
+    """Return "read messages in 1 mailbox (finance@contoso.example)", with a part for each kind of resource."""
     words = _READ if level == Level.READ else _NAMES
     parts = []
     for kind, names in _by_kind(resources).items():
@@ -114,7 +117,7 @@ def reading(level: str, resources: Iterable[Resource]) -> str:
 
 
 def level_choice(level: str, kinds: Iterable[str]) -> str:
-    """Return a level as an answer to "names only, or read?", in words that fit the resources."""
+    """Return the label of a level where an engineer chooses "names only" or "read", in words that fit the resources."""
     words = _LEVEL_CHOICE[level]
     acts = _joined([str(words[kind]) for kind in kinds if kind in words])
     if level == Level.READ:
@@ -138,9 +141,9 @@ def button(access_request: AccessRequest) -> str:
 def summary(seen: Mapping[str, Any]) -> str:
     """Return "3 messages read and 25 items listed in 1 mailbox", or "nothing was opened or listed".
 
-    Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. `allowed` is how
-    often another service got permission. What happened there is not known: the sentence says so, and then does not say
-    "nothing opened".
+    Only this function writes this sentence. `seen` is one value of `queries.access.seen_resources`. Its `allowed` is
+    how often another service got permission. Nobody knows what happened there, so the sentence gives this number and
+    then does not claim "nothing opened".
     """
     n = seen.get("allowed", 0)
     parts = [_activity(kind, looks, is_all=not n) for kind, looks in sorted(seen["kinds"].items())]
@@ -150,7 +153,7 @@ def summary(seen: Mapping[str, Any]) -> str:
 
 
 def _activity(kind: str, looks: Mapping[str, int], *, is_all: bool) -> str:
-    """Return what was accessed in the resources of one kind. `is_all`: nothing can have been opened elsewhere."""
+    """Return what was accessed in the resources of one kind. `is_all` means that no other service got permission."""
     words = {"opened": _OPENED[kind], "downloaded": _DOWNLOADED[kind], "attachments": _attachments}
     parts = [words[name](n) % {"n": n} for name in words if (n := looks.get(name, 0))]
     is_opened = bool(parts)
@@ -185,7 +188,7 @@ def _resources(access_request: AccessRequest) -> list[Resource]:
 
 
 def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
-    """Return the names by kind, with the kinds in the order in which they were asked for."""
+    """Return the names of the resources by kind. The kinds have the order in which they were asked for."""
     found: dict[str, list[str]] = {}
     for resource in resources:
         found.setdefault(str(resource.kind), []).append(resource.name)
@@ -193,7 +196,7 @@ def _by_kind(resources: Iterable[Resource]) -> dict[str, list[str]]:
 
 
 def _listed(names: list[str]) -> str:
-    """Return a few names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     more = len(names) - NAMED
     if more <= 0:
         return ", ".join(names)
@@ -239,12 +242,12 @@ _NOT_COSIGNED: dict[Doubt, Promise] = {
 
 
 def not_cosigned(tenant: Tenant, hours: int, doubt: Doubt) -> str:
-    """Return why no window opens here now, and what to do."""
+    """Return why no window can open for this tenant now, and what to do."""
     return str(_NOT_COSIGNED[doubt]) % {"tenant": tenant.name, "time": duration_words(hours * 3600)}
 
 
 def muted_name(mute: Mute) -> str:
-    """Return whose access requests a mute is about."""
+    """Return whose access requests the mute stops: an engineer's name, or "everybody"."""
     return mute.engineer.name if mute.engineer else everybody()
 
 
@@ -253,13 +256,13 @@ def everybody() -> str:
 
 
 def muted(mute: Mute, now: datetime) -> str:
-    """Return from whom a tenant accepts no access requests, and until when."""
+    """Return the sentence that says from whom a tenant accepts no access requests, and until when."""
     values = {"tenant": mute.tenant.name, "name": muted_name(mute), "until": when_words(mute.until_at, now)}
     return _("%(tenant)s accepts no access requests from %(name)s until %(until)s.") % values
 
 
 def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:
-    """Return whether a decision is signed, and with which passkey. It ends a sentence about the decision."""
+    """Return whether a decision is signed, and with which passkey, as words for the end of a sentence."""
     if not is_signed:
         return _("not signed")
     if name and is_device_bound:

@@ -1,4 +1,4 @@
-"""The badges of states: one of six kinds, each with a shape and a colour, and the word beside it."""
+"""The badges of states. Each badge has a word and one of six kinds; each kind has its own shape and colour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from django.utils.translation import gettext_lazy, pgettext_lazy
 
 @dataclass(frozen=True)
 class Badge:
-    """`kind` is the CSS modifier (waiting, active, open, refused, over, sealed); `icon` is what remains in print."""
+    """A badge. `kind` is its CSS modifier (waiting, active, open, refused, over, sealed).
+
+    `icon` is also visible in print.
+    """
 
     kind: str
     icon: str
@@ -44,7 +47,7 @@ OUTBOX: dict[str, Badge] = {
 
 SUBJECTS: dict[str, dict[str, Badge]] = {"access_request": ACCESS_REQUEST, "ticket": TICKET, "message": OUTBOX}
 
-#: For a badge that is not the state of a row: `{% badge "sealed" subject="kind" word=… %}`.
+#: The icons of badges that do not show the state of a row: `{% badge "sealed" subject="kind" word=… %}`.
 KIND_ICONS = {
     "waiting": "hourglass",
     "active": "circle-dot",
@@ -71,7 +74,7 @@ _LEVEL_WORDS: dict[str, dict[str, str | Promise]] = {
 
 
 def badge_of(state: object, subject: str, word: str = "") -> Badge:
-    """Return the badge of a state. An unknown state is shown by its name, neutral, rather than hidden."""
+    """Return the badge of a state. An unknown state gets a neutral badge with its name."""
     name = str(getattr(state, "value", state))
     if subject == "kind":
         return Badge(name, KIND_ICONS.get(name, "minus"), word)
@@ -80,7 +83,7 @@ def badge_of(state: object, subject: str, word: str = "") -> Badge:
 
 
 def level_words(level: object, kind: object = "") -> str:
-    """Return a level of access as a verb phrase that fits the kind of resource: "read messages", not "read"."""
+    """Return a level as a verb phrase that fits the kind of resource, for example "read messages"."""
     words = _LEVEL_WORDS.get(str(getattr(level, "value", level)))
     if words is None:
         return _("unknown level")

@@ -1,4 +1,4 @@
-"""Makes text from strangers safe to show: nothing is hidden, changes direction, or acts as a tag."""
+"""Makes text from strangers safe to show: nothing in it is hidden, changes the direction of text, or acts as a tag."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from requests_app.words import links
 
-#: Scripts whose letters look alike. A name has no honest reason to mix them.
+#: Scripts with letters that look alike. A name that mixes them is suspicious.
 LOOK_ALIKE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
 
-#: Characters that take no space or change the order of others: bidirectional controls, zero width, fillers.
+#: Characters that need no space or change the order of others: bidirectional controls, zero width, fillers.
 _HIDDEN_RANGES = (
     (0x0000, 0x0008), (0x000B, 0x000C), (0x000E, 0x001F), (0x007F, 0x009F), (0x00AD, 0x00AD),
     (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
@@ -36,12 +36,15 @@ def _chip(match: re.Match[str]) -> str:
 
 
 def _reveal(text: str) -> str:
-    # Escaping first is safe: it neither makes nor removes a hidden character.
+    # Escaping first is safe: it neither adds nor removes hidden characters.
     return HIDDEN.sub(_chip, escape(text))
 
 
 def _link(link: links.Link) -> str:
-    """Return an address as a link. The host is highlighted, and repeated if the address hides it."""
+    """Return an address as a link. The host is highlighted.
+
+    If the address hides the host, the host is also shown after it.
+    """
     shown = format_html(
         '<a class="outward" href="{}" rel="noopener noreferrer nofollow">'
         '<bdi dir="ltr">{}<strong>{}</strong>{}</bdi></a>',
@@ -62,9 +65,9 @@ def _linked(line: str) -> str:
 
 
 def visible_block(text: object, *, has_links: bool = True) -> SafeString:
-    """Escape the text, show hidden characters as their code, and keep line breaks and its direction.
+    """Escape the text and show hidden characters as their codes. Line breaks and the text's direction stay.
 
-    Addresses become links, unless a program wrote the text or it is signed: that is shown as it is.
+    Addresses become links. Use `has_links=False` for text that a program wrote or somebody signed.
     """
     show = _linked if has_links else _reveal
     lines = "<br>".join(show(line) for line in _LINE_BREAK.split(str(text or "")))
@@ -72,7 +75,10 @@ def visible_block(text: object, *, has_links: bool = True) -> SafeString:
 
 
 def visible_single(text: object) -> SafeString:
-    """As `visible_block`, but on one line: a line break is shown as a sign, so one event stays on one line."""
+    """Show the text as `visible_block` does, but on one line and without links. Each line break is shown as ↵.
+
+    So an event always takes one line.
+    """
     line = '<span class="line-break" title="{}">↵</span>'
     sign = format_html(line, _("Line break"))
     joined = f" {sign} ".join(_reveal(part) for part in _LINE_BREAK.split(str(text or "").strip()))
@@ -84,23 +90,23 @@ def _script(letter: str) -> str:
 
 
 def is_mixed_script(name: str) -> bool:
-    """Return whether a name mixes scripts that look alike, or uses letters that only imitate plain ones."""
+    """Return whether a name mixes scripts that look alike, or uses letters that only imitate plain letters."""
     letters = [char for char in name if char.isalpha()]
     scripts = {_script(letter) for letter in letters} & LOOK_ALIKE_SCRIPTS
     if len(scripts) > 1:
         return True
-    # Mathematical, full-width and enclosed letters look like plain ones, which should be used instead.
+    # Mathematical, full-width and enclosed letters look like plain letters. A name should use the plain ones.
     plain = unicodedata.normalize("NFC", name)
     return any(_script(char) in {"MATHEMATICAL", "FULLWIDTH", "CIRCLED", "SQUARED"} for char in plain)
 
 
 def has_hidden_characters(name: str) -> bool:
-    """Return whether a text has a character that a reader does not see."""
+    """Return whether a text contains a character that a reader can't see."""
     return bool(HIDDEN.search(name))
 
 
 def digest_groups(value: object) -> SafeString:
-    """Show a hexadecimal digest in groups of four. Selected and copied, it has no gaps."""
+    """Show a hexadecimal digest in groups of four. If a reader copies it, the copy has no gaps."""
     if isinstance(value, bytes | memoryview):
         value = bytes(value).hex()
     text = str(value or "")
@@ -109,5 +115,5 @@ def digest_groups(value: object) -> SafeString:
 
 
 def breakable(path: str) -> SafeString:
-    """Show an address so that a narrow page breaks it after its slashes."""
+    """Show a path so that a narrow page can break it after each slash."""
     return mark_safe("/<wbr>".join(escape(part) for part in path.split("/")))  # noqa: S308  every part is escaped

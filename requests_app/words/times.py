@@ -1,4 +1,4 @@
-"""Instants and lengths of time in words, for people in their own time zone."""
+"""Instants and lengths of time in words. Instants are in the reader's time zone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.utils.translation import ngettext, pgettext
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-#: Below this much time left, seconds are shown too.
+#: If less than this is left, the seconds are shown too.
 SECONDS_MATTER = 10 * MINUTE
 
 
 def when_words(at: datetime, now: datetime | None) -> str:
-    """Return an instant in the active time zone, with its year only if that differs from the year of `now`."""
+    """Return an instant in the active time zone. The year is included only if it differs from the year of `now`."""
     local = timezone.localtime(at)
     if now is not None and timezone.localtime(now).year == local.year:
         # Translators: an instant of this year, in the letters of Django's "date" filter: Tue 25 Nov, 14:05
@@ -28,7 +28,7 @@ def when_words(at: datetime, now: datetime | None) -> str:
 
 
 def zone_words(local: datetime) -> str:
-    """Return the zone of an aware instant: "CET", or "UTC-3" if the zone has no letters of its own."""
+    """Return the zone of an aware instant: "CET", or "UTC-3" if the zone's name has no letters."""
     name = local.tzname() or ""
     if name[:1].isalpha():
         return name
@@ -39,7 +39,10 @@ def zone_words(local: datetime) -> str:
 
 
 def unit_patterns() -> dict[str, str]:
-    """Return the words of relative times. countdown.js gets the same, so that its text does not change."""
+    """Return the words of relative times.
+
+    countdown.js uses the same words, so that the text does not change on the page.
+    """
     return {
         # Translators: days, hours, minutes and seconds in short, as in "in 3 h 10 min".
         "d": pgettext("short length of time", "%(n)s d"),
@@ -55,7 +58,7 @@ def unit_patterns() -> dict[str, str]:
 
 
 def relative_words(at: datetime, now: datetime) -> str:
-    """Return how far an instant is from `now`: two units for the future, one for the past.
+    """Return how far an instant is from `now`. The future has two units, the past has one.
 
     The future is rounded down: a person who reads "in 3 h 10 min" has at least that long.
     """
@@ -91,7 +94,7 @@ def _one_unit(seconds: int, words: dict[str, str]) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Return a length of time in full: "2 hours", "1 hour 30 minutes"; in days from two days on."""
+    """Return a length of time in full: "2 hours", "1 hour 30 minutes". From two days on, it is in days."""
     words = {
         "day": lambda n: ngettext("%(n)d day", "%(n)d days", n),
         "hour": lambda n: ngettext("%(n)d hour", "%(n)d hours", n),
@@ -102,7 +105,7 @@ def duration_words(seconds: float) -> str:
 
 
 def duration_number(seconds: float) -> int:
-    """Return the number for a verb after `duration_words`: "1 hour is", "1 hour 30 minutes are"."""
+    """Return the number that decides between singular and plural: "1 hour is", "1 hour 30 minutes are"."""
     units = _units(seconds)
     return units[0][1] if len(units) == 1 else sum(n for _unit, n in units)
 
