@@ -1,4 +1,4 @@
-"""Ends a command that was refused: with one line, and a status that says whether anything may have been saved."""
+"""Ends a command that was refused: with one line, and an exit status that says whether a change may have been saved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from requests_app.domain.errors import OutcomeUnknown
 from requests_app.platform.database.errors import CommitUnknown
 
-#: Refused, and nothing was saved; and nobody knows whether it was. The same as of the command line for customers.
+#: REFUSED: nothing was saved. NOT_KNOWN: nobody knows whether it was saved. The customers' command line has the same.
 REFUSED, NOT_KNOWN = 1, 5
 
 
@@ -16,7 +16,10 @@ def refused(refusal: Exception) -> CommandError:
 
 
 def unknown_in(failure: BaseException) -> str:
-    """Return the sentence for the case that nobody knows whether the command has saved its change; otherwise empty."""
+    """Return the sentence for a failure that leaves unknown whether the change was saved.
+
+    Return "" for other failures.
+    """
     if isinstance(failure, CommitUnknown | OutcomeUnknown):
         return str(OutcomeUnknown.default)
     return ""

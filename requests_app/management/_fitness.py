@@ -19,26 +19,26 @@ def require_migrated() -> None:
 
 
 def require_log_name() -> None:
-    """Raise CommandError if LOG_ORIGIN contradicts the name under which the logs were signed."""
+    """Raise CommandError if LOG_ORIGIN differs from the name under which the logs were signed."""
     try:
         why = log_name.contradiction()
     except DatabaseError:
-        # A part may start before its database; nothing is signed under another name later either.
+        # A process can start before its database does. The signer also refuses to sign under another name later.
         return
     if why:
         raise CommandError(f"{why}.")
 
 
 def compare_heads() -> list[str]:
-    """Compare the logs with their signed heads. Return a line for the operator if some logs were set back.
+    """Compare the logs with their signed heads. Return a line for the operator if some logs are older than their heads.
 
-    The command starts anyway: each such log has an alarm, and the signer refuses it.
+    The command starts anyway: each of these logs has an alarm, and the signer refuses to sign it.
     """
     try:
         restored_database.compare_once(clock.now())
         count = restored_database.alarms()
     except (DatabaseError, InterfaceError):
-        # A part may start before its database. The signer compares each log before it signs.
+        # A process can start before its database does. The signer compares each log before it signs.
         restored_database.compare_when_connected(clock.now)
         return []
     if not count:
@@ -50,6 +50,6 @@ def compare_heads() -> list[str]:
 
 
 def require_static_files() -> None:
-    """Raise CommandError if the static files were not collected, because then no page works."""
+    """Raise CommandError if the static files were not collected, because no page works without them."""
     if why := statics.why_not_collected():
         raise CommandError(why)

@@ -1,4 +1,4 @@
-"""What the commands about logs share: they find a log by its name, and refuse in one line."""
+"""Code that the commands about logs share: how to find a log by its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import PROVIDER_LOG
 
-#: What the provider's own log is called where a tenant's short name could stand. No short name has a dot.
+#: The name of the provider's own log, in place of a tenant's short name. No short name contains a dot.
 PROVIDER = "provider."
 
 
@@ -25,9 +25,10 @@ class Log:
 
 
 def log_of(wanted: str) -> Log:
-    """Return a log: a tenant's by its short name or id, the provider's by "provider." or its id.
+    """Return a tenant's log by the tenant's short name or id, or the provider's log by "provider." or its id.
 
-    A restore can remove a tenant whose log has an alarm. The log is then still found by the tenant's id.
+    A restored backup can lack a tenant although an alarm about the tenant's log exists. The tenant's id still finds
+    this log.
     """
     if wanted in (PROVIDER, str(PROVIDER_LOG)):
         return Log(PROVIDER_LOG, str(_("The provider's own log")))

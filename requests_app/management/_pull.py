@@ -1,4 +1,4 @@
-"""Writes an export so that no entry is lost: first the lines, then the number of the last one that was written."""
+"""Writes an export so that no entry is lost: it writes the entries first, and then stores the last entry's number."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from requests_app.models import Tenant
 
 
 class CursorInUse(Exception):
-    """Another run uses the cursor file, or it belongs to another tenant, or it is not a cursor file."""
+    """Another run uses the cursor file, or the file belongs to another tenant, or it is not a cursor file."""
 
 
 class ReaderGone(Exception):
-    """Nobody reads the lines any more."""
+    """The program that read the lines has closed the pipe."""
 
 
 @dataclass
 class Cursor:
-    """The number of the last entry that was written, in a file that is replaced as a whole."""
+    """The number of the last entry that was written. It is stored in a file that is replaced as a whole."""
 
     path: Path
     tenant_id: UUID
@@ -41,9 +41,9 @@ class Cursor:
     @classmethod
     @contextmanager
     def held(cls, path: Path, tenant_id: UUID) -> Iterator[Cursor]:
-        """Yield the cursor to one run at a time.
+        """Yield the cursor, which only one run at a time can use.
 
-        Two runs would send each entry twice, and each would overwrite the other's place.
+        Two runs would send each entry twice, and each would overwrite the other's number.
         """
         lock = path.with_name(f"{path.name}.lock")
         try:
@@ -58,7 +58,10 @@ class Cursor:
             yield cls(path, tenant_id, _read(path, tenant_id))
 
     def store(self, after: int) -> None:
-        """Write the new place to a second file that replaces the first in one step. A crash leaves one of the two."""
+        """Store the new number. It is written to a second file, which then replaces the first one in one step.
+
+        After a crash, one of the two files exists as a whole.
+        """
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             with draft.open("w") as handle:
@@ -88,7 +91,7 @@ def _read(path: Path, tenant_id: UUID) -> int | None:
 
 
 class Lines:
-    """The output: it formats the entries and writes them, as UTF-8 in every environment."""
+    """The output. It formats entries and writes them as UTF-8 in every environment."""
 
     def __init__(self, out: Any, kind: str, *, vendor: str) -> None:
         self._out, self._vendor = out, vendor
@@ -97,7 +100,7 @@ class Lines:
             reconfigure(encoding="utf-8", newline="\n")
 
     def write(self, tenant_id: UUID, batch: list[AuditEntry]) -> None:
-        """Write the lines and push them out of this process. Raises ReaderGone."""
+        """Write the entries and flush the output. Raise ReaderGone if nobody reads it any more."""
         source = Source(Shards.of(tenant_id), vendor=self._vendor)
         try:
             self._out.write("".join(self._format.lines(batch, source)), ending="")
@@ -105,21 +108,24 @@ class Lines:
         except BrokenPipeError as error:
             self._give_up()
             raise ReaderGone from error
-        # On a disk, the lines must be there before the cursor names them; a pipe has nothing to sync.
+        # The entries must be on the disk before the cursor names them. A pipe can't be synced, so errors are ignored.
         with suppress(OSError, io.UnsupportedOperation):
             os.fsync(self._out.fileno())
 
     def _give_up(self) -> None:
-        """Redirect the output to nowhere: Python flushes it once more at the end, and would report an error then."""
+        """Redirect the output to /dev/null.
+
+        Python flushes the output again when it exits, and would report an error then.
+        """
         with suppress(OSError, AttributeError), open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), self._out.fileno())
 
 
 @dataclass
 class Pull:
-    """One export under way.
+    """One export that is running.
 
-    After a crash, it may write entries again, with the same numbers. It leaves none out.
+    After a crash, the next run may write some entries a second time, with the same numbers. It leaves out no entry.
     """
 
     tenant: Tenant
@@ -140,7 +146,7 @@ class Pull:
         stop: Callable[[], bool] = lambda: False,
         tick: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """Write the entries below the number `until`, a batch at a time, and save the place after each batch."""
+        """Write the entries below the number `until` in batches. Store the last number after each batch."""
         while self.next_seq < until and self.left != 0 and not stop():
             batch = self._batch(until)
             if not batch:

@@ -1,4 +1,4 @@
-"""Makes command lines that work in a shell in which nothing was set up."""
+"""Makes command lines that also work in a shell without this project's environment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.conf import settings
 
 
 def line(command: str) -> str:
-    """Return the line that runs a command of manage.py here, with this Python and this data directory."""
+    """Return a command line for manage.py that uses this Python and this data directory."""
     base = Path(settings.BASE_DIR)
     python = Path(sys.executable)
     words = [str(python.relative_to(base) if python.is_relative_to(base) else python), "manage.py", *command.split()]
-    # What .env says is read again; what only this shell knows is not.
+    # The command reads .env again. Only a variable of this shell must be repeated in the line.
     data = [f"DATA_DIR={shlex.quote(os.environ['DATA_DIR'])}"] if os.environ.get("DATA_DIR") else []
     return " ".join([*data, *map(shlex.quote, words)])

@@ -1,4 +1,4 @@
-"""Runs the beat, which enqueues periodic work when it is due."""
+"""`manage.py beat`: run the beat, which queues periodic work when it is due."""
 
 import signal
 from typing import Any

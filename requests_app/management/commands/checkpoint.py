@@ -1,4 +1,4 @@
-"""`manage.py checkpoint`: sign and date what is due, at once and without a worker."""
+"""`manage.py checkpoint`: sign checkpoints that are due, immediately and without a worker."""
 
 from __future__ import annotations
 

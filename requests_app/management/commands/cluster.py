@@ -1,4 +1,4 @@
-"""Runs one django-q2 cluster."""
+"""`manage.py cluster`: run one django-q2 cluster."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ class Command(qcluster.Command):
         require_log_name()
         for line in compare_heads():
             self.stderr.write(line)
-        # What brings tasks and notes their end; a task itself may wait longer (guard.py).
+        # This limit is for the processes that fetch tasks and record their end. A task can wait longer (guard.py).
         bounds.of_process(bounds.worker(wait_seconds=WAIT_SECONDS))
-        # A connection that was opened so far must not be shared with the processes that are forked.
+        # The processes that are forked next must not share a connection that is already open.
         connections.close_all()
         super().handle(*args, **options)

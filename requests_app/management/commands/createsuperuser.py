@@ -1,4 +1,4 @@
-"""`manage.py createsuperuser`: Django's own, which asks for nothing while the tables are missing."""
+"""`manage.py createsuperuser`: Django's command, which here asks no questions while the tables are missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.management._fitness import require_migrated
 
 
 class Command(createsuperuser.Command):
-    # This only prints a notice and continues.
+    # Django's check of the migrations would only print a notice and continue.
     requires_migrations_checks = False
 
     def handle(self, *args: Any, **options: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Drains the outbox once, without a worker."""
+"""`manage.py drain_outbox`: drain the outbox once, without a worker."""
 
 from typing import Any
 

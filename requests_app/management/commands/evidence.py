@@ -31,9 +31,9 @@ from requests_app.management._logs import actor, log_of
 from requests_app.models import AccessRequest, Tenant
 
 ACTOR = actor("evidence")
-#: Tells how many more are done.
+#: Takes the number of further items that are done.
 Report = Callable[[int], None]
-#: So often a line is written where there is no terminal to draw a bar on.
+#: Where no terminal can show a bar, one line is written after this many items.
 _EVERY = 100_000
 
 
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         self.stdout.write(_summary(prepared, options["output"]))
 
     def _sign(self, tenant: Tenant) -> None:
-        """Sign the log up to its last entry if this machine can. Otherwise the file contains what is signed already."""
+        """Sign the log up to its last entry if this machine can. Otherwise the file contains what was signed before."""
         try:
             checkpoints.sign(tenant.pk, at=clock.now())
         except NoKey:
@@ -118,7 +118,7 @@ class Command(BaseCommand):
 
 
 class _Lines:
-    """Progress for a log file: a line now and then, and no line for a short step."""
+    """Progress in a log file: a line after each `_EVERY` items, and no line for a short step."""
 
     def __init__(self, out: Any, step: str, total: int) -> None:
         self.out, self.step, self.total, self.done = out, step, total, 0
@@ -131,7 +131,7 @@ class _Lines:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Any]:
-    """Yield a file that gets its name only when it is complete. Only its owner may read it.
+    """Yield a file that gets its name only when it is complete. Only its owner can read the file.
 
     A failure leaves no file behind.
     """

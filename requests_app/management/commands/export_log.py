@@ -67,7 +67,7 @@ class Command(BaseCommand):
             )
             raise CommandError(words % {"size": size, "after": after}, returncode=1)
         filters = {} if after is None else {"after": str(after)}
-        # Once for all that follows: an entry for each round of --follow would itself be something to follow.
+        # Record the export once: with --follow, an entry for each round would itself be exported in the next round.
         operations.export_log(tenant.pk, actor=ACTOR, kind=options["format"], filters=filters)
         pull = Pull(
             tenant,
@@ -89,7 +89,8 @@ class Command(BaseCommand):
             try:
                 pull.run(until=queries.head(pull.tenant).size, stop=stop.is_set)
             except OperationalError:
-                # A database that is away comes back, and the place in the log is kept.
+                # The database may answer again later. The cursor still has the number of the last entry that was
+                # written.
                 self.stderr.write(_("The database does not answer; trying again."))
                 with suppress(Exception):
                     connection.close()
@@ -123,8 +124,9 @@ def _seconds(text: str) -> float:
 
 @contextmanager
 def _stopped_by_signal() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and Ctrl-C set: the writing of the present line is finished, and its
-    place is saved.
+    """Yield an event that SIGTERM and Ctrl-C set.
+
+    So the run ends only after the present batch is written and its last number is stored.
     """
     stop = threading.Event()
     before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
@@ -137,7 +139,7 @@ def _stopped_by_signal() -> Iterator[threading.Event]:
 
 @contextmanager
 def _progress(pull: Pull, *, until: int) -> Iterator[Any]:
-    """Show a progress bar on standard error, if that is a terminal and the lines go elsewhere."""
+    """Show a progress bar on standard error, if standard error is a terminal and standard output is not."""
     is_shown = sys.stderr.isatty() and not sys.stdout.isatty()
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not is_shown) as bar:
         task = bar.add_task(pull.tenant.slug, total=max(until - pull.next_seq, 1))

@@ -1,4 +1,4 @@
-"""Tells whether background work happens, for the liveness probe of a container."""
+"""`manage.py heartbeat`: report whether background work happens, for the liveness probe of a container."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
-        # Else a database that hangs would hold the probe for as long.
+        # Without this limit, a database that hangs would block the probe for just as long.
         with bounds.within(bounds.probe()):
             at, now = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first(), clock.now()
         if at is None:

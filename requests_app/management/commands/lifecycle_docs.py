@@ -1,6 +1,6 @@
 """`manage.py lifecycle_docs`: write docs/lifecycle.md and docs/acts.md from the declarations.
 
-`--check` says whether they are up to date.
+`--check` only reports whether these documents are up to date.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _write(self, name: str, lines: Callable[[], Iterator[str]], is_check: bool) -> bool:
-        """Write one document, or say whether it is out of date."""
+        """Write one document. With `is_check`, only return whether the document is out of date."""
         path = settings.BASE_DIR / "docs" / name
         with translation.override("en"):
             text = "\n".join(lines()) + "\n"
@@ -86,7 +86,7 @@ def _row(edge: Transition) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-# --- The matrix of the acts ------------------------------------------------------------------------------------
+# --- The table of the acts -------------------------------------------------------------------------------------
 
 _HEAD = ("act", "who", "scope of a token", "proof", "comment", "second person", "interfaces", "entries", "tells")
 _PROOF = {StepUp.NEVER: "–", StepUp.ALWAYS: "always", StepUp.DEPENDS: "sometimes"}

@@ -1,4 +1,4 @@
-"""Runs web server, clusters and beat in one foreground command."""
+"""`manage.py lockbox`: run web server, clusters and beat in one foreground command."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         if beat:
             for line in schedules.sync(clock.now()):
                 self.stdout.write(line)
-        # The children open their own.
+        # The child processes open their own connections.
         connection.close()
         code = supervisor.Supervisor(wanted).run()
         if code:

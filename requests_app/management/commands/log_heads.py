@@ -1,4 +1,4 @@
-"""`manage.py log_heads show|adopt TENANT`: show a log's head outside the database, or store it again."""
+"""`manage.py log_heads show|adopt TENANT`: show a log's head that is stored outside the database, or store it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py log_key create|show|rotate|retire`: the key that signs the logs. Only public keys are ever printed."""
+"""`manage.py log_key create|show|rotate|retire`: the key that signs the logs. It prints only public keys."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             raise
         except NoKey:
             if _publics_used() and not options["anyway"]:
-                # With a second key on a second machine, each would announce its own in every log, in turn.
+                # If two machines had different keys, each would announce its own key in every log, again and again.
                 raise NoKey(
                     _(
                         "the logs were signed with a key that is not here: put it into %(path)s, or, if it is lost, "
@@ -110,7 +110,7 @@ class Command(BaseCommand):
 
 
 def _name() -> tuple[str, str]:
-    """Return the name of the logs, and where this name comes from."""
+    """Return the name of the logs, and words that say where the name comes from."""
     try:
         if log_name.is_recorded():
             return log_name.current(), _("recorded at the first signature")
@@ -126,7 +126,7 @@ def _publics_here() -> list[bytes]:
     except BadKey:
         raise
     except NoKey:
-        # A machine without the key still knows which ones signed.
+        # A machine without the key still knows which keys have signed.
         return []
 
 

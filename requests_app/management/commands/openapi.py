@@ -1,4 +1,4 @@
-"""`manage.py openapi`: write docs/openapi.json from the code; `--check` compares."""
+"""`manage.py openapi`: write docs/openapi.json from the code. `--check` compares it with the code."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ class Command(BaseCommand):
 
 
 def text() -> str:
-    """Return the document as it is committed. It has the order of the code, so a diff shows what changed."""
+    """Return the document as it is committed. It follows the order of the code, so a diff is easy to read."""
     with translation.override("en"):
         return json.dumps(reader.document(), indent=1, ensure_ascii=False) + "\n"

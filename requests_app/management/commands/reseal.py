@@ -1,4 +1,4 @@
-"""`manage.py reseal`: encrypts every secret in the database with the present keys of the settings, at once."""
+"""`manage.py reseal`: encrypt every secret in the database with the present keys of the settings, immediately."""
 
 from typing import Any
 

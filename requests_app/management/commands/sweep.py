@@ -1,4 +1,4 @@
-"""Runs the sweep once, without a worker."""
+"""`manage.py sweep`: run the sweep once, without a worker."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Makes django-q2's schedules agree with the ones declared in code."""
+"""`manage.py sync_schedules`: make django-q2's schedules agree with the schedules that the code declares."""
 
 from typing import Any
 

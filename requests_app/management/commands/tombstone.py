@@ -1,4 +1,4 @@
-"""`manage.py tombstone TENANT --because "…"`: close a log that can't be signed any more, and open its next shard."""
+"""`manage.py tombstone TENANT --because "…"`: close a log that can't be signed any more, and begin its next shard."""
 
 from __future__ import annotations
 
