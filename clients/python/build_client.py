@@ -1,4 +1,4 @@
-"""Builds the package: makes lockbox_client from the API's OpenAPI document, and puts it into each wheel and sdist."""
+"""Builds the package: makes lockbox_client from the API's OpenAPI document, and adds it to each wheel and sdist."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from setuptools.command.sdist import sdist
 HERE = Path(__file__).resolve().parent
 PACKAGE = "lockbox_client"
 CONFIG = HERE / "generator.yml"
-#: An sdist carries the document beside this file. In the repository it lies with the other documents.
+#: In an sdist, the document is beside this file. In the repository, it is in the directory of the other documents.
 DOCUMENTS = (HERE / "openapi.json", HERE.parent.parent / "docs" / "openapi.json")
 _TIDY = (("check", "--quiet", "--fix", "--select", "F401,I,RUF100"), ("format", "--quiet", "--line-length", "120"))
 
 
 class GenerationFailed(Exception):
-    """The client can't be made; the text says why."""
+    """The client can't be made. The text gives the reason."""
 
 
 class BuildClient(build_py):
-    """Adds the generated package to what setuptools collects for a wheel."""
+    """Adds the generated package to the files of a wheel."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        # setuptools would look for its source, and there is none.
+        # setuptools would look for the source of this package, but it has none.
         self.packages = [name for name in self.distribution.packages if name != PACKAGE]
 
     def run(self) -> None:
         super().run()
-        # An editable installation reads it beside the hand-written package, where git ignores it.
+        # An editable installation reads the package beside the hand-written one, where git ignores it.
         generate(document(), (HERE if self.editable_mode else Path(self.build_lib)) / PACKAGE)
 
 
 class SourceDistribution(sdist):
-    """Adds the document, so that the sdist builds without the repository, and the generated package to read."""
+    """Adds the document, so that the sdist builds without the repository.
+
+    Also adds the generated package for readers.
+    """
 
     def make_release_tree(self, base_dir: str, files: Sequence[str]) -> None:
         super().make_release_tree(base_dir, files)
@@ -49,7 +52,7 @@ class SourceDistribution(sdist):
 
 
 def document() -> Path:
-    """Return where the OpenAPI document is."""
+    """Return the path of the OpenAPI document."""
     for path in DOCUMENTS:
         if path.is_file():
             return path
@@ -57,9 +60,9 @@ def document() -> Path:
 
 
 def generate(source: Path, to: Path) -> None:
-    """Write the package into the directory `to`, and replace what is there. It uses no network."""
+    """Make the package in the directory `to`, and replace the directory's former content. Use no network."""
     with tempfile.TemporaryDirectory() as place:
-        # The generator and the formatter look for settings in the directories above: there are none here.
+        # The generator and the formatter look for settings in the directories above. There are none above this one.
         made = Path(place) / PACKAGE
         words = [
             "generate",
@@ -73,7 +76,7 @@ def generate(source: Path, to: Path) -> None:
             str(made),
         ]
         said = _run("openapi_python_client", *words, within=place)
-        # A route that the generator leaves out is only a warning to it.
+        # If the generator leaves out a route, it only prints a warning.
         if "Warning" in said:
             raise GenerationFailed(said)
         _import_on_demand(made / "models" / "__init__.py")
@@ -84,7 +87,7 @@ def generate(source: Path, to: Path) -> None:
 
 
 def _run(module: str, *words: str, within: str) -> str:
-    """Run a module that this Python finds, so also one of a build environment, and return its output."""
+    """Run a module of this Python's environment, which can be a build environment. Return the module's output."""
     command = [sys.executable, "-m", module, *words]
     run = subprocess.run(command, cwd=within, capture_output=True, text=True)  # noqa: S603 - the words are this file's
     if run.returncode != 0:
@@ -93,7 +96,7 @@ def _run(module: str, *words: str, within: str) -> str:
 
 
 def _import_on_demand(models: Path) -> None:
-    """Import each model when it is first asked for: a program that needs three of them does not wait for hundreds."""
+    """Make the package import each model at its first use, so that a program does not wait for hundreds of models."""
     written = models.read_text()
     imports = [node for node in ast.parse(written).body if isinstance(node, ast.ImportFrom)]
     if not imports:
@@ -107,7 +110,8 @@ def _import_on_demand(models: Path) -> None:
     models.write_text("\n".join(made) + "\n")
 
 
-#: What is written before the imports that a type checker sees, before the table of the models' modules, and after it.
+#: The lines before the imports that a type checker reads, before the table of the models' modules, and after this
+#: table.
 _ON_DEMAND = (
     ["from importlib import import_module", "from typing import TYPE_CHECKING, Any", "", "if TYPE_CHECKING:"],
     ["", "_WHERE = {"],

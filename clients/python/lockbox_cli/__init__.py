@@ -1,1 +1,1 @@
-"""`lockbox`: the API on the command line."""
+"""The `lockbox` program, which calls the API from the command line."""

@@ -1,4 +1,4 @@
-"""`python -m lockbox_cli`."""
+"""Runs the program as `python -m lockbox_cli`."""
 
 from __future__ import annotations
 

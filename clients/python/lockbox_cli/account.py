@@ -1,4 +1,4 @@
-"""Which token is sent, and to which server: from the environment, or from a file that only its owner can read."""
+"""Which token is sent to which server. This comes from the environment, or from a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from lockbox_cli.errors import NotSignedIn, Usage
 
 @dataclass
 class Account:
-    """A personal token, or a client's id and secret with its last access token."""
+    """A personal token, or a client's id and secret with the client's last access token."""
 
     url: str
     token: str = ""
     client_id: str = ""
     client_secret: str = ""
-    #: Seconds of the epoch until which `token` serves; 0 where it is not known.
+    #: When `token` stops working, in seconds since the epoch; 0 if this is not known.
     token_until: float = 0
 
 
 def address(given: str) -> str:
-    """Return the origin of an installation. Without TLS, only this machine is allowed, because others could read the
-    token.
+    """Return the origin of an installation. Raise an error for an address without TLS that is not on this machine.
+
+    Without TLS, others could read the token.
     """
     parts = urlsplit(given.strip().rstrip("/"))
     try:
@@ -53,7 +54,7 @@ def is_loopback(host: str) -> bool:
 
 def path() -> Path:
     base = os.environ.get("XDG_CONFIG_HOME", "")
-    # XDG Base Directory Specification: a path that is not absolute is to be ignored.
+    # The XDG Base Directory Specification says: ignore a path that is not absolute.
     return (Path(base) if os.path.isabs(base) else Path.home() / ".config") / "lockbox" / "account.json"
 
 
@@ -87,7 +88,7 @@ def read() -> Account | None:
 
 
 def store(account: Account) -> None:
-    """Write the file completely or not at all, and so that others can never read it."""
+    """Write the file as a whole, and so that other users can't read it at any moment."""
     place = path()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=".account-")  # made with mode 0600

@@ -1,4 +1,4 @@
-"""Acts that the API's document makes words of the command line: calls on one row, with a comment and plain inputs."""
+"""Commands that are made from the API's document: acts on one row with a comment and plain inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from uuid import UUID
 
 from lockbox_client import api
 
-#: What has no comment is a form with texts of its own, and what names a version of the row is a decision.
+#: An act without a comment needs a form with texts of its own. An act that names a version of the row is a decision.
+#: Both are written by hand.
 _COMMENT, _VERSION = "comment", "if_match"
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One call: its word, what it does, the function that makes it and the class of its body."""
+    """One act: its command word, its help text, the function that calls the API, and the class of the call's body."""
 
     word: str
     help: str
@@ -42,7 +43,7 @@ class Verb:
 
 
 def verbs(things: str) -> Iterator[Verb]:
-    """Yield the plain acts on such rows, as in "tickets", by their words."""
+    """Yield the plain acts on rows of this kind, such as "tickets", in the order of their words."""
     package = import_module(f"{api.__name__}.{things}")
     for found in sorted(iter_modules(package.__path__), key=lambda each: each.name):
         if not found.name.startswith(f"{things}_"):
@@ -60,6 +61,6 @@ def verbs(things: str) -> Iterator[Verb]:
 
 
 def _members(body: type[Any]) -> dict[str, type[Any]]:
-    """The members of a body and what each is; without those that the caller can't name."""
+    """Return the names and types of a body's members. Members with a fixed value are left out."""
     hints = get_type_hints(body, vars(import_module(body.__module__)))
     return {each.name: hints[each.name] for each in body.__attrs_attrs__ if each.init}

@@ -102,7 +102,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         found.add_argument("--yes", action="store_true", help="do not ask")
         found.add_argument("--etag", help="decide only on the version with this ETag, which you read before")
     for verb in acts.verbs("access_requests"):
-        # What ends a window is a word beside `windows`.
+        # An act that ends a window is a command of its own, like `windows`.
         place = words if verb.word in _OF_WINDOWS else inner
         found = _command(place, verb.word, requests.act, common, verb.help, verb=verb)
         _one(found)
@@ -208,5 +208,5 @@ def whole(given: str) -> int:
 
 
 def moment(given: str) -> datetime:
-    """Read ISO 8601; a time without a zone is in this machine's zone."""
+    """Parse an ISO 8601 time. Without a zone, the time is in this machine's zone."""
     return datetime.fromisoformat(given).astimezone()

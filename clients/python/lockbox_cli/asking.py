@@ -1,4 +1,7 @@
-"""Questions to the person at the terminal. No secret comes from the command line, where others can read it."""
+"""Questions to the person at the terminal.
+
+Secrets are never arguments of a command, where other users can read them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def is_possible() -> bool:
 
 
 def confirm(question: str) -> None:
-    """Raise unless the answer is yes; just Enter means no."""
+    """Raise an error unless the person answers "y" or "yes". The Enter key alone means no."""
     if not is_possible():
         raise Usage("There is no terminal to ask on. Confirm with --yes.")
     print(f"{safe(question)} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -23,19 +26,19 @@ def confirm(question: str) -> None:
 
 
 def line(question: str) -> str:
-    """Read one line that is shown as it is typed; without a terminal, the next line of standard input."""
+    """Read one line, which is visible while it is typed. Without a terminal, read it from standard input."""
     if is_possible():
         print(f"{question}: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 
 
 def secret(question: str) -> str:
-    """Read one line that is not shown; without a terminal, the next line of standard input."""
+    """Read one line, which is not visible. Without a terminal, read it from standard input."""
     if is_possible():
         return getpass.getpass(f"{question}: ").strip()
     return sys.stdin.readline().strip()
 
 
 def password(question: str) -> str:
-    """Read a password, only from the terminal: a proof that a human gives must not be in a script."""
+    """Read a password from the terminal only. A script must not contain the proof that a human gives."""
     return getpass.getpass(f"{question}: ")

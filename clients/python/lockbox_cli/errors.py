@@ -1,4 +1,4 @@
-"""The failures that end a command, with their exit statuses."""
+"""The errors that end a command, with their exit statuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DONE, REFUSED, USAGE, NOT_SIGNED_IN, NOT_REACHABLE, NOT_KNOWN, INTERRUPTED = 0, 
 
 
 class Failure(Exception):
-    """Ends the command. With `--json`, `problem` is printed."""
+    """An error that ends the command. With `--json`, the program prints `problem`."""
 
     status = REFUSED
     code = "refused"
@@ -19,7 +19,7 @@ class Failure(Exception):
 
 
 class Refused(Failure):
-    """The server refused, with a problem (RFC 9457)."""
+    """The server refused, and answered with a problem document (RFC 9457)."""
 
     def __init__(self, problem: dict[str, Any], *, wait: str = "") -> None:
         title = problem.get("title")
@@ -33,7 +33,7 @@ class Refused(Failure):
 
 
 class NotConfirmed(Failure):
-    """The person did not confirm; nothing was sent."""
+    """The person did not confirm. Nothing was sent."""
 
     code = "not_confirmed"
 
@@ -47,13 +47,13 @@ class NotSignedIn(Failure):
 
 
 class NotReachable(Failure):
-    """No server answered, the server could not do it now, or the answer is not from this API. Nothing was done."""
+    """No server answered, or the server could not do it now, or the answer is not from this API. Nothing was done."""
 
     status, code = NOT_REACHABLE, "not_reachable"
 
 
 class NotKnown(Failure):
-    """The change was sent, and it is not known whether it was saved."""
+    """The change was sent, but nobody knows whether it was saved."""
 
     status, code = NOT_KNOWN, "outcome_unknown"
 

@@ -18,21 +18,21 @@ from lockbox_cli.text import as_json, at
 from lockbox_client.api.log import events, log_entries, provider_log_entries
 from lockbox_client.models.log_entries_event import LOG_ENTRIES_EVENT_VALUES
 
-#: Seconds that the server is asked to wait for news.
+#: How many seconds the server waits for new events before it answers.
 WAIT = 25
-#: Pauses while the server can't be reached; the last one is kept.
+#: The pauses in seconds while the server can't be reached. The last pause repeats.
 PAUSES = (1, 2, 5, 15, 30)
 _NAMES = ("SEQ", "AT", "EVENT", "BY", "ABOUT", "LEAF HASH")
 
 
 class Damaged(Failure):
-    """All entries were read, but some are not as they were written."""
+    """All entries were read, but some do not match their hashes."""
 
     code = "damaged"
 
 
 def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Print the newest entries, and with --follow the new ones."""
+    """Print the newest entries. With --follow, continue with new entries."""
     operation, of = _log(args, session)
     rows = list(session.rows(operation, *of, limit=args.number, order="-seq"))[::-1]
     if not args.follow:
@@ -50,7 +50,7 @@ def tail(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def export(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Write every entry with the hashed text, one JSON document a line, in the order of their numbers."""
+    """Write all entries with their hashed text, one JSON document per line, in the order of their numbers."""
     operation, of = _log(args, session)
     named = {"after": args.after} if args.after is not None else {}
     count = damaged = 0
@@ -66,10 +66,10 @@ def export(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Print events as webhooks describe them, until the command is ended."""
+    """Print events in the form that webhooks get, until the command is ended."""
     tenant = args.tenant or own_tenant(session)
     for name in set(args.type or ()) - LOG_ENTRIES_EVENT_VALUES:
-        # A newer server may have it, but with a misspelled name the command would wait for ever.
+        # A newer server may know this event. But if the name is misspelled, the command would wait without end.
         out.note(f"This program does not know the event {name}.")
     left = args.count
     for event in _events(session, tenant, args.after, out):
@@ -83,7 +83,7 @@ def watch(args: argparse.Namespace, session: Session, out: Output) -> None:
             return
 
 
-# --- Reading on ----------------------------------------------------------------------------------------------
+# --- Reading more entries ------------------------------------------------------------------------------------
 
 
 def _log(args: argparse.Namespace, session: Session) -> tuple[Callable[..., Any], tuple[UUID, ...]]:
@@ -95,8 +95,9 @@ def _log(args: argparse.Namespace, session: Session) -> tuple[Callable[..., Any]
 def _all(
     session: Session, operation: Callable[..., Any], of: tuple[UUID, ...], **named: Any
 ) -> Iterator[dict[str, Any]]:
-    """Yield all entries. It continues by number and not by cursor, so that entries that are added meanwhile are
-    included.
+    """Yield all entries, also those that are added while this runs.
+
+    For this reason it continues by number and not by cursor.
     """
     while True:
         items = session.call(operation, *of, limit=PAGE, **named)["items"]
@@ -111,7 +112,7 @@ def _coming(
 ) -> Iterator[dict[str, Any]]:
     while True:
         if of:
-            # Only to wait for something new; the output comes from the log.
+            # This call only waits for a new entry. The entries themselves are read from the log.
             session.call(events.sync_detailed, *of, after=str(last + 1), wait=WAIT)
         else:
             time.sleep(PAUSES[1])
@@ -121,12 +122,12 @@ def _coming(
 
 
 def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> Iterator[dict[str, Any]]:
-    """Yield the events, and continue at the same place after the server or the connection was down."""
+    """Yield the events. After an outage of the server or the connection, continue at the same place."""
     tries = 0
     while True:
         named: dict[str, Any] = {"after": after} if after is not None else {}
         try:
-            # Without a cursor it is asked where the log ends, and from there on nothing is missed.
+            # The first call has no cursor. It only returns the end of the log, and no later event is missed.
             page = session.call(events.sync_detailed, tenant, **named, wait=WAIT if named else 0)
         except (NotReachable, Refused) as failure:
             if isinstance(failure, Refused) and not failure.wait:
@@ -145,8 +146,9 @@ def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> I
 
 @contextmanager
 def _target(name: str | None) -> Iterator[TextIO | None]:
-    """Open the new file; None is standard output. Only the owner can read the file, because a log is not
-    for everybody.
+    """Yield a new file, or None for standard output.
+
+    Only the owner can read the file, because a log is confidential.
     """
     if name is None:
         yield None
@@ -159,14 +161,15 @@ def _target(name: str | None) -> Iterator[TextIO | None]:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             yield file
     except BaseException:
-        # Half a log must not be taken for a whole one.
+        # Remove the file, because it contains only a part of the log.
         os.unlink(name)
         raise
 
 
 def _is_intact(row: dict[str, Any]) -> bool:
-    """Whether the entry has its hash. It is computed here (RFC 6962, section 2.1), because the server's word is not
-    enough.
+    """Return whether the entry matches its hash (RFC 6962, section 2.1).
+
+    The hash is computed here, because a server could claim anything.
     """
     record = row["record"]
     if not isinstance(record, str):

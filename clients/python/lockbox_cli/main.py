@@ -1,4 +1,4 @@
-"""The program: reads the arguments, runs the command, and returns its exit status."""
+"""The program: reads the arguments, runs the command, and returns the exit status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has closed the pipe. Python must not write the rest of the buffer again at exit.
+        # The program that reads the output has closed the pipe. Otherwise Python would write the buffered output at its
+        # exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
 
@@ -40,7 +41,7 @@ def _run(words: list[str]) -> int:
 
 
 def _tell(failure: Failure, *, plain: bool) -> None:
-    """Print a failure on standard error, so that standard output holds a result or nothing."""
+    """Print an error on standard error. So standard output contains a result or nothing."""
     if not plain:
         print(as_json(failure.problem), file=sys.stderr)
         return

@@ -1,6 +1,6 @@
-"""The output: for a person at a terminal, for a pipe (tabs, no colour), or as JSON.
+"""Prints output for a person at a terminal, for a pipe (with tabs, without colour), or as JSON.
 
-Text of the server is always made harmless before it is printed.
+Text from the server is always made safe for a terminal before it is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lockbox_cli.text import as_json, safe
 
 
 class Cell(NamedTuple):
-    """Text, and only for a terminal: a style, a remark beside the text, and the text that replaces it in a table."""
+    """A text. For a terminal it also has a style, a remark `beside` the text, and a `short` form for tables."""
 
     text: str
     style: str = ""
@@ -33,8 +33,9 @@ _GAP = 2
 
 
 class Output:
-    """Where output goes. Commands use `as_json` to print a document instead of words; `now` is the instant of the whole
-    output.
+    """The program's output. If `as_json` is true, commands print a document instead of words.
+
+    `now` is the instant from which all times in the output are measured.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -60,7 +61,7 @@ class Output:
             self._laid_out(names, [[_text(cell, short=True) for cell in row] for row in found])
 
     def row(self, cells: Sequence[Shown]) -> None:
-        """Print one row of a list that grows, immediately."""
+        """Print one row of a growing list immediately."""
         found = [_cell(each) for each in cells]
         if self.is_terminal:
             _console().print(Text("  ").join(_text(cell, short=True) for cell in found if cell.text), soft_wrap=True)
@@ -68,7 +69,10 @@ class Output:
             print("\t".join(safe(cell.text) for cell in found), flush=True)
 
     def _laid_out(self, names: Sequence[str], rows: list[list[Text]]) -> None:
-        """Print columns if they fit without line breaks; otherwise two lines a row, so that nothing is cut."""
+        """Print a table if it fits without line breaks.
+
+        Otherwise print two lines for each row, so that nothing is cut off.
+        """
         console = _console()
         widths = [max(cell_len(name), *(row[at].cell_len for row in rows)) for at, name in enumerate(names)]
         if sum(widths) + _GAP * (len(widths) - 1) <= console.width:
@@ -85,7 +89,7 @@ class Output:
             console.print(Padding(Text(" · ").join(remarks), (0, 0, 0, _GAP)))
 
     def facts(self, pairs: Iterable[tuple[str, Shown]], *, aside: bool = False) -> None:
-        """Names and values, one pair a line. With `aside` they are shown with a question, beside the result."""
+        """Print names and values, one pair per line. With `aside`, print them on standard error, for a question."""
         found = [(name, _cell(value)) for name, value in pairs if _cell(value).text]
         stream = sys.stderr if aside else sys.stdout
         if not stream.isatty():
@@ -100,7 +104,7 @@ class Output:
         _console(stream).print(table)
 
     def say(self, words: str, style: str = "") -> None:
-        """Print the result in words. With JSON, the document has it."""
+        """Print the result in words. With `--json`, print nothing, because the document contains the result."""
         if not self.as_json:
             _print(words, style, sys.stdout)
 

@@ -1,4 +1,4 @@
-"""`lockbox requests`, and the words that end a window."""
+"""`lockbox requests`, and the commands that end a window."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lockbox_client.models import (
 )
 from lockbox_client.types import UNSET
 
-#: As in `--state pending-customer`: words, and a sign with a shape of its own, so that colour is not needed.
+#: Each state in words, with a sign that has its own shape, so that nobody needs the colour.
 STATES = {
     "PENDING_PROVIDER": Cell("◐ waiting for the provider", "yellow"),
     "PENDING_CUSTOMER": Cell("◐ waiting for the customer", "yellow"),
@@ -53,7 +53,7 @@ ENDS = {"released": "closed by the engineer", "revoked": "closed early", "elapse
 
 
 def found(session: Session, given: str) -> UUID:
-    """Return the id of an access request that is named by its id or its reference."""
+    """Return the id of the access request with this id or reference."""
     pk = identifier(given)
     if pk is not None:
         return pk
@@ -181,7 +181,7 @@ def when(value: str, now: datetime) -> Cell:
     return Cell(moment, beside=away, short=away.strip("()"))
 
 
-# --- Asking --------------------------------------------------------------------------------------------------
+# --- Submitting ----------------------------------------------------------------------------------------------
 
 
 def submit(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -210,7 +210,7 @@ def submit(args: argparse.Namespace, session: Session, out: Output) -> None:
     _shown(row, out)
 
 
-# --- Deciding, and ending ------------------------------------------------------------------------------------
+# --- Deciding, and ending a window ---------------------------------------------------------------------------
 
 
 def approve(args: argparse.Namespace, session: Session, out: Output) -> None:
@@ -222,7 +222,10 @@ def deny(args: argparse.Namespace, session: Session, out: Output) -> None:
 
 
 def _decided(args: argparse.Namespace, session: Session, out: Output, operation: Callable[..., Any], word: str) -> None:
-    """Read, show, ask; then decide exactly on that: the server compares its ETag under the lock."""
+    """Show the access request, ask for confirmation, and decide on exactly this version.
+
+    The server compares the ETag under the lock.
+    """
     row = session.call(access_requests_show.sync_detailed, found(session, args.request))
     tag = args.etag or session.etag
     if not args.yes:
@@ -235,7 +238,7 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
 
 
 def _proven(session: Session, change: Callable[[], Any]) -> Any:
-    """Make the call. If it needs a proof of the caller, ask for the proof and make the call again."""
+    """Call `change`. If it needs a step-up, ask for the password and the code, and call `change` again."""
     try:
         return change()
     except Refused as refused:
@@ -248,7 +251,7 @@ def _proven(session: Session, change: Callable[[], Any]) -> Any:
 
 
 def act(args: argparse.Namespace, session: Session, out: Output) -> None:
-    """Do what the verb says, without a question: a window that should be closed is closed immediately."""
+    """Do the act without a question, so that a window closes immediately."""
     verb: Verb = args.verb
     which = found(session, args.request)
     _outcome(session.change(verb.call, which, body=verb.body_of(args)), out)

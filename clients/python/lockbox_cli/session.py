@@ -1,4 +1,4 @@
-"""Calls of the generated client: where they go, what they carry, and how a refusal is reported."""
+"""Calls the generated client: adds the address and the token, repeats calls, and turns refusals into errors."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from lockbox_client import AuthenticatedClient
 from lockbox_client.api.caller import me
 
 TIMEOUT = httpx.Timeout(30, connect=10)
-#: Pauses before the same call is made again where the connection broke; each call is safe to make again.
+#: The pauses before a call is repeated after its connection broke. Every call can be repeated without harm.
 PAUSES = (0.5, 2)
-#: The server may ask for a longer pause; this is the longest that is taken.
+#: If the server asks for a longer pause than this, the program waits only this long.
 LONGEST_PAUSE = 10.0
-#: What the server says where the first call with a key is not answered yet.
+#: The code of the server's answer while the first call with the same key is still running.
 UNDER_WAY = "idempotency_in_progress"
-#: What it says where this call was not done: no database, too much at once, or what was sent came too slowly.
+#: The codes for a call that was not done: no database, too many calls, or the call arrived too slowly.
 NOT_DONE = frozenset({"store_unavailable", "busy", "request_timeout"})
-#: Refusals of a call before its key is looked at: they say nothing of an earlier try.
+#: The server refuses with these statuses before it reads the key. So they say nothing about an earlier try.
 UNHEARD = frozenset({401, 429})
 PAGE = 200
 
 
 class Session:
-    """`call(access_requests_show.sync_detailed, id)` returns the answer as JSON, or raises a Failure.
+    """Makes calls: `call(access_requests_show.sync_detailed, id)` returns the answer as JSON, or raises a Failure.
 
-    The answer is not parsed into models, so that a newer server can send more than this program knows.
+    The answer is not parsed into models, because a newer server can send more than this program knows.
     """
 
     def __init__(self, account: Account, *, keeps: bool = False) -> None:
@@ -59,19 +59,19 @@ class Session:
         return _body(self._answer(operation, *args, is_change=is_change, **named))
 
     def change(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Make a change with an idempotency key. If the connection breaks or the server fails, it is repeated and done
-        once.
+        """Make a change with an idempotency key. If the connection breaks or the server fails, repeat the call.
 
-        Raises NotKnown if it may have been saved and no further call can tell.
+        The key makes sure that the change is done once. Raise NotKnown if the change may have been saved and a further
+        call can't show whether it was.
         """
         return self.call(operation, *args, **named, is_change=True, idempotency_key=str(uuid.uuid4()))
 
     def replace(self, operation: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Make a change by PUT, which can be repeated without a key. Raises NotKnown as change() does."""
+        """Make a change by PUT, which can be repeated without a key. Raise NotKnown as `change` does."""
         return self.call(operation, *args, **named, is_change=True)
 
     def rows(self, operation: Callable[..., Any], *args: Any, limit: int, **named: Any) -> Iterator[dict[str, Any]]:
-        """Yield the first `limit` items of a list, over several pages if needed."""
+        """Yield the first `limit` items of a list. Read several pages if needed."""
         left = limit
         while left > 0:
             page = self.call(operation, *args, **named, limit=min(left, PAGE))
@@ -115,7 +115,7 @@ class Session:
     def _sent(
         self, operation: Callable[..., Any], *args: Any, **named: Any
     ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-        """Return the answer, or why no answer came."""
+        """Return the answer, or the error because of which no answer came."""
         self._last = None
         try:
             operation(*args, client=self._connected(), **named)
@@ -124,7 +124,7 @@ class Session:
         except Failure:
             raise
         except Exception:
-            # The client could not read it; what it is, the caller looks at.
+            # The generated client could not parse the answer. The caller checks the answer itself.
             if self._last is None:
                 raise
         assert self._last is not None
@@ -138,7 +138,7 @@ class Session:
                 timeout=TIMEOUT,
                 httpx_args={
                     "event_hooks": {"response": [self._seen]},
-                    # No proxy between this machine and itself.
+                    # Don't use a proxy for connections to this machine.
                     "trust_env": not accounts.is_loopback(urlsplit(self.account.url).hostname or ""),
                 },
             )
@@ -153,7 +153,7 @@ class Session:
         self._client = None
 
     def _renew(self) -> None:
-        """Get an access token for the client's secret (RFC 6749, section 4.4), and keep it for the next command."""
+        """Get an access token with the client's secret (RFC 6749, section 4.4). Store it for the next command."""
         self._close()
         form = {"grant_type": "client_credentials"}
         is_here = accounts.is_loopback(urlsplit(self.account.url).hostname or "")
@@ -168,7 +168,7 @@ class Session:
             raise NotSignedIn("The client's id or secret is not accepted. Sign in again: lockbox login --client")
         found = _body(answer)
         self.account.token = str(found["access_token"])
-        # A minute less, so that none ends on its way.
+        # The program renews the token a minute early, so that the token does not end while a call is on its way.
         self.account.token_until = time.time() + int(found["expires_in"]) - 60
         if self._keeps:
             accounts.store(self.account)
@@ -176,7 +176,7 @@ class Session:
 
 @contextmanager
 def _open_while(may_be_saved: bool) -> Iterator[None]:
-    """Report a failure inside as NotKnown, because an earlier try may have been saved."""
+    """Turn a failure inside the block into NotKnown if an earlier try may have been saved."""
     try:
         yield
     except Failure as failure:
@@ -186,7 +186,7 @@ def _open_while(may_be_saved: bool) -> Iterator[None]:
 
 
 def _is_open(answer: httpx.Response, code: object) -> bool:
-    """Whether the answer leaves the result open, so that the same call is made again."""
+    """Return whether the answer does not show if the change was done. The call is then repeated."""
     is_unread = 200 <= answer.status_code < 300 and answer.status_code != 204 and _read(answer) is None
     return answer.status_code >= 500 or code == UNDER_WAY or code in NOT_DONE or is_unread
 
@@ -221,7 +221,7 @@ def _problem(answer: httpx.Response | None) -> dict[str, Any]:
 
 
 def _wait(answer: httpx.Response | None) -> float:
-    """Return the seconds that the server asks for; a date counts as no answer."""
+    """Return the seconds that the server asks to wait. If it gives a date instead, return 0."""
     try:
         return float(answer.headers.get("Retry-After", "0")) if answer is not None else 0.0
     except ValueError:
@@ -233,7 +233,7 @@ def _why(error: httpx.TransportError) -> str:
 
 
 def own_tenant(session: Session) -> uuid.UUID:
-    """Return the caller's tenant, if there is exactly one."""
+    """Return the caller's tenant. Raise Usage if the caller has more than one tenant or none."""
     tenants = session.call(me.sync_detailed)["tenants"]
     if len(tenants) != 1:
         raise Usage("Name the tenant: --tenant ID.")
@@ -241,7 +241,7 @@ def own_tenant(session: Session) -> uuid.UUID:
 
 
 def identifier(given: str) -> uuid.UUID | None:
-    """Return the id; None for a reference."""
+    """Return the id, or None if the text is a reference."""
     try:
         return uuid.UUID(given)
     except ValueError:

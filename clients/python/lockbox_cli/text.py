@@ -1,4 +1,4 @@
-"""Makes the server's text safe for a terminal, and writes times as people read them."""
+"""Makes the server's text safe for a terminal, and writes times in a form that people can read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 
-#: Controls, formats (direction marks among them), lone surrogates, private use, unassigned, and separators of lines:
-#: what could move the cursor, change other text on the screen, or show text in another order than it has.
+#: Unicode categories of characters that could move the cursor, change other text on the screen, or show text in another
+#: order: controls, formats (such as direction marks), lone surrogates, private use, unassigned, and line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def safe(value: object, *, lines: bool = False) -> str:
-    """Return the text with every invisible or harmful letter written out, as in `\\x1b`; `lines` keeps line breaks."""
+    """Return the text with each invisible or harmful character as its code, such as `\\x1b`.
+
+    `lines` keeps line breaks.
+    """
     text = str(value).replace("\r\n", "\n") if lines else str(value)
     keeps = "\n" if lines else ""
     return "".join(each if _is_shown(each) or each in keeps else _written_out(each) for each in text)
 
 
 def as_json(data: Any, *, indent: int | None = 2) -> str:
-    """Return JSON that is readable in every script and as safe for a terminal as `safe`."""
+    """Return JSON in which letters of every script are readable and harmful characters are escaped."""
     plain = json.dumps(data, ensure_ascii=False, indent=indent)
     return "".join(each if _is_shown(each) or each == "\n" else json.dumps(each)[1:-1] for each in plain)
 
@@ -41,7 +44,7 @@ def instant(value: str | None) -> datetime | None:
 
 
 def at(value: str | None, *, now: datetime | None = None) -> str:
-    """Return `2026-11-25 14:05 UTC`; with `now`, add how far away that is."""
+    """Return `2026-11-25 14:05 UTC`. With `now`, also say how far away this is."""
     found = instant(value)
     if found is None:
         return "–"

@@ -1,4 +1,4 @@
-"""`lockbox tickets`: list, read, open, comment, close."""
+"""`lockbox tickets`: list, show, open, comment on and close tickets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ STATES = {
     "CLOSED": Cell("○ closed", "dim"),
 }
 _NAMES = ("REFERENCE", "STATE", "TENANT", "ASSIGNEE", "ELSEWHERE", "TITLE", "CHANGED")
-#: Comments that are read with a ticket.
+#: How many comments are read with a ticket.
 _COMMENTS = 200
 
 
 def found(session: Session, given: str) -> UUID:
-    """Return the id of a ticket that is named by its id or its reference."""
+    """Return the id of the ticket with this id or reference."""
     pk = identifier(given)
     if pk is not None:
         return pk
@@ -156,5 +156,5 @@ def _comment_line(each: dict[str, Any]) -> str:
 
 
 def _text(given: str) -> str:
-    """Return the word itself, or standard input for `-`."""
+    """Return the text, or read it from standard input if the text is `-`."""
     return sys.stdin.read() if given == "-" else given
