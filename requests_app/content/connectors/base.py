@@ -154,8 +154,8 @@ class Message:
 class Stream:
     """The bytes of one item in chunks of at most 16 KiB. Close the stream, or use it in a `with` statement.
 
-    If the stream was closed or the item became shorter, reading raises ConnectorUnavailable, so that the result is not
-    taken for complete. `size` can be unknown (None). A web client then can't distinguish a cut stream from a complete
+    If the stream was closed or the item became shorter, reading raises ConnectorUnavailable, so that nobody uses an
+    incomplete result. `size` can be unknown (None). A web client then can't distinguish a cut stream from a complete
     one.
     """
 
