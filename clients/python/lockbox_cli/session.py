@@ -115,7 +115,7 @@ class Session:
     def _sent(
         self, operation: Callable[..., Any], *args: Any, **named: Any
     ) -> tuple[httpx.Response | None, httpx.TransportError | None]:
-        """Return the answer, or the error because of which no answer came."""
+        """Return (answer, None), or (None, error) if no answer came."""
         self._last = None
         try:
             operation(*args, client=self._connected(), **named)

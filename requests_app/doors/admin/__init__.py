@@ -1,1 +1,1 @@
-"""The administration: the interface for staff."""
+"""The administration: the pages for staff."""

@@ -1,4 +1,4 @@
-"""Access requests, grants and accesses: read-only. Staff may close a window, as the table allows."""
+"""Access requests, grants and accesses, read-only. Staff can close a window, if the table of transitions allows it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CLOSED_WORDS = {
 
 @admin.display(description=_("state"), ordering="state")
 def state_now(row: AccessRequest) -> str:
-    """Return the state at this moment, even if no sweep has recorded it yet."""
+    """Return the badge of the state at this moment, even if no sweep has stored this state yet."""
     return tags.badge(row.state_at(row.read_at), subject="access_request")  # type: ignore[attr-defined]  # annotated
 
 
@@ -58,7 +58,7 @@ def digest(row: AccessRequest) -> str:
 
 @admin.display(description=_("window"))
 def window_now(row: Grant) -> str:
-    """Whether the window is open at this moment, by the clock."""
+    """Return a badge that shows whether the window is open at this moment."""
     if row.is_live(row.read_at):  # type: ignore[attr-defined]  # annotated
         return tags.badge("open", subject="kind", word=str(_("Open now")))
     words = CLOSED_WORDS.get(row.close_reason, _("Closed"))  # type: ignore[call-overload]  # its values are strings
@@ -100,7 +100,7 @@ def signed_by(row: Decision) -> str:
 
 
 def is_open(row: AccessRequest) -> bool:
-    """Whether the table allows staff to close this window."""
+    """Return whether the table of transitions allows staff to close this window."""
     edge = TRANSITIONS[REVOKE.name]
     return row.state_at(row.read_at) in edge.sources and Role.STAFF in edge.roles  # type: ignore[attr-defined]  # annotated
 
@@ -111,9 +111,10 @@ def revoke(row: AccessRequest | Grant, actor: Actor, data: dict[str, Any]) -> Ac
 
 
 def _in_state(rows: QuerySet, value: str) -> QuerySet:
-    """Filter by a state that few of many rows have, with the words of an index over exactly these rows.
+    """Return the rows in one state. Few of many rows have a state such as "open".
 
-    Otherwise SQLite, which does not know how rare a state is, would read the whole table.
+    For these states, add the condition of an index that contains only these rows. Otherwise SQLite would read the whole
+    table, because it does not know how rare a state is.
     """
     rows = rows.filter(state=value)
     if value == State.OPEN:
@@ -189,7 +190,7 @@ class AccessRequestAdmin(StaffAdmin):
 
 
 class ScopeAdmin(StaffAdmin):
-    """The resources that an access request names."""
+    """The resources that an access request names, one per row."""
 
     list_display = ("access_request", "resource", "position")
     reads: ClassVar = ("access_request", "resource")

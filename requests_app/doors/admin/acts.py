@@ -1,7 +1,7 @@
-"""The acts of staff: each is a form and one operation, outside of any transaction of the admin's own.
+"""The acts of staff. Each act is a form and one operation, outside any transaction of Django's admin.
 
-Django saves its change form in a transaction, and an operation refuses to run inside one, because it is durable. And a
-change form sets fields, while an operation decides. So nothing here is a change form.
+Django's change form saves inside a transaction, but an operation is durable and refuses to run inside a transaction.
+Also, a change form sets fields, while an operation decides. So the acts do not use Django's change forms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from requests_app.models import Person, Tenant
 
 security_log = structlog.get_logger("security")
 
-#: So many rows are handled in one request; more would outlast it.
+#: How many rows one request can handle. More rows would take longer than a request can last.
 BULK_MAX = 100
 REFUSALS_SHOWN = 10
 TENANTS_SUGGESTED = 200
@@ -41,8 +41,9 @@ Words = str | Promise
 
 
 class ActForm(forms.Form):
-    """The form of an act about one row. It checks only the shape of the input; the operation decides whether it is
-    allowed.
+    """The form of an act on one row.
+
+    It checks only the form of the input; the operation decides if the act is allowed.
     """
 
     def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
@@ -51,7 +52,7 @@ class ActForm(forms.Form):
         self.prepare()
 
     def prepare(self) -> None:
-        """Set the choices and first values that follow from the row."""
+        """Set the choices and initial values that depend on the row."""
 
 
 class NoteForm(ActForm):
@@ -70,10 +71,11 @@ def _always(row: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class AdminAction:
-    """`run(row, actor, data)` calls the operation. Its result is shown if it is a row of the same model.
+    """An act on a page. `run(row, actor, data)` calls the operation.
 
-    `offered` decides whether the row's page has the button; the operation decides whether it acts. `bulk` is the label
-    of the list's button if many rows can be handled together, without a form.
+    If the result of `run` is a row of the same model, its page is shown next. `offered` decides whether the row's page
+    has the button; the operation decides whether the act is allowed. `bulk` is the label of the button in a list, for
+    acts on several rows. Such an act has no form.
     """
 
     name: str
@@ -87,15 +89,15 @@ class AdminAction:
 
 
 def of_act(act: Act, name: str, **more: Any) -> AdminAction:
-    """The button of one act on a row: its words, its form and its operation come from the declaration.
+    """Return the admin's action for a declared act: its words, its form and its operation come from the declaration.
 
-    `more` replaces what this page says or asks for in another way.
+    `more` replaces these, or adds to them.
     """
     assert act.title is not None
     form = {Comment.NONE: ActForm, Comment.OPTIONAL: NoteForm, Comment.NEEDED: NeededNoteForm}[act.comment]
 
     def run(row: Any, actor: Actor, data: dict[str, Any]) -> Any:
-        # A button of a list has no form: what it does has no comment.
+        # An act on several rows has no form, so it has no comment.
         given = {"note": "", **data} if act.comment is not Comment.NONE else data
         return operations.of(act)(row.pk, actor=actor, **given)
 
@@ -105,13 +107,14 @@ def of_act(act: Act, name: str, **more: Any) -> AdminAction:
 
 
 def actor_in(request: HttpRequest) -> Actor:
-    """Return the actor of a signed-in request, as the middleware built it, with the interface "admin"."""
+    """Return the actor of a signed-in request. ActorMiddleware has built it, with "admin" as its interface."""
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
 def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any, int]:
-    """Run the act with the form's data. Return its result and 0, or put the refusal on the form and return
-    its status.
+    """Run the act with the form's data. Return (result, 0), or (None, status) after a refusal.
+
+    The refusal becomes an error of the form.
     """
     try:
         _require_known_fields(form, request)
@@ -128,8 +131,9 @@ def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any,
 
 
 def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
-    """Run the act on each chosen row, one transaction each. Report how many rows it was done to, and why not to the
-    others.
+    """Run the act on each chosen row, in a transaction for each row.
+
+    Report the number of successes, and each refusal.
     """
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:
@@ -140,7 +144,7 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
     for row in chosen:
         actor = actor_in(request)
         try:
-            # One form asks for many acts. If it is sent again, what the first try did not get to is done.
+            # One form starts many acts. If the form is sent again, the acts that were not yet done are done now.
             act.run(row, actor.sending(actor.once and actor.once.part(row.pk)), {})
             done += 1
         except SentAlready:
@@ -166,7 +170,7 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
 
 
 def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
-    """Refuse unknown fields: somebody tries to set them, and must not believe that they were set."""
+    """Refuse unknown fields: the person who sent them must not believe that they were set."""
     known = {form.add_prefix(name) for name in form.fields} | {"csrfmiddlewaretoken"}
     if unknown := sorted(set(request.POST) - known):
         security_log.warning("admin.unknown_fields", person=str(request.user.pk), fields=unknown[:10])
@@ -177,7 +181,7 @@ def _require_known_fields(form: ActForm, request: HttpRequest) -> None:
 
 
 class Suggesting(forms.TextInput):
-    """A text field with the browser's own list of suggestions. It needs no script, and accepts other values."""
+    """A text field with suggestions from the browser. It needs no script, and accepts other values too."""
 
     def __init__(self, suggest: Callable[[], list[tuple[str, str]]]) -> None:
         super().__init__(attrs={"autocomplete": "off"})
@@ -195,7 +199,7 @@ def _tenants() -> list[tuple[str, str]]:
 
 
 class TenantField(forms.CharField):
-    """A tenant by its short name, with suggestions."""
+    """A field for a tenant's short name, with suggestions."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", gettext_lazy("Tenant"))
@@ -211,7 +215,7 @@ class TenantField(forms.CharField):
 
 
 class PersonField(forms.EmailField):
-    """A person by the address with which they sign in."""
+    """A field for the email address with which a person signs in."""
 
     def clean(self, value: Any) -> Any:
         typed = super().clean(value)

@@ -1,4 +1,4 @@
-"""The common parts of every page of the administration: lists, a page for each row, and its acts."""
+"""The common parts of all pages of the administration: lists, a page for each row, and the acts on a row."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from requests_app.models import Proposal
 security_log = structlog.get_logger("security")
 
 _LAST_YEAR = 9999
-#: So many rows of another table stand on a row's page; the rest are a link away.
+#: How many rows of another table a row's page shows. A link leads to the others.
 RELATED_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Related:
-    """Rows of another model that belong to this one. The names in `by(row)` are both lookups and filters."""
+    """Rows of another model that belong to a row. `by(row)` returns names and values for look-ups and for filters."""
 
     model: type[models.Model]
     by: Callable[[Any], dict[str, Any] | None]
@@ -50,9 +50,9 @@ class Related:
 
 
 class StaffAdmin(SealedAdmin):
-    """A model in the administration. `facts` are the groups of its page, `acts` are what staff may do to a row.
+    """A model in the administration. `facts` are the groups on a row's page, `acts` are what staff can do with a row.
 
-    No form of Django's ever saves anything: `add_view` and `act_view` call operations, and nothing else writes.
+    Django's own forms never save anything here. Only `add_view` and `act_view` write, and they call operations.
     """
 
     facts: ClassVar[Sequence[tuple[str | Promise, Sequence[Column]]]] = ()
@@ -60,33 +60,34 @@ class StaffAdmin(SealedAdmin):
     acts: ClassVar[Sequence[AdminAction]] = ()
     adding: ClassVar[AdminAction | None] = None
     search: ClassVar[Search | None] = None
-    #: Read for the rows of one page, by a query each. A join would cost nothing more on a small table; on a large one
-    #: SQLite joins every row before it sorts and takes the first fifty.
+    #: Related rows that are read with one query each for the rows of one page. SQLite would join all rows of a large
+    #: table before it sorts them and takes the first fifty.
     reads: ClassVar[tuple[str, ...]] = ()
     list_select_related = ()
     lead: ClassVar[str | Promise] = ""
     words: ClassVar[str | Promise] = ""
 
     def plural(self) -> str:
-        """Return the name of these rows: the model's own, unless the class sets another."""
+        """Return the name of these rows: `words`, or the model's own name."""
         return capfirst(str(self.words or self.opts.verbose_name_plural))
 
-    # --- Who may what ----------------------------------------------------------------------------------------
+    # --- Permissions -----------------------------------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.adding is not None and self.has_view_permission(request)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow only the declared filters: with any column as a filter, somebody could guess secrets letter
-        by letter.
+        """Allow only the declared filters.
+
+        If every column could be a filter, somebody could find out secrets letter by letter.
         """
         if self.date_hierarchy and lookup in {f"{self.date_hierarchy}__{part}" for part in ("year", "month", "day")}:
-            # Django computes with the year before it judges it.
+            # Django calculates with the year before it checks the year.
             return value.isdecimal() and int(value) < _LAST_YEAR
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 
     def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
-        """Return the rows whose first and last date limit the dates to choose from; None if no dates are offered."""
+        """Return the rows whose first and last date limit the offered dates. Return None to offer no dates."""
         return cast("QuerySet[Any]", self.model._default_manager.all())
 
     # --- Addresses -------------------------------------------------------------------------------------------
@@ -94,13 +95,13 @@ class StaffAdmin(SealedAdmin):
     def get_urls(self) -> list[Any]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_act"
         act = path("<path:object_id>/act/<slug:act>/", self.admin_site.admin_view(self.act_view), name=name)
-        # First: Django's own last pattern takes everything that is left.
+        # This pattern must be first, because Django's last pattern matches every address.
         return [act, *super().get_urls()]
 
     # --- Lists -----------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        """Add to each row when it was read, so that all states that follow from the clock use the same instant."""
+        """Add to each row when it was read, so that all states that depend on the time use the same instant."""
         read_at = Value(clock.now(), output_field=DateTimeField())
         return super().get_queryset(request).annotate(read_at=read_at).prefetch_related(*self.reads)
 
@@ -108,7 +109,7 @@ class StaffAdmin(SealedAdmin):
         return (self.search.narrow(queryset, search_term) if self.search else queryset), False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the acts for many rows; Django's own "delete" is not among them."""
+        """Return the acts for several rows, without Django's "delete"."""
         return {act.name: (partial(_run_on_all, act), act.name, act.bulk) for act in self.acts if act.bulk}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -133,7 +134,7 @@ class StaffAdmin(SealedAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a row. Nothing can be sent here: a POST is refused."""
+        """Show a row. Refuse a POST, because this page has no form."""
         if request.method not in ("GET", "HEAD"):
             security_log.warning("admin.change_refused", person=str(request.user.pk), path=request.path)
             raise PermissionDenied
@@ -152,13 +153,13 @@ class StaffAdmin(SealedAdmin):
         return str(row)
 
     def links(self, row: Any) -> list[tuple[str, str]]:
-        """Return further links beside a row's acts: (words, address)."""
+        """Return further links for a row's page: (words, address)."""
         return []
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # Django's own history knows only of its own forms; what happened to a row is in the log.
+        # Django's history only knows Django's own forms. The log has what happened to a row.
         return HttpResponseRedirect(page_of(self._find(request, object_id)))
 
     # --- Acts ------------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ class StaffAdmin(SealedAdmin):
             try:
                 result, status = acts.perform(act, form, request)
             except ChangeProposed as held:
-                # Done, as far as one person can do it: the next page says what it waits for.
+                # This person has done their part. The proposal's page says what it waits for.
                 messages.success(request, str(held.message))
                 return HttpResponseRedirect(page_of(Proposal.objects.get(pk=held.current["proposal"])))
             if not status:
@@ -195,7 +196,7 @@ class StaffAdmin(SealedAdmin):
         return TemplateResponse(request, "admin/act.html", context, status=status)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Report the act, and lead on to the row that it changed."""
+        """Report that the act was done, and redirect to the row that it changed."""
         messages.success(request, str(act.done))
         shown_next = result if isinstance(result, self.model) else row
         return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
@@ -203,7 +204,10 @@ class StaffAdmin(SealedAdmin):
     # --- Helpers ---------------------------------------------------------------------------------------------
 
     def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
-        """Return one group of a row's page; None if it is empty, as the facts of a demand usually are."""
+        """Return one group of facts for a row's page.
+
+        Return None if the group is empty, like the facts of most demands.
+        """
         lines = [(heading(column, self), shown(row, column, self)) for column in columns]
         return (title, lines) if any(value != NOTHING for _label, value in lines) else None
 
@@ -225,7 +229,10 @@ class StaffAdmin(SealedAdmin):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_act", args=[quoted(row), act.name])
 
     def _is_there(self, row: Any) -> bool:
-        """Whether the row still exists: an act may have deleted it, like a place in a queue."""
+        """Return whether the row still exists.
+
+        An act may have deleted it, for example a person's membership of a queue.
+        """
         return row is not None and self.model._default_manager.filter(pk=row.pk).exists()
 
     def _context(self, request: HttpRequest, row: Any) -> dict[str, Any]:

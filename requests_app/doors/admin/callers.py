@@ -1,4 +1,4 @@
-"""Callers of the API: staff manage the provider's own clients, and can end all other clients and tokens."""
+"""Callers of the API. Staff manage the provider's own clients, and can end all other clients and tokens."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from requests_app.words import scopes as scope_words
 
 @admin.display(description=gettext_lazy("name"))
 def name(row: Client | Token) -> str:
-    """Return the link to the row's own page; the account beside it links to the account's page."""
+    """Return the name that links to the row's own page. The account in the next column links to the account's page."""
     return str(row)
 
 
@@ -53,7 +53,7 @@ def works(row: Client) -> bool:
 
 @admin.display(description=gettext_lazy("works"), boolean=True)
 def is_live(row: Token) -> bool:
-    """Whether it is live at the instant at which the row was read."""
+    """Return whether the token worked at the instant at which the row was read."""
     return row.account.is_active and row.is_live(row.read_at)  # type: ignore[attr-defined]  # annotated by StaffAdmin
 
 
@@ -75,7 +75,7 @@ class ClientForm(ScopesForm):
 
 
 def belongs_to_provider(row: Client) -> bool:
-    """Whether it belongs to the provider and is not removed."""
+    """Return whether the client belongs to the provider and is not removed."""
     return row.tenant_id is None and row.account.is_active
 
 
@@ -136,7 +136,10 @@ class ClientAdmin(StaffAdmin):
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Answer the act itself with the new secret, because only its hash is stored."""
+        """Show the new secret in the answer to the act.
+
+        Only its hash is stored, so no later page can show the secret.
+        """
         if not isinstance(result, Made):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
@@ -162,7 +165,10 @@ class ClientAdmin(StaffAdmin):
 
 
 def may_be_revoked(row: Token) -> bool:
-    """Whether the token still works. A client's access token lasts one hour, and ends with the client's secret."""
+    """Return whether staff can revoke the token.
+
+    An access token can't be revoked: it lasts one hour, and ends with the client's secret.
+    """
     return row.kind != Token.Kind.ACCESS and row.is_live(clock.now())
 
 

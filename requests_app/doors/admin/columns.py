@@ -1,4 +1,4 @@
-"""How the value of a row is shown, in a list and on its own page."""
+"""How a value of a row is shown, in a list and on the row's own page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTHING = "–"
 
 Column = str | Callable[[Any], Any]
 
-#: Words for columns to which the models give none of their own, or none that can be translated.
+#: Words for columns that have no name in the model, or no name that can be translated.
 LABELS: dict[str, Promise] = {
     "access_request": gettext_lazy("access request"),
     "account": gettext_lazy("account"),
@@ -88,9 +88,7 @@ def door(row: Any) -> str:
 
 
 def shown(row: Any, column: Column, model_admin: admin.ModelAdmin) -> str:
-    """Render one value as safe HTML. A stranger's text can hide nothing and can't change the direction of
-    other text.
-    """
+    """Render one value as safe HTML. Text from strangers can't hide anything or change the direction of other text."""
     field, attribute, value = lookup_field(column, row, model_admin)
     if value is None or value == "":
         return NOTHING
@@ -113,7 +111,7 @@ def heading(column: Column, model_admin: admin.ModelAdmin) -> str:
 
 
 def link_to(row: models.Model, words: Any = None) -> str:
-    """Return a link to a row's page, or only the words if the row has no page."""
+    """Return a link to a row's page. If the row has no page, return only the words."""
     label = words if hasattr(words, "__html__") else text.visible_single(row if words is None else words)
     try:
         return format_html('<a href="{}">{}</a>', page_of(row), label)
@@ -126,12 +124,12 @@ def page_of(row: models.Model) -> str:
 
 
 def quoted(row: models.Model) -> Any:
-    """Return a row's key as addresses have it. A key of bytes is in base 64, as Django reads it from text."""
+    """Return a row's key in the form for addresses. A key of bytes is in base 64, because Django reads it from text."""
     return quote(b64encode(bytes(row.pk)).decode() if isinstance(row.pk, bytes | memoryview) else row.pk)
 
 
 def list_of(model: type[models.Model], **filters: object) -> str:
-    """Return the address of a model's list with these filters set."""
+    """Return the address of a model's list, with these filters."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist", query=filters or None)
 
 
@@ -142,7 +140,7 @@ def instant(at: datetime | None) -> str:
 
 
 def length(name: str, description: Any) -> Callable[[Any], str]:
-    """Make a column of seconds, in words."""
+    """Make a column that shows a number of seconds in words."""
 
     @admin.display(description=description, ordering=name)
     def column(row: Any) -> str:
@@ -152,7 +150,7 @@ def length(name: str, description: Any) -> Callable[[Any], str]:
 
 
 def state(subject: str, description: Any) -> Callable[[Any], str]:
-    """Make a column with the badge of a row's stored state."""
+    """Make a column that shows the badge of a row's stored state."""
 
     @admin.display(description=description, ordering="state")
     def column(row: Any) -> str:
@@ -162,7 +160,7 @@ def state(subject: str, description: Any) -> Callable[[Any], str]:
 
 
 def reached(path: str, description: Any, *, words: str = "") -> Callable[[Any], str]:
-    """Make a column that links to a row over foreign keys: `reached("grant__engineer", …)`."""
+    """Make a column that links to a row over foreign keys, for example `reached("grant__engineer", …)`."""
 
     @admin.display(description=description)
     def column(row: Any) -> str:
@@ -180,14 +178,14 @@ def mono(value: object) -> str:
 
 
 def preformatted(value: str) -> str:
-    """Show several lines unchanged, with hidden characters made visible."""
+    """Show text with its line breaks. Hidden characters become visible."""
     return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', text.visible_block(value, has_links=False))
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return instant(value)
-    # A value that is safe already must stay it: str() would have the template escape it.
+    # Safe text must stay marked as safe: after str(), the template would escape it.
     return value if hasattr(value, "__html__") else text.visible_single(str(value))
 
 

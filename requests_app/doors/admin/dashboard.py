@@ -1,4 +1,4 @@
-"""The first page of the administration: each figure with its meaning and a link to the rows behind it."""
+"""The first page of the administration. Each number has its meaning, and a link to the rows that it counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from requests_app.words import times
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """A figure. `alarm` is also said in words beside it, because colour alone is not enough."""
+    """A number on the first page. Words beside it also say `alarm`, because colour alone is not enough."""
 
     label: str
     figure: str

@@ -1,4 +1,4 @@
-"""Filters of the lists: a choice from a few, or a row that a link has named. No filter scans a table."""
+"""Filters of the lists: a choice of a few values, or a row that a link has set. No filter reads a whole table."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from django.utils.translation import gettext_lazy as _
 from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
 
-#: With more tenants than this the list offers none: a tenant's own page leads to what belongs to it.
+#: If there are more tenants, the lists have no filter by tenant. The tenant's own page then links to the tenant's rows.
 TENANTS_OFFERED = 50
 
 Choices = Iterable[tuple[str, Any]]
 
 
 class Filter(admin.SimpleListFilter):
-    """One parameter of the address. A value that is not among its choices is refused, and does not reach
-    the database.
-    """
+    """A filter that is one parameter of the address. A value that is not a choice is refused before any query."""
 
     narrow: Callable[[QuerySet, str], QuerySet]
 
@@ -38,7 +36,7 @@ class Filter(admin.SimpleListFilter):
 
     @property
     def options(self) -> list[tuple[str, Any, bool]]:
-        """Return the page's choices: (value, words, whether it is chosen)."""
+        """Return the choices for the page: (value, words, whether it is chosen)."""
         chosen = self.value() or ""
         return [("", _("all"), not chosen), *((str(k), words, str(k) == chosen) for k, words in self.lookup_choices)]
 
@@ -46,7 +44,7 @@ class Filter(admin.SimpleListFilter):
 def by_choice(
     lookup: str, title: Any, choices: Choices, *, narrow: Callable[[QuerySet, str], QuerySet] | None = None
 ) -> type[Filter]:
-    """Offer a fixed list of values of one column."""
+    """Make a filter with a fixed list of values of one column."""
     offered = list(choices)
 
     class ByChoice(Filter):
@@ -70,9 +68,7 @@ def by_flag(lookup: str, title: Any) -> type[Filter]:
 
 
 def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> type[Filter]:
-    """Make a filter that appears after a link has set it, with the name of that row (or its id, if no model
-    is given).
-    """
+    """Make a filter that is shown only after a link has set it. It shows the row's name, or its id without `model`."""
 
     class ByRow(Filter):
         parameter_name = lookup
@@ -81,7 +77,7 @@ def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> 
             return [(value, words)] if (value := self.value()) and (words := _named(model, value)) else []
 
         def has_output(self) -> bool:
-            # Set to something that is no row it must be refused, which happens only to filters that show.
+            # A value that is not a row's id must be refused. Django checks only the filters that are shown.
             return bool(self.value())
 
     ByRow.title = title
@@ -110,7 +106,7 @@ def by_tenant(lookup: str = "tenant") -> type[Filter]:
 
 
 def _named(model: type[models.Model] | None, value: str) -> str:
-    """Return the name of the row with this id, or nothing if there is no such row."""
+    """Return the name of the row with this id, or "" if there is no such row."""
     if model is None:
         return value if _is_uuid(value) else ""
     key = model._meta.pk

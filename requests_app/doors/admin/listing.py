@@ -1,4 +1,4 @@
-"""The content of a list's page: headings, cells, the dates to choose from, the pages."""
+"""The content of a list: headings, cells, the offered dates, and the links to other pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YEAR, _MONTH, _DAY = ("year", "month", "day")
 
 
 def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
-    """Return what the list's template needs beside Django's own context."""
+    """Return the values that the list's template needs in addition to Django's context."""
     rows = list(changes.result_list)
     columns = [column for column in changes.list_display if column != "action_checkbox"]
     shown_rows = table(rows, columns, model_admin)
@@ -40,7 +40,7 @@ def context_of(changes: ChangeList, model_admin: Any) -> dict[str, Any]:
 
 
 def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> dict[str, Any]:
-    """Return headings and rows of cells: (heading, value). The first cell links to the row's page."""
+    """Return the headings, and the rows as cells: (heading, value). A row's first cell links to the row's page."""
     names = [heading(column, model_admin) for column in columns]
     body = []
     for row in rows:
@@ -52,27 +52,27 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> d
 
 
 def _bare(cell: str, row: Any) -> object:
-    """Return the value for the inside of a link. A cell that is already markup stays markup."""
+    """Return the content of a link. A cell that is already markup stays markup."""
     return cell if hasattr(cell, "__html__") else (cell or row)
 
 
 def _headings(changes: ChangeList, names: list[str]) -> list[dict[str, Any]]:
-    """Return Django's headings, which can sort, with this product's words."""
+    """Return Django's headings, which can sort the list, with this product's words."""
     heads = [head for head in result_headers(changes) if "action-checkbox" not in str(head.get("class_attrib", ""))]
     return [{**head, "text": name} for head, name in zip(heads, names, strict=True)]
 
 
 def _hidden_values(changes: ChangeList) -> list[tuple[str, str]]:
-    """Return what the filters' form must send with it: the order, and the chosen date."""
+    """Return the hidden values of the filters' form: the order, and the chosen date."""
     specs: list[Any] = changes.filter_specs
     shown_by_form = {SEARCH_VAR, *(spec.parameter_name for spec in specs)}
     return [(name, value) for name, value in changes.params.items() if name not in shown_by_form and name != "e"]
 
 
 def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
-    """Return "51 to 100 of more than 10,000", and the addresses of the previous and next pages."""
+    """Return words such as "51 to 100 of more than 10,000", and the addresses of the previous and the next page."""
     paginator: Any = changes.paginator
-    # If there is only one page, it is shown for any page number.
+    # If there is only one page, it is shown for every page number.
     number = changes.page_num if changes.multi_page else 1
     first = (number - 1) * changes.list_per_page + 1
     values = {"first": first, "last": first + here - 1, "n": paginator.count}
@@ -90,16 +90,15 @@ def _pages(changes: ChangeList, here: int) -> dict[str, Any]:
 
 
 def _dates(changes: ChangeList) -> dict[str, Any] | None:
-    """Return years, then months, then days, between the first and the last row of the whole table, or of its dated
-    rows.
+    """Return the years, months or days between the first and the last of the dated rows, as links.
 
-    Django's own version reads every row to find the dates; the two ends of an index cost nothing.
+    Django's own version reads every row to find the dates. This version reads only the two ends of an index.
     """
     name = changes.date_hierarchy
     rows = cast(Any, changes.model_admin).dated_rows(changes) if name else None
     if rows is None:
         return None
-    # One query for each end: asked for both at once, SQLite reads the whole index.
+    # There is one query for each end. With one query for both ends, SQLite would read the whole index.
     ends = [rows.order_by().aggregate(end=of(name))["end"] for of in (Min, Max)]
     if ends[0] is None:
         return None

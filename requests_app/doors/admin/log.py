@@ -1,4 +1,4 @@
-"""The tenants' logs, with names and links that the log itself does not have."""
+"""The tenants' logs, with names and links that the logs themselves do not contain."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ _REFERENCE = Subquery(AccessRequest.objects.filter(pk=OuterRef("correlation_id")
 
 
 class ByLog(Filter):
-    """Selects one tenant's log, or the provider's own. Without a choice the newest entries of all logs are shown."""
+    """Selects one tenant's log or the provider's own log.
+
+    Without a choice, the newest entries of all logs are shown.
+    """
 
     parameter_name = "tenant_id"
     title = _("log")
@@ -71,7 +74,7 @@ class ByLog(Filter):
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
-    """Offer a filter only after a log is chosen, because it uses an index of one log."""
+    """Make a filter that is shown only after a log was chosen, because its index is for one log."""
 
     class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
         def has_output(self) -> bool:
@@ -132,7 +135,7 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         in_one_log(by_row("correlation_id", _("access request"), AccessRequest)),
         in_one_log(by_row("subject_id", _("about"))),
     )
-    # Offered once a log is chosen, as the filters are: the index on `at` is one of each log.
+    # Dates are offered only after a log was chosen: the index on `at` is for one log.
     date_hierarchy = "at"
     lead = SEALED
     words = _("Log entries")
@@ -169,11 +172,11 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Order one log by its own numbers, which have an index, and all logs by the key."""
+        """Order one log by the numbers of its entries, and all logs together by the key. Both have an index."""
         return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Search the entries of an access request in its tenant's log, which has an index for them."""
+        """Find the entries of an access request in its tenant's log. There is an index for this."""
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:
             return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False
@@ -245,7 +248,7 @@ class Failing(Filter):
 
 
 class ByWitness(Filter):
-    """Appears after a link from a witness has set it."""
+    """A filter that is shown only after a witness's page has linked to this list."""
 
     parameter_name = "vkey"
     title = _("witness")
@@ -262,7 +265,7 @@ class ByWitness(Filter):
 
 
 class WitnessAdmin(StaffAdmin):
-    """Witnesses, read-only: staff never choose who watches the provider."""
+    """Witnesses, read-only: staff can't choose who checks the provider."""
 
     list_display = (witness, tenant, "cosigned_at", problem, "failures", "due_at")
     list_filter = (Failing, ByLog)

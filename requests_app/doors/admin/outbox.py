@@ -1,4 +1,4 @@
-"""Outgoing mail: read-only, except that a mail can be sent again."""
+"""Outgoing mail, read-only. Staff can only send a mail again."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from requests_app.models import AccessRequest, OutboxMessage, Person, Tenant, Ti
 from requests_app.models.outbox import FANOUT, MAIL, WEBHOOK
 
 STATE = state("message", _("state"))
-#: A mail's look is made by styles in its own markup. In a sandbox without scripts, forms or addresses to load from,
-#: they can do nothing but colour.
+#: A mail has styles in its own markup. In a sandbox without scripts, forms or external addresses, styles can't do harm.
 _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
 
 @admin.display(description=_("about"))
 def about(row: OutboxMessage) -> str:
-    """Return a link to the row that the message is about, in any table."""
+    """Return a link to the row that the message is about. This can be a row of several tables."""
     for model in (AccessRequest, Ticket, Tenant, Person, Webhook):
         found = model._default_manager.filter(pk=row.about).first()
         if found is not None:
@@ -46,7 +45,7 @@ def payload(row: OutboxMessage) -> str:
 
 
 def part(name: str, description: Any) -> Any:
-    """Return one part of the rendered mail; empty before the first attempt."""
+    """Make a column with one part of the rendered mail. It is empty before the first attempt."""
 
     @admin.display(description=description)
     def column(row: OutboxMessage) -> str:
@@ -133,7 +132,7 @@ class OutboxMessageAdmin(StaffAdmin):
         return [path("<uuid:pk>/html/", view, name="requests_app_outboxmessage_html"), *super().get_urls()]
 
     def html_view(self, request: HttpRequest, pk: object) -> HttpResponse:
-        """Show only the HTML part, as a mail program shows it, in a sandbox."""
+        """Show only the mail's HTML part in a sandbox, as a mail program would show it."""
         row = self._find(request, str(pk))
         html = (row.rendered or {}).get("html")
         if not html:

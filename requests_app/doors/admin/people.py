@@ -1,4 +1,4 @@
-"""People, their roles, and the queues in which they work."""
+"""People, their roles, and their queues."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def is_linked(person: Person) -> bool:
 
 
 def is_human(person: Person) -> bool:
-    """Whether it is the account of a person: a client's account has no acts of its own, and ends with its client."""
+    """Return whether this is the account of a human. A client's account has no acts here: it ends with its client."""
     return person.kind == Person.Kind.HUMAN
 
 
 def _own_log(person: Person) -> UUID:
-    """Return the log in which a person's acts can be found fast: their tenant's, or the provider's own."""
+    """Return the log that has an index for this person's acts: the log of their tenant, or the provider's own log."""
     membership = person.memberships.first()
     return membership.tenant_id if membership else PROVIDER_LOG
 
@@ -377,7 +377,10 @@ def is_unconfirmed(row: Proposal) -> bool:
 
 
 def is_ahead(row: Proposal) -> bool:
-    """Whether it is an unfinished proposal of staff. A tenant's own proposal is only for its people."""
+    """Return whether this is an unfinished proposal of staff.
+
+    Only the tenant's people handle a tenant's own proposal.
+    """
     return row.tenant_id is None and row.ended_at is None
 
 

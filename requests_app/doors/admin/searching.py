@@ -1,4 +1,4 @@
-"""Finds rows fast: recognises the kind of what was typed, and then searches where there is an index for it."""
+"""Finds rows fast: recognises what was typed, for example an id, and searches only columns with an index."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from requests_app.domain.ids import as_id
 from requests_app.models import Person, Tenant
 
 _REFERENCE = re.compile(r"(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
-#: So many tenants or people of a name are taken into account; a name that fits more is too short to help.
+#: How many tenants or people of a name are searched. A name that matches more is too short.
 NAMESAKES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The columns that a search reads, and for what. `words` is for tables of thousands: it reads every row.
+    """The columns for each kind of search. `words` reads every row, so it is only for tables of some thousand rows.
 
-    Tables of millions are searched only by ids, references, addresses and the ids of tenants and people. Each of these
-    has its index.
+    Tables of millions are searched only by ids, references, addresses, and the ids of tenants and people. These columns
+    have indexes.
     """
 
     ids: tuple[str, ...] = ("pk",)
@@ -40,7 +40,7 @@ class Search:
 
     @property
     def help(self) -> str:
-        """Return what can be typed."""
+        """Return words that say what people can type."""
         parts = [
             (self.references, _("reference")),
             (self.ids, _("id")),
@@ -73,7 +73,7 @@ def _ids(rows: QuerySet) -> list[UUID]:
 
 
 def _any(columns: tuple[str, ...], value: Any) -> Q:
-    """Match rows with the value in any of these columns; without columns, match nothing."""
+    """Return the condition that one of these columns has the value. Without columns, it matches nothing."""
     either = Q(pk__in=[])
     for column in columns:
         either |= Q(**{column: value})

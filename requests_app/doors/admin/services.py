@@ -1,4 +1,4 @@
-"""Services and their resources, for which engineers can ask for access."""
+"""Services and their resources, for which engineers submit access requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tena
 from requests_app.doors.admin.searching import Search
 from requests_app.models import AccessRequest, AccessRequestResource, QueueAssignment, Resource, Service, Ticket
 
-#: What the operations do with a change that weakens customers.
+#: How the operations handle a change that weakens customers.
 _ANNOUNCED = _(
     "If any customer has ever switched Lockbox on, a change that weakens its protection is announced. The customer's "
     "people get a mail immediately, a second member of the staff must confirm the change, and it takes effect after "

@@ -1,4 +1,4 @@
-"""Single sign-on: tenants' connections and domains, read-only; people's identities; the provider's own connection."""
+"""Single sign-on: tenants' connections and domains (read-only), people's identities, and the provider's connection."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def proof(row: Domain) -> str:
 
 
 def belongs_to_provider(row: Identity) -> bool:
-    """Whether it belongs to the provider's people: only a customer's administrator can unlink a customer's."""
+    """Return whether the identity belongs to a person of the provider.
+
+    Only a customer's administrator can unlink theirs.
+    """
     return row.tenant_id is None
 
 
@@ -114,7 +117,8 @@ class IdentityAdmin(StaffAdmin):
 def own_connection(site: Any, request: HttpRequest) -> HttpResponse:
     """Show the provider's own connection, as the operator has set it.
 
-    No form changes it: a person who could change it here could sign in as anybody of the provider's people.
+    No form changes this connection. A person who could change it here could sign in as anybody of the provider's
+    people.
     """
     context = {
         **site.each_context(request),

@@ -1,4 +1,4 @@
-"""The signing of the logs, read-only: checkpoints, keys, and the alarms with instructions."""
+"""The signing of the logs, read-only: checkpoints, keys, and alarms with instructions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from requests_app.doors.admin.filters import by_choice
 from requests_app.doors.admin.log import TENANT_NAME, ByLog, log_name, tenant
 from requests_app.words import text
 
-#: By the code of a refusal (audit_app.checkpoints.Refusal): what was found.
+#: What was found, by the code of the refusal (audit_app.checkpoints.Refusal).
 _FOUND: dict[str, Promise] = {
     "missing": gettext_lazy("An entry is missing: number %(seq)s."),
     "altered": gettext_lazy("An entry has changed since it was written: number %(seq)s."),
@@ -63,7 +63,7 @@ _WAYS: dict[str, Promise] = {
 
 
 class _Unknown(dict[str, Any]):
-    """The numbers of an alarm; an alarm of an older version may lack some."""
+    """The numbers of an alarm. An alarm of an older version of the product may lack some numbers."""
 
     def __missing__(self, key: str) -> str:
         return "?"
@@ -139,7 +139,7 @@ def tombstone(row: LogAlarm, actor: Actor, data: dict[str, Any]) -> UUID:
 
 
 class OfOneLog(StaffAdmin):
-    """A table whose rows each belong to one log."""
+    """A table in which each row belongs to one log."""
 
     list_filter: ClassVar[Any] = (ByLog,)
 

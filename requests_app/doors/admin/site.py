@@ -1,4 +1,4 @@
-"""The administration site of this product: its pages, their order, and who may see them."""
+"""The administration's site: its pages, their order, and who can see them."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ from requests_app.doors.admin.base import StaffAdmin
 
 security_log = structlog.get_logger("security")
 
-#: Has a page beside those of its tables.
+#: This group also has a page that belongs to no table.
 _SINGLE_SIGN_ON = _("Single sign-on")
 
-#: The whole portal. A model that is not listed here has no page, even if another app registers it.
+#: All models of the administration. A model that is not listed has no page, even if another app registers it.
 PORTAL: tuple[tuple[Any, tuple[tuple[type[Any], type[StaffAdmin]], ...]], ...] = (
     (
         _("Access"),
@@ -153,15 +153,19 @@ class LockboxAdminSite(AdminSite):
                 super().register(model, admin_class)
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Leave out the models of libraries: their forms would change rows without an operation.
+        """Ignore models that libraries register: their forms would change rows without an operation.
 
-        django-q2's form would allow staff to schedule any function, and allauth's to declare an address verified.
+        With django-q2's form, staff could schedule any function. With allauth's form, they could mark an address as
+        verified.
         """
 
-    # --- Who comes in ----------------------------------------------------------------------------------------
+    # --- Signing in ------------------------------------------------------------------------------------------
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
-        """Send strangers to the product's one sign-in, and show everybody except staff the page for a missing page."""
+        """Redirect people who are not signed in to the sign-in page.
+
+        Show people who are not staff the "not found" page.
+        """
         guarded = super().admin_view(view, cacheable)
 
         def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -174,7 +178,7 @@ class LockboxAdminSite(AdminSite):
         return update_wrapper(door, guarded)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Redirect to the product's one sign-in, which has rate limits."""
+        """Redirect to the product's own sign-in page, which has rate limits."""
         target = request.GET.get("next", "")
         if not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
             target = reverse("admin:index")
@@ -193,14 +197,14 @@ class LockboxAdminSite(AdminSite):
     def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:  # type: ignore[override]
         return HttpResponseRedirect(reverse("admin:index"))
 
-    # --- Pages of no table ------------------------------------------------------------------------------------
+    # --- Pages without a table --------------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
         view = self.admin_view(partial(sign_on.own_connection, self))
-        # First: Django's own last pattern takes everything that is left.
+        # This pattern must be first, because Django's last pattern matches every address.
         return [path("single-sign-on/", view, name="single_sign_on"), *super().get_urls()]
 
-    # --- What every page shows ----------------------------------------------------------------------------------
+    # --- Values for every page ----------------------------------------------------------------------------------
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         user: Any = request.user
@@ -217,7 +221,7 @@ class LockboxAdminSite(AdminSite):
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
-        """Redirect to the first page: Django's page of one application would only be a part of it."""
+        """Redirect to the first page. Django's page of one application would show only a part of it."""
         return HttpResponseRedirect(reverse("admin:index"))
 
     def _menu(self, request: HttpRequest) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Plans, tenants and the notification addresses."""
+"""Plans, tenants and notification addresses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PlanForm(ActForm):
 
 
 class TenantForm(ActForm):
-    """The form of a tenant. It has neither Lockbox nor the longest window: the customer sets these."""
+    """The form of a tenant. Lockbox and the longest window are not in it, because the customer sets them."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))

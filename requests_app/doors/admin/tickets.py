@@ -1,4 +1,4 @@
-"""Tickets and their comments. The table of moves determines which acts are offered."""
+"""Tickets and their comments. The table of transitions decides which acts are offered."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _ENDS = _("Access that was asked for or given under this ticket ends with it.")
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:
-    """Make a check whether the table of moves allows staff to make the move."""
+    """Make a function that returns whether the table of transitions allows staff to do this act on a ticket."""
     edge = TICKET_TRANSITIONS[action]
     return lambda row: row.state in edge.sources and Role.STAFF in edge.roles
 

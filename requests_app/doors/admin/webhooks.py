@@ -1,4 +1,4 @@
-"""Webhooks: staff manage the provider's own, and only read the others."""
+"""Webhooks. Staff manage the provider's own webhooks, and can only read the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from requests_app.words import text
 
 @admin.display(description=gettext_lazy("address"))
 def place(row: Webhook) -> str:
-    """Return the address; a customer's without its path, which may be as secret as a password."""
+    """Return the address. For a customer's webhook, leave out the path, which can be as secret as a password."""
     return mono(row.url if row.tenant_id is None else row.place)
 
 
@@ -80,7 +80,7 @@ class WebhookForm(ActForm):
 
 
 def belongs_to_provider(row: Webhook) -> bool:
-    """Whether it belongs to the provider and is not removed."""
+    """Return whether the webhook belongs to the provider and is not removed."""
     return row.tenant_id is None and row.removed_at is None
 
 
@@ -173,7 +173,7 @@ class WebhookAdmin(StaffAdmin):
     ]
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Answer the act itself with the new keys: they are stored nowhere, so they can't be shown again."""
+        """Show the new keys in the answer to the act itself, because no later page shows them."""
         if not isinstance(result, Issued):
             return super().done(request, act, row, result)
         context = {

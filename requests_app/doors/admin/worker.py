@@ -1,8 +1,8 @@
 """The background work, read-only: django-q2's tables and this product's heartbeats.
 
-django-q2 stores arguments and results as pickles, and a pickle runs code when it is read. A person who can write to the
-database could run code in the staff's own pages. So no page here fetches these columns. The only exception is the text
-of a failure, which a reader reads that accepts nothing but strings.
+django-q2 stores arguments and results as pickles, and a pickle runs code when it is read. So a person who can write to
+the database could run code in the pages of staff. For this reason, no page here reads these columns. The only exception
+is the text of a failure: `plain_text` reads it and accepts nothing but strings.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _PICKLES = ("args", "kwargs", "result")
 
 
 class _StringsOnly(pickle.Unpickler):
-    """Reads plain values. It refuses every name of a class or a function, so that nothing can run."""
+    """Reads pickles of plain values. It refuses every name of a class or function, so that no code can run."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
 
 
 def plain_text(stored: str | None) -> str:
-    """Return the string of a pickled column, or a sign in its place if it is anything else."""
+    """Return the string in a pickled column. Return other words if the column contains anything else."""
     if not stored:
         return NOTHING
     try:
@@ -55,7 +55,7 @@ def error_text(row: Any) -> str:
 
 @admin.display(description=_("task"))
 def queued_name(row: OrmQ) -> str:
-    """Return the function's name from the signed package. A package with a foreign signature is never unpacked."""
+    """Return the function's name from the signed package. A package with a wrong signature is never unpacked."""
     try:
         return str(row.task()["func"])
     except (BadSignature, KeyError, TypeError):
@@ -63,7 +63,7 @@ def queued_name(row: OrmQ) -> str:
 
 
 class TaskAdmin(StaffAdmin):
-    """What django-q2 stores of a finished task, without its pickles."""
+    """django-q2's row of a finished task, without the pickles."""
 
     list_display = ("started", "func", "stopped", "cluster", "attempt_count", "name")
     ordering = ("-started",)
