@@ -1,1 +1,1 @@
-"""The rules, as pure functions and data: acts, states, errors, policy, limits. Reads no row."""
+"""The rules as pure functions and data: acts, states, errors, policy, limits. Nothing here reads a row."""

@@ -1,4 +1,4 @@
-"""Who acts: one immutable value that each interface builds once, and that every operation and query takes."""
+"""Who acts. Each interface builds one immutable Actor, and every operation and query takes it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ class Side(StrEnum):
 
 
 class Role(StrEnum):
-    """Every role in the tables. Nobody is given REQUESTER: it is the person who raised the access request."""
+    """Every role in the tables of transitions.
+
+    Nobody is given REQUESTER: it is the role of the engineer who raised the access request.
+    """
 
     MEMBER = "member"
     APPROVER = "approver"
@@ -35,9 +38,9 @@ class Role(StrEnum):
 
 CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.DEPUTY})
 PROVIDER_ROLES = frozenset({Role.ENGINEER, Role.PROVIDER_APPROVER})
-#: Those whose session ends after 15 idle minutes.
+#: The roles with a short session: it ends after 15 minutes without activity.
 DECIDING_ROLES = frozenset({Role.APPROVER, Role.PROVIDER_APPROVER})
-#: The role that a customer's client holds in its tenant by each of its scopes, for that scope's acts alone.
+#: The role that each scope gives to a customer's client. The client has this role only for the acts of that scope.
 CLIENT_ROLES: dict[Scope, Role] = {
     Scope.TENANT_READ: Role.AUDITOR,
     Scope.TENANT_MANAGE: Role.ADMINISTRATOR,
@@ -56,7 +59,7 @@ CLIENT_ROLES: dict[Scope, Role] = {
 
 
 class Away(NamedTuple):
-    """An approver who is out of office, by their present name."""
+    """An approver who is out of the office, with their present name and address."""
 
     id: UUID
     name: str
@@ -66,7 +69,7 @@ class Away(NamedTuple):
 _OF_TENANTS = CUSTOMER_ROLES
 _DECIDING = frozenset({Role.APPROVER, Role.DEPUTY, Role.PROVIDER_APPROVER})
 _ADMINISTERING = frozenset({Role.ADMINISTRATOR, Role.STAFF})
-#: Which roles can use a scope of a personal token at all. A scope that is not here is of use to everybody.
+#: The roles that make a scope of a personal token useful. A scope that is missing here is useful to everybody.
 SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
     Scope.TENANT_MANAGE: frozenset({Role.ADMINISTRATOR}),
     Scope.SIGN_ON_MANAGE: _ADMINISTERING,
@@ -85,9 +88,9 @@ SCOPE_ROLES: dict[Scope, frozenset[Role]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A client of the API that acts, and the person in whose name it acts, if any.
+    """A client of the API that acts.
 
-    `decides_for` is the approver for whom it decides, if the tenant's administrator allowed that.
+    `decides_for` is the approver in whose name the client decides, if the tenant's administrator allowed that.
     """
 
     client_id: UUID
@@ -101,10 +104,10 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Once:
-    """The claim that an act uses up when it commits, so that it is done once.
+    """The claim that an act uses when it commits, so that the act is done only once.
 
-    A call of the API has claimed its key before. A form's act takes the account's `key` itself, in its transaction.
-    `leads_to` is the address of the answer after a form's act, if the page knows it before.
+    A call of the API has claimed its key before the act begins. An act of a form claims the account's `key` in its own
+    transaction. `leads_to` is the address of the page after a form's act, if the form knows it before.
     """
 
     claim: UUID
@@ -115,17 +118,18 @@ class Once:
     leads_to: str = ""
 
     def part(self, name: object) -> Once:
-        """Return the claim of one act, if one form makes several."""
+        """Return a new claim for one of several acts that the same form makes."""
         return replace(self, claim=uuid4(), key=f"{self.key} {name}", leads_to="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Actor:
-    """`tenant_roles` maps a tenant to the roles in it, `queue_roles` a service to the roles in its queue.
+    """A person, a client or the system that acts, with the roles of this moment.
 
-    `scopes` limits what a token can be used for; None is a person at a browser. `machine` is set if a client acts:
-    `person_id` is then the client's own account, or the engineer in whose name it asks. `once` is the claim that the
-    act uses up when it commits.
+    `tenant_roles` maps each tenant to the actor's roles in it, and `queue_roles` maps each service to the roles in its
+    queue. `scopes` limits what a token can be used for; None means that a person uses a browser. `machine` is set if a
+    client acts: `person_id` is then the client's own account, or the engineer in whose name the client asks. `once` is
+    the claim that the act uses when it commits.
     """
 
     side: Side
@@ -137,7 +141,7 @@ class Actor:
     is_staff: bool = False
     tenant_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
     queue_roles: dict[UUID, frozenset[Role]] = field(default_factory=dict)
-    #: The tenants in which the role of an approver is held as a deputy alone, with everybody who is away.
+    #: The tenants in which this person is an approver only as a deputy, each with the approvers who are away.
     stands_in_for: dict[UUID, tuple[Away, ...]] = field(default_factory=dict)
     stepped_up_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
@@ -149,14 +153,15 @@ class Actor:
 
     @classmethod
     def system(cls, name: str) -> Actor:
-        """Return the actor for scheduled work. It sees every tenant, but can make only the moves that the table gives
-        the system.
+        """Return the actor for scheduled work.
+
+        It sees every tenant. It can make only the transitions that allow the role SYSTEM.
         """
         return cls(side=Side.SYSTEM, door="task", name=name)
 
     @classmethod
     def stranger(cls, *, door: str, request_id: str = "", ip: str = "") -> Actor:
-        """Return a person who is not signed in and acts by a secret, which was sent to them or which they store."""
+        """Return the actor for a person who is not signed in and acts with a secret: a link's or a recovery key."""
         return cls(side=Side.CUSTOMER, door=door, name="", request_id=request_id, ip=ip)
 
     @property
@@ -169,7 +174,7 @@ class Actor:
 
     @property
     def person(self) -> UUID:
-        """The id of the person who acts; for acts that only people may do."""
+        """The id of the person who acts. Raises NotAllowed if no person acts."""
         if self.person_id is None:
             raise NotAllowed
         return self.person_id
@@ -182,7 +187,7 @@ class Actor:
 
     @property
     def decider(self) -> UUID:
-        """The person for whom this actor decides."""
+        """The person in whose name this actor decides. Raises NotAllowed for a client that may not decide."""
         if self.machine is None:
             return self.person
         if self.machine.decides_for is None:
@@ -191,7 +196,7 @@ class Actor:
 
     @property
     def deciding_human(self) -> UUID | None:
-        """The human who counts for a decision; None for a client that was not allowed to decide."""
+        """The human who counts as the decider; None for a client that may not decide."""
         return self.human_id if self.machine is None else self.machine.decides_for_human
 
     @property
@@ -204,13 +209,13 @@ class Actor:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """All roles in any tenant or queue: for menus, and never for a decision about a row."""
+        """All roles in any tenant or queue. Use it for menus, never to decide on a row."""
         held = frozenset().union(*self.tenant_roles.values(), *self.queue_roles.values())
         return held | {Role.STAFF} if self.is_staff else held
 
     @property
     def usable_scopes(self) -> frozenset[Scope]:
-        """The scopes that are useful to this person: what a page offers, and never a permission."""
+        """The scopes that are useful to this person. A page offers them; they are no permission."""
         return frozenset(scope for scope in Scope if scope not in SCOPE_ROLES or self.roles & SCOPE_ROLES[scope])
 
     def roles_on(self, *, tenant_id: UUID, service_id: UUID | None) -> frozenset[Role]:
@@ -227,5 +232,5 @@ class Actor:
         return replace(self, once=once)
 
     def stepped_up(self, at: datetime | None) -> Actor:
-        """Return the same actor with this proof, or, with None, without a proof."""
+        """Return the same actor with this time of the last proof of identity; None means that there is no proof."""
         return replace(self, stepped_up_at=at)

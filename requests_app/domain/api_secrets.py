@@ -1,7 +1,7 @@
-"""Secrets of the API's callers: made, recognised, hashed. Pure.
+"""Makes, recognises and hashes the secrets of the API's callers. Pure.
 
-`lockbox_<kind>_` shows a secret scanner the product and the kind of the secret. The last six characters are a checksum:
-a mistyped secret, or an example from a document, is recognised without asking the database.
+The beginning, `lockbox_<kind>_`, shows a secret scanner the product and the kind of secret. The last six characters are
+a checksum. It reveals a mistyped secret, or an example from a document, without a query.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import zlib
 from enum import StrEnum
 
-#: Base 62: no character in it must be escaped anywhere, and a double click takes the whole.
+#: Base 62: no character must be escaped anywhere, and a double click selects the whole secret.
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 #: 62**40 is more than 2**238.
 _RANDOM, _SUM = 40, 6
@@ -31,7 +31,7 @@ def make(kind: Kind) -> str:
 
 
 def is_whole(secret: str, *kinds: Kind) -> bool:
-    """Whether this has the form of a secret of one of these kinds."""
+    """Return whether the text has the form of a secret of one of these kinds, with the right checksum."""
     found = PATTERN.fullmatch(secret)
     if found is None or found[1] not in kinds:
         return False
@@ -40,7 +40,7 @@ def is_whole(secret: str, *kinds: Kind) -> bool:
 
 
 def hashed(secret: str) -> str:
-    """Return SHA-256 (hex). A slow hash would add nothing for a random secret."""
+    """Return the SHA-256 hash (hex). A slow hash would add nothing, because the secret is random."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The address of a customer's own approval page, and the site that its passkeys belong to. Pure."""
+"""Reads the address of a customer's own approval page, and the site to which its passkeys belong. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]
 
 
 def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
-    """Return the origin in this text, as a browser writes it (RFC 6454). Raise Unacceptable for any other text.
+    """Return the origin of an address, as a browser writes it (RFC 6454). Raises Unacceptable for any other text.
 
     `providers_host` is the host of this site.
     """
@@ -39,7 +39,10 @@ def origin_of(text: str, *, providers_host: str, needs_tls: bool) -> str:
 
 
 def rp_id_of(text: str, *, origin: str, providers_host: str) -> str:
-    """Return the RP ID for keys of this origin's page (WebAuthn, section 5.1.3): its host, or a parent domain of it."""
+    """Return the RP ID for the keys of this origin's page (WebAuthn, section 5.1.3).
+
+    The RP ID is the host of the page, or a parent domain of that host.
+    """
     host = urlsplit(origin).hostname or ""
     rp_id = text.strip().lower() or host
     if not _HOST.match(rp_id) or (host != rp_id and not host.endswith(f".{rp_id}")):

@@ -7,7 +7,7 @@ import binascii
 
 from requests_app.domain import errors
 
-#: The most characters that are read.
+#: The longest text that is read, in characters.
 MOST = 64 * 1024
 
 
@@ -16,7 +16,7 @@ def to_text(raw: bytes) -> str:
 
 
 def from_text(text: object) -> bytes:
-    """Return the bytes. Only one spelling is accepted. Raises PasskeyUnreadable."""
+    """Return the bytes. Raises PasskeyUnreadable for any spelling other than the one of `to_text`."""
     if not isinstance(text, str) or len(text) > MOST:
         raise errors.PasskeyUnreadable
     try:

@@ -1,7 +1,7 @@
-"""The only place that reads the time.
+"""The only module that reads the time.
 
-With PostgreSQL, the time is the database's. So an application server with a wrong clock can neither lengthen a window
-nor a deadline. SQLite runs in the process itself, and would use the same clock.
+With PostgreSQL, it reads the database's clock. So an application server with a wrong clock can't make a window or a
+deadline longer. SQLite runs inside this process, so its clock is the same as Python's.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def now() -> datetime:
 
 
 def brought(at: datetime) -> datetime:
-    """Return the present instant that came with a query's answer, which saves one query."""
+    """Return in UTC a time that a query returned in `column()`. This saves one query."""
     return at.astimezone(UTC)
 
 
 def column() -> Func | Value:
-    """Return the present instant as an extra column of a query; read the result with `brought`."""
+    """Return the present time as an extra column of a query. Read the result with `brought`."""
     if connection.vendor == "postgresql":
         return Func(function="clock_timestamp", output_field=DateTimeField())
     return Value(_python_now(), output_field=DateTimeField())
 
 
 def monotonic() -> float:
-    """Return seconds on a clock that is never set back; only to measure durations."""
+    """Return seconds of a clock that is never set back. Use it only to measure durations."""
     return time.monotonic()
 
 
@@ -42,8 +42,8 @@ def _python_now() -> datetime:
 
 
 def _database_now() -> datetime:
-    # clock_timestamp() and not now(): now() is the start of the transaction. That may be before a wait for a lock, and
-    # so before a deadline that has passed meanwhile.
+    # clock_timestamp() and not now(), which is the start of the transaction. The transaction may have waited for a lock
+    # since then, and a deadline may have passed during the wait.
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (at,) = cursor.fetchone()

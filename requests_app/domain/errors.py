@@ -1,4 +1,4 @@
-"""The domain's refusals, in words that are safe to show. Each interface renders them in its own way."""
+"""The refusals of the domain. Their words are safe to show, and each interface renders them in its own way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Words = str | Promise
 
 
 class DomainError(Exception):
-    """A refusal. `code` is stable, `status` is its HTTP status, `message` may be shown to the person.
+    """A refusal. `code` is stable, `status` is its HTTP status, and `message` may be shown to the person.
 
     `current` is the present state of the row, for answers such as "already denied by …".
     """
@@ -24,8 +24,8 @@ class DomainError(Exception):
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
     default: ClassVar[Words] = _("This was refused.")
-    #: Whether somebody tried what they may not, or may not now: that is evidence, and an entry. A mistake in a form,
-    #: or a store that fails, says nothing about the person.
+    #: Whether the refusal gets an entry in the log: somebody tried what they may not do, or not do now. A mistake in a
+    #: form or a failed database proves nothing about the person.
     is_evidence: ClassVar[bool] = True
 
     def __init__(self, message: Words | None = None, *, current: dict[str, Any] | None = None) -> None:
@@ -38,7 +38,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """Missing, or another tenant's: nobody may be able to see the difference."""
+    """The row does not exist, or belongs to another tenant. Nobody may learn which of the two it is."""
 
     code, status = "not_found", 404
     default = _("This does not exist, or you do not have access to it.")
@@ -55,8 +55,9 @@ class OwnAccessRequest(NotAllowed):
 
 
 class OwnAccount(NotAllowed):
-    """Refused on one's own account. It has the code of a missing role, because the remedy is the same: somebody else
-    does it.
+    """A person tried an act on their own account that somebody else has to do.
+
+    The code is that of a missing role, because the remedy is the same: somebody else does it.
     """
 
     default = _("This is your own account. Somebody else has to do this.")
@@ -76,7 +77,7 @@ class SecondPersonNeeded(NotAllowed):
 
 
 class SecondFactorRequired(NotAllowed):
-    """The person's role needs a second factor that is not set up yet: the pages lead to its set-up."""
+    """The person's role needs a second factor, and none is set up yet. The pages lead to the set-up."""
 
     code = "second_factor_required"
     default = _("Your role needs a second factor, and you have none. Sign in on the pages to set one up.")
@@ -88,15 +89,16 @@ class StepUpRequired(NotAllowed):
 
 
 class WrongProof(StepUpRequired):
-    """The proof is not this person's. It has the code of a missing proof, because the remedy is the same: give the
-    proof.
+    """The proof is not this person's.
+
+    The code is that of a missing proof, because the remedy is the same: give the proof.
     """
 
     default = _("The password or the code is not right.")
 
 
 class CodeAlreadyUsed(StepUpRequired):
-    """The code belongs to this person, but was used before. That is a mistake and does not count as a guess."""
+    """The code is this person's, but it was used before. That is a mistake and does not count as a guess."""
 
     code = "code_already_used"
 
@@ -108,8 +110,9 @@ class CodeAlreadyUsed(StepUpRequired):
 
 
 class NoPasswordCounts(WrongProof):
-    """No password is accepted: a person who can only sign in elsewhere must learn that, and not try another
-    password.
+    """No password is accepted, because the person can only sign in elsewhere.
+
+    The message says so, so that the person does not try another password.
     """
 
     default = _(
@@ -119,7 +122,10 @@ class NoPasswordCounts(WrongProof):
 
 
 class InsufficientScope(NotAllowed):
-    """RFC 6750, section 3.1. `scope` is the one that is needed; empty if none is enough."""
+    """The token lacks a scope (RFC 6750, section 3.1).
+
+    `scope` is the scope that is needed; it is empty if no scope is enough.
+    """
 
     code = "insufficient_scope"
     default = _("This token can’t be used for this.")
@@ -130,7 +136,7 @@ class InsufficientScope(NotAllowed):
 
 
 class ServiceClientOnly(NotAllowed):
-    """For the decision point: a person's token, or a browser, can't report that content is opened."""
+    """A person's token or a browser reported that content was opened. Only a client may report this."""
 
     code = "service_client_only"
     default = _(
@@ -147,7 +153,7 @@ class MachineMayNotDecide(NotAllowed):
 
 
 class PasskeyRefused(NotAllowed):
-    """A passkey's answer was not accepted. The subclasses say why, each with a code that never changes."""
+    """A passkey's answer was not accepted. Each subclass is one reason, with a code that never changes."""
 
     code = "passkey_refused"
     default = _("The answer of your passkey was not accepted.")
@@ -219,7 +225,7 @@ class PasskeyAlgorithm(PasskeyRefused):
 
 
 class ManifestRefused(NotAllowed):
-    """The signed text does not fit this decision. The subclasses say why, each with a code that never changes."""
+    """The signed text does not fit this decision. Each subclass is one reason, with a code that never changes."""
 
     code = "manifest_refused"
     default = _("The signed text is not valid for this decision.")
@@ -241,7 +247,7 @@ class ManifestExpired(ManifestRefused):
 
 
 class SignatureRequired(NotAllowed):
-    """The tenant's own rule requires a signature under its approval."""
+    """The tenant's rule requires a signed approval."""
 
     code = "signature_required"
     default = _("This tenant’s approvals must be signed with a passkey.")
@@ -268,7 +274,7 @@ class NotCovered(NotAllowed):
 
 
 class UnknownAction(NotAllowed):
-    """For the decision point: the action is not one of those that can be done with content."""
+    """The decision point was asked about an action that can't be done with content."""
 
     code = "unknown_action"
     default = _("Content can only be listed, read or downloaded.")
@@ -280,7 +286,7 @@ class WrongState(DomainError):
 
 
 class Taken(WrongState):
-    """A unique name that somebody has already."""
+    """The name must be unique, and another row has it."""
 
     code = "taken"
     default = _("This name or address is taken.")
@@ -292,7 +298,7 @@ class LastSecondFactor(WrongState):
 
 
 class LastPasskey(WrongState):
-    """By the tenant's own rule its approvals are signed, so an approver keeps the last passkey that signs."""
+    """An approver tried to remove the last passkey that signs, and the tenant's rule requires signed approvals."""
 
     code = "last_passkey"
     default = _(
@@ -312,7 +318,7 @@ class FactsChanged(WrongState):
 
 
 class LogNotCosigned(WrongState):
-    """The tenant's own rule: a window opens only while a witness vouches for its log."""
+    """The tenant's rule is that a window opens only if a witness has cosigned the log recently."""
 
     code = "log_not_cosigned"
     default = _(
@@ -321,7 +327,7 @@ class LogNotCosigned(WrongState):
 
 
 class NotYetSigned(WrongState):
-    """An entry is proven by a checkpoint over it, which comes after the entry."""
+    """No checkpoint covers the entry yet. A checkpoint is made some seconds after the entry and proves it."""
 
     code = "not_yet_signed"
     default = _("There is no proof of this entry yet: its checkpoint comes within a minute. Try again then.")
@@ -338,7 +344,7 @@ class NeverSigned(NotYetSigned):
 
 
 class LogDamaged(WrongState):
-    """The stored log does not lead to the root that was signed."""
+    """The stored log does not lead to the root in the signed checkpoint."""
 
     code = "log_damaged"
     default = _("There is no proof of this entry, because what is stored does not match what was signed.")
@@ -350,7 +356,7 @@ class Malformed(DomainError):
 
 
 class Unacceptable(DomainError):
-    """Well-formed, but outside what is allowed. `field` names the input."""
+    """The value is well-formed, but it is not allowed. `field` names the input."""
 
     code, status, is_evidence = "unacceptable", 422, False
     default = _("This value is not allowed.")
@@ -386,7 +392,7 @@ class TooManyGuesses(TooMany):
 
 
 class Muted(TooMany):
-    """The customer accepts no access requests from this engineer for a while."""
+    """The customer accepts no access requests from this engineer until `until`."""
 
     code = "muted"
 
@@ -396,16 +402,14 @@ class Muted(TooMany):
 
 
 class ChangeProposed(DomainError):
-    """Not a refusal, but the result under two-person control: the change is stored as a proposal, which another
-    confirms.
-    """
+    """Not a refusal: under two-person control, the change is now a proposal that another person must confirm."""
 
     code, status = "change_proposed", 202
     default = _("Your change is now a proposal. Another administrator or approver must confirm it within 7 days.")
 
 
 class SentAlready(DomainError):
-    """The same form was sent before, and its act was committed."""
+    """The same form was sent before, and its act is committed."""
 
     code, status, is_evidence = "sent_already", 409, False
     default = _("This was saved already. Nothing was done a second time.")
@@ -417,9 +421,9 @@ class StoreUnavailable(DomainError):
 
 
 class OutcomeUnknown(DomainError):
-    """The database failed while an act was being committed, or a step after a committed act failed.
+    """Nobody knows whether the act is saved: the database failed during the commit, or a step after it failed.
 
-    `current` names the row, where one can check. Every interface uses the same words.
+    `current` names the row that the person can check. Every interface uses the same words.
     """
 
     code, status, is_evidence = "outcome_unknown", 503, False
@@ -427,14 +431,17 @@ class OutcomeUnknown(DomainError):
 
 
 class Busy(DomainError):
-    """Too many people sign in or prove who they are at the same time: hashing and the identity provider are limited."""
+    """Too many people sign in or confirm their identity now.
+
+    The number of password hashes and of calls to identity providers at the same time is limited.
+    """
 
     code, status, is_evidence = "busy", 503, False
     default = _("Too many people are signing in at this moment. This try changed nothing. Try again in a few seconds.")
 
 
 class ContentUnavailable(DomainError):
-    """The system that holds the content failed; the log says so."""
+    """The system that holds the content failed. The log has an entry about the failure."""
 
     code, status, is_evidence = "content_unavailable", 503, False
     default = _("The system that holds this content does not answer. Nothing was shown.")

@@ -1,4 +1,4 @@
-"""Pure: "may this person do this to this, now?" The question, the facts, and the answer."""
+"""Answers "may this person do this to this, now?": the question, the facts, the answer. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from requests_app.domain import policy
 from requests_app.domain.errors import Malformed, NotAllowed, NotCovered, NotFound, UnknownAction, WindowNotOpen
 from requests_app.domain.policy import ContentAccessFacts
 
-#: The longest that a question may carry: an address of a mail, a locator, an item of a resource.
+#: The longest values that a question may have: a mail address, a locator, an item of a resource.
 SUBJECT_MAX, RESOURCE_MAX, ITEM_MAX = 320, 400, 1024
-#: What a person may be called by who asks; the first is the product's own word.
+#: The names for the type of the person. "engineer" is the product's word; other services say "user".
 SUBJECT_TYPES = frozenset({"engineer", "user"})
 
 
@@ -23,17 +23,17 @@ class Action(StrEnum):
     DOWNLOAD = "download"
 
 
-#: The reason of a permission. The reason of a denial is the code of its refusal.
+#: The reason in a permission. The reason in a denial is the code of its refusal.
 WINDOW_OPEN = "window_open"
 REASONS = (WINDOW_OPEN, *(kind.code for kind in (WindowNotOpen, NotCovered, NotAllowed, NotFound, UnknownAction)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """A subject by id or email, an action, and a resource by id, or by its locator or name in the tenant.
+    """A question: a subject by id or email, an action, and a resource by id, or by its locator or name in the tenant.
 
-    `service` is the key of the resource's service; `tenant` is an id or a short name, and may be empty. `item` is the
-    asker's name for the opened item; it is recorded and does not influence the answer.
+    `service` is the key of the resource's service. `tenant` is an id or a short name, and may be empty. `item` is the
+    name that the asker has for the opened item; it is recorded and does not change the answer.
     """
 
     subject_type: str
@@ -59,7 +59,10 @@ class Question:
 
 
 def _is_storable(text: str) -> bool:
-    """Whether a column can store it: PostgreSQL accepts no zero character, and UTF-8 no half of a surrogate pair."""
+    """Return whether a column can store the text.
+
+    PostgreSQL accepts no zero character, and UTF-8 accepts no half of a surrogate pair.
+    """
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:
@@ -68,7 +71,10 @@ def _is_storable(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One unclosed grant of the subject's human in the resource's tenant, and whether it names the resource."""
+    """A grant of the subject's human in the resource's tenant that is not closed.
+
+    `is_in_scope` says whether the grant names the resource.
+    """
 
     grant_id: UUID
     access_request_id: UUID
@@ -84,11 +90,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What was found, at one instant. A resource that the asker may not know about counts as not found.
+    """What the database holds at one instant. A resource that the asker may not know about counts as not found.
 
-    The facts about the asker are the present ones, not those of when the caller was authenticated: whether the account
-    and the token are live, whether the token and its client still have the scope, and the roles in the resource's
-    tenant.
+    The facts about the asker are read again now, because they may have changed since the caller was authenticated:
+    whether the account and the token still work, whether the token and its client still have the scope, and the roles
+    in the resource's tenant.
     """
 
     at: datetime
@@ -109,7 +115,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A closed window that covered what is asked: when it ended, how, and by whom."""
+    """A closed window that covered the resource of the question: when it closed, why, and who closed it."""
 
     grant_id: UUID
     access_request_id: UUID
@@ -120,11 +126,11 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Permission or denial, and why. A permission names its window and the window's end: it is valid no longer than
-    that.
+    """The answer: permission or denial, and the reason.
 
-    `entry` is the number of the answer's entry in the tenant's log, if it has one. `ended` comes with a denial: the
-    last window that covered what is asked.
+    A permission names its window and the end of that window; it is valid until then. `entry` is the number of the
+    answer's entry in the tenant's log, if there is one. `ended` is part of a denial: the last closed window that
+    covered the resource.
     """
 
     decision: bool
@@ -137,10 +143,10 @@ class Verdict:
 
 
 def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) -> tuple[Verdict, Window | None]:
-    """Answer the question from what was found. Return also the window that permits it, or that a denial is about.
+    """Return the answer, and the window that permits the action or that the denial is about.
 
-    `sees_people` is false for an asker of a customer. They know the provider's people only by their windows. So without
-    a window, an existing and a missing person get the same answer.
+    `sees_people` is False for an asker of a customer: they know the provider's people only through their windows. So
+    without a window, they get the same answer for an existing and for a missing person.
     """
     if question.action not in list(Action):
         return Verdict(decision=False, reason=UnknownAction.code, at=at), None
@@ -149,7 +155,7 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
         return Verdict(decision=False, reason=NotFound.code, at=at), None
     if not facts.windows:
         return Verdict(decision=False, reason=WindowNotOpen.code if sees_people else NotFound.code, at=at), None
-    # What names the resource comes first, and of that what is open longest.
+    # First the windows that name the resource, and among them the one that is open longest.
     ordered = sorted(facts.windows, key=lambda window: (window.is_in_scope, window.closes_at), reverse=True)
     codes = [_refusal(question, facts, window, at) for window in ordered]
     for window, code in zip(ordered, codes, strict=True):
@@ -163,17 +169,17 @@ def judge(question: Question, facts: Facts, *, at: datetime, sees_people: bool) 
 
 
 def may_have_ended(verdict: Verdict, window: Window | None) -> bool:
-    """Whether a denial names no window for the resource, so that a closed window is the useful answer."""
+    """Return whether the denial names no window for the resource. Then a closed window may explain it better."""
     return window is None and not verdict.decision and verdict.reason in (NotCovered.code, WindowNotOpen.code)
 
 
 def after(verdict: Verdict, ended: Ended | None) -> Verdict:
-    """Name the closed window for the resource as the reason, and not another window that never covered it."""
+    """Return the answer with the closed window `ended` as its reason, if there is one."""
     return verdict if ended is None else replace(verdict, reason=WindowNotOpen.code, ended=ended)
 
 
 def _refusal(question: Question, facts: Facts, window: Window, at: datetime) -> str | None:
-    """Return the code of the content rule's refusal for this window, or None."""
+    """Return the code with which the content rule refuses this window, or None."""
     look = ContentAccessFacts(
         is_engineer=window.is_engineer,
         is_requesters=window.requester_human == facts.human_id,

@@ -1,4 +1,4 @@
-"""Every name that an audit entry can have: "subject.past_participle"."""
+"""All names that an audit entry can have, in the form "subject.past_participle"."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain.acts import EVENTS
 
-#: The log of what concerns no tenant: the provider's people, plans and services.
+#: The id of the log for what belongs to no tenant: the provider's people, plans and services.
 PROVIDER_LOG = UUID(int=0)
 
 
 class Event(StrEnum):
-    """The event names to which the code refers, for example to filter a log.
+    """The event names that the code uses itself, for example to filter a log.
 
-    The entry of an act takes its event from the act's declaration.
+    An act's entry takes its event from the act's declaration.
     """
 
     ACCESS_REQUEST_SUBMITTED = "access_request.submitted"
@@ -127,19 +127,19 @@ class Event(StrEnum):
     ACT_REFUSED = "act.refused"
 
 
-#: Every name that an entry can carry. The API lists them in this order: those above, and then those that only a
-#: declaration names. A new one is declared and not typed here.
+#: Every name that an entry can have, in the order in which the API lists them: first the names of `Event`, then those
+#: that only a declaration has. Declare a new event; do not add it to `Event`.
 NAMES: tuple[str, ...] = (*map(str, Event), *(name for name in EVENTS if name not in Event._value2member_map_))
 TITLES: dict[str, Promise] = {name: EVENTS[name].label for name in NAMES}
 
 
 def title_of(name: str) -> str:
-    """Return the title of a stored event name; a name from a newer version is returned unchanged."""
+    """Return the title of an event. A name that a newer version stored is returned unchanged."""
     event = EVENTS.get(name)
     return name if event is None else str(event.label)
 
 
-#: Through what somebody came to act.
+#: The names of the interfaces in the log, with their titles.
 DOORS: dict[str, Promise] = {
     "pages": _("Pages"),
     "api": _("API"),
@@ -150,5 +150,5 @@ DOORS: dict[str, Promise] = {
 
 
 def door_title(name: str) -> str:
-    """Return the interface in words; an unknown one is returned as the log has it."""
+    """Return the title of an interface. An unknown name is returned unchanged."""
     return str(DOORS.get(name, name))

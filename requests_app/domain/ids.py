@@ -1,7 +1,7 @@
-"""Reads an id from text, for every interface: the usual form with hyphens, in upper or lower case, and no other form.
+"""Reads an id from a text, for every interface.
 
-Azure's tools write GUIDs in upper case. Python also accepts braces, "urn:uuid:" and digits without hyphens; these would
-give one row several names.
+Only the usual form with hyphens is accepted, in upper or lower case. Azure's tools write GUIDs in upper case. Python
+also accepts braces, "urn:uuid:" and digits without hyphens, but then one row would have several names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.urls.converters import UUIDConverter
 
 
 def as_id(text: object) -> UUID | None:
-    """Return the id in a text of the usual form; None for any other text, which may be a name."""
+    """Return the id if the text has the usual form; None for any other text, which may be a name."""
     if isinstance(text, UUID):
         return text
     try:
@@ -36,6 +36,7 @@ class IdField(forms.UUIDField):
         return found
 
 
-# Django's own converter takes lower case only. Its pattern is the one place that every `<uuid:…>` of a route goes by;
-# another converter of the same name is deprecated, and one of another name would be forgotten in some route.
+# Django's own converter accepts only lower case. Every `<uuid:…>` in a route uses its pattern, so the pattern is
+# replaced here. Django deprecates a second converter with this name, and a converter with a new name could be forgotten
+# in a route.
 UUIDConverter.regex = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"

@@ -1,4 +1,4 @@
-"""All moves of access requests and tickets, and who may make them: the tables, built from the declarations."""
+"""The tables of all transitions of access requests and tickets, and who may make them. Built from the declarations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.domain.states import FINAL, State, TicketState, Timing
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """One row of the table. `sources` is empty for the move that makes the row."""
+    """One row of a table. `sources` is empty for the transition that creates the access request or the ticket."""
 
     action: str
     sources: frozenset[str]
@@ -26,7 +26,7 @@ class Transition:
     label: Promise
     explains: str | Promise = ""
     timing: Timing = Timing.ANY
-    # Only what gives access takes fresh proof of who acts; what denies or ends it takes a session alone.
+    # Only acts that give access need a fresh proof of identity. To deny or end access, a session is enough.
     needs_step_up: bool = False
     needs_note: bool = False
     is_decision: bool = False
@@ -34,7 +34,7 @@ class Transition:
 
     @property
     def target(self) -> str:
-        """The only target. The one edge that has two chooses its own at the decision."""
+        """The only target state. Raises LookupError for the transition with two targets: the decision chooses one."""
         if len(self.targets) != 1:
             raise LookupError(self.action)
         return self.targets[0]
@@ -46,12 +46,12 @@ class Transition:
 
     @property
     def stage(self) -> str:
-        """The stage of a decision; empty for a move that is not a decision."""
+        """The stage of a decision; empty for a transition that is not a decision."""
         return self.action.partition("_as_")[2]
 
 
 def _table(states: type[TextChoices]) -> dict[str, Transition]:
-    """Return the acts that lead to one of these states, in the order of their declarations."""
+    """Return the transitions to one of these states, in the order of their declarations."""
     moving = ((act, act.moves) for act in ACTS.values() if act.moves is not None)
     return {act.name: _row(act, moves) for act, moves in moving if isinstance(moves.targets[0], states)}
 
@@ -80,28 +80,31 @@ TICKET_TRANSITIONS = _table(TicketState)
 
 
 def _staying(noun: Noun) -> dict[str, Transition]:
-    """The acts that people do on such a row in some of its states, and that leave its state as it is."""
+    """Return the acts on this kind of row that people do in some of its states, and that do not change the state."""
     possible = [act for act in ACTS.values() if act.noun is noun and act.during]
     return {act.name: _row(act, Moves(sources=act.during, targets=(), timing=Timing.BEFORE)) for act in possible}
 
 
-#: Acts on an access request that make no move in the table, each with the states in which it is possible.
+#: The acts on an access request that do not change its state, each with the states in which it is possible.
 STAYING = _staying(Noun.ACCESS_REQUEST)
 
 
 def plain_acts(noun: Noun, door: Door) -> list[Act]:
-    """The acts on such a row that this door offers by their declaration. A decision is not plain: it can be signed."""
+    """Return the acts on this kind of row that this interface builds from their declarations.
+
+    A decision is not among them, because a decision can be signed.
+    """
     of_noun = (act for act in ACTS.values() if act.noun is noun and door in act.doors and not act.own_doors)
     return [act for act in of_noun if act.during or (act.moves is not None and not act.moves.is_decision)]
 
 
 def actions_from(state: str, table: dict[str, Transition] | None = None) -> list[Transition]:
-    """The edges that leave a state, in the table's order."""
+    """Return the transitions that leave a state, in the order of the table."""
     return [row for row in (TRANSITIONS if table is None else table).values() if state in row.sources]
 
 
 def problems() -> Iterator[str]:
-    """Yield the problems of the tables; the start-up check refuses to run with any."""
+    """Yield each problem in the tables. The start-up check refuses to start if there is any."""
     for states, final, table in (
         (set(State.values), set(FINAL), TRANSITIONS),
         (set(TicketState.values), set(), TICKET_TRANSITIONS),

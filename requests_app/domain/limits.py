@@ -17,22 +17,24 @@ TITLE_MAX = 200
 EMAIL_MAX = 254
 REOPEN_FOR = timedelta(days=7)
 INVITATION_FOR = timedelta(days=7)
-#: A link that was sent to a new address.
+#: How long the link to a new mail address works.
 ADDRESS_CHANGE_FOR = timedelta(hours=24)
 PROPOSAL_FOR = timedelta(days=7)
-#: Invitations of a tenant that wait, and how often one is sent: they are mails to people who did not ask for them.
+#: The most waiting invitations of a tenant, and how often one is sent: these mails go to people who did not ask.
 INVITATIONS_MAX, INVITATION_SENDS_MAX = 100, 10
 OUT_OF_OFFICE_MAX = timedelta(days=90)
-#: The fewest and the most days for which a tenant may have its log retained.
+#: The smallest and the largest number of days for which a tenant's log is retained.
 LOG_RETENTION_DAYS = (30, 36500)
-#: The fewest and the most hours within which a witness must have cosigned the log, where a tenant wants that.
+#: If a tenant requires cosignatures: the smallest and the largest limit for the age of the last one, in hours.
 COSIGNED_WITHIN_HOURS = (1, 168)
-#: How long a customer may go without being asked, in hours: a mute that nobody remembers is over the next day.
+#: How long a mute can last, in hours. A mute that everybody forgot is over the next day.
 MUTE_HOURS = (1, 4, 24)
 STEP_UP_FOR = timedelta(minutes=5)
-#: What one engineer may have pending with one tenant, and raise there within an hour (approval fatigue).
+#: The most access requests of one engineer to one tenant that wait, and that are raised within an hour. More would tire
+#: the approvers.
 PENDING_MAX, HOURLY_MAX = 10, 20
-#: Access requests for which one recipient gets a mail each within this time; further ones share one mail.
+#: The number of access requests for which one recipient gets separate mails within this time. Further access requests
+#: share one mail.
 MAILS_AT_ONCE, GROUPED_FOR = 3, timedelta(minutes=15)
 
 
@@ -41,7 +43,7 @@ def provider_deadline(at: datetime) -> datetime:
 
 
 def staff_change_wait() -> timedelta:
-    """Return how long a confirmed change by staff waits, if it weakens customers."""
+    """Return how long a confirmed change by staff waits before it applies, if it weakens customers."""
     return timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 
@@ -50,12 +52,12 @@ def customer_deadline(at: datetime) -> datetime:
 
 
 def window_choices(cap: int) -> list[int]:
-    """Return the offered lengths in seconds, none longer than the tenant's cap."""
+    """Return the lengths of a window in seconds that are offered: none is longer than the tenant's cap."""
     return [seconds for seconds in settings.WINDOW_CHOICES_SECONDS if seconds <= cap]
 
 
 def require_window(seconds: object, *, cap: int) -> int:
-    """Return the requested length in seconds, or refuse it and name the allowed lengths."""
+    """Return the requested length in seconds. Raises Unacceptable with the allowed lengths."""
     if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds not in window_choices(cap):
         allowed = ", ".join(str(choice // 60) for choice in window_choices(cap))
         raise Unacceptable(
@@ -66,7 +68,7 @@ def require_window(seconds: object, *, cap: int) -> int:
 
 
 def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) -> str:
-    """Return the trimmed text, or refuse it with its limits. Control characters are refused."""
+    """Return the trimmed text. Raises Unacceptable if it is too short, too long, or has control characters."""
     text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
     if not at_least <= len(text) <= at_most:
         raise Unacceptable(
@@ -80,12 +82,12 @@ def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) 
 
 
 def require_note(value: object, *, needed: bool) -> str:
-    """Return a decision's comment: optional, unless the table requires one."""
+    """Return the comment of a decision. It may be empty, unless it is `needed`."""
     if not value and not needed:
         return ""
     return require_text(value, field="note", at_least=1 if needed else 0, at_most=COMMENT_MAX)
 
 
 def is_within(at: datetime, opens_at: datetime, closes_at: datetime) -> bool:
-    """Whether a window is open: it includes its first instant and not its last, `opens_at <= at < closes_at`."""
+    """Return whether a window is open at this instant: `opens_at <= at < closes_at`, without its last instant."""
     return opens_at <= at < closes_at

@@ -1,4 +1,4 @@
-"""Pure: may this actor take this edge on this row? Without queries, clock and state."""
+"""Decides whether an actor may make a transition on a row, or do an act. Pure: no queries, no clock, no state."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ from requests_app.domain.lifecycle import Transition
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import TICKET_LIVE, TicketState
 
-#: Who reads a tenant's whole log: its deciding, auditing and administering people.
+#: The roles that read the whole log of their tenant.
 LOG_READERS = frozenset({Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR})
-#: Who at the provider sees by name what an engineer looks at; on the customer's side those who read the log.
+#: The provider's roles that see the names of the items that an engineer accessed. LOG_READERS see them too.
 OVERSEERS = frozenset({Role.PROVIDER_APPROVER, Role.STAFF, Role.REQUESTER})
 
-#: Who can't do with a password alone. A deputy among them: the day on which they decide must not be that of the set-up.
+#: The roles for which a password alone is not enough. DEPUTY is one of them, so that a deputy need not set up a second
+#: factor on the day when they must decide.
 DECIDING_OR_MANAGING = frozenset({Role.APPROVER, Role.DEPUTY, Role.ADMINISTRATOR, Role.PROVIDER_APPROVER, Role.STAFF})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContentAccessFacts:
-    """What the rule about content accesses reads: facts of the engineer, the grant, its ticket and the resource.
+    """What the rule about content accesses reads: facts about the engineer, the grant, its ticket and the resource.
 
     `closes_at` is the end of a grant that nobody has closed; a closed grant gives no access. A law-enforcement demand
-    has no `ticket_state`. `lacks_second_factor` is only for accesses through this product: another service that asks
-    the decision point has signed the engineer in.
+    has no `ticket_state`. `lacks_second_factor` is only for accesses through this product: a service that asks the
+    decision point signs in its engineers itself.
     """
 
     is_engineer: bool
@@ -67,10 +68,9 @@ class ContentAccessFacts:
 
 
 def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
-    """Require the rule that has no exception: a live grant of this engineer, for exactly this resource, at this
-    instant.
+    """Raise NotAllowed, or a subclass, unless this engineer has a live grant for exactly this resource at this instant.
 
-    The content pages and the decision point both use it. Raises NotAllowed, or one of its kinds.
+    This rule has no exception. The content pages and the decision point both use it.
     """
     if not look.is_engineer:
         raise NotAllowed
@@ -90,7 +90,7 @@ def require_content_access(look: ContentAccessFacts, *, at: datetime) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What a declaration's rules read of the row that an act is about.
+    """The facts about an act's row that the rules of the declaration need.
 
     `log_id` is the tenant, or the provider's log for a row without a tenant. `holder` is the person to whom the row
     belongs, and `parties` are the humans who have a part in it.
@@ -107,7 +107,7 @@ class Subject:
 
 
 def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
-    """Raise NotAllowed, or one of its kinds, unless the declaration allows this actor the act on this row."""
+    """Raise NotAllowed, or a subclass, unless the declaration allows this actor to do the act on this row."""
     if act.is_public:
         return
     roles = (subject.is_providers and act.provider_roles) or act.roles
@@ -124,7 +124,7 @@ def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
 
 
 def require_separate(actor: Actor, act: Act, subject: Subject) -> None:
-    """Raise NotAllowed, or one of its kinds, if this human has a part in the row that excludes them."""
+    """Raise NotAllowed, or a subclass, if this human has a part in the row that excludes them from the act."""
     for party in act.separate_from:
         if actor.human_id in subject.parties.get(party, ()):
             raise _EXCLUDED[party]
@@ -139,7 +139,7 @@ _EXCLUDED: dict[Party, type[NotAllowed]] = {
 
 
 class Raised(Protocol):
-    """What a policy reads from an access request."""
+    """What the rules read from an access request."""
 
     tenant_id: UUID
     service_id: UUID
@@ -147,7 +147,10 @@ class Raised(Protocol):
 
 
 def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
-    """Return the actor's roles on this row. The person who raised it is REQUESTER, with any of their accounts."""
+    """Return the actor's roles on this access request.
+
+    The human who raised it is REQUESTER, whichever of their accounts they use.
+    """
     held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
         held |= {Role.REQUESTER}
@@ -155,8 +158,9 @@ def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
 
 
 def is_visible(actor: Actor, row: Raised) -> bool:
-    """Whether `visible_to` would find this row for the actor now: their roles may have changed since the
-    row was read.
+    """Return whether `visible_to` would find this row for the actor now.
+
+    Use it for a row that was read before the actor's roles may have changed.
     """
     if actor.is_system or is_staff(actor):
         return True
@@ -166,12 +170,12 @@ def is_visible(actor: Actor, row: Raised) -> bool:
 
 
 def sees_looks(actor: Actor, row: Raised) -> bool:
-    """Whether this actor sees the names of accessed items. A member of the tenant sees only how many."""
+    """Return whether this actor sees the names of accessed items. A member of the tenant sees only their number."""
     return bool(roles_of(actor, row) & (LOG_READERS | OVERSEERS))
 
 
 def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> bool:
-    """Whether a page should offer the edge. The freshness of the sign-in is checked later."""
+    """Return whether a page should offer the transition. The step-up is checked later."""
     try:
         require(actor, edge, row, decided_by=decided_by)
     except NotAllowed:
@@ -180,9 +184,9 @@ def may(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UU
 
 
 def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozenset[UUID] = frozenset()) -> None:
-    """Raise NotAllowed, or one of its kinds, unless the actor may take the edge.
+    """Raise NotAllowed, or a subclass, unless the actor may make the transition.
 
-    `decided_by` holds the humans who have decided on this access request at an earlier stage.
+    `decided_by` holds the humans who decided on this access request at an earlier stage.
     """
     require_act(actor, edge.action)
     if not edge.roles & roles_of(actor, row):
@@ -198,7 +202,7 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
 
 def may_act(actor: Actor, action: str) -> bool:
-    """Whether this actor's token, if it is one, can be used for an act of this name."""
+    """Return whether the actor may do an act of this name: always without a token, else by the token's scopes."""
     if actor.scopes is None:
         return True
     act = ACTS.get(action)
@@ -206,21 +210,21 @@ def may_act(actor: Actor, action: str) -> bool:
 
 
 def require_act(actor: Actor, action: str) -> None:
-    """Raise InsufficientScope if a token does not have the scope of the act."""
+    """Raise InsufficientScope if the actor's token does not have the scope of the act."""
     if not may_act(actor, action):
         raise InsufficientScope(SCOPES.get(action, ""))
 
 
 def require_scope(actor: Actor, scope: Scope) -> None:
-    """Raise InsufficientScope if a token does not have the scope for reading."""
+    """Raise InsufficientScope if the actor's token does not have this scope. For reading."""
     if actor.scopes is not None and scope not in actor.scopes:
         raise InsufficientScope(scope)
 
 
 def require_step_up(actor: Actor, at: datetime) -> None:
-    """Raise StepUpRequired unless this person proved who they are within the last five minutes.
+    """Raise StepUpRequired unless this person confirmed their identity within the last five minutes.
 
-    A client has no password to enter: a person with such a proof allowed it to decide. The system needs no proof.
+    A client has no password: a person who confirmed their identity allowed it to decide. The system needs no step-up.
     """
     if actor.machine is not None or actor.is_system:
         return
@@ -229,7 +233,7 @@ def require_step_up(actor: Actor, at: datetime) -> None:
 
 
 def is_fresh(actor: Actor, at: datetime) -> bool:
-    """Whether this person proved who they are within the last five minutes. After exactly five minutes it has ended."""
+    """Return whether this person confirmed their identity less than five minutes ago."""
     since = actor.stepped_up_at
     return since is not None and since <= at < since + limits.STEP_UP_FOR
 
@@ -245,33 +249,34 @@ def require_staff(actor: Actor) -> None:
 
 
 def require_asker(actor: Actor) -> None:
-    """Raise NotAllowed unless the actor may ask about others: staff, or a reader of a tenant's log, about
-    that tenant.
+    """Raise NotAllowed unless the actor may ask the decision point about other people.
+
+    Staff may ask about everybody. A reader of a tenant's log may ask about that tenant.
     """
     if not (is_staff(actor) or tenants_read(actor)):
         raise NotAllowed
 
 
 def require_service(actor: Actor) -> None:
-    """Raise ServiceClientOnly unless a client acts, and in nobody's name.
+    """Raise ServiceClientOnly unless a client acts in its own name.
 
-    An engineer's window shows what a service reports as the engineer's act: no person writes that about another.
+    A service's report appears in an engineer's window as the engineer's act, so no person may write it about another.
     """
     if actor.machine is None or actor.person_id != actor.machine.account_id:
         raise ServiceClientOnly
 
 
 def tenants_read(actor: Actor) -> frozenset[UUID]:
-    """Return the tenants whose whole log a customer's person or client may read."""
+    """Return the tenants whose whole log this person or client of a customer may read."""
     if actor.side is not Side.CUSTOMER:
         return frozenset()
     return frozenset(tenant_id for tenant_id, roles in actor.tenant_roles.items() if roles & LOG_READERS)
 
 
 def needs_second_factor(actor: Actor) -> bool:
-    """Whether a password alone is not enough: for people who decide or administer, for staff, and for engineers.
+    """Return whether this person needs a second factor: deciders, administrators, staff and engineers.
 
-    Engineers need one because they open content; the operator can leave their second factor to another system.
+    Engineers need one because they open content. The operator can leave their second factor to another system.
     """
     return bool(actor.roles & DECIDING_OR_MANAGING) or (
         settings.ENGINEER_SECOND_FACTOR and Role.ENGINEER in actor.roles

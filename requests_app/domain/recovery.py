@@ -1,11 +1,11 @@
-"""The recovery key in its form for paper: made, and read in any spelling. Pure."""
+"""Makes a recovery key for paper, and reads it in any spelling. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 
-#: No letter or digit in it can be taken for another. 30**28 is more than 2**137.
+#: No two of these characters look alike. 30**28 is more than 2**137.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 _LENGTH, _GROUP = 28, 4
 
@@ -17,6 +17,6 @@ def make() -> str:
 
 
 def hashed(key: str) -> str:
-    """Return SHA-256 (hex) of its characters. Small letters, spaces and hyphens make no difference."""
+    """Return the SHA-256 hash (hex) of the key's characters. Lower case, spaces and hyphens make no difference."""
     plain = "".join(char for char in key.upper() if char in _ALPHABET)
     return hashlib.sha256(f"lockbox-recovery-v1\n{plain}".encode()).hexdigest()

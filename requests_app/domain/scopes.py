@@ -1,8 +1,7 @@
-"""The scopes of the API, which say what a token can be used for. An act's declaration names the scope that it needs.
-Pure.
+"""The scopes of the API: what a token can be used for. An act's declaration names the scope that the act needs. Pure.
 
-A scope narrows and never widens: with a token one can do only what its holder may do and its scopes name. An act that
-declares no scope can't be done with a token, and content can't be read with one: a token is never a grant.
+A scope never gives more than its holder has: a token can do only what its holder may do and what its scopes name. An
+act that declares no scope can't be done with a token. No token can read content, because a token is not a grant.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Scope(StrEnum):
-    """The scopes, spelled as in OAuth 2.0 (RFC 6749, section 3.3)."""
+    """The scopes, in the spelling of OAuth 2.0 (RFC 6749, section 3.3)."""
 
     TENANT_READ = "tenant:read"
     TENANT_MANAGE = "tenant:manage"
@@ -61,15 +60,15 @@ LABELS: dict[Scope, Promise] = {
     Scope.TOKENS_MANAGE: _("Manage clients and tokens"),
 }
 
-#: What a customer's client may be given. People are managed by people, and so are clients and tokens, and where people
-#: sign in; but a directory in which people manage people may say so itself.
+#: The scopes that a customer's client can have. Only people manage people, clients, tokens and the sign-in. But a
+#: directory in which people manage people may provision them (MEMBERS_PROVISION).
 OF_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
     Scope.TOKENS_MANAGE,
     Scope.REQUESTS_SUBMIT,
 }
-#: What a provider's client may be given. It never decides: the provider's yes is a human's.
+#: The scopes that a provider's client can have. It never decides: a human approves for the provider.
 OF_PROVIDER_CLIENTS = frozenset(Scope) - {
     Scope.SIGN_ON_MANAGE,
     Scope.MEMBERS_MANAGE,
@@ -81,11 +80,11 @@ OF_PROVIDER_CLIENTS = frozenset(Scope) - {
 
 
 def known(names: Iterable[str]) -> frozenset[Scope]:
-    """Return the scopes of these names. A stored name that is no longer known gives nothing."""
+    """Return the scopes with these names. A stored name that is unknown now gives nothing."""
     return frozenset(Scope(name) for name in names if name in Scope._value2member_map_)
 
 
 def in_order(scopes: Iterable[Scope]) -> list[str]:
-    """Return scopes as they are stored and shown: in the order of the table."""
+    """Return the names of scopes in the order in which they are stored and shown: that of `Scope`."""
     wanted = frozenset(scopes)
     return [str(scope) for scope in Scope if scope in wanted]

@@ -1,4 +1,4 @@
-"""The states of an access request and of a ticket, and whether a move comes before or after a deadline. Pure."""
+"""The states of an access request and of a ticket, and whether a transition comes before or after a deadline. Pure."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class TicketState(models.TextChoices):
     CLOSED = "CLOSED", _("Closed")
 
 
-#: The states in which a ticket carries an access request.
+#: The states of a ticket in which its access request can be submitted and used.
 TICKET_LIVE = frozenset({TicketState.NEW, TicketState.ASSIGNED, TicketState.WAITING_FOR_CUSTOMER})
 
 
 class Timing(StrEnum):
-    """Whether a move must come before or after the row's own instant: `decide_by` while pending, `closes_at` while
-    open.
+    """Whether a transition must come before or after the deadline of its row.
+
+    The deadline is `decide_by` while the access request waits, and `closes_at` while it is open.
     """
 
     ANY = "any"

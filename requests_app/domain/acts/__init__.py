@@ -1,4 +1,4 @@
-"""Every act and every event, declared once. All modules in this directory are found automatically."""
+"""All acts and events. Each is declared once, in a module of this directory; the modules are found automatically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Declared = TypeVar("_Declared", Act, Event)
 
 
 def _declared(kind: type[_Declared]) -> list[_Declared]:
-    """Return the declarations of the modules here, in their order; an imported declaration counts once."""
+    """Return the declarations of all modules here, in order. A declaration that another module imports counts once."""
     found: dict[int, _Declared] = {}
     for module in iter_modules(__path__):
         for value in vars(import_module(f"{__name__}.{module.name}")).values():
@@ -29,17 +29,17 @@ _ALL_ACTS, _ALL_EVENTS = _declared(Act), _declared(Event)
 ACTS: dict[str, Act] = {act.name: act for act in _ALL_ACTS}
 EVENTS: dict[str, Event] = {str(event): event for event in _ALL_EVENTS}
 PROPOSALS: dict[str, Proposal] = {each.name: each for act in _ALL_ACTS for each in act.proposes}
-#: What an act needs of a token, for those that a token may do.
+#: The scope that a token needs for each act that can be done with a token.
 SCOPES: dict[str, Scope] = {act.name: act.scope for act in _ALL_ACTS if act.scope is not None}
-#: What each event means to a SIEM (`settings.LOG_MEANINGS`).
+#: The meaning of each event for a SIEM (`settings.LOG_MEANINGS`).
 MEANINGS: dict[str, Meaning] = {str(event): event.meaning for event in _ALL_EVENTS}
 
 
 def marked(*marks: Mark) -> frozenset[str]:
-    """The names of the entries with one of these marks."""
+    """Return the names of the events with one of these marks."""
     return frozenset(str(event) for event in _ALL_EVENTS if event.mark in marks)
 
 
 def problems() -> Iterator[str]:
-    """Yield what is unsound in the declarations; the start-up check refuses to run with any problem."""
+    """Yield each problem in the declarations. The start-up check refuses to start if there is any."""
     return _problems(_ALL_ACTS, _ALL_EVENTS)

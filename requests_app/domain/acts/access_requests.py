@@ -205,7 +205,7 @@ DENY_AS_CUSTOMER = Act(
     doors=frozenset({Door.PAGES, Door.API}),
 )
 WITHDRAW = Act(
-    # The system: the consequence of a closed ticket, a person switched off or a role taken away.
+    # The system also does this if a ticket is closed, a person is switched off, or a role is taken away.
     "withdraw",
     noun=Noun.ACCESS_REQUEST,
     comment=Comment.OPTIONAL,
@@ -246,7 +246,7 @@ RELEASE = Act(
     route=Route("release", "Close your own window early"),
 )
 REVOKE = Act(
-    # The system: the same consequences as of "withdraw", for a window that is open already.
+    # The system also does this for the same reasons as "withdraw", if the window is already open.
     "revoke",
     noun=Noun.ACCESS_REQUEST,
     comment=Comment.OPTIONAL,

@@ -1,4 +1,4 @@
-"""The declaration of an act, and of the entry that it writes. Only data: nothing here acts, reads or judges."""
+"""The data types that declare an act and the entry that it writes. They hold data only and decide nothing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from requests_app.domain.scopes import Scope
 from requests_app.domain.states import Timing
 
 Detail = dict[str, Any]
-#: Whether a sentence applies to an entry, by its detail and its actor.
+#: A function that says, from an entry's detail and actor, whether a sentence applies to the entry.
 Condition = Callable[[Detail, Detail], bool]
 
 
 class Mark(StrEnum):
-    """The meaning of an entry in the life of an access request: histories, evidence and receipts select entries by it.
+    """The meaning of an entry in the life of an access request.
 
-    LISTED are names that were seen, OPENED is an opened item. TROUBLE needs somebody's attention.
+    Histories, evidence and receipts select entries by their mark. LISTED means that names were seen, OPENED that an
+    item was opened. TROUBLE needs somebody's attention.
     """
 
     ASKED = "asked"
@@ -39,9 +40,10 @@ class Mark(StrEnum):
 class Event(str):
     """The name of an entry, "subject.past", with its words for people and machines.
 
-    It is a string, because it is compared with names in the log, which may be those of another version. `sentence` is
-    the line of the log: {who} acted, and the other names come from the detail. The first of `variants` that applies is
-    used. `did` follows the person's name in a history, and `look` is its colour and its icon there.
+    It is a string, so that it can be compared with the names in a log, which another version may have written.
+    `sentence` is the line of the log: {who} is the actor, and the detail fills in the other names. The first of
+    `variants` that applies replaces `sentence`. In a history, `did` follows the person's name, and `look` gives the
+    colour and the icon.
     """
 
     __slots__ = ("did", "label", "look", "mark", "meaning", "sentence", "variants")
@@ -78,7 +80,7 @@ class Event(str):
         return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Pickle only the name: another version may read a queued task."""
+        """Pickle only the name, because another version may read a queued task."""
         return str, (str(self),)
 
 
@@ -86,7 +88,8 @@ class Event(str):
 class Proposal:
     """A change that waits for a second person, in words that follow "proposes to".
 
-    `without` are its words if it removes the rule. A change `by_staff` is announced to the customers that it weakens.
+    `without` has the words for a change that removes the rule. With `by_staff`, the customers that the change weakens
+    get an announcement.
     """
 
     name: str
@@ -96,9 +99,10 @@ class Proposal:
 
 
 class Noun(StrEnum):
-    """What an act can be about. ACCOUNT is the account of the person who acts.
+    """The kinds of things that an act can be about.
 
-    INSTALLATION is what all tenants share. MAIL is an outgoing mail, and MESSAGE is an outgoing message of a webhook.
+    ACCOUNT is the account of the person who acts. INSTALLATION is what all tenants share. MAIL is an outgoing mail, and
+    MESSAGE is an outgoing message of a webhook.
     """
 
     ACCESS_REQUEST = "access_request"
@@ -130,7 +134,7 @@ class Noun(StrEnum):
 
 
 class Door(StrEnum):
-    """An interface through which an act can be done, by its name in the log (`events.DOORS`)."""
+    """An interface through which an act can be done, with its name in the log (`events.DOORS`)."""
 
     PAGES = "pages"
     API = "api"
@@ -140,9 +144,9 @@ class Door(StrEnum):
 
 
 class StepUp(StrEnum):
-    """Whether an act needs proof of who acts that is not older than five minutes.
+    """Whether an act needs a proof of identity that is not older than five minutes.
 
-    With DEPENDS the body says for which rows and inputs it does.
+    With DEPENDS, the body of the act decides this from the row and the inputs.
     """
 
     NEVER = "never"
@@ -161,7 +165,7 @@ class Comment(StrEnum):
 class Party(StrEnum):
     """A human who may not do an act because of their part in its row.
 
-    SUBJECT is the human whose account the act is about. DECIDER decided on the access request at an earlier stage.
+    SUBJECT is the human whose account the act is about. DECIDER decided at an earlier stage of the access request.
     """
 
     REQUESTER = "requester"
@@ -171,7 +175,7 @@ class Party(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an input is. A LINE is a text without line breaks; ID is the id of another row."""
+    """The kind of an input. LINE is a text without line breaks; ID is the id of another row."""
 
     LINE = "line"
     TEXT = "text"
@@ -185,11 +189,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One input of an act. The kernel reads and limits it, for every interface.
+    """One input of an act. The kernel reads it and checks its limits, for every interface.
 
-    For a text, `at_least` and `at_most` count characters; for a number they are the smallest and the largest value.
-    `of` is the noun whose row an ID names; a person named has one of `roles`, if there are any. An input that is not
-    `is_needed` may be None. `label` is its name in a form that is made of the declaration.
+    For a text, `at_least` and `at_most` count characters; for a number, they are the smallest and the largest value.
+    `of` is the kind of row that an ID names. If `roles` is not empty, the named person must have one of them. An input
+    that is not needed (`is_needed`) may be None. `label` is its name in a form that is built from the declaration.
     """
 
     name: str = field(kw_only=False)
@@ -205,9 +209,9 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """How an act moves the state of its row. `sources` is empty for the act that makes the row.
+    """How an act changes the state of its row. `sources` is empty for the act that creates the row.
 
-    `closes` is the reason of the window's end, as the grant stores it (Grant.CloseReason).
+    `closes` is the reason for the end of the window, as the grant stores it (Grant.CloseReason).
     """
 
     sources: frozenset[str]
@@ -219,7 +223,7 @@ class Moves:
 
 @dataclass(frozen=True, kw_only=True)
 class MailWords:
-    """The words of a mail that has no templates of its own. Braces name the facts about its row."""
+    """The words of a mail that has no templates. The facts about the mail's row replace the names in braces."""
 
     subject: Promise
     headline: Promise
@@ -229,10 +233,10 @@ class MailWords:
 
 @dataclass(frozen=True)
 class Tell:
-    """A message that an act leaves: its topic, and to whom it can go.
+    """A message that an act sends: its topic, and who can get it.
 
-    The names of `to` are audiences, or a field of the row that holds a person, as in "row.assignee". A topic with
-    `mail` needs no templates, and no facts but those of its kind of row.
+    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". A topic with
+    `mail` needs no templates, and only the facts that every row of its kind has.
     """
 
     topic: str
@@ -242,9 +246,9 @@ class Tell:
 
 @dataclass(frozen=True)
 class Route:
-    """A call of the API that is made of the act's declaration: POST to the row's address and `word`.
+    """A call of the API that is built from the act's declaration: POST to the row's address, followed by `word`.
 
-    `summary` and `explains` are for the document of the API.
+    `summary` and `explains` are for the API document.
     """
 
     word: str
@@ -254,30 +258,31 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One thing that somebody can do. The kernel judges it by what is declared here (`operations._perform`).
+    """One thing that somebody can do. The kernel judges each act by this declaration (`operations._perform`).
 
-    `noun` is what the act is about, and `makes` is the new row that it makes. The actor needs one of `roles` on that
-    row, or one of `provider_roles` if the row belongs to the provider and to no tenant. `is_holders`: the person to
-    whom the row belongs may do it, too. `is_public`: anybody may try it, because a secret that they bring decides, or
-    because it shows and changes nothing. `humans_only` excludes the clients of the API. A human in one of the parts
-    `separate_from` may not do it. A body may refuse more people than the declaration, and never fewer.
+    `noun` is what the act is about, and `makes` is the kind of row that it creates. The actor needs one of `roles` on
+    the row, or one of `provider_roles` if the row belongs to the provider and to no tenant. With `is_holders`, the
+    person to whom the row belongs may do it too. With `is_public`, anybody may try it: the act checks a secret that
+    they bring, or it changes nothing. `humans_only` excludes the clients of the API. A human with one of the parts in
+    `separate_from` may not do the act. The body of an act may refuse more actors than the declaration, and never fewer.
 
-    `moves` is how it moves the row's state. An act that leaves the state as it is can name the states `during` which it
-    is possible, on an access request always before the deadline. `scope` is what a token needs; without one no token is
-    enough, unless `any_token` is. `is_of_approver`: a client does it in the name of the approver for whom it decides,
-    though it is no decision.
+    `moves` says how the act changes the row's state. An act that does not change the state can name in `during` the
+    states in which it is possible; on an access request it is then possible only before the deadline. `scope` is the
+    scope that a token needs. Without `scope`, the act can't be done with a token, unless `any_token` is set. With
+    `is_of_approver`, a client does the act in the name of the approver for whom it decides, although the act is not a
+    decision.
 
-    `title` names the act where it is offered, `explains` says there what it means, `done` is what a person reads after
-    it, and `tried` follows "tried to", in the entry about a refusal. The system's own acts have none of them: nobody
-    tried them. In `done`, braces name what the interface fills in.
+    `title` names the act where it is offered, `explains` describes it there, and `done` is shown after it. `tried`
+    follows "tried to" in the entry about a refusal. Acts of the system have none of these texts, because no person
+    tries them. In `done`, the interface fills in the names in braces.
 
-    `tells` are the messages that the act itself leaves; what it ends tells what ending it tells, and what it proposes
-    tells what a proposal does.
+    `tells` lists the messages that the act itself sends. If it also ends or proposes something, the messages of that
+    are not listed here.
 
-    `route` is its call of the API, for an act that needs no code of its own there.
+    `route` is the act's call of the API, if the call needs no code of its own.
 
-    `own_order` says why an act does not follow the kernel's order, and `own_doors` why its interfaces have code of its
-    own where others are made of their declarations; both are empty for all others.
+    `own_order` gives the reason why an act does not follow the kernel's order. `own_doors` gives the reason why its
+    interfaces are not built from the declaration. Both are empty for all other acts.
     """
 
     name: str = field(kw_only=False)
@@ -311,8 +316,9 @@ class Act:
 
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
-    """The detail has a non-empty value under this name, or exactly this value; and a non-empty one under the other
-    name.
+    """Return a condition: the detail has a non-empty value under `name`, or exactly `value` if it is given.
+
+    With `and_also`, the detail must also have a non-empty value under that name.
     """
 
     def applies(detail: Detail, _actor: Detail) -> bool:
@@ -323,10 +329,10 @@ def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
 
 
 def says(name: str) -> Condition:
-    """The detail has this name, even with an empty value."""
+    """Return a condition: the detail has this name, even with an empty value."""
     return lambda detail, _actor: name in detail
 
 
 def is_actor(name: str) -> Condition:
-    """The value of this name in the detail is the id of the actor."""
+    """Return a condition: the detail has the actor's id under this name."""
     return lambda detail, actor: detail.get(name) is not None and detail[name] == actor.get("id")

@@ -1,4 +1,4 @@
-"""Acts by which an approver names who decides in their place."""
+"""Acts by which an approver names the deputies who decide in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The entry about a refused act. The kernel writes it, and no act does."""
+"""The entry about a refused act. The kernel writes it; no act does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds problems in the declarations; the start-up check refuses to run with any."""
+"""Finds problems in the declarations. The start-up check refuses to start if there is any."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from requests_app.domain.states import Timing
 
 _ACT = re.compile(r"[a-z]+(_[a-z]+)*")
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
-#: Where people are offered an act, and read what was done.
+#: The interfaces that offer an act to people and show its result.
 _OFFERING = frozenset({Door.PAGES, Door.ADMIN})
-#: Where a form or a body is made of a declaration, and the fields that it can have besides the inputs.
+#: The interfaces that build a form or a body from the declaration, and the names that are reserved there.
 _ASKING = frozenset({Door.PAGES, Door.API})
 _OF_FORMS = ("comment", "next")
 
@@ -45,7 +45,7 @@ def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
 
 
 def _of_people(act: Act) -> Iterator[str]:
-    """Yield the problems of who may do an act, and where it is offered."""
+    """Yield problems with who may do an act and where it is offered."""
     if not (act.roles or act.is_holders or act.is_public):
         yield f"nobody is allowed to {act.name}"
     if act.is_public and (act.roles or act.provider_roles or act.is_holders or act.separate_from):

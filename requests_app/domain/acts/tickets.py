@@ -109,7 +109,7 @@ OPEN_TICKET = Act(
     noun=Noun.TENANT,
     makes=Noun.TICKET,
     title=_("Open a ticket"),
-    # A title becomes a mail's subject: it has no line breaks.
+    # A title becomes the subject of a mail, so it has no line breaks.
     inputs=(
         Field("title", at_most=limits.TITLE_MAX),
         Field("body", Kind.TEXT, at_most=limits.JUSTIFICATION_MAX),
