@@ -1,1 +1,1 @@
-"""What any web application could use: HTTP to other machines, WebAuthn's encoding, sealing, sockets, databases."""
+"""Parts that any web application could use: HTTP to other machines, WebAuthn, encryption, sockets, databases."""

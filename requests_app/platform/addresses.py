@@ -1,4 +1,4 @@
-"""Absolute addresses of this site, for texts that are read outside of its pages."""
+"""Builds absolute addresses of this site, for mails and other texts that people read outside of its pages."""
 
 from __future__ import annotations
 
@@ -6,5 +6,8 @@ from django.conf import settings
 
 
 def absolute(path: str) -> str:
-    """Return the address of a path under BASE_URL, never under the Host header, which the caller writes."""
+    """Return the address of a path under BASE_URL.
+
+    It ignores the Host header, because the caller writes that header.
+    """
     return f"{settings.BASE_URL}{path}"

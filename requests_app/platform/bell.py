@@ -1,5 +1,6 @@
-"""Wakes the workers after the present transaction has committed. If a signal is lost, messages are sent
-seconds later.
+"""Wakes the workers after the present transaction has committed.
+
+If a signal is lost, the schedule sends the messages some seconds later.
 """
 
 from django.db import transaction
@@ -17,18 +18,18 @@ CHECK_LOGS = "requests_app.tasks.check_logs"
 FORGET_CALLS = "requests_app.tasks.forget_calls"
 DELIVER_WEBHOOKS = "requests_app.tasks.deliver_webhooks"
 
-#: How far back to look for the same task before another one is queued behind it.
+#: How many of the newest queued tasks are searched for the same task, before another one is queued.
 LOOK_AT = 20
 
 
 def ring(*tasks: str) -> None:
-    """Queue these tasks (by default the drain of the outbox) after the commit, or now if no transaction is open.
+    """Queue these tasks after the commit, or now if no transaction is open. Without names: the drain of the outbox.
 
-    If the queue can't be reached, that is only logged. The messages are in the outbox, which the schedule drains too,
-    and a committed change must not be answered with an error.
+    If the queue can't be reached, the failure is only logged: a committed change must not be answered with an error.
+    The messages are safe in the outbox, which the schedule drains too.
     """
 
-    # A function and not a partial, because Django logs its name if it fails.
+    # A named function and not a partial, because Django logs the name if it fails.
     def ring_now() -> None:
         for task in tasks or (DRAIN_OUTBOX,):
             _enqueue(task)
@@ -42,12 +43,12 @@ def waiting() -> int:
 
 
 def _enqueue(task: str) -> None:
-    # A task that is not taken yet starts after this commit, and so sees all that it wrote.
+    # A task that no worker has taken yet starts after this commit. So it reads all that the commit wrote.
     if not _is_waiting(task):
         async_task(task)
 
 
 def _is_waiting(task: str) -> bool:
-    # The clock comes with the rows: asking it first would be one more statement in each act.
+    # The rows bring the time with them. To ask for the time first would be one more statement in each act.
     newest = OrmQ.objects.filter(key=Conf.CLUSTER_NAME).annotate(now=clock.column()).order_by("-pk")[:LOOK_AT]
     return any(row.lock <= clock.brought(row.now) and row.func() == task for row in newest)

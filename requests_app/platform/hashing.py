@@ -1,7 +1,7 @@
-"""Hashes a few passwords at a time in a web process. A hash takes 100 MiB and all cores, and anybody can cause one.
+"""Limits how many passwords a web process hashes at the same time.
 
-Without a limit, 180 sign-ins at once took 3.3 GB, and each held its thread. Commands and workers have no limit: they
-hash one after another.
+One hash needs 100 MiB and all cores, and anybody can cause one. Without a limit, 180 sign-ins at the same time took 3.3
+GB, and each of them held a thread. Commands and workers have no limit, because they hash one password after another.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from requests_app.domain.errors import Busy
 
 R = TypeVar("R")
 
-#: How long a thread of the web server waits for its turn; less if it holds the locks of a transaction.
+#: How long a thread of the web server waits for its turn. It waits less if it holds the locks of a transaction.
 WAIT_SECONDS, LOCKED_WAIT_SECONDS = 1.0, 0.2
-#: Hashing has a lower priority than pages, and still gets a third of a busy core.
+#: Hashing has a lower priority than pages. On a busy core, it still gets a third of the time.
 NICENESS = 5
 
 _of_thread = threading.local()
 
 
 class Gate:
-    """Computes `at_once` hashes at a time; `most` threads may compute or wait.
+    """Computes at most `at_once` hashes at the same time. At most `most` threads may compute or wait.
 
-    Sign-ins never take the last places. So a flood of them does not keep people from proving who they are, as for an
-    approval.
+    The last place is never given to a sign-in. So many sign-ins do not prevent people from confirming their identity,
+    for example for an approval.
     """
 
     def __init__(self, *, at_once: int, most: int) -> None:
@@ -45,7 +45,7 @@ class Gate:
 
     @contextmanager
     def place(self, *, is_strangers: bool = False) -> Iterator[None]:
-        """Hold one of the places. Raises Busy at once if all are taken. A thread that has one keeps it."""
+        """Hold one of the places; a thread that already has a place keeps it. Raises Busy if all are taken."""
         if getattr(_of_thread, "has_place", False):
             yield
             return
@@ -69,7 +69,7 @@ class Gate:
         return self._taken >= self._most or self._strangers >= self._most_of_strangers
 
     def run(self, work: Callable[[], R]) -> R:
-        """Return what `work` returns. Raises Busy if its turn does not come in time."""
+        """Return the result of `work`. Raises Busy if its turn does not come in time."""
         if getattr(_of_thread, "is_hashing", False):  # a hasher that calls itself
             return work()
         with self.place():
@@ -94,7 +94,7 @@ _gate: Gate | None = None
 
 
 def bound() -> None:
-    """Limit this process from now on: a quarter of its threads, and one core less than all web processes have."""
+    """Limit this process from now on: to a quarter of its threads, and to its share of all cores except one."""
     global _gate
     most = max(1, settings.WEB_THREADS // 4)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -102,7 +102,7 @@ def bound() -> None:
 
 
 def place_of_a_stranger() -> AbstractContextManager[None]:
-    """Hold a place for a sign-in before its guess is counted and hashed. Raises Busy if all are taken."""
+    """Hold a place for a sign-in, before the guess is counted and hashed. Raises Busy if all places are taken."""
     return _gate.place(is_strangers=True) if _gate else nullcontext()
 
 
@@ -112,7 +112,10 @@ def is_full() -> bool:
 
 @contextmanager
 def ahead(password: str) -> Iterator[None]:
-    """Hash a new password now, and use the result when this thread hashes it during an act, which holds locks."""
+    """Hash a new password now.
+
+    If this thread then hashes the same password in an act, which holds locks, it uses this result.
+    """
     _of_thread.ahead = password, hashers.make_password(password)
     try:
         yield
@@ -125,7 +128,7 @@ def _run(work: Callable[[], R]) -> R:
 
 
 class _InTurn(hashers.BasePasswordHasher):
-    """Makes every hash of the product wait its turn."""
+    """Makes each hash wait for its turn."""
 
     def encode(self, *args: Any, **more: Any) -> str:
         return _run(lambda: super(_InTurn, self).encode(*args, **more))
@@ -135,7 +138,7 @@ class _InTurn(hashers.BasePasswordHasher):
 
 
 class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
-    """Django's hasher, in turn. A hash that was made ahead is used."""
+    """Django's hasher with a limit on hashes at the same time. It uses a hash that `ahead` has made."""
 
     def encode(self, password: str, *args: Any, **more: Any) -> str:
         prepared = getattr(_of_thread, "ahead", None)
@@ -145,4 +148,4 @@ class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
 
 
 class PBKDF2PasswordHasher(_InTurn, hashers.PBKDF2PasswordHasher):
-    """Django's hasher, in turn."""
+    """Django's hasher with a limit on hashes at the same time."""

@@ -1,4 +1,4 @@
-"""Names the process and the database session that hold a claim, and tells whether they are gone."""
+"""Names the process and the database session that hold a claim, and says whether they have ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connection
 
 from requests_app.platform import process_names
 
-#: The number of words that name a process; the session's words follow.
+#: How many words name the process; the words after them name the session.
 _PARTS = 3
 
 _lock = threading.Lock()
@@ -17,7 +17,7 @@ _under_way: set[UUID] = set()
 
 
 def current() -> str:
-    """Name this process and, on PostgreSQL, the database session of this thread."""
+    """Return the name of this process and, on PostgreSQL, of this thread's database session."""
     return f"{process_names.current()} {_session()}"
 
 
@@ -27,7 +27,7 @@ def began(claim: UUID) -> None:
 
 
 def ended(claim: UUID) -> bool:
-    """Record that this process no longer works on this claim, and return whether it did until now."""
+    """Record that this process no longer works on this claim. Return whether it worked on the claim until now."""
     with _lock:
         was_under_way = claim in _under_way
         _under_way.discard(claim)
@@ -35,11 +35,11 @@ def ended(claim: UUID) -> bool:
 
 
 def is_gone(holder: str, claim: UUID) -> bool:
-    """Return whether the holder of this claim certainly does nothing with it any more.
+    """Return whether the holder of this claim has certainly stopped working on it.
 
-    A process knows its own work. For another process, PostgreSQL knows whether its session has ended; SQLite has no
-    sessions, and its processes are on one machine. Behind a pooler that shares sessions the answer may be wrong in
-    either direction; the act's own transaction still prevents that the act is done twice.
+    A process knows its own work. For another process, PostgreSQL knows whether the session has ended. SQLite has no
+    sessions, but all its processes are on one machine. Behind a pooler that shares sessions, the answer may be wrong in
+    both directions. Even then the act is not done twice: its own transaction prevents that.
     """
     if holder.count(" ") < _PARTS:
         return False

@@ -1,7 +1,7 @@
-"""Counts long calls: those that wait for events, and log files that are read slowly.
+"""Counts long calls: calls that wait for events, and log files that are read slowly.
 
-They hold no thread, but memory and a connection. One caller may have a few in a process, and all callers together half
-of its capacity, so that downloads of content have room.
+A long call holds memory and a connection, but no thread. In one process, a caller may have only a few. All callers
+together may use half of the capacity, so that there is room for downloads of content.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain.errors import TooMany
 
-#: The most calls in one process of an API caller, and of a person with a browser.
+#: The most long calls in one process for a caller of the API, and for a person with a browser.
 MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
-# Re-entrant: the garbage collector may release a call in the middle of a change.
+# Re-entrant, because the garbage collector may release a call while this thread holds the lock.
 _lock = threading.RLock()
 _places: Counter[UUID] = Counter()
 
 
 class LongCall:
-    """One long call of one caller. Raises TooMany if no further one is allowed."""
+    """One long call of one caller. Raises TooMany if the caller, or all callers together, have too many."""
 
     _account_id: UUID | None = None
 
@@ -45,7 +45,7 @@ class LongCall:
         self._account_id = account_id
 
     def leave(self) -> None:
-        """Release it for the next one. Repeating this does no harm."""
+        """Release the place for the next call. It may be called more than once."""
         with _lock:
             if self._account_id is not None:
                 _places[self._account_id] -= 1
@@ -57,7 +57,7 @@ class LongCall:
         return self
 
     def __exit__(self, failure: object, *_rest: object) -> None:
-        """Release it after a failure. Otherwise it lasts until the end of its stream."""
+        """Release the place after a failure. Without a failure, the place is held until the end of the stream."""
         if failure is not None:
             self.leave()
 
@@ -69,7 +69,7 @@ class LongCall:
 
 
 class CountedStream:
-    """A stream that counts as a long call until it has ended or its reader has gone."""
+    """A stream that counts as a long call until it ends or its reader disconnects."""
 
     def __init__(self, chunks: Iterator[bytes], place: LongCall) -> None:
         self._chunks, self._place = chunks, place
@@ -81,7 +81,7 @@ class CountedStream:
             self.close()
 
     def close(self) -> None:
-        """Release the call. The server calls this in the end, also if nothing was read."""
+        """Release the place. The server always calls this at the end, even if nothing was read."""
         try:
             close = getattr(self._chunks, "close", None)
             if close is not None:

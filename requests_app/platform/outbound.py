@@ -1,8 +1,9 @@
-"""The only outgoing HTTP: a POST to an address that a customer chose, or a GET, with limits against SSRF.
+"""The only outgoing HTTP: GET, or POST to an address that a customer chose, with limits against SSRF.
 
-A customer who registers a URL chooses where this server connects. So a name is resolved once and the connection is made
-to that address (DNS rebinding), all its addresses must be public, redirects are not followed, the environment (proxies,
-netrc) is ignored, no credentials are sent, and size and time of the answer are limited as a whole.
+A customer who registers a URL chooses where this server connects. So a name is resolved once, and the connection goes
+to the resolved address (against DNS rebinding). All addresses of the name must be public. Redirects are not followed,
+the environment (proxies, netrc) is ignored, and no credentials are sent. The size and the time of the whole answer are
+limited.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from django.db import connection
 from requests_app.domain import clock
 from requests_app.domain.errors import Busy
 
-#: Seconds for everything: name, connection, TLS, request and the last byte of the answer.
+#: Seconds for the whole call: name, connection, TLS, request, and the last byte of the answer.
 TOTAL_SECONDS = 15.0
-#: Seconds for one address of a name; then the next one is tried.
+#: Seconds to connect to one address of a name. After that, the next address is tried.
 CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 4
-#: Bytes of an answer's body, and of its headers.
+#: The most bytes of an answer's body, and of its headers.
 MOST_BODY, MOST_HEADERS = 64 * 1024, 16 * 1024
-#: Seconds to wait until other calls to the same host have ended.
+#: Seconds to wait until other calls to the same peer have ended; the second value is for a call inside a transaction.
 LINE_SECONDS, LOCKED_LINE_SECONDS = 1.0, 0.2
-#: Bytes sent at once: as many as fit into one TLS record, which has a time-out of its own.
+#: Bytes that are sent in one step. They fit into one TLS record, and each record has its own time-out.
 _PIECE = 16 * 1024
 PUBLIC_PORTS = frozenset({443, 8443})
 MOST_URL, MOST_URL_WITH_QUERY = 300, 1000
@@ -47,17 +48,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*\Z")
 _QUERY = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*\Z")
-#: Hosts whose last part is a number are addresses in one of many spellings (WHATWG URL, "ends in a number").
+#: A host whose last part is a number is an IPv4 address in an unusual spelling (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home.arpa", "localdomain")
-#: Prefixes that contain an IPv4 address, or lead into internal networks, on any network.
+#: Prefixes that contain an IPv4 address, or that lead into internal networks from any network.
 _NEVER = tuple(
     ipaddress.ip_network(each)
     for each in (
         "0.0.0.0/8",
         "169.254.0.0/16",  # link-local, and the metadata service of most clouds
         "168.63.129.16/32",  # Azure's
-        "100.100.100.200/32",  # Alibaba's
+        "100.100.100.200/32",  # IETF protocol assignments (nearest NAT), and Oracle's metadata service
         "192.0.0.0/24",  # IETF protocol assignments, the nearest NAT among them, and Oracle's metadata service
         "192.88.99.0/24",  # the way into 6to4
         "224.0.0.0/4",
@@ -71,22 +72,25 @@ _NEVER = tuple(
         "2002::/16",  # 6to4
         "fd00:ec2::254/128",  # AWS's metadata service
         "fe80::/10",
-        "fec0::/10",  # site-local, as private as fc00::/7 and of no other use any more
+        "fec0::/10",  # site-local: as private as fc00::/7, and no longer used
         "ff00::/8",
     )
 )
-#: Inside ::/96, and equal to 127.0.0.1.
+#: This address is inside ::/96, and means the same as 127.0.0.1.
 _LOOPBACK = ipaddress.IPv6Address("::1")
-#: The public IPv6 range of IANA (RFC 4291, 2.4); Python calls more than that global.
+#: The range of public IPv6 addresses (IANA; RFC 4291, section 2.4). Python counts more addresses as global.
 _PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
 
 
 class Unreachable(OSError):
-    """No answer. `args[0]` is a code: no_such_host, address, unreachable, timeout, tls, no_http, too_long."""
+    """There is no answer.
+
+    `args[0]` is a code: no_such_host, address, unreachable, timeout, tls, no_http or too_long.
+    """
 
 
 class BadTarget(ValueError):
-    """A URL that is not allowed. `code` says why: shape, scheme, port, private."""
+    """The URL is not allowed. `code` says why: shape, scheme, port or private."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -101,7 +105,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """A parsed URL. `host` is a name in lower case, or an address; `path` includes the query, if any."""
+    """A parsed URL. `host` is a name in lower case, or an address. `path` includes the query, if there is one."""
 
     is_tls: bool
     host: str
@@ -110,10 +114,10 @@ class Target:
 
     @classmethod
     def parse(cls, url: str, *, private: bool, query: bool = False) -> Target:
-        """Parse a URL that may be called. Raises BadTarget.
+        """Parse a URL. Raises BadTarget if it is not allowed.
 
-        `private` allows plain HTTP, other ports and addresses that are not public: for a trial, and for a customer
-        whose machine is in the same network. `query` allows a query string.
+        `private` also allows plain HTTP, other ports, and addresses that are not public. That is for a trial, and for a
+        customer with a machine in the same network. `query` allows a query string.
         """
         if (
             len(url) > (MOST_URL_WITH_QUERY if query else MOST_URL)
@@ -132,7 +136,7 @@ class Target:
             raise BadTarget("shape")
         if "?" in url and not (query and parts.query and _QUERY.match(parts.query)):
             raise BadTarget("shape")
-        # "host:" has an empty port, which counts as none, so that one value has one spelling.
+        # "host:" has an empty port and means the same as "host". It is refused, so that one value has one spelling.
         if parts.netloc.endswith(":"):
             raise BadTarget("shape")
         host = _host(parts.hostname or "", is_bracketed="[" in parts.netloc, private=private)
@@ -144,7 +148,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """The address without its path, which may work like a password."""
+        """The URL without its path, which may be as secret as a password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == (443 if self.is_tls else 80) else f":{self.port}"
         return f"{'https' if self.is_tls else 'http'}://{host}{port}"
@@ -175,14 +179,14 @@ def _is_allowed(address: Address, *, private: bool) -> bool:
     return private or (address.is_global and (address.version == 4 or address in _PUBLIC_IPV6))
 
 
-# --- How many at once ------------------------------------------------------------------------------------
+# --- How many at the same time ---------------------------------------------------------------------------
 
 
 class Lines:
-    """The outgoing calls of a web process: at most `most` run or wait, and one peer never has all of them.
+    """Limits the outgoing calls of a web process: at most `most` run or wait, and no peer has all of them.
 
-    At most half of them may go to one peer. So an identity provider that hangs leaves threads for pages and for other
-    identity providers, whichever hosts it names as its own.
+    At most half of the calls may run to one peer. So if an identity provider hangs, threads are left for pages and for
+    other identity providers. It can't avoid this limit by naming several hosts.
     """
 
     def __init__(self, most: int) -> None:
@@ -192,7 +196,10 @@ class Lines:
 
     @contextmanager
     def to(self, peer: str) -> Iterator[None]:
-        """Hold one call. Raises Busy at once if all are taken, or if the peer is slow with others."""
+        """Hold a place for one call.
+
+        Raises Busy immediately if all places are taken, or after a wait if too many calls to this peer are running.
+        """
         with self._changed:
             if self._taken >= self._most or self._of_peer[peer] >= self._most_of_peer:
                 raise Busy
@@ -218,7 +225,7 @@ class Lines:
 
 
 def _patience() -> float:
-    """Return how long to wait: only briefly in a transaction, for whose locks others wait."""
+    """Return how many seconds to wait. Inside a transaction it is less, because others wait for its locks."""
     return LOCKED_LINE_SECONDS if connection.in_atomic_block else LINE_SECONDS
 
 
@@ -226,7 +233,7 @@ _lines: Lines | None = None
 
 
 def bound() -> None:
-    """Limit this process from now on. Workers limit themselves: each kind of work takes turns."""
+    """Limit the calls of this web process from now on. Workers have other limits: each kind of work takes turns."""
     global _lines
     _lines = Lines(max(1, settings.WEB_THREADS // 4))
 
@@ -246,11 +253,11 @@ def post(
     cut: bool = False,
     peer: str = "",
 ) -> Answer:
-    """Send a body and return the answer, with any status. Raises Unreachable, or BadTarget before it sends.
+    """Send a body with POST and return the answer, with any status.
 
-    `seconds` limits everything, TOTAL_SECONDS unless given. An answer longer than MOST_BODY is an error, unless `cut`
-    says that its beginning is enough. `peer` names the tenant for which this host is called; all hosts of one tenant
-    have one share of the calls.
+    Raises Unreachable, or BadTarget before anything is sent. `seconds` limits the whole call; the default is
+    TOTAL_SECONDS. An answer longer than MOST_BODY is an error, unless `cut` allows to return only its beginning. `peer`
+    names the tenant for which the host is called: all hosts of one tenant share one limit on calls.
     """
     always = {"Content-Type": content_type, "Connection": "close"}
     sent = {**(headers or {}), **always}
@@ -266,7 +273,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     peer: str = "",
 ) -> Answer:
-    """Fetch a document, within the same limits. Raises the same as post()."""
+    """Fetch a document with GET, within the same limits. Raises the same errors as post()."""
     sent = {"Accept": "application/json, text/plain;q=0.5", **(headers or {}), "Connection": "close"}
     return _ask("GET", url, None, sent, private=private, seconds=seconds, query=query, cut=False, peer=peer)
 
@@ -301,7 +308,7 @@ def _called(
     until = clock.monotonic() + (seconds or TOTAL_SECONDS)
     connection = _Connection(target, until, private=private)
     try:
-        # Each request has its own connection, so no two can be mixed up.
+        # Each request has its own connection, so two answers can't be mixed up.
         connection.request(method, target.path, body, dict(headers))
         response = connection.getresponse()
         found = response.read(MOST_BODY + (0 if cut else 1))
@@ -328,14 +335,14 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, target: Target, until: float, *, private: bool) -> None:
         host = f"[{target.host}]" if ":" in target.host else target.host
         super().__init__(host, target.port)
-        self.default_port = 443 if target.is_tls else 80  # another one is said in the Host header
+        self.default_port = 443 if target.is_tls else 80  # any other port is part of the Host header
         self._target, self._until, self._private = target, until, private
         self._plain: socket.socket | None = None
 
     def connect(self) -> None:
         addresses = resolved(self._target.host, self._until)
         if not all(_is_allowed(each, private=self._private) for each in addresses):
-            # A name with a public and a private address is refused; it is no mere mistake.
+            # A name that has a public and a private address is refused: this is probably an attack, not a mistake.
             raise Unreachable("address")
         self._plain = first(addresses[:MOST_ADDRESSES], self._target.port, self._until)
         if self._target.is_tls:
@@ -344,21 +351,27 @@ class _Connection(http.client.HTTPConnection):
         self.sock: Any = _Bounded(self._plain, self._until)
 
     def end(self) -> None:
-        """Close permanently. http.client closes when the headers are read, which is too early for the body here."""
+        """Close the connection permanently.
+
+        http.client closes it when the headers are read, but here the body is read after that.
+        """
         self.close()
         if self._plain is not None:
             self._plain.close()
 
 
 def _tls() -> ssl.SSLContext:
-    """Return a context with the system's authorities, or those of SSL_CERT_FILE. It checks the certificate's name."""
+    """Return a TLS context that checks the certificate and its name.
+
+    It trusts the authorities of the system, or those in SSL_CERT_FILE.
+    """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def first(addresses: list[Address], port: int, until: float) -> socket.socket:
-    """Return a connection to the first of these that accepts one."""
+    """Return a connection to the first of these addresses that accepts one."""
     last: OSError = Unreachable("no_such_host")
     for address in addresses:
         plain = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_STREAM)
@@ -377,7 +390,10 @@ def first(addresses: list[Address], port: int, until: float) -> socket.socket:
 
 
 def resolved(host: str, until: float) -> list[Address]:
-    """Return all addresses of a name. The resolver can't be interrupted, so a thread that hangs is abandoned."""
+    """Return all addresses of a name.
+
+    The system's resolver can't be interrupted, so it runs in a thread, and a thread that hangs is abandoned.
+    """
     try:
         return [ipaddress.ip_address(host)]
     except ValueError:
@@ -413,16 +429,20 @@ def left(until: float) -> float:
 
 
 def send(plain: socket.socket, data: bytes, until: float) -> None:
-    """Send everything before `until`. A socket's time-out would never stop a peer that accepts a piece now and then."""
+    """Send everything before `until`.
+
+    A socket's own time-out would not stop a peer that accepts a few bytes now and then.
+    """
     for start in range(0, len(data), _PIECE):
         plain.settimeout(left(until))
         plain.sendall(data[start : start + _PIECE])
 
 
 class _Bounded:
-    """A socket for http.client with one end time for all waits, and a limit on the answer.
+    """A socket for http.client with one end time for all waits, and a limit on the answer's size.
 
-    A socket's own time-out is for each wait: a peer that sends a byte every few seconds would never reach it.
+    A socket's own time-out starts again with each wait. A peer that sends a byte every few seconds would never reach
+    it.
     """
 
     def __init__(self, plain: socket.socket, until: float) -> None:
@@ -437,11 +457,11 @@ class _Bounded:
         return io.BufferedReader(Incoming(self._plain, self._until, MOST_BODY + MOST_HEADERS))
 
     def close(self) -> None:
-        """Do nothing: the connection closes the socket once the body is read."""
+        """Do nothing: the connection closes the socket after the body is read."""
 
 
 class Incoming(io.RawIOBase):
-    """What a peer sends, up to `room` bytes and until `until`. Beyond either it raises Unreachable."""
+    """Reads what a peer sends: at most `room` bytes, and only before `until`. Raises Unreachable after that."""
 
     def __init__(self, plain: socket.socket, until: float, room: int) -> None:
         self._plain, self.until, self.room = plain, until, room

@@ -1,4 +1,7 @@
-"""Remembers during one HTTP request which of its acts were committed or may have been, and what to say then."""
+"""Records, during one HTTP request, which acts were committed or may have been.
+
+It also chooses the error for the caller.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,30 @@ from requests_app.platform.database.errors import CommitUnknown
 
 #: The message if it is unknown whether anything changed.
 UNREACHABLE = _("The service can't reach its database. Try again in a moment.")
-#: What is said about an act that has not begun. An earlier attempt may have been saved, or may be running.
+#: The message if the act has not begun. An earlier attempt may have been saved, or may still run.
 NOT_BEGUN = _("The service can't reach its database. This try changed nothing. Try again in a moment.")
 
 
 @dataclass
 class Outcome:
-    """What is known. `subject_type` and `subject_id` name the subject of the last act: the place to look."""
+    """What is known about the acts of one HTTP request.
 
-    #: Whether an act's transaction was committed, or may have been.
+    `subject_type` and `subject_id` name the row of the last act, where the person can check.
+    """
+
+    #: Whether the transaction of an act was committed, or may have been.
     may_have_changed: bool = False
     subject_type: str = ""
     subject_id: str = ""
-    #: The claims that committed acts have used.
+    #: The claims that the committed acts have used.
     used: set[UUID] = field(default_factory=set)
-    #: The once-token that was sent. A form that is shown again keeps it until an act has used it.
+    #: The once-token of the form that was sent. A form that is shown again has the same token, until an act has used
+    #: it.
     token: str = ""
-    #: Whether the answer has the same form, to be sent again: it keeps its token though its act may be saved.
+    #: Whether the answer repeats the same form to be sent again. The form then has the same token, although its act may
+    #: be saved.
     is_sent_again: bool = False
-    #: Whether the answer is that too many want something now, which is no outage.
+    #: Whether the answer says that too many people want something now. That is no outage.
     is_put_off: bool = False
 
     @property
@@ -48,7 +56,7 @@ _current: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
 
 @contextmanager
 def watched() -> Iterator[Outcome]:
-    """Begin a request. Its record is forgotten at its end."""
+    """Record the acts of one HTTP request inside the block."""
     found = Outcome()
     reset = _current.set(found)
     try:
@@ -58,12 +66,12 @@ def watched() -> Iterator[Outcome]:
 
 
 def current() -> Outcome:
-    """Return what is known of this request; nothing for a task or a command."""
+    """Return what is known about this HTTP request. In a task or a command, return an empty record."""
     return _current.get() or Outcome()
 
 
 def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
-    """Record that an act was committed; without a claim also that it may have been."""
+    """Record that an act was committed. Without a claim, record that it was committed or may have been."""
     found = current()
     found.may_have_changed = True
     found.subject_type, found.subject_id = subject_type, subject_id
@@ -72,7 +80,10 @@ def note(subject_type: str, subject_id: str, *, claim: UUID | None) -> None:
 
 
 def refusal_of(error: BaseException) -> DomainError:
-    """Return the error for a database failure outside an act. It never claims wrongly that nothing changed."""
+    """Return the error for a failure of the database outside of an act.
+
+    It says that nothing changed only if that is certain.
+    """
     found = current()
     if found.may_have_changed or _is_commit_unknown(error):
         return OutcomeUnknown(current=found.about)
@@ -80,13 +91,16 @@ def refusal_of(error: BaseException) -> DomainError:
 
 
 def failed(error: BaseException, subject_type: str, subject_id: str, *, has_begun: bool) -> DomainError:
-    """Return the error for a database failure within an act. Unless it was being committed, the act left nothing."""
+    """Return the error for a failure of the database within an act.
+
+    Only a failure during the commit leaves an unknown outcome. After any other failure, the act saved nothing.
+    """
     is_unknown = _is_commit_unknown(error)
     if is_unknown:
         note(subject_type, subject_id, claim=None)
     found = current()
     if is_unknown or found.may_have_changed:
-        # Without a request, as in a task, nothing was recorded.
+        # In a task there is no HTTP request, so nothing was recorded.
         named = Outcome(subject_type=subject_type, subject_id=subject_id)
         return OutcomeUnknown(current=found.about or named.about)
     return StoreUnavailable() if has_begun else StoreUnavailable(NOT_BEGUN)
@@ -101,7 +115,10 @@ def _is_commit_unknown(error: BaseException | None) -> bool:
 
 
 def token_for_a_form() -> str:
-    """Return the once-token of a form that is shown now: a new one, or for a retry the one that was sent."""
+    """Return the once-token for a form that is shown now.
+
+    It is a new token, or for a retry the token that was sent.
+    """
     found = current()
     is_carried_on = found.is_sent_again or not found.may_have_changed
     return found.token if found.token and is_carried_on else secrets.token_urlsafe(16)

@@ -1,4 +1,7 @@
-"""Encrypts secrets that must be readable: with the first key of the settings, and decrypts with any of them."""
+"""Encrypts secrets that the product must read again.
+
+The first key of the settings encrypts. Any key of the settings decrypts.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class Unreadable(Exception):
-    """No key in the settings opens this: a key was changed and the former one is not listed."""
+    """No key in the settings decrypts this value: probably the key was changed, and the former key is not listed."""
 
 
 class Sealer:
-    """Encrypts for one purpose. A value that was sealed for another purpose does not open."""
+    """Encrypts values for one purpose. A value that was encrypted for another purpose can't be decrypted."""
 
     def __init__(self, keys: Sequence[str], purpose: bytes) -> None:
-        # The settings' keys have any length; Fernet's have 32 bytes.
+        # A key in the settings may have any length. Fernet needs 32 bytes.
         self._keys = [
             Fernet(base64.urlsafe_b64encode(hashlib.sha256(purpose + b"\n" + key.encode()).digest())) for key in keys
         ]
@@ -26,14 +29,14 @@ class Sealer:
         return self._keys[0].encrypt(text.encode()).decode()
 
     def opened(self, sealed: str) -> str:
-        """Return the secret in plain. Raises Unreadable."""
+        """Return the decrypted secret. Raises Unreadable."""
         try:
             return MultiFernet(self._keys).decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise Unreadable from None
 
     def is_outdated(self, sealed: str) -> bool:
-        """Return whether a former key sealed this, so that it must be sealed again before that key is removed."""
+        """Return whether a former key encrypted this value. It must be encrypted again before that key is removed."""
         try:
             self._keys[0].decrypt(sealed.encode())
         except InvalidToken:

@@ -1,11 +1,11 @@
-"""Limits how much of an answer the kernel holds and how long it waits, and tells what a client has received.
+"""Limits how much of an answer the kernel holds and for how long, and reports how much a client has received.
 
-Data that was passed to the kernel can't be taken back. Linux lets that grow to megabytes for each connection, and a
-client that stopped reading would still get them after its window was closed.
+Data can't be taken back after it was passed to the kernel. Linux may hold megabytes for each connection, and a slow
+client would still receive them after its window was closed.
 
-This module opens, copies and closes no descriptor of this process. By POSIX, closing any descriptor of a file drops
-every `fcntl` lock that the process holds on that file, also if the descriptor was only a copy. SQLite's locks are of
-that kind, and without them two processes write to the database at once.
+This module never opens, copies or closes a descriptor of this process. In POSIX, closing any descriptor of a file drops
+all `fcntl` locks of the process on that file, even if the descriptor was only a copy. SQLite uses such locks, and
+without them two processes would write to the database at the same time.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: Bytes that the kernel may hold for one connection. Linux doubles the number for its own use.
+#: The most bytes that the kernel may hold for one connection. Linux doubles this number for its own use.
 SEND_BUFFER = 64 * 1024
-#: A client that reads nothing for this long has its connection ended.
+#: A connection is ended if its client reads nothing for this long.
 STALLED_SECONDS = 60
-#: Where `struct tcp_info` of Linux (4.1 and later) holds `tcpi_bytes_acked`, and its length up to there.
+#: The position of `tcpi_bytes_acked` in Linux's `struct tcp_info` (4.1 and later), and the length up to its end.
 _ACKED_AT, _INFO_LENGTH = 120, 128
 
 
 def narrow(port: int) -> None:
-    """Apply the limits to this process's sockets on this port. Does nothing if the system does not list them.
+    """Apply the limits to this process's listening sockets on this port.
 
-    A connection inherits the limits of the listening socket, so once is enough, before the first connection.
+    A connection inherits the limits of its listening socket, so one call before the first connection is enough. It does
+    nothing if the system does not list the descriptors of a process.
     """
     for number in _descriptors():
-        # Another thread may close the descriptor at any time, and SQLite may get its number. Then these calls fail and
-        # change nothing, because a file is no socket.
+        # Another thread may close the descriptor at any time, and SQLite may then get the same number. In that case
+        # these calls fail and change nothing, because a file is no socket.
         with suppress(OSError), _borrowed(number) as connection:
             if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
                 continue
@@ -50,10 +51,11 @@ class Gone(OSError):
 
 
 class Line:
-    """A connection with a client, to ask the kernel how much the client has received.
+    """The connection of one client. It asks the kernel how much the client has received.
 
-    `client` is the client's address and port, as the web server names them. The server owns the descriptor, which may
-    be closed and reused at any time. So each call checks that it still belongs to this client.
+    The client is identified by the address and port that the web server reports. The web server owns the descriptor and
+    may close it at any time, and the number may be used again. So each call checks that the descriptor still belongs to
+    this client.
     """
 
     def __init__(self, number: int, peer: tuple[str, int]) -> None:
@@ -61,7 +63,7 @@ class Line:
 
     @classmethod
     def of(cls, client: str) -> Line | None:
-        """Find the connection with this client; None if the system does not provide it."""
+        """Return the connection of this client; None if the system can't report what the client has received."""
         if not hasattr(socket, "TCP_INFO") or not (peer := _address(client)):
             return None
         number = _KNOWN.number_of(peer)
@@ -86,7 +88,7 @@ class Line:
             return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0])
 
     def hang_up(self) -> None:
-        """End the connection at once, even if data waits to be sent. Repeating this does no harm."""
+        """End the connection immediately, even if data waits to be sent. It may be called more than once."""
         with suppress(OSError), self._connected() as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -102,14 +104,14 @@ class Line:
 
 
 class _Known:
-    """The descriptors of this process's connections, by client.
+    """The descriptors of this process's connections, by the address of the client.
 
-    Each is looked up once. Asking thousands of descriptors for their clients with each answer would take all cores.
+    Each descriptor is looked up only once. To ask thousands of descriptors for each answer would take all cores.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: The kernel's number of each descriptor's socket when it was looked up.
+        #: The kernel's number (inode) of each descriptor's socket, when the descriptor was looked up.
         self._seen: dict[int, int] = {}
         self._numbers: dict[tuple[str, int], int] = {}
 
@@ -152,7 +154,7 @@ def _inode(number: int) -> int:
     try:
         return os.fstat(number).st_ino
     except OSError:
-        # It was closed meanwhile.
+        # The descriptor was closed meanwhile.
         return -1
 
 
@@ -180,10 +182,13 @@ def _descriptors() -> list[int]:
 
 @contextmanager
 def _borrowed(number: int) -> Iterator[socket.socket]:
-    """Give the socket of a descriptor that somebody else owns; never close it. Raises OSError if it is no socket."""
+    """Yield a socket for a descriptor that another object owns. Raises OSError if it is no socket.
+
+    The descriptor is not closed afterwards.
+    """
     connection = socket.socket(fileno=number)
     try:
         yield connection
     finally:
-        # Without this the descriptor would be closed together with the object.
+        # Without this, the descriptor would be closed together with the socket object.
         connection.detach()

@@ -1,4 +1,4 @@
-"""Checks that the static files of the pages were collected and are still there."""
+"""Checks that the static files of the pages were collected and still exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.utils.translation import gettext as _
 
 
 def why_not_collected() -> str:
-    """Return why pages can't be rendered and which command helps; empty if all files are there.
+    """Return why pages can't be rendered, and the command that helps; "" if all files exist.
 
-    For a process that starts: it reads the manifest from the disk.
+    For the start of a process: it reads the manifest from the disk.
     """
     storage = _storage()
     if storage is None:
         return ""
-    # The library's types say less than it returns: the names, and a hash of them all.
+    # The library's types are incomplete: it returns the names, and a hash of them all.
     named, _hash = cast("tuple[dict[str, str], str]", storage.load_manifest())
     if not named:
         return _("The static files are not collected. Run: manage.py collectstatic --noinput")
@@ -30,13 +30,16 @@ def why_not_collected() -> str:
 
 
 def why_not_served() -> str:
-    """The same for a process that serves pages: whether the files that it read at its start still exist."""
+    """Return why pages can't be rendered, for a process that serves them; "" if all files exist.
+
+    It checks the files of the manifest that the process read at its start.
+    """
     storage = _storage()
     return "" if storage is None else _missing(storage, storage.hashed_files)
 
 
 def _storage() -> ManifestStaticFilesStorage | None:
-    """Return the storage; None if no manifest is needed, as DEBUG serves the files of the code itself."""
+    """Return the storage with a manifest; None if there is no manifest, or DEBUG serves the files directly."""
     storage = staticfiles_storage
     return storage if isinstance(storage, ManifestStaticFilesStorage) and not settings.DEBUG else None
 

@@ -1,4 +1,4 @@
-"""The codes of authenticator apps: TOTP (RFC 6238) over HMAC-SHA-1, six digits, steps of 30 seconds. Pure."""
+"""Makes and checks the codes of authenticator apps: TOTP (RFC 6238) with HMAC-SHA-1, 6 digits, 30 seconds. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import hmac
 import secrets
 from datetime import datetime
 
-#: What every app supports. Several ignore other lengths and hashes, which the standard allows.
+#: All apps support these values. The standard allows other lengths and hashes, but several apps ignore them.
 DIGITS, STEP_SECONDS = 6, 30
-#: The codes before and after count too, because phone clocks are seldom exact and typing takes a while.
+#: One code before and one code after the present one are accepted: phone clocks are not exact, and typing takes time.
 STEPS_EITHER_WAY = 1
 
 
 def new_secret() -> str:
-    """Return 160 random bits, as RFC 4226 recommends (section 4, R6), in base32 as apps take them."""
+    """Return 160 random bits (RFC 4226, section 4, R6) in base32, the form that apps accept."""
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
@@ -24,7 +24,7 @@ def step_at(at: datetime) -> int:
 
 
 def oldest_step(at: datetime) -> int:
-    """Return the oldest step whose code is accepted at this instant."""
+    """Return the oldest step with a code that is accepted at this instant."""
     return step_at(at) - STEPS_EITHER_WAY
 
 
@@ -37,10 +37,10 @@ def code(secret: str, step: int) -> str:
 
 
 def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | None:
-    """Return the step of this code; None for a wrong code, or one whose step is not after the last used.
+    """Return the step of this code; None if the code is wrong, or if its step is not later than `after`.
 
-    A code that somebody watched can't be used again (RFC 6238, section 5.2). Every step is compared, so that the time
-    tells nothing.
+    `after` is the step of the last used code, so that a code that somebody watched can't be used again (RFC 6238,
+    section 5.2). Every step is compared, so that the time that this takes reveals nothing.
     """
     given = "".join(typed.split())
     now, found = step_at(at), None
@@ -51,7 +51,7 @@ def step_of(secret: str, typed: str, *, at: datetime, after: int = -1) -> int | 
 
 
 def seconds_to_next(last: int, *, at: datetime) -> int:
-    """Return how long until the app shows a newer code than that of step `last`; 0 if it does already."""
+    """Return the seconds until the app shows a newer code than that of step `last`; 0 if it already shows one."""
     if step_at(at) > last:
         return 0
     return STEP_SECONDS - int(at.timestamp()) % STEP_SECONDS

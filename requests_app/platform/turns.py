@@ -1,7 +1,7 @@
-"""Turns across all workers, so that waiting for other machines takes a few workers and never all.
+"""Turns that all workers share, so that only a few workers wait for other machines at the same time.
 
-A turn is an entry in the cache, which is in the database. If its holder was killed it ends by itself: at once for a
-worker of this machine, after a while for another machine's.
+A turn is an entry in the cache, which is in the database. If its holder was killed, the turn ends automatically:
+immediately if the holder was on the same machine, otherwise after its time.
 """
 
 from __future__ import annotations
@@ -15,27 +15,30 @@ from django.core.cache import cache
 
 from requests_app.platform import process_names
 
-#: The turns that this process holds.
+#: The turns that this process holds now.
 _tokens: set[str] = set()
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the turns of a name, as long as it is renewed within `seconds`."""
+    """A turn under one name. It lasts as long as it is renewed within `seconds`."""
 
     key: str
     token: str
     seconds: int
 
     def renew(self) -> None:
-        """Extend it, unless it was too late and another worker has it by now."""
+        """Extend the turn, unless it has ended and another worker has it now."""
         if cache.get(self.key) == self.token:
             cache.touch(self.key, self.seconds)
 
 
 @contextmanager
 def taken(name: str, *, seconds: int, places: int = 1) -> Iterator[Turn | None]:
-    """Take one of the turns, or give None if others have them all. `seconds` is longer than the longest wait."""
+    """Take one of the `places` turns of this name and yield it; yield None if all are taken.
+
+    `seconds` must be longer than the longest wait between two renewals.
+    """
     token = f"{process_names.current()} {uuid4().hex}"
     _tokens.add(token)
     try:
@@ -64,6 +67,6 @@ def _take(key: str, token: str, seconds: int) -> bool:
 
 
 def _is_gone(holder: str) -> bool:
-    """Return whether the holder has ended: another process of this machine, or a failed attempt of this one."""
+    """Return whether the holder has ended: its process ended, or it is a failed attempt of this process."""
     process, _space, _name = holder.rpartition(" ")
     return holder not in _tokens if process == process_names.current() else process_names.has_ended(process)

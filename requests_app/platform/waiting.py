@@ -1,7 +1,7 @@
-"""Lets a view wait for something without holding a thread.
+"""Allows a view to wait for something without holding a thread.
 
-The web server (lockbox_site/serving) gives each request this key. Without it, as in tests that call a view directly,
-the view waits in its own thread.
+The web server (lockbox_site/serving) puts KEY into the environment of each request. Without KEY, for example in tests
+that call a view directly, the view waits in its own thread.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 KEY = "lockbox.waits"
-#: Seconds between two checks. A stream that yields an empty chunk is asked again after this time.
+#: Seconds between two checks. If a stream yields an empty chunk, the server asks it again after this time.
 LOOK_EVERY = 0.5
 
 
 class Waiting(HttpResponse):
-    """No answer yet. The server calls `look` every LOOK_EVERY seconds, in any thread, until it returns the answer.
+    """An answer that is not ready. The server calls `look` every LOOK_EVERY seconds until it returns the answer.
 
-    It is closed once it is answered or its client has gone. The answer gets the headers of this object.
+    The calls can come from any thread. The object is closed when the answer is ready or the client has disconnected.
+    The answer gets the headers of this object.
     """
 
-    #: Each check, and the report of the end, runs inside this.
+    #: Each check, and the call at the end, runs inside this context.
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def __init__(self, request: HttpRequest, look: Callable[[], HttpResponseBase | None]) -> None:
@@ -32,7 +33,7 @@ class Waiting(HttpResponse):
         self._tell: Callable[[int | None], object] | None = None
 
     def tell_end(self, tell: Callable[[int | None], object]) -> None:
-        """Call this once with the status of the answer, or with None if the client left before."""
+        """Call `tell` once: with the status of the answer, or with None if the client disconnected before."""
         self._tell = tell
 
     def ended(self, status: int | None) -> None:
@@ -49,9 +50,9 @@ class Waiting(HttpResponse):
         self._resource_closers.append(act)  # type: ignore[attr-defined]  # unknown to the stubs
 
     def answered(self, response: HttpResponseBase) -> HttpResponseBase:
-        """Return the response with the headers that the middlewares gave to this one."""
+        """Return the response with the headers that the middlewares gave to this object."""
         for name, value in self.items():
-            # Headers about the body are about an empty one.
+            # These headers describe the empty body of this object.
             if name not in ("Content-Length", "Content-Type", "ETag"):
                 response.setdefault(name, value)
         for name, cookie in self.cookies.items():
@@ -61,5 +62,5 @@ class Waiting(HttpResponse):
 
 
 def is_outside(environ: Mapping[str, Any]) -> bool:
-    """Return whether the web server waits instead of the view."""
+    """Return whether the web server waits in place of the view."""
     return bool(environ.get(KEY))

@@ -1,7 +1,7 @@
-"""WebAuthn's options, and the whole check of an answer. Pure.
+"""Makes WebAuthn's options, and checks the answers completely. Pure.
 
-W3C Web Authentication, Level 3: section 7.1 for a new key, 7.2 for a signature; JSON as in 5.1. The device always
-verifies the person (UV): a touch alone shows that somebody was there, and not who.
+W3C Web Authentication, Level 3: section 7.1 for a new key, section 7.2 for a signature, section 5.1 for the JSON. The
+device always verifies the person (UV). A touch alone would show only that somebody was there.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from requests_app.domain.base64url import from_text, to_text
 #: COSE algorithm numbers (RFC 9053, RFC 8812), in order of preference.
 ALGORITHMS = {-7: "ES256", -8: "EdDSA", -257: "RS256"}
 RSA_LEAST = 2048
-#: How long a phone takes, including its menus.
+#: The time-out for the browser, in milliseconds. A phone needs some minutes, with its menus.
 TIMEOUT_MS = 300_000
-#: The limit on an answer's size, as a caller may be hostile. No real answer comes near it.
+#: The limits on an answer, because the caller may be hostile. No real answer reaches them.
 _LONGEST_ID = 1023  # section 7.1, step 25
 _UNFIT = (ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """The relying party: the site that passkeys belong to, and the origins whose pages may use them."""
+    """The relying party: the site to which passkeys belong, and the origins with pages that may use them."""
 
     rp_id: str
     name: str
@@ -47,7 +47,7 @@ class Party:
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A new key, as its device described it. `public_key` is COSE, `spki` the same key in DER (RFC 5280)."""
+    """A new key as its device described it. `public_key` is in COSE; `spki` is the same key in DER (RFC 5280)."""
 
     credential_id: bytes
     public_key: bytes
@@ -63,7 +63,7 @@ class Registered:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What is known of the key that should have signed."""
+    """What the database knows about the key that should have signed."""
 
     credential_id: bytes
     public_key: bytes
@@ -73,7 +73,10 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Asserted:
-    """The result of a valid signature. The three parts are the bytes that anybody can verify again."""
+    """The result of a valid signature.
+
+    With `client_data`, `authenticator_data` and `signature`, anybody can verify the signature again.
+    """
 
     sign_count: int
     is_backed_up: bool
@@ -89,7 +92,7 @@ def own_party() -> Party:
 
 
 def site_has_name() -> bool:
-    """Return whether this site can have passkeys. A relying party's id is a domain, and no IP address."""
+    """Return whether this site can have passkeys: the id of a relying party must be a domain and not an IP address."""
     try:
         ipaddress.ip_address(settings.PASSKEY_RP_ID.strip("[]"))
     except ValueError:
@@ -97,13 +100,13 @@ def site_has_name() -> bool:
     return False
 
 
-# --- What is asked -----------------------------------------------------------------------------------------
+# --- Options -----------------------------------------------------------------------------------------------
 
 
 def registration_options(
     *, party: Party, user_id: bytes, email: str, name: str, challenge: bytes, known: Iterable[bytes] = ()
 ) -> dict[str, Any]:
-    """Return PublicKeyCredentialCreationOptionsJSON. `known` are the ids of the person's keys."""
+    """Return PublicKeyCredentialCreationOptionsJSON. `known` has the ids of the keys that the person has."""
     return {
         "rp": {"id": party.rp_id, "name": party.name},
         "user": {"id": to_text(user_id), "name": email, "displayName": name},
@@ -117,7 +120,7 @@ def registration_options(
 
 
 def assertion_options(*, party: Party, challenge: bytes, known: Iterable[bytes] = ()) -> dict[str, Any]:
-    """Return PublicKeyCredentialRequestOptionsJSON. `known` are the ids of the keys that may answer."""
+    """Return PublicKeyCredentialRequestOptionsJSON. `known` has the ids of the keys that may sign."""
     return {
         "challenge": to_text(challenge),
         "timeout": TIMEOUT_MS,
@@ -131,13 +134,13 @@ def _described(ids: Iterable[bytes]) -> list[dict[str, str]]:
     return [{"type": "public-key", "id": to_text(each)} for each in ids]
 
 
-# --- What is answered --------------------------------------------------------------------------------------
+# --- Answers -----------------------------------------------------------------------------------------------
 
 
 def verify_registration(response: object, *, challenge: bytes, party: Party) -> Registered:
-    """Check a new key (section 7.1). Raises a PasskeyRefused.
+    """Check a new key (section 7.1). Raises a subclass of PasskeyRefused.
 
-    No attestation is requested. So the kind of device, and that the key can't leave it, is only what the device says.
+    No attestation is requested. So the kind of device, and that the key can't leave it, are only claims of the device.
     """
     client_data, answer = _answer(response, "attestationObject")
     origin = _check_client(_client(client_data), "webauthn.create", challenge, party)
@@ -168,19 +171,19 @@ def verify_registration(response: object, *, challenge: bytes, party: Party) -> 
 
 
 def credential_of(response: object) -> bytes:
-    """Return the id of the key that answered, to look it up. Nothing is checked yet."""
+    """Return the id of the key that signed, to find its row. Nothing is checked yet."""
     return _answer(response, "authenticatorData", "signature")[1]["rawId"]
 
 
 def user_of(response: object) -> bytes:
-    """Return the id of the key's owner, as the device was given it with the key."""
+    """Return the id of the key's owner, which the device got when the key was made."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     return from_text(inner.get("userHandle") if isinstance(inner, Mapping) else None)
 
 
 def verify_assertion(response: object, *, challenge: bytes, party: Party, key: Key) -> Asserted:
-    """Check a signature over a challenge (section 7.2). Raises the first PasskeyRefused that applies."""
+    """Check a signature over a challenge (section 7.2). Raises the first subclass of PasskeyRefused that applies."""
     client_data, answer = _answer(response, "authenticatorData", "signature")
     if answer["rawId"] != key.credential_id:
         raise errors.PasskeyUnknown
@@ -193,7 +196,8 @@ def verify_assertion(response: object, *, challenge: bytes, party: Party, key: K
     if data.is_backup_eligible() is not key.is_backup_eligible:
         raise errors.PasskeyBackupChanged
     _verify(key.public_key, answer["authenticatorData"] + hashlib.sha256(client_data).digest(), answer["signature"])
-    # A counter that does not increase means that the key was copied (step 22). Many keys do not count and send zero.
+    # If the counter did not increase, the key may have been copied (step 22). Many keys do not count and always send
+    # zero.
     if (data.counter or key.sign_count) and data.counter <= key.sign_count:
         raise errors.PasskeyCounter
     return Asserted(
@@ -207,7 +211,7 @@ def verify_assertion(response: object, *, challenge: bytes, party: Party, key: K
 
 
 def _answer(response: object, *names: str) -> tuple[bytes, dict[str, bytes]]:
-    """Return the client's data and the other parts of an answer in JSON, as bytes."""
+    """Return the client data and the named parts of an answer in JSON, as bytes."""
     outer = response if isinstance(response, Mapping) else {}
     inner = outer.get("response")
     if outer.get("type") != "public-key" or not isinstance(inner, Mapping):
@@ -229,7 +233,11 @@ def _client(client_data: bytes) -> dict[str, Any]:
 
 
 def _check_client(client: dict[str, Any], kind: str, challenge: bytes, party: Party) -> str:
-    """Return the origin of the page, if it is the party's own, asked for this, and was in no other site's frame."""
+    """Return the origin of the page.
+
+    Raises unless the origin belongs to the party, the answer is for this challenge, and the page was in no frame of
+    another site.
+    """
     if client.get("type") != kind:
         raise errors.PasskeyWrongType
     if not hmac.compare_digest(from_text(client.get("challenge")), challenge):
@@ -258,7 +266,7 @@ def algorithm_of(cose: bytes) -> str:
 
 
 def spki_of(cose: bytes) -> bytes:
-    """Return the key in the format that `openssl` reads: SubjectPublicKeyInfo in DER."""
+    """Return the key as SubjectPublicKeyInfo in DER, the format that `openssl` reads."""
     key = _parsed(cose)
     public: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
     try:

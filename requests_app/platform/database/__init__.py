@@ -1,1 +1,1 @@
-"""Django's backends for PostgreSQL and SQLite, with limits on waiting and certainty about commits."""
+"""Django's backends for PostgreSQL and SQLite. They limit each wait and report a commit with an unknown outcome."""

@@ -1,7 +1,7 @@
-"""How long each kind of process waits for the database. The backends read this for every statement.
+"""How long each kind of process waits for the database. The backends read these limits for every statement.
 
-A server that is stopped but not dead still has a kernel that acknowledges what it receives. So each wait has a limit on
-this side too. The server's limits, if it has them, come first and keep the connection.
+If a server is stopped but not ended, its kernel still acknowledges what it receives, and a client could wait forever.
+So this side has limits too. The server's limits, if it has them, are shorter, because they do not close the connection.
 """
 
 from __future__ import annotations
@@ -11,48 +11,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-#: The limit for a statement or a lock of an act: none is worth more of a web server's threads.
+#: The limit for a statement or a lock inside an act. No act may hold a thread of a web server for longer.
 ACT_SECONDS = 2.0
-#: The server's limit is a little shorter than the client's: then the answer is regular and the connection stays.
+#: The server's limit is a little shorter than the client's, so that the server answers and the connection stays open.
 ACT_SECONDS_OF_SERVER = 1.8
-#: A transaction in which nothing happens for so long only holds a tenant's log: its host is frozen.
+#: After this time without a statement, a transaction is ended: its host is probably frozen, and it may hold a tenant's
+#: log.
 IDLE_SECONDS = 10
-#: How much longer than the server's limit this side waits for a read.
+#: How much longer than the server's limit this side waits when it reads.
 MARGIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The limits in seconds; None means no limit."""
+    """The limits of one kind of process, in seconds; None means no limit."""
 
     #: For one statement inside a transaction, on this side.
     act: float | None = None
-    #: For one statement outside of a transaction, which writes no audit entry.
+    #: For one statement outside of a transaction, on this side. Such a statement writes no audit entry.
     read: float | None = None
-    #: The same on the server (PostgreSQL), and for a lock.
+    #: The same two limits on the server (PostgreSQL), and the server's limit for a lock.
     act_on_server: float | None = None
     read_on_server: float | None = None
     lock_on_server: float | None = None
-    #: Before the server ends an idle transaction (PostgreSQL).
+    #: For a transaction without a statement, before the server ends it (PostgreSQL).
     idle: float | None = IDLE_SECONDS
     #: For the turn to write (SQLite).
     write: float = 20.0
-    #: The threads that serve people. If some of them wait for one lock, the others must not; 0 without such threads.
+    #: The number of threads that serve people, or 0. Only a part of them may wait for one lock.
     threads: int = 0
-    #: Whether to fail at once, without waiting again, while the database is known not to answer.
+    #: Whether a statement fails immediately, without waiting again, while the database is known not to answer.
     fails_fast: bool = False
-    #: Whether a broken connection is replaced during the work and not after it. For endless loops; a request may hold a
-    #: lock by its session, and must notice that it lost it.
+    #: Whether a broken connection is replaced during the work, and not only after it. That is for loops that never end.
+    #: A request may hold a lock in its session, and must notice if that lock is lost.
     reconnects: bool = False
 
 
-#: Commands have no limits: what they read may be as long as the log, and nobody waits for them.
+#: Commands have no limits: they may read the whole log, and no person waits for their answer.
 COMMAND = Bounds()
 MIGRATION = Bounds(idle=None)
 
 
 def web(*, statement_seconds: float, threads: int) -> Bounds:
-    """Return the limits of a process that answers requests."""
+    """Return the limits of a web process."""
     return Bounds(
         act=ACT_SECONDS,
         read=statement_seconds + MARGIN_SECONDS,
@@ -71,7 +72,7 @@ def worker(*, wait_seconds: float) -> Bounds:
 
 
 def probe(*, seconds: float = ACT_SECONDS) -> Bounds:
-    """Return the limits of a health check: every wait ends within these seconds. For a thread, with `within`."""
+    """Return the limits of a health check: each wait ends within this time. Apply them to a thread with `within`."""
     of_server = seconds * 0.9
     return Bounds(
         act=seconds,
@@ -90,13 +91,16 @@ _thread = threading.local()
 
 
 def of_process(bounds: Bounds) -> None:
-    """Limit every statement of this process from now on. Open connections keep the server's present limits."""
+    """Set the limits for every statement of this process from now on.
+
+    The server's limits on connections that are already open do not change.
+    """
     global _process
     _process = bounds
 
 
 def current() -> Bounds:
-    """Return the limits of this thread: its own if it has any, else the process's."""
+    """Return the limits of this thread: those of `within`, or else those of the process."""
     return getattr(_thread, "bounds", None) or _process
 
 

@@ -1,4 +1,4 @@
-"""Database errors that Django does not tell apart."""
+"""Database errors for which Django has no class of its own."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from django.db import OperationalError
 #: SQLite's primary result codes for a lock that was not granted in time.
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY = 0xFF
-#: PostgreSQL, appendix A: serialization_failure, deadlock_detected, lock_not_available, query_canceled (a time-out);
-#: and the classes of errors that end the session: lost connections, and an operator's or the server's own shutdown.
+#: Codes of PostgreSQL (appendix A): serialization_failure, deadlock_detected, lock_not_available, query_canceled (a
+#: time-out). Then the classes of errors that end the session: a lost connection, or a shutdown.
 _WAITED = frozenset({"40001", "40P01", "55P03", "57014"})
 _LOST = ("08", "25P03", "25P04", "57P")
 
 
 class CommitUnknown(OperationalError):
-    """The database stopped answering during COMMIT: the transaction is saved, or it is not.
+    """The database stopped answering during COMMIT: nobody knows whether the transaction is saved.
 
-    A commit that the database refused keeps the database's own error: then nothing was saved.
+    A commit that the database refused raises the database's own error. Then nothing was saved.
     """
 
 
 def gave_up_waiting(error: BaseException) -> bool:
-    """Return whether a statement was not refused, but ended at a lock, a time-out or a lost connection.
+    """Return whether a statement ended because of a lock, a time-out or a lost connection, and was not refused.
 
-    The other transaction that it waited for may still commit.
+    The transaction that held the lock may still commit.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):

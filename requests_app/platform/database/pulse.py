@@ -1,4 +1,4 @@
-"""Knows whether the database answers this process, so that not each thread must find out for itself."""
+"""Stores whether the database answers this process, so that not every thread must wait to learn it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-#: How often one thread tries to connect while the database does not answer.
+#: Seconds between two attempts to connect while the database does not answer.
 BETWEEN_TRIES = 1.0
 
 
 class Pulse:
-    """One per process. `answered` is called after every statement, so it takes no lock."""
+    """Whether the database answers. There is one instance per process.
+
+    `answered` is called after every statement, so it takes no lock.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,7 +30,10 @@ class Pulse:
             self._silent = False
 
     def gave_up(self, *, since: float) -> None:
-        """Record that a statement has had no answer since then. If no other had one either, the database is silent."""
+        """Record that a statement has had no answer since this time.
+
+        If no other statement had an answer since then either, the database counts as silent.
+        """
         with self._lock:
             if self.answered_at <= since:
                 self._silent = True
@@ -35,11 +41,14 @@ class Pulse:
 
     @property
     def is_silent(self) -> bool:
-        """Return whether the database is known not to answer. Then no existing connection is used."""
+        """Whether the database is known not to answer. Then no existing connection is used."""
         return self._silent
 
     def may_connect(self) -> bool:
-        """Return whether to try to connect. If the database is silent, one thread tries now and then."""
+        """Return whether this thread may connect.
+
+        While the database is silent, only one thread per second (BETWEEN_TRIES) may try.
+        """
         if not self._silent:
             return True
         with self._lock:
@@ -50,7 +59,10 @@ class Pulse:
             return True
 
     def is_alive(self, ask: Callable[[], bool], *, since: float) -> bool:
-        """Return whether any statement had an answer since then. One thread asks for all that want to know."""
+        """Return whether any statement had an answer since this time.
+
+        If none had, one thread calls `ask`, and the other threads wait for its result.
+        """
         if self.answered_at > since:
             return True
         with self._asking:
@@ -62,7 +74,7 @@ class Pulse:
             return False
 
 
-#: The one instance of this process.
+#: The instance of this process.
 PULSE = Pulse()
-# The thread that held a lock during a fork does not exist in the child.
+# In the child of a fork, no thread exists that could release a lock that was held during the fork.
 os.register_at_fork(after_in_child=PULSE.__init__)  # type: ignore[misc]  # initialised again in its place

@@ -1,8 +1,8 @@
-"""Knows who waits for whose lock in this process, so that one stuck lock does not take every thread.
+"""Records which threads of this process wait for which lock, so that one stuck lock does not block every thread.
 
-Locks change hands in milliseconds, and a burst of calls for one tenant waits its turn. A lock that has not moved for
-half a second is stuck: at most a quarter of the threads keep waiting for it, and at most half for all stuck locks
-together. Further calls are refused at once.
+Normally, a lock is passed on within milliseconds, and many calls for one tenant simply wait. A lock that nobody got for
+half a second is stuck. At most a quarter of the threads may wait for one stuck lock, and at most half of the threads
+for all stuck locks together. All further calls are refused immediately.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from time import monotonic
 from django.db import OperationalError
 
 STUCK_AFTER = 0.5
-#: How long a lock counts as stuck after the last one who waited for it has given up.
+#: How long a lock still counts as stuck after the last waiting thread has given up.
 STUCK_FOR = 2.0
 
 
@@ -28,11 +28,11 @@ class TurnRefused(OperationalError):
 
 @dataclass(eq=False)
 class Turn:
-    """One thread's wait for one lock."""
+    """The wait of one thread for one lock."""
 
     turns: Turns
     key: Hashable
-    #: How many may wait for this lock while it is stuck, and how many for all stuck locks.
+    #: How many threads may wait for this lock while it is stuck, and how many for all stuck locks together.
     share: int
     most: int
     since: float = field(default_factory=monotonic)
@@ -46,7 +46,7 @@ class Turn:
 
 @dataclass
 class _Queue:
-    """Those who wait for one lock, in order of arrival."""
+    """The threads that wait for one lock, in order of arrival."""
 
     stuck_after: float
     waiting: list[Turn] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Queue:
 
 
 class Turns:
-    """One per process."""
+    """All waits of this process for locks. There is one instance per process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,9 +75,10 @@ class Turns:
         stuck_after: float = STUCK_AFTER,
         is_holding: bool = False,
     ) -> Turn:
-        """Begin to wait. Raises TurnRefused. A lock's share is a quarter of the process's `threads`.
+        """Begin to wait for the lock `key`. Raises TurnRefused if too many threads wait for stuck locks.
 
-        Threads that already hold another tenant's lock may not wait for a stuck one.
+        Without `share`, a quarter of the process's `threads` may wait for one stuck lock. A thread that already holds
+        another lock (`is_holding`) may not wait for a stuck lock at all.
         """
         share, most = max(1, threads // 4 if share is None else share), max(1, threads // 2)
         with self._lock:
@@ -93,7 +94,7 @@ class Turns:
         return sum(len(queue.waiting) for queue in self._queues.values() if queue.is_stuck(now))
 
     def require_place(self, turn: Turn) -> None:
-        """Raise TurnRefused in the last arrivals at a lock that turned out to be stuck."""
+        """Raise TurnRefused if the lock is stuck now, and this thread came after the last one that may wait."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]
@@ -103,12 +104,12 @@ class Turns:
                 raise TurnRefused
 
     def _earlier(self, turn: Turn, now: float) -> int:
-        """Return how many waited for stuck locks before this one."""
+        """Return how many threads began to wait for stuck locks before this one."""
         stuck = (queue for queue in self._queues.values() if queue.is_stuck(now))
         return sum(other.since < turn.since for queue in stuck for other in queue.waiting)
 
     def leave(self, turn: Turn, *, is_taken: bool) -> None:
-        """End the wait, with or without the lock."""
+        """End the wait. `is_taken` says whether the thread got the lock."""
         with self._lock:
             now = monotonic()
             queue = self._queues[turn.key]
@@ -125,5 +126,5 @@ class Turns:
             del self._queues[key]
 
 
-#: Those of this process.
+#: The instance of this process.
 TURNS = Turns()

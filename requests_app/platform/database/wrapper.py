@@ -1,4 +1,4 @@
-"""What both backends have in common."""
+"""The common part of both backends."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from requests_app.platform.database import bounds
 
 
 class Wrapper(BaseDatabaseWrapper):
-    """A Django connection that never reconnects only to say that its transaction is over."""
+    """A Django connection that does not connect again only to end a transaction."""
 
     connection: Any
 
     def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
-        """Switch autocommit; do nothing on a connection that was dropped.
+        """Switch autocommit. Do nothing on a connection that was dropped.
 
-        Django ends each transaction with `set_autocommit(True)`. After a lost connection that would connect again, wait
-        for a database that does not answer, and hide the first error behind its own.
+        Django ends each transaction with `set_autocommit(True)`. On a lost connection, this call would connect again,
+        wait for a database that does not answer, and hide the first error behind a second one.
         """
         if autocommit and self.connection is None and not self.in_atomic_block:
             self.autocommit = True
@@ -32,13 +32,13 @@ class Wrapper(BaseDatabaseWrapper):
     def awaiting(self, *lock: Hashable, is_holding: bool = False) -> Iterator[None]:
         """Wrap the one statement that takes a lock for which other threads of this process may wait.
 
-        If too many of them wait for a stuck lock, it raises OperationalError and takes nothing. If it `is_holding`
-        other locks, it gives up early, because others wait for those meanwhile.
+        Raises OperationalError, without taking the lock, if too many threads wait for stuck locks. A thread that
+        already holds other locks (`is_holding`) gives up early, because other threads wait for the locks that it holds.
         """
         yield
 
     def prepare_database(self) -> None:
-        """Lift the limits before a migration, which may hold a transaction open as long as it needs."""
+        """Remove the limits before a migration, because a migration may need a long transaction."""
         super().prepare_database()
         if bounds.current() is bounds.COMMAND:
             bounds.of_process(bounds.MIGRATION)

@@ -1,1 +1,1 @@
-"""The backend for PostgreSQL; Django finds it in `base`."""
+"""The backend for PostgreSQL. Django finds it in `base`."""

@@ -1,4 +1,4 @@
-"""Django's connection to PostgreSQL, which reports when a commit's outcome is unknown."""
+"""Django's connection to PostgreSQL. It reports if the outcome of a commit is unknown."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from requests_app.platform.database.pulse import PULSE
 from requests_app.platform.database.turns import STUCK_AFTER, TURNS
 from requests_app.platform.database.wrapper import Wrapper
 
-#: PostgreSQL, appendix A: idle_in_transaction_session_timeout and transaction_timeout. The server ended the session,
-#: and its transaction, before it reached the COMMIT.
+#: idle_in_transaction_session_timeout and transaction_timeout (PostgreSQL, appendix A). The server ended the session
+#: and its transaction before it received the COMMIT.
 _ENDED_BEFORE = frozenset({"25P03", "25P04"})
-#: The server function that gives up waiting for a standby. Its message may be translated; its name is not.
+#: The function of the server that stops waiting for a standby. The text of its message may be translated; this name is
+#: not.
 _GAVE_UP_STANDBY = "SyncRepWaitForLSN"
-#: How long a holder of other locks waits, so that it does not count as stuck itself.
+#: How long a thread that holds other locks waits. It is short, so that the locks that it holds do not count as stuck.
 _HOLDING_SECONDS = STUCK_AFTER * 0.6
-#: For the check whether a pooled connection still works.
+#: The limit for the check whether a pooled connection still works.
 _CHECK_SECONDS = 0.7
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's errors, except that a server which is read-only counts as an outage."""
+    """Django's wrapper for errors, which also reports a server that accepts no writes as an outage."""
 
     wrapper: Any
 
@@ -48,15 +49,19 @@ class _Errors(DatabaseErrorWrapper):
 
 
 def _may_not_write(error: Any) -> bool:
-    """Return whether a privilege is missing. Row-level security refuses with the same code, and that is a bug."""
+    """Return whether a privilege on an object is missing.
+
+    Row-level security refuses with the same code, but that is a bug and no outage.
+    """
     is_denied = isinstance(error, psycopg.errors.InsufficientPrivilege)
     return is_denied and error.diag.source_function == "aclcheck_error"
 
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
-    #: The time that a connection without an answer has used of the limit for a new one.
+    #: The seconds that the check of an unusable connection took. They are subtracted from the limit for a new
+    #: connection.
     _waited = 0.0
-    #: The host and port of this process's last connection. If the address names several, it is tried first.
+    #: The host and port of this process's last connection. If the address names several hosts, this one is tried first.
     _last: ClassVar[tuple[str, str] | None] = None
 
     @cached_property
@@ -64,14 +69,14 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return _Errors(self)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Session:
-        """Connect within `connect_timeout` seconds, for all hosts together."""
+        """Connect to the first host that answers, within `connect_timeout` seconds for all hosts together."""
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         if bounds.current().fails_fast and not PULSE.may_connect():
             raise NotAsked("The database does not answer.")
         seconds = float(conn_params.get("connect_timeout") or 0) - self._waited
         self._waited = 0.0
         made = _connect(conn_params, seconds if conn_params.get("connect_timeout") else None)
-        # The same server: of two hosts the other one may be well.
+        # The question whether the server is alive must go to the same server: another host may still answer.
         place = {"host": made.info.host, "port": made.info.port}
         made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
@@ -92,19 +97,22 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     def ensure_connection(self) -> None:
         is_broken = self.connection is not None and self.connection.closed
         if is_broken and not self.in_atomic_block and bounds.current().reconnects:
-            # A wait on it timed out, or the server went away. No transaction was open on it.
+            # A wait on this connection timed out, or the server ended it. No transaction was open on it.
             self.close()
         super().ensure_connection()
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Do not connect: Django calls this between requests, where nobody handles an error."""
+        """Drop a closed connection, but do not connect: between requests, nobody would handle the error."""
         if self.connection is not None and self.connection.closed:
             self.close()
             return
         super().close_if_unusable_or_obsolete()
 
     def is_usable(self) -> bool:
-        """Ask the server. If it does not answer, time is left for a new connection within an act's limit."""
+        """Ask the server whether the connection works.
+
+        The limit is short. If there is no answer, enough time is left to connect again within the limit of an act.
+        """
         if self.connection is None:
             return False
         now = bounds.current()
@@ -129,7 +137,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             yield
             return
         if is_holding:
-            # Apart from those who may wait longer: for them it is not stuck yet.
+            # These threads have a queue of their own, because they give up early. For threads that may wait longer, the
+            # lock is not stuck yet.
             of_holders, stuck_after = ("holding", *lock), _HOLDING_SECONDS / 2
             turn = TURNS.enter(of_holders, threads=threads, stuck_after=stuck_after, is_holding=True)
         else:
@@ -137,7 +146,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         is_taken = False
         try:
             if is_holding:
-                # The server's limit and not ours, because the server releases its locks when it gives up.
+                # The server's limit and not only this side's: after its own limit, the server keeps the transaction and
+                # its locks in order.
                 self._limit_locks(_HOLDING_SECONDS)
             session.turn = None if is_holding else turn
             yield
@@ -157,11 +167,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             self._standby_missing = True
 
     def _commit(self) -> None:
-        """Commit. Raises CommitUnknown if the transaction may be saved although the database did not say so."""
+        """Commit. Raises CommitUnknown if the transaction may be saved, but the database did not confirm it."""
         if self.connection is None:
             return
         if self.connection.pgconn.transaction_status == pq.TransactionStatus.INERROR:
-            # PostgreSQL would answer COMMIT with ROLLBACK, and no error.
+            # PostgreSQL would answer COMMIT with ROLLBACK, and without an error.
             raise InternalError("A statement of this transaction failed, so nothing of it can be committed.")
         self._standby_missing = False
         self._require_open()
@@ -175,13 +185,13 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             raise CommitUnknown("The transaction was committed, but no synchronous standby has confirmed it.")
 
     def _require_open(self) -> None:
-        """Raise the plain error if the server has ended this session already: then no COMMIT was sent."""
+        """Raise the plain error if the server has already ended this session, because then no COMMIT was sent."""
         connection = self.connection.pgconn
         if connection.status != pq.ConnStatus.OK or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
         poll = select.poll()
         poll.register(connection.socket, select.POLLIN)
-        # The server's last message comes first, then the end of the stream.
+        # First the server's last message is read, then the end of the stream.
         for _ in range(3):
             if not poll.poll(0):
                 return
@@ -194,7 +204,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Return whether the server says that it rolled the transaction back, or was never asked to commit."""
+    """Return whether the transaction is certainly not saved: the server rolled it back, or received no COMMIT."""
     if isinstance(error, NotAsked):
         return True
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
@@ -218,9 +228,9 @@ def _connect(params: dict[str, Any], seconds: float | None) -> Session:
 
 
 def _ordered(params: dict[str, Any]) -> dict[str, str]:
-    """Return hosts and ports, if there are several, with the last one that answered first.
+    """Return the hosts and ports with the last one that answered first; {} if there is only one host.
 
-    After a failover the old host may be frozen, and each new connection would wait for it again.
+    After a failover, the old host may be frozen. Without this order, each new connection would wait for it again.
     """
     hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "").split(",")
     last = DatabaseWrapper._last
@@ -232,7 +242,7 @@ def _ordered(params: dict[str, Any]) -> dict[str, str]:
 
 
 def _answers(params: dict[str, Any], seconds: float) -> bool:
-    """Return whether the server says anything to a new connection, even that it accepts no more."""
+    """Return whether the server answers a new connection at all. A refusal also counts as an answer."""
     try:
         _connect(params, seconds).close()
     except psycopg.errors.ConnectionTimeout:

@@ -18,25 +18,25 @@ from requests_app.platform.database.turns import Turn
 
 RV = TypeVar("RV")
 
-#: The same as in psycopg; a signal is noticed within it.
+#: The same interval as in psycopg. A signal is noticed within this time.
 _INTERVAL = 0.1
-#: How often those who wait for a lock check whether they still may.
+#: How often a thread that waits for a lock checks whether it may continue to wait.
 _LOOK = 0.05
-#: A statement without an answer for the first of these makes the process ask, on another connection, whether the server
-#: is alive; the second is the limit of that question. Together they are the limit of an act.
+#: After the first time without an answer, the process asks on another connection whether the server is alive. The
+#: second time is the limit of that question. Both together are the limit of an act.
 _SUSPICIOUS, _ASKED_FOR = 0.9, 0.9
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The database did not answer within the time that this process gives it."""
+    """The database did not answer within the limit of this process."""
 
 
 class NotAsked(psycopg.OperationalError):
-    """Another statement of this process had no answer a moment ago, so this one was not sent."""
+    """The statement was not sent, because the database does not answer this process at present."""
 
 
 class _Connecting(threading.local):
-    #: The limit for one attempt at one host.
+    #: The limit in seconds for one attempt at one host.
     seconds: float | None = None
 
 
@@ -44,13 +44,14 @@ CONNECTING = _Connecting()
 
 
 class Session(psycopg.Connection[Any]):
-    """A connection whose waits end as `bounds.current()` says."""
+    """A connection on which each wait ends after the limits of `bounds.current()`."""
 
-    #: Returns whether the server answers on a new connection within so many seconds.
+    #: A function that returns whether the server answers on a new connection within this many seconds.
     asks_elsewhere: Callable[[float], bool] | None = None
-    #: False while it is being set up: that may be the attempt that finds the database alive again.
+    #: False while the connection is being set up. This attempt may show that the database answers again, so it is not
+    #: refused.
     _is_ready = False
-    #: The current wait for a lock that others may be waiting for as well.
+    #: This connection's place in the queue for a lock for which other threads may wait too.
     turn: Turn | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL, timeout: float | None = None) -> RV:
@@ -99,13 +100,13 @@ class Session(psycopg.Connection[Any]):
         return ask is None or PULSE.is_alive(lambda: ask(_ASKED_FOR), since=since)
 
     def _give_up(self) -> None:
-        """Close the socket. Nothing can wait on it again, and the server rolls the transaction back."""
+        """Close the socket, so that nothing waits on it again. The server then rolls the transaction back."""
         self.pgconn.finish()
 
     def _start_query(self) -> PQGen[None]:
         """Begin the transaction and set the server's limits in the same round trip.
 
-        They belong to the transaction: behind a pooler the next transaction may use another connection.
+        The limits belong to this transaction, because behind a pooler the next transaction may use another connection.
         """
         if self._autocommit or self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
             return
@@ -124,7 +125,7 @@ class Session(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Any]:
-        """Connect to one host, within the limit of one attempt."""
+        """Connect to one host within the limit of one attempt."""
         attempt = super()._connect_gen(conninfo)
         if CONNECTING.seconds is None:
             return (yield from attempt)

@@ -1,1 +1,1 @@
-"""The backend for SQLite; Django finds it in `base`."""
+"""The backend for SQLite. Django finds it in `base`."""

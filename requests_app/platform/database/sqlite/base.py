@@ -1,4 +1,4 @@
-"""Django's connection to SQLite, which reports when a commit's outcome is unknown."""
+"""Django's connection to SQLite. It reports if the outcome of a commit is unknown."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from requests_app.platform.database.sqlite.turn import LOOK, Line, line_at
 from requests_app.platform.database.turns import TURNS
 from requests_app.platform.database.wrapper import Wrapper
 
-#: With these codes nothing was committed, and a rollback follows. After any other error of a commit (most of all a disk
-#: error) the transaction's last page may have been written, and the next process to open the file may find it there.
+#: With these codes, nothing was committed and a rollback follows. After any other error in a commit, mostly of the
+#: disk, the transaction's last page may have been written. The next process that opens the file may then find it there.
 _REFUSED = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -32,17 +32,17 @@ _REFUSED = frozenset(
 )
 _PRIMARY = 0xFF
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE"})
-#: Only one transaction writes at a time, and a sweep may take this long.
+#: Longer than on PostgreSQL, because only one transaction writes at a time, and a sweep may take this long.
 _STUCK_AFTER = 1.0
 
 
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     transaction_mode: str | None
-    #: The queue in which this connection has the turn to write, while it has it.
+    #: The queue for the turn to write, while this connection has the turn; otherwise None.
     _line: Line | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Set SQLite's own time-out for what does not queue, such as a PRAGMA."""
+        """Set SQLite's own time-out. It applies to statements that do not wait for a turn, such as a PRAGMA."""
         return {**super().get_connection_params(), "timeout": bounds.current().write}
 
     def create_cursor(self, name: str | None = None) -> base.SQLiteCursorWrapper:
@@ -50,11 +50,11 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @property
     def has_line(self) -> bool:
-        """Return whether writers of this connection queue. A database in memory has no other writers."""
+        """Whether the writers of this connection queue. A database in memory has no other writers."""
         return self.transaction_mode == "IMMEDIATE" and not self.is_in_memory_db()
 
     def _start_transaction_under_autocommit(self) -> None:
-        """Wait for the turn to write, and begin. Raises OperationalError if it takes too long."""
+        """Wait for the turn to write, and begin a transaction. Raises OperationalError if the wait is too long."""
         if not self.has_line:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # private to Django, not in its stubs
             return
@@ -70,7 +70,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
     @contextmanager
     def turn_of_one_statement(self) -> Iterator[None]:
-        """Wait for the turn to write with a statement outside of a transaction."""
+        """Wait for the turn to write, for one statement outside of a transaction."""
         until = monotonic() + bounds.current().write
         line = self._take_turn(until)
         try:
@@ -99,7 +99,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         return line
 
     def _begin(self, until: float) -> None:
-        """Try often, because no other thread or process tries at the same time."""
+        """Begin, with short pauses between attempts: no other thread or process tries at the same time."""
         self._wait_in_sqlite(0)
         try:
             while True:
@@ -124,7 +124,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
             line.give()
 
     def _commit(self) -> None:
-        """Commit. Raises CommitUnknown if the transaction may be saved although SQLite did not say so."""
+        """Commit. Raises CommitUnknown if the transaction may be saved, but SQLite did not confirm it."""
         try:
             super()._commit()  # type: ignore[misc]  # as above
         except DatabaseError as error:
@@ -148,7 +148,7 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
 
 
 class _Cursor(base.SQLiteCursorWrapper):
-    """Queues a statement that writes outside of a transaction."""
+    """A cursor that waits for the turn to write before each writing statement outside of a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, *, wrapper: DatabaseWrapper) -> None:
         super().__init__(connection)

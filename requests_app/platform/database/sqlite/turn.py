@@ -1,8 +1,8 @@
-"""The turn to write to an SQLite file, in the order of requests.
+"""Gives the turn to write to an SQLite file to one connection after another, in order of arrival.
 
-SQLite lets one transaction write at a time, and the others retry now and then: a newcomer at the right moment goes
-first, and others may wait forever. So the threads of a process queue here. The processes take turns with a lock on a
-file of its own, which is not SQLite's (ADR 52).
+SQLite lets one transaction write at a time. All others try again now and then, so one that arrives at the right moment
+is first, and others may wait forever. So the threads of a process queue here. The processes take turns with a lock on a
+separate file, which SQLite does not use (ADR 52).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from time import monotonic, sleep
 
-#: How often the next one in the queue tries to write, and how seldom others check whether they are next.
+#: Seconds between two attempts of the next one to write, and the longest time between two checks of the others.
 LOOK, SELDOM = 0.0003, 0.004
-#: A frozen process that is next must not block the others: they stop waiting for it after this long.
+#: If the process that is next is frozen, it must not block the others. They wait for it at most this long.
 NEXT_FOR = 1.0
 
 
 class Line:
-    """The threads of this process that want to write to one file."""
+    """The queue of the threads of this process that want to write to one file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -32,9 +32,10 @@ class Line:
         self._file = -1
 
     def take(self, until: float, *, every: float | None = None, meanwhile: Callable[[], None] | None = None) -> bool:
-        """Wait for this thread's turn; return False if it did not come in time.
+        """Wait for this thread's turn. Return False if it did not come in time.
 
-        Every so many seconds it calls `meanwhile`, which may raise, and keeps its place in the queue.
+        It calls `meanwhile` every `every` seconds during the wait. `meanwhile` may raise; otherwise the thread keeps
+        its place in the queue.
         """
         with self._lock:
             if not self._is_taken:
@@ -55,7 +56,7 @@ class Line:
         return True
 
     def _leave(self, called: threading.Event) -> bool:
-        """Leave the queue; return True if the turn came just now."""
+        """Leave the queue. Return True if this thread got the turn just before."""
         with self._lock:
             if called.is_set():
                 return True
@@ -63,7 +64,7 @@ class Line:
             return False
 
     def give(self) -> None:
-        """Hand the turn to the thread that has waited longest."""
+        """Give the turn to the thread that has waited longest."""
         with self._lock:
             if self._waiting:
                 self._waiting.popleft().set()
@@ -72,7 +73,7 @@ class Line:
 
     @contextlib.contextmanager
     def next_in_line(self, until: float) -> Iterator[None]:
-        """Become the one process that tries to write, or continue without this after a while."""
+        """Become the only process that tries to write. After NEXT_FOR seconds, continue without that."""
         is_next = self._become_next(min(until, monotonic() + NEXT_FOR))
         try:
             yield
@@ -83,7 +84,8 @@ class Line:
     def _become_next(self, until: float) -> bool:
         if self._file < 0:
             try:
-                # Open as long as the process lives. Closing it would drop the lock of every thread.
+                # The file stays open as long as the process lives, because closing it would drop the locks of all
+                # threads.
                 self._file = os.open(f"{self._path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError:
                 return False
@@ -94,7 +96,7 @@ class Line:
             except OSError:
                 if monotonic() >= until:
                     return False
-                # The next one still waits for a whole transaction, so there is time, and each check costs some.
+                # The process that is next waits for a whole transaction, so there is time. Each check costs a little.
                 sleep(pause)
                 pause = min(2 * pause, SELDOM)
             else:
@@ -111,7 +113,7 @@ def line_at(path: str) -> Line:
 
 
 def _forget() -> None:
-    """Clear the queue after a fork, because its threads do not exist in the child."""
+    """Clear the queues in the child of a fork, because the waiting threads do not exist there."""
     global _making
     _lines.clear()
     _making = threading.Lock()
