@@ -1,4 +1,7 @@
-"""Named reads, one per screen; each takes the actor and shows only what is visible to them."""
+"""The reads for the screens, one function for each.
+
+Each function takes the actor and returns only what the actor may see.
+"""
 
 from requests_app.models.people import actor_of
 

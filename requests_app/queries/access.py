@@ -1,4 +1,4 @@
-"""Reads that all screens about access share: what an actor may do now, and one whole access request."""
+"""Reads that all screens about access share: one whole access request, lists, and what an actor may do now."""
 
 from __future__ import annotations
 
@@ -45,21 +45,24 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 
 
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return one access request with all that its page shows, in a fixed number of queries."""
+    """Return one access request with everything that its page shows, in a fixed number of queries."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     rows = rows.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account", "following")
     return cast(AccessRequest, rows.find(access_request_id))
 
 
 def complete(row: AccessRequest) -> None:
-    """Read what a page shows of a row that an operation has locked, beside what the operation has read of it."""
+    """Read what the page of an access request shows and the operation that locked the row has not read."""
     scope = Prefetch("scope", AccessRequestResource.objects.select_related("resource"))
     decisions = Prefetch("decisions", Decision.objects.select_related("decider", "client__account"))
     prefetch_related_objects([row], scope, decisions)
 
 
 def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """What the page of a decision compares with what it showed. `is_to_sign`: the actor has a passkey that signs it."""
+    """Return the few columns that the page of a decision compares with what it showed before.
+
+    `is_to_sign` is True if the actor has a passkey that can sign the decision.
+    """
     logs = actor.tenant_ids if actor.side is Side.CUSTOMER else {PROVIDER_LOG}
     keys = Passkey.objects.live().of_this_site().filter(person=actor.decider)
     keys = keys.filter(enrolled__has_any_keys=sorted(map(str, logs)))
@@ -68,13 +71,13 @@ def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def access_requests(actor: Actor) -> Any:
-    """Return all that this actor sees, with what one line of a list shows."""
+    """Return all access requests that the actor may see, with what one line of a list shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
     return rows.prefetch_related("scope__resource")
 
 
 def in_state(rows: Any, state: State, *, at: datetime) -> Any:
-    """Return those in this state at an instant, even if no sweep has stored it yet."""
+    """Filter the access requests in this state at an instant, even if the sweep has not stored the state yet."""
     if state in PENDING:
         return rows.filter(state=state, decide_by__gt=at)
     if state is State.EXPIRED:
@@ -87,7 +90,7 @@ def in_state(rows: Any, state: State, *, at: datetime) -> Any:
 
 
 def engineer_named(who: str) -> Person | None:
-    """Return an active engineer of any queue, by id or by the whole address."""
+    """Return an active engineer of any queue, by their id or their complete address."""
     people = Person.objects.active().humans()
     people = people.filter(side=Person.Side.PROVIDER, queue_assignments__role=Role.ENGINEER)
     if "@" in who:
@@ -97,7 +100,7 @@ def engineer_named(who: str) -> Person | None:
 
 
 def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[Transition]:
-    """Return the moves that this actor may make now, once they prove who they are; from the same table."""
+    """Return the transitions that this actor may make now. A transition that needs a step-up is included."""
     if row.state_at(at) != row.state:
         return []
     decided_by = row.deciders
@@ -109,7 +112,10 @@ def allowed_actions(row: AccessRequest, *, actor: Actor, at: datetime) -> list[T
 
 
 def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> DomainError | None:
-    """Why this move can't be made now, for a page that says so; None where the actor may try it."""
+    """Return why this transition can't be made now, for a page that shows the reason.
+
+    None means that the actor may try it.
+    """
     try:
         require_offered(row, action, actor=actor, at=at)
     except DomainError as found:
@@ -118,7 +124,10 @@ def refusal(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> D
 
 
 def require_offered(row: AccessRequest, action: str, *, actor: Actor, at: datetime) -> None:
-    """Raise what the operation would raise, for a caller who first asks whether a move is possible now."""
+    """Raise the error that the operation would raise if the actor made this transition now.
+
+    For a caller who asks first whether a transition is possible.
+    """
     edge = TRANSITIONS.get(action) or STAYING[action]
     policy.require(actor, edge, row, decided_by=row.deciders_before(edge.stage))
     if standing.is_repeated(row, edge, actor):
@@ -131,7 +140,7 @@ def grant(grant_id: object, *, actor: Actor) -> Grant:
 
 
 def grants(actor: Actor) -> Any:
-    """Return all that this actor sees, with what one line of a list shows."""
+    """Return all grants that the actor may see, with what one line of a list shows."""
     rows = Grant.objects.visible_to(actor).select_related(
         "access_request__service", "access_request__ticket", "tenant", "engineer", "closed_by"
     )
@@ -139,18 +148,19 @@ def grants(actor: Actor) -> Any:
 
 
 def looks(grant: Grant) -> Any:
-    """Return the content accesses under a grant. `policy.sees_looks` says who may see them by name."""
+    """Return the content accesses under a grant. `policy.sees_looks` decides who may see their names."""
     return ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant).select_related("resource")
 
 
-#: What is summed over resources; see `seen_resources`.
+#: The numbers that are summed over the resources of a grant; see `seen_resources`.
 COUNTED = ("opened", "downloaded", "attachments", "listed")
 
 
 def counts() -> dict[str, Aggregate]:
-    """Return the aggregates of how much was accessed in one resource under one grant. All shown numbers come from them.
+    """Return the aggregates for how much was accessed in one resource under one grant.
 
-    Items and names are distinct: what was opened twice, or listed on four pages, counts once.
+    All numbers on pages and in mails come from them. An item that was opened twice counts once, and so does a name that
+    was on four lists.
     """
     kinds = ContentAccess.Kind
     return {
@@ -161,7 +171,7 @@ def counts() -> dict[str, Aggregate]:
             filter=Q(kind=kinds.DOWNLOADED) & ~Q(part=""),
             distinct=True,
         ),
-        # If the names of a list were not stored, as the previous version writes it, every name counts.
+        # If the names of a list were not stored, as in rows of the previous version, every name counts.
         "listed": Sum(
             Case(When(listed_ids=b"", then="count"), default="new_names"), filter=Q(kind=kinds.LISTED), default=0
         ),
@@ -173,17 +183,17 @@ def counts() -> dict[str, Aggregate]:
 def seen_resources(grant_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what was accessed under each grant, for `sentences.summary`.
 
-    {"opened": distinct items shown, "downloaded": distinct items, "attachments": distinct ones downloaded, "resources":
-    in how many, "listed": distinct names, "allowed": how often another service got permission, "kinds": {kind: {each of
-    these for the kind, except "allowed"}}}; a kind is included if any of its resources was opened or listed, even if
-    the list was empty.
+    Each value has: "opened" (distinct items that were shown), "downloaded" (distinct items), "attachments" (distinct
+    attachments that were downloaded), "listed" (distinct names), "resources" (the number of resources), "allowed" (how
+    often another service got permission), and "kinds": for each kind of resource, the same numbers without "allowed".
+    "kinds" has a kind if an item of one of its resources was opened or listed, even if the list was empty.
     """
     nothing = dict.fromkeys((*COUNTED, "resources"), 0)
     found: dict[UUID, dict[str, Any]] = {pk: {**nothing, "kinds": {}, "allowed": 0} for pk in grant_ids}
     rows = (
         ContentAccess.objects.filter(grant__in=grant_ids)
         .order_by()
-        # By resource: two libraries may each hold a document of the same name.
+        # Grouped by resource, because two libraries may each have a document with the same name.
         .values("grant_id", "resource_id", "resource__kind")
         .annotate(**counts())
     )

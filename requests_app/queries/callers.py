@@ -1,4 +1,4 @@
-"""Clients and tokens, for those who manage them."""
+"""Reads clients and tokens for the people who manage them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from requests_app.domain.actors import Actor
 from requests_app.models import Client, Tenant, Token
 from requests_app.models.integrations import TokenQuerySet
 
-#: More tokens of a tenant's people are available through the API.
+#: The most tokens that the page shows. The API lists all tokens of a tenant's people.
 SHOWN = 200
 ENDED_SHOWN = 10
 
@@ -24,20 +24,29 @@ class TokensIn:
 
 
 def clients(actor: Actor, *, tenant_id: object = None) -> Any:
-    """Return the clients of a tenant, or with None the provider's own, each with `last_used_at`; not removed ones."""
+    """Return the clients of a tenant that were not removed, each with `last_used_at`.
+
+    Without a tenant, return the provider's own clients.
+    """
     rows = Client.objects.visible_to(actor).live().filter(tenant=tenant_id)
     rows = rows.select_related("account", "tenant", "decides_for", "created_by")
     return rows.annotate(last_used_at=Max("account__tokens__last_used_at"))
 
 
 def client(client_id: object, *, actor: Actor) -> Client:
-    """Return one client by its id: for all people of its tenant, as it may decide for it, and for staff."""
+    """Return one client by its id.
+
+    All people of its tenant may see it, because it may decide for the tenant. Staff may see it too.
+    """
     rows = Client.objects.visible_to(actor).live().annotate(last_used_at=Max("account__tokens__last_used_at"))
     return cast(Client, rows.select_related("account", "tenant", "decides_for", "created_by").find(client_id))
 
 
 def tokens(actor: Actor) -> Any:
-    """Return the tokens that this actor may revoke: their own, and those of people and directories they administer."""
+    """Return the tokens that the actor may revoke.
+
+    They are the actor's own tokens, and those of the people and directories that the actor administers.
+    """
     return Token.objects.visible_to(actor).revocable().select_related("account", "revoked_by")
 
 
@@ -46,22 +55,22 @@ def token(token_id: object, *, actor: Actor) -> Token:
 
 
 def lasting_tokens(client: Client, *, at: datetime) -> list[Token]:
-    """Return the live tokens of a directory, the newest first."""
+    """Return the valid tokens of a directory, newest first."""
     return list(Token.objects.filter(account=client.account_id).lasting().live(at).order_by("-created_at", "pk"))
 
 
 def client_of(tenant: Tenant, client_id: object, *, actor: Actor) -> Client:
-    """Return one of this tenant's clients, for its pages."""
+    """Return one client of this tenant, for the tenant's pages."""
     return cast(Client, clients(actor, tenant_id=tenant.pk).find(client_id))
 
 
 def own_tokens(actor: Actor, *, at: datetime) -> list[Token]:
-    """Those that work, the newest first."""
+    """Return the actor's own tokens that are valid, newest first."""
     return list(_visible_tokens(actor).live(at))
 
 
 def own_ended_tokens(actor: Actor, *, at: datetime) -> list[Token]:
-    """The newest of those that were revoked or expired."""
+    """Return the newest of the actor's own tokens that were revoked or have expired."""
     ended = _visible_tokens(actor).exclude(revoked_at=None, expires_at__gt=at)
     return list(ended.select_related("revoked_by")[:ENDED_SHOWN])
 
@@ -71,7 +80,7 @@ def _visible_tokens(actor: Actor) -> TokenQuerySet:
 
 
 def tokens_in(tenant: Tenant, *, at: datetime) -> TokensIn:
-    """Return the live personal tokens of a tenant's people, the newest first."""
+    """Return the valid personal tokens of a tenant's people, newest first."""
     people = tenant.memberships.values("person_id")
     rows = Token.objects.filter(account__in=people).personal().live(at).select_related("account")
     found = list(rows.order_by("-created_at", "pk")[: SHOWN + 1])

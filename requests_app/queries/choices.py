@@ -1,4 +1,4 @@
-"""The rows that an input of an act can name: a form offers them, and the kernel accepts no other."""
+"""The rows that an input of an act may name. A form offers these rows, and the kernel accepts no other row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from requests_app.models import Person
 
 
 def people(each: Field, tenant_id: UUID) -> QuerySet[Person]:
-    """The tenant's people who can sign in, or those of them who hold a role that the input asks for."""
+    """Return the tenant's people who can sign in.
+
+    If the input names roles, only people with one of these roles are returned.
+    """
     member: dict[str, Any] = {"memberships__tenant": tenant_id}
     if each.roles:
         member["memberships__role__in"] = sorted(each.roles)
@@ -21,5 +24,5 @@ def people(each: Field, tenant_id: UUID) -> QuerySet[Person]:
     return found
 
 
-#: An input that names a row of another kind is read as an id, and the body finds the row.
+#: For an input that names another kind of row, only the id is read, and the body of the act finds the row.
 CHOICES: dict[Noun, Callable[[Field, UUID], QuerySet[Any]]] = {Noun.PERSON: people}

@@ -18,14 +18,17 @@ from requests_app.queries import access
 
 @dataclass(frozen=True)
 class Window:
-    """A grant of the actor's own, with the resources that it covers, in the order in which they were asked for."""
+    """One of the actor's own grants, with its resources in the order of the access request."""
 
     grant: Grant
     resources: list[Resource]
     is_live: bool
 
     def resource(self, resource_id: UUID) -> Resource:
-        """Return one of them. Raises NotFound for any other, whether or not it exists."""
+        """Return one of this window's resources.
+
+        Raises NotFound for every other id, whether or not its resource exists.
+        """
         found = next((resource for resource in self.resources if resource.pk == resource_id), None)
         if found is None:
             raise NotFound
@@ -33,7 +36,7 @@ class Window:
 
 
 def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
-    """Return the window for its engineer. Raises NotAllowed for others who may know of it."""
+    """Return the window for its engineer. Raises NotAllowed for other people who may see that the window exists."""
     grant = access.grant(grant_id, actor=actor)
     access_request = grant.access_request
     where = {"tenant_id": grant.tenant_id, "service_id": access_request.service_id}
@@ -46,5 +49,5 @@ def window(grant_id: object, *, actor: Actor, at: datetime) -> Window:
 
 
 def resource(resource_id: UUID, *, actor: Actor) -> Resource:
-    """Return a resource that the actor may know of. Whether a window covers it is for the operation to judge."""
+    """Return a resource that the actor may see. The operation judges later whether a window covers it."""
     return cast(Resource, Resource.objects.visible_to(actor).find(resource_id))

@@ -1,6 +1,6 @@
-"""The state of the installation, for staff: what waits, what is open, what is to be sent, and background work.
+"""The state of the installation, for staff: what waits, what is open, what must be sent, and background work.
 
-Every count stops at MOST and every list is short, so that the page costs the same on a full database.
+Each count stops at MOST and each list is short, so that the page is as fast on a full database.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from requests_app.models import AccessRequest, Grant, Heartbeat, OutboxMessage, 
 
 MOST = 10_000
 SHOWN = 5
-#: The task writes this row when it succeeds.
+#: The name of the heartbeat that the sweep writes when it succeeds.
 SWEEP = "sweep"
 
 
 @dataclass(frozen=True)
 class Count:
-    """A number that was counted up to MOST."""
+    """A number that was counted only up to MOST. `is_capped` says whether there are more."""
 
     n: int
     is_capped: bool = False
@@ -37,7 +37,10 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Access requests at one stage. `late` ones are past their deadline and not swept yet, so they have expired."""
+    """The access requests at one stage.
+
+    `late` counts access requests that have passed their deadline, and that no sweep has marked as expired yet.
+    """
 
     state: State
     waiting: Count
@@ -47,7 +50,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A heartbeat and whether it is recent enough."""
+    """A heartbeat, and whether it is recent enough."""
 
     at: dt.datetime | None
     is_fresh: bool
@@ -110,7 +113,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
         beat=_sign(Heartbeat.objects.filter(name=Heartbeat.BEAT), at, settings.HEARTBEAT_MAX_AGE_SECONDS),
         workers_alive=beats.filter(at__gte=alive_since).count(),
         workers=_sign(beats, at, settings.HEARTBEAT_MAX_AGE_SECONDS),
-        # Without its arguments and its result, which are pickles that nothing here may read.
+        # The arguments and the result are not read: they are pickles, and nothing here may unpickle them.
         last_failure=Failure.objects.order_by("-started").only("id", "func", "stopped").first(),
         tasks_parked=_counted(TaskAttempt.objects.parked()),
         logs=ChainHead.objects.count(),
@@ -124,7 +127,7 @@ def dashboard(*, actor: Actor, at: dt.datetime) -> Dashboard:
 
 
 def _stage(state: State, at: dt.datetime) -> Stage:
-    # By service as well, because the index over deadlines begins with it, and there are few services.
+    # The condition names the services because the index over deadlines begins with the service. There are few services.
     services = list(Service.objects.order_by("pk").values_list("pk", flat=True))
     rows = AccessRequest.objects.filter(service__in=services, state=state)
     waiting = rows.filter(decide_by__gt=at)

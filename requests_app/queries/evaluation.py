@@ -1,4 +1,7 @@
-"""Advice of the decision point: what it would answer now. Nothing is recorded, and nothing may be opened on it."""
+"""Advice of the decision point: what it would answer now.
+
+Advice is not recorded. A service may not open content because of it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from requests_app.models.evaluation import ask, last_ended, read, require_still
 
 
 def evaluate(question: Question, *, actor: Actor) -> Verdict:
-    """Return whether this person may do this to this now. A service that then allows it asks for access instead."""
+    """Return what the decision point would answer to this question now.
+
+    A service that wants to open content must report the access and not use this advice.
+    """
     query = ask(question, actor=actor)
     facts, _head = read(query, hold=False)
     require_still(facts, actor=actor)

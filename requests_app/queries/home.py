@@ -1,6 +1,6 @@
-"""The parts of the home page: open windows, recent results, the engineer's work.
+"""The parts of the home page: open windows, recent results, and the engineer's work.
 
-Each part finds ids with an index; `rows_of` then reads the rows of all parts at once.
+Each part finds its ids with an index. `rows_of` then reads the rows of all parts with one query.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ _TICKET = ("tenant", "service", "assignee", "opened_by")
 
 
 def rows_of(parts: dict[str, list[UUID]]) -> dict[str, list[AccessRequest]]:
-    """Return the rows of every part of the page, each part in its order."""
+    """Return the access requests of each part of the page, in the order of the part's ids."""
     found = {row.pk: row for row in inbox.whole(list({pk for part in parts.values() for pk in part}))}
     return {name: [found[pk] for pk in part if pk in found] for name, part in parts.items()}
 
 
 def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the open windows that concern a customer, an approver or staff, the first to close first.
+    """Return the open windows for a customer, a provider approver or staff, the first to close first.
 
-    An engineer's own windows are in `under_way_of_engineer`.
+    `under_way_of_engineer` returns an engineer's own windows.
     """
     rows = AccessRequest.objects.visible_to(actor)
     if actor.side is Side.PROVIDER:
-        # Staff see every service. Naming them lets the index over queues find the few open rows.
+        # Staff see every service. The condition still names all services, because then the index over queues finds the
+        # few open rows.
         every = [service.pk for service in inbox.services(actor)] if actor.is_staff else None
         rows = rows.filter(service__in=every or _queues_where(actor, Role.PROVIDER_APPROVER))
     rows = rows.filter(state=State.OPEN, grant__closes_at__gt=at).order_by("grant__closes_at", "pk")
@@ -41,9 +42,9 @@ def open_windows(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 
 
 def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the engineer's access requests and windows that are not over, newest first."""
-    # Nothing lasts longer than the deadlines and the longest window together. So the index on the engineer's rows is
-    # read for days and not for years.
+    """Return the engineer's access requests and windows that have not ended, newest first."""
+    # No access request lasts longer than all deadlines and the longest window together. So the index on the engineer's
+    # rows is read only for the last days, and not for years.
     longest = settings.PROVIDER_DECISION_SECONDS + settings.CUSTOMER_DECISION_SECONDS + 24 * 60 * 60
     since = at - max(timedelta(days=14), timedelta(seconds=longest))
     rows = _by(actor).filter(submitted_at__gt=since).filter(_under_way(at))
@@ -51,13 +52,13 @@ def under_way_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUI
 
 
 def recent_of_engineer(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the engineer's newest access requests that have ended."""
+    """Return the engineer's access requests that have ended, newest first."""
     rows = _by(actor).exclude(_under_way(at))
     return list(rows.values_list("pk", flat=True)[:limit])
 
 
 def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the customer's access requests that wait for other people, the oldest deadline first."""
+    """Return the customer's access requests that wait for other people, the earliest deadline first."""
     rows = AccessRequest.objects.visible_to(actor).filter(decide_by__gt=at)
     streams = [rows.filter(tenant=pk, state=State.PENDING_PROVIDER) for pk in sorted(actor.tenant_ids)]
     others = sorted(pk for pk, roles in actor.tenant_roles.items() if Role.APPROVER not in roles)
@@ -66,7 +67,7 @@ def under_way(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
 
 
 def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
-    """Return the people who may approve or deny for each tenant, by the roles as they are now."""
+    """Return for each tenant the people who have the role of an approver now."""
     found: dict[UUID, list[Person]] = {tenant.pk: [] for tenant in tenants}
     memberships = Membership.objects.filter(tenant__in=tenants, role=Role.APPROVER, person__is_active=True)
     for membership in memberships.select_related("person").order_by("person__name", "person_id"):
@@ -75,27 +76,27 @@ def who_can_answer(tenants: list[Tenant]) -> dict[UUID, list[Person]]:
 
 
 def tickets_of_engineer(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the live tickets that the engineer works on, the longest unchanged first."""
+    """Return the open tickets that are assigned to the engineer, the longest unchanged first."""
     rows = Ticket.objects.visible_to(actor).filter(assignee=actor.person, state__in=TICKET_LIVE)
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def new_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the tickets in the engineer's queues that nobody has taken."""
+    """Return the tickets in the engineer's queues that are not assigned to anybody."""
     rows = Ticket.objects.visible_to(actor).filter(state=TicketState.NEW)
     rows = rows.filter(service__in=_queues_where(actor, Role.ENGINEER))
     return list(rows.select_related(*_TICKET).order_by("changed_at", "pk")[:limit])
 
 
 def customers_tickets(actor: Actor, *, limit: int) -> list[Ticket]:
-    """Return the live tickets that this person opened, or that were recorded for them, the last changed first."""
+    """Return the open tickets that this person opened, or that were recorded for them, the last changed first."""
     rows = Ticket.objects.visible_to(actor).filter(state__in=TICKET_LIVE)
     rows = rows.filter(Q(opened_by=actor.person) | Q(on_behalf_of=actor.person))
     return list(rows.select_related(*_TICKET).order_by("-changed_at", "pk")[:limit])
 
 
 def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
-    """Return when the same engineer last had a window at the same tenant, for each of these access requests."""
+    """Return for each of these access requests when its engineer last had a window at its tenant before."""
     before = Grant.objects.filter(
         engineer=OuterRef("requested_by"), tenant=OuterRef("tenant"), opens_at__lt=OuterRef("submitted_at")
     )
@@ -105,7 +106,10 @@ def last_here(rows: list[AccessRequest]) -> dict[UUID, datetime | None]:
 
 
 def latest_looks(grant_ids: list[UUID], *, lines: int) -> dict[UUID, list[ContentAccess]]:
-    """Return the last few accesses under each grant, newest first, with one step in the index for each."""
+    """Return the last few content accesses under each grant, newest first.
+
+    Each access is found with one step in the index.
+    """
     looks = ContentAccess.objects.filter(tenant=OuterRef("tenant"), grant=OuterRef("pk"))
     newest_first = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).order_by("-at", "-pk").values("pk")
     newest = {f"look_{n}": Subquery(newest_first[n : n + 1]) for n in range(lines)}

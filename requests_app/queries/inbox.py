@@ -1,7 +1,7 @@
-"""Access requests as lists: what waits for a person, and the searchable list of all, in pages by cursor.
+"""Access requests as lists: those that wait for a person, and the list of all with its search, in pages.
 
-Every read walks an index in its order and stops early. A list over several tenants, queues or states is one such walk
-for each, and the walks are merged here: given them all at once, a database would sort every row.
+Each read follows an index in its order and stops early. For several tenants, queues or states, one read is made for
+each of them, and the results are merged here. With one query for all, the database would sort every row.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from requests_app.models.access import AccessRequestQuerySet
 #: The related rows that one line of a list shows.
 _LINE = ("tenant", "service", "ticket", "requested_by", "grant")
 PAGE = 25
-#: A menu need not tell 100 from 100,000, and counting the latter would make every page slow.
+#: The most that are counted for the menu. More would make every page slow, and the exact number is of no use there.
 COUNTED = 100
 
 
 def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
-    """Return what this person may decide now, one queryset per tenant or queue in which they are an approver."""
+    """Return what this person may decide now: one queryset for each tenant or queue in which they are an approver."""
     if actor.side is Side.CUSTOMER:
         role, column, roles_by_key, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
     else:
         role, column, roles_by_key, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
-    # By the human id that they had when they decided or have now: accounts may have been linked since.
+    # A decision has the human id of its time, and its decider has a present one. Both are compared, because accounts
+    # may have been linked since.
     by_actor = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
     decided = Decision.objects.filter(by_actor, access_request=OuterRef("pk"))
     rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)
@@ -43,7 +44,7 @@ def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
 
 
 def count_waiting_for(actor: Actor, *, at: datetime) -> int:
-    """Return how many there are, counted up to COUNTED."""
+    """Return how many access requests this person may decide now. The count stops at COUNTED."""
     left = COUNTED
     for rows in waiting_for(actor, at=at):
         left -= rows[:left].count() if left else 0
@@ -51,32 +52,32 @@ def count_waiting_for(actor: Actor, *, at: datetime) -> int:
 
 
 def waiting(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of what this person may decide now, the oldest deadline first."""
+    """Return the ids of the access requests that this person may decide now, the earliest deadline first."""
     return merged(waiting_for(actor, at=at), "decide_by", descending=False, limit=limit)
 
 
 # --- The list ------------------------------------------------------------------------------------------------
 
 
-#: How many resources of a name are considered. A name that matches more is too short to help.
+#: The most resources with a matching name that are searched. A name that matches more resources is too short.
 NAMESAKES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The search of the list. `group` is a key of GROUPS; Without `tenants` it shows all."""
+    """The search of the list. `group` is a key of GROUPS. With `tenant_ids` None, it searches all tenants."""
 
     group: str = ""
     service_id: UUID | None = None
     tenant_ids: tuple[UUID, ...] | None = None
     reference: str = ""
-    #: The name or address of a resource, or a part of it, or the address of the engineer.
+    #: The name or the locator of a resource or a part of it, or the address of the engineer.
     named: str = ""
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """A position in the list: the row at which a page ended, and on which side the next page is."""
+    """A position in the list: the row at which a page ended, and whether the next page has older or newer rows."""
 
     value: datetime
     pk: UUID
@@ -87,7 +88,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str, *, is_older: bool) -> Cursor:
-        """Parse a cursor. Raises Malformed."""
+        """Return the cursor in this text. Raises Malformed."""
         value, _, pk = text.partition("~")
         try:
             cursor = cls(datetime.fromisoformat(value), UUID(pk), is_older)
@@ -106,7 +107,10 @@ class Page:
 
 
 def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = None, limit: int = PAGE) -> Page:
-    """Return one page, newest first. A row whose time is over is found under its new state, even before a sweep."""
+    """Return one page, newest first.
+
+    An access request after its deadline is found under its new state, even before a sweep.
+    """
     if search.reference:
         return Page(whole(_by_reference(actor, search)))
     if search.named:
@@ -128,24 +132,28 @@ def page(actor: Actor, search: Search, *, at: datetime, cursor: Cursor | None = 
 
 
 def ended(actor: Actor, *, at: datetime, limit: int) -> list[UUID]:
-    """Return the ids of the customer's newest access requests that are over, with one walk for each kind of ending."""
+    """Return the ids of the customer's newest access requests that have ended.
+
+    It reads one index for each way to end.
+    """
     searches = [Search(group=group) for group in ("closed", "denied", "withdrawn", "expired")]
     streams = [rows for search in searches for rows in _streams(actor, search, at)[0]]
     return merged(streams, "decide_by", descending=True, limit=limit)
 
 
 def services(actor: Actor) -> list[Service]:
-    """Return the services to choose from: those of the person's queues, or all."""
+    """Return the services that the actor can choose: those of their queues, or all services."""
     return list(Service.objects.visible_to(actor).order_by("name"))
 
 
 def tenants_named(actor: Actor, words: str, *, limit: int = 10) -> tuple[UUID, ...]:
-    """Return the tenants whose name begins so. The provider has too many for a list to choose from."""
+    """Return the tenants with a name that begins with `words`. The provider has too many tenants for a list."""
     rows = Tenant.objects.visible_to(actor).filter(name__istartswith=words)
     return tuple(rows.order_by("name").values_list("pk", flat=True)[:limit])
 
 
-#: Each group of the list: its states, and whether their time must be over.
+#: The groups of the list: their states, and whether the deadline of that state must have passed (None: it does not
+#: matter).
 GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
     "waiting": ((State.PENDING_PROVIDER, False), (State.PENDING_CUSTOMER, False)),
     "open": ((State.OPEN, False),),
@@ -157,7 +165,10 @@ GROUPS: dict[str, tuple[tuple[State, bool | None], ...]] = {
 
 
 def _streams(actor: Actor, search: Search, at: datetime) -> tuple[list[AccessRequestQuerySet], str]:
-    """Return the walks of a list, and the column that each walks along; each pair has its index."""
+    """Return one queryset for each index to read, and the column of their order.
+
+    An index exists for each such order.
+    """
     rows = AccessRequest.objects.visible_to(actor)
     if search.service_id:
         rows = rows.filter(service=search.service_id)
@@ -189,7 +200,7 @@ def _queues(actor: Actor, search: Search) -> list[UUID]:
 
 
 def _by_name(actor: Actor, search: Search) -> list[UUID]:
-    """Return the newest access requests on resources of this name, or of the engineer with this address."""
+    """Return the newest access requests about resources with this name, or of the engineer with this address."""
     resources = Resource.objects.visible_to(actor).filter(name__icontains=search.named).order_by("pk")
     ids = list(resources.values_list("pk", flat=True)[:NAMESAKES])
     rows = AccessRequest.objects.visible_to(actor)
@@ -211,13 +222,13 @@ def _by_reference(actor: Actor, search: Search) -> list[UUID]:
     ticket = Ticket.objects.visible_to(actor).filter(reference=search.reference).first()
     if ticket is None:
         return []
-    # With its tenant, because the index over tickets begins with it.
+    # The condition names the tenant, because the index over tickets begins with it.
     rows = rows.filter(tenant=ticket.tenant_id, ticket=ticket).order_by("-submitted_at")
     return list(rows.values_list("pk", flat=True)[:PAGE])
 
 
 def _beyond(cursor: Cursor, column: str) -> Q:
-    # The first condition is one range of the index. The second handles rows of the same instant.
+    # The first condition is one range of the index. The second one separates rows of the same instant.
     sign = "lt" if cursor.is_older else "gt"
     beyond = Q(**{f"{column}__{sign}": cursor.value}) | Q(**{column: cursor.value, f"pk__{sign}": cursor.pk})
     return Q(**{f"{column}__{sign}e": cursor.value}) & beyond
@@ -232,7 +243,7 @@ def merged(streams: Iterable[AccessRequestQuerySet], column: str, *, descending:
 
 
 def whole(pks: list[UUID]) -> list[AccessRequest]:
-    """Return the rows with what their lines show, in this order."""
+    """Return the access requests with what one line of a list shows, in the order of `pks`."""
     found = AccessRequest.objects.filter(pk__in=pks).select_related(*_LINE)
     found = found.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account")
     by_pk = {row.pk: row for row in found}

@@ -1,4 +1,4 @@
-"""A tenant's log for its readers: one page, what its entries are about, and all of it for an export."""
+"""A tenant's log for its readers: one page, all entries for an export, and what the entries are about."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from requests_app.models import AccessRequest, Person, Tenant, Ticket
 from requests_app.queries import tenant as tenants
 
 PAGE = 50
-#: The roles that read all of a tenant's log.
+#: The roles that may read a tenant's whole log.
 READERS = policy.LOG_READERS | {Role.STAFF}
-#: A search by words or by a name has no index to walk. One page reads this many entries and says how far it got.
+#: No index helps a search by words or by a name. So one page reads at most this many entries and shows how far it read.
 SPAN = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """`person` is part of a name, or a whole email address."""
+    """The conditions of a search. `person` is a part of a name, or a complete email address."""
 
     wanted: audit.Filter = field(default_factory=audit.Filter)
     person: str = ""
@@ -38,7 +38,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class LogCursor:
-    """Which page: older than `before`, newer than `after`, or the newest entries if neither is set."""
+    """The position of a page: older than `before`, newer than `after`, or the newest entries if neither is set."""
 
     before: int | None = None
     after: int | None = None
@@ -46,14 +46,14 @@ class LogCursor:
 
 @dataclass(frozen=True)
 class Log:
-    """A log by the id in its entries: a tenant's, or the provider's own."""
+    """A log with its id: the tenant's id, or PROVIDER_LOG."""
 
     pk: UUID
 
 
 @dataclass(frozen=True)
 class Head:
-    """How long the log is, and when it was last written."""
+    """The number of entries of a log, and when the last one was written."""
 
     size: int
     last_at: datetime | None
@@ -61,7 +61,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Page:
-    """`newer` and `older` are the cursors `after` and `before`. `searched_to` is set if a search stopped early."""
+    """One page of a log.
+
+    `newer` and `older` are the values `after` and `before` of the next pages. `searched_to` is set if the search
+    stopped early.
+    """
 
     entries: list[AuditEntry]
     newer: int | None = None
@@ -71,14 +75,20 @@ class Page:
 
 @dataclass(frozen=True)
 class About:
-    """The references of the subjects of a page's entries, by id. A ticket's id is text, as in the entries."""
+    """The references of the access requests and tickets that a page's entries are about, by id.
+
+    The id of a ticket is text, as in the entries.
+    """
 
     access_requests: dict[UUID, str]
     tickets: dict[str, str]
 
 
 def readable(tenant_id: object, *, actor: Actor) -> Tenant:
-    """Return the tenant of this log. Raises NotFound for strangers, NotAllowed for its people who don't read logs."""
+    """Return the tenant of this log.
+
+    Raises NotFound for strangers, and NotAllowed for the tenant's people who may not read its log.
+    """
     row = tenants.tenant(tenant_id, actor=actor)
     policy.require_role(actor, READERS, tenant_id=row.pk)
     return row
@@ -89,7 +99,7 @@ def of_tenant(tenant_id: object, *, actor: Actor) -> Log:
 
 
 def of_provider(*, actor: Actor) -> Log:
-    """Return the provider's own log, for staff: entries that concern no tenant."""
+    """Return the provider's own log, for staff. Its entries belong to no tenant."""
     policy.require_staff(actor)
     return Log(PROVIDER_LOG)
 
@@ -99,7 +109,7 @@ def entries(log: Log) -> QuerySet[AuditEntry]:
 
 
 def on_ticket(rows: QuerySet[AuditEntry], ticket_id: UUID, *, actor: Actor) -> QuerySet[AuditEntry]:
-    """Filter entries about a ticket or an access request on it. Nothing is older than the ticket."""
+    """Filter the entries about a ticket or its access requests. None of them is older than the ticket."""
     ticket = Ticket.objects.visible_to(actor).filter(pk=ticket_id).first()
     if ticket is None:
         return rows.none()
@@ -114,7 +124,7 @@ def head(tenant: Tenant | Log) -> Head:
 
 
 def last_check(tenant_id: UUID) -> LogCheck | None:
-    """Return the log's last check, started by anybody."""
+    """Return the last check of this log that anybody started."""
     return LogCheck.objects.filter(tenant_id=tenant_id).order_by("-asked_at").first()
 
 
@@ -125,7 +135,10 @@ def signed_sizes(tenant_id: UUID, shards: Iterable[int]) -> dict[int, int]:
 
 
 def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: int = PAGE) -> Page:
-    """Return one page, newest first. `size` is the length of the log, from which a search without index counts back."""
+    """Return one page, newest first.
+
+    `size` is the length of the log. A search without an index counts back from it.
+    """
     before = place.before
     if place.after is not None:
         found = _newer(tenant, search, size=size, after=place.after, limit=limit)
@@ -142,7 +155,10 @@ def page(tenant: Tenant, search: Search, place: LogCursor, *, size: int, limit: 
 
 
 def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int) -> Page | None:
-    """Return the page before this one; None if that is the first one, which is best shown full."""
+    """Return the page with entries newer than `after`.
+
+    Return None if that is the newest page, because the caller then shows a full newest page.
+    """
     ceiling = min(size, after + 1 + SPAN) if search.has_no_index else size
     rows = _matching(tenant, search).filter(seq__gt=after, seq__lt=ceiling).order_by("seq")
     entries = list(rows[: limit + 1])
@@ -156,15 +172,15 @@ def _newer(tenant: Tenant, search: Search, *, size: int, after: int, limit: int)
 
 
 def in_order(tenant: Tenant, search: Search, *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """Yield what the search finds among the first `until` entries, oldest first, in batches.
+    """Yield the entries among the first `until` that match the search, oldest first. They are read in batches.
 
-    `after` is the number of the last entry that the caller has.
+    `after` is the number of the last entry that the caller already has.
     """
     return batches(_matching(tenant, search), until=until, after=after)
 
 
 def batches(rows: QuerySet[AuditEntry], *, until: int, after: int | None = None) -> Iterator[AuditEntry]:
-    """Yield rows that were chosen already, in batches."""
+    """Yield the entries of a queryset with numbers below `until`, oldest first. They are read in batches."""
     rows = rows.filter(seq__lt=until).order_by("seq")
     next_seq = 0 if after is None else after + 1
     while True:
@@ -201,7 +217,7 @@ def _matching(tenant: Tenant, search: Search) -> QuerySet[AuditEntry]:
 
 
 def _uuid(text: str) -> UUID | None:
-    """Return the id in a column. In a log that was tampered with it may not be one."""
+    """Return the id in a column, or None. In a log that somebody changed, the text may not be an id."""
     try:
         return UUID(text)
     except ValueError:

@@ -20,15 +20,15 @@ from requests_app.queries.log import Log
 
 logger = structlog.get_logger(__name__)
 
-#: Events that have receipts: each decision, and the end of a window.
+#: The events that have receipts: each decision, and the end of a window.
 RECEIPTS = marked(Mark.APPROVED, Mark.DENIED, Mark.CLOSED)
 CLOSINGS = marked(Mark.CLOSED)
 
 
 def proof(tenant: Tenant | Log, seq: int) -> Proof:
-    """Return the proof of one entry; as text it is a `.tlog-proof`.
+    """Return the proof of one entry. Its text is a `.tlog-proof`.
 
-    Raises NotFound, or a refusal that says why there is no proof yet or any more.
+    Raises NotFound, or an error that says why there is no proof yet, or no proof any more.
     """
     try:
         return proofs.receipt(tenant.pk, seq)
@@ -45,7 +45,7 @@ def proof(tenant: Tenant | Log, seq: int) -> Proof:
 
 
 def proof_name(tenant: Tenant, seq: int, about: str = "") -> str:
-    """Return the file's name; `about` tells people which proof it is."""
+    """Return the name of the proof's file. `about` is a word for people that says what is proven."""
     return f"{tenant.slug}-{seq}{about and f'-{about}'}.tlog-proof"
 
 
@@ -58,7 +58,7 @@ def _unsigned(tenant: Tenant | Log, seq: int) -> NotYetSigned | NeverSigned | No
 
 @dataclass(frozen=True)
 class Signed:
-    """A checkpoint to be given out."""
+    """A checkpoint for download."""
 
     shard: int
     size: int
@@ -66,16 +66,17 @@ class Signed:
 
 
 def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
-    """Return the newest checkpoint with its cosignatures, of the current shard or of a closed one.
+    """Return the newest checkpoint with its cosignatures, of the current shard or of a closed shard.
 
-    Raises NotFound, and LogDamaged if the stored text is not a checkpoint.
+    Raises NotFound, or LogDamaged if the stored text is not a checkpoint.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
     row = checkpoints.newest(tenant.pk, shard)
     closed = ClosedShard.objects.filter(tenant_id=tenant.pk, shard=shard).first()
     try:
-        # A restored database may have lost what the signer stored outside and wrote into the tombstone.
+        # The database may be a restored one that lost the last checkpoint. The signer stored it outside, and wrote it
+        # into the tombstone.
         last = Head.parse(Note.parse(closed.checkpoint).text).size if closed and closed.checkpoint else 0
         if closed is not None and last > (row.size if row else 0):
             return Signed(shard, last, closed.checkpoint)
@@ -89,9 +90,9 @@ def checkpoint(tenant: Tenant | Log, shard: int | None = None) -> Signed:
 
 @dataclass(frozen=True)
 class Growth:
-    """Proof that a checkpoint continues any tree of `old` entries.
+    """The proof that a checkpoint continues every tree that has its first `old` entries.
 
-    As text it is a request to a witness (C2SP tlog-witness, add-checkpoint).
+    Its text is a request to a witness (C2SP tlog-witness, add-checkpoint).
     """
 
     old: int
@@ -103,9 +104,9 @@ class Growth:
 
 
 def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = None) -> Growth:
-    """Return the proof that the checkpoint of `new` entries continues any tree of `old` entries.
+    """Return the proof that the checkpoint of `new` entries continues the tree of its first `old` entries.
 
-    Raises NotFound, and LogDamaged if the proof is lost.
+    Raises NotFound, or LogDamaged if the proof is lost.
     """
     if shard is None:
         shard = checkpoints.state(tenant.pk).shard
@@ -126,9 +127,9 @@ def require_receipt(row: AccessRequest, seq: int) -> None:
 
 
 def receipts_of(row: AccessRequest) -> list[tuple[int, str]]:
-    """Return number and event of the entries that have receipts for this access request, oldest first.
+    """Return the number and the event of each entry that has a receipt for this access request, oldest first.
 
-    They are read from the bytes that are given out, not from the columns beside them.
+    Both are read from the entry's canonical bytes, which the receipt contains, and not from the columns.
     """
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event__in=RECEIPTS)
     found = []

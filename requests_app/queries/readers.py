@@ -1,6 +1,6 @@
-"""Who is shown a page that only some people are shown. The pages ask here, and judge nothing themselves.
+"""Decides who may see a page that is only for some people. The pages ask here and judge nothing themselves.
 
-What may be done is an operation's to say. These say only what may be seen, and raise NotAllowed.
+These functions raise NotAllowed. They judge only what people may see; operations judge what people may do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def require_administrator(tenant_id: UUID, *, actor: Actor) -> None:
 
 
 def require_log_reader(tenant_id: UUID, *, actor: Actor) -> None:
-    """For those who read the tenant's whole log, and for staff."""
+    """Raise NotAllowed unless the actor reads the tenant's whole log or is staff."""
     policy.require_role(actor, _LOG_READERS, tenant_id=tenant_id)
 
 

@@ -1,4 +1,4 @@
-"""Reads for the page of one access request: its history, earlier ones, and what is accessed."""
+"""Reads for the page of one access request: its history, earlier access requests, and the accessed content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.queries import access, inbox
 from requests_app.queries.inbox import COUNTED
 
 A_YEAR = timedelta(days=365)
-#: How many entries of a history and items of a resource one page shows.
+#: How many entries of a history, items of a resource, and newest accesses one page shows.
 ENTRIES, ITEMS, LIVE = 200, 50, 50
 
 _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
@@ -27,7 +27,7 @@ _CONTENT = tuple(name for name in EVENTS if name.startswith("content."))
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the log, with its record."""
+    """An entry of the log, with its parsed record."""
 
     row: AuditEntry
 
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass
 class ResourceActivity:
-    """What was accessed in one resource."""
+    """The numbers of what was accessed in one resource, and the newest items."""
 
     resource: Resource
     opened: int
@@ -59,18 +59,18 @@ class ResourceActivity:
     failed: int
     allowed: int
     last_at: datetime
-    #: The newest items: reference, kind, and the part of a message that was downloaded.
+    #: The newest items: reference, kind, and the downloaded part of a message.
     items: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def taken(self) -> int:
-        """How many items were opened or downloaded; each of the two counts."""
+        """How many items were opened and downloaded. An item that was opened and downloaded counts twice."""
         return self.opened + self.downloaded + self.attachments
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Earlier access requests. The counts stop at COUNTED and cover one year."""
+    """Earlier access requests and windows. The counts stop at COUNTED and cover one year."""
 
     by_engineer: int
     of_service: int
@@ -78,13 +78,13 @@ class Earlier:
 
 
 def history(row: AccessRequest) -> list[Entry]:
-    """Return the log's entries about an access request, except content; for that see `resource_activity`."""
+    """Return the log's entries about an access request without its content accesses (see `resource_activity`)."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk).exclude(event__in=_CONTENT)
     return [Entry(entry) for entry in entries.order_by("seq")[:ENTRIES]]
 
 
 def last_change(row: AccessRequest) -> Entry | None:
-    """Return the entry that brought the access request to its present state."""
+    """Return the entry of the last change of the access request's state."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk)
     last = entries.exclude(event__in=(*_CONTENT, Event.ACT_REFUSED)).order_by("-seq").first()
     return Entry(last) if last else None
@@ -96,7 +96,10 @@ def decision_entry(row: AccessRequest, event: str) -> AuditEntry | None:
 
 
 def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivity]:
-    """Return what was accessed under a grant by resource, with items by name only for those who may see them."""
+    """Return what was accessed under a grant, for each resource.
+
+    `with_items` adds the names of items. Only use it for people who may see them.
+    """
     kinds = ContentAccess.Kind
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     folded = (
@@ -123,20 +126,20 @@ def resource_activity(grant: Grant, *, with_items: bool) -> list[ResourceActivit
 
 
 def watched(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Return the row for a poll, without all that its page shows."""
+    """Return the access request for a poll, without everything else that its page shows."""
     rows = AccessRequest.objects.visible_to(actor).select_related("grant")
     return cast(AccessRequest, rows.find(access_request_id))
 
 
 def live(grant: Grant, *, limit: int = LIVE) -> list[ContentAccess]:
-    """Return the newest accesses under a grant, except requests for a list: the list itself is here."""
+    """Return the newest accesses under a grant, without the requests for lists. The lists themselves are included."""
     looks = ContentAccess.objects.filter(tenant=grant.tenant_id, grant=grant)
     looks = looks.exclude(kind=ContentAccess.Kind.LIST_ASKED).select_related("resource")
     return list(looks.order_by("-at", "-pk")[:limit])
 
 
 def earlier(row: AccessRequest, *, actor: Actor) -> Earlier:
-    """Return what this engineer, and this service's engineers, had at this tenant before this access request."""
+    """Return what this engineer and this service's engineers had at this tenant before this access request."""
     since = row.submitted_at - A_YEAR
     windows = Grant.objects.filter(opens_at__gte=since, opens_at__lt=row.submitted_at, tenant=row.tenant_id)
     access_requests = AccessRequest.objects.visible_to(actor).filter(

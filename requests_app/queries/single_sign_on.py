@@ -1,4 +1,4 @@
-"""Reads for single sign-on: the connection of an address, and its settings."""
+"""Reads for single sign-on: the connection for an address, and a tenant's settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROVIDER = "provider"
 
 @dataclass(frozen=True)
 class SignOnConnection:
-    """A connection, by the tenant's id or PROVIDER."""
+    """A connection to an identity provider. `name` is the tenant's id, or PROVIDER."""
 
     name: str
     tenant_id: UUID | None
@@ -31,7 +31,10 @@ class SignOnConnection:
 
 
 def find_connection(name: str) -> SignOnConnection:
-    """Return a connection. Raises NotFound, and sealing.Unreadable if its secret can't be read."""
+    """Return the connection with this name.
+
+    Raises NotFound, or sealing.Unreadable if its client secret can't be decrypted.
+    """
     if name == PROVIDER:
         if not settings.SSO_ISSUER:
             raise NotFound
@@ -61,12 +64,16 @@ def _party(name: str, issuer: str, client_id: str, secret: str, scopes: str) -> 
 
 
 def redirect_uri(name: str) -> str:
-    """Return the connection's own URI, so that its answer is never mistaken for another's (RFC 9700, 4.4.2)."""
+    """Return the redirect URI of one connection.
+
+    Each connection has its own, so that the answer of one identity provider is never taken for another's (RFC 9700,
+    section 4.4.2).
+    """
     return str(settings.BASE_URL).rstrip("/") + reverse("web:sso_callback", args=[name])
 
 
 def name_for(email: str) -> str:
-    """Return the connection of an address's domain, or "". Whether somebody has the address does not matter."""
+    """Return the name of the connection for the domain of an address, or "". The address need not belong to anybody."""
     domain = domains.of_address(email)
     if settings.SSO_ISSUER and domain in settings.SSO_DOMAINS:
         return PROVIDER
@@ -90,7 +97,7 @@ def administrators(tenant: Tenant) -> list[Person]:
 
 
 def identities(tenant: Tenant, person: Person | None = None) -> list[Identity]:
-    """Return the subjects of the tenant's people, or of one of them, the oldest first."""
+    """Return the identities of the tenant's people, or of one person, the oldest first."""
     rows = Identity.objects.filter(tenant=tenant).select_related("person").order_by("linked_at", "pk")
     return list(rows.filter(person=person) if person is not None else rows)
 
@@ -101,7 +108,7 @@ def identity_of(person: Person, tenant: Tenant, identity_id: UUID) -> Identity:
 
 
 def domain(domain_id: object, *, actor: Actor) -> Domain:
-    """Return a domain, for the administrator of its tenant."""
+    """Return a domain for the administrator of its tenant."""
     row: Domain = Domain.objects.visible_to(actor).find(domain_id)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.tenant_id)
     return row

@@ -1,6 +1,6 @@
-"""Judges whether a move can still be made, and describes the access request's state if it can't.
+"""Judges whether a transition is still possible, and describes the state of the access request if it is not.
 
-The kernel asks under the lock, and a page or a route asks before it offers the move. Both get the same answer.
+The kernel asks under the lock. A page or a route asks before it offers the transition, and gets the same answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from requests_app.models import AccessRequest, Decision, Grant
 
 
 def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
-    """Return whether this human has made this very move before, under any account.
+    """Return whether this human has already made exactly this transition, with any of their accounts.
 
     Raises WrongState if they made the opposite decision.
     """
@@ -34,7 +34,8 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
     if not actor.is_person or row.state not in edge.targets:
         return False
     if edge.action == "withdraw":
-        # Only the person who raised it can withdraw it, but it is also withdrawn by itself, with its ticket.
+        # The system also withdraws access requests, for example if the ticket is closed. Only an entry of a person
+        # shows that the engineer withdrew it.
         entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=edge.event)
         return entries.filter(actor_kind="person").exists()
     grant = row.grant
@@ -44,7 +45,7 @@ def is_repeated(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
 
 def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
-    """Raise WrongState or DeadlinePassed unless the table has this move for the row at this instant."""
+    """Raise WrongState or DeadlinePassed unless this transition is possible for the row at this instant."""
     if row.state not in edge.sources:
         last: Decision | None = row.decisions.select_related("decider", "client__account").order_by("-at").first()
         current = {"state": str(row.state_at(at)), "decided_by": last.who if last else ""}
@@ -57,7 +58,7 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
 
 
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:
-    """Return why the move can't be made. It names another person only if they made the move impossible."""
+    """Return why the transition can't be made. It names another person only if that person made it impossible."""
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.select_related("decider", "client__account")}
     if edge.is_decision and (decision := decisions.get(edge.stage)) is not None:

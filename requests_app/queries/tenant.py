@@ -1,4 +1,4 @@
-"""A tenant for its own people: its Lockbox, who holds which role, and the addresses that only get mail."""
+"""A tenant for its own people: its Lockbox, the holders of its roles, and its notification addresses."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ from requests_app.models import (
     Tenant,
 )
 
-#: More people can be found with the search.
+#: The most people that a page shows. The search finds the others.
 SHOWN = 100
-#: A tenant never loses the last holder of one of these roles.
+#: The roles that must always have at least one holder.
 GUARDED = (Role.APPROVER, Role.ADMINISTRATOR)
 
 
 @dataclass(frozen=True)
 class UnderWay:
-    """What a switch of Lockbox affects: waiting with the provider, waiting with the customer, open windows."""
+    """What waits or is open while Lockbox is switched: numbers of access requests and of open windows.
+
+    `bound_for_customer` counts those in `with_provider` that will also need the customer's approval.
+    """
 
     with_provider: int
     bound_for_customer: int
@@ -53,9 +56,9 @@ class People:
 
 
 def tenants(actor: Actor) -> QuerySet[Tenant]:
-    """Return the tenants that this actor knows by name: their own; all for staff and engineers.
+    """Return the tenants whose names this actor may see: their own, or all for staff and engineers.
 
-    Engineers choose from them when a customer calls.
+    Engineers choose from all tenants when a customer calls.
     """
     rows = cast(QuerySet[Tenant], Tenant.objects.visible_to(actor))
     if actor.side is Side.PROVIDER and not actor.is_staff and Role.ENGINEER not in actor.roles:
@@ -66,7 +69,8 @@ def tenants(actor: Actor) -> QuerySet[Tenant]:
 def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
     """Return the tenant for its own people and for staff.
 
-    An engineer can choose any tenant when a customer calls, but does not see its settings or its log.
+    An engineer can choose any tenant when a customer calls, but may not see its settings or its log. So this raises
+    NotFound for engineers.
     """
     if actor.side is Side.PROVIDER and not actor.is_staff:
         raise NotFound
@@ -74,7 +78,7 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def administered(tenant_id: object, *, actor: Actor) -> Tenant:
-    """Return the tenant for its administrator. Raises NotAllowed for its other people."""
+    """Return the tenant for its administrator. Raises NotAllowed for the tenant's other people."""
     row = tenant(tenant_id, actor=actor)
     policy.require_role(actor, frozenset({Role.ADMINISTRATOR}), tenant_id=row.pk)
     return row
@@ -93,9 +97,9 @@ def service(service_id: object, *, actor: Actor) -> Service:
 
 
 def resources(tenant_id: object, *, actor: Actor) -> QuerySet[Resource]:
-    """Return the tenant's resources that an access request may name or could name before.
+    """Return the tenant's resources that the actor may see, also those that are no longer in use.
 
-    An engineer sees those of their queues. A tenant without any in them is absent to the provider's people.
+    An engineer sees those in their queues. Raises NotFound if one of the provider's people sees none.
     """
     row = Tenant.objects.visible_to(actor).find(tenant_id)
     rows = Resource.objects.visible_to(actor).filter(tenant=row).select_related("service")
@@ -110,7 +114,10 @@ def resource(tenant_id: object, resource_id: object, *, actor: Actor) -> Resourc
 
 
 def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
-    """Count what is not over, in one query. What has run out counts as over, even before a sweep."""
+    """Count, in one query, the access requests that wait and the windows that are open.
+
+    One that has passed its deadline does not count, even before a sweep.
+    """
     waiting = Q(decide_by__gt=at)
     provider = Q(state=State.PENDING_PROVIDER) & waiting
     rows = AccessRequest.objects.filter(
@@ -126,7 +133,7 @@ def under_way(tenant: Tenant, *, at: datetime) -> UnderWay:
 
 
 def approvers(tenant: Tenant) -> QuerySet[Person]:
-    """Return who can decide an access request."""
+    """Return the people who can decide on an access request now."""
     return Person.objects.get_queryset().deciding_for(tenant.pk, clock.now()).order_by("name")
 
 
@@ -134,14 +141,17 @@ def approvers(tenant: Tenant) -> QuerySet[Person]:
 
 
 def people(tenant: Tenant, *, words: str = "", limit: int = SHOWN) -> People:
-    """Return everybody who holds a role here, by name, each with `shown_memberships`; some are switched off."""
+    """Return the people who have a role in this tenant, by name, each with `shown_memberships`.
+
+    People who are switched off are included.
+    """
     rows = named(members(tenant), words) if words else members(tenant)
     found = list(rows.order_by("name", "pk")[: limit + 1])
     return People(found[:limit], len(found) > limit)
 
 
 def named(rows: QuerySet[Person], words: str) -> QuerySet[Person]:
-    """Filter by words in name or address."""
+    """Filter people by a part of their name or address."""
     return rows.filter(Q(name__icontains=words) | Q(email__icontains=words))
 
 
@@ -150,7 +160,7 @@ def in_role(rows: QuerySet[Person], tenant_id: UUID, role: str) -> QuerySet[Pers
 
 
 def person(tenant: Tenant, person_id: UUID) -> Person:
-    """Return one of the tenant's people. Anybody else is absent."""
+    """Return one of the tenant's people. Raises NotFound for everybody else."""
     found = members(tenant).filter(pk=person_id).first()
     if found is None:
         raise NotFound
@@ -158,7 +168,7 @@ def person(tenant: Tenant, person_id: UUID) -> Person:
 
 
 def last_in(tenant: Tenant) -> dict[str, UUID]:
-    """Return the roles that only one active person holds, of those that a tenant must never lack."""
+    """Return those of the GUARDED roles that only one active person holds, with that person's id."""
     memberships = tenant.memberships.filter(role__in=GUARDED, person__is_active=True).values_list("role", "person_id")
     holders: dict[str, list[UUID]] = {}
     for role, person_id in memberships:
@@ -167,14 +177,17 @@ def last_in(tenant: Tenant) -> dict[str, UUID]:
 
 
 def members(tenant: Tenant) -> QuerySet[Person]:
-    """Return everybody who holds a role here, each with `shown_memberships`; some are switched off."""
+    """Return the people who have a role in this tenant, each with `shown_memberships`.
+
+    People who are switched off are included.
+    """
     memberships = Membership.objects.filter(tenant=tenant).order_by("given_at", "role")
     rows = Person.objects.get_queryset().filter(memberships__tenant=tenant).distinct()
     return rows.prefetch_related(Prefetch("memberships", queryset=memberships, to_attr="shown_memberships"))
 
 
 def absences(tenant: Tenant, *, at: datetime) -> QuerySet[OutOfOffice]:
-    """Return who is out of the office now or later, soonest first."""
+    """Return who is out of the office now or later, the earliest first."""
     rows = tenant.absences.to_come_or_live(at).select_related("approver", "deputy").order_by("from_at")
     return cast(QuerySet[OutOfOffice], rows)
 
@@ -193,7 +206,10 @@ def mute(tenant: Tenant, mute_id: object) -> Mute:
 
 
 def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
-    """Return the engineers who asked this tenant within a week, each with how many of theirs are `waiting`."""
+    """Return the engineers who asked this tenant for access during the last week.
+
+    `waiting` is the number of their access requests that wait for the customer.
+    """
     rows = AccessRequest.objects.filter(tenant=tenant)
     engineers = rows.filter(submitted_at__gt=at - timedelta(days=7)).values("requested_by")
     of_human = rows.filter(requester_human=OuterRef("human_id"), state=State.PENDING_CUSTOMER, decide_by__gt=at)
@@ -203,14 +219,14 @@ def askers(tenant: Tenant, *, at: datetime) -> QuerySet[Person]:
 
 
 def deputies(tenant: Tenant, *, actor: Actor) -> QuerySet[Person]:
-    """Return whom this approver may name: another human who is an approver or holds the deputy role."""
+    """Return the people whom this approver may name as a deputy: other humans who are approvers or deputies."""
     is_deputy = {"memberships__tenant": tenant, "memberships__role__in": [Role.APPROVER, Role.DEPUTY]}
     people = Person.objects.active().humans().filter(**is_deputy).exclude(human_id=actor.human)
     return people.distinct().order_by("name")
 
 
 def proposals(tenant: Tenant, *, at: datetime) -> QuerySet[Proposal]:
-    """Return what waits for a second person, the first to end first."""
+    """Return the proposals that wait for a second person, the first to expire first."""
     return cast(QuerySet[Proposal], tenant.proposals.pending(at).select_related("proposed_by").order_by("expires_at"))
 
 
@@ -219,9 +235,9 @@ def proposal(tenant: Tenant, proposal_id: object) -> Proposal:
 
 
 def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
-    """Return the provider's announced changes for these tenants that may still take effect.
+    """Return the announced changes by staff that touch these tenants and may still take effect.
 
-    The soonest to take effect comes first, then those that nobody has confirmed yet.
+    The first to take effect comes first. Changes that nobody has confirmed come last.
     """
     rows = Proposal.objects.announced_to(tenant_ids).pending(clock.now())
     soonest = F("effective_at").asc(nulls_last=True)
@@ -234,7 +250,8 @@ def announced(tenant_ids: Iterable[UUID]) -> QuerySet[Proposal]:
 def invitations(tenant: Tenant, *, actor: Actor) -> QuerySet[Invitation]:
     """Return the open invitations, newest first, for people who may invite.
 
-    Approvers see those of the recovery key, which they may stop. Nobody else sees whom a tenant wants to invite.
+    Approvers see only the invitations of the recovery key, which they may stop. Nobody else sees whom a tenant wants to
+    invite.
     """
     roles = actor.roles_on(tenant_id=tenant.pk, service_id=None)
     rows = tenant.invitations.unanswered().select_related("invited_by").order_by("-created_at")
@@ -248,12 +265,15 @@ def invitation(tenant: Tenant, invitation_id: object) -> Invitation:
 
 
 def recovery_key(tenant: Tenant) -> RecoveryKey | None:
-    """Return when the current key was made, and by whom. The key itself can't be read."""
+    """Return the row of the current recovery key. It says who made the key and when; the key itself is not stored."""
     return cast("RecoveryKey | None", tenant.recovery_keys.live().select_related("made_by").first())
 
 
 def invitation_behind(secret: str, *, at: datetime) -> Invitation:
-    """Return what the link in a mail opens. Raises NotFound for unknown, ended and withdrawn ones alike."""
+    """Return the invitation that the link in a mail opens.
+
+    Raises the same NotFound for unknown, expired and withdrawn invitations.
+    """
     row = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).select_related("tenant").first()
     if row is None or not row.is_open(at):
         raise NotFound
@@ -268,5 +288,5 @@ def addresses(tenant: Tenant) -> QuerySet[NotificationAddress]:
 
 
 def address(tenant: Tenant, address_id: object) -> NotificationAddress:
-    """Return one of this tenant's addresses. Another tenant's is absent, even if the same person manages both."""
+    """Return one address of this tenant. Another tenant's address is not found, even if one person manages both."""
     return cast(NotificationAddress, NotificationAddress.objects.filter(tenant=tenant).find(address_id))

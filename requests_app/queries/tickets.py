@@ -1,4 +1,4 @@
-"""Tickets as lists and one by one, and the choices when one is opened."""
+"""Tickets as lists and one by one, and the choices for a new ticket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ _OPENERS = OPEN_TICKET.roles
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """`view` is mine, queue or all; `state` a state of the table, or LIVE, or ANY; `tenant_ids` None is any tenant."""
+    """The search of the list.
+
+    `view` is "mine", "queue" or "all". `state` is a state of the table, LIVE, or ANY. Without `tenant_ids`, it searches
+    all tenants.
+    """
 
     view: str = "all"
     state: str = LIVE
@@ -78,7 +82,7 @@ def ticket(ticket_id: object, *, actor: Actor) -> Ticket:
 
 
 def listed(actor: Actor) -> TicketQuerySet:
-    """Return all that this actor sees, with the people of each."""
+    """Return all tickets that this actor may see, each with its people."""
     return Ticket.objects.visible_to(actor).select_related(*_LINE)
 
 
@@ -94,7 +98,7 @@ def _readable_comments(actor: Actor) -> ScopedQuerySet:
 
 
 def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transition]:
-    """Return the moves that this actor may make on the ticket now, from the same table."""
+    """Return the transitions that this actor may make on the ticket now."""
     roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     return [
         edge
@@ -110,28 +114,28 @@ def may_comment(row: Ticket, *, actor: Actor) -> bool:
 
 
 def may_link(row: Ticket, *, actor: Actor) -> bool:
-    """Return whether this actor may set the ticket's reference elsewhere, also once it is closed."""
+    """Return whether this actor may set the ticket's reference in another system. A closed ticket can get one too."""
     roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     return policy.may_act(actor, LINK_TICKET.name) and bool(LINK_TICKET.roles & roles)
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:
-    """Return whether this actor may ask for access under the ticket."""
+    """Return whether this actor may submit an access request for the ticket."""
     return row.is_live and Role.ENGINEER in actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
 
 
 def ends_with(row: Ticket, *, at: datetime) -> list[AccessRequest]:
-    """Return what closing or resolving the ticket ends: pending access requests and open windows."""
+    """Return what ends if the ticket is closed or resolved: pending access requests and open windows."""
     access_requests: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by ticket()
     return [found for found in access_requests if found.state_at(at) in {*PENDING, State.OPEN}]
 
 
 def engineers(row: Ticket) -> QuerySet[Person]:
-    """Return the people to whom the ticket may be assigned."""
+    """Return the people to whom the ticket can be assigned."""
     return Person.objects.get_queryset().in_queue(row.service_id, Role.ENGINEER).order_by("name")
 
 
-# --- Opening one ---------------------------------------------------------------------------------------------
+# --- Opening a ticket ---------------------------------------------------------------------------------------
 
 
 def tenants(actor: Actor) -> QuerySet[Tenant]:
@@ -143,7 +147,10 @@ def tenants(actor: Actor) -> QuerySet[Tenant]:
 
 
 def services(actor: Actor) -> QuerySet[Service]:
-    """Return the services for a ticket or a demand: all of them, or those of the actor's queues."""
+    """Return the services for a ticket or a demand.
+
+    For a customer and for staff they are all services, for an engineer the services of their queues.
+    """
     rows = Service.objects.visible_to(actor).order_by("name")
     if actor.side is Side.CUSTOMER or actor.is_staff:
         return rows
@@ -155,12 +162,12 @@ def tenant(tenant_id: object, *, actor: Actor) -> Tenant:
 
 
 def people_of(tenant: Tenant) -> QuerySet[Person]:
-    """Return the people for whom a ticket may be recorded."""
+    """Return the people for whom a ticket can be recorded."""
     return Person.objects.active().humans().filter(memberships__tenant=tenant).distinct().order_by("name")
 
 
 def person_named(tenant: Tenant, who: str) -> Person | None:
-    """Return one of them, by id or by the whole address."""
+    """Return one person for whom a ticket can be recorded, by their id or their complete address."""
     if "@" in who:
         return people_of(tenant).filter(email=who.strip().lower()).first()
     found = as_id(who)
@@ -177,23 +184,23 @@ def service_named(which: str, *, actor: Actor) -> Service:
         raise Unacceptable(_("There is no such service."), field="service") from error
 
 
-# --- What may be asked for -----------------------------------------------------------------------------------
+# --- What an access request can name ------------------------------------------------------------------------
 
 
 def resources(tenant: Tenant, service: Service, *, actor: Actor) -> QuerySet[Any]:
-    """Return what an access request about this tenant and this service may name."""
+    """Return the resources that an access request about this tenant and this service can name."""
     rows = Resource.objects.visible_to(actor).filter(tenant=tenant, service=service, is_active=True)
     return rows.order_by("name", "pk")
 
 
 def demand_services(actor: Actor) -> QuerySet[Service]:
-    """Return the services about which this engineer may pass on a law-enforcement demand."""
+    """Return the services for which this engineer can submit an access request because of a law-enforcement demand."""
     keys = sorted(pk for pk, roles in actor.queue_roles.items() if Role.ENGINEER in roles)
     return Service.objects.visible_to(actor).filter(pk__in=keys).order_by("name")
 
 
 def pending_count(tenant: Tenant, *, actor: Actor, at: datetime) -> int:
-    """Return how many access requests of this engineer wait at this tenant, which has a limit."""
+    """Return how many access requests of this engineer wait at this tenant. Their number has a limit."""
     return AccessRequest.objects.filter(requested_by=actor.person, tenant=tenant).waiting(at).count()
 
 

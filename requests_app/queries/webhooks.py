@@ -1,4 +1,4 @@
-"""A tenant's webhooks for its administrator: their state, and what was delivered."""
+"""A tenant's webhooks for its administrator: their state and their messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Newest first, each with its attempts in `tried`. `older` is the last one's id if there are more."""
+    """One page of messages, newest first, each with its attempts in `tried`.
+
+    `older` is the id of the last message if there are more, otherwise "".
+    """
 
     rows: list[OutboxMessage]
     older: str
@@ -50,7 +53,7 @@ def managed(webhook_id: object, *, actor: Actor) -> Webhook:
 
 
 def belongs(message_id: object, webhook_id: object, *, actor: Actor) -> None:
-    """Raise NotFound unless the message is one to this webhook."""
+    """Raise NotFound unless this message belongs to this webhook."""
     messages_of(_visible(actor).find(webhook_id)).find(message_id)  # type: ignore[attr-defined]  # ScopedQuerySet
 
 
@@ -59,12 +62,12 @@ def _visible(actor: Actor) -> WebhookQuerySet:
 
 
 def webhook(tenant: Tenant, webhook_id: object) -> Webhook:
-    """Return one of this tenant's. Another tenant's is absent, even if the same person manages both."""
+    """Return one webhook of this tenant. Another tenant's webhook is not found, even if one person manages both."""
     return cast(Webhook, of_tenant(tenant).find(webhook_id))
 
 
 def deliveries(webhook: Webhook, *, state: str | None = None, before: object = None, limit: int = SHOWN) -> Deliveries:
-    """Return the messages to it, or those in one state."""
+    """Return the messages to the webhook, or only those in one state."""
     rows = messages_of(webhook).order_by("-created_at", "-pk")
     if state is not None:
         rows = rows.filter(state=state)
