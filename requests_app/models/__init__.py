@@ -1,4 +1,4 @@
-"""The domain's rows. Only `operations` changes them."""
+"""The rows of the database. Only `operations` changes them."""
 
 from requests_app.models.access import (
     AccessRequest,

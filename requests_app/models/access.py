@@ -20,7 +20,7 @@ from requests_app.domain import limits
 from requests_app.domain.states import PENDING, State
 from requests_app.models.scoping import ScopedQuerySet
 
-#: How many bytes of a listed name's digest serve as its id.
+#: The id of a listed name is this many bytes of the name's digest.
 LISTED_ID = 16
 
 
@@ -42,20 +42,23 @@ class AccessRequestQuerySet(ScopedQuerySet):
         return self.pending().filter(decide_by__gt=at)
 
     def under_way(self, at: datetime) -> Self:
-        """The access requests that wait for somebody or whose window is open, by the clock and not by stored states."""
+        """The access requests that wait for a decision or have an open window at this instant.
+
+        The deadlines decide this, and not the stored states.
+        """
         waits = Q(state__in=PENDING, decide_by__gt=at)
         return self.filter(waits | Q(state=State.OPEN, grant__closed_at=None, grant__closes_at__gt=at))
 
 
 class AccessRequest(models.Model):
-    """What was submitted never changes; only `state`, `decide_by` and `state_changed_at` change."""
+    """What an engineer asks for. After it is submitted, only `state`, `decide_by` and `state_changed_at` change."""
 
     class Reason(models.TextChoices):
         CUSTOMER_TICKET = "customer_ticket", _("A customer's ticket")
         PROVIDER_INITIATED = "provider_initiated", _("A problem that the provider found")
         LEGAL_DEMAND = "legal_demand", _("A law-enforcement demand")
 
-    #: The instant at which the kernel read the row, under its lock.
+    #: When the kernel read the row under its lock.
     locked_at: datetime | None = None
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -129,15 +132,21 @@ class AccessRequest(models.Model):
 
     @property
     def deciders(self) -> frozenset[UUID]:
-        """The humans who have decided on it so far, by every id that they had or have."""
+        """The humans who have decided on this access request.
+
+        A human counts with the human id that they had at the decision, and with the one that they have now.
+        """
         return self.deciders_before("")
 
     def deciders_before(self, stage: str) -> frozenset[UUID]:
-        """The same without those who decided at this stage."""
+        """Return the humans who have decided, without those who decided at this stage."""
         return frozenset(human for each in self.decisions.all() if each.stage != stage for human in each.humans)
 
     def decision_of(self, human: UUID | None, stage: str) -> Decision | None:
-        """Return what this human has decided at a stage, under any account."""
+        """Return the decision of this human at a stage, with any of their accounts.
+
+        Return None if they made no decision.
+        """
         return next((each for each in self.decisions.all() if each.stage == stage and human in each.humans), None)
 
     @property
@@ -165,7 +174,10 @@ class DecisionQuerySet(ScopedQuerySet):
 
 
 class Decision(models.Model):
-    """One human's approval or denial at one stage. Both human ids are stored so that the database can compare them."""
+    """One human's approval or denial at one stage.
+
+    It stores the human ids of the decider and of the requester, so that a constraint of the database can compare them.
+    """
 
     class Stage(models.TextChoices):
         PROVIDER = "provider", _("Provider")
@@ -186,13 +198,13 @@ class Decision(models.Model):
     client = models.ForeignKey(
         "requests_app.Client", models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("through")
     )
-    # The names of the absent approvers, for a deputy's decision. The log's entry says more.
+    # The names of the absent approvers, if a deputy decided. The log's entry has more about them.
     deputy_for = models.JSONField(_("deputy for"), null=True, blank=True, editable=False)
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
-    # The SHA-256 of what was signed, in hexadecimal; see `requests_app.domain.manifest`. Empty if nothing was.
+    # The SHA-256 of the signed text, in hexadecimal (`requests_app.domain.manifest`). Empty if nothing was signed.
     manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
-    # The key that signed, for display. The log's entry of the decision is what counts.
+    # The key that signed, for display. The proof is the log's entry about the decision.
     signed_with = models.JSONField(_("signed with"), null=True, blank=True, editable=False)
     at = models.DateTimeField(_("at"))
 
@@ -217,12 +229,15 @@ class Decision(models.Model):
 
     @property
     def humans(self) -> frozenset[UUID]:
-        """The decider's human ids, then and now: their accounts may have been linked since."""
+        """The decider's human ids: at the decision, and now. They differ if accounts have been linked since."""
         return frozenset((self.decider_human, self.decider.human_id))
 
     @property
     def who(self) -> str:
-        """The decider, with the client that acted for them or the approvers whose deputy they were."""
+        """The decider's name.
+
+        It also names the client that acted for them, or the approvers for whom they were the deputy.
+        """
         name = self.decider.name
         if self.deputy_for:
             away = get_text_list(self.deputy_for, gettext("and"))
@@ -237,7 +252,10 @@ class Decision(models.Model):
 
     @property
     def key_name(self) -> str:
-        """The passkey's name for a customer's approver; empty for the provider's people, whose keys are not named."""
+        """The name of the passkey that signed.
+
+        It is empty for the provider's people, because their passkeys are not named to customers.
+        """
         return str((self.signed_with or {}).get("name", ""))
 
     @property
@@ -248,7 +266,7 @@ class Decision(models.Model):
 
 
 class SignedDecision(models.Model):
-    """What a decision was signed with. The log's entry holds the same, for readers who trust no row."""
+    """The signature of a decision. The log's entry contains the same, for readers who do not trust this table."""
 
     decision = models.OneToOneField(Decision, models.PROTECT, primary_key=True, related_name="signature")
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
@@ -281,7 +299,7 @@ class GrantQuerySet(ScopedQuerySet):
         return self.unclosed().filter(closes_at__lte=at)
 
     def over(self, at: datetime) -> Self:
-        """The grants that somebody closed or whose time is over, even if no sweep has stored it yet."""
+        """The grants that somebody closed or whose window has ended, even if no sweep has stored the end yet."""
         return self.filter(Q(closed_at__isnull=False) | Q(closes_at__lte=at))
 
 
@@ -327,7 +345,7 @@ class Grant(models.Model):
             models.Index(
                 fields=["engineer", "closes_at"], condition=Q(closed_at=None), name="grant_unclosed_by_engineer"
             ),
-            # The index for the decision point. Without it PostgreSQL reads all grants that the tenant ever had.
+            # For the decision point. Without this index, PostgreSQL would read all grants that the tenant ever had.
             models.Index(fields=["tenant", "engineer"], condition=Q(closed_at=None), name="grant_unclosed_in_tenant"),
         ]
 
@@ -346,9 +364,9 @@ class ContentAccessQuerySet(ScopedQuerySet):
     service_path = "grant__access_request__service_id"
 
     def columns_of_list(self, grant: Grant, resource: models.Model, item_ids: Iterable[str]) -> dict[str, object]:
-        """Return what a row stores about the names that it lists: how many, which, and how many are new.
+        """Return the columns of a row about a list of names: how many names, their ids, and how many of them are new.
 
-        Call it under the grant's row lock: two lists at the same time would both count a name as new.
+        Call it while the grant's row is locked. Otherwise two lists at the same time would both count a name as new.
         """
         ids = [sha256(item_id.encode("utf-8", "surrogatepass")).digest()[:LISTED_ID] for item_id in item_ids]
         lists = self.filter(tenant=grant.tenant_id, grant=grant, resource=resource, kind="listed")
@@ -359,17 +377,17 @@ class ContentAccessQuerySet(ScopedQuerySet):
 
 
 class ContentAccess(models.Model):
-    """One access to content. Rows are appended and never changed, like their audit entries."""
+    """One access to content. Rows are only added and never changed, like their audit entries."""
 
     class Kind(models.TextChoices):
         LIST_ASKED = "list_asked", _("asked for a list of names")
         LISTED = "listed", _("names listed")
-        # Shown on a page. In older rows also what was downloaded.
+        # Shown on a page. Older rows of this kind can also be downloads.
         OPENED = "opened", _("opened")
         DOWNLOADED = "downloaded", _("downloaded")
         FAILED = "failed", _("could not be read")
         CUT = "cut", _("interrupted")
-        # Accesses that the decision point allowed to another service. Nothing is known of what happened there.
+        # Accesses that the decision point allowed to another service. What happened there is unknown.
         LIST_ALLOWED = "list_allowed", _("list allowed through another service")
         READ_ALLOWED = "read_allowed", _("reading allowed through another service")
         DOWNLOAD_ALLOWED = "download_allowed", _("download allowed through another service")
@@ -383,9 +401,9 @@ class ContentAccess(models.Model):
     item_ref = models.CharField(_("item's name"), max_length=1024, blank=True)
     part = models.CharField(_("part"), max_length=64, blank=True)
     count = models.PositiveIntegerField(_("names"), default=0)
-    #: How many of these names no earlier list of this window had. Their sum counts each name once.
+    #: How many of these names were in no earlier list of this window. The sum over all lists counts each name once.
     new_names = models.PositiveIntegerField(_("names listed for the first time"), default=0, db_default=0)
-    #: LISTED_ID bytes for each name. The log has the names.
+    #: The ids of the names, LISTED_ID bytes each. The names themselves are in the log.
     listed_ids = models.BinaryField(default=b"", db_default=b"", editable=False)
     at = models.DateTimeField(_("at"))
 
@@ -405,7 +423,7 @@ class ContentAccess(models.Model):
         return f"{self.grant_id} {self.kind} {self.item_ref}"
 
 
-#: The kinds that the decision point allowed; the others happened here.
+#: The kinds of accesses that the decision point allowed. Accesses of all other kinds happened in this product.
 ALLOWED = frozenset(
     {ContentAccess.Kind.LIST_ALLOWED, ContentAccess.Kind.READ_ALLOWED, ContentAccess.Kind.DOWNLOAD_ALLOWED}
 )

@@ -1,4 +1,4 @@
-"""A change of a person's email address, from the request until the new mailbox confirmed it."""
+"""A change of a person's email address, from the request until a link sent to the new address confirms it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ class AddressChangeQuerySet(ScopedQuerySet):
 
 
 class AddressChange(models.Model):
-    """A requested change. Only a hash of its link's secret is stored. It ends when done or requested again."""
+    """A requested change of address.
+
+    It ends when it is done, or when the person requests another change. Only the hash of its link's secret is stored.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     person = models.ForeignKey(

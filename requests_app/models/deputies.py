@@ -1,4 +1,4 @@
-"""Deputies: an approver who is away, and the deputy who decides until they are back."""
+"""Absences of approvers, each with the deputy who decides in the meantime."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ class OutOfOfficeQuerySet(ScopedQuerySet):
         return self.filter(ended_at=None, until_at__gt=at)
 
     def live(self, at: datetime) -> Self:
-        """The absences that count at this instant: the approver still is one, and not the same human as the deputy."""
+        """The absences that apply at this instant.
+
+        The approver still has the role, and the deputy is not the same human.
+        """
         rows = self.to_come_or_live(at).filter(from_at__lte=at, approver__is_active=True, deputy__is_active=True)
         still = {"approver__memberships__tenant": F("tenant"), "approver__memberships__role": "approver"}
         return rows.filter(**still).exclude(approver__human_id=F("deputy__human_id"))
 
 
 class OutOfOffice(models.Model):
-    """An absence. It begins and ends by the clock; `ended_at` is when somebody ended it early."""
+    """An absence of an approver. It begins and ends at its times, unless somebody ends it early (`ended_at`)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="absences")

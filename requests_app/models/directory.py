@@ -1,4 +1,4 @@
-"""What a tenant's directory says about its people over SCIM, beside what they are here."""
+"""What a tenant's directory reports over SCIM about the tenant's people."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class DirectoryRecordQuerySet(ScopedQuerySet):
     def present(self) -> Self:
-        """Those that the directory has not deleted."""
+        """The records that the directory has not deleted."""
         return self.filter(removed_at=None)
 
 
 class DirectoryRecord(models.Model):
-    """A person as the directory knows them (RFC 7643, section 4.1), from its first write on.
+    """A person as the directory knows them (RFC 7643, section 4.1), from the first time that it wrote them.
 
-    `external_id` is the directory's key, `user_key` the name in one case. A person whom the directory deleted does not
-    exist for it; the account is switched off and remains where the log names it.
+    `external_id` is the directory's own key, and `user_key` is the user name in lower case, to compare names. After the
+    directory has deleted a person, it can't see them any more. The account is then switched off, and remains because
+    the log names it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""Reads the facts for a question to the decision point, at one instant. It judges nothing."""
+"""Reads the facts for a question to the decision point, at one instant. It does not judge them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from requests_app.models.services import Resource, is_under
 
 @dataclass(frozen=True)
 class EvaluationQuery:
-    """A question with its names resolved, and the tenants that its asker may know; None means all tenants."""
+    """A question, its asker, and the tenants that the asker may know; `within` None means all tenants."""
 
     question: Question
     asker: UUID
@@ -37,19 +37,22 @@ class EvaluationQuery:
 
     @property
     def subject(self) -> tuple[UUID | None, str | None]:
-        """The person's id, otherwise their address."""
+        """The person's id, or else their address."""
         key = as_id(self.question.subject)
         return key, None if key else self.question.subject.lower()
 
     @property
     def resource(self) -> tuple[UUID | None, str | None]:
-        """The resource's id, otherwise its locator or name."""
+        """The resource's id, or else its locator or name."""
         key = as_id(self.question.resource)
         return key, None if key else self.question.resource
 
     @property
     def tenant(self) -> tuple[UUID | None, str | None]:
-        """The tenant's id or short name; neither if none is named and the asker does not have exactly one."""
+        """The tenant's id, or else its short name.
+
+        If the question names no tenant, it is the only tenant that the asker may know. Otherwise both values are empty.
+        """
         if not self.question.tenant:
             return next(iter(self.within)) if self.within and len(self.within) == 1 else None, None
         key = as_id(self.question.tenant)
@@ -57,17 +60,17 @@ class EvaluationQuery:
 
 
 def ask(question: Question, *, actor: Actor) -> EvaluationQuery:
-    """Return the query of this actor. Raises NotAllowed if they may not ask about others."""
+    """Return the query for this actor. Raises NotAllowed if they may not ask about other people."""
     policy.require_asker(actor)
     within = None if policy.is_staff(actor) else policy.tenants_read(actor)
     return EvaluationQuery(question, actor.person, within, actor.token_id)
 
 
 def read(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None]:
-    """Find subject, resource and windows.
+    """Read the facts for a query, and the log's head if the database returned it.
 
-    With `hold`, for an act, they are read under the locks that it needs: the grants', then the tenant's log's. The
-    log's head is returned if the database returned it.
+    With `hold`, for a reported access, the facts are read under the locks that the access needs: first those of the
+    grants, then that of the tenant's log.
     """
     if connection.vendor == "postgresql":
         return _in_one_call(query, hold=hold)
@@ -75,9 +78,9 @@ def read(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None
 
 
 def require_still(facts: Facts, *, actor: Actor) -> None:
-    """Require that the asker still has account, token, scope and role. Raises NotAllowed.
+    """Raise NotAllowed unless the asker still has the account, the token, the scope and the role.
 
-    They may have lost them since their request began.
+    They may have lost them after their request began.
     """
     if not facts.asker_is_active or (policy.is_staff(actor) and not facts.asker_is_staff):
         raise NotAllowed
@@ -88,7 +91,7 @@ def require_still(facts: Facts, *, actor: Actor) -> None:
 
 
 def last_ended(question: Question, facts: Facts) -> Ended | None:
-    """Return the last closed window that covered the question. Called only if the answer is no."""
+    """Return the last closed window that covered the question. Called only if the answer is a denial."""
     if facts.human_id is None:
         return None
     grants = Grant.objects.filter(
@@ -110,14 +113,15 @@ def last_ended(question: Question, facts: Facts) -> Ended | None:
 
 _ASK = f"SELECT * FROM requests_evaluation({', '.join(['%s'] * 12)})"  # noqa: S608 - placeholders alone
 _ASKER, _HEAD, _WINDOW = 7, 16, 19
-#: The role that a customer's client has here.
+#: The role that a customer's client has for questions.
 _CLIENT_ROLE = CLIENT_ROLES[Scope.EVALUATE]
 
 
 def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None]:
     within = None if query.within is None else sorted(query.within)
     names = [*query.subject, query.question.service, *query.resource, *query.tenant]
-    # Only the database knows which log it locks. The same question always locks the same log.
+    # Only the database knows which log it will lock. But the same question always locks the same log, so the wait is
+    # counted under the question.
     about = ("evaluation", query.question.service, query.question.tenant or query.question.resource)
     waits = connection.awaiting(*about) if hold else nullcontext()  # type: ignore[attr-defined]  # our own backends
     with connection.cursor() as cursor, waits:
@@ -149,7 +153,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
 
 
 def _is_live(query: EvaluationQuery, token_until: datetime | None, at: datetime) -> bool:
-    """Return whether the asker's token, if any, is neither revoked nor expired."""
+    """Return whether the asker's token is neither revoked nor expired. Without a token, return True."""
     return query.token is None or (token_until is not None and at < token_until)
 
 
@@ -170,7 +174,10 @@ def _window(columns: Iterable[Any]) -> Window:
 
 
 def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
-    """The same with the models, for a database without functions. A transaction there locks everything it reads."""
+    """Return the same facts with the models, for a database without functions.
+
+    In such a database, a transaction locks everything that it reads.
+    """
     asker = Person.objects.get_queryset().select_related("client").filter(pk=query.asker).first()
     client: Client | None = getattr(asker, "client", None)
     tokens = Token.objects.filter(account=query.asker, revoked_at=None)

@@ -1,4 +1,4 @@
-"""Counts guesses in rows, so that all processes count together, one at a time."""
+"""Counts guesses in rows, so that all processes count together, one guess at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from django.db import models
 
 
 class Tries(models.Model):
-    """The guesses about one subject since an instant. The subject is an id; what was guessed is not stored."""
+    """The guesses about one subject since the start of its period.
+
+    `subject` is an id or a hash. The guessed value is not stored.
+    """
 
     subject = models.CharField(max_length=80, unique=True)
     since = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Callers of the API: clients, which are machines, and tokens; and the keys that make a repeated call happen once."""
+"""The callers of the API: clients and tokens. Also the keys with which a repeated call acts only once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ClientQuerySet(ScopedQuerySet):
 
 
 class Client(models.Model):
-    """A machine: a ticket system, a SIEM, a service that enforces windows. It belongs to a tenant or the provider.
+    """A machine that calls the API: a ticket system, a SIEM, a service that enforces windows.
 
-    It acts under an account of its own, with which nobody signs in. The secret is random, so SHA-256 is as good as any
-    slower hash.
+    It belongs to a tenant, or to the provider. It acts under its own account, with which nobody can sign in. Its secret
+    is random, so a SHA-256 hash is as safe as a slow hash.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -64,7 +64,7 @@ class TokenQuerySet(ScopedQuerySet):
     tenant_path = "account__memberships__tenant_id"
 
     def visible_to(self, actor: Actor) -> Self:
-        """The actor's own tokens; for an administrator also those of the tenant's people, for staff all."""
+        """The actor's own tokens. An administrator also sees those of the tenant's people; staff see all tokens."""
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
         allowed = Q(account=actor.person_id)
@@ -80,7 +80,10 @@ class TokenQuerySet(ScopedQuerySet):
         return self.filter(kind=Token.Kind.PERSONAL)
 
     def revocable(self) -> Self:
-        """The tokens that people revoke. A client's access tokens end by themselves within the hour."""
+        """The tokens that people can revoke.
+
+        A client's access tokens are not among them, because they expire within an hour.
+        """
         return self.exclude(kind=Token.Kind.ACCESS)
 
     def lasting(self) -> Self:
@@ -91,7 +94,10 @@ class TokenQuerySet(ScopedQuerySet):
 
 
 class Token(models.Model):
-    """A bearer token. Only the token's hash is stored, and in `hint` its last characters, to tell tokens apart."""
+    """A bearer token.
+
+    Only its hash is stored. `hint` has the last characters of the token, so that people can tell their tokens apart.
+    """
 
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")
@@ -111,7 +117,7 @@ class Token(models.Model):
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     revoked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     stepped_up_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    #: The roles of its account, where the statement that read the token read them, too (`people.find_token`).
+    #: The roles of the token's account, if the statement that read the token has read them too (`people.find_token`).
     held_roles: list[tuple[uuid.UUID, str]] | None = None
 
     objects = TokenQuerySet.as_manager()
@@ -134,12 +140,12 @@ class Token(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """One `Idempotency-Key` of one caller: what was asked with it, whether it was done, and the answer.
+    """One `Idempotency-Key` of one caller: the request that came with it, whether its act is done, and the answer.
 
-    The act writes `done_at` in its transaction; the answer follows. A process that dies between the two has done it
-    once nevertheless, and `subject_id` says to what. `claim` is new for each process that takes the key over, so that
-    one that was wrongly taken for dead can't commit any more. `holder` names the process that holds it
-    (`requests_app.platform.holders`).
+    The act writes `done_at` in its own transaction, and the answer is stored after it. If the process is killed between
+    the two, the act is done once, and `subject_id` names its row. `holder` names the process that works on the key
+    (`requests_app.platform.holders`). A process that takes the key over writes a new `claim`. So if the former process
+    still runs, it can't commit any more.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""Invitations: an address that may become one of a tenant's people, once."""
+"""Invitations. Each can make the reader of one mail one of a tenant's people, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class InvitationQuerySet(ScopedQuerySet):
     def unanswered(self) -> Self:
-        """The invitations that were neither accepted nor withdrawn, even if their time is over."""
+        """The invitations that were neither accepted nor withdrawn. Expired invitations are among them."""
         return self.filter(accepted_at=None, withdrawn_at=None)
 
     def open(self, at: datetime) -> Self:
@@ -24,7 +24,10 @@ class InvitationQuerySet(ScopedQuerySet):
 
 
 class Invitation(models.Model):
-    """Only a hash of the link's secret is stored (`link_secrets`). `invited_by` is empty for the recovery key."""
+    """An invitation of an address to a role.
+
+    Only the hash of the link's secret is stored (`link_secrets`). `invited_by` is empty if the recovery key was used.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="invitations")
@@ -43,7 +46,7 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(_("invited"))
     valid_from = models.DateTimeField(_("valid from"))
     expires_at = models.DateTimeField(_("valid until"))
-    # Confirmed by a second person, in a tenant under two-person control.
+    # Whether a second person confirmed it, in a tenant under two-person control.
     was_confirmed = models.BooleanField(_("confirmed by a second person"), default=False)
     accepted_at = models.DateTimeField(_("accepted"), null=True, blank=True)
     accepted_by = models.ForeignKey(

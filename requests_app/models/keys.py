@@ -1,4 +1,4 @@
-"""The keys that people sign with."""
+"""Passkeys: the keys with which people sign in and sign decisions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class PasskeyQuerySet(ScopedQuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        """The actor's own keys and those of their tenants' people; staff see all."""
+        """The actor's own keys, and those of their tenants' people. Staff see all keys."""
         scoped = super().visible_to(actor)
         return scoped if actor.is_system else scoped | self.filter(person_id=actor.person_id)
 
@@ -26,11 +26,14 @@ class PasskeyQuerySet(ScopedQuerySet):
         return self.filter(removed_at=None)
 
     def of_this_site(self) -> Self:
-        """The keys with which people sign in here, and not those of a tenant's own approval page."""
+        """The keys with which people sign in here. The keys of a tenant's own approval page are not among them."""
         return self.filter(rp_id=settings.PASSKEY_RP_ID)
 
     def may_sign_for(self, tenant: Tenant) -> Self:
-        """The keys that may sign an approval of this tenant's, by the rules in the row, whether saved or not."""
+        """The keys that may sign an approval of this tenant, by the rules in `tenant`.
+
+        The rules need not be saved yet.
+        """
         rows = self.live().filter(enrolled__has_key=str(tenant.pk))
         sites = [tenant.approval_rp_id] if tenant.own_keys_only else [settings.PASSKEY_RP_ID, tenant.approval_rp_id]
         rows = rows.filter(rp_id__in=sites)
@@ -38,10 +41,10 @@ class PasskeyQuerySet(ScopedQuerySet):
 
 
 class Passkey(models.Model):
-    """A WebAuthn credential of one person. A removed one remains, as what it signed remains signed.
+    """A WebAuthn credential of one person.
 
-    `enrolled` has, by the id of each log, the entry that introduces the key: {"seq": …, "leaf": hex}. A key of the
-    provider's people has no `tenant`.
+    A removed passkey remains in the table, because its signatures are still valid. `enrolled` maps the id of each log
+    to the entry that introduces the key there: {"seq": …, "leaf": hex}. A key of the provider's people has no `tenant`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

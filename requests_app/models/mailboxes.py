@@ -1,7 +1,7 @@
-"""Which addresses reach one mailbox, to find accounts of the same human.
+"""Finds addresses that reach the same mailbox, because their accounts may belong to one human.
 
-Upper case, a subaddress after a plus sign (RFC 5233) and the spelling of an international domain (RFC 5890) lead to the
-same mailbox. Dots matter at most providers, so they are kept.
+Upper case, a subaddress after a plus sign (RFC 5233) and another spelling of an international domain (RFC 5890) reach
+the same mailbox. Dots are not ignored, because most mail providers distinguish them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from django.db.models import Q
 
 
 def base(email: str) -> str:
-    """Return the address in lower case without its subaddress, its domain as in the DNS."""
+    """Return the address in lower case, without a subaddress, and with its domain in the form of the DNS."""
     local, _at, domain = email.strip().lower().rpartition("@")
     return f"{local.partition('+')[0] or local}@{_in_ascii(domain)}"
 
 
 def same_mailbox(email: str) -> Q:
-    """Return the accounts whose address reaches the same mailbox, with any subaddress in either."""
+    """Return a condition for the accounts with an address that reaches the same mailbox.
+
+    A subaddress in either address does not matter.
+    """
     local, _at, domain = base(email).rpartition("@")
     found = Q()
     for spelling in {domain, _in_unicode(domain)}:

@@ -1,4 +1,4 @@
-"""The engineers from whom a tenant accepts no access requests for a while."""
+"""Mutes: for some time, a tenant accepts no access requests from one engineer, or from anybody."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class MuteQuerySet(ScopedQuerySet):
         return self.filter(lifted_at=None, until_at__gt=at)
 
     def of(self, human_id: uuid.UUID) -> Self:
-        """The mutes that apply to this human, under any account: by name, or for everybody."""
+        """The mutes that apply to this human, with any account: those that name the human, and those for everybody."""
         return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
 
     def of_same(self, engineer: Person | None) -> Self:
-        """The mutes of exactly this human, or exactly those for everybody."""
+        """The mutes for exactly this human, or without an engineer those for everybody."""
         return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
 
     def longest(self, tenant_id: uuid.UUID, human_id: uuid.UUID, at: datetime) -> Mute | None:
-        """Return the mute that ends last of those that apply to this human at a tenant now, if there is one."""
+        """Return the mute with the latest end that applies to this human at a tenant now, or None."""
         rows = self.filter(tenant=tenant_id).live(at).of(human_id).select_related("tenant", "engineer")
         return rows.order_by("-until_at").first()
 
 
 class Mute(models.Model):
-    """Until its end, the tenant gets no access request of this engineer, or of anybody if `engineer` is empty.
+    """Until its end, the tenant accepts no access requests from `engineer`, or from anybody if `engineer` is empty.
 
-    It ends by the clock; `lifted_at` is when somebody ended it early.
+    It ends at `until_at`, unless somebody ends it early (`lifted_at`).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""Messages that still have to be sent: written with the change, delivered later, at least once."""
+"""Messages that must be sent. Each is written in the transaction of its change, and delivered later, at least once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from django.utils.translation import gettext_lazy as _
 
 from requests_app.models.scoping import ScopedQuerySet
 
-#: The lanes of a message; the class below says what each is.
+#: The lanes of a message; OutboxMessage describes them.
 FANOUT, MAIL, WEBHOOK = "fanout", "mail", "webhook"
 _FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
 
 
 class OutboxQuerySet(ScopedQuerySet):
     def due(self, at: datetime) -> Self:
-        """The waiting messages whose time has come and that nobody has claimed, or whose claim has expired."""
+        """The waiting messages whose time has come, and that no worker has claimed, or whose claim has expired."""
         return self.filter(
             Q(claimed_until=None) | Q(claimed_until__lte=at),
             state=OutboxMessage.State.WAITING,
@@ -29,11 +29,14 @@ class OutboxQuerySet(ScopedQuerySet):
 
 
 class OutboxMessage(models.Model):
-    """`key` is unique, so that a message is sent once; `payload` holds only ids and names of audiences.
+    """A message to people or to a webhook.
 
-    `tenant` is empty if it concerns none, such as an account of the provider's. A row in the lane "fanout" has no
-    recipient yet: delivering it makes one row in the lane "mail" for each. One in the lane "webhook" has its `webhook`,
-    and waits for those with the same `mark` and a lower `seq`, its number in the log, unless it ends access.
+    `key` is unique, so that nothing is sent twice. `payload` has only ids, names of audiences and facts of the change.
+    `tenant` is empty if the message belongs to no tenant, for example if it is about an account of the provider.
+
+    A row in the lane "fanout" has no recipient yet: its delivery makes a row in the lane "mail" for each recipient. A
+    row in the lane "webhook" has a `webhook`. It waits for rows with the same `mark` and a lower `seq`, the number in
+    the log, unless it reports the end of an access.
     """
 
     class State(models.TextChoices):

@@ -1,4 +1,4 @@
-"""People and the roles they hold."""
+"""People and their roles, and the actors that are made from them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return self.active().humans().filter(**is_approver).distinct()
 
     def deciding_for(self, tenant_id: object, at: datetime) -> Self:
-        """The approvers, and the deputies of absent ones at this instant."""
+        """The people who can decide for this tenant now: its approvers, and the deputies of absent approvers."""
         of_tenant: dict[str, Any] = {"tenant": tenant_id}
         deputies = OutOfOffice.objects.filter(**of_tenant).live(at).values("deputy")
         people = self.active().humans()
@@ -52,7 +52,7 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return people.filter(is_approver | still).distinct()
 
     def in_queue(self, service_id: object, role: str) -> Self:
-        """The people who work a queue. A client is in none, even if rows exist."""
+        """The people with this role in a queue. The account of a client is never among them."""
         has_role = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
         return self.active().humans().filter(**has_role).distinct()
 
@@ -68,7 +68,7 @@ class PersonManager(BaseUserManager["Person"]):
         return self.get(email=(email or "").lower())
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """For the command line, whose operator vouches for the address."""
+        """Make a person for the command line. Its operator guarantees that the address is right."""
         fields.setdefault("created_at", clock.now())
         fields.setdefault("email_verified_at", fields["created_at"])
         person = self.model(email=email.lower(), **fields)
@@ -80,10 +80,10 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """Used by `manage.py createsuperuser`: make a member of staff, on the provider's side.
+        """Make a member of staff, for `manage.py createsuperuser`.
 
-        The machine's operator needs no second person. It is recorded in the provider's log and in the log of each
-        tenant that ever had Lockbox on, and the new member confirms nothing before the waiting time is over.
+        The machine's operator needs no second person. The log of the provider and the log of each tenant that ever had
+        Lockbox on get an entry. The new member can't confirm anything before the waiting time is over.
         """
         fields.setdefault("name", email.partition("@")[0])
         fields.update(side=Person.Side.PROVIDER, is_staff=True, is_superuser=True)
@@ -94,9 +94,9 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in, or the account of a client, which never does.
+    """A person who signs in, or the account of a client, which never signs in.
 
-    `human_id` is shared by the accounts of one human, who counts once.
+    All accounts of one human have the same `human_id`, so that the human counts once.
     """
 
     class Kind(models.TextChoices):
@@ -114,7 +114,7 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     email = models.EmailField(_("email"), unique=True)
-    # When a link that was sent there came back. Nobody signs in before.
+    # When somebody opened a link that was sent to the address. Before that, the person can't sign in.
     email_verified_at = models.DateTimeField(_("address verified"), null=True, blank=True, editable=False)
     name = models.CharField(_("name"), max_length=120)
     side = models.CharField(_("side"), max_length=8, choices=Side.choices)
@@ -153,21 +153,21 @@ class Person(AbstractBaseUser, PermissionsMixin):
         return self.name
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Return whether this is the password, and one that may be used: not with single sign-on only."""
+        """Return whether this is the password. Return False if the person may sign in only with single sign-on."""
         return super().check_password(raw_password) and not self.signs_in_elsewhere()
 
     def signs_in_elsewhere(self) -> bool:
-        """Whether the tenant's single sign-on is this person's only way to sign in."""
+        """Return whether the tenant's single sign-on is this person's only way to sign in."""
         tenants = Membership.objects.filter(person=self).values("tenant")
         return SignOn.objects.filter(is_only=True, tenant__in=tenants).exclude(break_glass=self).exists()
 
     def may_change_address(self) -> bool:
-        """Whether the person may change the address: no directory has it, and they sign in here."""
+        """Return whether the person may change their address: no directory manages it, and they sign in here."""
         in_directory = DirectoryRecord.objects.filter(person=self).present().exists()
         return not (in_directory or self.signs_in_elsewhere())
 
     def passes_single_sign_on_by(self) -> bool:
-        """Whether this is the one person who may sign in here if single sign-on is the only way for others."""
+        """Return whether this is the one person who may sign in here although all others must use single sign-on."""
         return SignOn.objects.filter(is_only=True, break_glass=self).exists()
 
     def get_full_name(self) -> str:
@@ -178,13 +178,16 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """Whether there is an authenticator app or a passkey of this site. With an app it costs no query."""
+        """Whether the person has an authenticator app or a passkey of this site. With an app, this needs no query."""
         if self.totp_set_up_at is not None:
             return True
         return bool(Passkey.objects.filter(person_id=self.pk).live().of_this_site().exists())
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Return what a session must know to stay alive. A new password ends it, and so does a new epoch."""
+        """Return the hash that a session must have to remain valid.
+
+        A new password changes the hash and so ends all sessions, and so does a new `session_epoch`.
+        """
         salt = "requests_app.models.Person.get_session_auth_hash"
         value = f"{self.password}\n{self.session_epoch}"
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
@@ -192,19 +195,19 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
 class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
     def since(self, at: datetime) -> Self:
-        """The terms that lasted at this instant or began later."""
+        """The terms that had not ended at this instant."""
         return self.filter(Q(until_at=None) | Q(until_at__gt=at))
 
 
 class StaffTerm(models.Model):
-    """One period during which somebody was staff. It remains when the account is switched off.
+    """One period in which somebody was staff. It remains if the account is switched off.
 
-    A new term begins when the account is switched on again, when its second factors are reset, or when its identity at
-    an identity provider is unlinked: somebody else may use it now.
+    A new term begins if the account is switched on again, its second factors are reset, or its identity at an identity
+    provider is unlinked. In these cases, somebody else may use the account now.
     """
 
     person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
-    # The human at that time: linking accounts later must not make anybody the only one in hindsight.
+    # The human at that time. If accounts are linked later, that must not change how many humans were staff in the past.
     human_id = models.UUIDField()
     from_at = models.DateTimeField(_("from"))
     until_at = models.DateTimeField(_("until"), null=True, blank=True)
@@ -286,7 +289,7 @@ class QueueAssignment(models.Model):
 
 
 def _witness_made_staff(person: Person) -> None:
-    """Record that the machine's operator made somebody staff, in every log that this concerns."""
+    """Record in each log that this concerns that the machine's operator made somebody a member of staff."""
     detail = {"person": str(person.pk), "name": person.name, "email": person.email, "role": str(Role.STAFF)}
     fields: dict[str, Any] = {
         "event": Event.ROLE_GIVEN,
@@ -310,10 +313,10 @@ def actor_of(
     ip: str = "",
     given_roles: Iterable[tuple[UUID, str]] | None = None,
 ) -> Actor:
-    """Return the actor with the roles as they are now, or with those that the caller has read with the person.
+    """Return the actor for a person, with their present roles, or with those that the caller has read with the person.
 
-    Somebody who is switched off holds none, even if rows are left. Neither does the account of a client: what a client
-    may do is in its token.
+    A person who is switched off has no roles, even if rows exist. A client's account has none either: its token says
+    what the client may do.
     """
     if not _holds_roles(person):
         given_roles = ()
@@ -339,7 +342,10 @@ def _actor_with(
     request_id: str,
     ip: str,
 ) -> Actor:
-    """Return the actor. `given_roles` are for tenants on the customers' side, for services on the provider's."""
+    """Return the actor with these roles.
+
+    The ids in `given_roles` are tenants for a customer's person, and services for one of the provider's people.
+    """
     roles: dict[UUID, set[Role]] = {}
     for where, role in given_roles:
         roles.setdefault(where, set()).add(Role(role))
@@ -364,9 +370,9 @@ def _actor_with(
 
 
 def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, tuple[Away, ...]]:
-    """Give a deputy the approver's role while an approver for whom they stand in is away now.
+    """Give the role of an approver to a deputy for each tenant in which an approver who named them is away now.
 
-    Returns all absent approvers, because nothing says for which of several a deputy acts.
+    Returns all absent approvers, because it is not known for which of them the deputy acts.
     """
     as_deputy = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
     if not as_deputy:
@@ -383,10 +389,10 @@ def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID,
 def actor_of_token(
     token: Token, *, in_name_of: Person | None = None, door: str = "api", request_id: str = "", ip: str = ""
 ) -> Actor:
-    """Return the actor of a token, limited to its scopes. `token` comes with its account and its client.
+    """Return the actor of a token, limited to its scopes. `token` must have its account and its client.
 
-    A client acts in the name of one of the provider's people when it raises an access request for them. It then has
-    their roles and not its own.
+    If the provider's client raises an access request in the name of an engineer, it has the engineer's roles and not
+    its own.
     """
     account = token.account
     scopes = known(token.scopes)
@@ -418,7 +424,7 @@ def actor_of_token(
 
 
 def _with_decider(machine: Machine, client: Client) -> Machine:
-    """Add the approver for whom the client decides, as long as that person is one."""
+    """Add the approver for whom the client decides, if that person still is an approver."""
     person = client.decides_for
     if person is None or not Person.objects.get_queryset().approvers_of(client.tenant_id).filter(pk=person.pk).exists():
         return machine
@@ -431,7 +437,7 @@ def _with_decider(machine: Machine, client: Client) -> Machine:
     )
 
 
-#: The columns that say where somebody of this side holds roles, and which.
+#: The columns with the places and the roles of a person of each side.
 _PLACES = {
     Side.CUSTOMER: ("memberships__tenant_id", "memberships__role"),
     Side.PROVIDER: ("queue_assignments__service_id", "queue_assignments__role"),
@@ -439,13 +445,13 @@ _PLACES = {
 
 
 def reread(actor: Actor) -> Actor:
-    """Return the same actor with the roles as they are now, for the transaction that relies on them."""
+    """Return the same actor with their present roles, for the transaction that depends on them."""
     if not actor.is_person:
         return actor
     if actor.token_id is not None:
         return _reread_token(actor)
     role_in, role = _PLACES[actor.side]
-    # One row for each role, or one row without a role.
+    # The query returns one row for each role, or one row for a person without a role.
     rows = Person.objects.get_queryset().annotate(held_in=F(role_in), held_role=F(role)).filter(pk=actor.person)
     people: list[Any] = list(rows)
     if not people or not people[0].is_active:
@@ -468,7 +474,7 @@ def _reread_token(actor: Actor) -> Actor:
 
 
 def find_token(**which: Any) -> tuple[Token, datetime] | None:
-    """The token, with its account's roles, and the instant at which they were read: all in one statement."""
+    """Return the token with the roles of its account, and the time at which one statement read all of them."""
     roles = {
         "in_tenant": F("account__memberships__tenant_id"),
         "tenant_role": F("account__memberships__role"),
@@ -476,7 +482,7 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
         "queue_role": F("account__queue_assignments__role"),
     }
     rows = Token.objects.select_related("account__client").filter(**which)
-    # One row for each role, or one without any. In no order: that would cost a tenth of a call, for one row.
+    # One row for each role, or one row without a role. Without an order: sorting would take a tenth of a call's time.
     found: list[Any] = list(rows.order_by().annotate(now=clock.column(), **roles))
     if not found:
         return None
@@ -488,5 +494,5 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
 
 
 def _without_roles(actor: Actor) -> Actor:
-    # A copy, because the pages' actor is lazy and not an instance of its class.
+    # A copy, because the actor of the pages is a lazy object and not an instance of its class.
     return replace(copy(actor), is_staff=False, tenant_roles={}, queue_roles={})

@@ -1,4 +1,4 @@
-"""Proposals that another person has yet to confirm, in a tenant under two-person control or among the staff."""
+"""Proposals: changes that another person must confirm, in a tenant under two-person control or among staff."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.filter(tenant=None)
 
     def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
-        """The staff's changes that touch these tenants, each once."""
+        """The staff's changes that touch these tenants. Each change is returned once."""
         links = Proposal.touched.through.objects.filter(tenant_id__in=list(tenant_ids))
         return self.of_staff().filter(pk__in=links.values("proposal_id"))
 
@@ -31,16 +31,16 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.of_staff().filter(ended_at=None, effective_at__lte=at)
 
     def unanswered(self, at: datetime) -> Self:
-        """The staff's proposals that nobody confirmed in time."""
+        """The staff's proposals that expired because nobody confirmed them in time."""
         return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__lte=at)
 
 
 class Proposal(models.Model):
-    """An act by name, and its arguments. The act runs later, and is then judged again.
+    """A change that waits: the name of its act, and the arguments. When the act runs, it is judged again.
 
-    With a `tenant` it is that tenant's own, and runs when it is confirmed. Without one it is the staff's: it is
-    announced to the tenants that it touches, and takes effect at `effective_at`, the waiting time after it was
-    confirmed. That instant is stored in the row, so no worker can bring it forward.
+    A proposal with a `tenant` is that tenant's own and runs when it is confirmed. A proposal without one is the
+    staff's: the tenants that it touches get an announcement, and it takes effect at `effective_at`, a waiting time
+    after the confirmation. This time is stored in the row, so no worker can apply the change earlier.
     """
 
     class Outcome(models.TextChoices):
@@ -58,7 +58,7 @@ class Proposal(models.Model):
     proposed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("proposed by")
     )
-    # The human at that time: linking or unlinking accounts later must not make anybody a second person.
+    # The human at that time. If accounts are linked or unlinked later, nobody may become a second person by that.
     proposed_human = models.UUIDField()
     proposed_at = models.DateTimeField(_("proposed"))
     expires_at = models.DateTimeField(_("until"))
@@ -71,7 +71,8 @@ class Proposal(models.Model):
         related_name="+",
         verbose_name=_("confirmed by"),
     )
-    # Only the staff's proposals have these four. Without `confirmed_by` nobody else was staff and could confirm it.
+    # Only the staff's proposals have these four. Without `confirmed_by`, no other member of staff existed who could
+    # confirm.
     confirmed_human = models.UUIDField(null=True, blank=True)
     confirmed_at = models.DateTimeField(_("confirmed"), null=True, blank=True)
     effective_at = models.DateTimeField(_("takes effect"), null=True, blank=True)
@@ -112,10 +113,10 @@ class Proposal(models.Model):
 
     @property
     def is_alone(self) -> bool:
-        """Whether the waiting time replaces a second person."""
+        """Whether nobody else could confirm the proposal, so that the waiting time replaces the second person."""
         return self.effective_at is not None and self.confirmed_by_id is None
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The arguments without those that only the act itself may read."""
+        """The arguments that may be shown. Only the act itself may read arguments with a name that begins with "_"."""
         return {name: value for name, value in self.said.items() if not name.startswith("_")}

@@ -1,4 +1,4 @@
-"""The customer's own recovery: one recovery key of a tenant. Only its hash is stored."""
+"""Recovery keys of tenants. Only their hashes are stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RecoveryKeyQuerySet(ScopedQuerySet):
 
 
 class RecoveryKey(models.Model):
-    """It ends when it is used, or when another one is made."""
+    """One recovery key of a tenant. It ends when it is used, or when another one is made."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="recovery_keys")

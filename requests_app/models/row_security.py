@@ -1,7 +1,8 @@
 """Tells PostgreSQL which tenants a connection may see: a second check if code forgets `visible_to`.
 
-The policies (migration 0003) let everything through if no tenant is set: for workers, staff and the provider's people
-only the querysets limit what is seen. A database superuser passes every policy; production does not use one.
+If no tenants are set, the policies (migration 0003) allow all rows. That is so for workers, for staff and for the
+provider's people: only the querysets limit what they see. The policies do not apply to a superuser of the database, so
+production uses another role.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
-#: A customer's person without a role sees no tenant. An empty list would mean "not set".
+#: For a customer's person without a role, who sees no tenant. An empty list would mean that no tenants are set.
 NOBODY = UUID(int=(1 << 128) - 1)
 
 
 @contextmanager
 def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
-    """Hide all other tenants' rows from this thread's connection until the block ends. Does nothing on SQLite."""
+    """Hide the rows of all other tenants from this thread's connection inside the block. Does nothing on SQLite."""
     if connection.vendor != "postgresql":
         yield
         return
@@ -29,15 +30,16 @@ def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
         try:
             _tell("")
         except DatabaseError:
-            # In any state, the connection must not carry this setting into the next request.
+            # In every case, the next request must not get this setting with the connection.
             connection.close()
 
 
 @contextmanager
 def own_account() -> Iterator[None]:
-    """Lift the limit for an act on an account, whose log is the provider's while it has no role anywhere.
+    """Remove the limit of `only_tenants` inside the block, for an act on an account.
 
-    The act itself has checked, by `visible_to` or by role, that the account is the actor's own or one of theirs.
+    The log of an account without any role is the provider's. The act itself has checked, with `visible_to` or by role,
+    that the actor may change the account.
     """
     if connection.vendor != "postgresql":
         yield

@@ -1,4 +1,7 @@
-"""The one way from an id to a row: `visible_to(actor).find(id)`. Absent and foreign rows look alike."""
+"""The only way from an id to a row: `visible_to(actor).find(id)`.
+
+A missing row and a row that the actor may not see give the same error.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from requests_app.domain.actors import Actor, Side
 from requests_app.domain.errors import NotFound
 from requests_app.domain.ids import as_id
 
-#: More rows than this are locked in one statement.
+#: If there are more rows than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 def new_reference(prefix: str) -> str:
-    """Return a short name to say and type. None of its letters and digits can be mistaken for another."""
+    """Return a short name that people can say and type. No two of its letters and digits look alike."""
     return f"{prefix}-{_four()}-{_four()}"
 
 
@@ -29,13 +32,17 @@ def _four() -> str:
 
 
 class ScopedQuerySet(models.QuerySet[Any]):
-    """Rows that belong to somebody, by the columns `tenant_path` and `service_path`."""
+    """Rows with a scope: `tenant_path` and `service_path` name the columns of their tenant and their service."""
 
     tenant_path = "tenant_id"
     service_path: str | None = None
 
     def visible_to(self, actor: Actor) -> Self:
-        """Customers see their tenants, the provider's people their queues, staff and the system everything."""
+        """The rows that the actor may see.
+
+        Customers see those of their tenants, and the provider's people those of their queues. Staff and the system see
+        all rows.
+        """
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
         if actor.side is Side.CUSTOMER:
@@ -48,7 +55,7 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return Q(**{f"{self.service_path}__in": sorted(actor.service_ids)})
 
     def find(self, pk: object) -> Any:
-        """Return the row, or raise NotFound. A malformed id is absent, too."""
+        """Return the row with this id. Raises NotFound for a missing row and for a malformed id."""
         key = as_id(pk)
         if key is None:
             raise NotFound
@@ -68,9 +75,10 @@ class ScopedQuerySet(models.QuerySet[Any]):
             return super().get(*args, **kwargs)
 
     def locked_in_turn(self) -> list[Any]:
-        """Lock these rows in the order of their keys, one by one as others may wait for one, and return them.
+        """Lock these rows in the order of their keys, and return them.
 
-        Many rows are locked in one statement. It waits for any of them, and others may wait meanwhile.
+        They are locked one by one, so that the limits on waiting threads count each wait under its row. More than
+        EACH_FOR_ITSELF rows are locked in one statement, and its wait counts once for the whole table.
         """
         rows = self.order_by("pk").locked()
         if not self._locks():
@@ -92,15 +100,16 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return waits
 
     def locked(self) -> Self:
-        """Lock the rows but not those that they join. SQLite has no row locks and needs none (IMMEDIATE).
+        """Lock the rows, but not those that they join. SQLite has no row locks and needs none (BEGIN IMMEDIATE).
 
-        FOR NO KEY UPDATE: an act that only refers to the row by a foreign key does not wait. With a full lock, an act
-        that holds a tenant and waits for the log deadlocked with one that has the log and refers to the tenant.
+        The lock is FOR NO KEY UPDATE, so that an act that only refers to the row with a foreign key does not wait. A
+        full lock caused deadlocks: one act had a tenant and waited for the log, and another act had the log and
+        referred to the tenant.
         """
         return self.select_for_update(of=("self",), no_key=True) if self._locks() else self
 
     def claimed(self) -> Self:
-        """Lock the rows that nobody else has locked, for sweeps that run side by side."""
+        """Lock those of the rows that nobody else has locked. For sweeps that run at the same time."""
         return self.select_for_update(of=("self",), no_key=True, skip_locked=True) if self._locks() else self
 
     def _locks(self) -> bool:

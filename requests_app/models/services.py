@@ -14,7 +14,7 @@ from requests_app.models.tenants import Tenant
 
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
-    """Return whether a locator is under the tenant's own root, which has the tenant's name."""
+    """Return whether a locator is under the tenant's own root. The root has the tenant's short name."""
     return is_under(tenant.slug, locator)
 
 
@@ -24,7 +24,7 @@ def is_under(slug: str, locator: str) -> bool:
 
 
 class ServiceQuerySet(ScopedQuerySet):
-    """A service belongs to no tenant: customers see all of them, the provider's people their queues."""
+    """A service belongs to no tenant. Customers see all services, the provider's people those of their queues."""
 
     service_path = "pk"
 
@@ -55,7 +55,7 @@ class ResourceQuerySet(ScopedQuerySet):
 
 
 class Resource(models.Model):
-    """`locator` is the connector's name for it; `kind` is the word that people read."""
+    """One mailbox, library or database. `locator` is the connector's name for it, and `kind` is the word for people."""
 
     class Kind(models.TextChoices):
         MAILBOX = "mailbox", _("mailbox")

@@ -13,10 +13,10 @@ from requests_app.models.scoping import ScopedQuerySet
 
 
 class SignOn(models.Model):
-    """A tenant's connection to its identity provider (OpenID Connect). The provider's own is in the settings.
+    """A tenant's connection to its identity provider (OpenID Connect). The provider's connection is in the settings.
 
-    `role_map` maps groups of the claim to roles. With `is_only` nobody of the tenant signs in otherwise, except
-    `break_glass`, who can sign in while the identity provider does not answer.
+    `role_map` maps the groups of a claim to roles. With `is_only`, all people of the tenant must use single sign-on.
+    Only `break_glass` may still sign in here, in case the identity provider does not answer.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -50,7 +50,10 @@ class SignOn(models.Model):
 
 
 class Domain(models.Model):
-    """A domain that a tenant claims, and its proof once there is one: a file on the domain's web server."""
+    """A domain that a tenant claims. After the proof, `verified_at` is set.
+
+    The proof is a file on the domain's web server.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="domains")
@@ -67,7 +70,7 @@ class Domain(models.Model):
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["tenant", "name"], name="domain_once_in_a_tenant"),
-            # A claim without proof does not keep another tenant from proving it.
+            # An unproven claim must not prevent another tenant from proving that the domain is theirs.
             models.UniqueConstraint(fields=["name"], condition=Q(verified_at__isnull=False), name="domain_proven_once"),
         ]
 
@@ -76,7 +79,10 @@ class Domain(models.Model):
 
 
 class Identity(models.Model):
-    """A person at an issuer, known by issuer and subject and not by address. Without a tenant it is the provider's."""
+    """A person at an issuer, identified by the issuer and the subject and never by the address.
+
+    Without a tenant, the identity belongs to one of the provider's people.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, null=True, blank=True, related_name="identities")

@@ -34,22 +34,22 @@ class TenantQuerySet(ScopedQuerySet):
     tenant_path = "pk"
 
     def _in_queues_of(self, actor: object) -> models.Q:
-        # The provider's people choose a tenant when they record a ticket for a customer who called.
+        # The provider's people choose from all tenants when they record a ticket for a customer who called.
         return models.Q()
 
     def ever_on(self) -> Self:
-        """The tenants that have had Lockbox on at some time: changes that weaken them are announced first."""
+        """The tenants that have Lockbox on or ever had it on. A change that weakens them is announced first."""
         return self.filter(models.Q(lockbox_on=True) | models.Q(lockbox_first_on_at__isnull=False))
 
     def first_on_at(self) -> datetime | None:
-        """Return when the first of all tenants switched Lockbox on."""
+        """Return when a tenant switched Lockbox on for the first time; None if none ever did."""
         first = self.ever_on().aggregate(at=models.Min(Coalesce("lockbox_first_on_at", "created_at")))
         return first["at"]
 
 
 class Tenant(models.Model):
     class YesRule(models.TextChoices):
-        """What an approval of this tenant's requires. A denial is always possible: it opens nothing."""
+        """The requirements for an approval of this tenant. A denial has no requirements, because it opens nothing."""
 
         ANY = "any", _("signed or not")
         SIGNED = "signed", _("signed with a passkey")
@@ -60,7 +60,8 @@ class Tenant(models.Model):
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="tenants", verbose_name=_("plan"))
     lockbox_on = models.BooleanField(_("Lockbox on"), default=False)
-    # Never cleared: from then on the provider's staff weaken nothing here alone or unannounced.
+    # Never cleared: since this time, one member of staff alone can't weaken this tenant, and each such change is
+    # announced.
     lockbox_first_on_at = models.DateTimeField(_("Lockbox first on"), null=True, blank=True, editable=False)
     window_cap = models.PositiveIntegerField(
         _("longest window (seconds)"),
@@ -68,19 +69,19 @@ class Tenant(models.Model):
         validators=[MinValueValidator(60), MaxValueValidator(8 * 60 * 60)],
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
-    # In hours: a window opens only while a witness's cosignature of the last checkpoint is no older.
+    # In hours: a window opens only if a witness cosigned the last checkpoint within this time.
     cosigned_within = models.PositiveSmallIntegerField(
         _("cosigned within (hours)"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(168)]
     )
     log_retention_days = models.PositiveIntegerField(
         _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
     )
-    # One human proposes changes of who decides, and of the rules above; another confirms them.
+    # Whether one human proposes, and another confirms, changes of who decides and of the rules above.
     needs_two = models.BooleanField(_("two-person control"), default=False)
     yes_rule = models.CharField(
         _("approval requirements"), max_length=12, choices=YesRule.choices, default=YesRule.ANY, editable=False
     )
-    # The customer's own approval page. Its keys belong to the customer's site, and may be the only ones that count.
+    # The customer's own approval page. Its keys belong to the customer's site. The tenant may accept only these keys.
     approval_origin = models.CharField(
         _("own approval page"), max_length=300, blank=True, default="", db_default="", editable=False
     )

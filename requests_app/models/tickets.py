@@ -1,4 +1,4 @@
-"""Tickets and what was said on them."""
+"""Tickets and their comments."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Ticket(models.Model):
         verbose_name_plural = _("tickets")
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=TicketState.values), name="ticket_state_known"),
-            # A help desk that sends the same case twice, in any way, opens one ticket.
+            # If a help desk sends the same case twice, through any interface, only one ticket is opened.
             models.UniqueConstraint(
                 fields=["tenant", "external_reference"],
                 condition=~models.Q(external_reference=""),
@@ -95,7 +95,7 @@ class TicketCommentQuerySet(ScopedQuerySet):
 
 
 class TicketComment(models.Model):
-    """One comment. Internal notes are for the provider's side only."""
+    """One comment on a ticket. Only the provider's side reads internal notes."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")

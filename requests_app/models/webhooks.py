@@ -1,4 +1,4 @@
-"""Webhooks: endpoints, how much of each log was sent to each, and the result of every attempt."""
+"""Webhooks: their addresses, how much of each log each was sent, and the result of each attempt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class WebhookQuerySet(ScopedQuerySet):
         return self.filter(removed_at=None)
 
     def with_deliveries(self) -> Self:
-        """Each with `parked`, how many of its messages were given up, and `resume_at`, when the next one is due."""
+        """Annotate each webhook with `parked` and `resume_at`.
+
+        `parked` is the number of its messages that are parked. `resume_at` is when the next message is due.
+        """
         mine = OutboxMessage.objects.filter(webhook=OuterRef("pk"))
         parked = mine.filter(state=OutboxMessage.State.PARKED).order_by().values("webhook")
         due = mine.filter(state=OutboxMessage.State.WAITING).order_by("next_attempt_at").values("next_attempt_at")
@@ -31,10 +34,11 @@ class WebhookQuerySet(ScopedQuerySet):
 
 
 class Webhook(models.Model):
-    """An endpoint (Standard Webhooks). Without a tenant it is the provider's own, and gets every log.
+    """An address that gets messages about log entries (Standard Webhooks).
 
-    `sealed` holds its encrypted keys; `former_sealed` the former ones, which also sign until `former_until`. It gets
-    nothing older than `from_at`. `failures` counts the failed attempts since the last success.
+    Without a tenant, it is the provider's and gets the entries of every log. `sealed` has its encrypted keys.
+    `former_sealed` has the former keys, which also sign until `former_until`. It gets no entries from before `from_at`.
+    `failures` counts the failed attempts since the last success.
     """
 
     class Because(models.TextChoices):
@@ -73,7 +77,10 @@ class Webhook(models.Model):
 
     @property
     def place(self) -> str:
-        """The address without its path, which may work like a password and is shown only to its administrators."""
+        """The address without its path.
+
+        The path may be as secret as a password, so only administrators see it.
+        """
         try:
             return Target.parse(self.url, private=True, query=True).place
         except BadTarget:
@@ -81,7 +88,7 @@ class Webhook(models.Model):
 
 
 class WebhookCursor(models.Model):
-    """How much of one log a webhook was sent: the number of the next entry."""
+    """How much of one log a webhook was sent. `next_seq` is the number of the next entry."""
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="cursors")
     log_id = models.UUIDField(_("log"))
@@ -99,7 +106,7 @@ class WebhookCursor(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One attempt to deliver one message. `status` is the answer's; without an answer `problem` says why."""
+    """One attempt to deliver one message. `status` is the HTTP status; without an answer, `problem` says why."""
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="attempts", db_index=False)
     message = models.ForeignKey("requests_app.OutboxMessage", models.CASCADE, related_name="webhook_attempts")

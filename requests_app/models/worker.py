@@ -1,4 +1,4 @@
-"""Traces of the background processes: heartbeats, and tasks that did not end."""
+"""Records of the background processes: heartbeats, and tasks that have not succeeded."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -8,20 +8,20 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     """Named reads of heartbeats."""
 
     def workers(self) -> "HeartbeatQuerySet":
-        """The heartbeats of the clusters, one row each."""
+        """The heartbeats of the clusters, one row for each cluster."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
     def of_places(self) -> "HeartbeatQuerySet":
-        """The heartbeats of clusters and hosts, which remain when these are removed."""
+        """The heartbeats of clusters and of hosts. They are still there after a cluster or a host is removed."""
         return self.workers() | self.filter(name__startswith=Heartbeat.HOST)
 
 
 class Heartbeat(models.Model):
-    """The last heartbeat of a background part.
+    """When a background process, a task or a host last reported.
 
-    `worker:<cluster>` is written when that cluster has completed a task, `<task>` when that task last succeeded, `beat`
-    by the beat, and `pulse:<task>` when the beat last queued it out of turn. `host:<name>` is written by a web server's
-    probe, to see that it can write.
+    The names: `worker:<cluster>` when that cluster has completed a task; `<task>` when that task has succeeded; `beat`
+    from the beat; `pulse:<task>` when the beat has queued that task before its schedule; `host:<name>` from the health
+    check of a web server, as a test that it can write.
     """
 
     WORKER = "worker:"
@@ -49,12 +49,12 @@ class TaskAttemptQuerySet(models.QuerySet["TaskAttempt"]):
     """Named reads of unfinished tasks."""
 
     def parked(self) -> "TaskAttemptQuerySet":
-        """Tasks that were given up. Each is an alarm until somebody deletes the row."""
+        """The tasks that are no longer retried. Each raises an alarm until somebody deletes its row."""
         return self.filter(parked_at__isnull=False)
 
 
 class TaskAttempt(models.Model):
-    """A task that was started and has not succeeded. Success deletes the row."""
+    """A task that was started and has not succeeded. When it succeeds, the row is deleted."""
 
     key = models.CharField(_("key"), max_length=120, unique=True)
     name = models.CharField(_("task"), max_length=200)
