@@ -1,1 +1,1 @@
-"""The messages to people and machines: topics, audiences, mails, webhook bodies."""
+"""Messages to people and machines: topics, audiences, mails, webhook bodies."""

@@ -1,4 +1,4 @@
-"""Turns an audience's name into people and addresses, by the roles at that moment."""
+"""Turns the name of an audience into people and addresses. It uses the roles of that moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Recipient:
 
 
 def resolve(message: OutboxMessage) -> list[Recipient]:
-    """Return everybody whom the message is for, each address once; possibly nobody."""
+    """Return the recipients of a message, each address once. The list may be empty."""
     found: dict[str, Recipient] = {}
     for audience in message.payload["audiences"]:
         for recipient in _of_audience(audience, message):
@@ -37,7 +37,7 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
-    """Return the people of an audience, or the person whom the row's field names now."""
+    """Return the people of an audience, or the person in the field of the row that `name` names."""
     if not name.startswith(OF_ROW):
         return _READERS[Audience(name)](message)
     topic = topic_of(message.topic)
@@ -47,9 +47,10 @@ def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
 
 
 def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:
-    """Return the ids of the messages that still concern their recipients. `rows` are their access requests.
+    """Return the ids of the messages that still concern their recipients.
 
-    It asks once for each queue and engineer, however many messages there are.
+    `rows` are the access requests of the messages, by id. The audiences are resolved once for each queue and engineer,
+    however many messages there are.
     """
     known: dict[object, set[str]] = {}
     found = set()
@@ -65,7 +66,7 @@ def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessReque
 
 
 def _of_people(people: Iterable[Person | None]) -> list[Recipient]:
-    """Return the people who are switched on. A client's account has no mailbox."""
+    """Return the people who are not switched off. A client's account is left out, because it has no mailbox."""
     return [
         Recipient(person.email, person.pk)
         for person in people
@@ -86,14 +87,14 @@ def _engineer(message: OutboxMessage) -> list[Recipient]:
 
 
 def _provider_approvers(message: OutboxMessage) -> list[Recipient]:
-    """Return who may decide the first stage, without the engineer who asks."""
+    """Return the people who can decide the first stage, without the engineer who asks."""
     row = _access_request(message)
     approvers = Person.objects.get_queryset().in_queue(row.service_id, "provider_approver")
     return _of_people(approvers.exclude(human_id=row.requester_human))
 
 
 def _customer(message: OutboxMessage) -> list[Recipient]:
-    """Return the approvers, their present deputies, and the addresses that only get mail."""
+    """Return the approvers, their present deputies, and the notification addresses. A reminder goes only to people."""
     assert message.tenant_id is not None
     people = _of_people(Person.objects.get_queryset().deciding_for(message.tenant_id, clock.now()))
     if message.topic == Topic.REMINDER:
@@ -107,14 +108,14 @@ def _queue(message: OutboxMessage) -> list[Recipient]:
 
 
 def _ticket_customers(message: OutboxMessage) -> list[Recipient]:
-    """Return the customer's people on a ticket: who opened it, or for whom it was recorded."""
+    """Return the customer's people of a ticket: who opened it, and for whom it was recorded."""
     ticket = _ticket(message)
     people = [person for person in (ticket.opened_by, ticket.on_behalf_of) if person is not None]
     return _of_people(person for person in people if person.side == Person.Side.CUSTOMER)
 
 
 def _ticket_workers(message: OutboxMessage) -> list[Recipient]:
-    """Return the assignee, or the whole queue while nobody has taken the ticket."""
+    """Return the assignee, or the whole queue if the ticket is not assigned."""
     ticket = _ticket(message)
     return _of_people([ticket.assignee]) if ticket.assignee else _queue(message)
 
@@ -124,7 +125,7 @@ def _account_holder(message: OutboxMessage) -> list[Recipient]:
 
 
 def _administrators(message: OutboxMessage) -> list[Recipient]:
-    """Return a tenant's administrators, or without any the provider's staff."""
+    """Return a tenant's administrators. Without a tenant, return the provider's staff."""
     people = Person.objects.get_queryset()
     if message.tenant_id is None:
         return _of_people(people.filter(is_staff=True))
@@ -133,18 +134,18 @@ def _administrators(message: OutboxMessage) -> list[Recipient]:
 
 
 def _invited(message: OutboxMessage) -> list[Recipient]:
-    """Return the address of an invitation, as long as it can still be accepted."""
+    """Return the address of an invitation if it can still be accepted."""
     row = Invitation.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email)] if row else []
 
 
 def _deputy(message: OutboxMessage) -> list[Recipient]:
-    """Return the deputy, even before the absence begins or after it ended."""
+    """Return the deputy, even before the absence begins or after it has ended."""
     return _of_people(Person.objects.get_queryset().filter(deputisings=message.about))
 
 
 def _tenant(message: OutboxMessage) -> list[Recipient]:
-    """Return everybody of the tenant, in any role, and the addresses that only get mail."""
+    """Return all people of the tenant, in any role, and its notification addresses."""
     assert message.tenant_id is not None
     people = Person.objects.get_queryset().filter(memberships__tenant=message.tenant_id).distinct()
     addresses = NotificationAddress.objects.filter(tenant_id=message.tenant_id).values_list("email", flat=True)
@@ -152,19 +153,22 @@ def _tenant(message: OutboxMessage) -> list[Recipient]:
 
 
 def _address(message: OutboxMessage) -> list[Recipient]:
-    """Return the account with an address that somebody typed; none for single sign-on accounts."""
+    """Return the account with the address that somebody entered.
+
+    Accounts that sign in only with single sign-on get no mail.
+    """
     people = Person.objects.get_queryset().humans().filter(email=message.payload["email"])
     return _of_people(person for person in people if not person.signs_in_elsewhere())
 
 
 def _new_address(message: OutboxMessage) -> list[Recipient]:
-    """Return the requested new address, as long as it waits."""
+    """Return the requested new address while it waits for its confirmation."""
     row = AddressChange.objects.open(clock.now()).filter(pk=message.about).first()
     return [Recipient(row.email, row.person_id)] if row else []
 
 
 def _former_address(message: OutboxMessage) -> list[Recipient]:
-    """Return the former address, whose reader may not know of the change."""
+    """Return the former address, because its reader may not know about the change."""
     row = AddressChange.objects.get(pk=message.about)
     return [Recipient(row.email_before, row.person_id)]
 

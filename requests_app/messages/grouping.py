@@ -1,4 +1,4 @@
-"""Decides which mails that ask for an answer are sent alone, which wait, and which are combined in one mail."""
+"""Limits mails that ask for an answer: decides which are sent alone, which wait, and which are combined in one mail."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from requests_app.messages.mails.receipts import NotYet
 from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.models.outbox import MAIL, OutboxQuerySet
 
-#: Rows older than this, and older than the mail itself, are ignored, so that the index of a tenant's rows is enough.
+#: Older rows are ignored, unless the mail itself is older. So the index of a tenant's rows is enough.
 _READ_BACK = timedelta(days=2)
 
 
 def render(message: OutboxMessage, at: datetime) -> str:
-    """Render a mail, combined with waiting ones if its recipient would get too many.
+    """Render a mail. Combine it with waiting mails if its recipient would otherwise get too many.
 
-    Returns a note if another mail included it meanwhile. Raises NotYet if its recipient got enough mails just now. All
-    of a recipient's rows are locked in one order, so that two drains can't both find room for one more mail. The mail's
-    contents are settled in the same transaction: even if this process is killed then, the rendered mail leaves. One
-    that failed before, or that staff sent again, is sent alone and at once.
+    Return a note if another mail has included this one meanwhile. Raises NotYet if the recipient has just got enough
+    mails. All rows of a recipient are locked in one order, so that two drains can't both find room for one more mail.
+    The contents of the mail are decided in the same transaction: if this process is killed after it, the rendered mail
+    is still sent. A mail that failed before, or that staff sent again, is sent alone and immediately.
     """
     with transaction.atomic(durable=True):
         waiting = list(_alike(message, at).filter(state="waiting", rendered__isnull=True).order_by("pk").locked())
@@ -40,9 +40,9 @@ def render(message: OutboxMessage, at: datetime) -> str:
 
 
 def take_apart(message: OutboxMessage, at: datetime) -> None:
-    """Release the messages of a combined mail if its recipient is no longer concerned with all of them.
+    """Release the messages of a combined mail if one of them no longer concerns its recipient. Then raise NotYet.
 
-    Raises NotYet then. Otherwise somebody who lost a queue would still read what is asked in it.
+    Otherwise a person who lost a queue could still read about its access requests.
     """
     if not message.tells:
         return
@@ -57,7 +57,7 @@ def take_apart(message: OutboxMessage, at: datetime) -> None:
 
 
 def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """Return what is combined in the same mail. Raises NotYet if its recipient got enough mails just now."""
+    """Return the messages to combine with this one. Raises NotYet if the recipient has just got enough mails."""
     recent = _recent_mails(message, at)
     full_until = _full_until(recent)
     if full_until is not None and _can_wait(message, full_until):
@@ -68,24 +68,28 @@ def _beside(message: OutboxMessage, waiting: Sequence[OutboxMessage], at: dateti
 
 
 def _alike(message: OutboxMessage, at: datetime) -> OutboxQuerySet:
-    """Return everything on the same topic, of the same tenant, for the same recipient."""
+    """Return all messages on the same topic, of the same tenant, for the same recipient."""
     since = min(message.created_at, at - _READ_BACK)
     rows = OutboxMessage.objects.filter(lane=MAIL, topic=message.topic, recipient=message.recipient)
     return rows.filter(tenant=message.tenant_id, created_at__gte=since)
 
 
 def _others(message: OutboxMessage, waiting: Iterable[OutboxMessage], at: datetime) -> list[OutboxMessage]:
-    """Return what can be combined with a mail. A message that failed before stays alone, as it may fail the others."""
+    """Return the messages that can be combined with this one.
+
+    A message that failed before is not combined, because it could make the others fail too.
+    """
     others = [row for row in waiting if row != message and not row.last_error]
     notes = outdated.of_each(others, at)
     return [row for row in others if not notes[row.pk]]
 
 
 def _recent_mails(message: OutboxMessage, at: datetime) -> list[tuple[datetime, int]]:
-    """Return when the mails of the last quarter of an hour left, newest first, and how many messages each had.
+    """Return when each mail of the last quarter of an hour was sent, newest first, and how many messages it had.
 
-    Mails that the server has not accepted yet count as of now: it will get them all at once. Those that are tried again
-    only after the next quarter of an hour do not count, as nothing should wait hours because another mail can't leave.
+    A mail that the server has not accepted yet counts as sent now, because the server will get all these mails at the
+    same time. A mail with its next attempt after the next quarter of an hour does not count: other mails should not
+    wait for hours because of it.
     """
     soon = Q(state="waiting", next_attempt_at__lt=at + GROUPED_FOR)
     left = soon | Q(state="delivered", last_error="", delivered_at__gt=at - GROUPED_FOR)
@@ -98,7 +102,7 @@ def _recent_mails(message: OutboxMessage, at: datetime) -> list[tuple[datetime, 
 
 
 def _full_until(recent: Iterable[tuple[datetime, int]]) -> datetime | None:
-    """Return when there is room for one more mail; None if there is now. `recent` has the newest first."""
+    """Return when there is room for one more mail; None if there is room now. `recent` has the newest mail first."""
     so_far = 0
     for begun, weight in recent:
         so_far += weight
@@ -108,16 +112,16 @@ def _full_until(recent: Iterable[tuple[datetime, int]]) -> datetime | None:
 
 
 def _can_wait(message: OutboxMessage, until: datetime) -> bool:
-    """Return whether there is time to answer afterwards: deadlines are settings, and can be short."""
+    """Return whether enough time to answer is left after the wait. Deadlines are settings and can be short."""
     return bool(AccessRequest.objects.get(pk=message.about).decide_by > until + GROUPED_FOR)
 
 
 def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
-    """Return what another drain made of it: a note, or the mail to be sent."""
+    """Return a note if another drain has sent or combined this mail; otherwise take the mail that it rendered."""
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
         return row.last_error or _("Not sent: another worker sends it.")
-    if row.rendered is None:  # let loose again in this very moment
+    if row.rendered is None:  # released again at this moment
         raise NotYet(at)
     message.rendered = row.rendered
     return ""

@@ -1,4 +1,7 @@
-"""Delivers the rows of each lane: a fan-out makes one row per recipient, and each of those one mail."""
+"""Delivers the rows of the lanes for mail.
+
+A fan-out makes one row for each recipient, and each such row becomes one mail.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from requests_app.messages.topics import Topic, topic_of
 from requests_app.models import Invitation, OutboxMessage, Person
 from requests_app.models.outbox import MAIL
 
-#: How long a link for a new password stays the same as the one that was sent first.
+#: A mail that is sent again within this time has the same link for a new password.
 _TOKEN_FOR = timedelta(hours=1)
 
 
 def fan_out(message: OutboxMessage, at: datetime) -> str:
-    """Write one mail row per recipient in the caller's transaction; return a note if there is nobody."""
+    """Write one mail row for each recipient, in the caller's transaction. Return a note if there is no recipient."""
     mails = [
         OutboxMessage(
             tenant_id=message.tenant_id,
@@ -43,9 +46,9 @@ def fan_out(message: OutboxMessage, at: datetime) -> str:
 
 
 def send_mail(message: OutboxMessage, postman: Postman) -> str:
-    """Send one mail, rendered at its first attempt and never changed; return a note if it was not sent.
+    """Send one mail. It is rendered at its first attempt and never changed. Return a note if it was not sent.
 
-    Raises NotYet while its contents may still come, or if its recipient got enough mails just now.
+    Raises NotYet if a receipt may still come, or if the recipient has just got enough mails.
     """
     at = clock.now()
     grouping.take_apart(message, at)
@@ -56,13 +59,13 @@ def send_mail(message: OutboxMessage, postman: Postman) -> str:
 
 
 def _render(message: OutboxMessage, at: datetime) -> str:
-    """Make sure that the mail is rendered; return a note if another mail included it meanwhile."""
+    """Make sure that the mail is rendered. Return a note if another mail has included it meanwhile."""
     if message.rendered is None and topic_of(message.topic).sending.is_grouped:
         return grouping.render(message, at)
     if message.rendered is None:
         rendered = email.render(message, at, receipts=receipts.of(message, at))
-        # The first rendering counts. A drain that was held up longer than its lease may find that another one rendered
-        # and sent this meanwhile, with other times in it.
+        # The first rendering is the one that is sent. If a drain was slower than its lease, another drain may have
+        # rendered and sent this mail meanwhile, with other times in it.
         row = OutboxMessage.objects.filter(pk=message.pk)
         if not row.filter(rendered__isnull=True).update(rendered=rendered):
             rendered = row.values_list("rendered", flat=True).get()
@@ -71,34 +74,34 @@ def _render(message: OutboxMessage, at: datetime) -> str:
 
 
 class _TokenOf(PasswordResetTokenGenerator):
-    """Makes the token of a given instant, as the framework can only make one of the present."""
+    """Makes the token of a given instant. The framework can only make one of the present."""
 
     def __init__(self, instant: datetime) -> None:
         super().__init__()
         self.instant = instant
 
     def _now(self) -> datetime:
-        # As the framework does: the time of this machine, without its zone.
+        # The framework also uses the local time of this machine, without a zone.
         return self.instant.astimezone().replace(tzinfo=None)
 
 
 def _token(message: OutboxMessage, person: Person, at: datetime) -> str:
     """Return the same token for an hour, so that a mail that is sent again is the same.
 
-    The token's age leaves most of its time, however late the mail leaves.
+    However late the mail is sent, most of the token's time is left.
     """
     begun = parsedate_to_datetime(message.rendered["headers"]["Date"])  # type: ignore[index]  # it is rendered by now
     return _TokenOf(begun + max(at - begun, timedelta()) // _TOKEN_FOR * _TOKEN_FOR).make_token(person)
 
 
 def _secret(message: OutboxMessage, at: datetime) -> str:
-    """Return what is put into the link only when it is sent."""
+    """Return the secret that is put into the link only when the mail is sent."""
     if message.topic == Topic.INVITATION:
         row = Invitation.objects.get(pk=message.about)
         return link_secrets.of(row.pk, row.sends)
     if message.topic == Topic.ADDRESS_LINK:
         return link_secrets.of(message.about, 1)
     if message.topic == Topic.PASSWORD_RESET and message.person is not None:
-        # In the form in which the page behind the link parses it.
+        # In the form that the page behind the link reads.
         return f"{message.person.pk.hex}-{_token(message, message.person, at)}"
     return ""

@@ -1,4 +1,4 @@
-"""Says why a mail should not be sent any more: it is no longer true, or no longer concerns its recipient."""
+"""Finds out why a mail should not be sent any more: it is no longer true, or no longer concerns its recipient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.models import AccessRequest, OutboxMessage, Ticket
 
 
 def why(message: OutboxMessage, at: datetime) -> str:
-    """Return why this mail should not be sent; empty if it should be sent.
+    """Return why this mail should not be sent; "" if it should be sent.
 
     A combined mail is outdated only if all its messages are.
     """
@@ -25,7 +25,7 @@ def why(message: OutboxMessage, at: datetime) -> str:
 
 
 def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
-    """Return the same for many messages about access requests, by id, in few queries."""
+    """Return the reasons for many messages about access requests, by the messages' ids. It needs few queries."""
     rows = AccessRequest.objects.in_bulk({message.about for message in messages})
     concerned = audiences.concerned(messages, rows)
     notes = {}

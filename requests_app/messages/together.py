@@ -12,13 +12,16 @@ from requests_app.models.outbox import OutboxQuerySet
 
 
 def bundled_in(message: OutboxMessage) -> OutboxQuerySet:
-    """Return the messages that this mail includes and that have no mail of their own: their notes name it."""
+    """Return the messages that are sent only in this mail.
+
+    Their rows have no rendered mail, and a note that names this mail.
+    """
     rows = OutboxMessage.objects.filter(pk__in=message.tells, rendered__isnull=True)
     return rows.filter(last_error__contains=str(message.pk))
 
 
 def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) -> None:
-    """Record that these are included in another message's mail."""
+    """Record that these messages are included in the mail of `message`."""
     OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
         state=OutboxMessage.State.DELIVERED,
         delivered_at=at,
@@ -28,12 +31,18 @@ def tell(rows: Iterable[OutboxMessage], message: OutboxMessage, at: datetime) ->
 
 
 def tell_again(message: OutboxMessage, at: datetime) -> None:
-    """Include all again when a mail is sent once more, also those that were released and not sent."""
+    """Include all messages of a combined mail again when staff send it again.
+
+    Messages that were released and not sent are included, too.
+    """
     tell(bundled_in(message).order_by("pk").locked(), message, at)
 
 
 def end(message: OutboxMessage, state: str, note: str) -> None:
-    """Give the messages of a mail that was not sent the same end, except those that staff took out of it."""
+    """Give the messages of a combined mail that was not sent the same state as the mail.
+
+    Messages that staff took out of the mail are left out.
+    """
     note_words = _("%(note)s (sent with other messages in one mail: %(id)s)") % {
         "note": note[:400],
         "id": message.pk,
@@ -42,14 +51,14 @@ def end(message: OutboxMessage, state: str, note: str) -> None:
 
 
 def let_loose(message: OutboxMessage, at: datetime) -> None:
-    """Release the messages of a mail that must not be sent as it is; all of them wait again."""
+    """Release the messages of a combined mail that must not be sent. All of them wait again."""
     others = bundled_in(message).exclude(state=OutboxMessage.State.WAITING)
     others.update(state=OutboxMessage.State.WAITING, delivered_at=None, next_attempt_at=at, last_error="")
     OutboxMessage.objects.filter(pk=message.pk).update(rendered=None, last_error="")
 
 
 def waits_in_another(message: OutboxMessage) -> bool:
-    """Return whether another mail that includes this message is still to be sent."""
+    """Return whether another mail includes this message and is not sent yet."""
     if message.rendered is not None or not message.last_error:
         return False
     alike = OutboxMessage.objects.filter(tenant=message.tenant_id, topic=message.topic, recipient=message.recipient)

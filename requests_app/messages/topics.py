@@ -1,4 +1,4 @@
-"""Every topic of the outbox, its audiences, and the note that an operation leaves for it."""
+"""The topics of the outbox, their audiences, and the note with which an operation posts a message."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from requests_app.models.outbox import FANOUT
 
 @dataclass(frozen=True, kw_only=True)
 class Sending:
-    """How the mails of a topic leave.
+    """When and how the mails of a topic are sent.
 
-    The mails that are `is_awaited` leave before the others: somebody has to answer them, or waits for them in front of
-    a page. Those that are `is_grouped` each ask for an answer, and many at once become one mail. A mail leaves only
-    while its access request is in `state`, and while its ticket is live if `is_of_live_ticket`.
+    `is_awaited` mails are sent before all others: somebody must answer them, or waits for them in front of a page.
+    `is_grouped` mails each ask for an answer, and many of them become one mail. With `state`, a mail is sent only while
+    its access request is in this state. With `is_of_live_ticket`, a mail is sent only while its ticket is open.
     """
 
     is_awaited: bool = False
@@ -32,9 +32,9 @@ class Sending:
 
 
 class Topic(StrEnum):
-    """ "destination.purpose"; the purpose names the folder under templates/emails.
+    """The topics that need code, in the form "destination.purpose". The purpose is the folder under templates/emails.
 
-    What its mails say is read by the function under messages/mails that names the topic (`facts.reads`).
+    A function under messages/mails reads the facts for a topic's mails (`reads`).
     """
 
     sending: Sending
@@ -86,7 +86,7 @@ class Topic(StrEnum):
 
 
 class PlainTopic(str):
-    """A topic that only a declaration names, with the words of its mails, and the kind of row that they are about."""
+    """A topic that only a declaration names. It has the words of its mails, and the kind of row that they are about."""
 
     __slots__ = ("mail", "noun")
 
@@ -104,7 +104,7 @@ class PlainTopic(str):
         return self.partition(".")[2]
 
 
-#: The words of mails that have no templates, by their topics.
+#: The words of the mails without templates, by their topics.
 MAILS: dict[str, MailWords] = {
     tell.topic: tell.mail for act in ACTS.values() for tell in act.tells if tell.mail is not None
 }
@@ -122,7 +122,7 @@ def topic_of(name: str) -> Topic | PlainTopic:
 
 
 def problems() -> Iterator[str]:
-    """Say which declared messages have an unknown topic or audience, and which topics no act declares."""
+    """Yield each declared message with an unknown topic or audience, and each topic that no act declares."""
     declared = [(act, tell) for act in ACTS.values() for tell in act.tells]
     for act, tell in declared:
         if tell.topic not in Topic._value2member_map_ and tell.mail is None:
@@ -135,7 +135,7 @@ def problems() -> Iterator[str]:
 
 
 class Audience(StrEnum):
-    """A group of recipients, resolved when the message is sent and not when it was written."""
+    """A group of recipients. It is resolved when the message is sent, and not when it is written."""
 
     ENGINEER = "engineer"
     PROVIDER_APPROVERS = "provider_approvers"
@@ -153,17 +153,18 @@ class Audience(StrEnum):
     FORMER_ADDRESS = "former_address"
 
 
-#: What the clock tells, and no act: the sweep posts it.
+#: The topics that no act sends. The sweep posts them because of the time.
 SCHEDULED = frozenset({Topic.REMINDER, Topic.CLOSING_SOON})
-#: An audience that begins with this is the person in a field of the row that the message is about.
+#: The beginning of an audience that is the person in a field of the message's row.
 OF_ROW = "row."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """`about` is the id of the row that the message is about; `mark` tells apart several messages about it.
+    """A message to post.
 
-    Without a `tenant_id` it concerns no tenant: an account of the provider's.
+    `about` is the id of the row that it is about, and `mark` makes several messages about one row different. Without a
+    `tenant_id`, it belongs to no tenant, for example if it is about an account of the provider.
     """
 
     topic: Topic | PlainTopic
@@ -178,14 +179,15 @@ class Note:
 
 
 def note_of(tell: Tell, row: Any, *, mark: str) -> Note:
-    """The note of a message that is wholly declared, about a row of a tenant."""
+    """Return the note for a message that is completely declared, about a row of a tenant."""
     return Note(topic=topic_of(tell.topic), tenant_id=row.tenant_id, about=row.pk, audiences=tell.to, mark=mark)
 
 
 def post(notes: Iterable[Note], *, at: datetime) -> int:
-    """Write one row per note in the caller's transaction; the drain makes a row per recipient.
+    """Write one row for each note in the caller's transaction. The drain later makes a row for each recipient.
 
-    The writer need not look up recipients. A note that was posted before is not sent again: `key` is unique.
+    So the caller need not find the recipients. A note that was posted before is not sent again, because its `key` is
+    unique.
     """
     rows = [
         OutboxMessage(

@@ -1,4 +1,4 @@
-"""Facts of mails about an access request and its window."""
+"""The facts for mails about an access request and its window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from requests_app.words import sentences
 
 @reads(Topic.DECIDE_AS_PROVIDER, Topic.DECIDE_AS_CUSTOMER, Topic.REMINDER)
 def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
-    """Facts for a decider: everything they need to know before they open the page."""
+    """Return the facts for a decider: everything that they need to know before they open the page."""
     row = _row(message)
     found = _common(row, message)
     found["facts"] = [
@@ -47,7 +47,7 @@ def decision_needed(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads_plain(Noun.ACCESS_REQUEST)
 def plain(message: OutboxMessage, at: datetime) -> Facts:
-    """What was asked for, and until when it waits for an answer."""
+    """Return what the engineer asked for, and until when the access request waits for an answer."""
     row = _row(message)
     waits = [Fact(_("Answer by"), [words.when(row.decide_by, at)])] if row.state_at(at) in PENDING else []
     return {**_common(row, message), "facts": [*waits, *_what(row)]}
@@ -55,7 +55,7 @@ def plain(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ACCESS_REQUEST_ENDED)
 def ended(message: OutboxMessage, at: datetime) -> Facts:
-    """Nobody got access: denied, expired or withdrawn."""
+    """Return the facts for the mail that an access request was denied, expired or was withdrawn."""
     row = _row(message)
     found = _common(row, message)
     denial = next((d for d in row.decisions.all() if d.verdict == Decision.Verdict.DENY), None)
@@ -73,7 +73,7 @@ def ended(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.WINDOW_OPENED, Topic.CLOSING_SOON)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
-    """A window is open, or closes soon."""
+    """Return the facts for the mails that a window is open, or that it closes soon."""
     row = _row(message)
     found = _common(row, message)
     found["facts"] = [*_window(row.grant, at), *_what(row), *_approvals(row, _("Approved by"))]
@@ -85,7 +85,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     )
     found["left"] = words.about_left((row.grant.closes_at - at).total_seconds())
     found["length"] = words.duration((row.grant.closes_at - row.grant.opens_at).total_seconds())
-    # Readers of this mail who did not ask for the access may end it, except addresses that only get mail.
+    # Readers who did not ask for the access can close the window. Notification addresses can't.
     is_closer = message.person_id is not None and not found["is_requester"]
     found["close_path"] = f"/access-requests/{row.pk}/revoke/" if is_closer else ""
     found["asked_customer"] = any(d.stage == Decision.Stage.CUSTOMER for d in _yes(row))
@@ -95,7 +95,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.WINDOW_CLOSED)
 def closed(message: OutboxMessage, at: datetime) -> Facts:
-    """A window has closed: how, and what was accessed in it."""
+    """Return the facts for the mail that a window has closed: how it closed, and what was accessed in it."""
     row = _row(message)
     found = _common(row, message)
     event = {"released": Event.GRANT_RELEASED, "revoked": Event.GRANT_REVOKED}.get(row.grant.close_reason)
@@ -111,7 +111,10 @@ def closed(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def _which_reminder(mark: str) -> tuple[int, int]:
-    """Return which of how many reminders this is; nothing for other mails, or if the setting changed."""
+    """Return the number of this reminder, and how many reminders there are.
+
+    The number is 0 for other mails, or if the setting has changed since.
+    """
     steps = [str(seconds) for seconds in sorted(settings.REMINDER_SECONDS)]
     return (steps.index(mark) + 1 if mark in steps else 0), len(steps)
 
@@ -142,7 +145,7 @@ def _common(row: AccessRequest, message: OutboxMessage) -> Facts:
 
 
 def _what(row: AccessRequest) -> list[Fact]:
-    """Who asks for what, how much, how long, and on what ground."""
+    """Return who asks for what, how much, how long, and for which reason."""
     resources = _resources(row)
     names = [words.line(resource.name) for resource in resources]
     return [
@@ -186,7 +189,10 @@ def _yes(row: AccessRequest) -> list[Decision]:
 
 
 def _decider(decision: Decision, row: AccessRequest) -> str:
-    """The human with their organisation, and the client that acted for them or those whose deputy they were."""
+    """Return the decider's name with their organisation.
+
+    It also names the client that acted for them, or the approvers for whom they were the deputy.
+    """
     who = words.who(decision.decider, row.tenant.name)
     if decision.deputy_for:
         away = words.line(get_text_list(decision.deputy_for, _("and")))
@@ -202,7 +208,7 @@ def _approvals(row: AccessRequest, label: str) -> list[Fact]:
 
 
 def _signed(decision: Decision) -> str:
-    """Whether a decision was signed, and the beginning of the digest on page and receipt."""
+    """Return whether a decision was signed, with the beginning of the digest on the page and the receipt."""
     how = words.line(
         sentences.signed_with(
             is_signed=decision.is_signed, name=decision.key_name, is_device_bound=decision.is_device_bound
@@ -232,19 +238,19 @@ def _outcome_label(row: AccessRequest) -> str:
 
 
 def _seen(grant: Grant) -> str:
-    """What was accessed: "3 messages read and 25 items listed in 1 mailbox"."""
+    """Return what was accessed, for example "3 messages read and 25 items listed in 1 mailbox"."""
     return sentences.summary(access.seen_resources([grant.pk])[grant.pk])
 
 
 def _detail_of(row: AccessRequest, event: Event) -> dict[str, Any]:
-    """Return the detail of the entry about its end, as the row has neither cause nor comment."""
+    """Return the detail of the entry about the end. It has the cause and the comment, which the row does not have."""
     entries = AuditEntry.objects.filter(tenant_id=row.tenant_id, correlation_id=row.pk, event=event)
     entry = entries.order_by("seq").last()
     return dict(json.loads(bytes(entry.canonical))["detail"]) if entry else {}
 
 
 def _cause(detail: dict[str, Any]) -> str:
-    """Return why the system ended it, in words; nothing if a person did."""
+    """Return in words why the system ended the access request or the window; "" if a person did."""
     causes = {
         "ticket-resolved": _("the ticket was resolved"),
         "ticket-closed": _("the ticket was closed"),

@@ -1,4 +1,4 @@
-"""Facts of mails about somebody's own account."""
+"""The facts for mails about a person's own account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.models import AddressChange, OutboxMessage, Person
 
 @reads(Topic.PASSWORD_CHANGED)
 def password(message: OutboxMessage, at: datetime) -> Facts:
-    """The password was changed, or reset through a link sent by mail."""
+    """Return the facts for the mail that a password was changed, or was reset through a link in a mail."""
     person = Person.objects.get(pk=message.about)
     is_reset = message.payload["how"] == "reset"
     how = _("through a link sent to this address") if is_reset else _("by a person who knew the previous password")
@@ -37,7 +37,7 @@ def password(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PASSWORD_RESET)
 def reset(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody asked for a new password for the account of this address."""
+    """Return the facts for the mail with the link to set a new password."""
     assert message.person is not None
     path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
     return {
@@ -54,7 +54,7 @@ def reset(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ADDRESS_LINK)
 def address_link(message: OutboxMessage, at: datetime) -> Facts:
-    """The holder of an account asked for it to be known by this address."""
+    """Return the facts for the mail that asks the reader to confirm a new address of an account."""
     row = AddressChange.objects.get(pk=message.about)
     return {
         "path": reverse("web:address_confirm", args=[link_secrets.MARK]),
@@ -70,7 +70,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.ADDRESS_CHANGED)
 def address_changed(message: OutboxMessage, at: datetime) -> Facts:
-    """For the former address: another one was requested or confirmed."""
+    """Return the facts for the mail to the former address: a new address was requested or confirmed."""
     row = AddressChange.objects.get(pk=message.about)
     return {
         "path": reverse("account_reset_password"),
@@ -87,7 +87,10 @@ def address_changed(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PASSKEYS_CHANGED)
 def passkeys(message: OutboxMessage, at: datetime) -> Facts:
-    """A passkey was added or removed: for its holder and the tenant's administrators."""
+    """Return the facts for the mail that a passkey was added or removed.
+
+    Its readers are the holder of the passkey and the tenant's administrators.
+    """
     person = Person.objects.get(pk=message.about)
     is_holder = message.person_id == person.pk
     added = message.payload["change"] == "added"
@@ -112,7 +115,10 @@ def passkeys(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SECOND_FACTOR_CHANGED)
 def second_factor(message: OutboxMessage, at: datetime) -> Facts:
-    """A second factor was set up or removed, recovery codes were made, or somebody else reset all of them."""
+    """Return the facts for the mail about a change of second factors.
+
+    A second factor was set up or removed, recovery codes were made, or another person reset all of them.
+    """
     person = Person.objects.get(pk=message.about)
     is_holder = message.person_id == person.pk
     by = words.line(message.payload.get("by", ""))

@@ -1,4 +1,4 @@
-"""Facts of mails about new people: an invitation to its address, the recovery key to everybody of the tenant."""
+"""The facts for mails about new people: an invitation, and the use of a recovery key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from requests_app.models import Invitation, OutboxMessage
 
 @reads(Topic.INVITATION)
 def invited(message: OutboxMessage, at: datetime) -> Facts:
-    """An address was invited to a role; or the recovery key named it as the tenant's next administrator."""
+    """Return the facts for an invitation to a role.
+
+    If the recovery key was used, the role is that of the tenant's next administrator.
+    """
     row = Invitation.objects.select_related("tenant").get(pk=message.about)
     facts = [
         Fact(_("Tenant"), [words.line(row.tenant.name)]),
@@ -49,7 +52,10 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.RECOVERY_KEY)
 def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
-    """A recovery key was made or used; if used, whom it makes an administrator, and when."""
+    """Return the facts for the mail that a recovery key was made or used.
+
+    If it was used, they name the new administrator, and the time from which the invitation works.
+    """
     assert message.tenant is not None
     is_used = message.payload["what"] == "used"
     facts = [Fact(_("Tenant"), [words.line(message.tenant.name)])]

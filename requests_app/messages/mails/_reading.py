@@ -1,4 +1,4 @@
-"""Which function reads the facts of a mail: each names its topics beside it."""
+"""Maps each topic to the function that reads the facts for its mails. Each function registers itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Reader = Callable[[OutboxMessage, datetime], Facts]
 READERS: dict[Topic, Reader] = {}
 
 
-#: Reads the facts of a mail about such a row, where its topic is only declared.
+#: The functions for topics that only a declaration names, by the kind of row that the mail is about.
 PLAIN_READERS: dict[Noun, Reader] = {}
 
 
 def reads_plain(noun: Noun) -> Callable[[Reader], Reader]:
-    """Register a function that reads the facts of each plain mail about such a row."""
+    """Register a function that reads the facts for each plain mail about this kind of row."""
 
     def registered(reader: Reader) -> Reader:
         PLAIN_READERS[noun] = reader
@@ -31,7 +31,10 @@ def reads_plain(noun: Noun) -> Callable[[Reader], Reader]:
 
 
 def reads(*topics: Topic) -> Callable[[Reader], Reader]:
-    """Let a function read the facts of the mails of these topics. Raises ValueError where one is read already."""
+    """Register a function that reads the facts for the mails of these topics.
+
+    Raises ValueError if another function is registered for one of them.
+    """
 
     def registered(reader: Reader) -> Reader:
         for topic in topics:

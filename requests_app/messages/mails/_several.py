@@ -1,4 +1,4 @@
-"""Facts of a mail about several access requests that wait for the same decision."""
+"""The facts for a mail about several access requests that wait for the same decision."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from requests_app.models import AccessRequest, OutboxMessage
 from requests_app.queries import access
 from requests_app.words import sentences
 
-#: Beyond this many a mail only counts them: nobody reads on, and mail programs cut long mails.
+#: A mail lists at most this many access requests and only counts the others. Mail programs cut long mails.
 LISTED = 50
 
 
 @dataclass(frozen=True)
 class Item:
-    """One access request: its deadline, who asks for what and why in one sentence, and its address."""
+    """One access request in the list.
+
+    It has the deadline, the engineer with what they ask for and why in one sentence, and the page's address.
+    """
 
     decide_by: str
     lines: list[str]
@@ -41,7 +44,10 @@ class Item:
 
 
 def decisions_needed(messages: Sequence[OutboxMessage], at: datetime) -> dict[str, Any]:
-    """What waits, the nearest deadline first. `messages` are of one topic, tenant and recipient."""
+    """Return the facts about the access requests that wait, the earliest deadline first.
+
+    All `messages` have the same topic, tenant and recipient.
+    """
     rows = list(
         access.access_requests(Actor.system("outbox"))
         .filter(pk__in={message.about for message in messages})

@@ -1,4 +1,4 @@
-"""Facts of mails about a tenant's settings: Lockbox on or off, and who decides."""
+"""The facts for mails about a tenant's settings, and about the people who decide for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from requests_app.words import proposals, sentences
 
 @reads(Topic.LOCKBOX_SWITCHED)
 def switched(message: OutboxMessage, at: datetime) -> Facts:
-    """Lockbox was switched on or off."""
+    """Return the facts for the mail that Lockbox was switched on or off."""
     on = bool(message.payload["on"])
     return {
         "path": f"/tenant/{message.tenant_id}/",
@@ -35,7 +35,7 @@ def switched(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.APPROVERS_CHANGED)
 def approvers(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody became, or is no longer, an approver or administrator of the tenant."""
+    """Return the facts for the mail that a person got or lost the role of an approver or administrator."""
     person = Person.objects.get(pk=message.about)
     role = str(message.payload["role"])
     given = bool(message.payload["given"])
@@ -57,7 +57,7 @@ def approvers(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.CLIENT_DECIDES)
 def client(message: OutboxMessage, at: datetime) -> Facts:
-    """A client of the API was allowed to decide for an approver."""
+    """Return the facts for the mail that a client of the API may now decide for an approver."""
     name, whose = words.line(message.payload["client"]), words.line(message.payload["for"])
     return {
         "path": f"/tenant/{message.tenant_id}/clients/",
@@ -75,7 +75,7 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.OUT_OF_OFFICE)
 def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
-    """An approver named a deputy for an absence, or ended it early."""
+    """Return the facts for the mail that an approver named a deputy for an absence, or ended the absence early."""
     row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
     return {
         "path": f"/tenant/{message.tenant_id}/out-of-office/",
@@ -98,7 +98,10 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.MUTE)
 def mute(message: OutboxMessage, at: datetime) -> Facts:
-    """An approver denied all that waited and accepts no more for a while, or accepts access requests again."""
+    """Return the facts for the mail that an approver set or lifted a mute.
+
+    When the mute was set, all access requests that waited were denied.
+    """
     row = Mute.objects.select_related("engineer", "tenant").get(pk=message.about)
     denied = Decision.objects.filter(tenant=row.tenant, stage=Decision.Stage.CUSTOMER, at=row.set_at)
     references = denied.order_by("access_request__reference").values_list("access_request__reference", flat=True)
@@ -125,7 +128,7 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.PROPOSAL)
 def proposal(message: OutboxMessage, at: datetime) -> Facts:
-    """A change was proposed, confirmed or withdrawn, under two-person control."""
+    """Return the facts for the mail that a change was proposed, confirmed or withdrawn, under two-person control."""
     row = Proposal.objects.select_related("proposed_by").get(pk=message.about)
     what = message.payload["what"]
     return {
@@ -147,7 +150,10 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.STAFF_CHANGE)
 def staff_change(message: OutboxMessage, at: datetime) -> Facts:
-    """The provider's staff proposed, confirmed, withdrew or made a change that affects the tenant; or it lapsed."""
+    """Return the facts for the mail about a change by the provider's staff that affects the tenant.
+
+    The change was proposed, confirmed, withdrawn or applied, or it lapsed.
+    """
     row = Proposal.objects.select_related("proposed_by", "confirmed_by").get(pk=message.about)
     what = message.payload["what"]
     effective = words.when(row.effective_at, at) if row.effective_at else ""
@@ -176,7 +182,10 @@ def staff_change(message: OutboxMessage, at: datetime) -> Facts:
 
 
 def _effect(what: str, effective: str) -> list[Fact]:
-    """Return when the change takes effect, took effect, or would have taken effect; nothing if it never got a time."""
+    """Return when the change takes effect, took effect, or was to take effect.
+
+    The list is empty if the change never got a time.
+    """
     if what in ("made", "confirmed"):
         return [Fact(_("Takes effect"), [effective or _("after the confirmation")])]
     label = _("Took effect") if what == "applied" else _("Was to take effect")
@@ -185,7 +194,7 @@ def _effect(what: str, effective: str) -> list[Fact]:
 
 @reads(Topic.SIGN_ON_CHANGED)
 def sign_on(message: OutboxMessage, at: datetime) -> Facts:
-    """The tenant's single sign-on was changed."""
+    """Return the facts for the mail that the tenant's single sign-on was changed."""
     row = SignOn.objects.get(tenant=message.tenant_id)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",
@@ -204,11 +213,14 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.YES_RULES_CHANGED)
 def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
-    """The requirements for approvals were changed, or the tenant's own approval page and its keys."""
+    """Return the facts for the mail about new requirements for approvals.
+
+    It is also sent if the tenant's own approval page or its passkeys' site was changed.
+    """
     payload = message.payload
     is_page = "origin" in payload
     if is_page:
-        # A mail has one link, which leads to this product. So another address in it is shown without its scheme.
+        # A mail has one link, and it leads to this product. So any other address is shown without its scheme.
         now, was = (words.line(payload[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
         site, site_was = (words.line(payload[name]) or _("none") for name in ("rp_id", "rp_id_before"))
         accepted = _("approvals from any approval page")
@@ -234,7 +246,7 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.SIGN_ON_BYPASSED)
 def bypass(message: OutboxMessage, at: datetime) -> Facts:
-    """The person who may bypass single sign-on signed in."""
+    """Return the facts for the mail that the person who may bypass single sign-on has signed in."""
     person = Person.objects.get(pk=message.about)
     return {
         "path": f"/tenant/{message.tenant_id}/sign-on/",

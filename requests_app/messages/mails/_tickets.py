@@ -1,4 +1,4 @@
-"""Facts of mails about a ticket."""
+"""The facts for mails about a ticket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from requests_app.models import OutboxMessage, Person, Ticket, TicketComment
 @reads_plain(Noun.TICKET)
 @reads(Topic.TICKET_OPENED, Topic.TICKET_RECORDED)
 def opened(message: OutboxMessage, at: datetime) -> Facts:
-    """A ticket is new: for its queue, or for the person for whom it was recorded."""
+    """Return the facts for the mail about a new ticket.
+
+    Its readers are the ticket's queue, or the person for whom the ticket was recorded.
+    """
     row = _row(message)
     found = _common(row, at)
     found["quotes"] = [words.quote(_("What happened"), row.body)]
@@ -26,11 +29,11 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
 
 @reads(Topic.TICKET_ANSWERED)
 def answered(message: OutboxMessage, at: datetime) -> Facts:
-    """Somebody added a comment to a ticket that both sides read."""
+    """Return the facts for the mail that somebody added a comment that both sides read."""
     row = _row(message)
     comment = TicketComment.objects.select_related("author").get(pk=message.payload["comment"], ticket=row)
     if comment.is_internal:
-        # The operations send no mail about internal notes; this is the last place to stop a leak.
+        # The operations send no mail about internal notes. This is the last check that prevents a leak.
         raise ValueError("an internal note is not for mail")
     found = _common(row, at)
     author = words.who(comment.author, row.tenant.name)

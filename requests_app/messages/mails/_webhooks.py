@@ -1,4 +1,4 @@
-"""Facts of the mail about a webhook that was switched off because it failed."""
+"""The facts for the mail that a webhook was switched off because it failed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from requests_app.models import OutboxMessage, Webhook
 
 @reads(Topic.WEBHOOK_OFF)
 def given_up(message: OutboxMessage, at: datetime) -> Facts:
-    """Nothing is sent to it any more.
+    """Return the facts for the mail that nothing is sent to a webhook any more.
 
-    Only its host is shown: the path may work like a password, and mail programs turn a whole address into a link.
+    They show only the webhook's host: the path may be as secret as a password, and mail programs turn a complete
+    address into a link.
     """
     is_gone = message.payload["because"] == Webhook.Because.GONE
     place = words.line(message.payload["place"].partition("://")[2])

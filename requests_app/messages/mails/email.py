@@ -23,11 +23,11 @@ from requests_app.messages.topics import MAILS, topic_of
 from requests_app.models import OutboxMessage
 
 SUBJECT_MAX = 140
-#: Characters of the hash in a Message-ID, which tells apart the mails of one row.
+#: The number of the hash's characters in a Message-ID. They make the ids of one row's mails different.
 _DIGEST = 16
-#: The template folder of the mail about several access requests, for any decision.
+#: The template folder for the mail about several access requests. It is the same for all decisions.
 _SEVERAL = "several"
-#: The folder of the mails whose words are declared.
+#: The template folder for the mails with declared words.
 _PLAIN = "plain"
 _LINE_BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -36,9 +36,10 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 def render(
     message: OutboxMessage, at: datetime, *, receipts: Sequence[Receipt] = (), others: Sequence[OutboxMessage] = ()
 ) -> dict[str, Any]:
-    """Return everything to be sent as plain data, the same at every attempt even if rows change meanwhile.
+    """Return everything that will be sent, as plain data.
 
-    `receipts` are files to attach. `others` are included in the same mail, and have its topic, tenant and recipient.
+    It is the same at every attempt, even if rows change meanwhile. `receipts` are files to attach. `others` are
+    included in the same mail, and have the same topic, tenant and recipient.
     """
     is_of_several = any(other.about != message.about for other in others)
     with translation.override(_language(message)), timezone.override(_zone(message)):
@@ -66,21 +67,24 @@ def _folder(message: OutboxMessage) -> str:
 
 
 def _filled(mail: MailWords, found: facts.Facts) -> dict[str, Any]:
-    """The words of a plain mail with its facts in them; the templates escape what they show."""
+    """Return the words of a plain mail with its facts. The templates escape them."""
     lead = [str(part).format_map(found) for part in mail.lead]
     one_line = {name: str(getattr(mail, name)).format_map(found) for name in ("subject", "headline", "link")}
     return {**one_line, "lead": lead}
 
 
 def render_preview(message: OutboxMessage) -> dict[str, Any]:
-    """Return the mail as it was sent, or as it would be now. Nothing is stored or sent."""
+    """Return the mail as it was sent, or as it would be sent now. Nothing is stored or sent."""
     return message.rendered or render(message, clock.now())
 
 
 class Mail(EmailMultiAlternatives):
-    """A mail whose bytes follow from its content. The library would draw a new boundary at each sending."""
+    """A mail with bytes that depend only on its content.
 
-    #: Names the boundaries. No text can contain it, as it follows from a hash of the text.
+    Django would choose new boundaries each time it sends a mail.
+    """
+
+    #: The boundaries contain this. No text can contain it, because it is made from a hash of the text.
     seed = ""
 
     def message(self, *args: Any, **more: Any) -> Any:
@@ -91,10 +95,10 @@ class Mail(EmailMultiAlternatives):
 
 
 def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
-    """Return the mail itself. `secret` replaces its placeholder only here.
+    """Return the mail, ready to send. `secret` replaces its placeholder only here.
 
-    Its Message-ID has a hash of all its bytes: a mail that is sent again is either identical, or another mail with
-    another id. Django refuses a line break in any header, so none can be injected.
+    Its Message-ID has a hash of all its bytes. So if a mail is sent again, it is either identical or has another id.
+    Django refuses a line break in any header, so nobody can inject a header.
     """
     mail = _drafted(rendered, secret)
     digest = hashlib.sha256(mail.message().as_bytes()).hexdigest()[:_DIGEST]
@@ -103,7 +107,10 @@ def built(rendered: dict[str, Any], *, secret: str = "") -> Mail:
 
 
 def sent_id(rendered: dict[str, Any]) -> str:
-    """Return the Message-ID of the sent mail, or its beginning if a secret was added only then."""
+    """Return the Message-ID of the sent mail.
+
+    If a secret was added when the mail was sent, only the first part of the id is known.
+    """
     if link_secrets.MARK in rendered["text"]:
         return str(rendered["message_id"])
     return str(built(rendered).extra_headers["Message-ID"])
@@ -120,24 +127,24 @@ def _drafted(rendered: dict[str, Any], secret: str) -> Mail:
         body=rendered["text"].replace(link_secrets.MARK, secret or link_secrets.MARK),
         from_email=rendered["from"],
         to=[rendered["to"]],
-        # In a fixed order, because PostgreSQL does not keep the order of an object's members.
+        # The order is fixed, because PostgreSQL does not store the order of an object's members.
         headers={"Message-ID": rendered["message_id"], **dict(sorted(rendered["headers"].items()))},
     )
     mail.attach_alternative(rendered["html"].replace(link_secrets.MARK, secret or link_secrets.MARK), "text/html")
     for file in rendered.get("attachments", ()):
-        # As bytes, which no server may break into other lines: a proof must not change.
+        # Sent as bytes, because no server may change its line breaks: the bytes of a proof must not change.
         mail.attach(file["name"], file["text"].encode(), "application/octet-stream")
     return mail
 
 
 def message_id(name: object) -> str:
-    """Return an id at the sender's own domain that follows from a row's id."""
+    """Return an id at the sender's domain that is made from a row's id."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
     return f"<{name}@{domain or 'localhost'}>"
 
 
 def _headers(message: OutboxMessage, at: datetime, *, thread: object) -> dict[str, str]:
-    # No mail has the thread's own id. All refer to it, so they belong together in any order.
+    # No mail has the id of the thread itself. All mails refer to it, so they belong together in any order.
     thread = message_id(f"{thread}.thread")
     headers = {
         "Date": format_datetime(at),
@@ -156,7 +163,7 @@ def _language(message: OutboxMessage) -> str:
 
 
 def _zone(message: OutboxMessage) -> ZoneInfo:
-    """Return the person's time zone; for an address without a person, the tenant's."""
+    """Return the person's time zone, or without a person the tenant's."""
     owner = message.person or message.tenant
     try:
         return ZoneInfo(owner.time_zone if owner else "UTC")

@@ -1,4 +1,4 @@
-"""The content of a mail: all that its templates read, looked up once and put into words for its recipient."""
+"""The context of a mail: everything that its templates read, looked up once, in words for its recipient."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from requests_app.messages.mails._reading import PLAIN_READERS, READERS, Facts
 from requests_app.messages.topics import PlainTopic, topic_of
 from requests_app.models import OutboxMessage, Person
 
-# A module of facts is found by being here.
+# Each module whose name begins with "_" has functions that read facts. It is imported, so that they are registered.
 for _module in iter_modules(mails.__path__, f"{mails.__name__}."):
     if _module.name.rpartition(".")[2].startswith("_"):
         import_module(_module.name)
 
 
 def of(message: OutboxMessage, at: datetime) -> Facts:
-    """Return the context of the message's templates. The caller has activated the recipient's language and zone."""
+    """Return the context for the templates of a message.
+
+    The caller has activated the language and the time zone of the recipient.
+    """
     topic = topic_of(message.topic)
     read = PLAIN_READERS[topic.noun] if isinstance(topic, PlainTopic) else READERS[topic]
     return _whole(message, at, read(message, at))
 
 
 def of_several(messages: Sequence[OutboxMessage], at: datetime) -> Facts:
-    """Return the same for a mail about several access requests."""
+    """Return the context for a mail about several access requests."""
     return _whole(messages[0], at, _several.decisions_needed(messages, at))
 
 
 def _whole(message: OutboxMessage, at: datetime, read: Facts) -> Facts:
-    """Return the given facts and those that every mail has."""
+    """Return the given facts, and the facts that every mail has."""
     reader = message.person
     common = {
         "now": at,

@@ -1,4 +1,4 @@
-"""Writes mails as .eml files, which any mail program opens: the default of a new installation."""
+"""Writes mails as .eml files, which every mail program opens. This is the default of a new installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9@._+-]+")
 
 
 class EmailBackend(BaseEmailBackend):
-    """Writes to EMAIL_FILE_PATH. A mail that is sent again replaces its file: the name follows from its id."""
+    """Writes each mail to a file in EMAIL_FILE_PATH.
+
+    The file's name is made from the Message-ID, so a mail that is sent again replaces its file.
+    """
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         folder = Path(settings.EMAIL_FILE_PATH)
@@ -30,7 +33,7 @@ class EmailBackend(BaseEmailBackend):
         purpose = mail.get("X-Lockbox-Topic", "mail").rpartition(".")[2]
         name = "-".join((purpose, message.recipients()[0], mail["Message-ID"].strip("<>").partition("@")[0]))
         path = folder / f"{_UNSAFE.sub('_', name)[:200]}.eml"
-        # Written under another name and renamed, so that nobody reads half a mail.
+        # The file gets its name when it is complete, so that nobody reads half a mail.
         draft = path.with_suffix(f".{os.getpid()}.part")
         draft.write_bytes(mail.as_bytes())
         draft.replace(path)

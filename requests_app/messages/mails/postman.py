@@ -1,4 +1,4 @@
-"""Hands mails to the server over one connection, and reports each result in words of our own."""
+"""Gives mails to the mail server over one connection, and reports each result in the product's own words."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import clock
 
-#: A server that dropped the connection before reports it at once.
+#: A server that has already ended the connection reports that within this time.
 _DROPPED_SECONDS = 1.0
 _ENHANCED = re.compile(r"^\s*([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 class Refused(Exception):
-    """The server will never accept this mail. The text is safe to store: codes and none of the server's words."""
+    """The server will never accept this mail.
+
+    The text has only codes and the product's words, so it is safe to store.
+    """
 
 
 class NotAccepted(Exception):
-    """The server did not accept this mail now, but accepts others."""
+    """The server did not accept this mail now. It accepts other mails."""
 
 
 class Unreachable(Exception):
-    """The server did not answer or refused the connection; nothing is known about this mail."""
+    """The server did not answer, or refused the connection. Whether it would accept this mail is unknown."""
 
 
 class Postman:
-    """Connects with the first mail. `is_down` is set after a failure that the next mail would meet too."""
+    """Sends mails over a connection that it opens for the first mail.
+
+    `is_down` is set after a failure that the next mail would have too.
+    """
 
     def __init__(self) -> None:
         self._connection: BaseEmailBackend | None = None
@@ -45,7 +51,7 @@ class Postman:
         self._hang_up()
 
     def send(self, mail: EmailMultiAlternatives) -> None:
-        """Send one mail, or raise Refused, NotAccepted or Unreachable."""
+        """Send one mail. Raises Refused, NotAccepted or Unreachable."""
         try:
             self._send(mail)
         except smtplib.SMTPRecipientsRefused as error:
@@ -58,13 +64,14 @@ class Postman:
         except (smtplib.SMTPNotSupportedError, UnicodeError):
             raise Refused(_("The server does not support all characters of this address.")) from None
         except smtplib.SMTPResponseException as error:
-            # Sender or login was refused: every mail would meet the same.
+            # The sender or the login was refused, so every mail would be refused.
             self._hang_up()
             self.is_down = True
             raise Unreachable(_coded(error.smtp_code, error.smtp_error, _("The server refused this sender"))) from None
         except (OSError, smtplib.SMTPException) as error:
             self._hang_up()
-            # One recipient can make a server fail; if two in a row do, it is the server.
+            # One recipient can cause a failure of the server. After failures with two recipients, the server counts as
+            # down.
             self._broken.update(mail.to)
             self.is_down = len(self._broken) >= 2
             raise Unreachable(_("The server ended the connection: %(kind)s") % {"kind": type(error).__name__}) from None
@@ -78,8 +85,8 @@ class Postman:
         except smtplib.SMTPServerDisconnected:
             if not is_reused or clock.monotonic() - began > _DROPPED_SECONDS:
                 raise
-            # Servers drop a connection that was idle or has carried enough mails; that says nothing about this mail.
-            # One that breaks off only after a while would block the worker for a second dialogue.
+            # A server ends a connection that was idle or has carried enough mails. That is no result for this mail, so
+            # it is sent again. But after a longer wait, a second dialogue would block the worker for too long.
             self._hang_up()
             mail.connection = self._connected()
             mail.send()
@@ -101,7 +108,7 @@ class Postman:
 
     def _hang_up(self) -> None:
         if self._connection is not None:
-            # It is being closed in any case.
+            # The connection is closed in any case.
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 self._connection.close()
             self._connection = None
@@ -113,7 +120,10 @@ def _judged(code: int, words: bytes | str, what: str) -> Refused | NotAccepted:
 
 
 def _coded(code: int, words: bytes | str, what: str) -> str:
-    """Return what failed, with the reply's code and enhanced code (RFC 3463). The reply's text may quote secrets."""
+    """Return what failed, with the reply's code and its enhanced code (RFC 3463).
+
+    The text of the reply is left out, because it may quote secrets.
+    """
     text = words.decode("ascii", "replace") if isinstance(words, bytes) else words
     enhanced = _ENHANCED.match(text)
     return f"{what}: {code} {enhanced[1]}" if enhanced else f"{what}: {code}"

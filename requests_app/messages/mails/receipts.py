@@ -1,4 +1,4 @@
-"""The receipts in the mail about a closed window: the proofs of the approvals and of the end."""
+"""The receipts in the mail about a closed window: the proofs of the approvals and of the window's end."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from requests_app.queries import log_proofs
 
 logger = structlog.get_logger(__name__)
 
-#: The acts that have receipts in a closing mail, by the names in its template.
+#: The acts with receipts in a closing mail, by their names in the template.
 PROVIDER, CUSTOMER, CLOSING = "provider", "customer", "closing"
 _ACTS: dict[str, str] = {
     **{str(edge.event): edge.stage for edge in TRANSITIONS.values() if edge.is_decision and edge.verdict == "approve"},
     **dict.fromkeys(log_proofs.CLOSINGS, CLOSING),
 }
-#: The file names, in the order of the acts. They are not translated.
+#: The names of the files, in the order of the acts. They are not translated.
 _NAMES = {PROVIDER: "approved-by-provider", CUSTOMER: "approved-by-customer", CLOSING: "window-closed"}
-#: A mail waits no longer than this for its receipt: the news that a window closed matters more.
+#: The longest time for which a mail waits for its receipt. It is short, because people must learn that a window closed.
 WAIT = timedelta(minutes=2)
 AGAIN = timedelta(seconds=15)
-#: A longer backlog is left to the signer's own task: signing it here would delay other people's mail.
+#: With more unsigned entries than this, the log is not signed here: that would delay other mails. The signer's own task
+#: signs it.
 MOST_UNSIGNED = 5_000
 
 
 class NotYet(Exception):
-    """The mail is not complete yet; it is tried again `at`."""
+    """The mail is not complete yet. The next attempt is `at`."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__()
@@ -52,18 +53,19 @@ class Receipt:
 
 
 def of(message: OutboxMessage, at: datetime) -> list[Receipt]:
-    """Return the files to attach, in the order of the acts; none if the mail has none or none can be made.
+    """Return the files to attach, in the order of the acts.
 
-    Raises NotYet while the entry that closed the window may still be signed in time. The decisions came before it, so
-    nothing waits for their receipts. Only the customer's side gets receipts, and only of these entries.
+    The list is empty if this mail has no receipts, or if none can be made. Only the customer's side gets receipts.
+    Raises NotYet while the entry that closed the window may still be signed in time. The mail does not wait for the
+    receipts of the decisions: their entries are older, so they are normally signed before.
     """
     reader = message.person
     if message.topic != Topic.WINDOW_CLOSED or (reader is not None and reader.side != Person.Side.CUSTOMER):
         return []
     row = AccessRequest.objects.select_related("tenant").get(pk=message.about)
-    # The newest entry of an act is the one that counted.
+    # If an act has several entries, the newest one is the valid one.
     entries = {_ACTS[event]: seq for seq, event in log_proofs.receipts_of(row) if event in _ACTS}
-    # First, because it may have the log signed.
+    # This comes first, because it may sign the log.
     closing = _closing(row, entries[CLOSING], message, at) if CLOSING in entries else ""
     texts = {act: closing if act == CLOSING else _decision(row, seq) for act, seq in entries.items()}
     return [
@@ -91,7 +93,7 @@ def _closing(row: AccessRequest, seq: int, message: OutboxMessage, at: datetime)
 
 
 def _decision(row: AccessRequest, seq: int) -> str:
-    """Return a decision's proof, if there is one. The mail does not depend on it."""
+    """Return the proof of a decision, or "". The mail is sent without it, too."""
     try:
         return str(log_proofs.proof(row.tenant, seq))
     except (NotFound, NotYetSigned, LogDamaged):
@@ -99,11 +101,11 @@ def _decision(row: AccessRequest, seq: int) -> str:
 
 
 def _sign(row: AccessRequest) -> None:
-    """Sign the log now, if this machine can. A failure is the signer's problem, not the mail's."""
+    """Sign the log now, if this machine can. If that fails, the mail is still sent."""
     try:
         if checkpoints.state(row.tenant_id).unsigned <= MOST_UNSIGNED:
             checkpoints.sign(row.tenant_id, at=clock.now())
     except (NoKey, Refusal):
-        return  # Another machine has the key; or the alarm is written down, and shown.
+        return  # Another machine has the key, or the alarm is already recorded and shown.
     except Exception as error:
         logger.warning("receipt_not_signed", tenant=str(row.tenant_id), error=type(error).__name__)

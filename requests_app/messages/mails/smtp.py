@@ -1,7 +1,7 @@
-"""Hands mails to an SMTP server, with limits on each dialogue's time and each answer's length.
+"""Gives mails to an SMTP server, with limits on the time of each dialogue and the length of each answer.
 
-The library limits each read alone, and collects the lines of an answer without limit. A server that sends a line every
-few seconds would block a worker for hours, and one that never ends its greeting would fill the memory.
+The library limits only the time of each single read, and does not limit the lines of an answer. A server that sends a
+line every few seconds would block a worker for hours. A server with an endless greeting would fill the memory.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from django.core.mail.backends import smtp
 from requests_app.domain import clock
 from requests_app.platform import outbound
 
-#: The most bytes of one answer, over all its lines.
+#: The most bytes of one answer, with all its lines.
 MOST_ANSWER = 64 * 1024
-#: Seconds for one mail, as a multiple of EMAIL_TIMEOUT, which limits connecting, TLS and the login together.
+#: The seconds for one mail, as a multiple of EMAIL_TIMEOUT. EMAIL_TIMEOUT itself limits the connection, TLS and the
+#: login together.
 _MAIL_TIMES = 2
 #: Seconds for QUIT.
 _QUIT_SECONDS = 1.0
 
 
 class _Bounded(smtplib.SMTP):
-    """A dialogue in which every wait ends at `until`."""
+    """An SMTP dialogue in which every wait ends at `until`."""
 
     until: float = 0
     _incoming: outbound.Incoming | None = None
@@ -35,7 +36,7 @@ class _Bounded(smtplib.SMTP):
         super().__init__(host, port, timeout=timeout, **more)
 
     def allow(self, seconds: float) -> None:
-        """Set the limit for the following waits, in seconds."""
+        """Set the limit for all following waits, in seconds from now."""
         self.until = clock.monotonic() + seconds
 
     def send(self, s: Any) -> None:
@@ -77,7 +78,7 @@ class _BoundedTLS(_Bounded, smtplib.SMTP_SSL):
 
 
 class EmailBackend(smtp.EmailBackend):
-    """Django's backend, with limited dialogues."""
+    """Django's backend, with limits on each dialogue."""
 
     connection: _Bounded | None
 
@@ -91,7 +92,7 @@ class EmailBackend(smtp.EmailBackend):
         return bool(super()._send(email_message))  # type: ignore[misc]  # the stubs leave it out
 
     def _close_connection(self, connection: _Bounded) -> None:
-        """Send QUIT and close, with any answer of the server."""
+        """Send QUIT and close the connection. Any answer of the server, or none, is accepted."""
         try:
             connection.allow(_QUIT_SECONDS)
             connection.quit()

@@ -1,4 +1,4 @@
-"""Words for mails: plain text, the same in both parts, without hidden characters from strangers."""
+"""Words for mails: plain text that is the same in both parts, and shows the hidden characters in texts of strangers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from requests_app.models import Level, Person, Resource, Ticket
 from requests_app.words import sentences, times
 from requests_app.words import text as _text
 
-#: How much of a text a mail quotes; the page shows all of it.
+#: How much of a text a mail quotes. The page shows the complete text.
 QUOTE_CHARS, QUOTE_LINES = 1200, 14
-#: The width of the text part, and the column of the facts' values.
+#: The width of the text part, and the column in which the values of the facts begin.
 WIDTH, INDENT = 76, 14
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of the table: a label and one or more lines."""
+    """One row of the table of facts: a label and one or more lines."""
 
     label: str
     lines: list[str]
 
     @property
     def text(self) -> str:
-        """The row in plain text. Further lines start below the value."""
+        """The row in plain text. The lines after the first are indented like the value."""
         first = f"{self.label}: ".ljust(INDENT)
         wrapped = [part for value in self.lines for part in _wrapped(value, WIDTH - INDENT)]
         return first + f"\n{' ' * INDENT}".join(wrapped)
@@ -39,7 +39,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Quote:
-    """What somebody wrote, line by line."""
+    """A text that a person wrote, line by line. `is_cut` says whether its end is missing."""
 
     title: str
     lines: list[str]
@@ -51,19 +51,20 @@ class Quote:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    # Addresses and file names are not broken, even if they exceed the width.
+    # Addresses and file names are not broken, even if they are longer than the width.
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def paragraphs(text: str) -> str:
-    """Wrap lines that are too long, except indented or quoted ones, which are wrapped already."""
+    """Wrap lines that are too long. Lines with an indent or a quotation mark ">" are already wrapped."""
     lines = text.split("\n")
     return "\n".join("\n".join([raw] if raw[:1] in (" ", ">") else _wrapped(raw, WIDTH)) for raw in lines)
 
 
 def line(text: object) -> str:
-    """Return the text on one line. Replace each line break with a visible sign, and each hidden character with its
-    code.
+    """Return the text on one line.
+
+    Each line break is replaced with "↵", and each hidden character with its code.
     """
     parts = str(text or "").strip().replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return " ↵ ".join(_shown(part).strip() for part in parts)
@@ -89,7 +90,7 @@ def _shown(text: str) -> str:
 
 
 def name(person: Person) -> str:
-    """Return a name, with a warning if it mixes alphabets or hides a character."""
+    """Return a person's name. A warning is added if it mixes alphabets; a hidden character is shown as its code."""
     if _text.is_mixed_script(person.name):
         return _("%(name)s (letters of different alphabets in this name)") % {"name": line(person.name)}
     return line(unicodedata.normalize("NFC", person.name))
@@ -102,12 +103,12 @@ def who(person: Person, tenant_name: str = "") -> str:
 
 
 def when(at: datetime, now: datetime) -> str:
-    """Return "Tue 25 Nov, 14:05 CET", in the recipient's zone."""
+    """Return "Tue 25 Nov, 14:05 CET", in the recipient's time zone."""
     return times.when_words(at, now)
 
 
 def short_when(at: datetime) -> str:
-    """Return "Tue 14:05 CET" for subjects, about an instant within days."""
+    """Return "Tue 14:05 CET", for subjects, about an instant within a week."""
     local = timezone.localtime(at)
     # Translators: an instant within a week, in the letters of Django's "date" filter: Tue 14:05
     return f"{dateformat.format(local, pgettext('instant of this week', 'D H:i'))} {times.zone_words(local)}"
@@ -118,13 +119,16 @@ def duration(seconds: float) -> str:
 
 
 def about_left(seconds: float) -> str:
-    """Return how much time is left, to five minutes, and near the end to the minute; the instant is beside it."""
+    """Return how much time is left, rounded to five minutes, or to one minute in the last half hour.
+
+    The mail shows the exact time beside it.
+    """
     unit = 300 if seconds >= 1800 else 60
     return times.duration_words(max(60, int(seconds / unit + 0.5) * unit))
 
 
 def reading(level: str, resources: list[Resource]) -> str:
-    """Return what would be done, short enough for a subject: "read 1 mailbox"."""
+    """Return what the engineer wants to do, short enough for a subject: "read 1 mailbox"."""
     amount = sentences.amount(resources)
     if level == Level.READ:
         return _("read %(amount)s") % {"amount": amount}
@@ -132,7 +136,7 @@ def reading(level: str, resources: list[Resource]) -> str:
 
 
 def level(level: str, resources: list[Resource]) -> str:
-    """Return what the level gives and what it does not."""
+    """Return what the level allows and what it does not allow."""
     kinds = {str(resource.kind) for resource in resources}
     kind = kinds.pop() if len(kinds) == 1 else ""
     if level == Level.READ:
@@ -143,7 +147,7 @@ def level(level: str, resources: list[Resource]) -> str:
         }
         return read.get(kind) or _("can read content, can’t change anything")
     if kind == Resource.Kind.MAILBOX:
-        # A mailbox's list shows more than names, and an approver must know that.
+        # The list of a mailbox shows more than names, and an approver must know that.
         return _("can see senders, dates and subjects, can’t open anything")
     return _("can see the names of items, can’t open anything")
 
@@ -153,6 +157,6 @@ def ticket(row: Ticket) -> str:
 
 
 def grouped(digest: str) -> list[str]:
-    """Return a digest in groups of four, in lines that fit a phone."""
+    """Return a digest in groups of four characters, in lines that fit a phone."""
     groups = [digest[start : start + 4] for start in range(0, len(digest), 4)]
     return [" ".join(groups[start : start + 8]) for start in range(0, len(groups), 8)]

@@ -1,1 +1,1 @@
-"""The content of a webhook message and its signature."""
+"""The body of a webhook message and its signature."""

@@ -1,4 +1,7 @@
-"""The message about an entry: what happened to what, by ids. Never content or text that somebody wrote."""
+"""The webhook message about an entry: which event, and the ids of the rows.
+
+It never has content, or text that somebody wrote.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from requests_app.domain.lifecycle import TICKET_TRANSITIONS, TRANSITIONS
 from requests_app.domain.states import State
 from requests_app.models import AccessRequest, Ticket
 
-#: Selects all events, also those that a later version adds.
+#: Selects all events. Events that a later version adds are included.
 ALL = "*"
-#: Not an event of a log: somebody presses a button to see whether it arrives.
+#: Not an event of a log: somebody pressed the button that tests whether a message arrives.
 TEST = "webhook.test"
-#: Events about an access request, which their entries name.
+#: The events about an access request. Their entries name the access request.
 _OF_ACCESS = ("access_request.", "grant.")
 _OF_A_TICKET = ("pk", "reference", "external_reference", "external_url")
 _DECISIONS = frozenset(str(edge.event) for edge in TRANSITIONS.values() if edge.is_decision)
-#: Events that end access. They wait for no other message.
+#: The events that end access. Their messages do not wait for other messages.
 ENDING = frozenset(str(edge.event) for edge in TRANSITIONS.values() if State.CLOSED in edge.targets)
-#: The state of an access request or a ticket after an event, if there is only one.
+#: The state of an access request or a ticket after an event, if only one state is possible.
 _STATES = {
     str(edge.event): str(edge.targets[0])
     for edge in [*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()]
@@ -38,9 +41,9 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Message:
-    """`id` is the same for every endpoint and every attempt; `body` is exactly what is signed.
+    """A webhook message. `id` is the same for every endpoint and every attempt, and `body` is exactly the signed text.
 
-    `about` is the access request or else the ticket that it is about. Messages about the same one are sent in order.
+    `about` is the id of the access request or of the ticket. Messages with the same `about` are sent in order.
     """
 
     id: str
@@ -55,19 +58,19 @@ def is_known(event: str) -> bool:
 
 
 def of(entries: Iterable[AuditEntry], log_id: UUID) -> list[Message]:
-    """Return the messages about entries of one log, in their order."""
+    """Return the messages about entries of one log, in the order of the entries."""
     found = list(entries)
     tickets, shards = _tickets(found), Shards.of(log_id)
     return [_message(entry, shards, tickets.get(_about(entry))) for entry in found]
 
 
 def _about(entry: AuditEntry) -> UUID | None:
-    """Return the ticket, or else the access request, that an entry is about."""
+    """Return the id of the ticket or of the access request that an entry is about."""
     return UUID(entry.subject_id) if entry.subject_type == "ticket" else entry.correlation_id
 
 
 def _tickets(entries: list[AuditEntry]) -> dict[UUID | None, dict[str, Any]]:
-    """Return tickets by their own ids and by those of their access requests, in two queries."""
+    """Return the tickets by their own ids and by the ids of their access requests. It needs two queries."""
     about = {key for entry in entries if (key := _about(entry)) is not None}
     pairs = AccessRequest.objects.filter(pk__in=about, ticket__isnull=False).values_list("pk", "ticket_id")
     of_request = dict(pairs)
@@ -115,7 +118,7 @@ def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -
 
 
 def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
-    """Return how it was decided: by the human alone, by a client in a human's name, or by a deputy. Only ids."""
+    """Return who decided: a human, a client in the name of a human, or a deputy. It has only ids."""
     whose = _read(entry, "actor").get("for")
     people = detail.get("deputy_for_people")
     away = [str(each.get("id")) for each in people if isinstance(each, dict)] if isinstance(people, list) else []
@@ -125,15 +128,15 @@ def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_of(webhook_id: UUID, tenant_id: UUID | None, number: UUID, at: datetime) -> Message:
-    """Return a message that says only that it arrived."""
+    """Return a test message. It has only the ids of the tenant and the webhook."""
     data = {"tenant": str(tenant_id) if tenant_id else None, "webhook": str(webhook_id)}
     return Message(id=f"msg_{number}", type=TEST, body=_body(TEST, at, data))
 
 
 def id_of(entry: AuditEntry) -> str:
-    """Return an id from the hash of bytes that contain the log's id and the entry's number, so it is unique.
+    """Return an id from the hash of the entry. The hashed bytes have the log's id and the entry's number.
 
-    The number alone is not enough: after a restore from a backup it is used again, for another entry.
+    The number alone would not be unique: after a restore from a backup, another entry gets the same number.
     """
     return f"msg_{bytes(entry.leaf_hash).hex()[:32]}"
 
@@ -148,7 +151,7 @@ def _tenant(log_id: UUID) -> str | None:
 
 
 def _read(entry: AuditEntry, part: str = "detail") -> dict[str, Any]:
-    """Return the entry's detail or another part; nothing if its bytes can't be read, which other code reports."""
+    """Return the entry's detail or another part; {} if its bytes can't be read. Other code reports that."""
     try:
         found = json.loads(bytes(entry.canonical)).get(part)
     except (ValueError, AttributeError):

@@ -1,11 +1,11 @@
-"""Why an attempt failed, in words."""
+"""The reasons of failed attempts, in words."""
 
 from __future__ import annotations
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-#: By the attempt's code: those of outbound.Unreachable, and our own.
+#: By the code of the attempt: the codes of outbound.Unreachable, and the product's own.
 _WORDS: dict[str, Promise] = {
     "no_such_host": _("The host name is unknown."),
     "address": _("The address is not public, so nothing was sent."),
@@ -20,5 +20,5 @@ _WORDS: dict[str, Promise] = {
 
 
 def problem_words(code: str) -> str:
-    """Return the words. A code of a newer version is shown as it is, and no code gives no words."""
+    """Return the words for a code; "" for no code. A code of a newer version is returned unchanged."""
     return str(_WORDS.get(code, code))

@@ -1,11 +1,11 @@
-"""When a delivery is tried again: the schedule of Standard Webhooks 1.0. Pure."""
+"""When a delivery is tried again, after the schedule of Standard Webhooks 1.0. Pure."""
 
 from __future__ import annotations
 
 import random
 from datetime import timedelta
 
-#: The waits after the first, second … failure.
+#: The wait after the first failure, after the second, and so on.
 STEPS = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -18,12 +18,12 @@ STEPS = (
     timedelta(hours=24),
 )
 MOST_ATTEMPTS = len(STEPS) + 1
-#: The last attempt comes at least this long after the first: about three days.
+#: The shortest time from the first attempt to the last one: about three days.
 WHOLE = sum(STEPS, timedelta())
 JITTER = 0.1
 
 
 def wait(failures: int) -> timedelta:
-    """Return how long to wait after so many failures, with a random part, so that retries spread out."""
+    """Return how long to wait after this many failures. A random part makes sure that retries are spread out."""
     step = STEPS[min(failures, len(STEPS)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing

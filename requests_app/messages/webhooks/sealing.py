@@ -1,4 +1,4 @@
-"""Stores the keys of webhooks encrypted and not hashed, because they must be read to sign."""
+"""Stores the keys of webhooks encrypted. They can't be hashed, because the product must read them to sign."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def seal(keys: Keys) -> str:
 
 
 def opened(sealed: str) -> Keys:
-    """Return the keys in plain. Raises Unreadable."""
+    """Return the decrypted keys. Raises Unreadable."""
     try:
         return Keys.parse(*json.loads(_sealer().opened(sealed)))
     except (ValueError, TypeError):
@@ -24,7 +24,7 @@ def opened(sealed: str) -> Keys:
 
 
 def is_outdated(sealed: str) -> bool:
-    """Return whether a former key sealed this, so that it must be sealed again before that key is removed."""
+    """Return whether a former key encrypted these keys. They must be encrypted again before that key is removed."""
     return _sealer().is_outdated(sealed)
 
 

@@ -1,4 +1,4 @@
-"""Standard Webhooks 1.0: keys in the form in which people copy them, and the three headers of a body. Pure."""
+"""Standard Webhooks 1.0: the keys in the form that people copy, and the three headers of a message. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SECRET, PRIVATE, PUBLIC = "whsec_", "whsk_", "whpk_"
-#: The standard asks for 24 to 64 random bytes.
+#: The standard requires 24 to 64 random bytes.
 SECRET_BYTES = 32
-#: The standard asks for bodies of less than 20 KB.
+#: The standard requires bodies of less than 20 KB.
 MOST_BODY = 20_000
 
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """The keys of one endpoint: a secret that its receiver shares, and a key pair."""
+    """The keys of one endpoint: a secret that the receiver has too, and a key pair."""
 
     secret: bytes
     private: bytes
@@ -32,7 +32,7 @@ class Keys:
 
     @classmethod
     def parse(cls, shared: str, private: str) -> Keys:
-        """Read keys as they are written down. Raises ValueError."""
+        """Return keys from the form in which they are written. Raises ValueError."""
         return cls(_bytes_of(SECRET, shared), _bytes_of(PRIVATE, private))
 
     @property
@@ -59,9 +59,10 @@ class Keys:
 
 
 def headers(message_id: str, at: datetime, body: bytes, keys: Sequence[Keys]) -> dict[str, str]:
-    """Return the headers of one attempt. Each key signs twice: most libraries only know `v1`; `v1a` shares no secret.
+    """Return the headers of one attempt.
 
-    During a rotation there are two keys, and a receiver with either finds its signature.
+    Each key signs twice: most libraries know only `v1`, and `v1a` needs no shared secret. During a rotation there are
+    two keys, and a receiver with one of them finds its signature.
     """
     timestamp = str(int(at.timestamp()))
     signed = b".".join([message_id.encode(), timestamp.encode(), body])
