@@ -1,4 +1,4 @@
-"""A caller with a token: a person, or a client."""
+"""A caller of the API with a token: a person or a client."""
 
 from __future__ import annotations
 
@@ -51,18 +51,19 @@ class Caller:
         return self("put", path, body, **headers)
 
     def decide(self, verdict: str, row: Any, comment: str = "", **body: Any) -> Any:
-        """Read the access request, and decide on what was read, as a caller does."""
+        """Read the access request, then decide on exactly this version, as a client of the API does."""
         tag = self.get(f"access-requests/{row.pk}")["ETag"]
         return self.post(f"access-requests/{row.pk}/{verdict}", {"comment": comment, **body}, If_Match=tag)
 
     def step_up(self) -> Any:
-        """With a code, for a person who has an app; others need none."""
+        """Confirm with the password, and with the code of an app if the person has one."""
         return self.post("me/step-up", {"password": PASSWORD, "code": anybodys_code()})
 
 
 def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool = True) -> str:
-    """Return a personal token; without scopes, one for everything. Its human has just confirmed, unless it is not
-    `fresh`.
+    """Return a personal token with these scopes; without scopes, with all.
+
+    With `fresh`, its owner has just confirmed who they are.
     """
     made = operations.create_token(
         name="test", scopes=in_order(scopes or frozenset(Scope)), days=days, actor=cast.as_(name)
@@ -73,8 +74,9 @@ def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool =
 
 
 def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
-    """Return a client and its secret: a tenant's, made by its administrator, or with None the provider's, made by
-    staff.
+    """Return a client and its secret.
+
+    A tenant's administrator creates its client; with None, staff create one of the provider.
     """
     tenant_id = cast.tenants[tenant].pk if tenant else None
     wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)
@@ -89,26 +91,30 @@ def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **opti
 
 
 def service_of(cast: Cast, tenant: str | None = None) -> Actor:
-    """Return the actor of a client that may only ask: a tenant's, or with None the provider's."""
+    """Return the actor of a client that can only call the decision point.
+
+    With None, the client belongs to the provider.
+    """
     client, _secret = client_of(cast, tenant, Scope.EVALUATE)
     operations.issue_access_token(client, scopes=frozenset({Scope.EVALUATE}))
     token = Token.objects.select_related("account__client").get(account=client.account)
-    # For the whole of a test, even if it moves its clock.
+    # The token stays valid for the whole test, even if the test moves its clock.
     token.expires_at += dt.timedelta(days=2)
     token.save(update_fields=["expires_at"])
     return actor_of_token(token)
 
 
 def access_token(client: Client, secret: str, scope: str = "") -> Any:
-    """Call the token endpoint as a machine does."""
+    """Call the token endpoint as a client does."""
     oauth.TRIES.clear()
     form = {"grant_type": "client_credentials", "client_id": str(client.pk), "client_secret": secret}
     return Browser().post("/oauth/token", {**form, **({"scope": scope} if scope else {})})
 
 
 def caller_for(cast: Cast, name: str | None, *scopes: Scope, **options: Any) -> Caller:
-    """Return a caller: a person by name, a tenant's client by the tenant's name, or with None a client of
-    the provider.
+    """Return a caller.
+
+    A person's name gives a person, a tenant's name a client of the tenant, None a client of the provider.
     """
     if name is None or name in cast.tenants:
         client, secret = client_of(cast, name, *scopes, **options)

@@ -1,7 +1,7 @@
-"""One cast of people for all tests, and the few acts by which they bring an access request into a state.
+"""One cast of people for all tests, and the acts that bring an access request into a state.
 
-Lockbox is on for Contoso and Fabrikam, and off for Northwind. Set-up facts (who is who) are rows; operations make
-everything that has a life cycle.
+Lockbox is on for Contoso and Fabrikam, and off for Northwind. People and tenants are written as rows. Access requests,
+which have a life cycle, are made by operations.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ QUEUES = {
     "samir": [("sharepoint-online", "engineer")],
     "pat": [("exchange-online", "provider_approver"), ("sharepoint-online", "provider_approver")],
     "paula": [("exchange-online", "provider_approver")],
-    # Holds both hats in one queue, which must never let her decide on what she raised herself.
+    # She has both roles in one queue. Still she must never decide on an access request that she raised.
     "bea": [("exchange-online", "engineer"), ("exchange-online", "provider_approver")],
 }
 
 
 @dataclass
 class Cast:
-    """`cast.priya` is a person, `cast.as_("priya")` acts, `cast.contoso` is a tenant."""
+    """`cast.priya` is a person, `cast.as_("priya")` is that person as an actor, `cast.contoso` is a tenant."""
 
     people: dict[str, Person] = field(default_factory=dict)
     tenants: dict[str, Tenant] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Cast:
     # --- Acting ----------------------------------------------------------------------------------------
 
     def as_(self, name: str, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """Return the actor as an interface builds it; with `fresh`, they have just proved who they are."""
+        """Return the person as an actor who uses this interface. With `fresh`, they have just proved who they are."""
         person = Person.objects.get(pk=self.people[name].pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 
@@ -118,7 +118,7 @@ class Cast:
         return operations.open_ticket(report, actor=self.as_(by))
 
     def stranger(self, email: str = "x@contoso.example", *, side: str = "customer") -> Person:
-        """An account that belongs to no tenant yet."""
+        """Return a new account that belongs to no tenant yet."""
         return Person.objects.create_user(email, PASSWORD, name="Stranger", side=side)
 
     def invited(self, email: str = "grace@contoso.example", role: str = "member", *, by: str = "ines") -> Invitation:
@@ -126,12 +126,12 @@ class Cast:
 
     @staticmethod
     def link_of(row: Invitation) -> str:
-        """Return the secret of the newest link."""
+        """Return the secret of the newest link that was sent for this invitation."""
         row.refresh_from_db()
         return link_secrets.of(row.pk, row.sends)
 
     def colleague(self, name: str = "sten", *, hours: float = 1000) -> Person:
-        """Return a second member of staff, who has been staff for this long."""
+        """Return a second member of staff, who has been staff for this number of hours."""
         at = clock.now()
         person = Person(email=f"{name}@provider.example", name=f"{name.title()} Test", side="provider", is_staff=True)
         person.created_at = person.email_verified_at = person.totp_set_up_at = at
@@ -143,21 +143,21 @@ class Cast:
         return person
 
     def own_client(self, name: str, scopes: list[str]) -> operations.Made:
-        """Return a client of the provider with all these scopes, as if they had been announced and confirmed."""
+        """Return a client of the provider with all these scopes, as if the scopes had been announced and confirmed."""
         made = operations.create_client(name=name, scopes=["grants:read"], actor=self.as_("stella"))
         made.row.scopes = scopes
         made.row.save(update_fields=["scopes"])
         return made
 
     def agreed(self, call: Callable[[], Any]) -> Proposal:
-        """Make the staff's proposal in the call take effect, as if the waiting time were over."""
+        """Apply the proposal that this call makes, as if its waiting time were over."""
         row: Proposal = operations.apply_proposal(self.made_due(call), actor=self.system("sweep"))
         assert row.outcome == "applied", row.outcome
         return row
 
     @staticmethod
     def made_due(call: Callable[[], Any]) -> UUID:
-        """Return the id of the staff's proposal in the call; by its row, its waiting time is over."""
+        """Return the id of the proposal that this call makes, after moving its waiting time into the past."""
         try:
             call()
         except ChangeProposed as held:
@@ -191,8 +191,9 @@ class Cast:
 
     @remembered
     def confirmed(self, tenant: str = "contoso", by: str = "priya", **fields: Any) -> AccessRequest:
-        """Return an access request that the provider approved; it waits for the customer if the tenant has
-        Lockbox on.
+        """Return an access request that the provider approved.
+
+        If the tenant has Lockbox on, it waits for the customer.
         """
         row = self.submitted(tenant, by, **fields)
         return operations.approve_as_provider(row.pk, actor=self.as_("pat"), note="No other way.")
@@ -207,7 +208,7 @@ class Cast:
 
     @remembered
     def in_state(self, state: str) -> AccessRequest:
-        """Return a new access request of Contoso in any state of the table, brought there by its people."""
+        """Return a new access request of Contoso in this state. The people of the cast bring it there."""
         if state == "PENDING_PROVIDER":
             return self.submitted()
         if state == "DENIED":
@@ -227,9 +228,9 @@ class Cast:
 
 
 def gather() -> Cast:
-    """Write the cast's rows, a kind at a time: plans, tenants, services, resources, people and their roles.
+    """Write the cast's rows, one kind after the other: plans, tenants, services, resources, people and their roles.
 
-    Nearly every test begins with this, so it takes a dozen statements and not a hundred.
+    Nearly every test begins with this, so the rows are written with about a dozen statements.
     """
     cast, at = Cast(), clock.now()
     plan, small = Plan.objects.bulk_create(
@@ -284,7 +285,7 @@ def _pickled() -> bytes:
 
 
 def find() -> Cast:
-    """Return the cast of a database that holds it. Its rows are read once in a process."""
+    """Return the cast from a database that already contains it. Each process reads the rows only once."""
     cast: Cast = pickle.loads(_pickled())
     return cast
 
@@ -295,12 +296,12 @@ def _by(name: str, rows: list[Any]) -> dict[str, Any]:
 
 @cache
 def _password(hasher: str) -> str:
-    """Return one hash for everybody; they all have the same password."""
+    """Return the hash of the password that everybody has."""
     return make_password(PASSWORD)
 
 
 def _sides() -> dict[str, tuple[str, str]]:
-    """Return the domain and the side of each person by name."""
+    """Return each person's domain and side, by name."""
     customers = {name: (slug, "customer") for slug, members in CUSTOMERS.items() for name in members}
     return {**customers, **dict.fromkeys([*QUEUES, "stella"], ("provider", "provider"))}
 
@@ -332,7 +333,9 @@ def _people(at: dt.datetime) -> dict[str, Person]:
 
 
 def _with_two_factors() -> list[str]:
-    """Return the people who need a second factor: deciders, administrators, and all of the provider."""
+    """Return the people who need a second factor: customers' approvers and administrators, and everybody of the
+    provider.
+    """
     customers = [
         name
         for members in CUSTOMERS.values()
@@ -370,7 +373,7 @@ def events_in(tenant: Tenant) -> list[str]:
 
 
 def outbox_topics(row: AccessRequest | None = None) -> list[str]:
-    """The topics of the messages, in order; of one access request or of everything."""
+    """Return the topics of the messages in order, for one access request or for all."""
     messages = OutboxMessage.objects.filter(lane="fanout").order_by("created_at", "topic")
     if row is not None:
         messages = messages.filter(about=row.pk)

@@ -1,4 +1,4 @@
-"""The base of every test: one clock, no network, clean caches, and prepared databases."""
+"""What every test uses: one clock, no network, empty caches, and prepared databases."""
 
 import contextlib
 import datetime as dt
@@ -30,25 +30,26 @@ from tests.stopwatch import pytest_runtest_makereport as pytest_runtest_makerepo
 from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 
 TESTS = Path(__file__).parent
-#: These walk over every page, route, document or word there is; `bin/test fast` leaves them to the whole run.
+#: These tests loop over every page, route, document or word. `bin/test fast` leaves them out.
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
-#: Here the two databases do different things.
+#: These tests are about differences between the two databases.
 DIALECT = frozenset({"database", "lifecycle", "outbox"})
-#: `bin/test deep` sets it: tests with made-up cases then try them all.
+#: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
 IS_DEEP = bool(os.environ.get("DEEP"))
-#: What takes minutes comes first, or one process would be at it alone when the others have nothing left to do.
+#: The longest tests come first. Otherwise one process would still run them when the others have nothing left to do.
 FIRST = (
     *(f"browser/test_every_page.py::test_pages_have_no_fault[{group}]" for group in ("staff", "customer", "provider")),
     "browser/test_every_page.py::test_the_page_of_the_apis_document", "browser/test_every", "browser/test_tenant.py",
     "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py",
     "concurrency/test_embedded_default.py", "golden/test_history.py", "tasks/",
 )  # fmt: skip
-#: Full collections walk over every object there is; after 6,000 collected tests and Django that is most of their cost.
+#: A full collection visits every object, and with Django and 6,000 collected tests that is most of its cost. So full
+#: collections are rare.
 BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their directory, begin with the longest, and skip those that need another database."""
+    """Mark tests by their directory, put the longest first, and skip those for the other database."""
     is_postgresql = connection.vendor == "postgresql"
     skipped = "sqlite" if is_postgresql else "postgres"
     other_database = pytest.mark.skip(reason=f"is about {skipped}")
@@ -62,22 +63,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.dialect)
         if item.get_closest_marker(skipped):
             item.add_marker(other_database)
-    # Those with the cast side by side: it has a database of its own.
+    # Tests with the cast are one group, because they use a separate database.
     items.sort(key=lambda item: (_place_in(FIRST, item.nodeid), _wants_cast(item)))
     items[:] = _dealt(items)
 
 
 def _place_in(order: Sequence[str], nodeid: str) -> int:
-    """Return an item's position by these beginnings; the last position if none of them fits."""
+    """Return the position of the first prefix in `order` that fits this test, or the last position if none fits."""
     place = nodeid.removeprefix("tests/")
     return next((at for at, beginning in enumerate(order) if place.startswith(beginning)), len(order))
 
 
 def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Deal the tests of browsers, which are few and long, so that each process begins with one of the longest.
+    """Reorder browser tests so that each process begins with one of the longest.
 
-    pytest-xdist gives each process a piece of the list. Elsewhere one process has the long ones, which mostly wait for
-    programs that they start, and the others take those that it has not reached.
+    pytest-xdist gives each process one part of the list. Browser tests are few and long. In other runs the order stays:
+    the long tests mostly wait for programs that they start, and other processes take over the tests behind them.
     """
     if not all(place_of(item.path) == "browser" for item in items):
         return items
@@ -86,13 +87,12 @@ def _dealt(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make Ctrl-C end the programs that tests start, even if it does not end this run; and give the run a name.
+    """Choose settings for the whole run: random cases, the name of the run, and Ctrl-C.
 
-    No test of random cases fails because the machine is busy: the time that one case takes says nothing about the
-    product.
+    Tests with random cases have no time limit for one case, because a busy machine would break it.
 
-    A program that a shell starts in the background ignores Ctrl-C, and so would every program below it. A handler is
-    not inherited.
+    If a shell starts this run in the background, the run ignores Ctrl-C, and all programs that it starts would inherit
+    this. A signal handler is not inherited, so with one the programs still end on Ctrl-C.
     """
     slow = [hypothesis.HealthCheck.too_slow]
     hypothesis.settings.register_profile("any_speed", deadline=None, suppress_health_check=slow)
@@ -110,14 +110,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Make the garbage collector skip what stays until the end of the run."""
+    """Exclude the objects that exist now from garbage collection, because they stay until the end of the run."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*BETWEEN_COLLECTIONS)
 
 
 def place_of(path: Path) -> str:
-    """Return the directory of tests in which a file is: `web` for tests/web/test_home.py."""
+    """Return the directory of a test file: `web` for tests/web/test_home.py."""
     return path.relative_to(TESTS).parts[0] if path.is_relative_to(TESTS) else ""
 
 
@@ -128,7 +128,7 @@ def sample(size: int, normally: int) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Choose the test's database before its transaction begins."""
+    """Choose the test's database before the test's transaction begins."""
     ground.use_cast(_wants_cast(item))
     MEMORY.begin(item)
 
@@ -163,10 +163,10 @@ def _has_real_transactions(item: pytest.Item, names: Sequence[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def _statements_stay_prepared() -> Iterator[None]:
-    """Make PostgreSQL plan a statement once for each connection, and not for each of its ten thousand calls.
+    """Make PostgreSQL plan each statement once for each connection, not for each call.
 
-    psycopg forgets its prepared statements after each rollback, and every test ends with one: an object may have been
-    made again meanwhile. Here the tables stay, and if they change, PostgreSQL itself plans again.
+    psycopg forgets its prepared statements after a rollback, because tables may have been created again. Every test
+    ends with a rollback, but here the tables stay. If a table changes, PostgreSQL itself plans again.
     """
     if connection.vendor != "postgresql":
         yield
@@ -176,7 +176,7 @@ def _statements_stay_prepared() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PrepareManager, "clear", lambda self: False)
         patch.setattr(PrepareManager, "prepared_max", 2_000)
-        # Django reads it whenever it connects.
+        # Django reads this option whenever it connects.
         patch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", 1)
         yield
 
@@ -188,7 +188,7 @@ def django_db_setup(
     django_db_modify_db_settings: None,
     _statements_stay_prepared: None,
 ) -> Iterator[None]:
-    """Replaces pytest-django's fixture, which runs all migrations in each process."""
+    """Replace pytest-django's fixture, which would run all migrations in each process."""
     with django_db_blocker.unblock():
         ground.lay()
         MEMORY.learn()
@@ -202,9 +202,9 @@ def django_db_setup(
 
 @pytest.fixture(scope="session", autouse=True)
 def _empty_tables_fast() -> Iterator[None]:
-    """Empty the tables after a test with real transactions, instead of Django's flush.
+    """Empty the tables after a test with real transactions, without Django's slow flush.
 
-    A flush goes through all tables, and makes content types and permissions again each time.
+    Django's flush empties table after table, and creates content types and permissions again each time.
     """
     patch = pytest.MonkeyPatch()
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: ground.empty())
@@ -217,7 +217,7 @@ def _empty_tables_fast() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Ask Python for the time on PostgreSQL too, so that `travel` moves it; `real_clock` leaves it alone."""
+    """Use Python's clock also on PostgreSQL, so that `travel` can move it. The mark `real_clock` switches this off."""
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("real_clock") is None:
             patch.setattr(clock, "_database_now", clock._python_now)
@@ -226,13 +226,13 @@ def _one_clock(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class Traveller:
-    """Moves the clock of the whole process. Then it stops, unless it is asked to run on."""
+    """Moves the clock of the whole process. The clock then stops, unless `tick` is set."""
 
     def __init__(self) -> None:
         self._journeys: list[time_machine.travel] = []
 
     def to(self, at: dt.datetime, *, tick: bool = False) -> dt.datetime:
-        """Go to an instant, which must carry its zone."""
+        """Move the clock to an instant. The instant must have a time zone."""
         if at.tzinfo is None:
             raise ValueError("an instant without a zone is none")
         self.back()
@@ -242,11 +242,11 @@ class Traveller:
         return at
 
     def by(self, *, tick: bool = False, **length: float) -> dt.datetime:
-        """Go on (or back) by a length, as in `travel.by(hours=12, seconds=-1)`, and return the instant."""
+        """Move the clock by a length, as in `travel.by(hours=12, seconds=-1)`, and return the new time."""
         return self.to(clock._python_now() + dt.timedelta(**length), tick=tick)
 
     def freeze(self) -> dt.datetime:
-        """Stop the clock where it is."""
+        """Stop the clock at the present time."""
         return self.by()
 
     def back(self) -> None:
@@ -267,7 +267,7 @@ def travel() -> Iterator[Traveller]:
 
 @pytest.fixture
 def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
-    """Replaces pytest's fixture: after the first patch no remembered world is restored."""
+    """Replace pytest's fixture. After the first patch, this test restores no remembered world."""
     with pytest.MonkeyPatch.context() as patch:
         MEMORY.forget_after(lambda: bool(patch._setattr or patch._setitem or patch._cwd))
         yield patch
@@ -275,12 +275,12 @@ def monkeypatch() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(name="settings")
 def _settings(settings: Any) -> Any:
-    """pytest-django's settings; after the first change no remembered world is restored."""
+    """Return pytest-django's settings. After the first change, this test restores no remembered world."""
     MEMORY.forget_after(lambda: bool(settings._to_restore))
     return settings
 
 
-# --- Nothing leaves the machine, nothing stays behind ----------------------------------------------------
+# --- No network, and nothing left over from another test --------------------------------------------------
 
 
 class NetworkRefused(RuntimeError):
@@ -321,7 +321,10 @@ def _no_network_but_loopback() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
-    """Forget rate limits and the language, which outlive a test's transaction; the clock must be the real one."""
+    """Clear rate limits and the language, which a rollback does not undo.
+
+    Fail if the test before did not reset the clock.
+    """
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
     _forget_counts()
@@ -330,22 +333,22 @@ def _nothing_left_over() -> Iterator[None]:
 
 
 def _forget_counts() -> None:
-    """Forget what the process counts by the ids of rows: the cast has the same ids in each test."""
+    """Forget what the process counts for each row: the cast has the same ids in each test."""
     from requests_app.doors.api import events, quota
     from requests_app.operations import streams
     from requests_app.platform import long_calls
     from requests_app.platform.database.turns import TURNS
 
-    # A log that was stuck in the test before counts as stuck for two more seconds.
+    # A log that was locked too long in the test before is treated as locked for two more seconds.
     TURNS._forget(float("inf"))
     quota.CALLS.clear()
     events._sizes.clear()
     if long_calls._places or streams._places:
-        # Streams that a test did not read to their end give their places back when they are collected.
+        # A stream that a test did not read to its end frees its place only when it is collected.
         gc.collect()
 
 
-# --- The log's key, and what is kept outside the database ------------------------------------------------
+# --- The log's key, and data outside the database --------------------------------------------------------
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -358,7 +361,7 @@ def _a_log_key() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_heads() -> Iterator[None]:
-    """Keep heads and log names of each test apart: the database forgets them, and file and process would not."""
+    """Give each test its own file of heads and no log name. A rollback of the database would not undo these."""
     from audit_app import log_name
 
     path = settings.DATA_DIR / f"heads-{uuid.uuid4().hex}.sqlite3"
@@ -375,7 +378,7 @@ def _own_heads() -> Iterator[None]:
 
 @pytest.fixture
 def cast(db: None) -> Any:
-    """The people. A test with real transactions writes them again, because all tables are emptied after it."""
+    """Return the cast. After a test with real transactions, all tables are empty, so its rows are written again."""
     from tests.cast import find, gather
 
     return find() if ground.has_cast() or MEMORY.put_cast() else gather()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: A word in subjects and texts that must never be in a log.
+#: A word in subjects and texts. No log may contain it.
 CANARY = "Zanzibar"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 64
 

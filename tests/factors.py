@@ -1,4 +1,4 @@
-"""The authenticator app of everybody in the tests: one secret, and its codes."""
+"""The authenticator app that everybody in the tests has: one secret, and its codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 @cache
 def _sealed() -> str:
-    """Return the secret, sealed once; everybody has the same secret."""
+    """Return the encrypted secret that everybody has."""
     return factors.seal(SECRET)
 
 
@@ -31,7 +31,7 @@ def rows_for(people: Iterable[Person]) -> list[Authenticator]:
 
 
 def give_app(*people: Person) -> None:
-    """Give people an app, as if they had set it up some time ago."""
+    """Give these people an app, as if they had set it up some time ago."""
     Authenticator.objects.bulk_create(rows_for(people))
     for person in people:
         person.totp_set_up_at = clock.now()
@@ -39,27 +39,27 @@ def give_app(*people: Person) -> None:
 
 
 def a_code(person: Person | None = None, *, secret: str = SECRET) -> str:
-    """Return the app's code. With a person, it is valid even if a code of this half minute was used before."""
+    """Return the app's current code. With a person, the code is valid even if they have just used it."""
     if person is not None:
         Authenticator.objects.filter(user=person, type="totp").update(data={"secret": factors.seal(secret)})
     return totp.code(secret, totp.step_at(clock.now()))
 
 
 def anybodys_code() -> str:
-    """A code that is valid for the next sender, no matter which codes they used before."""
+    """Return the current code, and make it valid for everybody, even if they have just used it."""
     Authenticator.objects.filter(type="totp").update(data={"secret": _sealed()})
     return a_code()
 
 
 def stepped_up(client: Client, person: Person) -> None:
-    """Make the browser's session as if the person had just confirmed who they are."""
+    """Write into the browser's session that the person has just confirmed who they are."""
     session = client.session
     session[STEPPED_UP] = {"at": clock.now().isoformat(), "way": "password+code", "person": str(person.pk)}
     session.save()
 
 
 def set_up_app(client: Client, *, page: str = "/security/set-up/") -> Any:
-    """Read the secret off the page, and enter the app's code for it."""
+    """Read the secret from the page, and submit a code for it."""
     html = client.get(page).content.decode()
     secret = re.search(r'data-copy="([A-Z2-7]{32})"', html)
     assert secret is not None, html[-2000:]
@@ -69,7 +69,7 @@ def set_up_app(client: Client, *, page: str = "/security/set-up/") -> Any:
 
 
 def sign_in(person: Person, password: str, *, client: Client | None = None, to: str = "") -> Any:
-    """Sign in through the pages, with the code where one is asked for. Returns the last answer."""
+    """Sign in on the pages, with the code if a page asks for it. Return the last response."""
     client = client or Client()
     answer = client.post(
         reverse("account_login") + (f"?next={to}" if to else ""), {"login": person.email, "password": password}

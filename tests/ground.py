@@ -1,6 +1,6 @@
-"""The databases of the tests: an empty one and one with the cast, each made once in a run and copied.
+"""The databases of the tests: an empty one and one with the cast. Each is made once in a run and then copied.
 
-The migrations take seconds, and the cast takes a dozen statements. Each process has a copy of both.
+The migrations take seconds, and the cast takes a dozen statements. Each process has its own copies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
-#: Names one run to all of its processes; xdist sets it.
+#: The environment variable with the id that all processes of one run share. xdist sets it.
 RUN = "PYTEST_XDIST_TESTRUNUID"
 #: The names of this process's databases: the empty one, and the one with the cast.
 _laid: dict[bool, str] = {}
@@ -46,7 +46,7 @@ def clear(run: str = "") -> None:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Run one process of this run at a time."""
+    """Hold a lock, so that only one process of this run does this at a time."""
     place().mkdir(mode=0o700, exist_ok=True)
     with (place() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -65,7 +65,7 @@ def _migrate(url: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-#: What a migrated, empty database is made from.
+#: The files that determine a migrated, empty database.
 SOURCES = ("*/migrations/*.py", "*/models.py", "*/models/*.py", "*/apps.py", "lockbox_site/*.py", "requirements.txt")
 
 
@@ -78,9 +78,9 @@ def _sources_digest() -> str:
 
 
 def sqlite() -> Path:
-    """Return the file of an empty database, to be copied and not changed.
+    """Return the file of an empty database. Copy it, and never change it.
 
-    It stays for later runs in the same clone, until a migration or a model changes.
+    Later runs in the same clone use the file again, until a migration or a model changes.
     """
     stored = settings.BASE_DIR / "var" / "test-ground"
     made = stored / f"{_sources_digest()}.sqlite3"
@@ -93,14 +93,14 @@ def sqlite() -> Path:
             stored.mkdir(parents=True, exist_ok=True)
             for outdated in set(stored.iterdir()) - {made}:
                 outdated.unlink(missing_ok=True)
-            # The copy gets its name when it is whole: another run may be looking.
+            # Only a complete file gets this name, because another run may look for it at any time.
             shutil.copy(half, unfinished := made.with_suffix(f".{os.getpid()}"))
             unfinished.rename(made)
     return made
 
 
 def _creation() -> Any:
-    """Return the maker of databases that Django's own test runner uses."""
+    """Return the object with which Django's own test runner creates databases."""
     return connection.creation
 
 
@@ -116,7 +116,7 @@ def lay() -> None:
 
 
 def use_cast(has_cast: bool) -> None:
-    """Choose the database of the next test. Call it before the test begins its transaction."""
+    """Choose the database of the next test, before the test begins its transaction."""
     global _wants_cast
     _wants_cast = has_cast
     if has_cast in _laid and connection.settings_dict["NAME"] != _laid[has_cast]:
@@ -125,7 +125,7 @@ def use_cast(has_cast: bool) -> None:
 
 
 def has_cast() -> bool:
-    """Return whether the present database holds the cast."""
+    """Return whether the current database contains the cast."""
     return bool(_laid) and connection.settings_dict["NAME"] == _laid[True]
 
 
@@ -167,7 +167,7 @@ def _sqlite_with_cast() -> Path:
 
 
 def _template(cursor: Any, *, has_cast: bool) -> str:
-    """Return the name of the server's database to copy, made by the first process of this run that asks."""
+    """Return the name of the database to copy. The first process of this run that asks creates it."""
     template = f"lockbox_{'cast' if has_cast else 'ground'}_{_run()[:16]}"
     cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template])
     if cursor.fetchone() is None:
@@ -183,34 +183,34 @@ def _template(cursor: Any, *, has_cast: bool) -> str:
 
 
 def _require_the_documented_role() -> None:
-    """Refuse a role that row-level security does not limit: what fails in production would pass here."""
+    """Refuse a role that bypasses row-level security: the tests would not see errors that occur in production."""
     with _creation()._nodb_cursor() as cursor:
         cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
         if cursor.fetchone() != (False,):
             pytest.exit("DATABASE_URL must name a role with NOSUPERUSER NOBYPASSRLS CREATEDB (docs/operators.md).", 2)
 
 
-#: Made by Django after each migration, and the same for every test.
+#: Django creates these rows after each migration. They are the same for every test.
 _STAYS = {"django_content_type", "auth_permission", "django_migrations"}
 
 
 def empty() -> None:
-    """Delete the rows of all tables, as after a test with real transactions.
+    """Delete all rows after a test with real transactions.
 
-    Entries may never be deleted, and the triggers that see to it can't tell a test from an intruder.
+    Triggers forbid deleting audit entries, so they are disabled meanwhile.
     """
     connection.ensure_connection()
     deletions = [f'DELETE FROM "{table}"' for table in _tables()]
     aside = {"sqlite": _sqlite_triggers_aside, "postgresql": _postgresql_triggers_aside}[connection.vendor]
     with transaction.atomic(), connection.cursor() as cursor, aside(cursor):
-        # PostgreSQL takes them all at once, in a fifth of the time.
+        # With one statement, PostgreSQL needs a fifth of the time.
         for statement in [";".join(deletions)] if connection.vendor == "postgresql" else deletions:
             cursor.execute(statement)
 
 
 @functools.cache
 def _tables() -> list[str]:
-    # The shared cache counts the sign-in's limits; it is no model's table, so Django does not know of it.
+    # The shared cache counts failed sign-ins. Its table has no model, so Django does not list it.
     return sorted({*connection.introspection.django_table_names(only_existing=True), "lockbox_cache"} - _STAYS)
 
 
@@ -223,19 +223,19 @@ def _sqlite_triggers_aside(cursor: Any) -> Iterator[None]:
         cursor.execute(f'DROP TRIGGER "{name}"')
     yield
     for _name, sql in triggers:
-        # Without parameters: a percent sign inside the trigger's text is no placeholder.
+        # Pass no parameters. With parameters, a percent sign in the trigger's text would be taken for a placeholder.
         cursor.execute(sql)
 
 
 @contextlib.contextmanager
 def _postgresql_triggers_aside(cursor: Any) -> Iterator[None]:
-    """Disable triggers. Without them foreign keys are not checked, so the order of the tables does not matter."""
+    """Disable triggers, which also check foreign keys. So the order of the tables does not matter."""
     cursor.execute("SET LOCAL session_replication_role = replica")
     yield
 
 
 def take_up() -> None:
-    """Drop this process's databases. The last process drops the ones that they were copied from, too."""
+    """Drop this process's databases. The last process also drops the databases that were copied."""
     connection.close()
     if connection.vendor == "sqlite":
         for name in _laid.values():
@@ -251,7 +251,7 @@ def take_up() -> None:
 
 
 def database_url(**instead: object) -> str:
-    """Return the address of the test's own database, for a child process."""
+    """Return the address of the test's database, for a child process."""
     parts = connection.settings_dict | {name.upper(): value for name, value in instead.items()}
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"

@@ -1,4 +1,4 @@
-"""Passkeys of the cast: added through the operation, and implemented in software."""
+"""Passkeys of the cast. The operation adds them, and software answers as their device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIGIN = "http://localhost:8000"
 
 
 def options_for(cast: Cast, name: str, challenge: bytes) -> dict[str, Any]:
-    """Return the page's request to this person's device for a new key."""
+    """Return the options that the page gives to this person's device for a new key."""
     person = cast.people[name]
     return webauthn.registration_options(
         party=webauthn.own_party(),
@@ -48,7 +48,7 @@ def key_of(row: Passkey) -> webauthn.Key:
 
 
 def added(client: Any, device: Authenticator, *, called: str = "Phone", page: str = "/security/passkeys/add/") -> Any:
-    """Answer the page that adds a passkey with the device, and send the answer as the page does."""
+    """Open the page that adds a passkey, create the passkey on the device, and submit it as the page does."""
     shown = client.get(page)
     assert shown.status_code == 200, shown
     onward = re.search(r'name="next" value="([^"]*)"[^>]*id="id_next"', shown.content.decode())
@@ -57,7 +57,7 @@ def added(client: Any, device: Authenticator, *, called: str = "Phone", page: st
 
 
 def options_on(page: Any, attribute: str = "data-sign") -> dict[str, Any]:
-    """Return the request of a page's button to the device."""
+    """Return the options that a button on the page passes to the device."""
     found = re.search(rf'{attribute}="([^"]*)"', page.content.decode())
     assert found is not None, page.content.decode()[-2000:]
     return dict(json.loads(html.unescape(found[1])))

@@ -7,16 +7,17 @@ import itertools
 import socket
 from collections.abc import Iterator
 
-#: Below the ports that Linux gives to programs that ask for any port. The web server shares its port with every process
-#: that asks for it, so two tests at once would get each other's answers. Each process, of this run and of a parallel
-#: one, has its own hundred.
+#: These ports are below those that Linux gives to programs that ask for any free port. Web servers of two tests could
+#: otherwise share one port, and each test would get the other's responses. So each process, also of a parallel run, has
+#: a hundred ports of its own.
 FIRST, LAST, EACH = 21_000, 32_000, 100
 
 
 @functools.cache
 def _ports_of_process() -> tuple[Iterator[int], socket.socket]:
-    """The ports of this process. It holds the port before them until it ends, and so shows the others that they are
-    taken.
+    """Return the ports of this process.
+
+    The process holds the port before them until it ends, so that other processes see that these ports are taken.
     """
     for flag in range(FIRST, LAST, EACH):
         listener = socket.socket()
@@ -30,7 +31,7 @@ def _ports_of_process() -> tuple[Iterator[int], socket.socket]:
 
 
 def free_port() -> int:
-    """A port that nobody uses now, and that no other process gets."""
+    """Return a port that nobody uses now and that no other process gets."""
     ports, _held = _ports_of_process()
     for port in itertools.islice(ports, EACH):
         try:

@@ -1,11 +1,10 @@
-"""Remembers the rows of each world, so that operations make each world only once or twice in a run.
+"""Remember the rows of each world, so that operations make each world only once or twice in a run.
 
-Half of all tests begin with an access request in some state. Operations bring it there, which takes a hundred
-statements. When a test is about to make a world that this run knows, the rows are inserted instead: the same rows, with
-the same ids and times.
+Half of all tests begin with an access request in some state. Operations need a hundred statements to bring it there. If
+this run already knows the world, its rows are inserted instead, with the same ids and times.
 
-This is safe only if nothing else can have changed the effect of the operations. So a world is restored only into a
-database that the test has not written to, and never after the test has patched code or settings.
+This is safe only if nothing else has changed what the operations would do. So a world is restored only into a database
+that the test has not written to, and never after the test has patched code or settings.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from tests import ground
 
 P = ParamSpec("P")
 T = TypeVar("T")
-#: By table and primary key: the names of the columns, the place of the key among them, and the values.
+#: By table and primary key: the names of the columns, the index of the key among them, and the values.
 Rows = dict[str, dict[Any, tuple[tuple[str, ...], int, tuple[Any, ...]]]]
 
-#: What a statement begins with that changes no row.
+#: Statements that change no row begin with one of these.
 _READS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET ", "SHOW", "EXPLAIN")
-#: A test that asks for this makes operations behave differently.
+#: With this fixture, operations behave differently.
 _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 
 
@@ -43,7 +42,7 @@ _PATCHES = frozenset({"django_capture_on_commit_callbacks"})
 class World:
     """The statements that restore the rows, and the result of the call.
 
-    `counted` are the statements that each database gets once, so that its own rows get other numbers.
+    `counted` has statements that run once in each database. They move its sequences past the restored ids.
     """
 
     statements: str
@@ -57,16 +56,16 @@ class Memory:
     def __init__(self) -> None:
         self._worlds: dict[Hashable, World | None] = {}
         self._calls: Counter[Hashable] = Counter()
-        #: By world, and by whether the database is the one of tests with real transactions: its numbers are taken.
+        #: Worlds whose `counted` has run, each with whether it ran in the database of tests with real transactions.
         self._counted: set[tuple[Hashable, bool]] = set()
         self._before: Rows = {}
         self._cast: World | None = None
         self._may_put_back = self._has_cast = self._has_counted = self._is_untouched = False
-        #: Whether the test has patched something, by each of the ways that it asked for.
+        #: Functions that return whether the test has patched something.
         self._patched: list[Callable[[], bool]] = []
 
     def learn(self) -> None:
-        """Read the cast's rows from the database that holds it, for those that do not; once, before all tests."""
+        """Read the cast's rows once, before all tests, so that `put_cast` can insert them into the other database."""
         if connection.vendor != "postgresql":
             return
         had_cast = ground.has_cast()
@@ -90,8 +89,11 @@ class Memory:
             connection.execute_wrappers.remove(self._watch)
 
     def put_cast(self) -> bool:
-        """Put the cast into the emptied database of a test with real transactions; return whether that was possible."""
-        # On a journey, the people would have been there before or after their time.
+        """Insert the cast into the empty database of a test with real transactions.
+
+        Return whether that was possible.
+        """
+        # If the clock was moved, the people's rows would have wrong times.
         if self._cast is None or not self._may_put_back or _time() != "now":
             return False
         was_untouched = self._is_untouched
@@ -103,11 +105,14 @@ class Memory:
         return True
 
     def forget_after(self, is_patched: Callable[[], bool]) -> None:
-        """Restore no world in this test after it has patched something."""
+        """Restore no world in this test once `is_patched` returns true."""
         self._patched.append(is_patched)
 
     def call(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Make a world, or restore it. The first call with a key only counts: most keys are used once."""
+        """Make a world, or restore it.
+
+        The first call with a key stores nothing, because most keys are used only once.
+        """
         is_known = self._is_untouched and self._has_cast and not any(is_patched() for is_patched in self._patched)
         if not is_known or (at := _time()) is None:
             return make()
@@ -149,7 +154,7 @@ MEMORY = Memory()
 
 
 def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a method of the cast remember the worlds that it makes from plain arguments."""
+    """Make a method of the cast remember the worlds that it makes. Its arguments must be plain values."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **fields: P.kwargs) -> T:
@@ -163,19 +168,19 @@ def remembered(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate
 
 
 def _may_differ(item: pytest.Item) -> bool:
-    """Return whether the test asks the database for the time, or does not commit as usual."""
+    """Return whether the test uses the database's clock, or does not commit in the usual way."""
     return bool(item.get_closest_marker("real_clock")) or not _PATCHES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def _somebody_has_acted() -> bool:
-    """Return whether another connection, of a thread or a server, has acted: every act leaves an entry."""
+    """Return whether another connection, of a thread or a server, has written: every act writes an entry."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT EXISTS (SELECT 1 FROM audit_app_auditentry)")
         return bool(cursor.fetchone()[0])
 
 
 def _ring() -> None:
-    """Do what follows the commit of an act, and does not belong to a world."""
+    """Ring the bell, as after the commit of an act. A restored world does not ring it."""
     from requests_app.platform import bell
 
     bell.ring()
@@ -186,7 +191,7 @@ def _shared(key: Hashable) -> Path:
 
 
 def _of_others(key: Hashable) -> World | None:
-    """Return the world of another process of this run: all have copies of the same database."""
+    """Return a world that another process of this run has stored. All processes have copies of the same database."""
     try:
         world: World = pickle.loads(_shared(key).read_bytes())
     except FileNotFoundError:
@@ -197,16 +202,14 @@ def _of_others(key: Hashable) -> World | None:
 def _tell_others(key: Hashable, world: World) -> None:
     path = _shared(key)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    # It gets its name when it is whole: another process may be looking.
+    # Only a complete file gets this name, because another process may look for it at any time.
     unfinished = path.with_suffix(f".{os.getpid()}")
     unfinished.write_bytes(pickle.dumps(world))
     unfinished.rename(path)
 
 
 def _time() -> Hashable:
-    """Return what distinguishes one time of a test from another: the instant of a stopped clock, or "now";
-    else None.
-    """
+    """Return the instant of a stopped clock, "now" for a clock that was not moved, and None for any other clock."""
     if not time_machine.escape_hatch.is_travelling():
         return "now"
     at = clock.now()
@@ -231,7 +234,7 @@ def _literal(value: object) -> str:
 
 
 def _world(before: Rows, after: Rows, returned: object) -> World | None:
-    """Return the difference as statements; None if rows were deleted, which no world of the cast does."""
+    """Return the difference as statements, or None if rows were deleted. The cast's worlds delete no rows."""
     statements: list[str] = []
     highest: dict[tuple[str, str], int] = {}
     for table, rows in after.items():
@@ -251,13 +254,14 @@ def _world(before: Rows, after: Rows, returned: object) -> World | None:
             else:
                 where = f'"{names[place]}" = {_literal(key)}'
                 statements.append(f'UPDATE "{table}" SET ({columns}) = ROW ({values}) WHERE {where}')
-    # Without triggers, as an order of tables that suits them would have to be found; the rows were judged when made.
+    # Triggers are disabled, because they would require an order of the tables. The rows were checked when they were
+    # made.
     aside = ["SET LOCAL session_replication_role = replica", *statements, "SET LOCAL session_replication_role = origin"]
     return World(";\n".join(aside), _counted(highest), pickle.dumps(returned))
 
 
 def _counted(highest: dict[tuple[str, str], int]) -> str:
-    """Return the statements that let each table count on after these numbers; they outlive a rollback."""
+    """Return statements that move each table's sequence past these ids. A rollback does not undo them."""
     return ";\n".join(
         ["SELECT 1"]
         + [

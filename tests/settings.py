@@ -1,4 +1,4 @@
-"""The site's settings for the tests: they write nothing into the project's own data directory."""
+"""The site's settings for the tests. Tests write nothing into the project's own data directory."""
 
 import atexit
 import os
@@ -6,11 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Memory, where there is some: the suite commits thousands of times, and SQLite waits for the disk each time.
+# Use memory if the machine has /dev/shm. The tests commit thousands of times, and SQLite would wait for the disk each
+# time.
 _place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a private directory in it
 _scratch = Path(tempfile.mkdtemp(prefix="lockbox-tests-", dir=_place))
 atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
-# A developer's own environment must not change what is tested; the database alone is chosen from outside.
+# A developer's environment must not change what is tested. Only the database can be chosen from outside.
 _stored = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
 os.environ["DATA_DIR"] = str(_scratch)
 os.environ["CONTENT_ROOT"] = str(_scratch / "content")
@@ -25,17 +26,17 @@ from lockbox_site.settings import *  # noqa: E402,F403
 from lockbox_site.settings import ALLOWED_HOSTS, CACHES, DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == "requests_app.platform.database.sqlite":
-    # A file and not memory: threads and child processes of a test then see the same database.
+    # A file, because threads and child processes of a test must see the same database.
     DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "test.sqlite3")}
 
-# Argon2 is slow on purpose.
+# Argon2 is slow by design.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# WhiteNoise warns where the directory is missing.
+# WhiteNoise warns if the directory is missing.
 STATIC_ROOT.mkdir()
 # The manifest exists only after collectstatic.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-# Tests without a database sign nobody in, but they clear the cache.
+# Tests without a database never sign in, but they clear the cache.
 CACHES["default"] = CACHES["process"]
 ALLOWED_HOSTS.append("testserver")
-# The same in the servers that a test starts, whose other keys are their own: they take codes of the cast's apps.
+# Servers that a test starts use the same key, so that they accept codes of the cast's apps. Their other keys differ.
 SECOND_FACTOR_KEYS = ["of the tests"]

@@ -1,4 +1,4 @@
-"""The files of the project for tests that walk over them: each is listed, read and parsed once in a process."""
+"""The project's files, for tests that loop over them. Each process lists, reads and parses a file only once."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: The Python packages of the product.
 PACKAGES = ("requests_app", "audit_app", "lockbox_site")
-#: Where the files of the product lie: neither tests nor documents.
+#: The directories of the product's files, without tests and documents.
 PRODUCT = (*PACKAGES, "templates", "bin", "deploy", "bench")
 
 
 def name_of(path: Path) -> str:
-    """Return the path from the root of the project, as in `requests_app/domain/clock.py`."""
+    """Return the path relative to the project's root, as in `requests_app/domain/clock.py`."""
     return path.relative_to(ROOT).as_posix()
 
 
 @cache
 def files_in(place: str) -> tuple[Path, ...]:
-    """Return every file below a directory of the project, sorted, without compiled ones."""
+    """Return every file below a directory of the project, sorted, without compiled files."""
     found = (path for path in (ROOT / place).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return tuple(sorted(found))
 
 
 def product_files(*suffixes: str) -> list[Path]:
-    """Return the product's files, or those with one of these suffixes."""
+    """Return the product's files, or only those with one of these suffixes."""
     return [path for place in PRODUCT for path in files_in(place) if not suffixes or path.suffix in suffixes]
 
 
 def modules(*packages: str, with_migrations: bool = True) -> list[Path]:
-    """Return every Python module of these packages; without a name, of all the product's packages."""
+    """Return every Python module of these packages. Without packages, return those of all the product's packages."""
     found = [path for package in packages or PACKAGES for path in files_in(package) if path.suffix == ".py"]
     return [path for path in found if with_migrations or "migrations" not in path.parts]
 
 
 def templates(*suffixes: str) -> list[Path]:
-    """Return every template with one of these suffixes; without a suffix, the HTML pages and their parts."""
+    """Return every template with one of these suffixes. Without suffixes, return the HTML templates."""
     return [path for path in files_in("templates") if path.suffix in (suffixes or (".html",))]
 
 
@@ -49,13 +49,13 @@ def text_of(path: Path) -> str:
 
 @cache
 def tree_of(path: Path) -> ast.Module:
-    """Return the syntax tree of a Python file. All tests share it, so none may change it."""
+    """Return the syntax tree of a Python file. All tests share the tree, so do not change it."""
     return ast.parse(text_of(path), filename=str(path))
 
 
 @cache
 def nodes_of(path: Path) -> tuple[ast.AST, ...]:
-    """Return every node of a Python file's tree, for walks that need no order."""
+    """Return every node of a Python file's tree. The order has no meaning."""
     return tuple(ast.walk(tree_of(path)))
 
 

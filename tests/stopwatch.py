@@ -1,4 +1,4 @@
-"""Judges how long things take. Only these judgements are tried again, because a busy machine is late sometimes."""
+"""Check how long things take. Only these checks are repeated, because a busy machine is sometimes late."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from _pytest.runner import runtestprotocol
 
 
 class WrongTime(AssertionError):
-    """Raised if something took too long, or not long enough. Raise it for nothing else: `timed` tests are tried again
-    after it.
+    """Raised if something took too long, or not long enough.
+
+    A `timed` test is repeated after this error. Raise it for nothing else.
     """
 
 
 def in_time(is_so: bool, found: object = "") -> None:
-    """Assert something that depends on the speed of the machine; `found` is shown if it is not so."""
+    """Assert a condition that depends on the machine's speed. The failure shows `found`."""
     if not is_so:
         raise WrongTime(found)
 
@@ -31,9 +32,10 @@ def takes(*, least: float = 0.0, most: float) -> Iterator[None]:
     in_time(least <= seconds < most, f"{seconds:.2f} s are not between {least} s and {most} s")
 
 
-#: How often a test of a time limit is tried. A busy machine is late now and then; a product that is late always is.
+#: How often a `timed` test is tried. A busy machine is sometimes late, but a product that is too slow is late each
+#: time.
 TRIES = 3
-#: What the present try of such a test has failed with.
+#: The errors in the current try of such a test.
 _FAILURES = pytest.StashKey[list[type[BaseException]]]()
 
 
@@ -41,7 +43,7 @@ _FAILURES = pytest.StashKey[list[type[BaseException]]]()
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note what a `timed` test fails with."""
+    """Store the error with which a `timed` test fails."""
     report = yield
     if report.failed and call.excinfo is not None and _FAILURES in item.stash:
         item.stash[_FAILURES].append(call.excinfo.type)
@@ -49,8 +51,9 @@ def pytest_runtest_makereport(
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Fail a test that measures time only if the time is wrong each time that it is tried. Any other failure counts
-    immediately.
+    """Repeat a `timed` test if only the time was wrong.
+
+    It fails if the time is wrong in every try, and immediately on any other error.
     """
     if item.get_closest_marker("timed") is None:
         return None

@@ -1,11 +1,11 @@
-"""A wire to PostgreSQL that fails when a test says so: it loses answers, goes silent, or breaks at COMMIT.
+"""A proxy to PostgreSQL that fails on command: it loses responses, stops passing data on, or breaks at COMMIT.
 
     with Wire(host, port) as wire:
         connect to 127.0.0.1, wire.port
         wire.next_commit = AtCommit.LOSE_ANSWER
 
-It reads as much of the protocol (PostgreSQL, chapter 55) as it needs to see a COMMIT go by, so it knows no TLS: it
-refuses it, as a server without a certificate does.
+It parses just enough of the protocol (PostgreSQL, chapter 55) to find a COMMIT. It does not support TLS, and refuses it
+as a server without a certificate does.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from enum import Enum, auto
 from typing import Any, Self
 
 _READY_FOR_QUERY = b"Z\x00\x00\x00\x05I"
-#: The codes of an SSLRequest and a GSSENCRequest, which come before anything else.
+#: The codes of an SSLRequest and a GSSENCRequest, which a client sends before anything else.
 _ENCRYPTION = frozenset({80877103, 80877104})
 
 
 class AtCommit(Enum):
     """What the proxy does to the next COMMIT."""
 
-    #: It never arrives, and the connection breaks: nothing is saved.
+    #: COMMIT does not reach the server, and the connection breaks: nothing is saved.
     LOSE_REQUEST = auto()
-    #: It is done, and the connection breaks before the answer: everything is saved.
+    #: COMMIT is carried out, and the connection breaks before the response: everything is saved.
     LOSE_ANSWER = auto()
-    #: It is done, and the answer never comes; the connection stays open.
+    #: COMMIT is carried out, and the response never comes. The connection stays open.
     WITHHOLD_ANSWER = auto()
-    #: It never arrives, and no answer comes; the connection stays open.
+    #: COMMIT does not reach the server, and no response comes. The connection stays open.
     WITHHOLD_REQUEST = auto()
 
 
 class Wire:
-    """Listens on its own port and passes everything on, in both directions."""
+    """Listens on its own port and passes all data on, in both directions."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server = (host, port)
         self.next_commit: AtCommit | None = None
-        #: Of those COMMITs, the ones to let pass first.
+        #: How many COMMITs pass before `next_commit` applies.
         self.commits_before = 0
         self.commits = 0
         self.connections = 0
@@ -69,13 +69,13 @@ class Wire:
         self._is_open.clear()
 
     def thaw(self) -> None:
-        """Pass on the waiting data."""
+        """Pass on the data that has waited, and continue."""
         self._is_open.set()
 
     def refuse(self) -> None:
         """Accept no further connection."""
         with contextlib.suppress(OSError):
-            # Closing alone does not wake who accepts.
+            # `close()` alone does not end the thread that waits in `accept()`.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -115,7 +115,7 @@ class Wire:
         server.close()
 
     def fate(self) -> AtCommit | None:
-        """What happens to the COMMIT that has come now."""
+        """Return what to do with the COMMIT that has just arrived, or None."""
         with self._lock:
             self.commits += 1
             if self.next_commit is None:
@@ -131,14 +131,14 @@ class Wire:
 
 
 class _Line:
-    """One connection through the wire."""
+    """One connection through the proxy."""
 
     def __init__(self, wire: Wire, client: socket.socket, server: socket.socket) -> None:
         self.wire, self.client, self.server = wire, client, server
         self.fate: AtCommit | None = None
 
     def pass_on(self) -> None:
-        """Pass on from the client to the server, message by message."""
+        """Pass on data from the client to the server, message by message."""
         with contextlib.suppress(OSError):
             for message in self._messages():
                 self.wire.wait_open()
@@ -153,7 +153,7 @@ class _Line:
         return None
 
     def pass_back(self) -> None:
-        """Pass on from the server to the client, as it comes."""
+        """Pass on data from the server to the client, as it arrives."""
         with contextlib.suppress(OSError):
             answer = b""
             while data := self.server.recv(65536):
@@ -173,7 +173,7 @@ class _Line:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _messages(self) -> Iterator[bytes]:
-        """Yield the messages. A start-up message has no type, and comes after the questions about encryption."""
+        """Yield the client's messages. A start-up message has no type, and comes after the requests for encryption."""
         while True:
             length = self._exactly(4)
             if length is None:
@@ -206,14 +206,16 @@ class _Line:
 
 
 def _is_commit(message: bytes) -> bool:
-    """Whether it is a COMMIT: a simple query (Q), or one that is parsed first (P, with its name before its text)."""
+    """Return whether the message is a COMMIT: a simple query (Q), or a Parse message (P), which has a name before its
+    text.
+    """
     text = message[5:] if message[:1] == b"Q" else message[5:].split(b"\0", 1)[-1] if message[:1] == b"P" else b""
     return text.lstrip().upper().startswith(b"COMMIT")
 
 
 @contextlib.contextmanager
 def through(wire: Wire, connection: Any) -> Iterator[None]:
-    """Lead one of Django's connections through the wire, in this thread and in those that connect meanwhile."""
+    """Connect one of Django's connections through the proxy, in this thread and in threads that connect meanwhile."""
     inherited = {name: connection.settings_dict[name] for name in ("HOST", "PORT")}
     connection.close()
     connection.settings_dict.update({"HOST": "127.0.0.1", "PORT": wire.port})

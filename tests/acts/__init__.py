@@ -1,6 +1,6 @@
-"""The cases of all acts, one module for each module of declarations. All modules in this directory are found.
+"""The cases of all acts: each module of declarations has one module here. All modules in this directory are loaded.
 
-The name of a case is that of its act and, if needed, what is special: "remove_client by staff, of a tenant".
+The name of a case is the name of its act, with what is special if needed: "remove_client by staff, of a tenant".
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ for _module in iter_modules(__path__):
 
 
 def act_of(name: str) -> str:
-    """Return the name of a case's act."""
+    """Return the name of the act from the name of a case."""
     return re.split(r" by |, ", name)[0]

@@ -25,7 +25,7 @@ def _directory(cast: Cast) -> Any:
 
 
 def _own_client(cast: Cast) -> Any:
-    """The provider's own."""
+    """Return a client of the provider."""
     return cast.own_client("Gateway", ["evaluate"]).row
 
 

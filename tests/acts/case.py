@@ -1,4 +1,4 @@
-"""A case of an act: the same act on the same row, once through each interface."""
+"""A case of an act: the same act on the same kind of row, once through each interface."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Call = Callable[[Cast, Caller, Any], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """`prepare` makes the row; the other functions do the same act on it, each through its interface."""
+    """`prepare` makes the row. Each other function does the same act on the row through one interface."""
 
-    #: None is a client of the provider's, which has neither pages nor the administration.
+    #: None is a client of the provider, which can use neither pages nor the administration.
     who: str | None
     prepare: Callable[[Cast], Any]
     operation: Callable[[Cast, Any, Any], Any]
     page: Callable[[Cast, Client, Any], Any] | None = None
     admin: Callable[[Cast, Client, Any], Any] | None = None
     api: Call | None = None
-    #: The same through Azure's contract.
+    #: The same act through Azure's contract.
     azure: Call | None = None
-    #: What a page answers; 200 where the answer shows what was made and will never be shown again.
+    #: The status of the page's response. It is 200 if the response shows a secret, which no page shows again.
     status: int = 302
 
     @property

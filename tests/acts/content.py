@@ -1,4 +1,4 @@
-"""Cases of acts on content under a window: through this product, or through a service elsewhere."""
+"""Cases of acts on content during a window: through this product, or through another service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Cases of acts of staff on what all tenants share: plans, services, resources, queues, and the provider’s people."""
+"""Cases of acts of staff on things that all tenants share: plans, services, resources, queues and the provider’s
+people.
+"""
 
 from __future__ import annotations
 

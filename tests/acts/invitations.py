@@ -15,7 +15,7 @@ from tests.cast import Cast
 
 
 def _first_invited(cast: Cast) -> Any:
-    """The person whom staff invited to a tenant without people."""
+    """Invite the first person of a tenant without people, as staff."""
     return operations.invite_person(
         bare(cast).pk, email="new@adatum.example", role="administrator", actor=cast.as_("stella")
     )

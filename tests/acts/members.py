@@ -20,7 +20,7 @@ from tests.passkeys import enrolled
 
 
 def _person_act(act: str, role: str = "") -> Callable[[Cast, Client, Any], Any]:
-    """Press a button on the page of `row`, one of the tenant's people."""
+    """Press a button on the page of `row`, which is one of the tenant's people."""
     return lambda cast, client, row: client.post(
         reverse("web:person", args=[cast.contoso.pk, row.pk]), {"act": act, "role": role}
     )
@@ -36,7 +36,7 @@ def _switched_off(cast: Cast) -> Any:
 
 
 def _unplaced(cast: Cast) -> Any:
-    """A person of the customer's side who belongs to no tenant yet."""
+    """Return a person of the customer's side who belongs to no tenant yet."""
     bare(cast)
     return cast.stranger("first@contoso.example")
 
@@ -56,7 +56,7 @@ SCIM_CHANGE = {
 
 
 def _handed_over(cast: Cast) -> dict[str, Any]:
-    """The input that moves the role of an approver from Alan to Mia."""
+    """Return the input that takes the role of approver from Alan and gives it to Mia."""
     return {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [

@@ -1,4 +1,4 @@
-"""Cases of acts of a person on their own account."""
+"""Cases of acts of a person on their account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.factors import SECRET, give_app, set_up_app
 
 
 def _changed_password(cast: Cast, client: Client, row: Any) -> Any:
-    # The page asks for a sign-in that has just been made.
+    # The page requires a recent sign-in.
     client.post(reverse("account_login"), {"login": cast.mia.email, "password": PASSWORD})
     form = {"oldpassword": PASSWORD, "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
     return client.post(reverse("account_change_password"), form)

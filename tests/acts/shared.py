@@ -19,7 +19,7 @@ def by_button(model: str, act: str, **form: Any) -> Callable[[Cast, Client, Any]
 
 
 def of_tenant(name: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
-    """Call a page of `row`, which is one webhook or one client."""
+    """Submit a form to the page of `row`, which is a webhook or a client."""
     return lambda cast, client, row: client.post(reverse(f"web:{name}", args=[cast.contoso.pk, row.pk]), form)
 
 
@@ -28,7 +28,7 @@ def by_adding(model: str, **form: Any) -> Callable[[Cast, Client, Any], Any]:
 
 
 def bare(cast: Cast) -> Tenant:
-    """A tenant without people."""
+    """Return a tenant without people."""
     found = Tenant.objects.filter(slug="adatum").first()
     return found or operations.create_tenant(plan_id=cast.contoso.plan_id, actor=cast.as_("stella"), **TENANT)
 
@@ -40,7 +40,7 @@ TENANT: dict[str, Any] = {"name": "Adatum", "slug": "adatum", "time_zone": "UTC"
 
 
 def by_azure(verdict: str, reason: str) -> Call:
-    """Call the same decisions through Azure's contract, which has no ETag."""
+    """Make the same decision through Azure's contract, which has no ETag."""
     return lambda cast, caller, row: caller.post(
         f"/subscriptions/{row.tenant_id}{AZURE}/requests/{row.pk}/updateApproval?{VERSION}",
         {"status": verdict, "reason": reason},

@@ -25,7 +25,7 @@ def _domain(cast: Cast) -> Any:
 
 
 def _sign_on(cast: Cast, row: Any, actor: Actor, issuer: str = "https://idp.example") -> Any:
-    """Set up a connection if there is no `row`, or change it."""
+    """Set up a connection, or change it if `row` is given."""
     fields: dict[str, Any] = {"client_id": "lockbox", "client_secret": "x", "role_map": {"g": "auditor"}}
     connection, was = operations.Connection(issuer=issuer, **fields), row.changed_at if row else None
     return operations.set_sign_on(cast.contoso.pk, connection=connection, was=was, actor=actor)
@@ -51,12 +51,12 @@ def _identity(cast: Cast) -> Identity:
 
 
 def _own_identity(cast: Cast) -> Identity:
-    """The identity of one of the provider's people."""
+    """Return the identity of one of the provider's people."""
     return Identity.objects.create(issuer="https://idp.example", subject="s", person=cast.priya, linked_at=clock.now())
 
 
 def _with_file(call: Callable[[], Any]) -> Any:
-    """Patch the domain's web server, so that it shows the challenge."""
+    """Call with a patched look-up, as if the domain's web server showed the challenge."""
     with patch.object(domains, "problem", lambda name, challenge, *, peer: ""):
         return call()
 

@@ -20,7 +20,7 @@ def _webhook(cast: Cast, by: str = "ines", url: str = "https://hooks.contoso.exa
 
 
 def _own_webhook(cast: Cast) -> Webhook:
-    """The provider's own."""
+    """Return a webhook of the provider."""
     return _webhook(cast, "stella")
 
 
@@ -29,7 +29,7 @@ def _off_webhook(cast: Cast, by: str = "ines") -> Webhook:
 
 
 def _tried(cast: Cast, by: str = "ines") -> OutboxMessage:
-    """A test message that was sent and failed."""
+    """Return a test message that was sent and failed."""
     message = operations.send_webhook_test(_webhook(cast, by).pk, actor=cast.as_(by))
     OutboxMessage.objects.filter(pk=message.pk).update(state="parked")
     return message

@@ -1,4 +1,4 @@
-"""A signed-in member of staff, and a world with rows in every table of the administration."""
+"""A signed-in member of staff, and rows in every table of the administration."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tests.passkeys import enrolled
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-#: Events, and messages about them: nobody changes them, with any rights.
+#: Tables of events, and of messages about events. Nobody can change these rows, with any rights.
 EVIDENCE = [
     model
     for model in MODELS
@@ -61,7 +61,7 @@ EVIDENCE = [
 
 
 def address(model: Any, page: str = "changelist", *args: object) -> str:
-    """Return the address of a page; a key of bytes is in base 64."""
+    """Return the address of a page of the administration. A key made of bytes is encoded in base 64."""
     keys = [quote(b64encode(arg).decode()) if isinstance(arg, bytes) else arg for arg in args]
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=keys)
 
@@ -79,12 +79,15 @@ def signed_in(cast: Cast, name: str, **extra: Any) -> Client:
 
 @pytest.fixture
 def staff(cast: Cast) -> Client:
-    """Stella is staff and a superuser, which must not give her more rights."""
+    """Return the browser of Stella.
+
+    She is staff and a superuser, and being a superuser must not give her more rights.
+    """
     return signed_in(cast, "stella")
 
 
 def add_mail(cast: Cast, *, state: str = "delivered", recipient: str = "ada@contoso.example") -> OutboxMessage:
-    """Add one mail that is sent, as the drain leaves it."""
+    """Add one mail in the state that it has after a worker has sent it."""
     first, at = OutboxMessage.objects.first(), clock.now()
     about = first.about if first else cast.contoso.pk
     number = OutboxMessage.objects.count()
@@ -175,7 +178,7 @@ def add_tenant(cast: Cast, number: int) -> None:
 
 
 def add_alarm(number: int) -> None:
-    """Add a log that was signed, was closed once, is refused now, and was checked."""
+    """Add a log with all kinds of signing rows: it was signed, restarted once, refused, and checked."""
     tenant, at = Tenant.objects.get(slug=f"tenant-{number}"), clock.now()
     assert checkpoints.sign(tenant.pk, at=at) is not None
     signed = {"signed": 9, "found": 7}
@@ -187,7 +190,7 @@ def add_alarm(number: int) -> None:
 
 
 def add_witness(cast: Cast, number: int) -> None:
-    """Add a witness that has cosigned, for one tenant after the other: no tenant has more than ten."""
+    """Add a witness that has cosigned. The tenants take turns, because no tenant can have more than ten."""
     slug, by = [("contoso", "ines"), ("fabrikam", "finn"), ("northwind", "noah")][number // 2 % 3]
     tenant, small = cast.tenants[slug], SmallWitness(f"w{number}.example")
     url = f"https://w{number}.example/"
@@ -199,7 +202,10 @@ def add_witness(cast: Cast, number: int) -> None:
 
 
 def add_webhook(cast: Cast, number: int) -> None:
-    """Add a webhook of the provider or of a tenant, with a message that failed once; no tenant has more than ten."""
+    """Add a webhook of the provider or of a tenant, with a message that failed once.
+
+    No tenant can have more than ten.
+    """
     by, tenant = [("stella", None), ("ines", "contoso"), ("finn", "fabrikam"), ("noah", "northwind")][number // 2 % 4]
     pk = cast.tenants[tenant].pk if tenant else None
     url = f"https://hooks{number}.example/in"
@@ -212,7 +218,7 @@ def add_webhook(cast: Cast, number: int) -> None:
 
 
 def add_caller(cast: Cast, number: int) -> None:
-    """Add a client of the provider or of a tenant, with a token of its own, and a person's token."""
+    """Add a client of the provider or of a tenant, with a token, and a person's token."""
     tenant = [None, "contoso", "fabrikam", "northwind"][number // 2 % 4]
     client, _secret = client_of(cast, tenant, Scope.LOG_READ)
     operations.issue_access_token(client, scopes=[Scope.LOG_READ])
@@ -220,7 +226,7 @@ def add_caller(cast: Cast, number: int) -> None:
 
 
 def populate(cast: Cast, rounds: int) -> None:
-    """Add so many rows to every table that grows."""
+    """Add this number of rows to every table that grows."""
     for number in range(rounds):
         base = Task.objects.count()
         ticket = cast.ticket(title=f"Ticket {base}")
@@ -251,12 +257,12 @@ def populate(cast: Cast, rounds: int) -> None:
 
 @pytest.fixture
 def world(cast: Cast) -> Cast:
-    """The cast, with at least two rows in each table."""
+    """Return the cast, with at least two rows in each table."""
     populate(cast, 2)
     schedules.sync(clock.now())
     bell.ring()
     if not OrmQ.objects.exists():
-        # Inside a test's transaction the bell does not ring: its task is put there as it would have been.
+        # The bell does not ring inside a test's transaction, so its task is queued here.
         bell._enqueue(bell.SWEEP)
     assert Schedule.objects.exists()
     return cast

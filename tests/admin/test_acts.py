@@ -1,4 +1,4 @@
-"""The acts of staff: through the operations, with their entries, and with the refusals' own words."""
+"""The acts of staff: each uses its operation, writes its entry, and shows the operation's refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEW_PASSWORD = "a quite long first password 7"
 
 
 def newest() -> tuple[Any, str, str, str]:
-    """Return log, event, interface and actor of the newest entry."""
+    """Return tenant, event, interface and actor of the newest entry."""
     entry = AuditEntry.objects.order_by("-id").first()
     assert entry is not None
     return entry.tenant_id, entry.event, entry.door, entry.actor_name
@@ -49,7 +49,7 @@ def messages(answer: Any) -> list[str]:
 
 
 def choose(client: Client, model: Any, act: str, *rows: Any) -> Any:
-    """Press a list's button with these rows chosen."""
+    """Select these rows in a list, and press the list's button."""
     body = {"action": act, "_selected_action": [str(row.pk) for row in rows], "index": "0"}
     return client.post(address(model), body)
 
@@ -243,7 +243,7 @@ def test_a_mail_is_sent_again(cast: Cast, staff: Client) -> None:
     assert newest() == by_stella(cast.contoso.pk, "mail.resent")
 
 
-# --- Many at once ----------------------------------------------------------------------------------------------
+# --- Several rows together -------------------------------------------------------------------------------------
 
 
 def test_each_chosen_window_is_closed_and_each_refusal_is_shown_and_logged(cast: Cast, staff: Client) -> None:
@@ -350,7 +350,7 @@ def test_a_form_that_is_not_filled_in_does_nothing(cast: Cast, staff: Client) ->
 
 
 def test_somebody_who_lost_their_rights_meanwhile_is_refused_by_the_operation(cast: Cast, staff: Client) -> None:
-    """The page lets the person in, but the operation reads the rights again: both must allow it."""
+    """The page checks the person's rights, and the operation checks them again later."""
     grant = cast.opened()
     actor = cast.as_("stella", door="admin")
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
@@ -388,7 +388,7 @@ def test_every_act_has_a_page_that_asks_first(world: Cast, staff: Client) -> Non
     seen = 0
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.first()
-        for act in model_admin.acts:  # type: ignore[attr-defined]  # every class of the portal has them
+        for act in model_admin.acts:  # type: ignore[attr-defined]  # every class of the portal has `acts`
             answer = staff.get(address(model, "act", row.pk, act.name))
             assert answer.status_code == 200
             assert str(act.label) in answer.content.decode()

@@ -1,4 +1,4 @@
-"""The acts of staff on callers of the API: they manage the provider's clients, and can end all others."""
+"""The acts of staff on callers of the API. Staff manage the provider's clients, and can end all others."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_customers_client_can_be_ended_and_nothing_else(cast: Cast, staff: Bro
 
 
 def test_the_account_of_a_client_is_no_person_to_be_managed(cast: Cast, staff: Browser) -> None:
-    """Otherwise a removed client could be switched on alone, and would be back with its old secret."""
+    """Otherwise staff could switch on only the account of a removed client, and its old secret would work again."""
     client, secret = client_of(cast, "contoso")
     operations.remove_client(client.pk, actor=cast.as_("ines"))
     account = client.account
@@ -113,5 +113,5 @@ def test_lists_lead_to_the_rows_themselves(cast: Cast, staff: Browser) -> None:
     access = operations.issue_access_token(client, scopes=[Scope.LOG_READ]).row
     assert address(Client, "change", client.pk) in staff.get(address(Client)).content.decode()
     assert address(Token, "change", access.pk) in staff.get(address(Token)).content.decode()
-    # One of a client lasts an hour, and ends with the client's secret.
+    # A client's token lasts an hour, and ends with the client's secret.
     assert act_address(access, "revoke") not in staff.get(address(Token, "change", access.pk)).content.decode()

@@ -1,4 +1,4 @@
-"""Every list and every row's page of the administration, for staff, with few rows and with many."""
+"""Every list and every row's page of the administration, opened by staff, with few rows and with many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_each_list_and_each_rows_page_show(world: Cast, staff: Client) -> None:
 
 
 def test_links_work_in_both_directions(world: Cast, staff: Client) -> None:
-    """Every link inside the administration, from the page of each table's first row, leads to a page."""
+    """Follow every link inside the administration from the page of each table's first row."""
     seen: set[str] = set()
     for model in MODELS:
         row = model._default_manager.first()
@@ -57,7 +57,8 @@ def queries(staff: Client, url: str) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_page_costs_as_many_queries_with_8_rows_as_with_2(world: Cast, staff: Client, travel: Any) -> None:
-    # Each half minute a page notes the sign of life in its session, which costs queries of its own.
+    # The clock does not move. Otherwise a page would save the time of the last activity every half minute, with queries
+    # of its own.
     travel.to(clock.now())
     lists = {model: address(model) for model in MODELS}
     pages = {model: address(model, "change", model._default_manager.first().pk) for model in MODELS}
@@ -67,6 +68,6 @@ def test_a_page_costs_as_many_queries_with_8_rows_as_with_2(world: Cast, staff: 
     populate(world, 6)
     for url, n in few.items():
         assert queries(staff, url) == n, url
-    #: What is declared in the code, or is one row per process or per service, does not grow with the world.
+    #: These tables do not grow: their rows are declared in the code, or there is one row per process or service.
     still = {model.__name__ for model in MODELS if model._default_manager.count() < counts[model] + 6}
     assert still == {"Schedule", "OrmQ", "LogKey"}

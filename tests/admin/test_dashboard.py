@@ -1,4 +1,4 @@
-"""The first page of the administration: each figure is right, links to its rows, and costs the same with many rows."""
+"""The first page of the administration: each number is right and links to its rows. More rows cost no more queries."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ from tests.cast import Cast
 from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
-#: One of each side walks everywhere; the others knock where it matters.
+#: One person of each side tries every address. The others try only the most important ones.
 WALKERS, KNOCKERS = ["ada", "priya"], ["mia", "otto", "ines", "pat", "bea"]
-#: Filled in for the parts of an address; what it leads to does not matter to somebody who may not come in.
+#: Values for the variable parts of an address. A person without access gets no row, so any value will do.
 PARTS = {"object_id": "1", "act": "change", "pk": str(uuid4()), "app_label": "requests_app", "url": "nothing/here"}
 
 
 def addresses(patterns: list[Any] | None = None, before: str = "/admin/") -> Iterator[str]:
-    """Yield every address below /admin/, with its parts filled in."""
+    """Yield every address below /admin/, with its variable parts filled in."""
     for pattern in admin.site.urls[0] if patterns is None else patterns:
         if isinstance(pattern, URLResolver):
             yield from addresses(pattern.url_patterns, before + str(pattern.pattern))

@@ -1,4 +1,4 @@
-"""Nobody can change, add or delete evidence through any form of the administration, not even a superuser."""
+"""Nobody, not even a superuser, can change, add or delete evidence with a form of the administration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def snapshot() -> dict[str, list[dict[str, Any]]]:
-    """Return every column of every row of the administration, without pickles."""
+    """Return every column of every row of the administration, without pickled columns."""
     pickles = ("args", "kwargs", "result")
     found = {}
     for model in MODELS:
@@ -57,7 +57,7 @@ def test_nothing_is_deleted(world: Cast, staff: Client) -> None:
 def test_evidence_is_not_added(world: Cast, staff: Client) -> None:
     before = snapshot()
     for model in EVIDENCE:
-        # A ticket is recorded through its operation: see test_acts.
+        # Staff can record a ticket, with its operation: see test_acts.
         if model._meta.model_name != "ticket":
             assert staff.get(address(model, "add")).status_code == 403, model
             assert staff.post(address(model, "add"), {"state": "OPEN"}).status_code == 403, model
@@ -75,9 +75,9 @@ def test_the_permissions_say_so_too(rf: Any, cast: Cast) -> None:
 
 
 def test_only_the_portals_own_classes_are_registered() -> None:
-    """A library's form would change rows without an operation: django-q2's allows staff to schedule any function."""
+    """Forms of libraries change rows without an operation. With django-q2's form, staff could schedule any function."""
     import allauth.account.admin
-    import django_q.admin  # noqa: F401 - importing it registers its classes, were they let
+    import django_q.admin  # noqa: F401 - importing this module would register its classes
     from allauth.account.models import EmailAddress
     from django.contrib.auth.models import Group
 

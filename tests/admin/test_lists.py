@@ -1,4 +1,4 @@
-"""Finding rows: search, filters, dates and pages; and the content of a row's page."""
+"""Lists of the administration: search, filters, dates and pages; and the page of a row."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_other_rows_are_found_too(cast: Cast, staff: Client) -> None:
 
 @pytest.mark.parametrize("typed", ["priya", "contoso", "AR-2345-6789", "somebody@x.example", "x"])
 def test_a_search_of_a_large_table_reads_no_text_of_it(cast: Cast, staff: Client, typed: str) -> None:
-    """LIKE over a million rows takes seconds. Over tenants and people it is fast."""
+    """LIKE over a million rows takes seconds. On tenants and people it is fast."""
     with CaptureQueriesContext(connection) as queries:
         found(staff, AccessRequest, q=typed)
     large = [query["sql"] for query in queries if 'FROM "requests_app_accessrequest"' in query["sql"]]
@@ -132,7 +132,7 @@ def test_dates_of_entries_are_offered_within_one_log(cast: Cast, staff: Client, 
     assert {row["pk"] for row in rows} == set(
         AuditEntry.objects.filter(tenant_id=cast.fabrikam.pk, at__year=2099).values_list("pk", flat=True)
     )
-    # Over all logs there is no index to walk along, so the date is refused there.
+    # No index orders the entries of all logs by date. So a date without a log is refused.
     assert staff.get(address(AuditEntry), {"at__year": 2099}).status_code == 400
 
 
@@ -163,7 +163,7 @@ def test_no_list_counts_a_whole_table(world: Cast, staff: Client) -> None:
     assert [sql for sql in counts if "LIMIT 10001" not in sql] == []
 
 
-# --- What a row shows ------------------------------------------------------------------------------------------
+# --- The page of a row -----------------------------------------------------------------------------------------
 
 
 def test_an_entry_shows_its_record_its_hash_and_its_access_request(cast: Cast, staff: Client) -> None:
@@ -178,7 +178,7 @@ def test_an_entry_shows_its_record_its_hash_and_its_access_request(cast: Cast, s
 
 
 def test_an_entry_that_is_not_what_was_hashed_says_so(cast: Cast, staff: Client) -> None:
-    """The triggers refuse to change an entry, so a wrong one is inserted."""
+    """Triggers refuse changes of an entry, so the test inserts a wrong one."""
     cast.submitted()
     whole = AuditEntry.objects.first()
     wrong = AuditEntry(**{f.attname: getattr(whole, f.attname) for f in AuditEntry._meta.concrete_fields})

@@ -1,4 +1,4 @@
-"""The admin's pages about a refused log: the alarm, the instructions to staff, and the tombstone."""
+"""The administration's pages about a log that the signer refused: the alarm, the instructions and the tombstone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A change that weakens customers, in the administration: one member of staff proposes it, another confirms or
-withdraws.
-"""
+"""Changes that weaken customers: one member of staff proposes a change, another confirms or withdraws it."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: C
     answer = staff.post(act_address(row, "change"), body)
     assert "Save the name or time zone first" in answer.content.decode()
     assert not Proposal.objects.exists()
-    # First the one, then the other.
+    # First the name, then the plan.
     assert staff.post(act_address(row, "change"), {**body, "plan": str(row.plan_id)}).status_code == 302
     assert staff.post(act_address(row, "change"), body).status_code == 302
     assert Proposal.objects.get().act == "move_tenant"

@@ -1,4 +1,4 @@
-"""Tests of the API begin with a caller and with full quotas."""
+"""Each test of the API begins with a caller and with unused quotas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.cast import Cast
 
 @pytest.fixture
 def calling(cast: Cast) -> Callable[..., Caller]:
-    """`calling("ada", Scope.REQUESTS_READ)`; `calling("contoso")` and `calling(None)` are clients."""
+    """Return a function that makes callers: `calling("ada", Scope.REQUESTS_READ)` is a person, `calling("contoso")` and
+    `calling(None)` are clients.
+    """
     return partial(caller_for, cast)
 
 

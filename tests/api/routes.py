@@ -17,7 +17,7 @@ from tests.isolation.world import World
 
 document = reader.document()
 AZURE = "Microsoft.CustomerLockbox"
-#: AuthZEN wants members that it does not name to be ignored.
+#: AuthZEN requires that a server ignores unknown members.
 OPEN = {"evaluation", "evaluations"}
 AZURE_VERSION = "?api-version=2018-02-28-preview"
 
@@ -33,7 +33,7 @@ class Route:
 
     @property
     def shape(self) -> dict[str, Any]:
-        """The shape of the body."""
+        """Return the schema of the body."""
         return resolved(self.document["requestBody"]["content"]["application/json"]["schema"])
 
     @property
@@ -65,7 +65,7 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
-    """An example of the document with the world's rows in its braces."""
+    """Return the document's example of a body, with the world's rows in its placeholders."""
     rows = {
         "ticket": world.ticket.pk,
         "resource": world.mailbox.pk,
@@ -88,7 +88,7 @@ def body_of(route: Route, world: World, example: Any = None) -> dict[str, Any]:
 
 
 def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> str:
-    """Return the route's address with Contoso's rows in it, or with these."""
+    """Return the route's address with the ids of Contoso's rows, or with the ids that are given."""
     ids = {
         "access-requests": world.pending.pk,
         "requests": world.pending.pk,

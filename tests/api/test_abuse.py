@@ -1,4 +1,4 @@
-"""Every route of the document, with calls that no honest caller makes (threats 10, 25, 36 and 37)."""
+"""Every route of the document, with malformed and unauthorised calls (threats 10, 25, 36 and 37)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.isolation.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
-#: Between them they may call every route.
+#: For every route, at least one of them has the rights to call it.
 CALLERS = ("ines", "ada", "priya", "stella")
 
 
@@ -36,7 +36,9 @@ def _callers(cast: Cast) -> dict[str, Caller]:
 
 
 def _is_problem(response: Any) -> bool:
-    """Whether the answer has the form of RFC 9457, or for the routes of Azure and OAuth their own form."""
+    """Return whether the response has the form of RFC 9457, or for the routes of Azure and OAuth their form of an
+    error.
+    """
     kind = response["Content-Type"]
     return bool(kind == "application/problem+json" or (kind == "application/json" and "error" in response.json()))
 
@@ -83,7 +85,7 @@ def test_a_member_that_is_not_there_is_refused_and_not_ignored(cast: Cast) -> No
 
 
 def _uuids(shape: dict[str, Any]) -> Iterator[str]:
-    """Yield the members of a body that name a row."""
+    """Yield the members of a body that contain the id of a row."""
     for name, inner in shape.get("properties", {}).items():
         inner = resolved(inner)
         if inner.get("format") == "uuid" or resolved(inner.get("items", {})).get("format") == "uuid":
@@ -161,7 +163,7 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> 
 
 
 def _comparable(found: Any) -> str:
-    """The answer without what differs by call; of a file, what is in it."""
+    """Return the response without the parts that differ in each call. Of a file, return the content."""
     if found.streaming:
         return b"".join(found.streaming_content).decode()
     plain = {key: value for key, value in found.json().items() if key != "request_id"}

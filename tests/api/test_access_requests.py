@@ -1,4 +1,4 @@
-"""Access requests over the API: reading them, deciding on them, and who may do so."""
+"""Access requests over the API: who may read them, and who may decide on them."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_nobody_decides_on_their_own_access_request(cast: Cast, calling: Calling
     assert not Decision.objects.exists()
 
 
-# --- Machines ------------------------------------------------------------------------------------------------
+# --- Clients -------------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_was_not_allowed_to_decides_nothing(cast: Cast, calling: Calling) -> None:
@@ -289,7 +289,7 @@ def test_a_client_that_was_allowed_to_decides_and_the_log_says_for_whom(cast: Ca
 
 
 def test_a_machine_counts_as_the_human_it_decides_for(cast: Cast, calling: Calling) -> None:
-    """The customer's approver and the engineer are one human with two accounts."""
+    """The approver for whom the client decides and the engineer are one human with two accounts."""
     cast.alan.human_id = cast.priya.human_id
     cast.alan.save()
     row = cast.confirmed()

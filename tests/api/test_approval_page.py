@@ -1,4 +1,4 @@
-"""The customer's own approval page calls from a browser: only this page, on its few routes, and without cookies."""
+"""A browser on the customer's approval page calls the API: only from this page, on few routes, without cookies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 Calling = Callable[..., Caller]
 
-#: All that a page may call.
+#: All routes that the page can call.
 OPEN = {
     *(
         "me",
@@ -82,7 +82,7 @@ def test_an_answer_is_for_the_page_of_the_callers_own_tenant(cast: Cast, calling
     assert allowed(calling("ada").get("access-requests", Origin=ORIGIN)) == ORIGIN
     for stranger in ("finn", "priya", "stella"):
         assert allowed(calling(stranger).get("me", Origin=ORIGIN)) is None
-    # A caller without proof gets that error, and the page can show it in words.
+    # The page can also read the error for a caller without a valid token, and show it in words.
     nobody = Browser().get("/api/v1/me", headers={"Origin": ORIGIN, "Authorization": "Bearer x"})
     assert (nobody.status_code, allowed(nobody)) == (401, ORIGIN)
     put(cast, origin="")
@@ -97,7 +97,7 @@ def test_a_cookie_is_no_way_in(cast: Cast) -> None:
 
 
 def enrolling(cast: Cast, caller: Caller, device: Authenticator, *, tenant: Any = None) -> Any:
-    """Enrol a key as the page does: ask, call the browser, send the answer."""
+    """Enrol a passkey as the page does: get the options, ask the device, and send its response."""
     place = f"tenants/{tenant or cast.contoso.pk}"
     options = caller.post(f"{place}/passkey-options").json()["options"]
     return caller.post(f"{place}/passkeys", {"name": "Own page", "response": device.create(options)})

@@ -1,4 +1,4 @@
-"""Authentication of callers, and when it ends."""
+"""How callers authenticate, and when their tokens end."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_new_secret_ends_what_was_got_with_the_old_one(cast: Cast) -> None:
 
 
 def test_a_token_that_is_asked_for_beside_a_new_secret_is_not_made(cast: Cast) -> None:
-    """The client that just proved the old secret has lost it."""
+    """The client has just proved the old secret, which has been replaced since."""
     client, _secret = client_of(cast)
     operations.rotate_client_secret(client.pk, actor=cast.as_("ines"))
     with pytest.raises(NotFound):
@@ -146,7 +146,7 @@ def test_a_scope_that_is_missing_is_named(cast: Cast, calling: Calling) -> None:
 
 
 def test_a_token_does_less_than_its_human_and_never_more(cast: Cast, calling: Calling) -> None:
-    """Otto is an auditor: no scope makes him an approver."""
+    """Otto is an auditor. No scope makes him an approver."""
     row = cast.confirmed()
     otto = calling("otto")
     otto.step_up()
@@ -161,7 +161,8 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
     ada.step_up()
     tag = ada.get(f"access-requests/{row.pk}")["ETag"]
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
-    # What she may do is part of what she read, so both tags are tried: the person is judged before the version.
+    # Her rights are part of the representation that the tag covers, so both tags are tried. The API checks her rights
+    # before it compares the tag.
     for tag_sent in (tag, ada.get(f"access-requests/{row.pk}")["ETag"]):
         response = ada.post(f"access-requests/{row.pk}/approve", {}, If_Match=tag_sent)
         assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
@@ -169,7 +170,7 @@ def test_a_role_that_was_taken_away_ends_what_the_token_could(cast: Cast, callin
 
 
 def test_no_token_of_anybody_opens_content(cast: Cast, calling: Calling) -> None:
-    """A token is never a grant: neither a route nor an act leads to content."""
+    """No scope leads to content: a token never replaces a grant."""
     assert {"list_items", "open_item"} & SCOPES.keys() == set()
     grant = cast.opened()
     token = operations.create_token(name="all", scopes=in_order(Scope), days=7, actor=cast.as_("priya")).row

@@ -1,4 +1,4 @@
-"""Azure's contract, as a script that was written for Azure uses it."""
+"""Azure's contract, called as scripts for Azure call it."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_long_list_is_read_by_its_next_links(cast: Cast, calling: Calling, tra
         row = cast.submitted(ticket=ticket)
         operations.withdraw(row.pk, actor=cast.as_("priya"))
         wanted.append(str(row.pk))
-        travel.by(minutes=10)  # an engineer may raise so many within an hour
+        travel.by(minutes=10)  # an engineer can submit only this number within an hour
     first = calling("ada").get(of(cast.contoso), {"$filter": "properties/status eq 'Unknown'"}).json()
     assert (len(first["value"]), "%24skiptoken=" in first["nextLink"]) == (50, True)
     last = ada.get(first["nextLink"]).json()

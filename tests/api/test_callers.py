@@ -1,4 +1,4 @@
-"""Clients and personal tokens over the API: who reads, makes and ends them."""
+"""Clients and personal tokens over the API: who can read, create and end them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_everybody_of_the_tenant_reads_them_and_nobody_else_changes_them(
 def test_staff_manage_the_providers_clients_and_tenants_do_not_see_them(cast: Cast, calling: Calling) -> None:
     stella = calling("stella")
     made = stella.post("clients", {"name": "Gateway", "scopes": ["evaluate", "log:read"]})
-    # That it may ask about every tenant is announced first.
+    # Its right to ask about every tenant is announced first, so it does not have this scope yet.
     assert (made.status_code, made.json()["tenant"], made.json()["scopes"]) == (201, None, ["log:read"])
     path = f"clients/{made.json()['id']}"
     assert [each["name"] for each in stella.get("clients").json()["items"]] == ["Gateway"]

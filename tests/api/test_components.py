@@ -1,4 +1,4 @@
-"""The document's shared components make it shorter, and do not change its meaning."""
+"""Shared components make the document shorter, and do not change its meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("headers", "responses", "parameters")
 
 
 def resolved(document: Any, part: Any) -> Any:
-    """Return the part with references to headers, answers and parameters resolved. Schemas stay references."""
+    """Return the part with references to headers, responses and parameters resolved. References to schemas stay."""
     if isinstance(part, list):
         return [resolved(document, each) for each in part]
     if not isinstance(part, dict):
@@ -41,7 +41,7 @@ def test_the_document_says_the_same_with_and_without_components() -> None:
     plain = SchemaGenerator().get_schema(request=None, public=True)
     shared = components.share(copy.deepcopy(plain))
     found = resolved(shared, {key: value for key, value in shared.items() if key != "components"})
-    # As text, because the order is part of what a diff shows.
+    # They are compared as text, because a change of order would appear in a diff.
     assert json.dumps(found | {"components": plain["components"]}) == json.dumps(plain)
     assert {kind: part for kind, part in shared["components"].items() if kind not in KINDS} == plain["components"]
 

@@ -1,4 +1,4 @@
-"""The decision point over HTTP: AuthZEN's protocol, and the meaning of its answers."""
+"""The decision point over HTTP: AuthZEN's protocol, and what each response means."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def left() -> tuple[int, int]:
 
 @pytest.fixture
 def gateway(cast: Cast) -> Caller:
-    """A client of the provider that may only ask."""
+    """Return a client of the provider that can only call the decision point."""
     return Caller(access_token(*client_of(cast, None, Scope.EVALUATE)).json()["access_token"])
 
 
-# --- Answers -------------------------------------------------------------------------------------------------
+# --- Responses -----------------------------------------------------------------------------------------------
 
 
 def test_advice_names_the_window_and_writes_nothing(cast: Cast, gateway: Caller, travel: Any) -> None:
@@ -140,7 +140,7 @@ def test_the_permission_ends_with_the_window(cast: Cast, gateway: Caller, travel
 
 
 def test_a_repeated_key_never_gives_a_permission_again(cast: Cast, gateway: Caller) -> None:
-    """A repeated call is a new question, with an entry of its own."""
+    """A repeated call is evaluated again, and writes another entry."""
     grant = cast.opened()
     body, key = question(cast, purpose="access"), {"Idempotency-Key": "k-1"}
     assert reason(gateway.post(ONE, body, **key)) == (200, True, "window_open")
@@ -206,7 +206,10 @@ def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, calling: Call
 
 
 def test_a_person_s_token_writes_no_access_into_anybody_s_window(cast: Cast, calling: Calling) -> None:
-    """With any scopes, and with the question hidden among others. Nothing is recorded, not even a denial."""
+    """People's tokens have no right to report an access, with any scopes, even in a batch.
+
+    Nothing is recorded, not even a denial.
+    """
     cases = ["ada", "otto", "ines", "stella", "priya", "pat", "mia", "frida"]
     grant = cast.opened()
     with collected() as case:
@@ -243,7 +246,7 @@ def test_nobody_asks_without_a_token(cast: Cast, secret: str) -> None:
         assert found["WWW-Authenticate"].startswith('Bearer realm="lockbox"')
 
 
-#: What an asker by token can lose while the question is under way: between the door and the answer.
+#: What a caller can lose after authentication and before the response: who calls, how it is lost, and the error.
 LOST: dict[str, tuple[str | None, Callable[[Cast], Any], str]] = {
     "the token is revoked": (
         None,
@@ -303,7 +306,7 @@ def test_a_right_lost_after_authentication_is_noticed(
     read = authzen.evaluation_in
 
     def meanwhile(body: Any) -> Any:
-        # By somebody else, whose connection PostgreSQL lets at more than this request's.
+        # Another account changes the rows, because row-level security on PostgreSQL limits this call's connection.
         with own_account():
             lose(cast)
         return read(body)
@@ -508,7 +511,7 @@ def test_a_member_of_another_kind_is_400_and_never_guessed_at(cast: Cast, gatewa
 
 
 def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) -> None:
-    """Unknown members are ignored, no matter what they claim."""
+    """Unknown members are ignored, even if they claim to give a role, a time or a decision."""
     cast.confirmed()
     claims = {"at": "2020-01-01T00:00:00Z", "time": "2020-01-01T00:00:00Z", "grant": str(uuid4()), "decision": True}
     body = {**question(cast), **claims, "context": {**claims, "is_staff": True}}
@@ -516,11 +519,11 @@ def test_nothing_in_the_body_says_who_asks_or_when(cast: Cast, gateway: Caller) 
     assert reason(gateway.post(ONE, body)) == (200, False, "window_not_open")
 
 
-# --- The working group's certification scenario --------------------------------------------------------------
+# --- The certification scenario of AuthZEN's working group ---------------------------------------------------
 
 
 def _fixture_policy(asked: authzen.Evaluation, **_options: Any) -> dict[str, Any]:
-    """Replace this product's rule with the scenario's own people, records and eight rules."""
+    """Replace this product's rule with the scenario's people, records and eight rules."""
     is_admin = asked.subject.get("role") == "admin"
     known = (asked.subject_id, asked.action, asked.resource_id)
     if asked.action == "write" and asked.resource.get("status") == "archived":
@@ -555,7 +558,7 @@ def _asks(who: str, what: str, record: str, **properties: Any) -> dict[str, Any]
 
 ARCHIVED, ADMIN = {"status": "archived"}, {"role": "admin"}
 ALICE_READS = _asks("alice", "read", "record-1")
-#: Basic: Core and Properties.
+#: The scenario's level "Basic", parts Core and Properties.
 BASIC: list[tuple[dict[str, Any], bool]] = [
     (ALICE_READS, True),
     (_asks("alice", "write", "record-1"), True),
@@ -632,7 +635,7 @@ def test_a_malformed_id_is_not_echoed(certified: Caller, given: str) -> None:
     assert len(certified.post(ONE, ALICE_READS, X_Request_ID=given)["X-Request-ID"]) == 32
 
 
-#: Batch: Core and Properties.
+#: The scenario's level "Batch", parts Core and Properties.
 BATCH: list[tuple[dict[str, Any], list[bool]]] = [
     (
         {
@@ -733,7 +736,7 @@ def test_search_endpoints_are_not_served(gateway: Caller, what: str) -> None:
     assert gateway.get(ONE).status_code == 405
 
 
-# --- What a question costs -----------------------------------------------------------------------------------
+# --- Number of queries ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.dialect

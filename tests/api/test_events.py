@@ -1,4 +1,4 @@
-"""A tenant's events by long polling and as a stream: all of them, in order, and only for permitted readers."""
+"""A tenant's events by long polling and as a stream: complete, in order, and only for permitted readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH: list[Any] = [{}, STREAM]
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], Any]]]:
-    """Set what happens in each pause; no test sleeps."""
+    """Return a list of functions: each pause calls the next one, and no test sleeps."""
     to_do: list[Callable[[], Any]] = []
     monkeypatch.setattr(events, "pause", lambda seconds: to_do.pop(0)() if to_do else None)
     yield to_do
@@ -46,7 +46,7 @@ def size(cast: Cast) -> int:
 
 
 def streamed(response: Any) -> list[dict[str, str]]:
-    """Return the events of a stream by the standard's rules, and its comments under an empty name."""
+    """Return the events of a stream, parsed by the standard's rules. Comments have an empty name."""
     assert (response.status_code, response["Content-Type"]) == (200, "text/event-stream")
     found = []
     for block in b"".join(response.streaming_content).decode().removesuffix("\n\n").split("\n\n"):
@@ -55,7 +55,7 @@ def streamed(response: Any) -> list[dict[str, str]]:
 
 
 def leave(response: Any) -> None:
-    """End a reader's call. This would also close the connections, and the test's database is in one of them."""
+    """End a reader's call without closing connections, because one of them contains the test's database."""
     request_finished.disconnect(close_old_connections)
     response.close()
     request_finished.connect(close_old_connections)
@@ -65,7 +65,7 @@ def of(found: list[dict[str, str]]) -> list[dict[str, Any]]:
     return [json.loads(each["data"]) for each in found if "data" in each]
 
 
-# --- Asked for -----------------------------------------------------------------------------------------------
+# --- Long polling --------------------------------------------------------------------------------------------
 
 
 def test_an_event_says_what_its_webhook_says(cast: Cast, calling: Calling) -> None:
@@ -153,7 +153,7 @@ def test_nobody_else_hears_of_them(cast: Cast, calling: Calling, name: str, stat
         assert b"access_request" not in found.content
 
 
-# --- Streamed ------------------------------------------------------------------------------------------------
+# --- Streams -------------------------------------------------------------------------------------------------
 
 
 def test_a_stream_sends_what_was_and_what_happens(
@@ -170,7 +170,7 @@ def test_a_stream_sends_what_was_and_what_happens(
     last = [each for each in found if "id" in each][-1]
     assert (last["event"], json.loads(last["data"])["type"]) == ("access_request.withdrawn", "access_request.withdrawn")
     assert found[0] == {"retry": "2000"}
-    # Five minutes, and a sign of life for each ten seconds in which nothing happened.
+    # The stream lasts five minutes, with a comment for every ten seconds without an event.
     assert 28 <= len([each for each in found if "" in each]) <= 30
 
 
@@ -247,7 +247,7 @@ def test_a_call_that_waits_ends_then_too(
     assert len(pauses) == 1
 
 
-# --- How many ------------------------------------------------------------------------------------------------
+# --- Limits --------------------------------------------------------------------------------------------------
 
 
 def test_a_caller_has_two_streams_and_no_third(cast: Cast, calling: Calling) -> None:
@@ -257,7 +257,7 @@ def test_a_caller_has_two_streams_and_no_third(cast: Cast, calling: Calling) -> 
     refused = otto.get(path(cast), **STREAM)
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (429, "too_many", "60")
     assert otto.get(path(cast), {"wait": "1"}).status_code == 429
-    # A caller that does not wait gets its answer, and so does everybody else.
+    # A caller that does not wait gets a response, and so does everybody else.
     assert otto.get(path(cast)).status_code == 200
     running.append(ada.get(path(cast), **STREAM))
     for each in running:

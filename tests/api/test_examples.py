@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document are calls that work."""
+"""The examples of the OpenAPI document are calls that succeed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cast import Cast
 from tests.isolation.world import World
 from tests.operations.test_approval_pages import ORIGIN, put
 
-#: Between them they may call every route; None is a client of the provider's.
+#: For every route, at least one of them has the rights to call it. None is a client of the provider.
 CALLERS = ("ada", "ines", "mia", "priya", "pat", "stella", None)
 
 EXAMPLES = [(route, example) for route in TAKES_A_BODY for example in route.examples]
@@ -31,7 +31,8 @@ def test_every_route_that_takes_a_body_has_an_example() -> None:
 def test_an_example_works_unchanged(cast: Cast, route: Route, example: Any) -> None:
     world = World(cast)
     access_request = cast.submitted()
-    # The state of a row that an act is for: waiting for one side or the other, or open; a ticket in work, or not.
+    # An act needs a row in the right state, so these rows have different states: an access request that waits for the
+    # customer or the provider or is open, and tickets that are in work, waiting or closed.
     asks = (world.pending.pk, world.grant.access_request_id, access_request.pk)
     rows = [{"access_requests": row, "requests": row} for row in asks]
     if "/tickets/{id}" in route.path:
@@ -54,7 +55,8 @@ def test_an_example_works_unchanged(cast: Cast, route: Route, example: Any) -> N
                 tag = caller.get(address).headers.get("ETag") or '"x"'
             body = body_of(route, world, example)
             if route.path.endswith("/passkeys"):
-                # The device's answer replaces the example's empty value: no key answers twice.
+                # The device's response replaces the empty value of the example, because a response is valid for one
+                # challenge.
                 options = caller.post(address.replace("/passkeys", "/passkey-options")).json()["options"]
                 body["response"] = Authenticator(origin=ORIGIN).create(options)
             found = caller(route.method, address, body, If_Match=tag)

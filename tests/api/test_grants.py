@@ -1,4 +1,4 @@
-"""Windows over the API: the list, the accesses in each window, and what each reader can see."""
+"""Windows over the API: the list, the accesses in each window, and what each reader gets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ids(response: Any) -> list[str]:
 
 
 def with_content_read(cast: Cast, grant: Grant) -> Grant:
-    """Priya lists the mailbox and opens its one mail."""
+    """List the mailbox and open its only mail, as Priya."""
     actor = cast.as_("priya")
     content.list_items(grant.pk, cast.resource().pk, actor=actor)
     content.read_message(grant.pk, cast.resource().pk, mail_id(), actor=actor)
@@ -99,7 +99,7 @@ def test_allowed_actions_come_from_the_table(cast: Cast, calling: Calling, name:
 def test_an_act_without_an_address_is_not_among_the_allowed_actions(
     cast: Cast, calling: Calling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such an act is offered on pages alone."""
+    """Such an act is available only on pages."""
     monkeypatch.setitem(STAYING, "wave", replace(TRANSITIONS["revoke"], action="wave"))
     monkeypatch.setitem(ACTS, "wave", replace(ACTS["revoke"], name="wave", route=None, moves=None))
     grant, ada = cast.opened(), calling("ada")
@@ -132,7 +132,7 @@ def test_each_sees_the_windows_of_their_tenants_or_queues(cast: Cast, calling: C
         *((name, "contoso") for name in ("mia", "ada", "otto", "ines", "contoso")),
         *((name, "fabrikam") for name in ("fred", "finn", "fabrikam")),
         ("nora", ""),
-        # The provider's people see their queues.
+        # The provider's people see the tenants of their queues.
         *((name, "contoso fabrikam") for name in ("priya", "erik", "pat", "bea", "stella", None)),
         ("samir", ""),
     ]
@@ -158,7 +158,7 @@ def test_without_the_scope_no_window_is_seen(cast: Cast, calling: Calling, name:
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
 
-# --- What was looked at --------------------------------------------------------------------------------------
+# --- Accesses in a window ------------------------------------------------------------------------------------
 
 
 def test_accesses_name_items_and_quote_nothing(cast: Cast, calling: Calling) -> None:
@@ -177,7 +177,7 @@ def test_accesses_name_items_and_quote_nothing(cast: Cast, calling: Calling) -> 
 def test_accesses_by_name_are_only_for_overseers(cast: Cast, calling: Calling) -> None:
     cases = [
         *((name, 200) for name in ("ada", "alan", "otto", "ines", "contoso", "priya", "pat", "bea", "stella", None)),
-        # A member sees how much it was; an engineer of the same queue has no business with it.
+        # A member sees only the number of accesses. Another engineer of the queue sees none.
         ("mia", 403),
         ("erik", 403),
         ("samir", 404),

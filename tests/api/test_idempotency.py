@@ -1,4 +1,4 @@
-"""The same call again gets the same answer, and is done once."""
+"""A repeated call gets the response of the first call, and acts only once."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_an_answer_with_a_secret_is_not_stored(cast: Cast, calling: Calling) -> 
 
 
 def claimed(cast: Cast, *, holder: str = "", asked: str = "x", left: IdempotencyKey | None = None) -> IdempotencyKey:
-    """Claim the key "one" for Priya, as a call of another process does."""
+    """Claim the key "one" for Priya, as another process does for a call."""
     claim = uuid4()
     operations.claim_key(
         cast.priya, key="one", asked=asked, claim=claim, holder=holder, claim_for=idempotency.CLAIM, left=left
@@ -188,12 +188,12 @@ def digest_of_priya(cast: Cast, body: dict[str, Any]) -> str:
 
 
 def of_a_dead_process() -> str:
-    """Return the holder that an ended process left behind, with its ended session."""
+    """Return the holder of a process that has ended, with its database session."""
     return f"{socket.gethostname()} {2**22 + 1} 17 {2**22 + 1} 1700000000.5"
 
 
 def of_another_process() -> Iterator[str]:
-    """Return the holder of a live process, which has a session with the database."""
+    """Yield the holder of a process that runs, and that has a session with the database."""
     program = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -215,7 +215,7 @@ def test_an_answer_that_was_not_stored_is_replaced_by_the_present_row(
     with monkeypatch.context() as failing:
         failing.setattr(operations, "keep_answer", _fails)
         first = priya.post("access-requests", body, Idempotency_Key="one")
-    # It was done, and the caller gets the result.
+    # The act was done, and the caller gets its result.
     assert first.status_code == 201
     monkeypatch.setattr(idempotency.time, "sleep", _fails)
     again = priya.post("access-requests", body, Idempotency_Key="one")
@@ -291,7 +291,7 @@ def test_a_claim_of_a_living_process_is_waited_for_and_not_taken(
     assert not [each for each in queries.captured_queries if "INSERT" in each["sql"] and "idempot" in each["sql"]]
     assert list(IdempotencyKey.objects.all()) == [first]
     assert not AccessRequest.objects.exists()
-    # Behind a pooler nobody can know that it is gone; its own act is then refused.
+    # Behind a pooler, nobody can see that the other process has ended. After a minute, its own act is refused.
     travel.by(seconds=61)
     assert priya.post("access-requests", body, Idempotency_Key="one").status_code == 201
     slow = replace(actor_of_token(Token.objects.get(account=cast.priya)), once=Once(claim=first.claim))
@@ -373,7 +373,7 @@ def test_a_process_that_was_taken_for_dead_commits_nothing(cast: Cast) -> None:
 
 
 def _passes(*args: Any, **options: Any) -> None:
-    """Do nothing."""
+    """Replace a function and do nothing."""
 
 
 def _fails(*args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The log over the API: entries, checkpoints and proofs. All of it can be verified without this product."""
+"""The log over the API: entries, checkpoints and proofs. A reader can verify all of them without this product."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_checkpoint_carries_what_its_witness_signed(cast: Cast, calling: Calli
 
 
 def test_the_apis_answers_verify_offline(cast: Cast, calling: Calling, tmp_path: Path) -> None:
-    """One token fetches key, entries, proofs and consistency; the verifier gets nothing else."""
+    """The verifier gets only what one token fetched: key, entries, proofs and the consistency proof."""
     cast.opened()
     signed(cast.contoso.pk)
     caller = calling("contoso", Scope.LOG_READ)
@@ -304,7 +304,7 @@ def test_an_unknown_export_format_is_refused(cast: Cast, calling: Calling) -> No
     assert (found.status_code, found.json()["code"]) == (406, "not_acceptable")
 
 
-# --- The provider's own --------------------------------------------------------------------------------------
+# --- The provider's log --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["stella", None])

@@ -1,4 +1,4 @@
-"""The log as a file over the API: exports and evidence, each with its entry, and only for permitted readers."""
+"""The log as a file over the API: exports and evidence. Each writes an entry and needs a permitted reader."""
 
 from __future__ import annotations
 

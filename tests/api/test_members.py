@@ -1,4 +1,4 @@
-"""People over the API: their roles, and who may change them."""
+"""People over the API: their roles, and who can change them."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_person_who_gives_up_their_own_role_gets_the_answer_and_loses_the_righ
     assert ines.post(of(cast, "mia", "give-role"), {"role": "approver"}).json()["code"] == "not_allowed"
 
 
-# --- Who may not ---------------------------------------------------------------------------------------------
+# --- Refusals ------------------------------------------------------------------------------------------------
 
 
 def _acts(cast: Cast, caller: Caller) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The API's problems, for every kind of wrong call."""
+"""The API's problem documents, for every kind of invalid call."""
 
 from __future__ import annotations
 

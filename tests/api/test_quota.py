@@ -1,4 +1,4 @@
-"""How often one caller may call."""
+"""How many calls a caller can make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document describes all of the API, nothing else, and is true."""
+"""The OpenAPI document describes exactly the routes of the API, and its statements are true."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from tests.api.routes import OPEN, resolved
 from tests.caller import Caller, token_of
 from tests.cast import Cast
 
-#: Routes that are no part of the document: what it is itself, and what is said in other standards.
+#: Routes that are not in the document: the document itself, errors, and routes that other standards describe.
 OUTSIDE = {"openapi", "reader", "token", "metadata", "nothing", "azure_nothing", "authzen"}
 OUTSIDE |= {route.name for route in scim.urlpatterns}
 _IN_PATH = re.compile(r"<(?:\w+:)?(\w+)>")
 
 document = reader.document()
-# Not lockbox_site.rsgi: it begins the watch of the streams, whose thread would cut those of all other tests.
+# Not lockbox_site.rsgi: importing it starts the thread that watches streams, which would end the streams of other
+# tests.
 schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", WSGIHandler())
 
 
@@ -47,17 +48,17 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _routes() -> Iterator[tuple[str, str, Any]]:
-    """Yield (address, name, view class) of every route of the API."""
+    """Yield address, name and view class of every route of the API."""
     for entry in get_resolver().url_patterns:
         for route in getattr(entry, "url_patterns", []):
             if entry.namespace == "api" and isinstance(route, URLPattern):
-                # The generator calls the key of a row what callers call it: id.
+                # The generator names the key of a row as callers see it: id.
                 address = _IN_PATH.sub(r"{\1}", str(route.pattern)).replace("{pk}", "{id}")
                 yield f"/{address}", route.name, route.callback
 
 
 def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are public and long. If they were made again for each caller, they would take threads away from others."""
+    """Both are public and long. If each call made them again, strangers could use up the threads."""
     browser = Browser()
     first = browser.get("/api/v1/openapi.json")
     assert browser.get("/api/").status_code == 200
@@ -93,7 +94,7 @@ def test_each_operation_has_a_name_a_summary_and_a_scope_or_none_that_is_needed(
 
 def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
     views = {view.cls for _path, _name, view in _routes() if hasattr(view, "cls") and issubclass(view.cls, ApiView)}
-    # To switch Lockbox on needs nobody else; what switches it is the same operation.
+    # Switching Lockbox on needs no second person. The operation is the same as for switching it off.
     controlled = {
         view for view in views if _called_by(view) & {*CONTROLLED, *ANNOUNCED} and view.__name__ != "EnableLockbox"
     }
@@ -102,7 +103,7 @@ def test_every_route_whose_act_may_need_a_second_person_documents_202() -> None:
 
 
 def _called_by(view: type[ApiView]) -> set[str]:
-    """Return the operations that a view calls in its own module, or the act from which it is made."""
+    """Return the operations that a view calls in its module, or the act from which it was generated."""
     if (declared := getattr(view, "declared", None)) is not None:
         return {declared.name}
     defined_here = [each for each in view.__mro__ if each.__module__ == view.__module__]
@@ -136,7 +137,7 @@ def test_the_page_for_people_shows_every_operation_and_every_code(client: Browse
 
 
 def test_a_body_that_is_refused_when_empty_is_required() -> None:
-    """No other body has a required member, and the rules accept an empty one."""
+    """All other bodies have no required member, and the operations accept an empty body."""
     taken_empty = {
         *(f"access_requests_{act}" for act in ("approve", "deny", "release", "revoke", "withdraw")),
         *(f"tickets_{act}" for act in ("assign", "close", "resolve")),
@@ -147,16 +148,16 @@ def test_a_body_that_is_refused_when_empty_is_required() -> None:
     assert {"evaluation", "evaluations", "tickets_ask", "tenants_change", "clients_change"} <= bodies.keys()
 
 
-# --- What it says is what is answered ------------------------------------------------------------------------
+# --- Responses agree with the document -----------------------------------------------------------------------
 
 
-#: What the document can't say: that a well-formed call may be refused by the rules, and that 428 is for a header.
+#: Rules that the document can't express: an operation can refuse a well-formed call, and 428 is about a header.
 _OUT = [checks.positive_data_acceptance, checks.missing_required_header]
 
 
 @pytest.fixture
 def _connections_stay_open() -> Iterator[None]:
-    """A whole WSGI call would close its connections, and the test's database is in one of them."""
+    """Keep connections open. A WSGI call would close them, and one of them contains the test's database."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -171,7 +172,7 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
-    """Rows of Contoso for everything that a path can name."""
+    """Return the id of a row of Contoso for everything that a path can contain."""
     pending, grant = cast.confirmed(), cast.opened()
     client = operations.create_client(
         tenant_id=cast.contoso.pk, name="SIEM", scopes=["log:read"], actor=cast.as_("ines")
@@ -205,7 +206,7 @@ def world(cast: Cast, _connections_stay_open: None) -> dict[str, Any]:
 
 
 def _kind(path: str) -> str:
-    """Return what a route is about: for `/api/v1/access-requests/{id}/deny`, access requests."""
+    """Return the kind of row in the path: for `/api/v1/access-requests/{id}/deny`, access requests."""
     found = re.search(r"/([a-z-]+)/\{id\}", path)
     return found[1] if found else ""
 
@@ -217,7 +218,8 @@ def _kind(path: str) -> str:
     max_examples=12,
     deadline=None,
     derandomize=True,
-    # The bounds of every parameter, some seventy calls an operation, are tried where the database has bounds, too.
+    # Only PostgreSQL has bounds for numbers. So only there the bounds of all parameters are tried, about 70 calls for
+    # each operation.
     phases=[*([Phase.explicit] if connection.vendor == "postgresql" else []), Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -232,8 +234,8 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
         callers[name] = token_of(cast, name)
     out = list(_OUT)
     if turn % 3:
-        out.append(checks.negative_data_rejection)  # what was wrong about the call may have been the id
-        # A made-up id finds nothing: two of three calls are about something that is there.
+        out.append(checks.negative_data_rejection)  # the test may have replaced the invalid id
+        # A random id finds no row. So two of three calls use the id of a row that exists.
         for parameter in case.path_parameters or {}:
             known = world.get(_kind(case.path) if parameter == "id" else parameter)
             if known is not None:
@@ -248,7 +250,7 @@ def test_no_call_is_answered_otherwise_than_the_document_says(
 @pytest.mark.usefixtures("_connections_stay_open")
 @pytest.mark.parametrize("name", ["ines", "priya", "stella"])
 def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cast, name: str) -> None:
-    """New rows are read, changed and ended by the links of the document, in any order."""
+    """Follow the document's links in random order: create, read, change and end rows."""
     secret = token_of(cast, name)
 
     class Life(schema.as_state_machine()):
@@ -257,7 +259,7 @@ def test_lives_that_follow_the_links_are_answered_as_the_document_says(cast: Cas
             return {"headers": {"Authorization": f"Bearer {secret}"}}
 
         def validate_response(self, response: Any, case: Any, **options: Any) -> None:
-            # Every call has the token, even if the library wanted to send another one.
+            # Every call has the token, even if the library wants to send another one or none.
             case.validate_response(response, excluded_checks=[*_OUT, checks.ignored_auth])
 
     Life.run(

@@ -1,4 +1,4 @@
-"""SCIM 2.0: a directory manages a tenant's people, by the standard and in the style of two common directories."""
+"""SCIM 2.0: a directory manages a tenant's people, by the standard and as two common directories do it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ USERS, GROUPS = "/scim/v2/Users", "/scim/v2/Groups"
 
 @contextmanager
 def _connections_stay_open() -> Iterator[None]:
-    """A whole WSGI call would close its connections, and the test's database is in one of them."""
+    """Keep connections open. A WSGI call would close them, and one of them contains the test's database."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -47,15 +47,15 @@ def _connections_stay_open() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
-#: What the tester wants otherwise, and why it is as it is: a person has a role, a state and a name to be shown by, and
-#: an address says of itself that it is the one at work.
+#: Results that the tester expects and this product does not give. A person always has a role, a state and a display
+#: name, and an email address always has the type "work".
 OTHERWISE = {
     ("check_add_attribute", "'roles'"),
     ("check_remove_attribute", "'roles'"),
     ("check_remove_attribute", "'active'"),
     ("check_remove_attribute", "'displayName'"),
     ("check_replace_attribute", "'emails'"),
-    # A group is a role: found by its name, and by no key of the directory's; none goes.
+    # A group is a role. It has a name, no key of the directory, and can't be deleted.
     ("object_query_with_attributes", "'externalId' missing from Group"),
     ("object_list_with_attributes", "'externalId' missing from Group"),
     ("check_add_attribute", "'externalId'"),
@@ -73,7 +73,7 @@ def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.Mo
     makes = ResourceManager.create_and_register
 
     def made(manager: Any, model: Any, fill_all: bool = False) -> Any:
-        """There are always five groups, so the tester changes an existing one."""
+        """Return an existing group, because no group can be created: there are always five."""
         if model.__name__ != "Group":
             return makes(manager, model, fill_all)
         return manager.context.client.query(model, str(group_id(cast.contoso.pk, "auditor")))
@@ -103,7 +103,7 @@ def caller(cast: Cast) -> Caller:
 
 
 def whole(name: str = "grace", **more: Any) -> dict[str, Any]:
-    """Return a User as Entra ID sends it, with many attributes that are not stored."""
+    """Return a User as Entra ID sends it. Many of its attributes are not stored."""
     return {
         "schemas": [USER, "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
         "externalId": f"key-of-{name}",
@@ -124,7 +124,7 @@ def ops(*operations: dict[str, Any]) -> dict[str, Any]:
 
 
 def fault(response: Any) -> tuple[int, str | None]:
-    """Return the status, which must be the same in both places, and the scimType."""
+    """Return the status and the scimType. The body must contain the same status as the response."""
     body = response.json()
     assert (body["schemas"], body["status"]) == ([ERROR], str(response.status_code))
     assert response["Content-Type"] == "application/scim+json"
@@ -184,7 +184,7 @@ def test_switching_off_ends_tokens_and_sessions_immediately(cast: Cast, caller: 
     assert ada.get("me").status_code == 401
     assert browser.get("/").status_code == 302
     assert events_in(cast.contoso)[-1] == "person.switched_off"
-    # Once more changes nothing, and leaves no entry.
+    # The same change again has no effect, and writes no entry.
     assert caller.patch(f"{USERS}/{cast.ada.pk}", ops(change)).status_code == 200
     assert events_in(cast.contoso).count("person.switched_off") == 1
     back = caller.patch(f"{USERS}/{cast.ada.pk}", ops({"op": "Add", "path": "active", "value": "True"}))
@@ -213,7 +213,7 @@ def test_a_deleted_person_is_missing_and_comes_back_as_the_same_person(cast: Cas
     assert caller.get(USERS, {"filter": 'userName eq "ada@contoso.example"'}).json()["totalResults"] == 0
     back = caller.post(USERS, whole("ada"))
     assert (back.status_code, back.json()["id"], back.json()["active"]) == (201, str(cast.ada.pk), True)
-    # What somebody was allowed before is not given back by a name.
+    # The person gets no earlier role back, although the directory sent the same name.
     assert _roles(cast.ada) == ["member"]
     assert events_in(cast.contoso)[-4:] == ["person.switched_off", "person.changed", "role.taken", "person.switched_on"]
 
@@ -254,7 +254,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
     change = ops({"op": "replace", "path": 'emails[type eq "work"].value', "value": "else@contoso.example"})
     assert fault(caller.patch(f"{USERS}/{cast.ada.pk}", change)) == (400, "invalidValue")
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
-    # Nor is the role of a deputy.
+    # A deputy's address does not change either.
     operations.give_role(cast.contoso.pk, cast.otto.pk, role="deputy", actor=cast.as_("ines"))
     assert fault(caller.patch(f"{USERS}/{cast.otto.pk}", change)) == (400, "invalidValue")
     assert caller.patch(f"{USERS}/{cast.mia.pk}", change).status_code == 200
@@ -263,7 +263,7 @@ def test_an_address_of_somebody_who_decides_is_not_moved_by_a_machine(cast: Cast
 
 
 def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
-    """Return the names that a filter finds; for Groups, the names of the roles."""
+    """Return the names that a filter finds. For Groups, these are names of roles."""
     answer = caller.get(path, {"filter": raw})
     assert answer.status_code == 200, (raw, answer.content.decode())
     body = answer.json()
@@ -272,7 +272,7 @@ def found_by(caller: Caller, raw: str, path: str = USERS) -> set[str]:
 
 
 def test_people_are_found_by_what_a_filter_says(cast: Cast, caller: Caller) -> None:
-    """Contoso has ada, alan, ines, mia, otto, and grace from the directory."""
+    """Contoso's people are ada, alan, ines, mia, otto, and grace, whom the directory added."""
     made = caller.post(USERS, whole(displayName="Grace Élodie Adeyemi")).json()
     caller.patch(f"{USERS}/{cast.mia.pk}", ops({"op": "replace", "path": "active", "value": False}))
     everybody = {"ada", "alan", "ines", "mia", "otto", "grace"}
@@ -308,7 +308,7 @@ def test_people_are_found_by_what_a_filter_says(cast: Cast, caller: Caller) -> N
         ('userName eq "ada@contoso.example" or userName eq "alan@contoso.example"', {"ada", "alan"}),
         ('userName eq "ada@contoso.example" or active eq false', {"ada", "mia"}),
         ('userName eq "ada@contoso.example" and active eq false', set()),
-        # "and" binds before "or".
+        # "and" has precedence over "or".
         ('userName sw "i" or userName sw "a" and userName co "da"', {"ines", "ada"}),
         ('(userName sw "i" or userName sw "a") and userName co "da"', {"ada"}),
         ('roles eq "administrator"', {"ines"}),
@@ -369,7 +369,7 @@ HOSTILE = (
 def test_a_filter_that_cannot_be_read_is_refused(cast: Cast, caller: Caller) -> None:
     for hostile in HOSTILE:
         assert fault(caller.get(USERS, {"filter": hostile})) == (400, "invalidFilter"), hostile
-        # Nobody is looked at before the whole of it is understood.
+        # The whole filter is parsed before it is applied to anybody.
         assert fault(caller.get(USERS, {"filter": f"active eq false and ({hostile})"})) == (400, "invalidFilter")
 
 
@@ -585,7 +585,7 @@ def test_a_change_whose_filter_matches_nothing_gives_nothing(cast: Cast, caller:
         ):
             answer = caller.patch(path, ops({"op": kind, **operation}))
             assert fault(answer) == (400, "noTarget"), (kind, operation)
-    # Nor does an earlier operation of the same call.
+    # An earlier operation of the same call has no effect either.
     both = ops({"op": "add", "path": "roles", "value": ["auditor"]}, {"op": "remove", "path": 'roles[value eq "x"]'})
     assert fault(caller.patch(mia, both)) == (400, "noTarget")
     for path, raw in (
@@ -609,7 +609,7 @@ def test_the_shapes_that_entra_and_okta_send_work(cast: Cast, caller: Caller) ->
     mia, auditor = f"{USERS}/{cast.mia.pk}", group(cast, "auditor")
     work = 'emails[type eq "work"].value'
     for sent in (
-        # Entra ID, with a path for each; and without one, its keys being paths.
+        # Entra ID, with a path for each attribute, and without paths, with paths as keys.
         ops(
             {"op": "Replace", "path": "active", "value": "False"},
             {"op": "Replace", "path": "displayName", "value": "Mia One"},
@@ -619,7 +619,7 @@ def test_the_shapes_that_entra_and_okta_send_work(cast: Cast, caller: Caller) ->
             {"op": "Replace", "path": f"{ENTERPRISE}:department", "value": "x"},
         ),
         ops({"op": "Replace", "value": {"active": "True", "name.givenName": "Mia", work: "mia.two@contoso.example"}}),
-        # Okta.
+        # Okta sends attributes without paths.
         {"schemas": ops()["schemas"], "Operations": [{"op": "replace", "value": {"active": False, "title": "x"}}]},
         ops({"op": "replace", "value": {"active": True, "displayName": "Mia Two"}}),
     ):
@@ -627,13 +627,13 @@ def test_the_shapes_that_entra_and_okta_send_work(cast: Cast, caller: Caller) ->
         assert answer.status_code == 200, answer.content.decode()
     person = Person.objects.get(pk=cast.mia.pk)
     assert (person.is_active, person.name, person.email) == (True, "Mia Two", "mia.two@contoso.example")
-    # Members: as a list, by a filter, and as Entra ID takes one away.
+    # Members are changed with a list, with a filter, and in the way in which Entra ID removes one.
     assert str(cast.mia.pk) in members(caller.patch(auditor, ops(add(cast.mia))))
     assert str(cast.mia.pk) not in members(caller.patch(auditor, ops(remove(cast.mia) | {"op": "Remove"})))
     caller.patch(auditor, ops(add(cast.mia)))
     entra = ops({"op": "Remove", "path": "members", "value": [{"$ref": None, "value": str(cast.mia.pk)}]})
     assert str(cast.mia.pk) not in members(caller.patch(auditor, entra))
-    # One app role, which Entra ID finds by a part that is not shown.
+    # Entra ID selects an app role by `primary`, which the product does not return.
     role = ops({"op": "Add", "path": 'roles[primary eq "True"].value', "value": "auditor"})
     assert caller.patch(mia, role).status_code == 200
     assert _roles(cast.mia) == ["auditor"]
@@ -643,13 +643,13 @@ def test_members_of_a_group_get_its_role_with_entries_and_mails_to_approvers(cas
     approver = group(cast, "approver")
     assert str(cast.mia.pk) in members(caller.patch(approver, ops(add(cast.mia, cast.ada))))
     assert events_in(cast.contoso)[-1:] == ["role.given"]
-    # Handed over in one call: first given, then taken.
+    # One call gives the role to one person first, and then takes it from the other.
     handed = ops({"op": "replace", "path": "members", "value": [{"value": str(cast.otto.pk)}]})
     assert members(caller.patch(approver, handed)) == {str(cast.otto.pk)}
     assert sorted(events_in(cast.contoso)[-5:]) == ["role.given"] * 2 + ["role.taken"] * 3
     assert _roles(cast.alan) == ["member"], "nobody is left without a role"
     assert OutboxMessage.objects.filter(topic="notify.approvers_changed", about=cast.mia.pk).count() == 2
-    # Said again it changes nothing, in whichever spelling; and Okta names the group in what it replaces.
+    # The same state again changes nothing, in any spelling. Okta also sends the group's id and name.
     count = AuditEntry.objects.count()
     pk = str(group_id(cast.contoso.pk, "approver"))
     for same in (
@@ -748,7 +748,7 @@ def test_the_second_of_two_simultaneous_changes_must_read_again(cast: Cast, call
         assert caller.get(address, If_None_Match=version).status_code == 200
         assert caller.patch(address, change, If_Match="*").status_code == 200
 
-    # A change between the first read and the locks is seen as well.
+    # A change between the first read and the lock is detected too.
     def late_too() -> None:
         raise NotTheSame
 
@@ -763,11 +763,13 @@ def test_the_second_of_two_simultaneous_changes_must_read_again(cast: Cast, call
     assert Person.objects.get(pk=cast.mia.pk).name == "Mia Other"
 
 
-# --- Who is out ------------------------------------------------------------------------------------------------
+# --- Switched off by the directory -----------------------------------------------------------------------------
 
 
 def test_a_person_whom_the_directory_switches_off_loses_everything_immediately(cast: Cast, caller: Caller) -> None:
-    """Sessions, tokens, single sign-on, invitations, a deputy's role, and a machine that decides all end."""
+    """Sessions, tokens, single sign-on, invitations, the role of deputy, and a client that decides for the person all
+    end.
+    """
     row, at = cast.confirmed(), clock.now()
     browser, other = Browser(), Browser()
     for each in (browser, other):
@@ -799,13 +801,13 @@ def test_a_person_whom_the_directory_switches_off_loses_everything_immediately(c
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     row.refresh_from_db()
     assert row.state == "PENDING_CUSTOMER"
-    # Back again, nothing of it is.
+    # When the person is switched on again, none of these comes back.
     caller.post(USERS, whole("ada"))
     assert [each.get("/").status_code for each in (browser, other)] == [302, 302]
     assert token.get("me").status_code == 401
 
 
-# --- The token that lasts --------------------------------------------------------------------------------------
+# --- The long-lived token --------------------------------------------------------------------------------------
 
 
 def directory(cast: Cast) -> Any:
@@ -848,7 +850,7 @@ def test_a_new_one_overlaps_the_one_before_by_a_week_and_ends_those_before_that(
     assert [each.get(USERS).status_code for each in callers] == [401, 200]
     travel.to(at + timedelta(days=85))
     third = operations.make_lasting_token(client.pk, days=30, actor=cast.as_("ines"))
-    # Never longer than it had.
+    # An older token never gets a longer life.
     assert Token.objects.get(pk=second.row.pk).expires_at == at + timedelta(days=90)
     fourth = operations.make_lasting_token(client.pk, days=30, actor=cast.as_("ines"))
     callers += [Caller(third.secret), Caller(fourth.secret)]
@@ -904,7 +906,7 @@ def test_making_a_client_for_a_directory_needs_fresh_proof(cast: Cast) -> None:
 
 
 def test_unchanged_attributes_keep_changes_by_others(cast: Cast, caller: Caller) -> None:
-    """A change names its attributes; the others may have changed since the directory read them."""
+    """A change contains only some attributes. The others may have changed since the directory read them."""
     was = operations.Profile(user_name="a", name="A", roles=frozenset({"member"}))
     wanted = operations.Profile(user_name="a", name="B", roles=frozenset({"member"}))
     assert bodies.difference(was, wanted) == operations.Profile(name="B")

@@ -1,4 +1,4 @@
-"""Tenants over the API: their settings, who may change them, and who gets notices."""
+"""Tenants over the API: their settings, who can change them, and who gets notices."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_access_requests_under_way_are_counted_before_a_switch(cast: Cast, calli
         ("fabrikam", ["Fabrikam"]),
         ("stella", ["Contoso", "Fabrikam", "Northwind"]),
         (None, ["Contoso", "Fabrikam", "Northwind"]),
-        # An engineer chooses the tenant for which to record a ticket. A provider approver sees it with each access
-        # request.
+        # An engineer sees the tenants for which they can record a ticket. A provider approver sees a tenant only in an
+        # access request.
         ("samir", ["Contoso", "Fabrikam", "Northwind"]),
         ("pat", []),
     ],
@@ -190,7 +190,7 @@ def test_one_of_two_simultaneous_readers_makes_the_change(
         ({"longest_window_seconds": "7200"}, "longest_window_seconds"),
         ({"longest_window_seconds": True}, "longest_window_seconds"),
         ({}, "longest_window_seconds"),
-        # What staff set, and what is switched by an act of its own.
+        # One member that only staff can set, and one that has a separate act.
         ({"longest_window_seconds": 7200, "name": "Mine"}, "name"),
         ({"longest_window_seconds": 7200, "lockbox_on": False}, "lockbox_on"),
     ],
@@ -204,7 +204,7 @@ def test_nothing_else_is_changed_so(cast: Cast, calling: Calling, body: dict[str
     assert ines.get(of(cast))["ETag"] == tag
 
 
-# --- Who may change anything ---------------------------------------------------------------------------------
+# --- Refusals ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "stella"])
@@ -222,7 +222,7 @@ def test_nobody_but_its_administrator_changes_a_tenant(cast: Cast, calling: Call
         assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
     assert Tenant.objects.filter(pk=cast.contoso.pk).values().get() == before
     assert list(NotificationAddress.objects.values_list("email", flat=True)) == ["duty@contoso.example"]
-    # Each attempt is in the tenant's log, and nothing else is.
+    # Each attempt writes an entry into the tenant's log, and changes nothing else.
     assert events_in(cast.contoso)[len(done) :] == ["act.refused"] * 4
     assert not OutboxMessage.objects.exists()
 

@@ -1,4 +1,4 @@
-"""Tickets over the API: opened with a reference of another system, worked on, and read by all who may."""
+"""Tickets over the API: opened with a reference of another system, worked on, and read by permitted readers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_case_that_has_a_ticket_gets_no_second_one_and_hears_which(cast: Cast,
     assert again.status_code == 409
     assert again.json()["current"] == {"ticket": first["id"], "reference": first["reference"]}
     assert Ticket.objects.count() == 1
-    # Another tenant may have a case of that name, which says nothing about this one.
+    # Another tenant can use the same reference, and does not learn that this ticket exists.
     theirs = calling("fabrikam", Scope.TICKETS_WRITE)
     assert theirs.post("tickets", report(cast, tenant=str(cast.fabrikam.pk), **LINK)).status_code == 201
 
@@ -264,7 +264,7 @@ def test_each_caller_sees_what_the_pages_show(cast: Cast, calling: Calling) -> N
 
 def test_a_list_costs_the_same_with_twenty_tickets_as_with_two(cast: Cast, calling: Calling) -> None:
     caller, counts = calling("priya"), []
-    caller.get("tickets")  # When a token was used last is written down once a minute.
+    caller.get("tickets")  # The API saves when a token was last used, once a minute.
     for more in (2, 18):
         for n in range(more):
             cast.ticket(title=f"{n}")

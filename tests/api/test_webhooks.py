@@ -1,4 +1,4 @@
-"""Webhooks over the API: the same acts as on the pages. Each secret is in one answer only."""
+"""Webhooks over the API: the same acts as on the pages. Each secret appears in only one response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of(cast: Cast) -> str:
 
 
 def tried(webhook_id: str) -> OutboxMessage:
-    """Return the only test message, after it failed."""
+    """Mark the only test message of this webhook as failed, and return it."""
     message = OutboxMessage.objects.get(webhook=webhook_id)
     OutboxMessage.objects.update(state="parked")
     WebhookAttempt.objects.create(

@@ -1,8 +1,8 @@
-"""No code of the product copies or closes a descriptor that may be SQLite's, or opens SQLite's files itself.
+"""No product code copies or closes a descriptor that SQLite may own, or opens SQLite's files itself.
 
-POSIX drops every `fcntl` lock of a process on a file as soon as the process closes any descriptor of that file. SQLite
-uses these locks. If a process that uses the database closes a copy of its descriptor, or opens and closes the file, a
-second writer gets in and the database is corrupted.
+If a process closes any descriptor of a file, POSIX drops all `fcntl` locks of this process on the file. SQLite uses
+these locks. If a process closes a copy of SQLite's descriptor, or opens and closes the file, a second writer can write
+at the same time and corrupt the database.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 
 from tests.sources import modules, name_of, nodes_in, nodes_of
 
-#: What copies or closes a descriptor by its number, or lists those of the process.
+#: Functions that copy or close a descriptor by its number, or list the descriptors of the process.
 NUMBERS = {
     "os.dup", "os.dup2", "os.close", "os.closerange", "os.fork", "os.forkpty", "pty.fork", "socket.fromfd",
     "socket.dup", "fcntl.fcntl", "fdopen",
 }  # fmt: skip
-#: With a default timeout Python changes each socket that is made from a number.
+#: With a default timeout, Python changes each socket that is made from a number.
 NUMBERS |= {"socket.setdefaulttimeout"}
 LISTS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd", "/dev/stdin")
-#: Each exception, with the reason why no descriptor of SQLite's can be meant.
+#: Each exception, with the reason why it can't affect a descriptor of SQLite.
 ALLOWED = {
     "requests_app/platform/sockets.py": {"/dev/fd": "reads the numbers, and neither copies nor closes any of them"},
     "requests_app/content/connectors/_paths.py": {
@@ -34,13 +34,13 @@ ALLOWED = {
     "audit_app/keys.py": {"os.fdopen": "of a file that it has just made (O_EXCL)"},
 }
 
-#: How code comes to know where a file of SQLite's lies.
+#: Code that contains one of these names knows the path of an SQLite file.
 PLACES = ("DATABASES", "settings_dict", "LOG_HEADS_FILE", ".sqlite3")
 OPENERS = {
     "open", "read_bytes", "read_text", "write_bytes", "write_text", "touch", "copy", "copy2", "copyfile", "copytree",
     "copyfileobj", "move", "FileIO", "sendfile", "FileResponse", "hardlink_to",
 }  # fmt: skip
-#: Modules that know the place and open files: which files those are.
+#: Modules that know such a path and also open files, with the reason why these are other files.
 OPENS_OTHERS = {
     "audit_app/heads.py": "opens the lock file beside, which is no database",
     "lockbox_site/demo/proof.py": "names the state of a witness's own process, and opens a bundle",
@@ -57,7 +57,7 @@ def _calls(nodes: Nodes) -> Iterator[str]:
 
 
 def _imported(nodes: Nodes) -> Iterator[str]:
-    """What `from os import dup` makes callable by its bare name."""
+    """Yield the names that `from os import dup` makes callable without the module."""
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{each.name}" for each in node.names)
@@ -70,7 +70,7 @@ def _texts(nodes: Nodes) -> Iterator[str]:
 
 
 def uses_of_numbers(nodes: Nodes) -> set[str]:
-    """The calls that copy or close a descriptor by its number, and the directories that list a process's own."""
+    """Return calls that copy or close a descriptor by its number, and directories that list descriptors."""
     found = {
         name
         for name in (*_calls(nodes), *_imported(nodes))
@@ -83,7 +83,7 @@ def uses_of_numbers(nodes: Nodes) -> set[str]:
 
 
 def opens_beside_a_place(nodes: Nodes) -> bool:
-    """Whether the module knows where a file of SQLite's lies, and opens or copies files."""
+    """Return whether the module knows the path of an SQLite file and opens or copies files."""
     named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     named |= {node.id for node in nodes if isinstance(node, ast.Name)}
     texts = [*_texts(nodes)]

@@ -1,4 +1,4 @@
-"""Documents that are generated say what the code says."""
+"""Generated documents agree with the code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from requests_app.management.commands import lifecycle_docs
 
 
 def test_the_life_cycle_in_the_docs_is_the_tables() -> None:
-    """And the matrix of acts in the docs is the declarations."""
+    """The table of acts in the docs also agrees with the declarations."""
     call_command("lifecycle_docs", check=True)
 
 

@@ -1,4 +1,4 @@
-"""Nothing of one test continues beside the others."""
+"""No thread of one test continues during the next."""
 
 from __future__ import annotations
 
@@ -6,5 +6,7 @@ import threading
 
 
 def test_no_test_begins_what_only_a_server_runs() -> None:
-    """The watch of the streams would wait for each test's transaction, and then cut what the test reads."""
+    """The thread that watches streams would wait for each test's transaction, and then end the stream that the test
+    reads.
+    """
     assert "streams" not in {thread.name for thread in threading.enumerate()}

@@ -1,4 +1,4 @@
-"""The project's own rules for its source, each with a proof that the check finds an offence."""
+"""The project's rules for its source code. For each rule, a test proves that the check finds an offence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sources import PACKAGES, ROOT, modules, name_of, nodes_in, nodes_of, 
 KERNEL = "requests_app/operations/_change.py"
 CLOCK = "requests_app/domain/clock.py"
 RECORDER = "audit_app/recorder.py"
-#: The outbox's own rows have a state, too, which is no state of the table.
+#: These files set the state of an outbox row, which is not a state of an access request.
 OUTBOX = {
     "requests_app/operations/log.py",
     "requests_app/work/outbox.py",
@@ -29,13 +29,13 @@ OUTBOX = {
     "requests_app/work/webhooks/delivery.py",
 }
 
-#: A rule takes every node of a piece of code, and returns the lines that break it.
+#: A rule takes every node of a piece of code, and returns the numbers of the lines that break it.
 Nodes = Sequence[ast.AST]
 Rule = Callable[[Nodes], list[int]]
 
 
 def state_assignments(nodes: Nodes) -> list[int]:
-    """Return lines that set `.state`, by assignment, setattr, or a queryset's update()."""
+    """Return lines that set `.state` by assignment, with setattr, or with a queryset's update()."""
     lines = []
     for node in nodes:
         line = getattr(node, "lineno", 0)
@@ -75,7 +75,7 @@ def clock_readings(nodes: Nodes) -> list[int]:
 
 
 def entry_writings(nodes: Nodes) -> list[int]:
-    """Return lines that make or write audit entries."""
+    """Return lines that create or write audit entries."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Call):
@@ -93,7 +93,7 @@ def entry_writings(nodes: Nodes) -> list[int]:
 
 
 def offhand_states(nodes: Nodes) -> list[int]:
-    """Return lines that set `.state` to anything except the target of an edge of the table."""
+    """Return lines that set `.state` to anything except the target of a transition."""
     lines = []
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -109,8 +109,9 @@ def offhand_states(nodes: Nodes) -> list[int]:
 
 
 def host_readings(nodes: Nodes) -> list[int]:
-    """Return lines that use the Host header, which the caller writes, for an address; addresses.absolute()
-    is for that.
+    """Return lines that build an address from the Host header.
+
+    The caller writes this header, so use addresses.absolute().
     """
     names = ("build_absolute_uri", "get_host", "get_current_site")
     return [
@@ -121,7 +122,7 @@ def host_readings(nodes: Nodes) -> list[int]:
 
 
 def judgements(nodes: Nodes) -> list[int]:
-    """Return lines that ask the policy, or a query, for a refusal: `policy.require…`, `standing.require…`."""
+    """Return lines that call a check that refuses: `policy.require…`, `standing.require…`."""
     return [
         node.lineno
         for node in nodes
@@ -133,7 +134,7 @@ def judgements(nodes: Nodes) -> list[int]:
 
 
 def role_checks(nodes: Nodes) -> list[int]:
-    """Return lines that ask for a role: `require_staff` and `require_role`."""
+    """Return lines that check a role: `require_staff` and `require_role`."""
     return [
         node.lineno
         for node in nodes
@@ -142,14 +143,14 @@ def role_checks(nodes: Nodes) -> list[int]:
 
 
 def breaches(rule: Rule, *, allowed: Collection[str] = ()) -> dict[str, list[int]]:
-    """Return the lines of the product that break a rule, by file, outside of the files that may."""
+    """Return the lines of the product that break a rule, by file, without the allowed files."""
     found = {name_of(path): rule(nodes_of(path)) for path in modules(with_migrations=False)}
     assert found.keys() >= {*allowed}, "an exception names a file that is not there"
     return {name: lines for name, lines in found.items() if lines and name not in allowed}
 
 
 def test_no_page_judges() -> None:
-    """A page shows a query's result, and renders an operation's refusal (ADR 85)."""
+    """A page shows the result of a query, and shows an operation's refusal (ADR 85)."""
     judging = breaches(judgements)
     assert {name for name in judging if name.startswith("requests_app/doors/web/")} == set()
 
@@ -160,7 +161,7 @@ def test_the_rule_finds_a_page_that_judges() -> None:
     assert judgements(list(ast.walk(ast.parse("readers.require_staff(actor)")))) == []
 
 
-#: Functions of the operations that ask for a role themselves, with the reason why the kernel does not do it.
+#: Operations that check a role themselves, with the reason why the kernel can't do it.
 ASK_FOR_A_ROLE = {
     "_announced.propose": "An administrator does some of these acts, and a proposal of the staff is written for staff.",
     "access_requests.submit": "The act has an order of its own: its row is made of what the engineer asks for.",
@@ -171,7 +172,9 @@ ASK_FOR_A_ROLE = {
 
 
 def test_the_kernel_asks_for_the_role_and_no_act_does() -> None:
-    """A refusal before the row is named would be no entry in the log, and would pass over the declaration (ADR 83)."""
+    """A role check before the row is known could write no refusal into the log, and could differ from the declaration
+    (ADR 83).
+    """
     found = {
         f"{path.stem}.{function.name}"
         for path in modules()
@@ -191,7 +194,7 @@ def test_only_the_kernel_assigns_a_state() -> None:
 
 
 def test_the_kernel_assigns_no_state_but_an_edges_target() -> None:
-    """So no module can use the kernel for a move outside of the table."""
+    """So no module can use the kernel for a transition that is not in the table."""
     kernel = nodes_of(ROOT / KERNEL)
     assert len(state_assignments(kernel)) == 4
     assert offhand_states(kernel) == []
@@ -205,7 +208,7 @@ def test_only_the_recorder_writes_entries() -> None:
     assert breaches(entry_writings, allowed={RECORDER}) == {}
 
 
-#: Code that breaks each rule.
+#: Code that breaks a rule, with the rule.
 BROKEN: list[tuple[Rule, str]] = [
     (state_assignments, "row.state = 'OPEN'"),
     (state_assignments, "a, row.state = 1, 2"),
@@ -233,7 +236,7 @@ def test_each_rule_finds_what_breaks_it() -> None:
 
 # --- Import contracts ----------------------------------------------------------------------------------------
 #
-# `bin/test static` holds the product to them (lint-imports). Here it is proved that they would be broken.
+# `bin/test static` checks the product (lint-imports). These tests prove that a wrong import breaks a contract.
 
 KINDS: dict[str, type[Contract]] = {
     each.type_name: each for each in (LayersContract, ForbiddenContract, IndependenceContract)
@@ -252,7 +255,7 @@ def module_of(path: str) -> str:
 
 
 def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
-    """Return the contracts that are broken if the modules of the product have only these imports.
+    """Return the contracts that are broken if the product's modules have only these imports.
 
     `more` is one additional module.
     """
@@ -270,7 +273,7 @@ def broken_contracts(*imports: tuple[str, str], more: str = "") -> list[str]:
 
 ROOMS = "Imports point down from room to room, and every module has a room"
 FOREIGN = "The domain never sees the API framework, the sign-in library or htmx"
-#: An import that is wrong, and the contract that it breaks.
+#: A wrong import, and the contract that it breaks.
 WRONG = [
     ("requests_app.operations.grants", "requests_app.doors.web.home", ROOMS),
     ("requests_app.operations.grants", "requests_app.operations.tickets", "Operations never call operations"),

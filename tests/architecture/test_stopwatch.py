@@ -1,11 +1,11 @@
-"""A test is tried again only if the time was wrong, and the report says how often."""
+"""A test is repeated only if the time was wrong, and the report shows how often."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree  # the file was written by this very test
+from xml.etree import ElementTree  # This test wrote the file itself.
 
 from tests.sources import ROOT
 

@@ -1,4 +1,4 @@
-"""Evidence bundles for tests: made, unpacked, changed, and given to the verifier that customers get."""
+"""Evidence bundles for tests: made, unpacked, changed, and checked with the verifier that customers use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def files_of(bundle: bytes) -> Files:
 
 
 def zipped(files: Files, *, honest: bool = True) -> bytes:
-    """The files as a bundle again. An attacker who changes a file can also compute the manifest again."""
+    """Return the files as a bundle. Without `honest`, the manifest still lists the hashes of the unchanged files."""
     if honest:
         files = relisted(files)
     out = io.BytesIO()
@@ -51,17 +51,17 @@ def manifest_of(files: Files) -> dict[str, Any]:
 
 
 def records(raw: bytes) -> list[Any]:
-    """Read one JSON document a line, as in every .jsonl file."""
+    """Read a .jsonl file: one JSON document per line."""
     assert raw == b"" or raw.endswith(b"\n")
     return [json.loads(line) for line in raw.split(b"\n")[:-1]]
 
 
 def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """The verifier's exit status and verdict. It runs as a program of its own and gets the log's key."""
+    """Return the verifier's exit status and verdict. The verifier runs as a separate program and gets the log's key."""
     path = place / "evidence.zip"
     path.write_bytes(bundle)
     origins = [log["origin"] for log in manifest_of(files_of(bundle))["logs"]]
-    # Not from keys.json: what a bundle says of its keys proves nothing.
+    # The keys do not come from keys.json, because a bundle can't prove its own keys.
     named = [str(keys.log_key(origin, public)) for origin in origins for public in keys.load().publics]
     command = [sys.executable, "-I", str(VERIFIER), "verify", str(path), "--key", *named, "--json", "--jobs", "1"]
     done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=150, check=False)

@@ -1,7 +1,7 @@
 """A strict reader of the Common Event Format, written from "Implementing ArcSight CEF" (version 0 of the format).
 
-It reads letter by letter and accepts only what the format defines: seven header fields, escapes where they are allowed,
-keys of letters and digits, and known keys within the type and length of the extension dictionary.
+It reads character by character and accepts only what the format defines: seven header fields, escapes where they are
+allowed, keys of letters and digits, and known keys with the type and length of the extension dictionary.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-#: Of the extension dictionary: the fields that the product uses, as text of a length or as a whole number.
+#: Fields of the extension dictionary that the product uses. The value is the maximum length of a text, or `int` for a
+#: whole number.
 DICTIONARY: dict[str, int | type[int]] = {
     "act": 63,
     "cat": 1023,
@@ -29,7 +30,7 @@ DICTIONARY: dict[str, int | type[int]] = {
     **{f"cs{number}": 4000 for number in range(1, 7)},
     **{f"cs{number}Label": 1023 for number in range(1, 7)},
 }
-#: Of our own: "VendornameProductnameExplanatoryKeyName", alphanumeric, of any length.
+#: The form of a vendor's field: "VendornameProductnameExplanatoryKeyName", alphanumeric, of any length.
 CUSTOM = re.compile(r"CustomerLockbox[A-Z][A-Za-z0-9]*")
 
 
@@ -49,7 +50,7 @@ class Event:
     extension: dict[str, str] = field(default_factory=dict)
 
     def labelled(self) -> dict[str, str]:
-        """Return the custom fields by their labels."""
+        """Return the custom fields by label."""
         found = self.extension
         return {found[f"{key}Label"]: value for key, value in found.items() if f"{key}Label" in found}
 
@@ -74,7 +75,7 @@ def read(line: str) -> Event:
 
 
 def _header(line: str) -> tuple[list[str], str]:
-    """Read seven fields, each ended by a pipe; only backslash and pipe are escaped."""
+    """Read seven fields, each ended by a pipe. Only backslash and pipe can be escaped."""
     parts, part, letters = [], "", iter(enumerate(line))
     for place, letter in letters:
         if letter == "\\":
@@ -96,7 +97,7 @@ _ESCAPES = {"\\": "\\", "=": "=", "n": "\n", "r": "\r"}
 
 
 def _extension(text: str) -> dict[str, str]:
-    """Read pairs of key and value. An unescaped equal sign ends a key, which begins after the last space."""
+    """Read pairs of key and value. An unescaped equal sign ends a key, and the key begins after the last space."""
     found: dict[str, str] = {}
     key, value, letters = "", "", iter(text)
     for letter in letters:

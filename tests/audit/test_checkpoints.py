@@ -1,4 +1,4 @@
-"""The signer: what it signs, when, and everything that it refuses to sign."""
+"""The signer: what it signs, when it signs, and what it refuses to sign."""
 
 import datetime as dt
 from pathlib import Path
@@ -46,7 +46,7 @@ def leaves(tenant: UUID = TENANT) -> list[bytes]:
 
 
 def meddle(sql: str, *values: Any) -> None:
-    """Change the database as somebody can who owns it."""
+    """Change the database as its owner can: without triggers."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -67,7 +67,9 @@ def uuid_sql(tenant: UUID) -> Any:
 
 
 def cut_to(size: int) -> None:
-    """The log as a backup of that time had it: entries, tiles, checkpoints and all."""
+    """Cut the log back to this size, as if an old backup had been restored: entries, tiles, checkpoints and all other
+    rows.
+    """
     tenant = uuid_sql(TENANT)
     for statement in (
         "DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s",
@@ -155,7 +157,7 @@ def test_without_a_key_nothing_is_signed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not Checkpoint.objects.exists()
 
 
-# --- A new key -------------------------------------------------------------------------------------------
+# --- Key rotation ----------------------------------------------------------------------------------------
 
 
 def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_new_key_is_announced_in_the_log_and_both_sign(monkeypatch: pytest.Mon
 
 
 def refused(code: str, **detail: Any) -> None:
-    """Assert that nothing is signed, the outside state stays, and the alarm names the reason."""
+    """Assert that nothing is signed, the stored head stays, and the alarm has this reason."""
     signed = list(Checkpoint.objects.order_by("pk").values_list("size", "note"))
     stored = heads.get(checkpoints.origin_of(TENANT, 0))
     with pytest.raises(Refusal) as caught:
@@ -243,7 +245,7 @@ def test_a_restored_backup_whose_lost_entries_came_back_unchanged_is_signed_on()
 def test_a_bit_flipped_in_bytes_that_are_signed_is_found_before_the_next_signature(seq: int, earlier: int) -> None:
     append(600)
     checkpoints.sign(TENANT, at=AT)
-    for _ in range(earlier):  # for every position of the check of what was signed before
+    for _ in range(earlier):  # the number of earlier signatures decides which signed entries are checked again
         append(1)
         checkpoints.sign(TENANT, at=AT)
     flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
@@ -388,7 +390,7 @@ def test_a_refused_log_holds_up_no_other() -> None:
     assert Checkpoint.objects.get(tenant_id=other).size == 2
 
 
-# --- The way back ----------------------------------------------------------------------------------------
+# --- Restart after damage --------------------------------------------------------------------------------
 
 
 def test_a_damaged_shard_is_closed_and_the_next_begins_above_all_that_was_signed() -> None:
@@ -428,7 +430,7 @@ def begun_again(**head: int) -> None:
 
 
 def no_tombstone() -> None:
-    """Assert that nothing of the next shard is signed, and that the check of the whole log reports it, too."""
+    """Assert that nothing of the next shard is signed, and that the check of the whole log reports this."""
     assert verify(TENANT).flaw is not None
     refused("no_tombstone")
     assert heads.get(checkpoints.origin_of(TENANT, 1)) is None
@@ -442,7 +444,7 @@ def test_a_shard_that_no_tombstone_opened_is_not_signed() -> None:
 
 
 def test_another_history_is_not_signed_as_the_next_shard() -> None:
-    """All signed entries are gone, and the log in their place has an invented tombstone."""
+    """All signed entries are deleted, and other entries with an invented tombstone replace them."""
     append(20)
     checkpoints.sign(TENANT, at=AT)
     meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s", uuid_sql(TENANT))
@@ -454,7 +456,7 @@ def test_another_history_is_not_signed_as_the_next_shard() -> None:
         care.say(TENANT, "log.tombstoned", {"closes": origin}, at=AT)
     append(30)
     refused("no_tombstone", seq=0, end=20)
-    # The way back leads above all that was signed.
+    # A tombstone restarts the log at a number above all signed numbers.
     assert care.tombstone(TENANT, at=AT)["cause"] == "no_tombstone"
     assert checkpoints.sign(TENANT, at=AT) is not None
     assert ChainHead.objects.get(pk=TENANT).first_seq == 31

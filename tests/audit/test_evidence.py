@@ -1,4 +1,4 @@
-"""The evidence bundle: recomputed here by other code than made it, and by the verifier that customers get."""
+"""The evidence bundle, checked with separate code in this module and with the verifier that customers use."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def tombstone(at: dt.datetime = AT) -> None:
 
 
 def prune(seq: int) -> None:
-    """Prune the log, with the entry about it under a checkpoint."""
+    """Prune the log, and sign the entry about it."""
     care.prune(TENANT, seq)
     sign(AT + 24 * HOUR)
 
 
 @pytest.fixture
 def log() -> None:
-    """600 entries under four checkpoints; 40 of them, in two places, belong to one access request."""
+    """Write 600 entries under four checkpoints. 40 entries in two groups belong to one access request."""
     append(250)
     sign()
     about(REQUEST, 30, at=AT + HOUR)
@@ -105,15 +105,18 @@ def log() -> None:
 
 @pytest.fixture
 def piecemeal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send each file separately; otherwise a small bundle is one piece, and nothing can happen in between."""
+    """Send each file as a separate piece.
+
+    Otherwise a small bundle is one piece, and nothing can happen between pieces.
+    """
     monkeypatch.setattr(zips, "PIECE", 1)
 
 
-# --- Recomputed by other code than made it ---------------------------------------------------------------
+# --- Checked with separate code --------------------------------------------------------------------------
 
 
 def merkle(leaves: list[bytes]) -> bytes:
-    """Return MTH of RFC 6962, section 2.1, written as there: recursive, and only from the leaves."""
+    """Return MTH of RFC 6962, section 2.1, computed recursively from the leaves as the RFC defines it."""
     if len(leaves) < 2:
         return leaves[0] if leaves else hashlib.sha256(b"").digest()
     split = 1
@@ -123,7 +126,7 @@ def merkle(leaves: list[bytes]) -> bytes:
 
 
 def root_by(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes:
-    """Return the root of an inclusion proof, by the recursion of RFC 6962, section 2.1.1."""
+    """Return the root of an inclusion proof, computed by the recursion of RFC 6962, section 2.1.1."""
     if size == 1:
         assert path == []
         return leaf
@@ -150,7 +153,7 @@ def checkpoint_in(text: str) -> tuple[str, int, bytes]:
 
 
 def require_signed(text: str) -> None:
-    """Require the signature of the installation's key over the text up to the empty line (signed-note)."""
+    """Require a signature by the installation's key over the text before the empty line (signed-note)."""
     body, _, signatures = text.rpartition("\n\n")
     name = body.split("\n")[0]
     [line] = [line for line in signatures.split("\n") if line.startswith(f"— {name} ")]
@@ -297,7 +300,7 @@ def test_a_period_comes_with_the_entry_before_it_and_the_one_after_it(log: None,
         assert body == bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=each["index"]).canonical)
         [leaf] = leaves_of([body])
         assert root_by(each["index"], size, leaf, [b64decode(one) for one in each["hashes"]]) == root
-    # An attacker who leaves some entries out leaves one of the period's beside the gap.
+    # If an attacker leaves out entries at the edge of the period, a neighbour is an entry of the period.
     manifest = manifest_of(files)
     manifest["since"] = "2026-03-01T12:00:00.000000Z"
     changed = zipped({**files, "manifest.json": json.dumps(manifest).encode()})
@@ -316,7 +319,7 @@ def test_a_bundle_without_neighbours_has_no_file_for_them(log: None) -> None:
 def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
     log: None, tmp_path: Path, seq: int, gone: tuple[int, int]
 ) -> None:
-    """If the entry after the period is gone, the next one takes its place, and the period has a gap."""
+    """If the entry after the period is deleted, the next entry is the neighbour, and the verifier finds a gap."""
     body = bytes(AuditEntry.objects.get(tenant_id=TENANT, seq=seq).canonical) + b"\xff"
     one = (uuid_sql(TENANT), seq)
     meddle("UPDATE audit_app_auditentry SET canonical = %s WHERE tenant_id = %s AND seq = %s", body, *one)
@@ -328,7 +331,7 @@ def test_a_neighbour_that_was_changed_or_is_gone_is_logged(
         meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq = %s", *one)
 
 
-# --- What is not signed yet, what is gone, what follows damage -------------------------------------------
+# --- Unsigned entries, removed entries, restarts after damage --------------------------------------------
 
 
 @pytest.mark.slow
@@ -422,7 +425,10 @@ def named(event: str, detail: dict[str, Any]) -> None:
 
 
 def test_the_tenant_is_called_what_the_signed_entries_call_it(tmp_path: Path) -> None:
-    """The manifest has a new name only after its entry is signed, so the two never contradict each other."""
+    """The manifest contains a new name only after the entry about it is signed.
+
+    So manifest and entries always agree.
+    """
     named("tenant.created", {"name": "Contoso before", "plan": "E5"})
     append(5)
     sign()
@@ -433,7 +439,8 @@ def test_the_tenant_is_called_what_the_signed_entries_call_it(tmp_path: Path) ->
         status, verdict = verified(bundle, tmp_path)
         assert (status, verdict["tenant"]["name"]) == (0, name)
         sign()
-    # A change of something else names nobody, and what was removed can't say it any more.
+    # A change of another setting does not contain the name. If the entry with the name is removed, the name is not
+    # proven.
     named("tenant.changed", {"window_cap": 3600, "window_cap_before": 7200})
     sign()
     assert verified(taken(), tmp_path)[1]["tenant"]["name"] == "Contoso"
@@ -481,7 +488,7 @@ def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp
         assert verdict["gaps"] == [
             "log 0 was closed by entry 3: nothing signed of this log is here, so its entries prove nothing"
         ]
-    # A period that begins after it, and an access request, have nothing to do with it.
+    # A period that begins later and an access request do not need the closed shard.
     for other in ({"since": AT + 2 * HOUR}, {"access_request": REQUEST}):
         bundle = taken(**other)
         assert [each["shard"] for each in manifest_of(files_of(bundle))["logs"]] == [1]
@@ -497,7 +504,7 @@ def test_a_period_takes_the_shards_that_have_something_of_it_and_the_one_in_use(
         ({"until": AT + 2 * HOUR}, [0, 1]),
         ({"since": AT + 6 * HOUR}, [1]),
         ({"since": AT + 4 * HOUR}, [0, 1]),
-        # The first one that has something newer shows that the one before it was all.
+        # Shard 1 begins after the period. It proves that the bundle contains all of shard 0.
         ({"since": AT + 4 * HOUR, "until": AT + 5 * HOUR}, [0, 1]),
         ({"until": AT + 5 * HOUR}, [0, 1]),
         ({"since": AT + 5 * HOUR}, [0, 1]),
@@ -521,18 +528,19 @@ def test_an_access_request_that_continues_after_a_tombstone_includes_it(log: Non
         "content.cut",
     ]
     assert verified(bundle, tmp_path)[0] == 0
-    # Of one that had ended before, the shard in use shows the tombstone, and that it is the newest.
+    # If the access request ended before, the bundle still has the current shard's tombstone. It proves that this shard
+    # is the newest.
     bundle = taken(access_request=OTHER)
     assert [json.loads(body)["event"] for body in bodies(files_of(bundle), 1)] == ["log.tombstoned"]
     assert [each["entries"] for each in manifest_of(files_of(bundle))["logs"]] == [1, 1]
     assert verified(bundle, tmp_path)[0] == 0
 
 
-# --- What the log says of itself -------------------------------------------------------------------------
+# --- Entries about the log -------------------------------------------------------------------------------
 
 
 def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
-    """Number and event of what is beside the entries; each of these must lead to the signed root."""
+    """Return number and event of each additional entry, after checking that its proof leads to the signed root."""
     _origin, size, root = checkpoint_in(files[f"checkpoint-{shard}.txt"].decode())
     [described] = [log for log in manifest_of(files)["logs"] if log["shard"] == shard]
     entries = files.get(f"log-entries-{shard}.jsonl", b"").split(b"\n")[:-1]
@@ -547,7 +555,7 @@ def beside(files: Files, shard: int = 0) -> list[tuple[int, str]]:
 
 
 def rotate(at: dt.datetime) -> keys.Keys:
-    """Rotate to a new key, which the old one signs, too, and return the later keys."""
+    """Rotate to a new key, and return the keys for later signatures. One checkpoint has signatures of both keys."""
     [old] = keys.load().keys
     new = Ed25519PrivateKey.generate()
     checkpoints.sign(TENANT, at=at, have=keys.Keys((new, old)))
@@ -561,7 +569,7 @@ def test_a_period_includes_the_earlier_entries_about_keys(log: None, tmp_path: P
     bundle = taken(since=AT + 6 * HOUR)
     assert beside(files_of(bundle)) == [(600, "log.key_rotated")]
     assert [json.loads(body)["seq"] for body in bodies(files_of(bundle))] == [*range(601, 606)]
-    # The verifier gets only the old key, and reads the new one in the log.
+    # The verifier gets only the old key, and finds the new key in the log.
     assert verified(bundle, tmp_path)[0] == 0
     assert beside(files_of(taken(since=AT + 5 * HOUR))) == []
 
@@ -584,7 +592,7 @@ def test_a_new_key_is_announced_after_the_entry_about_it_was_pruned(log: None, t
 
 
 def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retired(log: None, tmp_path: Path) -> None:
-    """A new date for the tree that both keys signed must not remove the old key's signature."""
+    """The tree that both keys signed gets a new date. This must not remove the old key's signature."""
     have = rotate(AT + 5 * HOUR)
     checkpoints.sign(TENANT, at=AT + 6 * HOUR, have=have)
     assert redating.date([TENANT], at=AT + 7 * HOUR, have=have) == {TENANT}
@@ -596,7 +604,7 @@ def test_a_new_key_is_announced_if_nothing_happened_until_the_old_one_was_retire
 
 @pytest.mark.slow
 def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, tmp_path: Path) -> None:
-    """Also if that shard is later than all that was asked for."""
+    """This is so even if the shard is later than the requested period."""
     tombstone(AT + 5 * HOUR)
     sign(AT + 5 * HOUR)
     have = rotate(AT + 6 * HOUR)
@@ -611,7 +619,7 @@ def test_the_newest_tree_comes_with_the_shard_that_announced_its_key(log: None, 
 
 @pytest.mark.slow
 def test_an_unsigned_shard_before_a_period_leaves_no_gap_in_it(log: None, tmp_path: Path) -> None:
-    """A shard that is included for its key entry has nothing of the period, nor does the following one."""
+    """The shard before is included only for its entry about the key. Its unsigned entries are not in the period."""
     have = rotate(AT + 5 * HOUR)
     append(4, at=AT + 6 * HOUR)
     tombstone(AT + 7 * HOUR)
@@ -721,7 +729,7 @@ def test_an_access_request_brings_the_entry_that_announced_a_new_key(
     origin = checkpoints.origin_of(TENANT, 0)
     vkeys = {str(keys.log_key(origin, public)) for public in both.publics}
     assert set(json.loads(files["keys.json"])["log"]) == vkeys
-    # The verifier gets only the old key, and reads the new one in the log.
+    # The verifier gets only the old key, and finds the new key in the log.
     status, verdict = verified(bundle, tmp_path)
     assert (status, verdict["gaps"], verdict["problems"]) == (0, [], [])
 
@@ -786,7 +794,7 @@ def test_where_there_are_few_older_checkpoints_all_are_taken(count: int, monkeyp
     assert count > 10 or sizes == list(range(1, count + 1))
 
 
-# --- Somebody changed something --------------------------------------------------------------------------
+# --- Changed files and rows ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -812,7 +820,7 @@ def test_an_entry_that_is_changed_in_the_bundle_is_named_by_its_index(log: None,
 def test_an_entry_that_was_changed_in_the_database_is_named_and_logged(
     log: None, tmp_path: Path, what: dict[str, Any]
 ) -> None:
-    """The leaf hash is changed too, as an expert would do; the signed tree still has the old one."""
+    """The attacker also changes the leaf hash. The signed tree still contains the old hash."""
     entry = AuditEntry.objects.get(tenant_id=TENANT, seq=265)
     body = bytes(entry.canonical).replace(b"Priya", b"Paula")
     meddle(

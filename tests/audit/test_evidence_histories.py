@@ -1,4 +1,4 @@
-"""Logs with random histories, and random bundles of them: signed parts are good, and only unsigned parts are named."""
+"""Random histories of logs, and random bundles of them: signed parts are good, and only unsigned parts are gaps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Shard:
 
 
 class History:
-    """A log as the product writes it, with what a reader should find in it."""
+    """A log as the product writes it, with the gaps that a verifier should report."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.at, self.have = rng, AT, keys.load()
@@ -50,7 +50,7 @@ class History:
         acts = [self.append] * 4 + [self.about] * 2 + [self.sign] * 4 + [self.tombstone, self.rotate, self.prune]
         for _ in range(steps):
             self.act(self.rng.choice(acts))
-        # A log that is well is dated within the hour; the last thing may be one that nothing was signed of yet.
+        # The hourly signature is up to date. After it, one more thing can happen that nobody has signed yet.
         self.act(self.sign)
         if self.rng.random() < 0.4:
             self.act(self.rng.choice([self.append, self.about, self.tombstone]))
@@ -76,8 +76,9 @@ class History:
         care.tombstone(TENANT, at=self.at)
 
     def rotate(self) -> None:
-        """Rotate the key: the old key also signs one tree, and is then retired. Only for a log that was
-        signed before.
+        """Rotate the key: the old key signs one more checkpoint together with the new key.
+
+        Do nothing if nothing is signed yet.
         """
         if not any(shard.signed_to for shard in self.shards()):
             return
@@ -88,7 +89,7 @@ class History:
     def prune(self) -> None:
         head = ChainHead.objects.get(pk=TENANT)
         signed = [shard for shard in self.shards() if shard.signed_to is not None]
-        # What a closed shard had left unsigned goes once the next is signed.
+        # Unsigned entries of a closed shard are removed after the next shard has a signature.
         least, most = head.pruned_to, signed[-1].signed_to if signed else None
         if most is not None and least < most and (signed[-1].number >= head.shard - 1):
             care.prune(TENANT, self.rng.randint(least + 1, most))
@@ -103,10 +104,10 @@ class History:
             found.append(Shard(number, first, None if newest is None else first + newest.size, end))
         return found
 
-    # --- What a bundle must be found to be ---------------------------------------------------------------
+    # --- Expected results --------------------------------------------------------------------------------
 
     def gaps(self, wanted: EvidenceScope) -> Iterator[str]:
-        """Yield the beginnings of the expected gaps: unsigned parts that may belong to what was asked for."""
+        """Yield how each expected gap begins: an unsigned part that may belong to the bundle's scope."""
         shards = self.shards()
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
         signed = [shard for shard in shards if shard.signed_to is not None]
@@ -126,7 +127,7 @@ class History:
             yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
 
     def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
-        """A shard may have been closed before a signature covered the entry about a removal."""
+        """Yield gaps for removed entries. A shard may be closed before the entry about a removal was signed."""
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
         if row is not None and not self._is_signed(shards, row.seq):
             begun = [shard for shard in shards if shard.signed_to is not None and shard.first < pruned_to]
@@ -144,7 +145,7 @@ class History:
         return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
     def _may_be(self, wanted: EvidenceScope, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
-        """Whether the part between the signed entries before and after may belong to a period."""
+        """Return whether the unsigned part after this shard's signed entries may belong to the period."""
         if wanted.kind == "log":
             return True
         before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
@@ -159,14 +160,17 @@ class History:
 
 
 def bounds(history: History) -> dict[str, Any]:
-    """Return any two instants at, before and after entries."""
+    """Return the bounds of a period, each at, just before or just after an entry."""
     rng, known = history.rng, sorted({AT - 60 * MINUTE, history.at + 60 * MINUTE, *history.instants.values()})
     one, two = sorted(rng.choice(known) + rng.choice([-1, 0, 1]) * dt.timedelta(microseconds=1) for _ in range(2))
     return rng.choice([{"since": one, "until": two}, {"since": one}, {"until": two}])
 
 
 def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, Any] | None:
-    """Return the verdict of a reader who has only the log's first key, a minute later; None without a bundle."""
+    """Return the verdict of a verifier that has only the log's first key.
+
+    Return None if the product refuses the bundle for a documented reason.
+    """
     try:
         prepared = evidence.prepare(wanted, at=history.at + MINUTE)
     except NotProven as refusal:
@@ -178,7 +182,7 @@ def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, An
 
 
 def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
-    """Whether a documented reason prevents the bundle."""
+    """Return whether a documented reason prevents the bundle."""
     signed_to = max((shard.signed_to or 0 for shard in history.shards()), default=0)
     if code == "unsigned":
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()

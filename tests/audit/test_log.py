@@ -1,4 +1,7 @@
-"""The log: entries are appended in the caller's transaction or not at all, dense, canonical and verifiable."""
+"""The log: an entry is appended in the caller's transaction or not at all.
+
+Entries are numbered without gaps, canonical and verifiable.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def test_canonical_bytes_are_those_of_rfc_8785() -> None:
 
 
 def test_a_leaf_is_hashed_as_rfc_6962_says() -> None:
-    """The leaves of the empty entry and of one byte: the first two standard inputs of certificate transparency."""
+    """The leaf hashes of an empty entry and of one zero byte, from the test inputs of certificate transparency."""
     assert canonical.leaf_hash(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
     assert canonical.leaf_hash(b"\x00").hex() == "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"
 
@@ -91,7 +94,7 @@ def test_tenants_have_logs_of_their_own_with_dense_numbers() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [19, 20, 600])
 def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> None:
-    """Also with the documented role on PostgreSQL: COPY is refused for a role with row-level security."""
+    """This also works with the documented role on PostgreSQL, which refuses COPY under row-level security."""
     tenants, odd = [uuid4() for _ in range(3)], 'a "quoted", {braced} \\ text\twith\nlines, \u20ac and NULL'
     person = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@example.com"}
     entries = [
@@ -112,7 +115,7 @@ def test_a_batch_is_written_as_its_entries_would_be_one_by_one(count: int) -> No
 @pytest.mark.django_db
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: int) -> None:
-    """SQLite does not enforce lengths."""
+    """SQLite does not enforce lengths, so this runs on PostgreSQL."""
     tenant = uuid4()
     with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
         recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)
@@ -262,7 +265,7 @@ def test_the_command_names_the_bad_entry_and_exits_one(log: UUID, capsys: pytest
     assert "BAD" in capsys.readouterr().out
 
 
-# --- Reading and taking away -----------------------------------------------------------------------------
+# --- Reading and removing --------------------------------------------------------------------------------
 
 
 def test_pages_follow_each_other_without_a_gap(log: UUID) -> None:

@@ -25,7 +25,7 @@ MORE = [UUID(int=number) for number in (21, 22)]
 
 
 def restarted(settings: Any, name: str, *, is_set: bool = False) -> None:
-    """Start again with the same database and other settings."""
+    """Act as after a restart with the same database and this setting."""
     log_name.forget()
     settings.LOG_ORIGIN, settings.LOG_ORIGIN_IS_SET = name, is_set
 
@@ -120,11 +120,11 @@ def test_the_database_itself_refuses_another_name(sql: str) -> None:
         LogOrigin.objects.create(id=2, origin="other", kept_at=AT)
 
 
-# --- Databases that had signed before names were kept -----------------------------------------------------------
+# --- Databases that had signed before names were stored ---------------------------------------------------------
 
 
 def signed_before(settings: Any, name: str, tenant: UUID) -> None:
-    """Sign as the previous version did: under the name of its settings, without storing it."""
+    """Sign as the previous version did: under the name in the settings, without storing it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_name, "record", lambda at: None)
         patch.setattr(log_name, "current", lambda: name)
@@ -154,7 +154,9 @@ def test_an_installation_without_signatures_waits_for_the_first_one(settings: An
 
 
 def test_logs_of_two_names_continue_each_under_its_own_name(settings: Any) -> None:
-    """After the host was renamed, old logs were refused, and new tenants' logs were signed under the new name."""
+    """An older version could leave two names: after the host was renamed, it signed new tenants' logs under the new
+    name.
+    """
     signed_before(settings, "old.example", TENANT)
     signed_before(settings, "old.example", MORE[0])
     signed_before(settings, "new.example", MORE[1])
@@ -169,7 +171,7 @@ def test_logs_of_two_names_continue_each_under_its_own_name(settings: Any) -> No
     assert not LogAlarm.objects.exists()
 
 
-# --- In processes of their own ----------------------------------------------------------------------------------
+# --- In separate processes --------------------------------------------------------------------------------------
 
 SIGN = """
 import datetime as dt

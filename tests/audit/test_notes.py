@@ -1,4 +1,4 @@
-"""Signed notes and checkpoints, compared with those of other implementations; and what is refused."""
+"""Signed notes and checkpoints, compared with the examples of other implementations; and what is refused."""
 
 import base64
 
@@ -10,7 +10,7 @@ from audit_app.notes import COSIGNATURE, BadNote, Head, Note, Proof, Verifier
 from tests.offenders import collected
 from tests.verify.test_notes import ANSWER, PROOF
 
-#: The example of Go's sumdb/note, whose text is public and whose key signs nothing else.
+#: The example of Go's sumdb/note. Its key is public and signs nothing else.
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 SEED = base64.b64decode("AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz")[1:]
 TEXT = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
@@ -96,7 +96,7 @@ def test_a_malformed_note_is_refused() -> None:
         SIGNED + "\n",
         SIGNED.replace("—", "-"),
         SIGNED.replace("PeterNeumann ", "Peter+Neumann "),
-        SIGNED.replace("AM=", "AN="),  # the last bits of base64 that no encoder writes
+        SIGNED.replace("AM=", "AN="),  # the unused last bits of base64, which no encoder sets
         SIGNED.replace("AM=", "AM"),
         SIGNED.replace("your problem is.", "your problem\x07 is."),
         SIGNED.replace("\n", "\r\n"),
@@ -148,7 +148,7 @@ def test_a_receipt_has_the_lines_of_its_specification() -> None:
 
 
 def test_the_example_of_the_receipts_specification_is_written_alike() -> None:
-    """The product's text equals the example, except for the signatures. The example leaves most of them out."""
+    """The product's text equals the example, except for the signatures. The example omits most of them."""
     head, text = PROOF.split("\n\n")[0].split("\n"), PROOF.split("\n\n")[1] + "\n"
     checkpoint = Note(text, (notes.sign(text, "example.com/fancylog", KEY),))
     extra = base64.b64decode(head[1].removeprefix("extra "))

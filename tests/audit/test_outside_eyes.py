@@ -19,7 +19,7 @@ from tests.audit.test_log import an_entry
 
 if sys.version_info < (3, 12):
     pytest.skip("aics_tlog needs Python 3.12", allow_module_level=True)
-# Where it could be installed, it must be: that it is missing is a failure.
+# On these Python versions the library is installed, so a missing library is a failure.
 tlog: Any = importlib.import_module("aics_tlog")
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +58,7 @@ def test_it_takes_every_checkpoint_every_receipt_and_every_consistency_proof() -
 
 
 def test_it_takes_the_text_of_a_receipt() -> None:
-    """The test reads the text line by line, as c2sp.org/tlog-proof says, without the product's code."""
+    """Read the text line by line, as c2sp.org/tlog-proof defines it, without the product's code."""
     with transaction.atomic():
         recorder.record([an_entry(TENANT, subject_id=str(number)) for number in range(300)], at=AT)
     checkpoints.sign(TENANT, at=AT)

@@ -1,4 +1,7 @@
-"""Pruning: old entries are removed and their hashes stay. Only signed entries, in steps that can be interrupted."""
+"""Pruning removes old entries, and their hashes stay.
+
+It removes only signed entries, in steps that can be interrupted.
+"""
 
 import datetime as dt
 from uuid import UUID, uuid4
@@ -39,7 +42,7 @@ def planned(*, keep: list[UUID] | None = None, before: dt.datetime = LATER) -> p
 
 
 def allowed(wanted: pruning.Plan) -> bool:
-    """Allow the removal, with the entry about it."""
+    """Allow the removal, and write the entry about it. Return whether the permission is new."""
     with transaction.atomic():
         if is_new := pruning.allow(wanted):
             care.say(TENANT, "log.pruned", wanted.entry_detail, at=LATER)
@@ -47,7 +50,7 @@ def allowed(wanted: pruning.Plan) -> bool:
 
 
 def pruned() -> int:
-    """Remove all that may be removed; return how many entries."""
+    """Remove all entries that can be removed. Return how many were removed."""
     wanted = planned()
     if wanted is None:
         return 0
@@ -62,7 +65,7 @@ def seqs() -> list[int]:
     return list(AuditEntry.objects.filter(tenant_id=TENANT).order_by("seq").values_list("seq", flat=True))
 
 
-# --- What may go -----------------------------------------------------------------------------------------
+# --- What can be removed ---------------------------------------------------------------------------------
 
 
 def test_only_what_is_older_and_signed_may_go() -> None:
@@ -118,7 +121,7 @@ def test_a_long_log_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [pruned() for _ in range(4)] == [400, 400, 200, 0]
 
 
-# --- What remains ----------------------------------------------------------------------------------------
+# --- What stays ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("old", [1, 255, 256, 257, 599])
@@ -180,7 +183,7 @@ def test_a_missing_entry_is_a_flaw_although_others_were_removed() -> None:
     assert verdict.flaw.seq == 400
 
 
-# --- What is refused -------------------------------------------------------------------------------------
+# --- Refusals --------------------------------------------------------------------------------------------
 
 
 def test_the_database_lets_nothing_go_that_no_checkpoint_covers() -> None:
@@ -247,7 +250,7 @@ def test_entries_with_wrong_hashes_are_not_removed(level: int, number: int) -> N
     assert caught.value.code == "tile"
 
 
-# --- Broken off ------------------------------------------------------------------------------------------
+# --- Interruptions ---------------------------------------------------------------------------------------
 
 
 def test_removing_can_be_interrupted_anywhere_and_continues() -> None:

@@ -1,4 +1,4 @@
-"""The heartbeat of many logs: only logs that are exactly as they were signed get a new date."""
+"""The hourly signature of many logs: a log gets a new date only if it is exactly as it was signed."""
 
 import datetime as dt
 from dataclasses import replace
@@ -39,7 +39,7 @@ def signed(*sizes: int) -> list[UUID]:
 def test_logs_of_every_length_are_dated_with_good_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redating, "BATCH", 4)
     tenants = signed(1, 2, 255, 256, 257, 600, 1)
-    monkeypatch.setattr(checkpoints, "sign", None)  # none of them goes the long way
+    monkeypatch.setattr(checkpoints, "sign", None)  # no log takes the slow path
     assert work(AT + HOUR) == Work(dated=7)
     public = keys.load().publics[0]
     for tenant in tenants:
@@ -69,7 +69,7 @@ def test_a_hundred_logs_cost_as_many_queries_as_five() -> None:
 def test_a_log_with_new_entries_is_signed_and_not_only_dated() -> None:
     first, second = signed(3, 3)
     append(1, tenant=second)
-    ChainHead.objects.filter(pk=second).update(unsigned_since=None)  # as if the mark had been lost
+    ChainHead.objects.filter(pk=second).update(unsigned_since=None)  # as if the mark of unsigned entries had been lost
     assert work(AT + HOUR) == Work(dated=2)
     assert checkpoints.newest(first, 0).size == 3
     assert checkpoints.newest(second, 0).size == 4
@@ -90,7 +90,7 @@ def test_a_log_longer_than_the_recheck_is_covered_within_its_turn(seq: int, monk
     monkeypatch.setattr(checkpoints, "LOOK_BACK", WIDTH)
     append(1300)
     checkpoints.sign(TENANT, at=AT)
-    for hour in (1, 2):  # for every position of the turn
+    for hour in (1, 2):  # each round begins at another position of the log
         assert work(AT + hour * HOUR) == Work(dated=1)
     flip_bit("audit_app_auditentry", "canonical", "seq", seq, at=40)
     found = [work(AT + hour * HOUR).refused for hour in (3, 4, 5)]
@@ -149,7 +149,7 @@ def test_long_logs_come_in_batches_that_fit_into_memory(monkeypatch: pytest.Monk
 
 
 def test_a_hash_of_a_higher_level_outside_the_root_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Above 65,536 entries the root is computed from the level above: only the tile itself shows the change."""
+    """The root is computed from higher levels, so it does not show the change. Only the check of the tile shows it."""
     append(300)
     checkpoints.sign(TENANT, at=AT)
     row = Tile.objects.get(level=1)

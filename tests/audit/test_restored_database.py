@@ -1,4 +1,4 @@
-"""A restored database raises an alarm at the next start, before any entry is added to its logs."""
+"""A database restored from an old backup raises an alarm at the next start, before an entry is added to its logs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_logs_that_are_what_was_signed_give_no_alarm() -> None:
 
 @pytest.mark.parametrize("rest", [0, 5])
 def test_a_log_that_was_set_back_is_alarmed_before_an_entry_is_added(rest: int) -> None:
-    """Also if nothing was signed between the backup and the last head that both have."""
+    """With `rest`, the newest head that both have is older than the backup's newest entries."""
     signed(10)
     append(rest)
     signed(300 - rest)
@@ -185,13 +185,13 @@ def test_a_part_that_started_without_its_database_compares_before_its_first_entr
     with without_database(failure):
         start()
         connection.close()
-        # It is away once more as somebody connects.
+        # The database fails again as somebody connects.
         connection.ensure_connection()
     connection.close()
     assert connection.connection is None
     with transaction.atomic():
         assert alarm() == ("shorter", 15)
-    # Once is enough.
+    # The comparison does not run a second time.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(restored_database, "compare_once", Mock(side_effect=AssertionError))
         connection.close()

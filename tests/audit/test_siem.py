@@ -1,4 +1,4 @@
-"""The log in foreign formats, checked against what their publishers wrote."""
+"""The log in the formats of others, checked against their publishers' schemas and examples."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from tests.web.pages import look
 
 SCHEMAS = Path(__file__).with_name("schemas")
 TENANT = UUID("5f1f5c1e-6a37-4f0e-9e1a-3f4e0b0a1c2d")
-#: In these formats each line is a JSON object.
+#: Formats in which each line is a JSON object.
 IN_JSON = ("jsonl", "ocsf", "o365")
 OFFERED = ("ocsf", "o365", "cef")
 
 
-# --- What was published ------------------------------------------------------------------------------------
+# --- What the publishers say -------------------------------------------------------------------------------
 
 
 def _validators() -> dict[str, Any]:
@@ -77,7 +77,7 @@ def cef_faults(line: str) -> list[str]:
 
 
 def faults_of(kind: str, line: str) -> list[str]:
-    """Return the faults of a line, by the readers of its format."""
+    """Return the faults that this format's reader finds in a line."""
     if not line.endswith("\n") or len(line.splitlines()) != 1:
         return ["not one line"]
     if kind == "cef":
@@ -90,7 +90,7 @@ def source(tenant_id: UUID = TENANT, *first_seqs: int) -> Source:
 
 
 def exported(kind: str, tenant_id: UUID) -> list[Any]:
-    """Export the whole log in one format; its reader must find no fault in any line."""
+    """Export the whole log in one format, and check that the format's reader finds no fault in it."""
     wanted = Source(Shards.of(tenant_id), vendor="Microsoft")
     lines = list(FORMATS[kind].lines(queries.in_order(tenant_id), wanted))
     assert all(line.endswith("\n") and len(line.splitlines()) == 1 and line.encode() for line in lines)
@@ -103,7 +103,7 @@ def exported(kind: str, tenant_id: UUID) -> list[Any]:
 
 
 def an_unsaved(**fields: Any) -> AuditEntry:
-    """Return an entry as the recorder would write it, without a database."""
+    """Return an entry as the recorder would write it, without saving it."""
     entry = an_entry(TENANT, **fields)
     return recorder._appended(entry, ChainHead(tenant_id=TENANT, size=7), AT)
 
@@ -114,7 +114,7 @@ def one(kind: str, entry: AuditEntry, wanted: Source | None = None) -> str:
 
 
 def the_life_of_an_access_request(cast: Cast) -> None:
-    """Play an access request from submission to close, a refusal, people and switches."""
+    """Do an access request from submission to close, a denial, and acts on people and settings."""
     grant = cast.opened()
     look(cast, grant, "<1@contoso.example>")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"), note="Enough = enough | \\ done.")
@@ -126,7 +126,7 @@ def the_life_of_an_access_request(cast: Cast) -> None:
         operations.take_role(cast.contoso.pk, cast.ines.pk, role="administrator", actor=ines)
 
 
-# --- The schemas bite --------------------------------------------------------------------------------------
+# --- The schemas find faults -------------------------------------------------------------------------------
 
 
 def _spoilt(event: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def test_a_line_that_cef_forbids_is_found() -> None:
 
 
 def test_the_reader_takes_the_examples_of_the_format() -> None:
-    """The examples of "Character Encoding": a pipe in the header, an equal sign and line breaks in values."""
+    """Read the examples of "Character Encoding": a pipe in the header, an equal sign and line breaks in values."""
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a \| in message|10|act=blocked a | suid=x")
     assert (found.name, found.extension) == ("detected a | in message", {"act": "blocked a |", "suid": "x"})
     found = cef_reader.read(r"CEF:0|security|threatmanager|1.0|100|detected a = in message|10|act=blocked a \= suid=1")
@@ -265,7 +265,7 @@ def test_the_version_is_the_products() -> None:
     assert project["version"] == VERSION
 
 
-# --- One life in each format -------------------------------------------------------------------------------
+# --- One access request in each format ---------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -293,7 +293,7 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     assert decided["actor"]["user"]["name"] == "Ada Test"
     assert decided["entity"]["type"] == "Access Request"
     assert {each["metadata"]["correlation_uid"] for each in (decided, access, revoked)} == {decided["entity"]["uid"]}
-    # The decision that opened the window carries it, and what closes it later names the same grant.
+    # The decision that opened the window contains the grant, and later entries name this grant.
     window = decided["entity_result"]
     assert (window["type"], window["user"]["name"]) == ("Grant", "Priya Test")
     assert window["data"] == {name: decided["unmapped"]["detail"][name] for name in ("opens_at", "closes_at")}
@@ -303,7 +303,7 @@ def test_a_life_as_ocsf(cast: Cast) -> None:
     assert with_window == ["access_request.approved_by_customer"]
     assert access["databucket"]["name"] == "finance@contoso.example"
     assert access["databucket"]["file"]["name"] == "<1@contoso.example>"
-    # Whose window it was, not who closed it.
+    # The user is the engineer of the window. The actor is the person who closed it.
     assert (revoked["user"]["name"], revoked["actor"]["user"]["name"]) == ("Priya Test", "Ada Test")
     assert revoked["unmapped"]["detail"]["comment"] == "Enough = enough | \\ done."
     assert (by_code["role.given"]["user"]["name"], by_code["role.given"]["privileges"]) == ("Mia Test", ["auditor"])
@@ -358,7 +358,7 @@ def test_a_life_as_cef(cast: Cast) -> None:
     assert found[-1].extension["reason"] == "wrong_state"
 
 
-# --- A machine's deeds ---------------------------------------------------------------------------------------
+# --- Acts of clients ---------------------------------------------------------------------------------------
 
 
 def _decided_by_a_machine(cast: Cast) -> None:
@@ -448,9 +448,7 @@ def test_a_download_and_a_view_have_separate_activities(event: str, action: str,
 
 
 def test_only_a_client_acts_for_somebody_else() -> None:
-    """This product did not write a person's entry that claims to be somebody else's: the exported actor is
-    the person.
-    """
+    """The product writes no such entry: a person who claims to act for somebody else. The export names the person."""
     ada = {"kind": "person", "id": str(uuid4()), "name": "Ada", "side": "customer", "email": "ada@contoso.example"}
     row = an_unsaved(actor={**ada, "for": {"id": str(uuid4()), "name": "Alan", "email": "alan@contoso.example"}})
     assert json.loads(one("o365", row))["UserId"] == "ada@contoso.example"
@@ -460,7 +458,7 @@ def test_only_a_client_acts_for_somebody_else() -> None:
 
 
 def _carried(kind: str, line: Any) -> tuple[int, int, str, str]:
-    """Return sequence number, index, leaf hash and origin from the format."""
+    """Return sequence number, index, leaf hash and origin from the line."""
     if kind == "cef":
         fields = line.labelled()
         return int(fields["logSequence"]), int(fields["logIndex"]), fields["leafHash"], fields["logOrigin"]
@@ -528,7 +526,7 @@ def test_an_instant_is_in_milliseconds_and_never_rounded_up() -> None:
     assert (record["CreationTime"], record["At"]) == ("2026-11-25T14:05:09", "2026-11-25T14:05:09.999999Z")
 
 
-# --- A damaged entry does not stop it ----------------------------------------------------------------------
+# --- A damaged entry does not stop an export ---------------------------------------------------------------
 
 
 DAMAGES = [
@@ -542,11 +540,11 @@ DAMAGES = [
     b"[" * 900 + b"]" * 900,
     b'{"actor":{},"at":"2026-11-25T00:00:00Z","subject":{"type":"","id":""},"event":"","door":"","access_request":"",'
     b'"detail":{"x":' + b"[" * 60 + b"]" * 60 + b"}}",
-    # Half of a surrogate pair, which UTF-8 has no bytes for.
+    # Half of a surrogate pair, which UTF-8 can't encode.
     b'{"actor":{"name":"\\ud800"},"at":"2026-11-25T00:00:00Z","subject":{"type":"\\udfff","id":""},"event":"a\\ud800",'
     b'"door":"","access_request":"","detail":{"code":"\\ud800"}}',
 ]
-#: How each format marks an entry whose bytes are not those that were written.
+#: How each format marks an entry whose bytes have been changed.
 INTACT: dict[str, Callable[[Any], bool]] = {
     "ocsf": lambda line: line["unmapped"]["is_intact"],
     "o365": lambda line: line["IsIntact"],
@@ -555,19 +553,19 @@ INTACT: dict[str, Callable[[Any], bool]] = {
 
 
 def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
-    """Return the number of each exported entry, and whether it is marked as intact."""
+    """Return the number of each exported entry, and whether the format marks the entry as intact."""
     return [(_carried(kind, line)[0], INTACT.get(kind, lambda _: True)(line)) for line in exported(kind, tenant)]
 
 
 def _export_fault(kind: str, tenant: UUID) -> str:
-    """What is wrong with an export of four entries if the second one is damaged."""
+    """Return what is wrong with an export of four entries if the second entry is damaged."""
     try:
         if kind == "csv":
             rows = FORMATS[kind].lines(queries.in_order(tenant), source(tenant))
             found, wanted = [(len("".join(rows).encode().decode().splitlines()), True)], [(5, True)]
         else:
             found, wanted = _marks(kind, tenant), [(seq, seq != 1 or kind not in INTACT) for seq in range(4)]
-    except Exception as error:  # one damage that stops an export must not hide the others
+    except Exception as error:  # one kind of damage that stops an export must not hide the others
         return repr(error)
     return "" if found == wanted else f"{found}"
 
@@ -599,7 +597,7 @@ def test_bytes_that_are_not_those_of_the_hash_are_marked(cast: Cast) -> None:
 
 # --- Any text in any field ---------------------------------------------------------------------------------
 
-#: All that a stored text can hold: no halves of surrogate pairs, which canonical JSON has no bytes for.
+#: Every text that can be stored. Canonical JSON can't encode half of a surrogate pair.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 HOSTILE = TEXT | st.lists(
     st.sampled_from(
@@ -609,7 +607,7 @@ HOSTILE = TEXT | st.lists(
 
 
 def _one_break(text: str) -> str:
-    """Return a text as CEF writes it: CEF has two line breaks, and all others become one of them."""
+    """Return a text as CEF writes it. CEF has only two kinds of line break, so the others are replaced."""
     for mark in "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029":
         text = text.replace(mark, "\n")
     return text.replace("\x00", "\ufffd")
@@ -647,12 +645,12 @@ def test_any_text_in_the_header_is_one_line_that_reads_back(vendor: str, event: 
     line = one("cef", an_unsaved(event=event), Source(Shards(TENANT), vendor=vendor))
     assert len(line.splitlines()) == 1
     read = cef_reader.read(line.removesuffix("\n"))
-    # The header has no escape for a line break.
+    # The header has no escape for a line break, so a space replaces it.
     assert read.vendor == _one_break(vendor).replace("\r", " ").replace("\n", " ")
     assert read.signature == _one_break(event).replace("\r", " ").replace("\n", " ")
 
 
-# --- Cost --------------------------------------------------------------------------------------------------
+# --- Number of queries -------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962, with the standard test inputs of certificate transparency."""
+"""The Merkle tree of RFC 6962, checked with the standard inputs of certificate transparency."""
 
 import functools
 import random
@@ -9,7 +9,7 @@ from audit_app import tree
 from audit_app.tree import BadProof, Frontier, Subtree
 from tests.offenders import collected
 
-#: The eight inputs and the roots over the first 1 to 8 of them, as in the reference implementations' tests.
+#: The eight inputs, and the roots over the first 1 to 8 of them, from the reference implementations' tests.
 INPUTS = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
 ROOTS = [
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -39,7 +39,7 @@ LEAVES = [tree.leaf(number.to_bytes(2)) for number in range(256)]
 
 
 def over(leaves: list[bytes]) -> Subtree:
-    """Compute complete subtrees directly, from their halves."""
+    """Return a function that computes complete subtrees from their halves."""
 
     @functools.cache
     def subtree(level: int, index: int) -> bytes:
@@ -129,7 +129,7 @@ def test_every_tree_up_to_256_is_proven_to_grow_out_of_every_smaller_one() -> No
 
 
 def tampered(proof: list[bytes], dice: random.Random) -> list[list[bytes]]:
-    """Return proofs with one bit flipped, one hash too many, one too few, and two exchanged."""
+    """Return false proofs: with one hash too many, one bit flipped, one hash too few, and two hashes exchanged."""
     found = [[*proof, LEAVES[0]]]
     if proof:
         at = dice.randrange(len(proof))

@@ -1,4 +1,4 @@
-"""Cosignatures: the requests to witnesses, which answers count, and what is reported without one."""
+"""Cosignatures: the requests to witnesses, which answers are accepted, and what is reported without a cosignature."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def register(witness: SmallWitness, tenant: UUID = TENANT, url: str = URL) -> Wi
 
 
 def ask(*small: SmallWitness, **options: Any) -> cosigning.Round:
-    """Ask every witness that is due; each answers at a URL of its own, and the first at every other."""
+    """Ask every witness that is due. Each answers at its own URL, and the first one at every other URL."""
     by_url = {f"https://{each.verifier.name}/w/add-checkpoint": each for each in small}
     return cosigning.collect(clock.now, lambda url, body: by_url.get(url, small[0]).post(url, body), **options)
 
@@ -88,7 +88,7 @@ def test_a_request_has_the_size_the_proof_and_the_signed_note() -> None:
     assert old == "old 3"
     hashes = [notes.hash_from(line) for line in path]
     tree.check_consistency(3, 7, bytes(older.root), bytes(checkpoint.root), hashes)
-    # Another witness's signature is nothing that this one has to carry.
+    # The note has no signature of another witness.
     assert note == checkpoint.note
 
 
@@ -150,11 +150,11 @@ def test_a_new_shard_begins_again_at_the_witness() -> None:
     assert sorted(head.size for head in small.seen.values()) == [5, 8]
 
 
-# --- What of an answer counts ------------------------------------------------------------------------------
+# --- Which answers are accepted ----------------------------------------------------------------------------
 
 
 def _refused(small: SmallWitness, wanted: str) -> None:
-    """The answer gives no cosignature: its fault is recorded, and the witness is not asked for a while."""
+    """Assert that the answer gives no cosignature, that its fault is stored, and that the witness gets a pause."""
     assert ask(small) == cosigning.Round(failed=1)
     assert problem() == wanted
     assert Cosignature.objects.count() == 0
@@ -278,7 +278,7 @@ def test_a_clock_that_is_a_little_ahead_is_fine() -> None:
 
 @pytest.mark.parametrize(("seconds", "found"), [(300, ""), (301, "clock")])
 def test_a_clock_may_be_five_minutes_behind_and_no_more(seconds: int, found: str) -> None:
-    """The signature is good in both cases, and kept."""
+    """The signature is valid in both cases, and is stored."""
     grow(3)
     small = SmallWitness(now=lambda: clock.now() - dt.timedelta(seconds=seconds))
     register(small)
@@ -318,7 +318,7 @@ def test_an_answer_older_than_the_stored_one_changes_nothing(travel: Any) -> Non
     assert Cosignature.objects.get().at == at
 
 
-# --- Another log -------------------------------------------------------------------------------------------
+# --- Answers about another log -----------------------------------------------------------------------------
 
 
 def test_a_witness_that_has_seen_more_is_an_alarm() -> None:
@@ -374,7 +374,7 @@ def test_a_tile_that_is_damaged_here_is_not_taken_for_a_fork() -> None:
     assert len(small.requests) == 1
 
 
-# --- Failing, and coming back ------------------------------------------------------------------------------
+# --- Failure and recovery ----------------------------------------------------------------------------------
 
 
 def test_the_wait_doubles_and_never_exceeds_a_quarter_of_an_hour(travel: Any) -> None:
@@ -523,7 +523,7 @@ def test_a_witness_that_was_removed_meanwhile_leaves_nothing() -> None:
     assert Cosignature.objects.count() == 0
 
 
-# --- What is known -----------------------------------------------------------------------------------------
+# --- What pages show about witnesses -----------------------------------------------------------------------
 
 
 def test_a_witnesss_standing_says_what_it_has_signed_and_how_far_it_is_behind() -> None:
@@ -602,7 +602,7 @@ def test_a_witness_that_is_not_registered_any_more_does_not_count() -> None:
 
 
 def cosign_anew(small: SmallWitness, size: int) -> None:
-    """The witness dates again what it cosigned before, as for a log without new entries."""
+    """Cosign the same checkpoint again with the present time, as a witness does for a log without new entries."""
     line = Cosignature.objects.get(checkpoint__size=size, vkey=small.vkey)
     line.line, line.at = small.line(Head.parse(Note.parse(line.checkpoint.note).text)), clock.now()
     line.save()
@@ -620,7 +620,7 @@ def test_only_older_entries_must_be_cosigned(travel: Any) -> None:
     assert witnesses.doubt(TENANT, 6, clock.now()) is None
     at = travel.by(seconds=1)
     assert witnesses.doubt(TENANT, 6, at) is Doubt.UNCOVERED
-    # Nothing beside the signed note and the entries' bytes makes it younger, or what the witness saw longer.
+    # Only the signed note and the entries' bytes decide. Changing any other column does not make the cosignature newer.
     Witness.objects.update(held_size=5, cosigned_at=at)
     meddle("UPDATE audit_app_auditentry SET at = %s WHERE seq = 3", at)
     meddle("DELETE FROM audit_app_checkpoint WHERE size = 5")
@@ -677,7 +677,7 @@ def test_a_witness_in_alarm_is_so_until_it_cosigns_again(travel: Any, answer: Wi
     ask(small)
     alarm = problem()
     assert witnesses.doubt(TENANT, 6, clock.now()) is Doubt.ALARM
-    # Switched off, so that what it holds is kept: that lifts nothing.
+    # A witness that no longer answers does not end the alarm.
     small.misbehave = lambda _answer: witness_answer(503)
     travel.by(minutes=15)
     ask(small)
@@ -720,7 +720,7 @@ def test_an_alarm_about_a_shard_ends_with_it_and_the_next_must_be_cosigned(trave
     assert witnesses.doubt(TENANT, 6, clock.now()) is None
 
 
-# --- Who may be one ----------------------------------------------------------------------------------------
+# --- Who can be a witness ----------------------------------------------------------------------------------
 
 
 def test_a_witnesss_key_is_taken_and_given_back_as_it_is() -> None:
