@@ -1,4 +1,6 @@
-"""The rules for every page: no violation in axe-core, no sideways scrolling, targets large enough for a thumb."""
+"""Checks for every page: no violation found by axe-core, no horizontal scrolling, and targets large enough for a
+finger.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from tests.words.crawl import route_of
 
 T = TypeVar("T")
 WIDTHS = (360, 1280)
-#: The rules that look at colours, of those that axe-core applies by itself.
+#: The rules about colours, of the rules that axe-core applies by default.
 RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
-#: Where a decision is made, in CSS pixels.
+#: The smallest target on a page where people decide, in CSS pixels.
 TARGET = 44
 _RUN = """
 async (rules) => {
@@ -46,14 +48,14 @@ _MEASURE = """
 
 
 def violations(page: Page, rules: list[str] | None = None) -> list[Any]:
-    """Return axe-core's violations, except those in the foreign HTML of a message."""
+    """Return axe-core's violations, without those in a message's HTML, which somebody else wrote."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     return list(page.evaluate(_RUN, rules))
 
 
 class _Shape(HTMLParser):
-    """Collects the elements of a page, without its words."""
+    """Collects the elements of a page, without text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,13 +67,15 @@ class _Shape(HTMLParser):
 
 
 class Shapes:
-    """The elements that were seen on each kind of page."""
+    """Remembers which elements were seen on each kind of page."""
 
     def __init__(self) -> None:
         self._seen: dict[object, set[Any]] = defaultdict(set)
 
     def is_new(self, kind: object, html: str) -> bool:
-        """Whether a page of this kind has an element that earlier pages had not; remembers it."""
+        """Return whether the page has an element that earlier pages of this kind did not have, and remember its
+        elements.
+        """
         shape, known = _Shape(), self._seen[kind]
         shape.feed(html)
         is_new = not shape.pieces <= known
@@ -79,19 +83,19 @@ class Shapes:
         return is_new
 
 
-#: What axe-core has read in this process on the way of a journey; every page is also read by itself.
+#: Pages that axe-core has checked in this process during a journey. Each page also has a separate check.
 READ = Shapes()
 
 
 def width_for(route: str, widths: tuple[T, ...]) -> T:
-    """Return the width at which axe-core reads pages of this route; always the same one."""
+    """Return the width at which axe-core checks pages of this route. A route always has the same width."""
     return widths[zlib.crc32(route.encode()) % len(widths)]
 
 
 def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
-    """Check the page as it is against the rules, in both themes; leave it as it was.
+    """Check the page in both themes, and restore the browser's settings.
 
-    axe-core reads it at one of these widths, and not again if it is made of parts that were read before.
+    axe-core checks it at one of these widths, and skips it if all its elements were checked before.
     """
     page.wait_for_load_state()
     route, html = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl()), page.content()
@@ -102,9 +106,9 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
 
 
 def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS) -> list[Any]:
-    """Return the faults at these widths. axe-core, which takes seconds, reads only those in `read`."""
+    """Return the faults at these widths. axe-core takes seconds, so it checks only the widths in `read`."""
     found: list[Any] = []
-    # A page that is on its way has no body yet.
+    # A page that is still loading has no body.
     page.wait_for_load_state()
     before = page.viewport_size
     for width in widths:
@@ -119,7 +123,7 @@ def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...
         page.emulate_media(color_scheme="light")
         found += [(page.url, width, "light", *violation) for violation in violations(page)]
         page.emulate_media(color_scheme="dark")
-        # A theme changes colours and nothing else, which test_a_theme_changes_colours_alone holds.
+        # A theme changes only colours: test_a_theme_changes_colours_alone proves it.
         found += [(page.url, width, "dark", *violation) for violation in violations(page, RULES_OF_COLOUR)]
     if before:
         page.set_viewport_size(before)

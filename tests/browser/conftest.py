@@ -1,4 +1,4 @@
-"""A real Chromium that opens a real server, with the demo world and its content on disk."""
+"""A real Chromium that opens a real server with the demo world. The content of the resources is on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.browser.visiting import FLAGS, NO_BROWSER, Visitor, Watch, chromium_w
 from tests.factors import stepped_up
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 
-#: Far longer than a page takes on a machine that is busy with other things: it ends what would never come.
+#: The longest wait for a page. A busy machine stays far below it.
 PATIENCE_MS = 60_000
 
 Visit = Callable[..., Visitor]
@@ -28,7 +28,8 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture(scope="session")
 def _playwright() -> Iterator[Playwright]:
-    # Playwright keeps an event loop in this thread, in which Django would refuse to touch the database.
+    # Playwright has an event loop in this thread. Django would refuse to use the database in a thread with an event
+    # loop.
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     expect.set_options(timeout=PATIENCE_MS)
@@ -65,13 +66,16 @@ def keeper() -> Iterator[Keeper]:
 
 @pytest.fixture
 def world(live_server: LiveServer, keeper: Keeper) -> None:
-    """The demo world as a first visitor finds it."""
+    """Restore the demo world to its first state."""
     keeper.bring()
 
 
 @pytest.fixture
 def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Visit]:
-    """Open a separate browser for one person: `visit("ada.keller")`; with `form`, through the sign-in's form."""
+    """Return a function that opens a separate browser for one person: `visit("ada.keller")`.
+
+    With `form`, the person signs in with the form.
+    """
     contexts, watches = [], []
     secrets, apps = people.passwords(), people.app_secrets()
     base = live_server.url
@@ -80,7 +84,7 @@ def visit(browser: Browser, live_server: LiveServer, world: None) -> Iterator[Vi
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             java_script_enabled=javascript,
-            # A colour on its way from one theme to the other has the contrast of neither.
+            # Without animations, because a colour in transition has the contrast of neither theme.
             reduced_motion="reduce",
         )
         context.set_default_timeout(PATIENCE_MS)

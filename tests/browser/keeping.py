@@ -1,4 +1,4 @@
-"""Restores the demo world, which was built once, within milliseconds for each test of a process."""
+"""Restores the demo world for each test in milliseconds. Each process builds it once, and again when it is too old."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-#: The world's shortest window is half an hour; a world this old still lies well within it.
+#: How long a copy can be used. The world's shortest window is half an hour, so it is still open then.
 KEEPS_SECONDS = 300
 
 
 class Keeper:
-    """Copies the database's pages and the file of the heads, which belong together."""
+    """Copies the pages of the database and the file of log heads, which must agree."""
 
     def __init__(self, build: Callable[[], None]) -> None:
         self._build, self._built_at = build, 0.0
@@ -34,7 +34,7 @@ class Keeper:
 
     def _keep(self) -> None:
         heads = Path(settings.LOG_HEADS_FILE)
-        # Neither is in use now: nobody has seen the world yet.
+        # Nothing writes into the database and the file at this time.
         connection.ensure_connection()
         connection.connection.backup(self._pages)
         self._heads = heads.read_bytes() if heads.exists() else None

@@ -1,4 +1,4 @@
-"""Words and addresses of four hundred characters in all texts of people: no page becomes wider than the window."""
+"""Long words and addresses in all texts that people write. No page may become wider than the window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from requests_app.models import AccessRequest, Resource
 
 WORD = "Donaudampfschifffahrtsgesellschaft" * 12
 URL = f"https://support.example.com/{'a0b1c2d3e4f5' * 32}?next=(x)"
-#: What people write, and the pages show.
+#: The fields that people write and pages show.
 WRITTEN: dict[type[Model], tuple[str, ...]] = {
     models.Tenant: ("name",),
     models.Person: ("name",),
@@ -35,12 +35,12 @@ WRITTEN: dict[type[Model], tuple[str, ...]] = {
 
 
 def long_for(name: str, number: int) -> str:
-    """Return a word and, if there is room, an address; different ones each time."""
+    """Return a long word, followed by an address if there is room. Each call returns different text."""
     return f"https://hooks.example/{number}{WORD}" if name == "url" else f"{number}{WORD} {URL}"
 
 
 def lengthen() -> None:
-    """Make all texts of people as long as their fields allow, also in the log's next entries."""
+    """Make all texts of people as long as their fields allow. Later log entries contain them, too."""
     number = 0
     for model, names in WRITTEN.items():
         for row in model._default_manager.all():

@@ -1,4 +1,4 @@
-"""The customer's own approval page in a real browser: with this server, and with a hostile one."""
+"""The customer's own approval page in a real browser: with this server, and with a hostile server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.docs.documents import ROOT
 from tests.factors import a_code
 
 PAGE = ROOT / "deploy" / "approval-page"
-#: A host of its own, and with it a site of its own (RP ID); Chromium has all of `localhost` on this machine.
+#: Another host, and so another site (RP ID). Chromium resolves all of `localhost` to this machine.
 SITE = "approvals.localhost"
 KEY = {
     "protocol": "ctap2",
@@ -47,7 +47,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
-    """Serve the page on a host of the customer: `served(api, tenant)` is its origin."""
+    """Return a function that serves the page on a host of the customer, and returns the page's origin."""
     place = tmp_path / "page"
     shutil.copytree(PAGE, place)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(place)))
@@ -121,7 +121,7 @@ def test_an_approval_is_read_signed_and_stored_on_the_customers_own_page(
     key = Passkey.objects.get(name="Office key")
     assert (key.rp_id, key.origin, key.person_id) == (SITE, origin, ada.person_id)
 
-    # From now on an approval takes such a key.
+    # From now on, an approval must be signed with such a passkey.
     operations.set_approval_page(contoso.pk, origin=origin, keys_only=True, actor=ines)
     page.get_by_role("button", name=f"Read the approval of {pending.reference}").click()
     expect(page.get_by_text("You approve")).to_be_visible()
@@ -146,19 +146,19 @@ def test_an_approval_is_read_signed_and_stored_on_the_customers_own_page(
     assert pending.state == "OPEN"
 
 
-# --- One that lies -----------------------------------------------------------------------------------------
+# --- A hostile server --------------------------------------------------------------------------------------
 
 TENANT, REQUEST = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 API = "https://lockbox.example"
 
 
-#: What the clock of the page says, before a server that lies.
+#: The time of the page's clock, in the tests with a hostile server.
 NOW = "2026-11-20T12:00:00Z"
 RESOURCE = {"id": TENANT, "kind": "mailbox", "locator": "contoso/finance", "name": "finance@contoso.example"}
 
 
 def asked(**changed: Any) -> str:
-    """Return what was asked for, as the server sends it beside the text."""
+    """Return the access request as JSON, which the server sends together with the text."""
     whole = {
         "authority": "",
         "demand_date": None,
@@ -182,7 +182,7 @@ def asked(**changed: Any) -> str:
 
 
 def manifest_of(of: str = "", **changed: Any) -> dict[str, Any]:
-    """Return the content of a text; `minutes=…` changes a part of it, `of` is what was asked for."""
+    """Return the content of a text to sign. `minutes=…` changes one member, and `of` is the access request."""
     digest = hashlib.sha256((of or asked()).encode()).hexdigest()
     return {
         "access_request": {"digest": digest, "id": REQUEST, "reference": "AR-7K2M"},
@@ -214,7 +214,7 @@ def spoiled(old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
-#: The texts that a hostile server sends for signing when somebody chose to approve, and the page's message for each.
+#: Texts that a hostile server sends after somebody chose to approve, and the page's message for each.
 LIES = {
     "the opposite": (text_of(decision="deny"), "says the opposite"),
     "another tenant": (text_of(tenant={"id": REQUEST, "name": "Contoso"}), "another tenant"),
@@ -241,8 +241,8 @@ LIES = {
 }
 
 
-#: The same, where the text is whole and the reason beside it is not: another one, one that was made to fit, or one
-#: that asks for something else than the text allows.
+#: False access requests beside a correct text: the digest differs, the parts are not those that the page shows, or the
+#: text allows something else.
 OTHER_REASONS: dict[str, tuple[str, str, str]] = {
     "another reason": (text_of(), asked(justification="The customer asked us to."), "not the one that the text is"),
     "another demand": (text_of(), asked(reason="legal_demand", authority="A court"), "not the one that the text is"),
@@ -265,7 +265,7 @@ OTHER_REASONS: dict[str, tuple[str, str, str]] = {
 
 
 class Liar:
-    """A hostile server that answers in place of the real one."""
+    """A hostile server that answers in place of the real server."""
 
     def __init__(self, page: Page) -> None:
         self.text, self.asked = text_of(), asked()
@@ -278,7 +278,8 @@ class Liar:
         place = urlsplit(route.request.url).path
         found: dict[str, Any] = {"items": [self.line], "id": REQUEST}
         if place.endswith("/manifest"):
-            # The page has to find out every other fault itself.
+            # `manifest` and `asked` are the test's. The digest and the challenge are wrong, and the page must not use
+            # them.
             found = {
                 "manifest": self.text,
                 "asked": self.asked,
@@ -319,7 +320,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
         expect(page.get_by_role("button", name="Read the approval of AR-0000")).to_be_enabled()
     assert page.evaluate("window.asked.length") == 0
 
-    # The list may say something else; the page shows the whole signed text, and hides nothing of it.
+    # The list may contain something else. The page shows the whole signed text, with invisible characters made visible.
     resources = [{**RESOURCE, "name": f"box {n}"} for n in range(3)]
     resources[1]["name"] = "finance\u202egnp.exe"
     liar.asked = asked(
@@ -350,7 +351,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
     digest = digest_of(liar.text).hex()
     assert page.locator("#digest").inner_text().replace(" ", "") == digest
 
-    # The page makes the challenge and the site itself, no matter what the server names.
+    # The page computes the challenge and the site (RP ID) itself, and ignores those of the server.
     page.get_by_role("button", name="Sign the approval: 4 hours, 3 mailboxes").click()
     expect(page.locator("#problem")).to_contain_text("the key was not used")
     [used] = page.evaluate(
@@ -364,7 +365,7 @@ def test_a_server_that_lies_gets_nothing_signed_that_was_not_read(
 def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[str, str], str]) -> None:
     liar = Liar(page)
     connect(page, served(API, TENANT), "token")
-    # A key of this site, made here without any server.
+    # Create a passkey of this site, without a server.
     page.evaluate(
         """() => navigator.credentials.create({publicKey: {
           challenge: new Uint8Array(32), rp: {name: "x"}, user: {id: new Uint8Array(16), name: "x", displayName: "x"},
@@ -374,7 +375,7 @@ def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[st
     )
     page.get_by_role("button", name="Read the approval of AR-0000").click()
     page.get_by_label("Comment").fill("Seen.")
-    # Another text comes too late: what was read is what is signed.
+    # The server now sends another text. The page signs the text that it showed.
     shown, liar.text = liar.text, text_of(minutes=60)
     page.get_by_role("button", name="Sign the approval: 1 hour 30 minutes, 1 mailbox").click()
     expect(page.get_by_role("heading", name="Your approval is signed and sent")).to_be_visible()
@@ -384,7 +385,7 @@ def test_the_sent_text_is_exactly_the_shown_one(page: Page, served: Callable[[st
     assert unpadded(client["challenge"]) == digest_of(shown)
     assert urlsplit(client["origin"]).hostname == SITE
 
-    # A server takes the signature and reports a failure: the page says so, and keeps what was signed.
+    # The server gets the signature and reports an error. The page shows this, and offers the signed text as a file.
     liar.status = 500
     page.get_by_role("button", name="To the list").click()
     page.get_by_role("button", name="Read the approval of AR-0000").click()

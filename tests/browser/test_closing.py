@@ -1,4 +1,4 @@
-"""Closing a window: one click from the first page and from the page behind a mail's link, by mouse and by keyboard."""
+"""Closing a window with one click, from the home page and from the page that a mail links to, by mouse and keyboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hostile site in a real browser: it can only link to pages, and neither can injected content do more."""
+"""A hostile site in a real browser can only link to pages. Injected content can't do more either."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pytest_django.live_server_helper import LiveServer
 from audit_app.models import AuditEntry
 from requests_app.models import Grant, Person
 
-#: Another site than `localhost`, on the same machine.
+#: Another site than `localhost`, on this machine.
 ELSEWHERE = "127.0.0.1"
 
 
 @dataclass
 class Hostile:
-    """A foreign site, with one page at a time."""
+    """A hostile site that shows one page at a time."""
 
     url: str
     page: list[str] = field(default_factory=lambda: [""])
@@ -84,7 +84,7 @@ def test_another_site_gets_nothing_but_a_page_that_is_opened(
     base = live_server.url
     assert "://localhost" in base
 
-    # A link, as in webmail: the page opens, signed in, after the step inside.
+    # A link, as in webmail: the browser first gets a small page of this site, and then the page as a signed-in person.
     ada.goto(hostile.shows(f'<a href="{base}/preferences/?x=1&amp;y=2">Read</a>'))
     ada.get_by_text("Read").click()
     expect(ada).to_have_url(f"{base}/preferences/?x=1&y=2")
@@ -101,7 +101,7 @@ def test_another_site_gets_nothing_but_a_page_that_is_opened(
     expect(ada.get_by_role("heading", name="This form came from another site")).to_be_visible()
     assert (Person.objects.get(email__startswith="ada.keller@").theme, AuditEntry.objects.count()) == ("system", before)
 
-    # A frame, a call, and a hold on the window that was opened.
+    # A frame, a call with fetch, and a script that opens a window and wants to control it.
     ada.goto(hostile.shows(f'<iframe src="{base}/"></iframe>'))
     ada.wait_for_timeout(300)
     assert ada.frames[1].url in ("chrome-error://chromewebdata/", "about:blank", "")

@@ -1,4 +1,4 @@
-"""The customer's approver: from the first page over the approval to closing the window; and a denial."""
+"""The customer's approver: from the home page to the approval and the closing of the window; and a denial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.browser.axe import check
 from tests.browser.conftest import Visit
 from tests.browser.visiting import Visitor
 
-#: The promise of the page: what is being looked at shows within five seconds, without a reload; so it asks every three.
+#: The page shows each accessed item within five seconds, without a reload. So it asks every three seconds or more
+#: often.
 ASKS = re.compile(r"^every [1-3]s$")
 
 
@@ -32,7 +33,7 @@ def review(ada: Visitor) -> None:
 
 
 def looks(row: AccessRequest, opens: int) -> None:
-    """The engineer opens so many messages meanwhile, in another session."""
+    """Open this number of messages as the engineer, in another session."""
     grant, mailbox, priya = Grant.objects.get(access_request=row), resource("contoso", "sales"), as_("priya.nair")
     _access, listing = operations.content.list_items(grant.pk, mailbox.pk, actor=priya)
     for item in [item for item in listing.items if item.kind == "message"][:opens]:
@@ -48,7 +49,7 @@ def test_an_open_window_is_followed_live_and_closed(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")
     check(page)
     page.get_by_label("Your comment").fill("Please tell us what it was.")
-    # The sign-in a moment ago is the proof.
+    # The sign-in a moment ago is recent enough, so the page asks for no password.
     expect(page.get_by_label("Your password")).to_have_count(0)
     ada.button("Approve 2 hours of read access to 1 mailbox")
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")

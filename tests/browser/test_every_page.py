@@ -1,4 +1,4 @@
-"""Every page of every role, checked with axe-core, in both themes, on a phone and on a desktop, with long words."""
+"""Every page of every role, checked with axe-core in both themes and at both widths, with long texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.words.crawl import (
     crawl,
 )
 
-#: Answers to forms, and to scripts.
+#: Addresses of forms and scripts, which are not pages.
 NO_PAGES = {
     "set_theme",
     "log_verify",
@@ -66,7 +66,7 @@ _LOOKS = """
 
 
 def pages(logins: list[str]) -> dict[str, list[Visited]]:
-    """Return the pages that these people can reach; of each kind, only pages with a new element."""
+    """Return the pages that each of these people can reach. Of each kind, return only pages with a new element."""
     shapes = Shapes()
     found: dict[str, list[Visited]] = {login: [] for login in logins}
     for login in logins:
@@ -106,7 +106,7 @@ def test_every_page_that_there_is_is_among_them() -> None:
 
 @pytest.mark.timeout(900)
 def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
-    """The crawl skips it because of its words; it is long, and the same for everybody."""
+    """The crawl skips this page because of its text. The page is long, and the same for everybody."""
     visitor = visit("")
     visitor.goto("/api/")
     assert faults(visitor.page) == []
@@ -115,12 +115,11 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("group", GROUPS)
 def test_pages_have_no_fault(visit: Visit, group: str) -> None:
-    """Measure each page at both widths; axe-core reads it in both themes, at the one width of its route.
+    """Check each page at both widths, and with axe-core in both themes at the width of its route.
 
-    All texts of people are as long as their fields take, and no page may scroll sideways because of it; the other tests
-    show shorter ones. axe-core takes most of the time, so it reads the first page of each kind, and of the others those
-    with a piece that no page before had. A group is one test: to visit its people's pages takes as long as to check
-    them, and should be done once.
+    All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show shorter
+    texts. axe-core takes most of the time, so it checks only the first page of each kind and pages with a new element.
+    A group is one test, because opening its people's pages takes as long as checking them.
     """
     lengthen()
     found: list[Any] = []
@@ -164,7 +163,7 @@ def test_a_page_is_read_again_where_it_has_a_piece_that_was_not_read() -> None:
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:
-    """Content that only one theme moves or hides would escape the rules that are tried in one theme only."""
+    """Some rules are checked in one theme only, so nothing else may differ between the themes."""
     ada = visit("ada.keller")
     ada.goto("/")
     layouts, colours = [], []
@@ -176,5 +175,5 @@ def test_a_theme_changes_colours_alone(visit: Visit) -> None:
         colours.append(colour)
     assert layouts[1:] == layouts[:1] * 3
     assert colours[0] != colours[1]
-    # The switch looks as the system's own setting does.
+    # The product's switch has the same result as the system's setting.
     assert (colours[2], colours[3]) == (colours[1], colours[0])

@@ -1,4 +1,4 @@
-"""Evidence and exports in a real browser: the file arrives, and the page shows the progress."""
+"""Evidence and exports in a real browser: the download arrives, and the page shows the progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One journey with the keyboard alone, and one without scripts."""
+"""One journey with only the keyboard, and one without scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from requests_app import operations
 from requests_app.models import AccessRequest, Grant
 from tests.browser.conftest import Visit
 
-#: More stops than the longest page of the journey has.
+#: More than the number of stops on the longest page of the journey.
 STOPS = 120
 _FOCUSED = """
 () => {
@@ -33,7 +33,7 @@ _FOCUSED = """
 
 @dataclass
 class Keyboard:
-    """Moves the focus from stop to stop; each must show that it has the focus, inside the visible part."""
+    """Moves the focus from stop to stop. Each stop must show the focus, in the visible part of the page."""
 
     page: Page
 
@@ -41,7 +41,7 @@ class Keyboard:
         self.page.keyboard.press(key)
 
     def tab(self) -> dict[str, Any] | None:
-        """Move to the next stop; return None at the end of the page."""
+        """Move to the next stop. Return None at the end of the page."""
         self.press("Tab")
         focused: dict[str, Any] | None = self.page.evaluate(_FOCUSED)
         if focused is not None:
@@ -50,7 +50,7 @@ class Keyboard:
         return focused
 
     def to(self, words: str, tag: str = "") -> None:
-        """Press Tab until this has the focus."""
+        """Press Tab until an element with these words has the focus."""
         passed = []
         for _stop in range(STOPS):
             focused = self.tab()
@@ -129,7 +129,7 @@ def test_menus_open_and_close_with_the_keyboard(visit: Visit) -> None:
 
 
 def test_the_focus_reaches_every_link_and_leaves_every_page(visit: Visit) -> None:
-    """There is no trap: Tab leads from the top over everything that can be used to the end of the page."""
+    """The focus is never trapped: Tab leads through all links and controls to the end of the page."""
     row = AccessRequest.objects.get(tenant__slug="contoso", state="PENDING_CUSTOMER")
     ada = visit("ada.keller")
     keys = Keyboard(ada.page)
@@ -152,7 +152,7 @@ def test_the_main_job_without_a_script(visit: Visit) -> None:
     page = ada.page
     ada.link("Review")
     ada.link("Approve 2 hours of read access to 1 mailbox")
-    # The sign-in a moment ago is the proof.
+    # The sign-in a moment ago is recent enough, so the page asks for no password.
     expect(page.get_by_label("Your password")).to_have_count(0)
     ada.button("Approve 2 hours of read access to 1 mailbox")
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")

@@ -1,4 +1,4 @@
-"""A link in a text leads where its text says, by exactly the rules of a browser."""
+"""A link in a text leads to the address in the text, by the rules of a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms that browsers send twice: a double click, a reload of the answer, the way back, a second tab."""
+"""Forms that a browser sends twice: by a double click, a reload, the back button, or a second tab."""
 
 from __future__ import annotations
 

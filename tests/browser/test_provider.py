@@ -1,4 +1,4 @@
-"""The provider's approver: from the queue to an approval, or a denial with its reason; and the administration."""
+"""The provider's approver: from the queue to an approval, or to a denial with a reason; and the administration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_an_approval_passes_the_access_request_to_the_customer(visit: Visit) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirm your approval")
     check(page, widths=(360, 1280))
     page.get_by_label("Your comment").fill("The error names no document.")
-    # The sign-in a moment ago is the proof.
+    # The sign-in a moment ago is recent enough, so the page asks for no password.
     expect(page.get_by_label("Your password")).to_have_count(0)
     page.locator("main form .button-primary").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")

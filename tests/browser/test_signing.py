@@ -1,4 +1,4 @@
-"""A passkey in a real browser: a virtual authenticator makes it, signs in with it, and signs an approval with it."""
+"""A passkey in a real browser. A virtual authenticator creates it, signs in with it, and signs an approval with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def virtual_authenticator(page: Page, *, verifies: bool = True) -> tuple[Any, st
 
 
 def answering(session: Any, device: str, *, verifies: bool) -> None:
-    """The device recognises its holder as its owner, or as somebody else."""
+    """Make the device recognise its user as the owner, or as somebody else."""
     session.send("WebAuthn.setUserVerified", {"authenticatorId": device, "isUserVerified": verifies})
 
 
@@ -53,7 +53,7 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     ada.link("I have saved them")
     expect(page.locator("main")).to_contain_text("Laptop")
     check(page)
-    # The device knows that it has one.
+    # The device refuses to create a second passkey for the same account.
     page.goto(f"{ada.base}/security/passkeys/add/")
     page.get_by_label("Name").fill("Again")
     page.get_by_role("button", name="Create the passkey").click()
@@ -69,7 +69,7 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     page.get_by_role("button", name="Sign in with a passkey").click()
     expect(page).to_have_url(f"{ada.base}/preferences/")
 
-    # What comes five minutes later asks who it is: the passkey says so, in the middle of it.
+    # After five minutes, a page asks for confirmation. The passkey gives it, and the page continues.
     ada.forget_proof()
     page.goto(f"{ada.base}/security/recovery-codes/")
     check(page)
@@ -84,7 +84,7 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
     page.get_by_role("button", name="signed with your passkey").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was signed, and nothing was decided.")
     answering(session, device, verifies=True)
-    # One letter of what was shown is another when it is sent.
+    # A script on the page changes one letter of the text after it was shown.
     page.evaluate("""() => {
       const field = document.querySelector("[name=manifest]");
       field.value = field.value.replace("read", "reed");
@@ -136,7 +136,7 @@ def test_after_the_password_a_passkey_completes_the_sign_in(
     expect(page).to_have_url(f"{mia.base}/")
 
 
-#: What a page does with a passkey, with none of the product's own script: a hostile page has one of its own.
+#: What a page does to use a passkey, without the product's script: a hostile page has its own script.
 ANSWER = """async ([options, isNew]) => {
   const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
   const text = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer)))
@@ -163,13 +163,13 @@ SEND = """([manifest, assertion]) => {
 
 
 def offered(page: Page) -> tuple[str, dict[str, Any]]:
-    """Return the text that this page offers to sign, and its request to the browser."""
+    """Return the text that this page offers to sign, and its request to the device."""
     options = page.locator("[data-sign]").get_attribute("data-sign")
     return page.locator("[name=manifest]").input_value(), json.loads(options or "")
 
 
 def moved(session: Any, device: str, to: Page) -> None:
-    """The same keys in a device before another page: the person who has them still can't choose the page's name."""
+    """Copy the passkeys to a device for another page. The device still tells every server which page asked."""
     other, its_device = virtual_authenticator(to)
     for key in session.send("WebAuthn.getCredentials", {"authenticatorId": device})["credentials"]:
         other.send("WebAuthn.addCredential", {"authenticatorId": its_device, "credential": key})
@@ -217,7 +217,7 @@ def test_a_signature_for_another_key_page_text_or_time_decides_nothing(
 
     text, options = offered(page)
     hostile = browser.new_context()
-    # The same site, by the rules of passkeys, on another port: another origin.
+    # Another port of the same site: passkeys of the site work there, and the origin differs.
     hostile.route("**/*", lambda route: route.fulfill(content_type="text/html", body="<title>Lockbox</title>"))
     there = hostile.new_page()
     there.goto("http://localhost:9/")
@@ -236,7 +236,7 @@ def test_a_signature_for_another_key_page_text_or_time_decides_nothing(
     body = page.evaluate("() => Object.fromEntries(new FormData(document.querySelector('[data-sign-answer]').form))")
     page.evaluate(SEND, [text, good])
     expect(page.get_by_role("heading", level=1)).to_have_text("Your approval is recorded")
-    # Once more: what was good is spent, and decides nothing a second time.
+    # The same form again decides nothing, because the signature was already used.
     again = body | {"manifest": text, "assertion": json.dumps(good)}
     page.request.post(f"{ada.base}/access-requests/{row.pk}/decide/approve/", form=again, headers={"Origin": ada.base})
     [signed] = SignedDecision.objects.filter(decision__access_request__in=[row, other], decision__stage="customer")

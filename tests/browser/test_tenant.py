@@ -87,7 +87,7 @@ def test_an_auditor_reads_checks_and_takes_the_log(visit: Visit) -> None:
     expect(page.locator("main")).to_contain_text("The check begins in a moment.")
     check(page, widths=(360, 1280))
     tasks.check_logs()
-    # The page asks every two seconds.
+    # The page loads the state every two seconds.
     expect(page.locator("main")).to_contain_text("were checked, and none is missing")
     check(page, widths=(360, 1280))
     page.get_by_label("Person").fill("Priya")

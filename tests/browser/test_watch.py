@@ -1,4 +1,4 @@
-"""The watch itself: each fault that a page may not have is found on the page that has it."""
+"""The watch finds each fault: every test opens a page with one fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person at a real browser, and a watch that reports every fault of a page."""
+"""A person with a real browser, and a watch that collects every fault of a page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLAGS = [
 ]
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NO_BROWSER = "There is no Chromium here. Install one, or name it: CHROMIUM=/path bin/test browser"
-#: Chromium tells of a violated content policy to the console as well; this also names where it came from.
+#: Chromium also reports a violated content policy to the console. This event has the source, too.
 REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`content policy: ${event.violatedDirective} refused ${event.blockedURI || event.sample}`));
@@ -39,7 +39,7 @@ _REFUSED = re.compile(r"Failed to load resource: the server responded with a sta
 
 
 def find_chromium(wanted: str, of_playwright: str) -> str | None:
-    """Return the browser to use: the one that is named, the distribution's, or Playwright's."""
+    """Return the browser to use: the one that is set, the distribution's, or Playwright's."""
     if wanted:
         return shutil.which(wanted)
     found = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -52,7 +52,7 @@ def chromium_wanted() -> str:
 
 @dataclass
 class Watch:
-    """Collects all complaints of a browser, and every request that leaves for another host."""
+    """Collects all errors of a browser, and every request to another host."""
 
     host: str
     complaints: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Watch:
 
 @dataclass
 class Visitor:
-    """One person's tab."""
+    """The browser tab of one person."""
 
     page: Page
     base: str
@@ -96,7 +96,7 @@ class Visitor:
         return self.page
 
     def sign_in(self) -> None:
-        """Sign in through the form, as a person does."""
+        """Sign in with the form."""
         page = self.page
         page.goto(f"{self.base}/accounts/login/")
         page.get_by_label("Email").fill(self.email)
@@ -108,7 +108,7 @@ class Visitor:
         expect(page).to_have_url(f"{self.base}/")
 
     def confirm(self) -> None:
-        """Prove that it is still the same person, on the page for it."""
+        """Confirm on the step-up page with the password, and with the code of an app if the person has one."""
         page = self.page
         page.goto(f"{self.base}/step-up/?next=/")
         page.get_by_label("Your password").fill(self.password)
@@ -118,14 +118,14 @@ class Visitor:
         expect(page).to_have_url(f"{self.base}/")
 
     def forget_proof(self) -> None:
-        """Act as if five minutes had passed since the last proof."""
+        """Remove the last confirmation, as if five minutes had passed."""
         key = next(c["value"] for c in self.page.context.cookies() if c["name"] == settings.SESSION_COOKIE_NAME)
         session = SessionStore(session_key=key)
         session.pop(STEPPED_UP, None)
         session.save()
 
     def code(self) -> str:
-        """Return the app's code; it is valid even if it was used within this half minute."""
+        """Return the app's code. It is valid even if it was just used."""
         return a_code(Person.objects.get(email=self.email), secret=self.secret)
 
     def button(self, name: str, *, within: str = "main") -> None:
@@ -136,11 +136,11 @@ class Visitor:
 
     @contextmanager
     def expecting(self, *statuses: int) -> Iterator[None]:
-        """Allow answers of these statuses within the block: the test is about them."""
+        """Allow responses with these statuses within the block."""
         self.watch.expected |= set(statuses)
         try:
             yield
         finally:
-            # Messages of the console come later than the page that caused them.
+            # The console reports a message later than the page that causes it.
             self.page.wait_for_timeout(50)
             self.watch.expected -= set(statuses)

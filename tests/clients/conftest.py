@@ -1,4 +1,4 @@
-"""A real server with the cast's world, and a token in the environment of its caller."""
+"""A real server with the cast, and the environment of a caller with a token."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.cast import Cast
 from tests.clients import generated, package
 from tests.clients.terminal import Shell
 
-# The tests of this directory import the package when they are collected.
+# The tests of this directory import the package when pytest collects them.
 generated.make_importable()
 
 Environment = dict[str, str]
@@ -30,7 +30,7 @@ def _quotas_are_full() -> None:
 
 @pytest.fixture(scope="session")
 def installed() -> Path:
-    """The directory where pip has installed `lockbox`, once for all processes of a run."""
+    """Return the directory where pip has installed `lockbox`, once for all processes of a run."""
     place = ground.place() / "lockbox"
     with ground.one_at_a_time():
         if not (place / "is-there").exists():
@@ -41,7 +41,9 @@ def installed() -> Path:
 
 @pytest.fixture
 def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) -> Callable[..., Environment]:
-    """`as_("ada")` is the environment of a shell with Ada's token, and with nothing of this machine."""
+    """Return a function: `as_("ada")` is the environment of a shell with Ada's token, without the settings of this
+    machine.
+    """
 
     def environment(name: str, *scopes: Scope, fresh: bool = True) -> Environment:
         return {
@@ -59,5 +61,5 @@ def as_(live_server: LiveServer, cast: Cast, tmp_path: Path, installed: Path) ->
 
 @pytest.fixture
 def shell(as_: Callable[..., Environment]) -> Callable[..., Shell]:
-    """`shell("ada")` is a shell with Ada's token in its environment."""
+    """Return a function: `shell("ada")` is a shell with Ada's token in its environment."""
     return lambda name, *scopes, fresh=True: Shell(as_(name, *scopes, fresh=fresh))

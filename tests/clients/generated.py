@@ -1,6 +1,6 @@
-"""The generated Python package for tests and mypy: made once from the document, below var, where git ignores it.
+"""Generate the Python client for tests and mypy, in a directory below var, which git ignores.
 
-`python -m tests.clients.generated` makes it. It stays for later runs, until something that it is made from changes.
+`python -m tests.clients.generated` does it. Later runs use the client again, until one of its sources changes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ PLACE = ROOT / "var" / "client"
 PACKAGE = PLACE / "lockbox_client"
 DOCUMENT = ROOT / "docs" / "openapi.json"
 BUILDER = ROOT / "clients" / "python" / "build_client.py"
-#: The lock file names the version of the generator.
+#: The lock file contains the version of the generator.
 SOURCES = (DOCUMENT, BUILDER, BUILDER.with_name("generator.yml"), ROOT / "requirements-dev.txt")
-#: Ends what hangs. A busy machine takes minutes for what an idle one does in seconds.
+#: The longest wait in seconds. On a busy machine, a step of seconds can take minutes.
 WITHIN = 500
 
 
 def make() -> None:
-    """Generate the package, unless it is already made from the present sources."""
+    """Generate the package if it does not exist for the current sources."""
     stamp = PLACE / "made-from"
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in SOURCES)).hexdigest()
     PLACE.mkdir(parents=True, exist_ok=True)
-    # mypy and the processes of pytest run side by side, and all of them need it.
+    # mypy and several processes of pytest can run at the same time, and all of them need the package.
     with (PLACE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != digest:
@@ -40,7 +40,7 @@ def make() -> None:
 
 
 def make_importable() -> None:
-    """Let this process import the package. `lockbox_cli` imports it."""
+    """Add the package to this process's path, because `lockbox_cli` imports it."""
     make()
     if str(PLACE) not in sys.path:
         sys.path.insert(0, str(PLACE))

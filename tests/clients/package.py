@@ -1,4 +1,4 @@
-"""Builds and installs clients/python as a person with a clone does, without an index."""
+"""Build and install clients/python as somebody does who has a clone, without a package index."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from packaging.utils import canonicalize_name
 
 from tests.clients.generated import DOCUMENT, ROOT, WITHIN
 
-#: What git ignores: nothing that was made before may get into a build.
+#: Generated files, which git ignores. None of them may be part of a build.
 _MADE = shutil.ignore_patterns("__pycache__", "build", "dist", "*.egg-info", "lockbox_client")
 
 
 def clone(to: Path) -> Path:
-    """Copy the client as a clone has it, and return the directory of the package."""
+    """Copy the files that a clone has, and return the directory of the package."""
     shutil.copytree(ROOT / "clients", to / "clients", ignore=_MADE)
     (to / "docs").mkdir()
     shutil.copy(DOCUMENT, to / "docs")
@@ -30,13 +30,13 @@ def clone(to: Path) -> Path:
 
 
 def install(source: Path, to: Path, *options: str) -> None:
-    """Install it with pip into the directory `to`."""
+    """Install the package with pip into the directory `to`."""
     words = ["install", str(source), "--target", str(to), "--quiet", "--no-index", *options]
     _run(source, sys.executable, "-m", "pip", "--disable-pip-version-check", *words)
 
 
 def build(source: Path, what: str, to: Path) -> Path:
-    """Build a `wheel`, an `sdist` or an `editable` as pip does without a build environment, and return the file."""
+    """Build a `wheel`, an `sdist` or an `editable` as pip does without a build environment. Return the file."""
     to.mkdir(exist_ok=True)
     script = f"from setuptools import build_meta; build_meta.build_{what}({str(to)!r})"
     _run(source, sys.executable, "-c", script)
@@ -45,14 +45,14 @@ def build(source: Path, what: str, to: Path) -> Path:
 
 
 def _run(where: Path, *command: str) -> None:
-    # The settings of this machine's pip, and its index, have no part in it. Compiling would take a third of the time.
+    # Ignore the pip settings of this machine. Without compiling, the installation takes a third less time.
     env = {"PATH": os.environ["PATH"], "PIP_CONFIG_FILE": os.devnull, "PIP_COMPILE": "0"}
     run = subprocess.run(command, cwd=where, env=env, capture_output=True, text=True, timeout=WITHIN)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def differing(one: Path, other: Path) -> list[str]:
-    """Return the files of two directories that are not the same, or not in both, without compiled ones."""
+    """Return the files that differ, or that only one of the directories contains. Compiled files are ignored."""
     places = (one, other)
     names = {path.relative_to(place) for place in places for path in place.rglob("*") if path.is_file()}
     names = {name for name in names if name.suffix != ".pyc"}
@@ -64,7 +64,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def pack_wheels(requirements: list[str], to: Path) -> None:
-    """Pack wheels of these requirements, and of all that they need, from what is installed here."""
+    """Pack wheels of these requirements and of everything that they require, from the packages installed here."""
     to.mkdir()
     for needed in _closure(requirements):
         _pack(needed, to)
@@ -85,7 +85,7 @@ def _closure(requirements: list[str]) -> Iterator[Distribution]:
 
 
 def _pack(installed: Distribution, to: Path) -> None:
-    """The tag says "any", but the wheel works only on this machine."""
+    """Pack one wheel. Its tag is "any", but it works only on this machine."""
     stem = f"{canonicalize_name(installed.name).replace('-', '_')}-{installed.version}"
     made_by_pip = {each.name for each in installed.entry_points if each.group == "console_scripts"}
     with zipfile.ZipFile(to / f"{stem}-py3-none-any.whl", "w") as wheel:

@@ -1,4 +1,4 @@
-"""The installed `lockbox`, run as from a shell: through pipes, or at a terminal with a typing person."""
+"""The installed `lockbox`, run as in a shell: through pipes, or at a terminal at which a person types."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Ended:
 
     @property
     def lines(self) -> list[Any]:
-        """The output as JSON Lines."""
+        """Return the output, parsed as JSON Lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(frozen=True)
 class Shell:
-    """`shell("requests", "list")` runs it; it stores its files below `home`."""
+    """`shell("requests", "list")` runs the command. It stores its files below `home`."""
 
     environment: dict[str, str]
 
@@ -56,12 +56,15 @@ class Shell:
         return self.home / ".config" / "lockbox" / "account.json"
 
     def but(self, **changed: str | None) -> Shell:
-        """The same shell with variables set, or with None unset."""
+        """Return the same shell with these variables set, or with None unset."""
         merged = {**self.environment, **changed}
         return Shell({name: value for name, value in merged.items() if value is not None})
 
     def __call__(self, *words: str, typed: str = "") -> Ended:
-        """Run it in this process, which has imported it: the import takes ten times as long as most commands."""
+        """Run the command in this process.
+
+        Importing it takes ten times as long as most commands, so it is imported only once.
+        """
         from lockbox_cli.main import main
 
         streams = [io.TextIOWrapper(io.BytesIO(sent), "utf-8") for sent in (typed.encode(), b"", b"")]
@@ -78,13 +81,13 @@ class Shell:
         return Ended(int(status or 0), *(_written_to(stream) for stream in streams[1:]))
 
     def alone(self, *words: str) -> Ended:
-        """Run it as a program of its own, as a user runs it who installed it."""
+        """Run the command as a separate program, as users do."""
         run = subprocess.run(["lockbox", *words], env=self.environment, capture_output=True, text=True, timeout=WITHIN)
         return Ended(run.returncode, run.stdout, run.stderr)
 
     @contextmanager
     def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
-        """Run a command that continues until it is stopped; read its output line by line."""
+        """Run a command that continues until it is stopped. Read its output line by line."""
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(["lockbox", *words], env=self.environment, **pipes) as started:
             until = threading.Timer(WITHIN, started.kill)
@@ -96,7 +99,7 @@ class Shell:
                 started.send_signal(signal.SIGINT)
 
     def at_a_terminal(self, *words: str, answers: Sequence[tuple[str, str]] = (), columns: int = 120) -> Ended:
-        """Answer each prompt when it appears, in order; `out` is everything that the terminal showed."""
+        """Run at a terminal, and answer each prompt in this order. `out` is everything that the terminal showed."""
         child, terminal = pty.fork()
         if child == 0:
             os.execvpe("lockbox", ["lockbox", *words], {**self.environment, "TERM": "xterm-256color"})
@@ -108,7 +111,7 @@ class Shell:
                 break
             try:
                 output = os.read(terminal, 65536)
-            except OSError:  # how a terminal ends on Linux
+            except OSError:  # this is how the end of a terminal appears on Linux
                 break
             if not output:
                 break

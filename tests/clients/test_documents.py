@@ -1,4 +1,4 @@
-"""Every documented command that calls the API is run against a server, by a permitted caller."""
+"""Run every documented command that calls the API against a server, as a permitted caller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ As = Callable[..., dict[str, str]]
 ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
 CURL = [command for _document, command in ALL if command.startswith("curl ")]
 LOCKBOX = [command for _document, command in ALL if command.startswith("lockbox ")]
-#: A line that somebody types, and not what is shown for it.
+#: A line that a reader types, without its output.
 _TYPED = re.compile(r"^\$ (lockbox .*?)(?: < .*)?$", re.MULTILINE)
 _SPANS = re.compile(r"`(lockbox [^`…]+)`")
 _LISTS = re.compile(r"`(list [^`…]+)`")
@@ -57,7 +57,10 @@ def test_a_command_of_the_documents_succeeds(cast: Cast, as_: As, tmp_path: Path
 
 
 def typed() -> list[list[str]]:
-    """The words of the commands that are shown and not run, with an id in place of a name for any id."""
+    """Return the words of the commands that the document shows but no test runs.
+
+    An example id replaces each placeholder.
+    """
     text = (ROOT / "docs" / "command-line.md").read_text()
     lists = [f"lockbox requests {each}" for each in _LISTS.findall(text)]
     shown = [*_TYPED.findall(text), *_SPANS.findall(text), *lists]

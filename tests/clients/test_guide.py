@@ -1,4 +1,4 @@
-"""Runs the guide for integrators from the first line to the last; its statements about scopes match the code."""
+"""Run the guide for integrators from the first line to the last. Its statements about scopes agree with the code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_way_from_a_token_to_the_first_event_leads_there(cast: Cast, as_: As
         assert '"kind":"client"' in shown
         shown = walk.rest()
     assert f'"reference":"{waiting.reference}"' in shown
-    # Said twice, done once.
+    # The guide sends this comment twice, with the same key.
     assert TicketComment.objects.filter(ticket=ticket, body="Seen again today.").count() == 1
     assert "event: access_request.submitted" in shown
 

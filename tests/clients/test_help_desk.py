@@ -1,4 +1,4 @@
-"""Runs the recipe for a help desk, block by block, against a server, while people do their part in between."""
+"""Run the recipe for a help desk against a server, block by block. People do their part between the blocks."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_recipe_works_from_its_first_line_to_its_last(
         deliver()
 
         shown = walk.until("/close")
-        # Messages may overtake each other, and what ends access waits for none.
+        # Messages can arrive in another order, and a message about ended access is not delayed by others.
         assert sorted(line.split() for line in shown.splitlines()[:6]) == [
             ["INC-4711", "access_request.approved_by_customer", "OPEN", str(row.pk)],
             ["INC-4711", "access_request.approved_by_provider", "PENDING_CUSTOMER", str(row.pk)],

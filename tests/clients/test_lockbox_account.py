@@ -1,4 +1,4 @@
-"""Signing in, what is stored, where a token is sent and where not, and the exit status of commands."""
+"""Signing in, what is stored, to which servers a token is sent, and the exit status of commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "lockbox_pat_" + "x" * 40
 
 @pytest.fixture
 def bare(shell: Shells) -> Shell:
-    """Nobody is signed in, and the environment names nobody."""
+    """Return a shell in which nobody is signed in and the environment has no token."""
     return shell("ada").but(LOCKBOX_TOKEN=None, LOCKBOX_URL=None)
 
 
@@ -36,7 +36,7 @@ def url(shell: Shells) -> str:
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Some other server: it stores what it gets, and answers as the test sets it."""
+    """Some other server: it stores each token that it gets, and sends the response that the test sets."""
 
     answer: tuple[int, str, bytes] = (200, "text/html", b"<h1>Hello</h1>")
     heard: list[str | None] = []
@@ -52,7 +52,7 @@ class Stranger(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_account_is_stored_where_the_desktop_stores_settings(
     assert not bare.account_file.exists()
 
 
-# --- Where a token goes --------------------------------------------------------------------------------------
+# --- To which servers a token is sent ------------------------------------------------------------------------
 
 
 GIVING_AWAY = [
@@ -167,7 +167,7 @@ def test_no_proxy_is_used_for_loopback(shell: Shells, stranger: str) -> None:
     assert (ended.status, Stranger.heard) == (0, [])
 
 
-# --- How it ends ---------------------------------------------------------------------------------------------
+# --- Exit status ---------------------------------------------------------------------------------------------
 
 
 def test_an_address_where_nobody_answers(bare: Shell) -> None:
@@ -212,7 +212,7 @@ def test_a_token_that_was_revoked(cast: Cast, shell: Shells) -> None:
     assert (ended.status, json.loads(ended.err)["code"]) == (3, "not_signed_in")
 
 
-# --- What a terminal is shown --------------------------------------------------------------------------------
+# --- Output at a terminal ------------------------------------------------------------------------------------
 
 
 UNREADABLE = ["\x1b", "\x07", "\r", "\x7f", "\x9b", "\u200b", "\u202e", "\u2028", "\ud800", "\U000e0041"]

@@ -1,4 +1,4 @@
-"""`lockbox log` and `lockbox watch`, installed, against a server."""
+"""`lockbox log` and `lockbox watch`, installed, with a real server."""
 
 from __future__ import annotations
 

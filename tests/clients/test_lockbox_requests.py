@@ -1,4 +1,4 @@
-"""`lockbox requests`, `windows`, `release` and `revoke`, installed, against a server."""
+"""`lockbox requests`, `windows`, `release` and `revoke`, installed, with a real server."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_an_approver_reads_approves_and_proves_who_they_are(cast: Cast, shell: S
         "requests", "approve", row.reference, "--comment", "Seen.", answers=answers
     )
     assert ended.status == 0, ended.out
-    # The text of the decision is above the question.
+    # The text of the decision comes before the question.
     before = ended.out[: ended.out.index("[y/N]")]
     assert "Priya Test asks to read" in before
     assert row.content_digest[:20] in before
@@ -136,7 +136,7 @@ def test_without_a_terminal_nothing_is_asked_and_nothing_done(cast: Cast, shell:
     ended = shell("ada", fresh=False)("requests", "approve", row.reference, typed="y\n")
     assert (ended.status, ended.out) == (2, "")
     assert "--yes" in ended.err
-    # A password that proves a human does not come out of a pipe.
+    # A script must not confirm for a person: the command reads no password from a pipe.
     ended = shell("ada", fresh=False)("requests", "approve", row.reference, "--yes", "--json", typed=f"{PASSWORD}\n")
     assert (ended.status, json.loads(ended.err)["code"]) == (1, "step_up_required")
     assert state(row) == "PENDING_CUSTOMER"

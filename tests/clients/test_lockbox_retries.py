@@ -1,5 +1,6 @@
-"""Repeats a change with its key if its answer is lost, late or a failure, and never reports an uncertain
-one as undone.
+"""The client repeats a change with the same key if the response is lost, late or an error.
+
+It never reports that nothing was changed if that is uncertain.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from lockbox_client.models import CommentInRequest, LinkInRequest
 
 
 class Server(BaseHTTPRequestHandler):
-    """Gives the answers that the test sets, one after another; None breaks the connection off. It stores the keys it
-    gets.
+    """Gives the responses that the test sets, one after another, and stores the keys that it gets.
+
+    None breaks the connection.
     """
 
     answers: ClassVar[list[tuple[int, dict[str, Any] | None] | None]] = []
@@ -50,7 +52,7 @@ class Server(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 Change = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""`lockbox tickets`, installed, against a server."""
+"""`lockbox tickets`, installed, with a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The package is built from a clone, and an sdist from nothing else. Both contain the code made from the document."""
+"""The package can be built from a clone and from its sdist.
+
+Both builds contain the client generated from the document.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def small_document(**more: object) -> str:
-    """Return a document of one route, whose client is generated within a moment."""
+    """Return a document with one route, whose client is generated quickly."""
     answers = {"200": {"description": "The time", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     route = {"operationId": "time_now", "tags": ["time"], "responses": answers, **more}
     info = {"title": "Time", "version": "1"}
@@ -39,9 +42,7 @@ def test_it_installs_from_a_clone_without_an_index_and_a_build_environment(insta
 
 
 def test_it_installs_from_a_clone_with_all_that_it_names(tmp_path: Path) -> None:
-    """In a build environment with the requirements of pyproject.toml, and afterwards without this machine's
-    packages.
-    """
+    """Install with the requirements of pyproject.toml, and then run without this machine's packages."""
     package.pack_wheels([*REQUIRES, *PROJECT["project"]["dependencies"]], tmp_path / "wheels")
     source, place = package.clone(tmp_path / "clone"), tmp_path / "installed"
     package.install(source, place, "--find-links", str(tmp_path / "wheels"))
@@ -97,7 +98,7 @@ def test_remains_of_an_earlier_build_are_not_built_again(tmp_path: Path) -> None
     ("document", "problem"),
     [
         (None, "The OpenAPI document is missing"),
-        # The generator warns of such a route, and leaves it out.
+        # The generator only warns about such a route and omits it, so the build must fail.
         (small_document(parameters=[{"name": "a", "in": "query", "schema": {"$ref": "#/nowhere"}}]), "/now"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Many callers of one installation at the same time, in a process without Django. Prints the result of each act.
+"""Call one installation from many threads, in a process without Django. Print the result of each act.
 
 Usage: python -m tests.concurrency.embedded_callers NUMBER SECONDS < the world as JSON
 """
@@ -18,15 +18,15 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-#: Longer than SQLite's writers wait for each other.
+#: In seconds. Longer than a writer of SQLite waits for other writers.
 PATIENCE = 60
 Act = dict[str, Any]
-#: What the pages of a busy store say.
+#: A sentence of the page for each error of a busy database.
 PAGES = {"store_unavailable": b"reach its database", "outcome_unknown": b"know whether this was saved"}
 
 
 class Callers:
-    """The threads of one process. `acts` holds every attempted act, with the status of its answer."""
+    """The threads of one process. `acts` contains every attempted act, with the status of its response."""
 
     def __init__(self, world: dict[str, Any], number: int) -> None:
         self.world, self.number = world, number
@@ -46,8 +46,9 @@ class Callers:
     def call(
         self, kind: str, method: str, path: str, who: str, body: Any = None, *, key: str = "", **headers: str
     ) -> tuple[int, Any, Any]:
-        """Call as a person, with their token or, for pages, with their cookie; record the call, and return
-        the answer.
+        """Call as a person: the API with their token, a page with their cookie.
+
+        Record the call and return the response.
         """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent |= {"Host": f"127.0.0.1:{self.world['port']}"}
@@ -76,7 +77,7 @@ class Callers:
     def _key(self) -> str:
         return f"key-{self.number}-{next(self._count)}."
 
-    # --- What they do -----------------------------------------------------------------------------------------
+    # --- Acts -------------------------------------------------------------------------------------------------
 
     def comment(self, who: str) -> None:
         key, tenant = self._key(), self._tenant_of(who)
@@ -109,7 +110,7 @@ class Callers:
         self.call("wait", "GET", f"/api/v1/tenants/{self._tenant_of(who)['id']}/events?wait=1", who)
 
     def follow(self, who: str) -> None:
-        """Read the beginning of a stream of events, and hang up."""
+        """Read the beginning of a stream of events, then close the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.world["port"], timeout=PATIENCE)
         headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {self.world['tokens'][who]}"}
         status, code = 0, ""
@@ -136,7 +137,9 @@ class Callers:
         self.call("evaluate", "POST", "/access/v1/evaluation", who, question, key=key)
 
     def ask_and_decide(self, who: str) -> None:
-        """An engineer asks, the provider approves, and two of the customer's people answer at the same moment."""
+        """Submit and approve an access request, then send the answers of two of the customer's people at the same
+        time.
+        """
         key, slug = self._key(), self._dice.choice(list(self.world["deciders"]))
         tenant = self.world["tenants"][slug]
         body = {
@@ -169,7 +172,7 @@ class Callers:
     def _window(self) -> str:
         return f"/windows/{self.world['window']['grant']}/{self.world['window']['resource']}/"
 
-    # --- All of it at once ------------------------------------------------------------------------------------
+    # --- All acts together ------------------------------------------------------------------------------------
 
     def run(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -179,7 +182,7 @@ class Callers:
                 each.result()
 
     def _parts(self) -> list[list[tuple[Callable[[str], None], str]]]:
-        """Return the acts of each thread, which it repeats."""
+        """Return the acts that each thread repeats."""
         return [
             [(self.comment, "mia"), (self.evaluate, "gateway"), (self.comment, "fred")],
             [(self.export, "otto"), (self.comment, "priya"), (self.evidence, "ines"), (self.ticket, "ada")],
@@ -189,7 +192,7 @@ class Callers:
         ]
 
     def _until(self, until: float, acts: list[tuple[Callable[[str], None], str]]) -> None:
-        """Do each of them at least once, even on a slow machine."""
+        """Do each act at least once, even on a slow machine."""
         for number, (act, who) in enumerate(itertools.cycle(acts), 1):
             act(who)
             if number >= len(acts) and time.monotonic() > until:
@@ -197,7 +200,7 @@ class Callers:
 
 
 def _code_of(answer: bytes, path: str) -> str:
-    """Return the problem's code; for a page, the code of its words."""
+    """Return the problem's code. For a page, return the code that belongs to its sentence."""
     if path.startswith(("/api/", "/access/")):
         with suppress(ValueError, KeyError):
             return str(json.loads(answer)["code"])

@@ -1,4 +1,4 @@
-"""The world of an installation under load, and its database afterwards.
+"""Write the world of an installation under load, or read its database afterwards.
 
 Usage: python -m tests.concurrency.embedded_world make|read, with the settings of the installation
 """
@@ -13,12 +13,12 @@ from typing import Any
 
 import django
 
-#: Two chunks and a bit for each download.
+#: Each download has a bit more than two chunks.
 ITEM_BYTES = 40_000
 
 
 def make(port: int) -> dict[str, Any]:
-    """Write people, tickets, an open window and content; return what callers need to know."""
+    """Write people, tickets, an open window and content. Return what callers need to know."""
     from django.conf import settings
     from django.core.management import call_command
 
@@ -47,7 +47,7 @@ def make(port: int) -> dict[str, Any]:
     }
     grant = cast.opened()
     people = ("mia", "ada", "alan", "otto", "ines", "fred", "frida", "fatima", "finn", "priya", "erik", "bea", "pat")
-    # A second approver for Fabrikam, so that two can answer at once there, too.
+    # Fabrikam gets a second approver, so that two people can answer at the same time there, too.
     Membership.objects.create(tenant=cast.fabrikam, person=cast.finn, role="approver", given_at=grant.opens_at)
     gateway, _secret = caller.client_of(cast, None, Scope.EVALUATE)
     return {
@@ -72,7 +72,7 @@ def _cookies(client: Any) -> str:
 
 
 def read() -> dict[str, Any]:
-    """Sign the rest, and return what the database holds of each kind of act, by its key."""
+    """Sign the last entries. Return what the database contains of each kind of act, by key."""
     from django.core.management import call_command
 
     from audit_app.models import AuditEntry

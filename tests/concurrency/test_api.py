@@ -1,4 +1,6 @@
-"""The API with real threads: repeated calls, a database that fails in between, and acts that end a caller."""
+"""The API with real threads: repeated calls, a database that fails during a call, and acts that end a caller's
+access.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,17 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
-    """Calls that can wait get the answer of the first; the others get "ask again" immediately, and the answer later."""
+    """Some calls wait and get the response of the first.
+
+    The others are asked to call again, and then get this response.
+    """
     priya, body = Caller(token_of(world, "priya")), asking(world)
     call = partial(priya.post, "access-requests", body, Idempotency_Key="one")
     answers: list[Any] = at_once(*[call] * 50)
     must_wait = [each for each in answers if each.status_code == 409]
     assert {(each.json()["code"], each["Retry-After"]) for each in must_wait} <= {("idempotency_in_progress", "2")}
     answers = [each for each in answers if each.status_code != 409] + [call() for _each in must_wait]
-    # While the first answer is being written, others get the present state.
+    # While the first response is being stored, other calls get the access request in its present state.
     assert {each.status_code for each in answers} <= {200, 201}
     assert len({each.content for each in answers}) == 1
     assert sum(each.has_header("Idempotency-Replayed") for each in answers) == 49
@@ -52,7 +57,7 @@ def test_fifty_equal_calls_with_one_key_are_one_act(world: Cast) -> None:
 def test_a_connection_that_is_ended_during_a_call_locks_no_retry_out(
     world: Cast, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection ends at one stage of the call. The repeated call is answered, and the act is done once."""
+    """The connection ends at one stage of the call. Then the repeated call succeeds, and the act is done only once."""
     priya, body = Caller(token_of(world, "priya")), asking(world)
     name = {"claim": "claim_key", "act": "submit", "answer": "keep_answer"}[place]
     plain = getattr(operations, name)
@@ -97,7 +102,7 @@ def test_a_claim_is_given_back_as_soon_as_the_database_takes_it(world: Cast, mon
 
 
 def test_many_claims_that_cannot_be_given_back_hold_one_thread(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a database can be read but not written, each call leaves a claim, and more calls come."""
+    """If the database can only be read, no claim can be released. One thread retries for all claims."""
 
     def is_away(_claim: Any) -> None:
         raise OperationalError("gone")
@@ -137,7 +142,7 @@ def test_two_approvers_at_once_over_the_api_make_one_decision(world: Cast) -> No
 
 @pytest.mark.postgres
 def test_a_token_that_is_revoked_while_its_call_waits_does_nothing_after_that(world: Cast) -> None:
-    """The call or the revocation gets the log first. In both cases, no decision follows the revocation."""
+    """The call or the revocation locks the log first. In both cases, no decision follows the revocation."""
     for _ in range(8):
         row = world.confirmed()
         made = operations.create_token(

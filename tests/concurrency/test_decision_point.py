@@ -1,4 +1,4 @@
-"""The decision point over HTTP, while its window closes or its caller loses access. PostgreSQL."""
+"""The decision point over HTTP, while the window closes or the caller loses access. PostgreSQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _question(world: Cast) -> dict[str, Any]:
 
 
 def _answers(results: list[Any]) -> list[dict[str, Any]]:
-    """Return the answers one by one, including those in batches."""
+    """Return the decisions one by one, also those in batches."""
     found = []
     for result in results:
         assert result.status_code == 200, result.content
@@ -66,7 +66,7 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
     )
     answers = _answers(results[:-1])
     assert len(answers) == 16
-    # To the customer's client somebody without a window is nobody.
+    # The customer's client learns nothing about a person without a window, so the reason can be not_found.
     assert {each["context"]["reason"] for each in answers} <= {"window_open", "window_not_open", "not_found"}
     allowed = [each["context"]["entry"] for each in answers if each["decision"]]
     refused = [each["context"]["entry"] for each in answers if not each["decision"]]
@@ -79,7 +79,7 @@ def test_no_permission_comes_after_the_close(world: Cast) -> None:
 
 @pytest.mark.parametrize("how", ["token revoked", "client removed", "scope taken away", "window closed"])
 def test_a_question_that_waits_for_its_turn_is_answered_from_what_is_so_then(world: Cast, how: str) -> None:
-    """The authenticated call waits for the window's row, which somebody else holds and changes."""
+    """The call waits for the window's row, which another transaction locks and changes."""
     grant, caller, body = world.opened(), _gateway(world), _question(world)
     holds = threading.Event()
 

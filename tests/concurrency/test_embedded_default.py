@@ -1,7 +1,7 @@
 """The embedded default under load: several processes on SQLite, as `manage.py lockbox` runs them.
 
-Each run takes fifteen seconds. By hand, run `LOAD_SECONDS=60 bin/test sqlite`, or for up to four minutes: after five
-minutes the callers would have to prove again who they are.
+Each run takes fifteen seconds. For longer runs use `LOAD_SECONDS=60 bin/test sqlite`, with at most 240 seconds: after
+five minutes, the callers would have to confirm again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tests.tasks.conftest import Running
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("LOAD_SECONDS", "15"))
-#: Processes of callers, each with its threads.
+#: How many processes of callers run. Each has several threads.
 CALLERS = 2
-#: The codes of answers that say that the store was busy: nothing was done, or nobody knows whether it was. A caller
-#: gets the second one if the act was saved, as an access is, and something was refused after it.
+#: The codes for a busy database: nothing was done, or the result is unknown. It is unknown if the act was saved and a
+#: later step failed.
 REFUSED, UNKNOWN = "store_unavailable", "outcome_unknown"
-#: Acts that save nothing. What happened to them is always known.
+#: Acts that save nothing, so their result is always known.
 READS = {"read", "wait", "follow"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 * SECONDS)]
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite, pytest.mark.timeout(300 + 3 
 
 @dataclass
 class Installation:
-    """A separate installation: a data directory, a port, and the product's own settings."""
+    """A separate installation: a data directory, a port, and the product's settings."""
 
     data: Path
     port: int
@@ -56,7 +56,7 @@ class Installation:
         return output_of(self.begin("embedded_world", *arguments))
 
     def acts(self, world: Any) -> list[dict[str, Any]]:
-        """Return the acts of the callers, after all of them have ended."""
+        """Return the acts of all callers, after they have ended."""
         begun = [self.begin("embedded_callers", str(number), str(SECONDS)) for number in range(CALLERS)]
         try:
             for each in begun:
@@ -87,7 +87,7 @@ def installation(tmp_path: Path) -> Installation:
     overrides = {
         "DATA_DIR": str(data), "HOST": "127.0.0.1", "PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}",
         "DJANGO_SETTINGS_MODULE": "lockbox_site.settings", "LOG_FORMAT": "json", "PYTHONUNBUFFERED": "1",
-        # Everything that works in the background comes round several times.
+        # The background tasks run several times.
         "SWEEP_SECONDS": "1", "HEARTBEAT_SECONDS": "1",
     }  # fmt: skip
     return Installation(data, port, inherited | overrides)
@@ -119,8 +119,8 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
     assert [act for act in acts if not is_answered_well(act)] == []
     assert sum(act["code"] == UNKNOWN for act in acts) <= few(acts)
     assert len(ignored) <= few(acts), ignored
-    # An answer that refuses is a good one; but where every one does, nothing was put under load.
-    # A denial may lose each race against the approval beside it.
+    # Refusals are allowed, but each kind of act must succeed at least once. Only denials can all lose against an
+    # approval.
     done = {act["kind"] for act in acts if act["status"] in (200, 201)}
     assert {act["kind"] for act in acts} - done <= {"deny"}
     everything_is_there_once(acts, here.world("read"))
@@ -129,20 +129,20 @@ def test_sqlite_under_load_loses_nothing(installation: Installation, tmp_path: P
 
 
 def whole(file: Path) -> None:
-    """Run SQLite's own check of a file that nobody uses."""
+    """Run SQLite's integrity check on a file that nobody uses."""
     with contextlib.closing(sqlite3.connect(file)) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert plain.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-#: How the log has it that the store was busy for too long; the callers say whether each such answer was the right one.
+#: How the log reports a database that was busy for too long. Other checks judge the responses.
 BUSY = ('"error": "OperationalError"', '"code": 503')
-#: A bell that the busy store did not take loses nothing: it says only that there is something in the outbox.
+#: The bell could not be rung because the database was busy. No message is lost: the bell only says that messages wait.
 UNRUNG = "ring_now in on_commit() during transaction (database is locked)"
 
 
 def errors_in(log: str) -> tuple[list[str], list[str]]:
-    """Return the lines in which a process reports a failure, and those about a store that was busy for too long."""
+    """Return the log lines that report a failure, and those about a database that was busy for too long."""
     errors: list[str] = []
     ignored: list[str] = []
     for line in log.splitlines():
@@ -156,14 +156,12 @@ def errors_in(log: str) -> tuple[list[str], list[str]]:
 
 
 def few(acts: list[dict[str, Any]]) -> int:
-    """Return how many of the acts, and how many log lines, may be about a busy store."""
+    """Return how many acts and how many log lines may be about a busy database."""
     return 5 + len(acts) // 100
 
 
 def is_answered_well(act: dict[str, Any]) -> bool:
-    """Whether the answer is expected: done, somebody else was first, too much at the same time, or the
-    store was busy.
-    """
+    """Return whether the response is allowed: success, another person was first, too many calls, or a busy database."""
     was_decided = act["kind"] in ("approve", "deny")
     is_busy = act["code"] == REFUSED or (act["code"] == UNKNOWN and act["kind"] not in READS)
     refused = {409: was_decided, 412: was_decided, 429: True, 503: is_busy}
@@ -184,14 +182,14 @@ def everything_is_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -
     looks = Counter(kind for kind, _item, _ref in held["looks"])
     assert number_of(acts, "download")
     for kind, act in (("downloaded", "download"), ("opened", "look")):
-        # Where the session could not be saved after the look was recorded, the page is not shown.
+        # If the access was recorded but the session could not be saved, the page shows an error.
         busy = sum(each["kind"] == act and each["status"] == 503 for each in acts)
         assert number_of(acts, act) <= looks[kind] <= number_of(acts, act) + busy, kind
     allowed = Counter(ref for kind, _item, ref in held["looks"] if kind == "read_allowed")
     answered = [act["key"] for act in acts if act["kind"] == "evaluate" and act["status"] == 200]
     assert answered
     assert {key: allowed[key] for key in answered if allowed[key] != 1} == {}
-    # One entry for each, and for each file that was taken along.
+    # There is one entry for each ticket, access request and exported file.
     events = Counter(held["events"])
     assert events["ticket.opened"] == len(held["ticket"])
     assert events["access_request.submitted"] == len(held["ask"])
@@ -204,9 +202,7 @@ def number_of(acts: list[dict[str, Any]], kind: str) -> int:
 
 
 def decisions_are_there_once(acts: list[dict[str, Any]], held: dict[str, Any]) -> None:
-    """Require that, of two people who answer at the same time, one wins, and the database has what the
-    server answered.
-    """
+    """Require that one of two simultaneous decisions wins, and that the database agrees with the responses."""
     decisions = [act for act in acts if act["kind"] in ("approve", "deny")]
     decided = Counter(decision_in(act) for act in decisions if act["status"] == 200)
     unknown = {decision_in(act) for act in decisions if act["code"] == UNKNOWN}
@@ -222,7 +218,7 @@ def decision_in(act: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def verified(bundle: Path, key: Path) -> None:
-    """Verify as a customer does: with the one file, alone."""
+    """Verify a bundle as a customer does, with only the verifier's file."""
     verifier = [sys.executable, "-I", str(ROOT / "verify" / "lockbox_verify.py"), "verify", str(bundle)]
     done = subprocess.run([*verifier, "--key", str(key)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Two hundred tries at the same time, each on its own connection: only the allowed number is checked."""
+"""Two hundred simultaneous attempts, each on its own connection. Only the allowed number is checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def at_once(call: Callable[[int], Any]) -> list[Any]:
-    """Run `call` with each number up to TRIES; all threads begin at the same moment."""
+    """Run `call` with each number below TRIES. All threads begin at the same time."""
     barrier, results = threading.Barrier(THREADS), [None] * TRIES
 
     def run(first: int) -> None:
@@ -66,7 +66,7 @@ def test_each_interface_counts_exactly_the_allowed_tries(world: Cast) -> None:
     }
     for words, (attempt, most) in doors.items():
         assert sum(at_once(lambda n, attempt=attempt: attempt(n).count())) == most, words
-    # One that finds one of its two places full takes none of the other.
+    # If one of an attempt's two limits is reached, the attempt uses nothing of the other limit.
     full = guesses.at_sign_in("ada@contoso.example", "10.7.0.1")
     assert not full.count()
     assert not Tries.objects.filter(subject__endswith="10.7.0.1", count__gt=0).exists()
@@ -91,7 +91,7 @@ def test_of_200_simultaneous_passwords_five_are_checked(world: Cast, monkeypatch
 def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_used(
     world: Cast, travel: Traveller
 ) -> None:
-    """The second use of the code does not count as a guess, with any number of tabs."""
+    """The second use of a code is not counted as a wrong code, with any number of tabs."""
     travel.freeze()
     code, barrier, outcomes = a_code(world.ada), threading.Barrier(8), list[str]()
 
@@ -109,7 +109,7 @@ def test_two_tabs_with_one_code_have_one_winner_and_the_other_hears_that_it_was_
         thread.start()
     for thread in threads:
         thread.join(timeout=120)
-    # More than five at one moment are not looked at; none of those that were counts on.
+    # At most five attempts are checked at the same time. None of these is counted afterwards.
     found = Counter(outcomes)
     assert (found["True"], found["False"], sum(found.values())) == (1, 0, 8)
     assert found["code_already_used"] >= 4

@@ -1,4 +1,4 @@
-"""A connection that breaks at COMMIT, on PostgreSQL: the answers of pages and API, and the result of a second try."""
+"""A connection breaks at COMMIT, on PostgreSQL: what pages and API answer, and what a second attempt does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(world: Cast) -> Iterator[Wire]:
 
 
 def breaking(wire: Wire, monkeypatch: pytest.MonkeyPatch, how: AtCommit) -> Any:
-    """Break only the COMMIT of the next act."""
+    """Break the connection at the COMMIT of the next act."""
     context, plain = monkeypatch.context(), _change._post
 
     def post(current: Any) -> None:
@@ -77,7 +77,7 @@ def test_an_approval_on_a_page_is_made_once(
     found = ada.post(page_of(row, "decide", "deny"), form)
     context.__exit__(None, None, None)
     if found.status_code == 302:
-        # It asked as soon as the database answered again.
+        # The page asked the database again, and it answered.
         assert (once, how) == ("x", AtCommit.LOSE_ANSWER)
     else:
         assert (found.status_code, WORDS in words_of(found)) == (503, True)

@@ -1,4 +1,7 @@
-"""All access requests are denied while more are passed on: none gets through in between."""
+"""A mute denies all access requests, while others are submitted or approved by the provider.
+
+None reaches the customer.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ def world(transactional_db: None) -> Cast:
 
 
 def test_an_access_request_passed_on_during_a_mute_is_denied_or_refused(world: Cast) -> None:
-    """If the approval commits first, the mute denies the access request. If the mute commits first, the approval is
-    refused.
+    """If the approval commits first, the mute denies the access request.
+
+    If the mute commits first, the approval is refused.
     """
     ada, pat = world.as_("ada"), world.as_("pat")
     for _ in range(6):
@@ -65,7 +69,7 @@ def test_an_access_request_submitted_during_a_mute_waits_at_the_provider_or_is_r
 
 
 def test_access_requests_linked_to_a_human_during_a_denial_are_denied_too(world: Cast) -> None:
-    """Linking gives the access requests another human, while the denial waits for them."""
+    """Linking moves the access requests to another human while the denial waits for them."""
     ada, stella = world.as_("ada"), world.as_("stella")
     for _ in range(4):
         rows = [world.confirmed(by="erik") for _ in range(2)]

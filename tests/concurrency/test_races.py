@@ -1,4 +1,4 @@
-"""Real transactions, real threads, PostgreSQL: exactly one outcome, and one entry for it."""
+"""Races with real transactions and threads on PostgreSQL: each has exactly one outcome and one entry."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def world(transactional_db: None) -> Cast:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Start all calls at the same moment, each on a connection of its own; return results or refusals in order."""
+    """Start all calls at the same time, each on its own connection. Return their results or refusals in order."""
     barrier = threading.Barrier(len(calls))
     results: list[Any] = [None] * len(calls)
 
@@ -97,7 +97,7 @@ def wait_for_somebody_who_waits() -> None:
     """Wait until another connection to this database waits for a lock."""
     for _ in range(200):
         with connection.cursor() as cursor:
-            # What is looked at stays the same within a transaction, unless it is cleared.
+            # Within a transaction, PostgreSQL shows the same statistics until the snapshot is cleared.
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute("SELECT datname = current_database() FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             if (True,) in cursor.fetchall():
@@ -163,9 +163,10 @@ def test_a_window_closed_twice_at_once_by_one_person_is_closed_once(world: Cast)
 
 @pytest.mark.real_clock
 def test_approval_against_expiry_is_never_both(world: Cast) -> None:
-    """The deadline is in the middle of the attempts, so that either can win; the database's clock decides.
+    """The deadline is in the middle of the attempts, so that either can win. The database's clock decides.
 
-    The first and the last lead times are so long that each of the two wins at least once, even on a slow machine.
+    The first and the last lead times are so long that the approval and the expiry each win at least once, even on a
+    slow machine.
     """
     ada, system = world.as_("ada"), world.system("expiry")
     won: Counter[str] = Counter()
@@ -233,7 +234,7 @@ def test_revoke_against_access_allows_nothing_after_the_revoke(world: Cast) -> N
 
 
 def test_an_access_waits_for_the_end_of_what_closes_its_window(world: Cast) -> None:
-    """A call that comes while the window is being closed is answered by the state after the closing."""
+    """A call during the closing waits, and is answered from the state after the closing."""
     grant = world.opened()
     holds, service = threading.Event(), service_of(world)
     submitted = Question(
@@ -325,7 +326,7 @@ def test_the_last_approver_cannot_be_removed_by_two_at_once(world: Cast) -> None
 
 @pytest.fixture
 def failing_log(world: Cast) -> Iterator[None]:
-    """Make the database refuse every new entry, as a full or broken store does."""
+    """Make the database refuse every new entry, as a full or broken disk does."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION refuse_entry() RETURNS trigger LANGUAGE plpgsql AS "
@@ -391,7 +392,7 @@ def test_entries_are_append_only_for_the_database_itself(world: Cast, statement:
 
 
 def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Start the call on its own connection; its result or refusal is added to the list."""
+    """Start the call on its own connection. The thread adds the result or the refusal to the list."""
     outcome: list[Any] = []
 
     def run() -> None:
@@ -408,7 +409,7 @@ def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]
 
 
 def with_the_log_held(world: Cast, call: Callable[[], Any], *, seconds: float) -> Any:
-    """Make the call while somebody else has the turn at Contoso's log for so long."""
+    """Make the call while another transaction locks Contoso's log for this number of seconds."""
     with transaction.atomic():
         ChainHead.objects.select_for_update().get(pk=world.contoso.pk)
         thread, outcome = in_background(call)
@@ -496,8 +497,9 @@ def test_an_approval_against_the_link_that_forbids_it_leaves_nothing_open(world:
 
 
 def test_single_sign_on_joins_nobody_who_was_unlinked_meanwhile(world: Cast) -> None:
-    """Erik and Pat count as one human. Pat's account, which has the same subject, is unlinked while Ada's sign-in
-    waits.
+    """Erik and Pat are one human.
+
+    Ada signs in with the subject of Pat's identity, and meanwhile Pat's account is unlinked.
     """
     issuer, at = "https://idp.example", clock.now()
     tenant = {"tenant": world.contoso, "issuer": issuer}
@@ -518,7 +520,7 @@ def test_single_sign_on_joins_nobody_who_was_unlinked_meanwhile(world: Cast) -> 
     people = Person.objects.get_queryset().in_bulk([world.ada.pk, world.pat.pk, world.erik.pk])
     assert len({person.human_id for person in people.values()}) == 3
     assert (Identity.objects.count(), AuditEntry.objects.count()) == (1, written)
-    # The next time it is read as it is by then.
+    # The next sign-in reads the new state, and joins Ada with Pat.
     assert comes().human_id == Person.objects.get(pk=world.pat.pk).human_id != people[world.erik.pk].human_id
 
 
@@ -527,7 +529,7 @@ def test_two_simultaneous_removals_leave_one_administrator(world: Cast) -> None:
         for name in ("ines", "otto"):
             person = world.people[name]
             Person.objects.get_queryset().filter(pk=person.pk).update(is_active=True)
-            # One who has a single role cannot lose it.
+            # A person can't lose their only role, so each gets two.
             for role in ("administrator", "auditor"):
                 fields = {"tenant": world.contoso, "person": person, "role": role}
                 Membership.objects.get_or_create(**fields, defaults={"given_at": clock.now()})
@@ -570,7 +572,7 @@ def test_a_change_of_the_staffs_that_two_confirm_at_once_is_confirmed_once(world
 
 
 def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> None:
-    """Confirm against withdraw, apply twice, apply against withdraw: one result, and one entry of it."""
+    """Confirm and withdraw, apply twice, apply and withdraw at the same time: each has one result and one entry."""
     world.colleague("sten")
     system = Actor.system("sweep")
     for _ in range(3):
@@ -603,7 +605,7 @@ def test_a_staff_change_has_one_result_under_simultaneous_acts(world: Cast) -> N
 
 
 def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None:
-    """A tenant moves to a plan while the plan loses Lockbox: the later change becomes a proposal."""
+    """A tenant moves to a plan while the plan loses Lockbox. The later of the two changes becomes a proposal."""
     stella = world.as_("stella")
     for number in range(6):
         plan = Plan.objects.create(name=f"Plan {number}", includes_lockbox=True)
@@ -616,7 +618,7 @@ def test_no_customer_moves_to_a_plan_that_is_losing_lockbox(world: Cast) -> None
 
 
 def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_after_it(world: Cast) -> None:
-    """The change never takes effect after the first switch without notice and the whole waiting time."""
+    """Either the change takes effect first, or the tenant gets notice and the whole waiting time."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     seen = set()
@@ -644,7 +646,7 @@ def test_a_tenant_that_switches_lockbox_on_during_a_change_gets_notice_or_comes_
 
 
 def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_off(world: Cast) -> None:
-    """The change reads which tenants it affects only when it holds every tenant's log."""
+    """The change locks the log of every tenant before it reads which tenants it affects."""
     row = world.exchange
     fields: dict[str, Any] = {"key": row.key, "name": row.name, "connector": row.connector, "is_covered": False}
     Tenant.objects.filter(pk=world.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
@@ -663,7 +665,9 @@ def test_a_switch_that_commits_while_a_change_waits_for_its_log_puts_the_change_
 
 
 def test_an_access_request_during_a_change_comes_before_or_after_it(world: Cast) -> None:
-    """An access request uses the name that stays, or the change waits for it."""
+    """The submitted entry has the resource's name that is valid afterwards: the new one, or the old one if the change
+    must wait.
+    """
     operations.withdraw(world.submitted(resource=world.resource()).pk, actor=world.as_("priya"))
     for number in range(3):
         name = f"Menus {number}"
@@ -722,7 +726,7 @@ def test_one_address_that_two_tenants_invited_makes_one_account(world: Cast) -> 
     links = [world.link_of(world.invited(email)), world.link_of(theirs)]
     accept = partial(operations.accept_invitation, name="New", password="another battery of 7 horses", actor=stranger)
     results = at_once(*[partial(accept, link) for link in links])
-    # The second finds the account; or the database does, where neither saw the other's.
+    # The second call finds the account. If both ran at the same time, the database refuses the second account.
     assert outcomes(results) in ({"Person": 1, "Unacceptable": 1}, {"Person": 1, "WrongState": 1})
     [person] = Person.objects.get_queryset().filter(email=email)
     assert person.memberships.count() == 1
@@ -760,8 +764,9 @@ def test_lockbox_switched_on_applies_to_every_later_approval(world: Cast) -> Non
 
 
 def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_blocks_nobody(world: Cast) -> None:
-    """The act that has the turn refers to the tenant by a foreign key. It must not wait for an act that waits for the
-    turn.
+    """The approval holds the lock on the log and writes a foreign key to the tenant.
+
+    The other act has locked the tenant and waits for the log. They must not block each other.
     """
     ines, ada = world.as_("ines"), world.as_("ada")
     for attempt in range(16):
@@ -775,7 +780,10 @@ def test_an_act_that_holds_its_tenant_and_waits_for_its_turn_blocks_nobody(world
 
 
 def test_a_reset_that_waits_for_a_signed_approval_does_not_block_it(world: Cast, monkeypatch: Any) -> None:
-    """The approval has the turn at the log and is about to read its key: the reset must not hold the key and wait."""
+    """The approval holds the lock on the log and then reads its passkey.
+
+    The reset must not lock the passkey while it waits.
+    """
     device, row, ada = enrolled(world, "ada")[1], world.confirmed(), world.as_("ada")
     text = signing.text_to_sign(row, actor=ada, verdict="approve", at=clock.now())
     signed = operations.Signed(manifest=text, assertion=device.sign(manifest.challenge_of(text), rp_id="localhost"))
@@ -817,7 +825,7 @@ def test_an_engineer_who_is_switched_off_leaves_nothing_pending(world: Cast) -> 
 
 @pytest.mark.parametrize("attempt", range(5))
 def test_signers_side_by_side_make_one_lineage_and_no_alarm(world: Cast, attempt: int) -> None:
-    """Seven signers run without the lock between the signers of one machine, while entries are added."""
+    """Seven signers run without the lock between signers of one machine, while entries are added."""
     world.submitted()
 
     def write() -> None:
