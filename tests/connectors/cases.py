@@ -1,4 +1,4 @@
-"""The connectors for the contract tests. To add one, add one function here and its name in CASES."""
+"""The connectors for the contract tests. To add a connector, add one function here and its name in CASES."""
 
 import email.message
 import email.policy
@@ -16,16 +16,16 @@ SECRET = b"the other tenant's secret"
 
 @dataclass
 class Case:
-    """One connector with two small resources, and the few changes of them that the contract needs."""
+    """One connector with two small resources, and the few changes that the contract needs."""
 
     make: Callable[[Limits], Connector]
     locator: str
     other_locator: str
     contents: dict[str, bytes]  # by item id
     other_id: str  # an item of the other resource, whose content holds SECRET
-    add: Callable[[int], None]  # put this many further items into the resource
+    add: Callable[[int], None]  # add this number of items to the resource
     truncate: Callable[[str], None]  # cut the item with this id short
-    broken: Callable[[], Connector]  # one whose store is not there
+    broken: Callable[[], Connector]  # a connector whose store is missing
 
     @property
     def connector(self) -> Connector:

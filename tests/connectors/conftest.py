@@ -1,4 +1,4 @@
-"""Fixtures of the connectors' tests; none of them needs a database."""
+"""Fixtures of the connectors' tests. None of them needs a database."""
 
 import os
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from tests.connectors.cases import CASES, Case
 
 @pytest.fixture(params=sorted(CASES))
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    """Yield each connector, with fresh resources."""
+    """Return each connector in turn, with new resources."""
     return CASES[request.param](tmp_path / "content")
 
 
 @pytest.fixture
 def no_descriptor_left() -> Iterator[None]:
-    """Fail if a test leaves a file or folder open: a long-running server would have none left."""
+    """Fail if a test leaves a file or folder open. A server that runs for a long time would run out of descriptors."""
     before = _open_descriptors()
     yield
     assert _open_descriptors() == before
@@ -29,5 +29,5 @@ def _open_descriptors() -> set[str]:
         try:
             descriptors.add(f"{name} {os.readlink(f'/proc/self/fd/{name}')}")
         except FileNotFoundError:
-            continue  # the descriptor of this very listing
+            continue  # the descriptor that lists the directory
     return descriptors

@@ -1,4 +1,4 @@
-"""The types of content that a page may show, and names that are safe for a download."""
+"""The types of content that a page can show, and safe names for downloads."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The demo's content: plausible, valid, the same every time, and readable through the real connectors."""
+"""The demo's content is plausible, valid, the same in each run, and readable through the real connectors."""
 
 import email
 import email.policy
@@ -130,7 +130,7 @@ def test_changes_by_people_to_the_demo_mail_stay(tmp_path: Path) -> None:
 
 
 def documents(root: Path) -> dict[str, bytes]:
-    """Return every attachment and every document with its name."""
+    """Return the content of every attachment and every document, by name."""
     found: dict[str, bytes] = {}
     maildir, folder = Maildir(root), Folder(root)
     for place in MAILBOXES:
@@ -153,7 +153,7 @@ def test_every_document_is_valid_of_its_kind(root: Path) -> None:
     assert kinds >= {"pdf", "png", "csv", "txt", "md", "docx", "json"}
     for name, data in found.items():
         if name.endswith("Test-report-0311.pdf") and not data:
-            continue  # the attachment that arrives empty, which one of the demo's tickets is about
+            continue  # this attachment is empty: one of the demo's tickets is about it
         check = {"pdf": check_pdf, "png": check_png, "docx": check_docx}.get(name.rpartition(".")[2], bytes.decode)
         check(data)
     assert sum(not data for data in found.values()) == 4

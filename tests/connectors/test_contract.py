@@ -1,4 +1,4 @@
-"""The contract of connectors, tested on each of them."""
+"""The contract of connectors, tested with each connector."""
 
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tests.connectors.cases import SECRET, Case
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
-# Each leads, on some system or by some decoder, out of the resource or to a second name of an item.
+# On some system or with some decoder, each of these leads out of the resource, or is a second name of an item.
 HOSTILE = [
     "",
     ".",

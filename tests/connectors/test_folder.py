@@ -1,4 +1,4 @@
-"""A folder of documents: paths that lead out of it, files that are not documents, and races for both."""
+"""A folder of documents: paths that lead out of it, files that are not documents, and races with both."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ SECRET = b"secret"
 
 @pytest.fixture
 def legal(tmp_path: Path) -> Path:
-    """Return a resource with one document, beside a secret that belongs to somebody else."""
+    """Return a resource with one document, beside another owner's secret file."""
     folder = tmp_path / LOCATOR
     (folder / "sub").mkdir(parents=True)
     (folder / "sub" / "doc.txt").write_bytes(b"mine")
@@ -119,7 +119,7 @@ def test_the_root_itself_may_be_a_link_of_the_operator(tmp_path: Path, legal: Pa
 
 
 def swap_before(monkeypatch: pytest.MonkeyPatch, name: str, swap: Callable[[], None]) -> None:
-    """Run `swap` after every check of `name` has passed, just before the kernel is asked to open it."""
+    """Run `swap` after all checks of `name` have passed, just before the file is opened."""
     plain = os.open
 
     def opened(path: str, flags: int, **options: int) -> int:
@@ -198,14 +198,15 @@ def test_a_storm_of_swaps_never_gives_the_secret(folder: Folder, legal: Path, tm
         thread.join()
     assert SECRET not in outcomes
     assert b"mine" in outcomes
-    assert len(outcomes) > 1  # or the storm never met a reader, and the test says nothing
+    assert len(outcomes) > 1  # otherwise no swap happened while somebody read, and the test proves nothing
 
 
 def test_a_file_that_is_not_regular_is_missing_immediately(
     folder: Folder, legal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.mkfifo(legal / "pipe.txt")
-    monkeypatch.chdir(legal)  # the address of a socket has room for some hundred characters, a temporary path may not
+    # the address of a socket is limited to about a hundred characters, and a temporary path can be longer
+    monkeypatch.chdir(legal)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.txt")
         for name in ("pipe.txt", "socket.txt"):
@@ -241,7 +242,7 @@ def test_only_the_exact_name_on_disk_is_accepted(folder: Folder, legal: Path) ->
 
 
 def test_a_file_system_that_folds_case_lends_no_second_name(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate such a file system: lookups and opening ignore case, the listing does not."""
+    """Simulate a file system that ignores case when it finds and opens files, but lists names as they are."""
     plain_stat, plain_open = os.stat, os.open
     monkeypatch.setattr(_paths.os, "stat", lambda name, **options: plain_stat(str(name).lower(), **options))
     monkeypatch.setattr(
@@ -280,7 +281,7 @@ def test_every_listed_item_can_be_opened(folder: Folder, legal: Path) -> None:
         for item in folder.list(LOCATOR, prefix="/".join(parts[:depth])).items:
             assert len(item.id) <= 1024
             assert folder.stat(LOCATOR, item.id) == item
-    # Six of them make 905 characters and the seventh 1,056: it is there, and counted, but has no id.
+    # A path of six parts has 905 characters, a path of seven has 1,056. So the seventh is counted, but has no id.
     assert folder.list(LOCATOR, prefix="/".join(parts[:6])).unlisted == 1
 
 

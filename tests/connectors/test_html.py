@@ -1,4 +1,4 @@
-"""A mail's HTML: the remains of hostile markup, judged by another parser."""
+"""A mail's HTML: what remains of hostile markup, checked with another parser."""
 
 import re
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from requests_app.content.connectors._html import has_images, sanitised
 from tests.offenders import collected
 
-# Written out here once more, so that a widened list in the code is noticed.
+# A copy of the product's list. A test fails if the product allows more.
 ALLOWED = {
     "a": {"href", "rel", "target", "referrerpolicy"},
     "td": {"colspan", "rowspan"},
@@ -186,6 +186,6 @@ def test_no_markup_at_all_leaves_anything_hostile(html: str) -> None:
 @example("<a href=><table><a href=")
 @example("<a href=><table><tr><td><a href=>x</a>y</table></a>")
 def test_cleaning_twice_changes_nothing(html: str) -> None:
-    """Markup that changes in a second cleaning would be read differently by a browser than by the cleaner."""
+    """If a second cleaning changed the markup, a browser could read it differently than the cleaner."""
     once = sanitised(html)
     assert sanitised(once) == once

@@ -1,4 +1,4 @@
-"""Maildir: flags, folders, order, big mailboxes, and hostile names."""
+"""Maildir: flags, folders, order, large mailboxes, and hostile names."""
 
 import email.message
 import email.policy
@@ -31,7 +31,7 @@ from tests.offenders import collected
 pytestmark = pytest.mark.usefixtures("no_descriptor_left")
 
 LOCATOR = "contoso/mail/finance"
-#: Hardly compressible, and larger than the headers may be.
+#: Data that can hardly be compressed, and that is larger than headers can be.
 ROWS = bytes((n * n // 7) % 251 for n in range(200_000))
 
 
@@ -297,7 +297,7 @@ def test_a_listing_reads_no_more_of_a_message_than_headers_may_take(
 
 
 def by_gzip(data: bytes) -> bytes:
-    """Return the file as the program writes it, with name and time."""
+    """Return the data compressed by the program gzip, with file name and time."""
     program = shutil.which("gzip")
     assert program is not None
     return subprocess.run([program, "-c"], input=data, capture_output=True, check=True).stdout  # noqa: S603 - gzip by its path

@@ -1,4 +1,4 @@
-"""Messages from anybody: the display of good ones, and that bad ones cost little and break nothing."""
+"""Messages from anybody: good messages are shown, and bad messages cost little and break nothing."""
 
 import email
 import email.message
@@ -22,7 +22,7 @@ NAME = "1762000000.M1.host"
 
 
 class Box:
-    """A mailbox that holds one message at a time."""
+    """A mailbox that contains one message at a time."""
 
     def __init__(self, root: Path) -> None:
         self._file = make_maildir(root / LOCATOR) / "cur" / f"{NAME}:2,S"
@@ -310,7 +310,7 @@ def attack_unclosed_html() -> bytes:
 
 
 def honest() -> bytes:
-    """Return a large, normal message: a text, a page of a shop, and attachments."""
+    """Return a large, normal message: a text, an HTML page and attachments."""
     text = b"Your invoice is attached to this message, as you wished.\n" * 10_000
     row = (
         b'<tr><td style="color:#333"><p>Your <b>invoice</b> is <a href="https://x.example/1">here</a>.</p></td></tr>\n'
@@ -322,7 +322,7 @@ def honest() -> bytes:
 
 
 def _spent(box: Box, data: bytes) -> float:
-    """Return the processor seconds that it takes to list and read this message."""
+    """Return the processor time in seconds for listing and reading this message."""
     maildir = box.put(data)
     started = time.process_time()
     maildir.list(LOCATOR)
@@ -334,7 +334,7 @@ def _spent(box: Box, data: bytes) -> float:
 
 @pytest.mark.slow
 def test_no_message_costs_more_than_a_moment(box: Box) -> None:
-    """Compared with a large normal message, so that it is independent of the machine; earlier versions took minutes."""
+    """Compare hostile messages with a large normal message, so that the machine's speed does not matter."""
     attacks = {name: attack for name, attack in globals().items() if name.startswith("attack_")}
     assert len(attacks) == 12
     moment = max(_spent(box, honest()), 0.5)
@@ -423,7 +423,7 @@ def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:
     try:
         message = maildir.message(LOCATOR, NAME)
     except ItemUnreadable:
-        # It begins as a compressed one does.
+        # The message begins like a compressed file.
         assert maildir.list(LOCATOR).unlisted <= 1
         return
     assert maildir.list(LOCATOR).items == (message.item,)
@@ -445,7 +445,7 @@ def test_no_bytes_at_all_break_it(box: Box, data: bytes) -> None:
 def test_decoding_does_not_depend_on_where_the_blocks_end(pieces: list[bytes], encoding: str) -> None:
     decode = {"base64": _mime._from_base64, "quoted-printable": _mime._from_quoted_printable}[encoding]
     data = b"".join(pieces).replace(b"\r", b"")
-    # Two in a row are no quoted-printable, and the standard library guesses what they mean from what follows.
+    # "==" is not valid quoted-printable, and the standard library guesses its meaning from the text after it.
     assume(b"==" not in data)
     once = b"".join(decode(iter([data])))
     split = b"".join(decode(iter(pieces and [piece.replace(b"\r", b"") for piece in pieces])))
@@ -453,7 +453,7 @@ def test_decoding_does_not_depend_on_where_the_blocks_end(pieces: list[bytes], e
 
 
 def test_blocks_may_end_anywhere_in_the_structure(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search reads blocks with an overlap; here every offset becomes the end of a block."""
+    """The parser reads blocks with an overlap. Here, every offset is once the end of a block."""
     expected = box.read(MIXED)
     for size in range(1, 60):
         monkeypatch.setattr(_mime, "_BLOCK", size)

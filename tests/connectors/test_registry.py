@@ -1,4 +1,4 @@
-"""Which connector serves a service."""
+"""Which connector serves which service."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that a test can stop, damage and reconfigure, because nobody else uses it."""
+"""A PostgreSQL server that a test can stop, damage and reconfigure, because no other test uses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.wire import Wire, through
 
 @dataclass(frozen=True)
 class OwnServer:
-    """A separate server: the address of its superuser, and its processes."""
+    """A separate server: the address for its superuser, and its main process."""
 
     address: str
     postmaster: int
@@ -36,7 +36,7 @@ class OwnServer:
                 other.execute(statement)
 
     def wait_until_all_have_left(self) -> None:
-        """A client that hangs up counts as connected until the server's process for it has ended."""
+        """Wait until the server has ended all sessions. A session lasts a little longer than its client."""
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres'"
         until = time.monotonic() + 60
         with psycopg.connect(self.address.rpartition("/")[0] + "/template1", autocommit=True) as other:
@@ -44,13 +44,19 @@ class OwnServer:
                 time.sleep(0.05)
 
     def processes(self) -> list[int]:
-        """The postmaster first, then its children, so that it starts no other meanwhile."""
+        """Return the ids of the postmaster and of its children.
+
+        The postmaster is first: once stopped, it starts no new ones.
+        """
         children = Path(f"/proc/{self.postmaster}/task/{self.postmaster}/children").read_text().split()
         return [self.postmaster, *map(int, children)]
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Stop all of its processes, as `kill -STOP` does. Its kernel still accepts connections and data."""
+        """Stop all processes of the server, as `kill -STOP` does.
+
+        The kernel still accepts connections and data for it.
+        """
         os.kill(self.postmaster, signal.SIGSTOP)
         pids = self.processes()
         for pid in pids:
@@ -95,7 +101,7 @@ def own_server() -> Iterator[OwnServer]:
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    """A wire between Django's connection and the server."""
+    """Yield a proxy between Django's connection and the server."""
     parts = connection.settings_dict
     with Wire(parts["HOST"] or "127.0.0.1", int(parts["PORT"] or 5432)) as made, through(made, connection):
         yield made
@@ -103,7 +109,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest.fixture
 def as_web() -> Iterator[None]:
-    """Wait for the database as a web server does."""
+    """Use the time limits of a web server for the database."""
     bounds.of_process(bounds.web(statement_seconds=15, threads=16))
     connection.close()
     yield

@@ -1,4 +1,4 @@
-"""A PostgreSQL that hangs, and does not die, is given up in time: everything that waits for it ends on this side."""
+"""A PostgreSQL that hangs without breaking the connection: every wait for it ends in time on our side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.wire import AtCommit, Wire
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
-#: A web server's answer, and a little for the machine that the tests run on.
+#: In seconds: the time limit of a web server, and a little for a slow machine.
 IN_TIME = 3.2
 
 
@@ -44,7 +44,7 @@ def in_transaction() -> None:
 
 @pytest.fixture
 def frozen(own_server: OwnServer, as_web: None) -> Iterator[OwnServer]:
-    """Yield a server that is stopped while a web process is connected to it."""
+    """Yield a server that was stopped while a web process was connected to it."""
     with own_server.as_default():
         ask()
         with own_server.stopped():
@@ -59,7 +59,7 @@ def frozen(own_server: OwnServer, as_web: None) -> Iterator[OwnServer]:
 def test_a_stopped_server_is_given_up_on_a_connection_that_is_there(call: Callable[[], None]) -> None:
     with takes(most=IN_TIME), pytest.raises(OperationalError):
         call()
-    # Nothing waits on it again, be it to roll back or to look whether it is well.
+    # Nothing waits for this connection again, neither a rollback nor a check of the connection.
     with takes(most=1):
         connection.close_if_unusable_or_obsolete()
         with pytest.raises(OperationalError):
@@ -77,7 +77,7 @@ def test_a_stopped_server_is_given_up_at_a_new_connection() -> None:
 @pytest.mark.usefixtures("frozen")
 @pytest.mark.timed
 def test_a_request_on_a_persistent_connection_is_given_up_in_time() -> None:
-    """It first checks whether the connection works, and then tries a new one."""
+    """The call first checks whether the connection works, and then tries a new connection."""
     connection.close_if_unusable_or_obsolete()
     assert connection.connection is not None
     with takes(most=IN_TIME), pytest.raises(OperationalError):
@@ -104,7 +104,7 @@ def test_a_server_that_continues_is_used_again_immediately(own_server: OwnServer
 @pytest.mark.usefixtures("as_web")
 @pytest.mark.timed
 def test_threads_do_not_wait_one_after_the_other_for_a_stopped_server(own_server: OwnServer) -> None:
-    """One thread detects it, and the others answer immediately; now and then one tries again."""
+    """One thread finds that the server hangs. The others fail immediately, and sometimes one of them tries again."""
     spent: list[float] = []
 
     def call() -> None:
@@ -158,7 +158,7 @@ def test_a_worker_waits_longer_and_not_for_ever(own_server: OwnServer, call: Cal
             ask()
             with own_server.stopped(), takes(least=3, most=5), pytest.raises(OperationalError):
                 call()
-            # A loop that lives on needs nobody to throw the broken connection away.
+            # A loop that continues needs no code to discard the broken connection.
             assert ask() == 1
     finally:
         bounds.of_process(bounds.COMMAND)
@@ -214,7 +214,7 @@ def test_pages_the_api_and_the_sign_in_answer_while_the_database_hangs(cast: Cas
     }
     wire.freeze()
     for name, door in doors.items():
-        # Each on its own: as if the database had begun to hang just then.
+        # Each interface is tried as if the database had just begun to hang.
         PULSE.answered()
         with takes(most=IN_TIME):
             answer = door()
@@ -239,7 +239,7 @@ def test_a_log_that_somebody_holds_is_a_503_in_two_seconds_and_nothing_happens(c
 
 
 class held:
-    """Hold a tenant's log, or another row, from another session."""
+    """Lock a tenant's log, or another row, in another session."""
 
     def __init__(self, value: Any, *, table: str = "audit_app_chainhead", key: str = "tenant_id") -> None:
         self.statement = f"SELECT 1 FROM {table} WHERE {key} = %s FOR UPDATE"
@@ -250,7 +250,7 @@ class held:
         with bounds.within(bounds.COMMAND), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(self.statement, [self.value])
             self.is_held.set()
-            # Idle in a transaction, it would be ended.
+            # The server would end a session that is idle in a transaction.
             while not self.may_end.wait(0.5):
                 cursor.execute("SELECT 1")
         connection.close()
@@ -266,7 +266,7 @@ class held:
 
 @pytest.mark.timed
 def test_the_server_ends_a_transaction_whose_host_is_frozen(cast: Cast) -> None:
-    """It holds the log of a tenant. The next one gets its turn when the server has given the first up."""
+    """The frozen transaction locks a tenant's log. After the server has ended it, the next call gets the lock."""
     row = cast.confirmed()
 
     def freeze() -> None:
@@ -298,14 +298,14 @@ def _ignoring(call: Callable[[], None]) -> Callable[[], None]:
 def test_of_two_hosts_the_one_that_answers_is_found_in_time_and_then_tried_first(
     own_server: OwnServer, as_web: None
 ) -> None:
-    """After a failover the old primary is frozen: it accepts connections, but does not answer."""
+    """After a failover, the old primary hangs: it accepts connections, but does not answer."""
     with Wire("127.0.0.1", 1) as silent, own_server.as_default():
         silent.freeze()
         DatabaseWrapper._last = None
         port = connection.settings_dict["PORT"]
         connection.settings_dict.update({"HOST": "127.0.0.1,127.0.0.1", "PORT": f"{silent.port},{port}"})
         connection.settings_dict["OPTIONS"]["target_session_attrs"] = "read-write"
-        # Half of the time for both: a process that has not been connected yet shares it, too.
+        # The two hosts share the time limit, also if this process has not been connected before.
         with takes(least=0.9, most=1.9):
             assert ask() == 1
         connection.close()

@@ -1,4 +1,4 @@
-"""A broken commit is reported as unknown if it may be saved, and as a plain error if it can't be."""
+"""A broken commit is reported as unknown if it may have been saved, and otherwise as an ordinary error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names() -> list[str]:
 
 
 def end_session(pid: int) -> None:
-    """End the session as an administrator does, from another session."""
+    """End the session from another session, as an administrator does."""
     parts = connection.settings_dict
     with psycopg.connect(
         host=parts["HOST"], port=parts["PORT"] or 5432, user=parts["USER"], dbname=parts["NAME"], autocommit=True
@@ -55,7 +55,9 @@ def test_a_connection_that_breaks_at_the_commit_leaves_the_outcome_unknown(
 
 @postgres
 def test_a_database_that_is_gone_after_the_commit_does_not_hide_that_it_is_unknown(wire: Wire) -> None:
-    """The end of the transaction must not connect again: its error would replace the first one."""
+    """The end of the transaction must not connect again: the error of the new connection would hide that the result is
+    unknown.
+    """
 
     def act() -> None:
         with transaction.atomic():
@@ -133,7 +135,7 @@ def test_a_session_that_was_idle_for_too_long_saved_nothing() -> None:
 
 @postgres
 def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> None:
-    """PostgreSQL only warns of this, and that the transaction is committed here."""
+    """PostgreSQL only warns about this, and the transaction is committed on the primary."""
     own_server.run("CREATE TABLE kept (n int)", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
                    "SELECT pg_reload_conf()")  # fmt: skip
     try:
@@ -158,7 +160,7 @@ def test_a_commit_that_no_standby_confirms_is_unknown(own_server: OwnServer) -> 
 
 @postgres
 def test_an_error_that_was_swallowed_does_not_pass_for_a_commit() -> None:
-    """PostgreSQL then answers COMMIT with ROLLBACK, without an error."""
+    """After a failed statement, PostgreSQL answers COMMIT with ROLLBACK and without an error."""
 
     def act() -> None:
         with transaction.atomic():
@@ -173,7 +175,7 @@ def test_an_error_that_was_swallowed_does_not_pass_for_a_commit() -> None:
 
 
 class Failing:
-    """SQLite's connection, whose commit fails with a code."""
+    """A connection to SQLite whose commit fails with this error code."""
 
     def __init__(self, inner: Any, code: int) -> None:
         self.inner, self.code = inner, code

@@ -1,4 +1,4 @@
-"""A read-only PostgreSQL, as after a failover, is an outage for every interface: 503, never 500."""
+"""A read-only PostgreSQL, as after a failover, is an outage: every interface answers 503, never 500."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.web.pages import signed_in
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    # SQLite calls it an OperationalError by itself.
+    # SQLite itself raises an OperationalError for it.
     pytest.mark.postgres,
 ]
 

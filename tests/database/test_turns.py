@@ -1,4 +1,7 @@
-"""Calls that wait for a lock that is never released leave threads to others; if the lock moves, no call is refused."""
+"""Calls that wait for a lock that is never released leave threads free for others.
+
+If the lock is released, none is refused.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,13 @@ only_sqlite = pytest.mark.sqlite
 TEST = Act("test", noun=Noun.INSTALLATION)
 
 THREADS = 16
-#: What others may wait: a second, and as long again for a machine that has all this to do.
+#: How many seconds other calls may take: one second, and one more because this machine also runs the other calls.
 SOON = 2
 
 
 @pytest.fixture
 def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
-    """The threads of a web server, connected as they are after their first request."""
+    """Return the threads of a web server, each already connected as after its first call."""
     barrier = threading.Barrier(THREADS)
 
     def connect() -> None:
@@ -66,14 +69,14 @@ def pool(as_web: None) -> Iterator[ThreadPoolExecutor]:
 
 
 def take_turn(tenant: UUID, *, takes: float = 0.0) -> None:
-    """Do the least that an act does: take its turn at the log."""
+    """Lock the tenant's log as every act does, and do nothing else."""
     with act(TEST, actor=Cast.system()) as current:
         current.take_turn(tenant)
         time.sleep(takes)
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, float]:
-    """Return the result, and when it came."""
+    """Return the result, and the time at which it came."""
     try:
         call()
     except StoreUnavailable as refusal:
@@ -86,7 +89,7 @@ def sent(pool: ThreadPoolExecutor, call: Callable[[], Any]) -> tuple[float, Futu
 
 
 def _all_done(calls: list[tuple[float, Future[tuple[str, float]]]]) -> None:
-    """Assert that no call was refused. If the machine pauses for half a second, the log counts as stuck."""
+    """Assert that no call was refused. A refusal counts as a wrong time, because a slow machine can cause it."""
     outcomes = Counter(done.result(timeout=120)[0] for _, done in calls)
     assert outcomes.keys() <= {"done", "TurnRefused"}
     in_time(outcomes["TurnRefused"] == 0, outcomes)
@@ -108,7 +111,7 @@ def test_a_log_that_is_not_given_back_does_not_delay_other_tenants(cast: Cast, p
     in_time(max(at - began for began, _, at in ended) < SOON, ended)
     assert refused["done"] == 0
     in_time(refused["TurnRefused"] >= 180, refused)
-    # It is free again, and nobody is refused.
+    # The lock is free again, and no call is refused.
     assert sent(pool, lambda: take_turn(cast.contoso.pk))[1].result(timeout=120)[0] == "done"
 
 
@@ -165,7 +168,7 @@ def test_a_row_that_is_not_given_back_does_not_take_every_thread(cast: Cast, poo
 def test_acts_on_several_logs_leave_threads_and_logs_to_other_tenants(
     cast: Cast, pool: ThreadPoolExecutor, first: str
 ) -> None:
-    """Also if they hold the other log already, as for the log with the higher key."""
+    """This is also true for acts that already hold one log: the logs are locked in the order of their keys."""
     stuck_log, other_log = sorted([cast.contoso.pk, cast.fabrikam.pk], reverse=first == "contoso")
     take_turn(stuck_log)
     take_turn(other_log)
@@ -243,7 +246,7 @@ def test_a_form_that_is_sent_again_and_again_while_the_first_is_slow_leaves_thre
     what, at = done.result(timeout=120)
     assert what == "done"
     in_time(at - began < SOON, at - began)
-    # Nobody knows yet how the first one ends.
+    # The result of the first call with this key is not known yet.
     assert {type(each.exception(timeout=60)) for each in again} == {OutcomeUnknown}
     may_end.set()
     assert first.exception(timeout=60) is None
@@ -265,7 +268,7 @@ def test_stuck_locks_hold_at_most_half_of_the_threads(monkeypatch: pytest.Monkey
         for turn in turns[8:]:
             with pytest.raises(TurnRefused):
                 turn.require_place()
-        # A lock that nobody waits for is free.
+        # If nobody waits for a lock, a call can wait for it.
         TURNS.enter(("test", "free"), threads=THREADS).leave(is_taken=True)
     finally:
         for lock in range(3):
@@ -297,7 +300,7 @@ time.sleep(60)
 
 
 class another_process:
-    """Run another process that writes to the file for so long: all the time, or repeatedly with a pause."""
+    """Run another process that writes to the file for this many seconds, without a pause or with pauses."""
 
     def __init__(self, seconds: float, rest: float) -> None:
         path = str(connection.settings_dict["NAME"])
@@ -339,7 +342,7 @@ def test_a_writer_gives_up_in_time_and_a_reader_does_not_wait(as_web: None) -> N
 
 @only_sqlite
 def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_web: None) -> None:
-    # However slow the machine is, nobody gives up.
+    # The limit is long, so that no writer gives up on a slow machine.
     bounds.of_process(replace(bounds.current(), write=120.0))
     order: list[int] = []
     may_end = threading.Event()
@@ -360,7 +363,7 @@ def test_writers_of_one_process_take_turns_in_the_order_in_which_they_came(as_we
         while not (len(line._waiting) == number and order) and time.monotonic() < until:
             time.sleep(0.005)
         places.append(line._waiting[-1] if number else None)
-    # Each looks meanwhile whether the turn is stuck, and keeps its place.
+    # Each checks meanwhile whether the writer in front is stuck, and keeps its place.
     time.sleep(0.6)
     assert list(line._waiting) == places[1:]
     may_end.set()
@@ -405,7 +408,7 @@ def test_no_writer_starves_while_threads_and_another_process_write(pool: ThreadP
         for done in [pool.submit(work) for work in (write, write_alone) for _ in range(THREADS // 2)]:
             done.result(timeout=120)
     assert len(waits) == 160
-    # The longest was 17 seconds where they did not stand in line.
+    # Without the queue, the longest wait was 17 seconds.
     in_time(max(waits) < 5, max(waits))
 
 

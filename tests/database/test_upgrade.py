@@ -1,4 +1,4 @@
-"""A database from before the migrations were squashed becomes the same as a new one, and keeps its rows."""
+"""A database from before the migrations were squashed gets the structure of a new one, and keeps its rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from tests import ground
 
 DATA = Path(__file__).parents[1] / "migrations_data"
-#: What an upgraded database has besides: nothing reads this column, which may be null.
+#: Columns that only an upgraded database has. Nothing reads them, and they may be null.
 LEFT_OVER = {"requests_app_webhook.resume_at"}
 Shape = dict[str, Any]
 
@@ -34,13 +34,13 @@ def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_pa
     assert {name.partition(" ")[2] for name in left} == LEFT_OVER
     assert [shape[name] for name in left] == [NULLABLE[connection.vendor]]
     assert _differences(new, {name: value for name, value in shape.items() if name not in left}) == []
-    # Django writes down that the new migrations count as applied, and nothing else is written.
+    # Django records that the new migrations are applied. Nothing else changes.
     assert {key for key in applied if key[0] == "requests_app"} > {("requests_app", "0001_initial")}
     assert _differences(before, {**rows, "django_migrations": before["django_migrations"]}) == []
     assert rows.keys() == rows_of_new.keys()
 
 
-#: How each database tells of the column that is left over.
+#: How each database describes the column that only an upgraded database has.
 NULLABLE = {
     "postgresql": ("timestamp with time zone", "YES", None, "NO"),
     "sqlite": '"resume_at" datetime NULL',
@@ -103,7 +103,7 @@ _LOADED: dict[str, Callable[[Path], contextlib.AbstractContextManager[str]]] = {
 
 
 def _rows() -> Shape:
-    """Return the rows of each table, without order, each by the names of its columns."""
+    """Return the rows of each table in any order, each row by column name."""
     found = {}
     with connection.cursor() as cursor:
         for table in sorted(connection.introspection.table_names(cursor)):
@@ -142,7 +142,7 @@ def _sqlite_shape(cursor: Any) -> Shape:
 
 
 def _clauses(text: str) -> list[str]:
-    """The text in the brackets of a CREATE TABLE: columns and constraints, in any order."""
+    """Return the columns and constraints between the brackets of a CREATE TABLE, in any order."""
     parts, depth, part = [], 0, ""
     for letter in text[text.index("(") + 1 : text.rindex(")")]:
         depth += {"(": 1, ")": -1}.get(letter, 0)
@@ -192,12 +192,12 @@ def _postgresql_shape(cursor: Any) -> Shape:
     return found
 
 
-#: What PostgreSQL adds and leaves out when it writes the same expression a second time, as it does for a dump.
+#: Casts and brackets that PostgreSQL adds or removes when it writes the same expression again, as in a dump.
 _FORM = re.compile(r"::(?:text|character varying)(?:\[\])?|[()\s]")
 
 
 def _one_form(kind: str, fact: Any) -> Any:
-    """Return expressions in one form; everything else unchanged."""
+    """Return an expression without these casts and brackets. Return everything else unchanged."""
     has_expressions = kind in ("constraint", "index", "trigger", "policy") and isinstance(fact, str)
     return _FORM.sub("", fact) if has_expressions else fact
 

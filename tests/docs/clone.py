@@ -1,4 +1,4 @@
-"""A copy of the code in a separate directory, with replacements for what a test must not do to the machine."""
+"""A copy of the code in a separate directory, with replacements for programs that would change the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ports import free_port
 
 LEFT_OUT = {".git", ".venv", ".venv-next", "var", "staticfiles", "node_modules"}
 
-#: Each writes down how it was called. What would change the machine does nothing else.
+#: Each replacement logs its call. Programs that would change the machine do nothing else.
 STAND_INS = {
     "useradd": "exit 0",
     "systemctl": """
@@ -28,7 +28,7 @@ for word in "$@"; do
         *) [ -f "$CLONE/deploy/systemd/$word.service" ] || { echo "no unit $word" >&2; exit 1; } ;;
     esac
 done""",
-    # There is no group of that name here; everything else is done.
+    # This machine has no group of that name. Everything else is done.
     "install": """
 n=$#
 while [ $n -gt 0 ]; do
@@ -54,13 +54,13 @@ exec "$PYTHON_HERE" "$@" """,
 
 @dataclass
 class Running:
-    """A command that continues, and the file with its output."""
+    """A command that runs until it is stopped, and the file with its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
     def until(self, words: str, *, within: float) -> str:
-        """Wait until it has printed these words, and return all its output."""
+        """Wait until the command has printed these words. Return all its output."""
         until = time.monotonic() + within
         while time.monotonic() < until and self.process.poll() is None:
             output = self.output.read_text()
@@ -70,7 +70,7 @@ class Running:
         raise AssertionError(f"It never said {words!r}.\n{self.output.read_text()[-2000:]}")
 
     def end(self) -> int:
-        """Press Ctrl-C, which reaches every process of the terminal, and return the exit status."""
+        """Press Ctrl-C, which reaches every process at the terminal. Return the exit status."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         try:
@@ -94,7 +94,7 @@ class Clone:
             if entry.name in LEFT_OUT or entry.name.endswith("_cache") or entry.name == ".hypothesis":
                 continue
             if entry.is_dir():
-                # With what is compiled, which counts while the sources are as old and as long as they were.
+                # Compiled files are copied too. Python uses them while age and size of the sources stay the same.
                 shutil.copytree(entry, path / entry.name)
             else:
                 shutil.copy(entry, path)
@@ -103,7 +103,7 @@ class Clone:
         shutil.copy(path / "deploy" / "lockbox.env", path / "etc" / "lockbox")
         for name, body in STAND_INS.items():
             _script(path / "stand-ins" / name, f'echo "{name} $*" >>"$CLONE/called"\n{body}')
-        # The packages of this very run; nothing is installed, and nothing is fetched.
+        # Use the packages of this run. Nothing is installed or downloaded.
         _script(path / "stand-ins/venv/pip", 'echo "pip $*" >>"$CLONE/called"')
         _script(
             path / "stand-ins/venv/python",
@@ -120,7 +120,7 @@ class Clone:
         return cls(path, inherited | overrides)
 
     def sh(self, command: str, *, within: float = 170, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run one command as a shell runs it, in the directory of the code."""
+        """Run one command as a shell does, in the directory of the code."""
         return subprocess.run(
             ["sh", "-euc", self.here(command)],
             cwd=self.path,
@@ -138,11 +138,11 @@ class Clone:
         return run.stdout
 
     def start(self, command: str, **environment: str) -> Running:
-        """Start a command that continues until it is stopped."""
+        """Start a command that runs until it is stopped."""
         output = self.path / "output"
         with output.open("w") as file:
             process = subprocess.Popen(
-                # With `exec env` the process is the command itself, with any variables set before it.
+                # With `exec env`, the shell becomes the command, also if variables come before the command.
                 ["sh", "-euc", f"exec env {self.here(command)}"],
                 cwd=self.path,
                 env=self.environment | environment,
@@ -154,7 +154,7 @@ class Clone:
         return Running(process, output)
 
     def in_a_terminal(self, command: str, answer: str) -> tuple[int, str]:
-        """Run a command that asks for a password, and type it each time; return status and output."""
+        """Run a command that asks for a password, and type it each time. Return status and output."""
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.path)
@@ -163,7 +163,7 @@ class Clone:
         while True:
             try:
                 output = os.read(terminal, 1024)
-            except OSError:  # how a terminal ends on Linux
+            except OSError:  # this is how the end of a terminal appears on Linux
                 break
             if not output:
                 break
@@ -174,12 +174,12 @@ class Clone:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode(errors="replace")
 
     def called(self) -> list[str]:
-        """Return how the replacement programs were called so far."""
+        """Return the logged calls of the replacement programs."""
         log = self.path / "called"
         return log.read_text().splitlines() if log.exists() else []
 
     def here(self, command: str) -> str:
-        """Return the command with the paths of an installation inside the copy, and with a free port."""
+        """Return the command with paths inside the copy, and with a free port."""
         command = command.replace("/opt/lockbox", str(self.path)).replace(" /etc/", f" {self.path}/etc/")
         command = command.replace("=/etc/", f"={self.path}/etc/")
         return re.sub(r"\bPORT=\d+", lambda _: f"PORT={free_port()}", command)

@@ -1,4 +1,4 @@
-"""Reads the documents: their fenced blocks, their text, and the names in both."""
+"""Read the documents: their fenced blocks, their prose, and the names in both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADING = re.compile(r"^#+ +(.*)$")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `line` is where it begins."""
+    """One fenced block. `line` is the number of its first line."""
 
     document: str
     line: int
@@ -35,7 +35,7 @@ def documents() -> list[Path]:
 
 @cache
 def _parted(path: Path) -> tuple[list[Block], str]:
-    """A document's fenced blocks, and its other lines."""
+    """Return a document's fenced blocks, and its other lines."""
     blocks: list[Block] = []
     prose: list[str] = []
     opened: re.Match[str] | None = None
@@ -65,7 +65,7 @@ def prose(path: Path) -> str:
 
 
 def commands(block: Block) -> list[str]:
-    """Return the commands of a block marked `sh`, one a line; a backslash at the end continues with the next line."""
+    """Return the commands of a block marked `sh`, one per line. A backslash at the end continues a command."""
     joined = block.text.replace("\\\n", " ")
     lines = (re.sub(r"\s+# .*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
@@ -76,7 +76,7 @@ def links(path: Path) -> list[str]:
 
 
 def code_spans(path: Path) -> list[str]:
-    # A pipe is escaped inside a table.
+    # Inside a table, a pipe is escaped.
     return [span.replace("\\|", "|") for span in _CODE.findall(prose(path))]
 
 
@@ -85,7 +85,7 @@ def bold(path: Path) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the fragments of the headings, as GitHub makes them."""
+    """Return the fragments of the headings, as GitHub computes them."""
     return {_slug(match[1]) for line in prose(path).splitlines() if (match := _HEADING.match(line))}
 
 

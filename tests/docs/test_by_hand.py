@@ -1,4 +1,4 @@
-"""A signed approval is checked by hand, with the document's lines and without the product's code."""
+"""Check a signed approval by hand, with the document's lines and without the product's code."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_signed_approval_is_checked_with_the_documents_lines(cast: Cast, tmp_p
         "Verified OK",
     ]
     assert done.stdout.splitlines() == lines
-    # One letter of what was signed, and one bit of what the device answered.
+    # Change one letter of the signed text, and then one bit of the device's response.
     text, submitted_text = (tmp_path / "text.json").read_text(), (tmp_path / "asked.json").read_text()
     (tmp_path / "text.json").write_text(text.replace("Priya", "Prija", 1))
     assert run(tmp_path).stdout.splitlines() == lines[1:]

@@ -1,4 +1,4 @@
-"""Every command in the documents is run, or, if a test must not run it, checked as far as possible."""
+"""Run every command in the documents. If a test can't run a command, check it as far as possible."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.ports import free_port
 
 ALL = sorted({(block.document, command) for block in blocks("sh") for command in commands(block)})
 
-#: The installation of a production machine, whose commands build on each other: they are run in their order.
+#: The installation on a production machine. Its commands depend on each other, so they run in order.
 INSTALLATION = "deploy/README.md"
 SERVES = re.compile(r"bin/run$")
-#: The test run itself.
+#: The tests themselves.
 TESTS = re.compile(r"^bin/test\b")
 DEMO = re.compile(r"^bin/demo$")
-#: Compiling the lock files asks a package index, which a test does not reach.
+#: Compiling the lock files needs a package index, and a test has no network.
 NEEDS_INDEX = re.compile(r"^uv ")
-#: Say something about PostgreSQL: they are run on one, in test_postgresql.
+#: Commands for PostgreSQL. test_postgresql runs them.
 POSTGRESQL = re.compile(r"^pg_|pg_roles")
 ASKS = re.compile(r"\bcreatesuperuser\b")
-#: What a customer does at home, some of it one after the other.
+#: What a customer does without the provider. Some of these commands depend on earlier ones.
 AT_HOME = re.compile(r"lockbox_verify\.py|\bevidence/")
 
-#: What calls the API: tests/clients run it against a server, as the people whom the documents have in mind.
+#: Commands that call the API. tests/clients runs them against a server, as the people for whom they are written.
 CALLS = re.compile(r"^(curl|lockbox)\b")
 
 TESTED_ELSEWHERE = (SERVES, TESTS, DEMO, NEEDS_INDEX, POSTGRESQL, ASKS, AT_HOME, CALLS)
@@ -62,14 +62,14 @@ def test_a_comment_and_a_continued_line_are_read_as_a_shell_reads_them() -> None
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A copy with its database, the people of the demo world and their signed logs."""
+    """Return a copy with its database, the people of the demo world, and their signed logs."""
     made = Clone.make(tmp_path_factory.mktemp("docs") / "clone")
     (made.path / "var").mkdir()
     shutil.copy(ground.sqlite(), made.path / "var" / "lockbox.sqlite3")
     made.done(".venv/bin/python manage.py migrate --noinput")
     made.done(".venv/bin/python manage.py log_key create")
     made.done(".venv/bin/python manage.py demo_world --bare")
-    # The signer's first round, which makes the file of the heads that some commands copy.
+    # Sign the logs once. This writes the file of heads, which some commands copy.
     made.done(".venv/bin/python manage.py checkpoint")
     return made
 
@@ -82,7 +82,7 @@ def test_a_command_succeeds(clone: Clone, command: str) -> None:
 
 @pytest.mark.deep
 def test_a_command_that_fails_is_noticed(clone: Clone) -> None:
-    """Without this, the test above could pass because nothing is run."""
+    """Otherwise the test above could pass without running anything."""
     assert clone.sh(".venv/bin/python manage.py no_such_command").returncode != 0
     assert clone.sh("systemctl restart lockbox-nothing").returncode != 0
 
@@ -98,7 +98,7 @@ def test_the_first_of_the_staff_is_made(clone: Clone, command: str) -> None:
 @pytest.mark.deep
 @pytest.mark.timeout(300)
 def test_the_product_runs_and_ends_as_the_documents_say(tmp_path: Path) -> None:
-    """The first start makes everything; a later one finds it there. Each ends cleanly when it is stopped."""
+    """The first start creates everything, and a later start finds it. Each start ends cleanly when it is stopped."""
     fresh = Clone.make(tmp_path / "clone")
     for command in kind(SERVES):
         running = fresh.start(command, PORT=str(free_port()))
@@ -157,7 +157,7 @@ def test_the_locks_are_compiled_from_what_is_there(command: str) -> None:
 
 @pytest.mark.deep
 def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) -> None:
-    """The commands run in order: the first reads what is there, and later ones read what earlier ones made."""
+    """The commands run in order, because later commands read files that earlier ones made."""
     clone.done(".venv/bin/python manage.py log_key create --if-missing")
     clone.done(".venv/bin/python manage.py checkpoint")
     clone.done(".venv/bin/python manage.py evidence contoso -o evidence.zip")
@@ -176,7 +176,7 @@ def test_a_customer_checks_the_log_at_home_as_the_documents_say(clone: Clone) ->
             finally:
                 assert running.end() == 0, running.output.read_text()
         elif " previous " in command or " --witness " in command:
-            # Nobody asked the witness of a moment ago, so it has seen and cosigned nothing.
+            # The witness has just been started, and has cosigned nothing.
             assert clone.sh(command).returncode == 2, command
         else:
             clone.done(command)

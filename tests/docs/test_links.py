@@ -1,4 +1,4 @@
-"""Everything that the documents refer to exists: files, headings, pictures, pages, code."""
+"""Everything to which the documents refer exists: files, headings, pictures, pages, code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from django.urls import Resolver404, resolve
 from tests.docs.documents import anchors, blocks, bold, code_spans, commands, documents, links, prose
 from tests.sources import ROOT, files_in, name_of, product_files, text_of
 
-#: Guides for people: a bold text in them is a label of a page, or of a mail.
+#: Guides for people. Bold text in a guide is a label of a page or of a mail.
 GUIDES = ("customer-", "engineer", "provider-approver")
-#: Places of a machine, which are no addresses of pages.
+#: Paths on a machine, which are not addresses of pages.
 PLACES = ("/opt/", "/etc/", "/var/", "/srv/", "/tmp/")
 _PLACEHOLDER = re.compile(r"<[a-z: ]+>")
 _KINDS = {"approve|deny": "approve", "csv|jsonl": "csv", "action": "revoke", "slug:action": "close_ticket"}
@@ -36,7 +36,7 @@ def _leads(path: Path, target: str) -> bool:
 
 
 def _address(span: str) -> str:
-    """The span as an address that can be resolved."""
+    """Return the span as an address that can be resolved."""
     return _PLACEHOLDER.sub(lambda found: _KINDS.get(found[0].strip("<>"), str(uuid4())), span).partition("?")[0]
 
 
@@ -56,7 +56,7 @@ _FILE = re.compile(rf"(?:{_TOP})/[\w./<>*-]*")
 
 
 def dead_paths(path: Path) -> list[str]:
-    """Return files of the project that the document names and that do not exist."""
+    """Return the files of the project that the document mentions and that do not exist."""
     named = [span for span in code_spans(path) if _FILE.fullmatch(span) and not span.startswith("var/")]
     return [span for span in named if not list(ROOT.glob(_PLACEHOLDER.sub("*", span).rstrip("/")))]
 
@@ -65,19 +65,19 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 def _is_name(span: str) -> bool:
-    """Whether it is a name of the code, and not a word, a file or a command."""
+    """Return whether the span is a name in the code, and not a word, a file or a command."""
     inner = span[1:]
     return bool(_NAME.fullmatch(span)) and ("_" in inner or "." in inner or any(char.isupper() for char in inner))
 
 
 @cache
 def _known_text() -> str:
-    """Return the text of the product and of the tests, except these tests, which name what does not exist."""
+    """Return the text of the product and of the tests. tests/docs is left out, because it contains invalid examples."""
     here = Path(__file__).parent
     tests = [path for path in files_in("tests") if path.suffix == ".py" and path.parent != here]
     other = [ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / "requirements.in"]
     programs = [command.split()[0] for block in blocks("sh") for command in commands(block)]
-    # The product's files hold pictures, too.
+    # Some files of the product are pictures.
     return "\n".join([path.read_text(errors="replace") for path in [*product_files(), *tests, *other]] + programs)
 
 
@@ -97,10 +97,10 @@ def unknown_names(path: Path) -> list[str]:
 
 @cache
 def _occurs(span: str) -> bool:
-    # The search in the set is only for speed: the text decides.
+    # The sets only save time. The text decides.
     if span in _known_words() or span in _known_files() or (ROOT / span).exists() or span in _known_text():
         return True
-    # `grant.closes_at`, `Limits.item_bytes`: the last part is what must exist.
+    # In `grant.closes_at` or `Limits.item_bytes`, the last part must exist.
     return span.count(".") == 1 and span.rpartition(".")[2] in _known_words()
 
 
@@ -170,7 +170,7 @@ def test_a_heading_is_reached_as_on_github(tmp_path: Path, monkeypatch: pytest.M
 
 @cache
 def _quoted() -> frozenset[str]:
-    """Return every text in quotation marks of templates and modules, as people read it."""
+    """Return every text in quotation marks of templates and modules, without markup."""
     text = "\n".join(map(text_of, product_files(".html", ".txt", ".py")))
     return frozenset(re.findall(r'"([^"\n]+)"', text) + re.findall(r"'([^'\n]+)'", text))
 
@@ -184,7 +184,7 @@ def test_every_bold_label_in_the_guides_is_on_a_page() -> None:
     assert offenders(lambda path: sorted(set(bold(path)) - _quoted()), guides()) == {}
 
 
-# --- The rest ----------------------------------------------------------------------------------------------
+# --- Other rules -------------------------------------------------------------------------------------------
 
 
 def test_the_index_leads_to_every_document() -> None:
@@ -204,7 +204,7 @@ def test_the_index_gives_each_decision_its_title() -> None:
 
 
 def _fault(code: str) -> str:
-    """Return why a piece of text in backticks is not code."""
+    """Return why a text in backticks is not valid code, or an empty text."""
     try:
         ast.parse(code)
     except SyntaxError as error:

@@ -1,4 +1,4 @@
-"""The documents' instructions for PostgreSQL are run on a server: the role, the dump, the restore."""
+"""Run the documents' instructions for PostgreSQL on a server: the role, the dump, the restore."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.django_db(transaction=True),
 ]
-#: A role belongs to the whole server, on which other workers run this very test.
+#: A role belongs to the whole server, and other processes run this test on the same server.
 ROLE = f"docs_{os.environ.get('PYTEST_XDIST_WORKER', 'one')}"
 
 
 @dataclass
 class Server:
-    """The addresses of the role's own database, and of a second, empty one."""
+    """The addresses of the role's database, and of a second, empty database."""
 
     url: str
     restored: str
@@ -44,7 +44,7 @@ def _statements() -> list[str]:
 
 
 def _sql(*statements: str) -> None:
-    """Run SQL as the server's superuser: the tests' own role may not make roles."""
+    """Run SQL as the server's superuser, because the tests' role can't create roles."""
     with psycopg.connect(os.environ["DATABASE_ADMIN_URL"], autocommit=True) as superuser:
         for statement in statements:
             superuser.execute(statement)
@@ -63,7 +63,7 @@ def server(transactional_db: None) -> Iterator[Server]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """A copy that uses PostgreSQL's programs of the server's own version."""
+    """Return a copy that uses PostgreSQL's programs in the server's version."""
     made = Clone.make(tmp_path / "clone")
     place = importlib.util.spec_from_file_location("with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert place is not None
@@ -75,7 +75,7 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Clone, server: Server) -> None:
-    """Migrate, work, dump, restore, check: with exactly this role, which row-level security limits."""
+    """Migrate, work, dump, restore and check, as exactly this role. Row-level security limits it."""
     clone.environment |= {"DATABASE_URL": server.url, "RESTORED_URL": server.restored}
     assert "W032" not in clone.sh(".venv/bin/python manage.py migrate --noinput").stderr
     clone.done(".venv/bin/python manage.py demo_world --bare")
@@ -90,7 +90,7 @@ def test_a_role_that_is_no_superuser_can_do_all_that_the_documents_say(clone: Cl
 
 
 def test_a_dump_without_the_option_is_refused(clone: Clone, server: Server) -> None:
-    """So the documented option is needed, and nobody removes it by mistake."""
+    """This proves that the documented option is needed."""
     clone.done(".venv/bin/python manage.py migrate --noinput", DATABASE_URL=server.url)
     refused = clone.sh('pg_dump --format=custom --file=x.dump "$DATABASE_URL"', DATABASE_URL=server.url)
     assert refused.returncode != 0

@@ -1,4 +1,6 @@
-"""The reference parts of the documents match the code: commands, health, log events, words, the auditor's check."""
+"""The reference parts of the documents agree with the code: commands, health, log events, words, the auditor's
+check.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _COMMAND = re.compile(r"(?:\S*python )?manage\.py ([a-z_]+)(.*)")
 
 
 def rows(path: Path, heading: str) -> list[list[str]]:
-    """Return the cells of the first table under a heading."""
+    """Return the cells of the first table below a heading."""
     text = prose(path).partition(f"## {heading}\n")[2]
     lines = re.findall(r"^\|(.*)\|$", text.partition("\n## ")[0], flags=re.MULTILINE)
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines[2:]]
@@ -43,7 +45,7 @@ def _ours() -> set[str]:
 
 
 def wrong_commands(path: Path) -> list[str]:
-    """Return mentions of `manage.py` with a command or an option that does not exist."""
+    """Return mentions of `manage.py` whose command or option does not exist."""
     found = []
     for span in code_spans(path):
         match = _COMMAND.fullmatch(span)
@@ -118,7 +120,7 @@ def test_every_role_has_its_word() -> None:
     shown = {
         match.lower() for match in re.findall(r"^\| \*\*([^*]+)\*\*", prose(ROOT / "docs/glossary.md"), re.MULTILINE)
     }
-    # Who raised the access request is an engineer; the system is an actor.
+    # The requester is an engineer, and the system is an actor.
     wanted = {str(role).replace("_", " ") for role in Role} - {"requester", "system"}
     assert sorted(wanted - shown) == []
 
@@ -133,11 +135,11 @@ def test_the_generated_life_cycle_shows_every_state() -> None:
     assert [state for state in State.values if state not in text] == []
 
 
-# --- The auditor's own check -------------------------------------------------------------------------------
+# --- The auditor's check -----------------------------------------------------------------------------------
 
 
 def _check(place: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the document's lines on the export, and return how many entries they read."""
+    """Run the document's lines on the export. Return how many entries they read."""
     [block] = [block for block in blocks("python") if block.document == "docs/customer-auditor.md"]
     monkeypatch.chdir(place)
     scope: dict[str, Any] = {}

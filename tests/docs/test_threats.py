@@ -1,4 +1,4 @@
-"""Each case of the threat model names a test that exists, or says that it is not covered yet."""
+"""Each case of the threat model refers to a test that exists, or says that no test covers it yet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cases(text: str) -> list[Case]:
     ends = [match.start() for match in starts[1:]] + [len(text)]
     found = []
     for match, end in zip(starts, ends, strict=True):
-        # The next part of the document is no part of its last case.
+        # The next section of the document does not belong to its last case.
         body = text[match.end() : end].partition("\n## ")[0]
         tests = tuple((path, name) for path, name in _TEST.findall(body))
         found.append(Case(int(match[1]), match[2], tests, "*Not met yet:*" in body))
@@ -59,7 +59,7 @@ def test_no_case_is_left_out() -> None:
 
 
 def test_each_case_of_deciding_is_tried_through_every_interface() -> None:
-    """By the test that tries all interfaces, or by at least one of the pages' and one of the API's."""
+    """Either one test tries all interfaces, or there is a test for the pages and a test for the API."""
     through = {case.number: {path.split("/")[1] for path, _name in case.tests} for case in ALL[:16]}
     offenders = {
         number: doors for number, doors in through.items() if not ("parity" in doors or {"web", "api"} <= doors)

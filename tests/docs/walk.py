@@ -1,4 +1,4 @@
-"""Follows a document from top to bottom, as its reader does with one shell."""
+"""Follow a document from top to bottom, as its reader does with one shell."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from tests.docs.documents import Block, blocks
 
-#: How long one block may take; none waits for anything but a server on this machine.
+#: How many seconds one block may take. A block waits only for a server on this machine.
 WITHIN = 150
 _FILE = re.compile(r"# ([\w-]+\.py)$")
-#: Each block has a shell of its own, which begins with what the one before knew, and stops at the first failure.
+#: Each block has its own shell. The shell loads the variables and functions of the block before, and stops at the first
+#: failure.
 _SHELL = """set -euo pipefail
 if [ -f .shell ]; then . ./.shell; fi
 set -a
@@ -26,10 +27,10 @@ set +a
 
 
 class Walk:
-    """The `bash` blocks of one document, run in order in one directory; variables and functions stay.
+    """The `bash` blocks of one document, run in order in one directory. Variables and functions stay.
 
-    A `python` block whose first line is a comment with a file name is written to that file. `close()` ends what a block
-    leaves running.
+    A `python` block whose first line is a comment with a file name is written to that file. `close()` ends programs
+    that a block started.
     """
 
     def __init__(self, document: str, place: Path, environment: dict[str, str]) -> None:
@@ -39,7 +40,7 @@ class Walk:
         self._sessions: list[int] = []
 
     def until(self, words: str) -> str:
-        """Run every block before the first one with these words. Returns the output."""
+        """Run every block before the first one with these words. Return the output."""
         shown = ""
         while words not in self._left[0].text:
             shown += self.step()
@@ -57,7 +58,7 @@ class Walk:
         return ""
 
     def _run(self, block: Block) -> str:
-        # Files and no pipes: what continues running would hold a pipe open.
+        # Use files, because a program that continues would keep a pipe open.
         shown, faults = self.place / ".shown", self.place / ".faults"
         with shown.open("w") as out, faults.open("w") as err:
             shell = subprocess.Popen(

@@ -1,8 +1,8 @@
 """Random bytes and keys that are the same in each run.
 
-Everything random in the product comes from the operating system, so one function replaces it. Its answer follows from
-the step of the history, from the model whose id is drawn (or from the number of bytes), and from how many were drawn
-before in that step. So an act that draws one id less than before changes nothing in other steps.
+All random bytes of the product come from the operating system, and one function replaces it. Its result depends on the
+step of the history, on the model whose id is drawn (or on the number of bytes), and on how many were drawn earlier in
+the step. So if an act draws one id less than before, other steps do not change.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _NAMESPACE = uuid.UUID("6f0f4f2c-1f0e-4b6e-9d5a-3c1b2a190807")
 
 
 def bytes_for(label: str, size: int) -> bytes:
-    """Return bytes that follow from a label alone."""
+    """Return bytes that depend only on the label."""
     return hashlib.shake_256(f"golden {label}".encode()).digest(size)
 
 
 def id_for(label: str) -> uuid.UUID:
-    """Return an id that follows from a label alone."""
+    """Return an id that depends only on the label."""
     return uuid.uuid5(_NAMESPACE, label)
 
 
 def key_for(label: str) -> Ed25519PrivateKey:
-    """Return a signing key that follows from a label alone."""
+    """Return a signing key that depends only on the label."""
     return Ed25519PrivateKey.from_private_bytes(bytes_for(label, 32))
 
 
@@ -50,7 +50,7 @@ class Chance:
         self._drawn.clear()
 
     def install(self, patch: Any) -> None:
-        """Patch with pytest's `monkeypatch`."""
+        """Replace the functions, with pytest's `monkeypatch`."""
         patch.setattr(os, "urandom", self.urandom)
         patch.setattr(random, "_urandom", self.urandom)
         patch.setattr(Ed25519PrivateKey, "generate", staticmethod(lambda: key_for(self._next("key"))))
@@ -66,7 +66,7 @@ class Chance:
 
 
 def _model(frame: FrameType | None) -> str:
-    """Return the field whose default is drawn, as `Ticket.id`; empty if the frame belongs to no field."""
+    """Return the field whose default is drawn, for example `Ticket.id`. Return an empty text if no field is."""
     for _ in range(4):
         if frame is None:
             return ""

@@ -1,4 +1,4 @@
-"""The names that others depend on: addresses, the API's document, codes, events, tasks and commands."""
+"""The names on which others depend: addresses, the API's document, codes, events, tasks and commands."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.clients import generated
 
 
 def addresses() -> Iterator[str]:
-    """Yield each address of the site, as its pattern, with its methods."""
+    """Yield each address of the site with its methods. Variable parts have only their type."""
     for pattern, view in sorted(_routes(get_resolver(), "/"), key=lambda each: each[0]):
-        # What a part of an address is called in the code is nothing to a caller.
+        # A caller does not see the name of a variable part.
         address = re.sub(r"<(\w+):\w+>", r"<\1>", pattern)
         yield f"{address} {_methods(view)}"
 
@@ -44,7 +44,7 @@ def _routes(resolver: URLResolver, prefix: str) -> Iterator[tuple[str, Callable[
 
 
 def _methods(view: Callable[..., Any]) -> str:
-    """Return the methods of a view; "any" if it does not name any."""
+    """Return the methods of a view, or "any" if the view does not limit them."""
     found: Any = view
     while found is not None:
         of_class = getattr(found, "cls", None) or getattr(found, "view_class", None)
@@ -64,18 +64,16 @@ def _joined(methods: Iterable[str]) -> str:
 # --- The API's document ----------------------------------------------------------------------------------------
 
 _WORDS = frozenset({"description", "summary", "title"})
-#: Their content is a value, in which a word for people counts as a value too.
+#: Inside these, "title" and so on are values.
 _VALUES = frozenset({"value", "example", "default", "const"})
-#: The keys in these are names, and not the document's own words.
+#: Inside these, the keys are names.
 _BY_NAME = frozenset({"properties", "schemas", "responses", "headers", "examples", "paths", "content", "variables"})
-#: The order of these says nothing.
+#: Lists whose order has no meaning.
 _SETS = frozenset({"required", "tags"})
 
 
 def resolved(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with each $ref resolved, without the words for people, and without the names of
-    components.
-    """
+    """Return the document with each $ref resolved, without text for people and without names of components."""
 
     def follow(path: str) -> Any:
         found: Any = document
@@ -118,7 +116,7 @@ def _place(parameter: Any) -> tuple[str, str]:
 
 
 def _value(value: Any) -> Any:
-    """Return an example's value; for a problem, without the parts in words."""
+    """Return an example's value. Of a problem, leave out the parts in words."""
     if isinstance(value, list):
         return [_value(each) for each in value]
     if not isinstance(value, dict):
@@ -132,7 +130,10 @@ def _value(value: Any) -> Any:
 
 
 def packed(document: dict[str, Any]) -> list[str]:
-    """Return the resolved document as lines. Each frequent part is there once: its hash, and its content."""
+    """Return the resolved document as lines.
+
+    Each frequent part is written once, with its hash, and then only the hash is used.
+    """
     parts: dict[str, str] = {}
 
     def pack(node: Any) -> Any:
@@ -170,7 +171,7 @@ def unpacked(lines: list[str]) -> dict[str, Any]:
 
 
 def differing(before: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Yield each place in which two documents differ."""
+    """Yield each place where two documents differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             at = f"{place} › {name}" if place else str(name)
@@ -215,13 +216,13 @@ def task_names() -> list[str]:
 def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
     yield kind
     for each in kind.__subclasses__():
-        # Classes of other tests are not the product's.
+        # Classes of tests do not belong to the product.
         if not each.__module__.startswith("tests."):
             yield from _kinds(each)
 
 
 def _commands() -> Iterator[str]:
-    """Yield the commands of this project's own apps, with their own options."""
+    """Yield the commands of this project's apps, with the options that Django does not add."""
     bare = BaseCommand().create_parser("manage.py", "bare")
     common = {option for action in bare._actions for option in action.option_strings}
     for name, app in sorted(get_commands().items()):
@@ -235,7 +236,7 @@ def _commands() -> Iterator[str]:
 
 
 def _verbs(found: argparse.ArgumentParser, name: str, but: set[str] | None = None) -> Iterator[str]:
-    """Yield a command and its options, and its subcommands, without explanations."""
+    """Yield a command with its options and its subcommands, without explanations."""
     options = []
     for action in found._actions:
         if isinstance(action, argparse._SubParsersAction):

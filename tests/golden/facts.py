@@ -1,6 +1,4 @@
-"""The parts of the history to compare: exact bytes where they must not change, and the facts of mails without the
-words.
-"""
+"""The parts of the history to compare: exact bytes if they must not change, and of mails only the facts."""
 
 from __future__ import annotations
 
@@ -44,7 +42,7 @@ def _short(raw: bytes) -> str:
 
 
 def log() -> Iterator[str]:
-    """Yield the canonical bytes of each entry, by log and in order."""
+    """Yield the canonical bytes of each entry, in order, log by log."""
     for head in ChainHead.objects.order_by("pk"):
         yield f"# {checkpoints.origin_of(head.pk, 0)}: {head.size} entries, {head.pruned_to} of them removed"
         for entry in AuditEntry.objects.filter(tenant_id=head.pk).order_by("seq"):
@@ -52,7 +50,7 @@ def log() -> Iterator[str]:
 
 
 def signed() -> Iterator[str]:
-    """Yield each checkpoint by its hash, and the newest of each shard with all signatures."""
+    """Yield the hash of each checkpoint, and the newest checkpoint of each shard with all signatures."""
     for head in ChainHead.objects.order_by("pk"):
         rows = list(Checkpoint.objects.filter(tenant_id=head.pk).order_by("shard", "size"))
         for row in rows:
@@ -67,7 +65,7 @@ def signed() -> Iterator[str]:
 
 
 def receipts(history: History, reader: Caller) -> Iterator[str]:
-    """Yield inclusion and consistency proofs, as the API answers them in both forms."""
+    """Yield inclusion and consistency proofs, in both forms of the API."""
     log = f"tenants/{history.world.tenant().pk}/log"
     size = ChainHead.objects.get(pk=history.world.tenant().pk).size
     for path in (
@@ -83,14 +81,14 @@ def receipts(history: History, reader: Caller) -> Iterator[str]:
 
 # --- Evidence --------------------------------------------------------------------------------------------------
 
-#: What people read in a bundle: words, which may change.
+#: Files with text for people, which may change.
 _WORDS = re.compile(r"README|timeline|lockbox_verify|\.html$|\.pdf$")
-#: What is in the log's own file, too.
+#: Files whose content is also in the log.
 _LONG = re.compile(r"^(?:entries|proofs|consistency)-\d+\.jsonl$|\.bin$")
 
 
 def bundles(history: History, reader: Caller) -> dict[str, bytes]:
-    """Return the evidence about the one access request, and about the whole log."""
+    """Return the evidence about the access request `main`, and about the whole log."""
     tenant = history.world.tenant().pk
     found = {}
     for name, path in {
@@ -130,7 +128,7 @@ def evidence(found: dict[str, bytes]) -> Iterator[str]:
 
 
 def decisions(history: History) -> Iterator[str]:
-    """Yield the text of each signed decision with its digest, and digest and text of each access request."""
+    """Yield the text of each signed decision with its digest, and the digest and text of each access request."""
     for step, text, digest in history.manifests:
         yield f"{step}: {digest} {text}"
     for row in AccessRequest.objects.order_by("submitted_at", "reference"):
@@ -141,7 +139,7 @@ def decisions(history: History) -> Iterator[str]:
 
 _LINK = re.compile(r"https?://[^\s<>\"]+")
 _NUMBER = re.compile(r"[\w@./:+#%-]*\d[\w@./:+#%-]*")
-#: Headers that are left out where they are like this.
+#: Headers that are left out if they have this value.
 _ALWAYS = {("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "All")}
 _SENDER = "Microsoft Customer Lockbox <lockbox@localhost>"
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -154,7 +152,7 @@ _NAMED = (
 
 
 def mails(history: History) -> Iterator[str]:
-    """Yield the receiver, topic, links, numbers and names of each mail; mails of one step in order of the topic."""
+    """Yield the receiver, topic, links, numbers and names of each mail. Mails of one step are sorted by topic."""
     names = sorted({" ".join(str(name).split()) for name in _names()} - {""})
     order = {step: at for at, (step, _mail) in enumerate(history.mails)}
     blocks = [(order[step], _block(step, mail, names)) for step, mail in history.mails]
@@ -194,7 +192,7 @@ def _facts(text: str, names: list[str]) -> list[str]:
     text = " ".join(text.split())
     links = sorted({each.rstrip(".,)") for each in _LINK.findall(text)})
     rest = _LINK.sub(" ", text)
-    # The longest first: a name that is part of a longer one counts once.
+    # Longer names first: a name inside a longer name is not counted again.
     mentioned = []
     for name in sorted(names, key=len, reverse=True):
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", rest):
@@ -214,7 +212,7 @@ def _text(markup: str) -> str:
 
 
 def posts(history: History) -> Iterator[str]:
-    """Yield each message with its headers and its exact body; a body for several receivers is there once."""
+    """Yield each message with its headers and its exact body. A body for several receivers is written once."""
     shown: set[bytes] = set()
     order = {step: at for at, (step, *_rest) in enumerate(history.posts)}
     for _step, url, body, options in sorted(history.posts, key=lambda each: (order[each[0]], each[1], each[2])):

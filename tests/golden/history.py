@@ -1,4 +1,4 @@
-"""The golden history: the acts of people in six weeks, through the operations, on a clock that moves between steps."""
+"""The golden history: what people do in six weeks, through the operations, on a clock that moves between steps."""
 
 from __future__ import annotations
 
@@ -56,36 +56,39 @@ HOOK = "https://hooks.contoso.example/in?key=1"
 
 
 def log_key(number: int) -> str:
-    """A line of the log's key file."""
+    """Return a line of the log's key file."""
     return f"lockbox-log-key-v1 {base64.b64encode(bytes_for(f'log key {number}', 32)).decode()}"
 
 
 class History:
-    """Plays the history with `play()`; `mails` and `posts` are the sent messages, each with the step that sent it."""
+    """`play()` does all acts. `mails` and `posts` are the sent messages, each with the step that sent it."""
 
     def __init__(self, travel: Any, settings: Any, patch: Any) -> None:
         self.chance, self.travel, self.settings, self.patch = Chance(), travel, settings, patch
         self.at = START
         self.mails: list[tuple[str, Any]] = []
         self.posts: list[tuple[str, str, bytes, dict[str, Any]]] = []
-        #: Texts that were signed, by step, each with the digest that the passkey signs.
+        #: Signed texts by step, each with the digest that the passkey signs.
         self.manifests: list[tuple[str, str, str]] = []
         self.keys: dict[str, Authenticator] = {}
         self.refusals: list[tuple[str, str]] = []
-        #: Names of the events whose entries were removed in the end.
+        #: The events of entries that were removed at the end.
         self.removed: set[str] = set()
         self._lock = threading.Lock()
 
-    # --- The means of telling it ----------------------------------------------------------------------------
+    # --- Helpers --------------------------------------------------------------------------------------------
 
     def step(self, name: str, **later: float) -> None:
-        """Begin the next step, a minute later or as given."""
+        """Begin the next step, one minute later or at the given distance."""
         self.at += dt.timedelta(**(later or {"minutes": 1}))
         self.travel.to(self.at)
         self.chance.begin(name)
 
     def leave(self, *, has_webhooks: bool = False) -> None:
-        """Sign the logs, ask the witness, and send the due mails; with `has_webhooks` also the webhooks."""
+        """Sign the logs, ask the witness, and send the due mails.
+
+        With `has_webhooks`, also send the webhooks' messages.
+        """
         step = self.chance.step
         self.step(f"{step}, sent")
         for log in ChainHead.objects.order_by("pk"):
@@ -102,7 +105,7 @@ class History:
             webhooks.drain()
 
     def forget(self) -> None:
-        """Remove the waiting mails: others of their kind were sent."""
+        """Delete the waiting mails, because other mails of their kinds were sent."""
         OutboxMessage.objects.filter(lane__in=("fanout", "mail"), state="waiting").delete()
 
     def _post(self, url: str, body: bytes, **options: Any) -> outbound.Answer:
@@ -111,7 +114,7 @@ class History:
         return outbound.Answer(204, "", b"")
 
     def refused(self, wanted: type[DomainError], call: Callable[[], Any]) -> Any:
-        """Run an act that is refused, which is itself an entry; return the refusal."""
+        """Do an act that is refused, and return the refusal. The refusal writes an entry."""
         with pytest.raises(DomainError) as found:
             call()
         assert type(found.value) is wanted, found.value
@@ -119,7 +122,7 @@ class History:
         return found.value
 
     def proposed(self, call: Callable[[], Any]) -> UUID:
-        """Propose a change that waits for a second person; return the proposal's id."""
+        """Propose a change that a second person must confirm. Return the proposal's id."""
         return UUID(self.refused(ChangeProposed, call).current["proposal"])
 
     def sign(self, row: AccessRequest, name: str, verdict: str) -> operations.Signed:
@@ -147,7 +150,7 @@ class History:
         return operations.submit(ask, actor=self.world.as_(by))
 
     def opened(self, name: str, ticket: Ticket, *, by: str = "priya", approver: str = "ada", **fields: Any) -> Grant:
-        """Open a window: an access request that both sides approve, in three steps."""
+        """Open a window: submit an access request, and approve it on both sides, in three steps."""
         self.step(f"{name}: submitted")
         row = self.submit(ticket, by=by, **fields)
         self.step(f"{name}: confirmed")
@@ -157,7 +160,7 @@ class History:
             operations.approve_as_customer(row.pk, actor=self.world.as_(approver))
         return Grant.objects.get(access_request=row)
 
-    # --- The history itself ---------------------------------------------------------------------------------
+    # --- The history ----------------------------------------------------------------------------------------
 
     def play(self) -> None:
         self.travel.to(START)

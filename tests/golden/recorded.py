@@ -1,4 +1,4 @@
-"""The golden data: files of lines that a test compares. They are made again only on purpose.
+"""The golden data: files of lines with which a test compares. Rewrite them only on purpose:
 
 GOLDEN=remake python -m pytest tests/golden
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
 IS_REMADE = os.environ.get("GOLDEN") == "remake"
-#: Lines that are shown of each file that differs, and characters of each.
+#: How many lines are shown of each file that differs, and how many characters of each line.
 MOST_SHOWN, WIDTH = 30, 400
 
 
@@ -23,7 +23,7 @@ def lines_of(name: str) -> list[str]:
 
 
 def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
-    """Compare each file with what was found, letter by letter, or write it again; return all differences."""
+    """Compare each file with these lines, or write the file again. Return all differences."""
     report: list[str] = []
     for name, lines in found.items():
         now = "\n".join(lines).split("\n")
@@ -36,7 +36,7 @@ def differences(found: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def _changes(name: str, before: list[str], now: list[str]) -> Iterator[str]:
-    """Yield two lines for each difference, from just before it."""
+    """Yield two lines for each difference, with some text before the difference."""
     for kind, start, end, first, last in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
         if kind == "equal":
             continue

@@ -1,4 +1,4 @@
-"""The log's bytes, checkpoints, proofs, evidence, signed texts, mails' facts and webhooks are the same as before."""
+"""The log's bytes, checkpoints, proofs, evidence, signed texts, mails' facts and webhooks have not changed."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def history(db: None, travel: Any, settings: Any, monkeypatch: Any, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # ten seconds on an idle machine, and minutes on one that is shared by ten
+@pytest.mark.timeout(600)  # ten seconds on an idle machine, minutes on a busy one
 def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path) -> None:
-    """One test, because the history takes seconds."""
+    """This is one test, because the history takes seconds."""
     happened = set(AuditEntry.objects.values_list("event", flat=True)) | history.removed
     shown = {mail.extra_headers["X-Lockbox-Topic"] for _step, mail in history.mails}
     assert (set(Event) - happened, set(Topic) - shown) == (set(), set())
@@ -60,11 +60,11 @@ def test_the_history_leaves_what_it_left_before(history: History, tmp_path: Path
     assert not report, "\n".join(report)
 
 
-# --- Verifiers of before ---------------------------------------------------------------------------------------
+# --- Earlier verifiers -----------------------------------------------------------------------------------------
 
 
 def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[str]:
-    """Give today's evidence to today's verifier and to each earlier one; return what one of them finds wrong."""
+    """Check today's evidence with today's verifier and with each earlier one. Return all faults."""
     report = []
     origin = origin_of(history.world.tenant().pk, 0)
     named = [str(keys.log_key(origin, public)) for public in keys.load().publics]
@@ -81,7 +81,7 @@ def _unread(bundles: dict[str, bytes], history: History, place: Path) -> list[st
 
 
 def _former() -> list[tuple[str, bytes]]:
-    """Return the verifiers that customers may have, each with the SHA-256 that was published for it."""
+    """Return the verifiers that customers may have. Each has the SHA-256 that was published for it."""
     found = []
     for line in lines_of("verifiers.txt"):
         digest, name = line.split()
@@ -99,7 +99,7 @@ def _imported(name: str, source: bytes, place: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None, name
     module = importlib.util.module_from_spec(spec)
-    # Its data classes look their module up.
+    # The verifier's data classes look for their module.
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,7 @@
-"""Earlier queued or scheduled tasks still run: their rows name functions, which must stay where they were."""
+"""Queued and scheduled tasks of earlier versions still run.
+
+Their rows contain names of functions, so these names must stay.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _named() -> list[str]:
 
 
 def _remade() -> None:
-    """Record the queue's content for each task, as django-q2 writes it."""
+    """Write the queue's content for each task, as django-q2 stores it."""
     at = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
     payloads = []
     for number, name in enumerate(_named()):
@@ -58,7 +61,7 @@ def test_each_queued_task_of_before_still_runs(settings: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_each_schedule_of_before_still_puts_its_task_into_the_queue() -> None:
-    """A row of the last version is not changed, and its task is queued under the same name."""
+    """A row of the earlier version does not change, and its task is queued under the same name."""
     at = clock.now()
     rows = [line.split()[1:] for line in lines_of("names.txt") if line.startswith("schedule ")]
     for name, func, minutes, _in_turn in rows:

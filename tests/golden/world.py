@@ -1,6 +1,6 @@
-"""The people, tenants, services and resources of the golden history. Their ids follow from their names.
+"""The people, tenants, services and resources of the golden history. Their ids depend only on their names.
 
-Only this package uses them, so that a change of the other tests' cast does not change the golden data.
+Only this package uses them. So a change of the other tests' cast does not change the golden data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.golden.chance import bytes_for, id_for, key_for
 
 #: A Tuesday in winter.
 START = dt.datetime(2026, 11, 24, 8, 0, tzinfo=dt.UTC)
-#: Name: whether Lockbox is on, the tenant's zone, and who holds which roles.
+#: By name: whether Lockbox is on, the tenant's time zone, and who has which roles.
 CUSTOMERS: dict[str, tuple[bool, str, dict[str, list[str]]]] = {
     "contoso": (
         True,
@@ -53,7 +53,7 @@ QUEUES = {
     "bea": [("exchange-online", "engineer"), ("exchange-online", "provider_approver")],
 }
 STAFF = ("stella", "sten")
-#: Nobody who decides or manages.
+#: People without the role of an approver or administrator.
 WITHOUT_APP = ("mia", "otto", "fred", "nora")
 ZONES = {"ada": "America/New_York", "priya": "Asia/Kolkata"}
 _SERVICES = {"exchange-online": ("Exchange Online", "maildir"), "sharepoint-online": ("SharePoint Online", "folder")}
@@ -65,7 +65,7 @@ _RESOURCES = (
 
 
 class World:
-    """`world.as_("ada")` acts; `world.person("ada")`, `world.tenant("contoso")` and so on are rows."""
+    """`world.as_("ada")` is an actor. `world.person("ada")`, `world.tenant("contoso")` and so on are rows."""
 
     def __init__(self) -> None:
         at = START - dt.timedelta(days=100)
@@ -130,7 +130,7 @@ class World:
         return Tenant.objects.get(pk=id_for(f"tenant {slug}"))
 
     def as_(self, who: str | Person, *, door: str = "pages", fresh: bool = True) -> Actor:
-        """Return the actor as an interface builds it; with `fresh`, they have just proved who they are."""
+        """Return the person as an actor who uses this interface. With `fresh`, they have just proved who they are."""
         person = self.person(who) if isinstance(who, str) else Person.objects.get(pk=who.pk)
         return actor_of(person, door=door, stepped_up_at=clock.now() if fresh else None)
 

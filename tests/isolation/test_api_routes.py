@@ -1,4 +1,4 @@
-"""Every route of the API, called by outsiders: a missing row and another tenant's row have the same 404 and body."""
+"""Every route of the API, called by outsiders: a missing row and another tenant's row give the same 404 and body."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from tests.isolation.world import Ids, Route, World, routes
 
 pytestmark = pytest.mark.django_db
 
-#: What an engineer knows of every tenant: its name, and the resources of their own queue; a demand may be about any.
+#: What an engineer can read of every tenant: its name and the resources of their queue, because a demand can be about
+#: any.
 OF_ENGINEERS = {("tenants", "samir"), ("resources", "samir")}
-#: The routes that neither name a tenant's row nor show what is the caller's own, each with the reason.
+#: Routes that contain no id of a tenant's row and show nothing of the caller, each with the reason.
 OTHERS = {
     "step_up": "proves again who the caller is: tests/api/test_access_requests.py",
     "service": "belongs to no tenant",
@@ -45,7 +46,7 @@ OTHERS = {
     "azure_nothing": "a regular expression that catches the remaining addresses: 404",
     "nothing": "a regular expression that catches the remaining addresses: 404",
 }
-#: What a call of a method sends where it must send something.
+#: The bodies for calls that need a body.
 BODIES: dict[str, Any] = {
     "clients": {"name": "Mine", "scopes": ["log:read"]},
     "client": {"scopes": ["log:read"]},
@@ -70,7 +71,7 @@ BODIES: dict[str, Any] = {
 }
 
 
-#: Values for the inputs of an act whose route is made of its declaration.
+#: Values for the inputs of an act whose route is generated from its declaration.
 VALUES: dict[Kind, Any] = {
     Kind.LINE: "Mine",
     Kind.TEXT: "Mine",
@@ -83,7 +84,7 @@ VALUES: dict[Kind, Any] = {
 
 
 def body_of(route: Route) -> Any:
-    """Return what a call sends: what is declared of a plain act, or what is listed above."""
+    """Return the body of a call, from the act's declaration or from the table above."""
     act = getattr(getattr(route.entry.callback, "cls", None), "declared", None)
     if act is None:
         return BODIES.get(route.name)
@@ -92,7 +93,7 @@ def body_of(route: Route) -> Any:
 
 
 def address(name: str, ids: Ids) -> str:
-    """Return the address; Azure's contract needs its version in the query."""
+    """Return the address. Azure's contract needs its version in the query."""
     return reverse(f"api:{name}", kwargs=ids) + (f"?api-version={API_VERSION}" if name.startswith("azure_") else "")
 
 
@@ -105,7 +106,7 @@ def rows_named() -> list[Route]:
 
 
 def personal_routes() -> list[Route]:
-    """Return the routes by which each caller reads what is theirs."""
+    """Return the routes that show each caller their own rows."""
     return [
         route
         for route in calls()
@@ -118,7 +119,7 @@ def test_every_route_of_the_api_is_tried_or_has_a_reason_not_to_be() -> None:
     tried = [*rows_named(), *personal_routes()]
     assert {route.name: route.path for route in calls() if route not in tried and route.name not in OTHERS} == {}
     assert OTHERS.keys() - {route.name for route in calls()} == set(), "no such route"
-    # A name that two routes share leads to one of them only.
+    # If two routes had one name, the tests would call only one of them.
     assert [name for name, count in Counter(route.name for route in calls()).items() if count > 1] == []
     assert [route.name for route in tried if not route.methods] == []
 
@@ -133,7 +134,7 @@ def test_an_outsider_gets_the_404_of_what_does_not_exist(cast: Cast, outsider: s
         if (route.name, outsider) in OF_ENGINEERS:
             continue
         for call, foreign, nothing in _asked(caller, route, world):
-            # Files are not looked up by HEAD.
+            # The routes of files do not support HEAD.
             wanted = 405 if call[1] == "head" and foreign.status_code == 405 else 404
             assert (foreign.status_code, nothing.status_code) == (wanted, wanted), (*call, foreign.content)
             assert _plain(foreign) == _plain(nothing), call
@@ -148,7 +149,7 @@ def test_a_client_of_another_tenant_cannot_learn_what_exists(cast: Cast) -> None
         for call, foreign, nothing in _asked(caller, route, world):
             assert foreign.status_code == nothing.status_code, call
             assert _plain(foreign) == _plain(nothing), call
-            # Some things no client may do, for anybody.
+            # A client has no scope for some acts.
             is_head = call[1] == "head" and foreign.status_code == 405
             is_refused = foreign.status_code == 404 or is_head or "insufficient_scope" in foreign["WWW-Authenticate"]
             assert is_refused, (*call, foreign.content)
@@ -156,7 +157,7 @@ def test_a_client_of_another_tenant_cannot_learn_what_exists(cast: Cast) -> None
 
 
 def _asked(caller: Caller, route: Route, world: World) -> Iterator[tuple[tuple[str, str], Any, Any]]:
-    """Yield the route and method, the answer about a row of Contoso, and the answer about a missing row."""
+    """Yield the route and method, the response about a row of Contoso, and the response about a missing row."""
     for ids, method in product(route.ids(world), route.methods):
         absent = {key: uuid4() if isinstance(value, UUID) else value for key, value in ids.items()}
         body = body_of(route) if method in ("post", "patch", "put") else None
@@ -172,7 +173,7 @@ def test_personal_lists_show_nothing_of_another_tenant(cast: Cast, outsider: str
         for ids in route.ids(world):
             found = caller.get(address(route.name, ids))
             text = found.content.decode()
-            # The log of the provider is the 404 of what does not exist.
+            # For outsiders, the provider's log is a 404.
             is_providers_log = route.name.startswith("provider_log")
             assert found.status_code in ((403, 404) if is_providers_log else (200, 403)), (
                 route.name,
@@ -194,7 +195,7 @@ def test_nobody_calls_without_a_token(cast: Cast) -> None:
 
 
 def _plain(response: Any) -> Any:
-    """The answer without what differs by call."""
+    """Return the response without the parts that differ in each call."""
     body = json.loads(response.content) if response.content else {}
     body.pop("request_id", None)
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "", json.dumps(body, sort_keys=True))

@@ -1,4 +1,4 @@
-"""Every page of the URL resolver, opened by outsiders: a missing row and another tenant's row have the same 404."""
+"""Every page of the URL resolver, opened by outsiders: a missing row and another tenant's row give the same 404."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pages() -> list[Route]:
 
 
 def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
-    """Yield each page that names a row, with every combination of ids in its address."""
+    """Yield each page whose address contains the id of a row, with every combination of ids."""
     for route in pages():
         if route.names_a_row:
             for ids in route.ids(world):
@@ -36,7 +36,7 @@ def rows_named(world: World) -> Iterator[tuple[str, Ids]]:
 
 
 def personal_paths() -> list[str]:
-    """Return the pages that show each person their own things. Other tests cover addresses with a secret."""
+    """Return the pages that show each person their own rows. Other tests cover addresses with a secret."""
     found = {route.name for route in pages() if not route.names_a_row and not route.takes_free_text}
     return sorted(found - PUBLIC)
 
@@ -53,13 +53,13 @@ def test_every_row_that_an_address_names_is_in_the_world(cast: Cast) -> None:
 
 
 def test_only_these_pages_open_by_a_secret() -> None:
-    """Other tests cover them: of invitations, of single sign-on, and of addresses."""
+    """Other tests cover these pages: invitations, single sign-on, and confirmation of addresses."""
     secret = {route.name for route in pages() if route.takes_free_text and not route.names_a_row}
     assert secret == {"invitation", "sso_callback", "address_confirm"}
 
 
 def test_every_page_has_a_path_and_its_own_name() -> None:
-    """So the addresses that the other tests open lead to all pages."""
+    """So the other tests reach every page."""
     assert [route.path for route in pages() if not route.is_path] == []
     assert [name for name, count in Counter(route.name for route in pages()).items() if count > 1] == []
 
@@ -111,7 +111,7 @@ def test_personal_pages_show_nothing_of_another_tenant(cast: Cast, outsider: str
     for name in personal_paths():
         response = client.get(reverse(f"web:{name}"), {"q": World.CANARY})
         text = response.content.decode().replace(f'value="{World.CANARY}"', "")
-        # What the person typed may come back as what was searched for; nothing that was found may.
+        # The search text of the person may appear. Nothing that the search found may appear.
         assert f"{World.CANARY} ticket" not in text, name
         assert f"{World.CANARY} body" not in text, name
         assert "Contoso" not in text or outsider == "samir", name
@@ -133,7 +133,7 @@ def test_public_pages_are_public(db: None, name: str) -> None:
 
 
 def _plain(response: Any) -> str:
-    """Return the page without the parts that differ between requests: ids, tokens, the time, and the address."""
+    """Return the page without the parts that differ in each call: ids, tokens, the time, and the address."""
     text = response.content.decode()
     for varying in (
         r'name="(csrfmiddlewaretoken|once)" value="[^"]+"',

@@ -1,4 +1,4 @@
-"""The second wall: PostgreSQL hides other tenants' rows from a request, even if the code forgets to."""
+"""Row-level security: PostgreSQL hides other tenants' rows from a call, even if the code does not filter them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_connection_of_one_tenant_cannot_write_for_another(cast: Cast) -> None
 
 
 def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_again(cast: Cast) -> None:
-    """The entry is in the provider's log, which no customer's request can see."""
+    """The entry goes into the provider's log, which no customer's call can read."""
     cast.otto.memberships.all().delete()
     actor = cast.as_("otto")
     with only_tenants([]):
@@ -66,8 +66,9 @@ def test_a_customer_without_any_role_sets_a_password_and_is_behind_the_wall_agai
 
 
 def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None:
-    """Its row and its log belong to the provider, and no customer's request can see them. The lost device must not get
-    in.
+    """The passkey is older than the person's first role, so its row and its log belong to the provider.
+
+    The reset must end it, too.
     """
     cast.people["newcomer"] = cast.stranger("first@contoso.example")
     enrolled(cast, "newcomer")
@@ -79,7 +80,10 @@ def test_a_reset_ends_the_key_from_before_the_first_role_too(cast: Cast) -> None
 
 
 def test_a_refusal_that_belongs_into_the_providers_log_is_written_there(cast: Cast) -> None:
-    """A customer's administrator calls for a client of the provider: refused as on SQLite, without a server error."""
+    """A customer's administrator creates a client of the provider.
+
+    The refusal is the same as on SQLite, not a server error.
+    """
     with only_tenants([cast.contoso.pk]):
         with pytest.raises(NotAllowed):
             operations.create_client(name="Ours", scopes=["evaluate"], actor=cast.as_("ines"))
@@ -109,7 +113,7 @@ def test_the_setting_ends_with_the_request(cast: Cast) -> None:
 
 
 def test_a_stream_is_made_behind_the_wall_and_leaves_nothing_set_between_its_chunks(cast: Cast) -> None:
-    """Django makes a stream's chunks after the middleware has gone."""
+    """Django makes the chunks of a stream after the middleware has ended."""
 
     def chunks() -> Generator[bytes]:
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""One row of each kind at Contoso, and every route of the URL resolver that names one, with ids filled in."""
+"""One row of each kind at Contoso, and every route of the URL resolver whose path contains ids of such rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Ids = dict[str, Any]
 
 
 class World:
-    """One row of each kind at Contoso, each with a word that nobody else may ever read."""
+    """One row of each kind at Contoso. Each contains a word that no outsider may read."""
 
     CANARY = "Zanzibar"
 
@@ -108,7 +108,7 @@ class World:
         ).row
 
     def id_of(self, collection: str) -> UUID | None:
-        """Return the id of Contoso's row in a collection, or None. The name is as in addresses."""
+        """Return the id of Contoso's row in a collection, or None. Collections have the names that addresses use."""
         rows: dict[str, UUID] = {
             **dict.fromkeys(("log", "tenant", "tenants", "subscriptions", "tenantOptedIn"), self.cast.contoso.pk),
             **dict.fromkeys(("access-requests", "requests"), self.pending.pk),
@@ -136,20 +136,18 @@ class World:
         return rows.get(collection)
 
 
-#: Collections of what belongs to no tenant.
+#: Collections whose rows belong to no tenant.
 OF_NOBODY = {"services"}
-#: Numbers of a log: an entry, or a size of its tree. The last one is larger than any column.
+#: Numbers for a log: an entry, or a size of its tree. The last number is too large for any column.
 NUMBERS = (0, 3, 10**30)
 METHODS = ("get", "post", "put", "patch", "delete")
-#: Acts of a ticket, for an address that takes any word.
+#: Acts on a ticket, for an address that accepts any word.
 SLUGS = ("close_ticket", "comment", "link_ticket", "unknown")
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `path` is its whole pattern; a regular expression is not a path, and catches the remaining
-    addresses.
-    """
+    """One route. `path` is its whole pattern. A regular expression is not a path, and matches all other addresses."""
 
     namespace: str
     name: str
@@ -162,7 +160,7 @@ class Route:
 
     @property
     def collections(self) -> dict[str, str]:
-        """Return for each id in the path the collection that it is in: the part before the id."""
+        """Return the collection of each id in the path: the part of the path before the id."""
         found, before = {}, ""
         for part in self.path.strip("/").split("/"):
             name = part.strip("<>").rpartition(":")[2]
@@ -173,19 +171,17 @@ class Route:
 
     @property
     def names_a_row(self) -> bool:
-        """Whether the path names a row of a tenant."""
+        """Return whether the path contains the id of a tenant's row."""
         return bool(set(self.collections.values()) - OF_NOBODY)
 
     @property
     def takes_free_text(self) -> bool:
-        """Whether the path holds free text: a secret, a name, or anything else that can say which row is meant."""
+        """Return whether the path contains free text: a secret, a name, or another text that can identify a row."""
         converters = self.entry.pattern.converters.values()
         return any(type(converter) in (StringConverter, SlugConverter, PathConverter) for converter in converters)
 
     def ids(self, world: World) -> Iterator[Ids]:
-        """Yield the possible ids for the path, with Contoso's rows: each word in turn, and each number in all its
-        places.
-        """
+        """Yield ids of Contoso's rows for the path. Each word is used in turn, and each number in all its positions."""
         collections, converters = self.collections, self.entry.pattern.converters
         numbers = [name for name, converter in converters.items() if isinstance(converter, IntConverter)]
         values = {
@@ -200,7 +196,7 @@ class Route:
 
     @property
     def methods(self) -> list[str]:
-        """Return the methods of a route of the API. A plain function decides itself, so it has all of them."""
+        """Return the methods of a route of the API. A plain function accepts all methods and checks them itself."""
         callback = self.entry.callback
         view = getattr(callback, "cls", None) or getattr(callback, "view_class", None)
         found = [method for method in METHODS if view is None or hasattr(view, method)]
@@ -222,7 +218,7 @@ def routes(resolver: URLResolver | None = None, namespace: str = "", before: str
 
 
 def unknown_collections(world: World) -> list[tuple[str, str]]:
-    """Return the routes that name a kind of row that the world lacks, with the kind."""
+    """Return the routes that need a kind of row that the world does not have, with this kind."""
     return [
         (route.name, collection)
         for route in routes()
