@@ -1,4 +1,4 @@
-"""Every act and every event is declared once, and the kernel gets the declaration."""
+"""Every act and every event is declared once, and its operation passes the declaration to the kernel."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ WALKERS = frozenset({Role.ENGINEER})
 MOVES = Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,))
 PAGES = frozenset({Door.PAGES})
 OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
-#: Functions of the kernel that are given an act.
+#: Functions of the kernel that take an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
-#: Acts that the sweep does to many rows in a handful of statements, along the same edge.
+#: The sweep does these acts for many rows with a few statements.
 SWEPT = frozenset({"expire", "close"})
-#: Acts of the system alone.
+#: Only the system does these acts.
 NEVER_TRIED = frozenset({"expire", "close", "apply_proposal", "park_mail", "note_outcome", "give_up_webhook"})
 
 
@@ -62,7 +62,7 @@ def event(name: str = "thing.done") -> Event:
 
 
 def walk(name: str = "walk", **more: Any) -> Act:
-    """Return an act of engineers on a ticket, without any fault except the given ones."""
+    """Return an act of engineers on a ticket. It has no fault except those in `more`."""
     sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
     return Act(name, **{**sound, **more})
 
@@ -179,7 +179,7 @@ def test_an_unsound_declaration_is_found(declared: list[Act], events: list[Event
 
 
 def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
-    """Return the names of the constants that bodies pass to these functions of the kernel."""
+    """Return the names of the constants that operations pass to these functions of the kernel."""
     found = set()
     for path in sorted(Path(operations.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -190,13 +190,13 @@ def _given_to_the_kernel(functions: frozenset[str] = KERNEL) -> set[str]:
 
 
 def test_every_act_is_given_to_the_kernel_somewhere() -> None:
-    """The page itself names what it refuses."""
+    """A refusal to watch a log is recorded by the page."""
     given = _given_to_the_kernel()
     assert {act.name for act in acts.ACTS.values() if act.name.upper() not in given} == {"watch"}
 
 
 def test_only_an_act_with_a_reason_has_its_own_order() -> None:
-    """All others are judged by their declaration, in the kernel's order."""
+    """For all other acts, the kernel checks the declaration in its own order."""
     with_own_order = {name for name, act in acts.ACTS.items() if act.own_order}
     given = {name.lower() for name in _given_to_the_kernel(frozenset({"act"}))}
     assert (given & acts.ACTS.keys()) - with_own_order == SWEPT
@@ -204,7 +204,7 @@ def test_only_an_act_with_a_reason_has_its_own_order() -> None:
 
 
 def test_every_act_that_somebody_can_try_says_what_was_tried() -> None:
-    """The system's own acts are never refused, so no entry about a refusal names them."""
+    """The system's acts are never refused, so no entry about a refusal contains them."""
     assert {name for name, act in acts.ACTS.items() if act.tried is None} == NEVER_TRIED
 
 
@@ -230,7 +230,7 @@ def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.Monkey
 
 
 def test_no_door_types_the_message_after_an_act() -> None:
-    """The declaration says it once."""
+    """The declaration contains the message, so a page must not repeat it."""
     messages = {str(act.done) for act in acts.ACTS.values() if act.done}
     typed = {
         f"{path.name}:{node.lineno} {node.value}"
@@ -246,7 +246,7 @@ def test_every_proposable_change_has_a_body_that_makes_it() -> None:
     assert (tenants, acts.PROPOSALS.keys() - tenants) == (set(CONTROLLED), set(ANNOUNCED))
 
 
-# --- An event is a text ------------------------------------------------------------------------------------
+# --- Names of events are text ------------------------------------------------------------------------------
 
 
 def test_an_event_compares_with_the_names_in_the_log() -> None:

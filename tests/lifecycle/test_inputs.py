@@ -1,4 +1,4 @@
-"""An input is checked by the limits in its declaration, and a refusal names the input."""
+"""An input is checked against the limits in its declaration, and a refusal contains the input's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.domain.errors import Unacceptable
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ID = UUID(int=7)
-#: The longest address that there is: 254 characters (RFC 5321, section 4.5.3.1.3).
+#: The longest possible address: 254 characters (RFC 5321, section 4.5.3.1.3).
 LONGEST = f"{'a' * 60}@{'b' * 60}.{'c' * 60}.{'d' * 63}.example"
 
 

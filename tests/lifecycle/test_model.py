@@ -1,6 +1,4 @@
-"""Hypothesis plays the life of an access request on the real operations, and compares it with a model of a
-dozen lines.
-"""
+"""Hypothesis runs random lives of an access request through the operations, and compares them with a small model."""
 
 from __future__ import annotations
 
@@ -57,11 +55,11 @@ class Life(RuleBasedStateMachine):
         super().teardown()
 
     def attempt(self, action: str, who: str, expected: str | None) -> None:
-        """Try the act; `expected` is the resulting state, or None if it must be refused or is repeated."""
+        """Try the act. `expected` is the resulting state, or None if the act must be refused or is a repetition."""
         actor = self.world.system() if who == "system" else self.world.as_(who)
         extra: dict[str, Any] = {} if action in ("expire", "close") else {"note": "Because."}
         if (who, action) in self.made:
-            # The first decision stays, in every later state of the access request.
+            # A repeated decision gets the first result, in every later state.
             assert getattr(operations, action)(self.row.pk, actor=actor, **extra).state == self.state
         elif expected is None:
             with pytest.raises(DomainError):
@@ -157,7 +155,7 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.sampled
 @pytest.mark.timeout(300)
 def test_any_sequence_of_acts_agrees_with_the_model() -> None:
-    """Each run starts from a savepoint, so that the runs do not see each other."""
+    """Each run starts from a savepoint, so that no run sees rows of another."""
     run_state_machine_as_test(
         Life,
         settings=settings(

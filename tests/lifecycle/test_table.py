@@ -1,4 +1,4 @@
-"""The table, and that the kernel accepts exactly its edges: every state, action and role."""
+"""The table of transitions, and the proof that the kernel accepts exactly these: every state, action and role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from requests_app.queries import tickets as ticket_queries
 from requests_app.queries.access import allowed_actions
 from tests.cast import Cast, events_in, events_of, outbox_topics
 
-#: Who made which move on the way to a state: the same move once more is answered by the first.
+#: Who did which transition on the way to a state. A repetition of it succeeds without a second effect.
 REPEATED = {
     ("pat", "PENDING_CUSTOMER", "approve_as_provider"),
     ("pat", "OPEN", "approve_as_provider"),
@@ -37,7 +37,7 @@ REPEATED = {
 }
 MOVES = [action for action in TRANSITIONS if action != "submit"]
 
-#: Everybody in the cast, by the hats they wear towards an access request that Priya raised for Contoso's mailbox.
+#: Everybody in the cast, with their roles for an access request that Priya raised for Contoso's mailbox.
 PEOPLE: dict[str, set[Role]] = {
     "mia": {Role.MEMBER},
     "ada": {Role.MEMBER, Role.APPROVER},
@@ -89,9 +89,9 @@ def _expected(edge: Transition, state: State, name: str, *, late: bool) -> type[
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: State, late: bool) -> None:
-    """One world per state; each attempt is rolled back, so that all start from the same row.
+    """Each attempt is rolled back, so that all attempts start from the same row.
 
-    Every act that is offered in time is accepted.
+    Every act that is offered is accepted if it is done in time.
     """
     row = cast.in_state(state)
     if late:
@@ -131,7 +131,7 @@ def test_every_state_action_and_role_agrees_with_the_table(cast: Cast, state: St
 
 @contextmanager
 def _undone() -> Iterator[None]:
-    """Use a savepoint and not `atomic`: an operation refuses to run inside another atomic block."""
+    """Undo the block with a savepoint. An operation refuses to run inside an `atomic` block."""
     here = transaction.savepoint()
     yield
     transaction.savepoint_rollback(here)
@@ -142,7 +142,7 @@ def _kinds(wanted: type[Exception]) -> tuple[type[Exception], ...]:
 
 
 def _attempt(call: Callable[[], object], events: Callable[[], list[str]]) -> tuple[type[Exception] | None, list[str]]:
-    """Return the type of the error that a call ends with, and the events of the log. Everything is rolled back."""
+    """Call, and return the type of the error with the events in the log. Everything is rolled back."""
     error: type[Exception] | None = None
     with _undone():
         try:
@@ -168,13 +168,13 @@ def test_strangers_find_nothing_to_move(cast: Cast) -> None:
 # --- Tickets -------------------------------------------------------------------------------------------------
 
 TICKET_MOVES = [action for action in TICKET_TRANSITIONS if action != "open_ticket"]
-#: The hats that count for a ticket of the exchange queue; nobody is "the requester" of one.
+#: The roles for a ticket of the exchange queue. No person has the role of requester for a ticket.
 TICKET_PEOPLE = {name: roles - {Role.REQUESTER} for name, roles in PEOPLE.items()}
 _ENDED = (TicketState.RESOLVED, TicketState.CLOSED)
 
 
 def _ticket_in(cast: Cast, state: TicketState, *, assigned: bool = True) -> Ticket:
-    """A ticket of Contoso in any state of its table, brought there by its people."""
+    """Return a ticket of Contoso in this state. The people of the cast bring it there."""
     ticket, priya = cast.ticket(), cast.as_("priya")
     if state is TicketState.NEW:
         return ticket
@@ -211,9 +211,9 @@ def _expected_of_ticket(edge: Transition, state: TicketState, name: str, *, late
 def test_every_state_action_and_role_of_a_ticket_agrees_with_the_table(
     cast: Cast, travel: Any, state: TicketState, days: int
 ) -> None:
-    """`late` applies only to a ticket that has ended: it can be reopened within 7 days, and not after them.
+    """A ticket that has ended can be reopened within 7 days, and not later.
 
-    Every act that is offered in time is accepted.
+    Every act that is offered is accepted if it is done in time.
     """
     travel.freeze()
     ticket = _ticket_in(cast, state)
@@ -283,8 +283,9 @@ def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, 
 
 
 def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
-    """Return the effects of a comment: the comment or the refusal, events, messages and the ticket's state. Rolled
-    back.
+    """Comment, and return the comment or the refusal, the events, the messages and the ticket's state.
+
+    Everything is rolled back.
     """
     before, messages = events_in(cast.contoso), outbox_topics()
     left: tuple[object, ...]
@@ -303,7 +304,7 @@ def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [*TicketState])
 def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState) -> None:
-    """A customer who comments instead of answering has answered: one act of the table, one entry, one mail."""
+    """If the ticket waits for the customer, a customer's comment is the answer: one transition, one entry, one mail."""
     ticket = _ticket_in(cast, state)
     people = ("mia", "priya", "stella")
     answered = ("Since Monday.", False, ["ticket.answered"], ["notify.ticket_answered"], TicketState.ASSIGNED)
@@ -321,7 +322,7 @@ def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state:
 def test_a_comment_that_was_written_before_the_question_leaves_the_ticket_waiting(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The question comes after the ticket was read and before the act."""
+    """The question is asked after the comment's operation has read the ticket and before the act."""
     ticket = _ticket_in(cast, TicketState.WAITING_FOR_CUSTOMER)
     monkeypatch.setattr("requests_app.operations.tickets._is_answer", lambda *args: False)
     operations.comment(ticket.pk, actor=cast.as_("mia"), body="By the way.")
@@ -329,7 +330,7 @@ def test_a_comment_that_was_written_before_the_question_leaves_the_ticket_waitin
     assert Ticket.objects.get(pk=ticket.pk).state == "WAITING_FOR_CUSTOMER"
 
 
-# --- The tables themselves -----------------------------------------------------------------------------------
+# --- The tables ----------------------------------------------------------------------------------------------
 
 
 def test_the_tables_are_sound() -> None:
@@ -343,7 +344,7 @@ def test_an_unsound_table_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_a_move_that_leads_to_one_state_has_a_target() -> None:
-    """Which of two it is, the decision alone can say."""
+    """If a transition has two possible states, only the decision determines which one follows."""
     for edge in (*TRANSITIONS.values(), *TICKET_TRANSITIONS.values()):
         if len(edge.targets) == 1:
             assert (edge.target,) == edge.targets

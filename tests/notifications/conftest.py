@@ -1,4 +1,4 @@
-"""Sends the messages, and finds the one mail that a test is about."""
+"""Send the messages, and find the mail that a test is about."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT = dt.datetime(2026, 11, 24, 13, 5, tzinfo=dt.UTC)
 
 
 class Mails:
-    """The sent mails, by the short name of their recipient."""
+    """The sent mails, found by the name of their recipient."""
 
     def send(self) -> Mails:
         mail.outbox.clear()
@@ -28,7 +28,7 @@ class Mails:
         return self
 
     def __call__(self, name: str, topic: str) -> Any:
-        """Return the only mail on this topic to a person. The test itself drains the outbox first."""
+        """Return the only mail on this topic to this person. Call `send()` before."""
         found = [
             m
             for m in mail.outbox
@@ -44,7 +44,7 @@ class Mails:
 
 @pytest.fixture
 def world(cast: Cast, travel: Any) -> Cast:
-    """The cast over three time zones, with an address at Contoso that only gets mail."""
+    """Return the cast in three time zones, with a notification address at Contoso."""
     travel.to(AT)
     people = Person.objects.get_queryset()
     people.filter(email__endswith="@contoso.example").update(time_zone="Europe/Berlin")
@@ -60,12 +60,12 @@ def mails() -> Mails:
 
 
 def parts(found: Any) -> tuple[str, str]:
-    """Return text and HTML of a mail, the text with its lines joined so that sentences can be searched."""
+    """Return text and HTML of a mail. The lines of the text are joined, so that sentences can be found."""
     return " ".join(found.body.split()), found.alternatives[0][0]
 
 
 def says(found: Any, *texts: str) -> None:
-    """Assert that both parts have each of these."""
+    """Assert that both parts contain each of these texts."""
     plain, html = parts(found)
     for text in texts:
         assert text in plain

@@ -1,4 +1,4 @@
-"""The document about mail names every topic and the numbers of the code."""
+"""The document about mail contains every topic and the code's numbers."""
 
 from __future__ import annotations
 

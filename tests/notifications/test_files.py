@@ -1,4 +1,4 @@
-"""Mail without a mail server."""
+"""Mail in files, without a mail server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for every mail: its headers, its links, its HTML, and the texts of strangers."""
+"""The rules for every mail: its headers, its links, its HTML, and text that other people wrote."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ HOSTILE = (
 )
 
 
-#: The mails of `one_of_each`, once they were made.
+#: The mails of `one_of_each`, after they were made once.
 _MADE: list[Any] = []
 
 
 @pytest.fixture
 def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
-    """Return a mail of every topic, as sent; made once, because its content needs no rows."""
+    """Return a sent mail of every topic. The mails are made once, because the tests need no rows for them."""
     if not _MADE:
         _MADE.extend(request.getfixturevalue("one_of_each_anew"))
     return _MADE
@@ -52,7 +52,7 @@ def one_of_each(request: pytest.FixtureRequest, world: Cast) -> list[Any]:
 
 @pytest.fixture
 def one_of_each_anew(world: Cast, mails: Mails, travel: Any) -> list[Any]:
-    """Return a mail of every topic, as sent, with its rows."""
+    """Return a sent mail of every topic, together with their rows."""
     left: list[Any] = []
 
     def send() -> None:
@@ -186,7 +186,7 @@ def test_the_only_link_opens_a_page_and_carries_nothing_else(one_of_each: list[A
         links = {attrs["href"] for tag, attrs in Tags(html).found if tag == "a"}
         assert links == set(re.findall(r"https?://\S+", plain))
         link = min((str(each) for each in links), key=len)
-        # Who may close a window gets the page for it, too; to open that closes nothing.
+        # A person who can close a window also gets a link to the page for closing. Opening that page closes nothing.
         closes = found.extra_headers["X-Lockbox-Topic"] in ("notify.window_opened", "notify.closing_soon")
         assert links <= ({link, f"{link}revoke/"} if closes else {link})
         assert re.fullmatch(
@@ -278,7 +278,7 @@ def test_an_engineers_text_is_shown_with_hidden_characters_visible(world: Cast, 
     assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ provider }} &amp;amp;" in html
     assert "second [U+202E]txet desrever[U+202C] with zero[U+200B]width" in html
     assert not re.search("[\u200b\u202a-\u202e\u2066-\u2069]", found.subject + found.body + html)
-    # A line of the text cannot pass for one of ours: every line of a quotation is marked.
+    # Every line of a quotation is marked, so that quoted text can't look like the product's own text.
     assert "\n> Answer by Mon 1 Jan, 00:00 UTC." in found.body
     assert "\nAnswer by Mon 1 Jan" not in found.body
 
@@ -381,7 +381,7 @@ def test_every_word_of_every_mail_is_translated(
 
 
 def _outside(text: str) -> str:
-    """Return the text outside all brackets of the pseudo-language, which can be nested."""
+    """Return the text outside all brackets of the pseudo-language. Brackets can be nested."""
     depth, remaining = 0, []
     for char in text:
         depth += (char == pseudolocale.OPENING) - (char == pseudolocale.CLOSING)

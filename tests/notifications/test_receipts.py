@@ -1,4 +1,4 @@
-"""The mail about a closed window to the customer has its proof attached, and is never late because of it."""
+"""The customer's mail about a closed window has its receipts attached, and does not wait long for them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def closed(world: Cast) -> AccessRequest:
 
 
 def parsed(found: Any) -> EmailMessage:
-    """Return the mail as a mail program reads it, from its bytes."""
+    """Return the mail as a mail program parses it, from its bytes."""
     read = email.message_from_bytes(found.message().as_bytes(), policy=email.policy.default)
     assert isinstance(read, EmailMessage)
     return read
@@ -56,7 +56,7 @@ def attached(found: Any) -> dict[str, bytes]:
 
 
 def names_of(row: AccessRequest, mails: Mails | None = None) -> list[str]:
-    """Return the names of its receipts, in the order of the acts."""
+    """Return the file names of this access request's receipts, in the order of the acts."""
     if mails:
         mails.send()
     whose = {
@@ -95,7 +95,7 @@ def waiting() -> list[tuple[int, str]]:
     return [(row.attempts, row.recipient.partition("@")[0]) for row in rows]
 
 
-# --- What is in it -------------------------------------------------------------------------------------------
+# --- Content of a receipt ------------------------------------------------------------------------------------
 
 
 def test_the_customers_side_gets_the_closing_entry_with_a_proof_that_holds(
@@ -122,7 +122,7 @@ def test_the_customers_side_gets_the_closing_entry_with_a_proof_that_holds(
     for file, event in zip(names, ["approved_by_provider", "approved_by_customer"], strict=False):
         status, text = verify(found["ada"][file], tmp_path, log_key(world))
         assert (status, "GOOD" in text, f"access_request.{event}" in text) == (0, True, True)
-    # One bit of the entry, and it holds no more.
+    # If one bit of the entry changes, the proof is no longer valid.
     assert verify(proof.replace(b"extra ey", b"extra fy"), tmp_path, log_key(world))[0] == 1
 
 
@@ -223,7 +223,7 @@ def test_a_mail_from_before_there_were_receipts_is_built_as_it_was_rendered(worl
 def test_without_the_key_the_mail_waits_two_minutes_and_leaves_without(world: Cast, mails: Mails, travel: Any) -> None:
     closed(world)
     mails.send()
-    # Those who get no receipt need not wait for one.
+    # A mail without a receipt does not wait.
     assert sorted(by_name(mails)) == PROVIDERS
     assert waiting() == [(0, person) for person in CUSTOMERS]
     for _ in range(7):

@@ -1,4 +1,4 @@
-"""Every topic, for each kind of recipient: the right facts, in both parts, in the reader's own time zone."""
+"""Every topic, for each kind of recipient: the right facts in both parts, with times in the reader's time zone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def look(cast: Cast, grant: Grant, *items: str, listed: int = 0) -> None:
-    """Record an access in a window, as the content operations do."""
+    """Record accesses in a window, as the content operations do."""
     resource = grant.access_request.resources.get()
     common = {"tenant": cast.contoso, "grant": grant, "resource": resource, "at": clock.now()}
     for item in items:
@@ -254,7 +254,7 @@ def test_closing_soon_says_when_and_what_was_seen_so_far(world: Cast, mails: Mai
 
 def test_a_closed_window_is_summed_up(world: Cast, mails: Mails, travel: Any) -> None:
     grant = world.opened()
-    # One of them twice: it is one message that was read.
+    # The message "c" is opened twice, and counts as one message.
     look(world, grant, "a", "b", "c", "c", listed=12)
     travel.by(hours=2)
     sweeps.close_elapsed(actor=world.system(), limit=10)
@@ -421,7 +421,7 @@ def test_a_new_address_is_reported_to_both_addresses(world: Cast, mails: Mails) 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
 def test_only_the_holder_gets_a_mail_about_a_new_password(world: Cast, mails: Mails, travel: Any, name: str) -> None:
-    """The provider's people get a mail, too, though they belong to no tenant."""
+    """The provider's people get a mail, too, although they belong to no tenant."""
     operations.set_password(actor=world.as_(name), password="another battery of 7 horses", how="change")
     found = mails.send()(name, "password_changed")
     assert mails.to("password_changed") == [name]
@@ -514,8 +514,9 @@ def test_single_sign_on_is_never_changed_or_passed_by_quietly(world: Cast, mails
 
 
 def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: Mails, travel: Any) -> None:
-    """The address and keys of the tenant's approval page, and the rule; under two-person control when it is
-    done, too.
+    """This applies to the approval page's address, to its passkeys and to the rule.
+
+    A change under two-person control also causes a mail when it is applied.
     """
     ines, contoso = world.as_("ines"), world.contoso.pk
     operations.set_approval_page(contoso, origin="https://approvals.contoso.example", keys_only=False, actor=ines)

@@ -1,4 +1,4 @@
-"""The life of an access request, through the operations."""
+"""The life of an access request, through its operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The owner of a mailbox: a link that was sent there, opened by the person who asked. Nobody signs in before that."""
+"""Proving who owns an address: the person who asked opens a link that was sent to it.
+
+Nobody can sign in before that.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +60,12 @@ def test_an_address_is_changed_through_both_mailboxes(cast: Cast, mailoutbox: li
         ("ada@contoso.example", "A change of your address was requested"),
         (NEW, "Confirm your new address"),
     ]
-    # The secret is in that mail and nowhere else.
+    # Only this mail contains the secret.
     secret = here.split("/")[2]
     assert link(AddressChange.objects.get()) == secret
     stored = "".join(f"{row.payload}{row.rendered}" for row in OutboxMessage.objects.all())
     assert secret not in stored + "".join(bytes(row.canonical).decode() for row in AuditEntry.objects.all())
-    # Opening it changes nothing, and it is worth nothing in anybody else's hands.
+    # Opening the link changes nothing, and the link does not work for anybody else.
     with nothing_happens():
         assert Client().get(here)["Location"].startswith("/accounts/login/")
         assert NEW in browser.get(here).content.decode()
@@ -102,7 +105,7 @@ def test_a_change_of_address_needs_proof_and_reveals_no_owner(cast: Cast) -> Non
         with pytest.raises(Unacceptable):
             requested(cast, wrong)
     assert (AddressChange.objects.count(), outbox_topics()) == (0, [])
-    # Only the address's reader learns at the end that it has an account.
+    # Only a person who can read mail at the address learns that the address has an account.
     row = requested(cast, "frida@fabrikam.example")
     browser = signed_in(cast, "ada")
     answer = browser.post(reverse("web:address_confirm", args=[link(row)]))
@@ -122,8 +125,9 @@ def test_only_the_directory_changes_an_address_that_it_manages(cast: Cast) -> No
 
 
 def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Cast, mailoutbox: list[Any]) -> None:
-    """The password that staff choose signs nobody in. It causes a mail with a link, with which the reader sets a
-    password.
+    """Nobody can sign in with the password that staff choose.
+
+    Entering it sends a mail with a link to set another password.
     """
     new = operations.add_person(
         actor=cast.as_("stella"), email="new@provider.example", name="Newton", password="a quite long first password 7"
@@ -133,7 +137,7 @@ def test_nobody_signs_in_with_an_address_that_is_not_known_to_be_theirs(cast: Ca
     answer = browser.post(reverse("account_login"), form)
     assert (answer.status_code, answer.templates[0].name) == (403, "account/unverified.html")
     assert "_auth_user_id" not in browser.session
-    # A wrong password tells nothing of it.
+    # A wrong password does not show that the account exists.
     assert browser.post(reverse("account_login"), {**form, "password": "wrong"}).status_code == 200
     outbox.drain(limit=50)
     [mail] = [mail for mail in mailoutbox if mail.to == [new.email]]
@@ -159,7 +163,7 @@ def test_an_address_that_a_directory_changed_must_be_proven_again(cast: Cast, ma
 
 
 def test_accounts_count_as_one_when_both_addresses_are_known(cast: Cast) -> None:
-    """An unproven claim to Ada's address makes nobody Ada."""
+    """An address that was not proven links the new account to nobody."""
     new = operations.add_person(
         actor=cast.as_("stella"), email="Ada+two@contoso.example", name="Adelaide", password="a battery of 7 horses"
     )

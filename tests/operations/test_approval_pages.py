@@ -1,4 +1,4 @@
-"""A customer's own approval page: the administrator sets it with fresh proof, and the log has the entry."""
+"""A customer's approval page: the administrator sets it after confirming, and the log has an entry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ORIGIN, SITE = "https://approvals.contoso.example", "approvals.contoso.example"
 
 
 def own_key(cast: Cast, name: str = "ada", *, rp_id: str = SITE, **device_is: Any) -> tuple[Passkey, Authenticator]:
-    """Return a key that this person made on their own approval page, and its device."""
+    """Return a passkey that this person made on the customer's approval page, and its device."""
     challenge, device = secrets.token_bytes(32), Authenticator(origin=ORIGIN, rp_id=rp_id, **device_is)
     party = webauthn.Party(rp_id=rp_id, name="Contoso", origins=frozenset({ORIGIN}))
     row = operations.enrol_passkey(
@@ -140,7 +140,7 @@ def test_keys_belong_to_the_pages_own_site(cast: Cast, rp_id: str) -> None:
 def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: Any) -> None:
     """Otherwise the provider's page could ask for signatures with the passkeys of the customer's page.
 
-    The customer's own page exists to prevent this.
+    The customer's approval page exists to prevent this.
     """
     settings.PASSKEY_RP_ID = "lockbox.contoso.example"
     with pytest.raises(Unacceptable) as refused:
@@ -168,7 +168,7 @@ def test_the_rule_of_own_keys_needs_an_approver_with_one(cast: Cast) -> None:
     assert put(cast, keys_only=True).own_keys_only
     with pytest.raises(Unacceptable):
         put(cast, origin="", keys_only=True)
-    # Under another name they would be other keys, and nobody's.
+    # With another RP ID, no existing passkey would work on the page.
     with pytest.raises(Unacceptable):
         put(cast, rp_id="contoso.example", keys_only=True)
     assert page_of(cast) == (ORIGIN, SITE, True)
@@ -221,7 +221,7 @@ def test_a_key_stays_valid_if_the_page_moves_within_its_site(cast: Cast) -> None
 
 
 def test_a_removed_origin_signs_nothing_more(cast: Cast, settings: Any) -> None:
-    """The next owner of the name would have a page that asks for an approval."""
+    """The next owner of the host name could show a page that asks for signatures."""
     put(cast, rp_id="contoso.example")
     device, row = own_key(cast, rp_id="contoso.example")[1], cast.confirmed()
     put(cast, origin="https://decide.contoso.example", rp_id="contoso.example")
@@ -240,7 +240,10 @@ def test_a_removed_origin_signs_nothing_more(cast: Cast, settings: Any) -> None:
 
 
 def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> None:
-    """In either order: a key of the page that can be copied, and a key of this site that can't."""
+    """One passkey of the page, which can be copied, and one of this site, which can't.
+
+    Setting both rules would exclude both passkeys.
+    """
     set_rule = partial(operations.set_yes_rule, cast.contoso.pk, actor=cast.as_("ines"))
     put(cast)
     own_key(cast, is_backup_eligible=True)
@@ -256,7 +259,7 @@ def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> Non
     assert (refused.value.field, page_of(cast)) == ("keys_only", (ORIGIN, SITE, False))
     with pytest.raises(LastPasskey), only_a_refusal():
         operations.remove_passkey(bound.pk, actor=cast.as_("ada"))
-    # And the page does not go, nor move to another site, with the last keys that count.
+    # If only the page's passkeys can approve, the page can't be removed or moved to another site.
     set_rule(rule="signed")
     operations.remove_passkey(bound.pk, actor=cast.as_("ada"))
     for origin, site in (("", ""), (ORIGIN, "contoso.example")):
@@ -269,7 +272,7 @@ def test_no_two_rules_together_leave_nobody_who_could_approve(cast: Cast) -> Non
 
 
 def test_a_key_without_an_entry_in_this_log_makes_nobody_ready(cast: Cast) -> None:
-    """No signature of it would count: a verifier searches this log for the key."""
+    """A signature with this passkey would not be valid, because a verifier looks for the passkey in this log."""
     put(cast)
     row = own_key(cast)[0]
     Passkey.objects.filter(pk=row.pk).update(enrolled={})

@@ -1,4 +1,4 @@
-"""Checks of a log on request: one at a time, in steps, with workers that die at any point."""
+"""Checks of a log on request: one at a time, in steps, with workers that are killed at any point."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def verdict(check: LogCheck) -> tuple[bool, int, int | None, str]:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a step two entries, and a slice one step."""
+    """Make each step check two entries, and each slice one step."""
     monkeypatch.setattr(checks, "STEP", 2)
     monkeypatch.setattr(checks, "KEEP_EVERY", 0.0)
     ticks = iter(range(1_000_000))
     monkeypatch.setattr(clock, "monotonic", lambda: next(ticks) * checks.SLICE / 2)
 
 
-# --- Asking --------------------------------------------------------------------------------------------------
+# --- Starting ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ada", "alan", "otto", "ines", "stella"])
@@ -98,7 +98,7 @@ def test_a_second_click_gets_the_check_that_runs(cast: Cast) -> None:
     filled(cast, 3, "fabrikam")
     first = started_check(cast)
     assert operations.ask_for_check(cast.contoso.pk, actor=cast.as_("ada")) == (first, False)
-    # Another tenant's check is another one.
+    # Another tenant's check does not count.
     started_check(cast, "fatima", "fabrikam")
     assert LogCheck.objects.count() == 2
 
@@ -160,7 +160,7 @@ def test_asking_rings_the_workers(
     assert rung == ["requests_app.tasks.check_logs"]
 
 
-# --- Working -------------------------------------------------------------------------------------------------
+# --- Workers -------------------------------------------------------------------------------------------------
 
 
 def test_the_task_works_off_all_that_was_asked_for(cast: Cast) -> None:
@@ -225,11 +225,11 @@ def test_another_root_than_the_signed_one_is_found_across_a_pause(cast: Cast) ->
     assert verdict(check)[2:] == (4, "the signed root is another one: an entry up to here was changed")
 
 
-# --- Dying ---------------------------------------------------------------------------------------------------
+# --- Killed workers ------------------------------------------------------------------------------------------
 
 
 class Killed(BaseException):
-    """Raised in place of a SIGKILL: nothing catches it."""
+    """Raised instead of a SIGKILL. No code catches it."""
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -255,7 +255,7 @@ def test_a_killed_workers_check_continues_where_it_was(
         plain(self, limit)
 
     monkeypatch.setattr(Verification, "advance", watched)
-    # Until the lease has run out, it is thought to be in somebody's hands.
+    # Until the lease has expired, another worker may still be working on the check.
     travel.by(seconds=checks.LEASE.total_seconds() - 1)
     assert checks.work_off_check() == 0
     travel.by(seconds=1)
@@ -277,7 +277,7 @@ def test_a_worker_that_was_thought_dead_leaves_the_check_to_its_successor(
         monkeypatch.setattr(Verification, "advance", plain)
         plain(self, limit)
         travel.by(seconds=checks.LEASE.total_seconds())
-        assert done() == 5  # Somebody else takes it up meanwhile, and brings it to its end.
+        assert done() == 5  # another worker takes over meanwhile, and finishes the check
 
     monkeypatch.setattr(Verification, "advance", slow)
     assert checks.work_off_check() == 1

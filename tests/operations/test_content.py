@@ -61,7 +61,7 @@ class Source(ByteSource):
 
 
 class Fake(Connector):
-    """A system with answers that the test sets; it counts the calls."""
+    """A system with responses that the test sets. It counts the calls."""
 
     kind, names = "fake", ("file_name",)
 
@@ -120,7 +120,7 @@ def _stream(cast: Cast, grant: Grant) -> tuple[Iterator[bytes], Any]:
     return content.guarded(_access, stream, actor=actor, item_id=item.id), stream
 
 
-# --- What a window gives -------------------------------------------------------------------------------------
+# --- What a window allows ------------------------------------------------------------------------------------
 
 
 def test_a_list_is_recorded_when_it_is_asked_for_and_when_it_is_given(cast: Cast) -> None:
@@ -149,7 +149,7 @@ def test_the_previous_version_can_still_record_accesses_during_an_upgrade(cast: 
     table, added = ContentAccess._meta.db_table, {"new_names", "listed_ids", "id"}
     columns = ", ".join(field.column for field in ContentAccess._meta.concrete_fields if field.column not in added)
     with connection.cursor() as cursor:
-        # It does not know the columns that were added.
+        # The earlier version does not know the new columns.
         cursor.execute(
             f"INSERT INTO {table} (id, {columns}) SELECT %s, {columns} FROM {table} WHERE kind = 'listed'",  # noqa: S608 - both names are this test's
             [ContentAccess._meta.pk.get_db_prep_value(uuid4(), connection)],
@@ -179,7 +179,7 @@ def test_neither_subject_nor_text_is_in_the_log_or_the_outbox(cast: Cast) -> Non
     stream.close()
     operations.release(grant.access_request_id, actor=cast.as_("priya"))
     canary = CANARY.encode()
-    assert AuditEntry.objects.count() == 4 + 4 + 1  # a ticket, three steps, four looks' entries, the end
+    assert AuditEntry.objects.count() == 4 + 4 + 1  # a ticket, three steps, entries of four accesses, the end
     assert not any(canary in bytes(entry.canonical) for entry in AuditEntry.objects.all())
     assert not ContentAccess.objects.filter(item_ref__contains=CANARY).exists()
     assert not any(CANARY in str(row.payload) for row in OutboxMessage.objects.all())
@@ -193,7 +193,7 @@ def test_a_stream_ends_with_the_item_and_is_closed(cast: Cast, use: Callable[[Fa
     assert fake.source.is_closed
 
 
-# --- What it does not give -----------------------------------------------------------------------------------
+# --- What a window does not allow ----------------------------------------------------------------------------
 
 
 def test_another_engineer_of_the_queue_gets_nothing_and_is_in_the_log(cast: Cast, use: Callable[[Fake], Fake]) -> None:
@@ -348,11 +348,11 @@ def test_if_no_entry_can_be_written_nothing_is_read(
     with pytest.raises(StoreUnavailable):
         question(grant.pk, cast.resource().pk, actor=cast.as_("priya"))
     assert fake.source is None  # never opened
-    assert fake.calls == (0 if look == "list" else 1)  # the item's name alone, which stays inside
+    assert fake.calls == (0 if look == "list" else 1)  # only the item's name was read, and it is not returned
     assert (_looks(grant), _events(grant)) == ([], [])
 
 
-# --- A stream ends with its window ---------------------------------------------------------------------------
+# --- A stream ends with its window -----------------------------------------------------------------------------
 
 
 def test_a_revoke_cuts_a_stream_within_a_second(cast: Cast, use: Callable[[Fake], Fake]) -> None:
@@ -372,7 +372,7 @@ def test_a_revoke_cuts_a_stream_within_a_second(cast: Cast, use: Callable[[Fake]
     with pytest.raises(WindowClosed):
         for _ in chunks:
             pass
-    # A second is promised; the window is asked for four times in it.
+    # The product promises one second, and checks the window four times in this second.
     assert streams.RECHECK_SECONDS <= 0.25
     assert len(given) < 3 + streams.RECHECK_SECONDS / 0.01 + 3
     assert _events(grant) == ["content.opened", "grant.revoked", "content.cut"]
@@ -403,7 +403,7 @@ def test_the_end_of_the_window_cuts_a_stream_by_a_clock_that_nobody_sets_back(
     grant = cast.opened()
     present = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: present[0])
-    # The database is not asked: the end of the window is known from the start.
+    # The end of the window is known from the start, so the database is not asked for it.
     monkeypatch.setattr(streams, "live", lambda grant_ids: set(grant_ids))
 
     def chunks() -> Iterator[bytes]:
@@ -443,7 +443,7 @@ def test_a_reader_who_goes_away_leaves_nothing_open(cast: Cast, use: Callable[[F
     assert fake.source.is_closed
 
 
-# --- Downloads: how many, and under watch --------------------------------------------------------------------
+# --- Downloads: their number, and their end --------------------------------------------------------------------
 
 
 def _download(cast: Cast, grant: Grant) -> Iterator[bytes]:
@@ -507,7 +507,7 @@ def test_a_download_that_fails_to_open_leaves_its_place(cast: Cast, use: Callabl
 
 @pytest.mark.usefixtures("_no_streams")
 def test_a_text_is_read_beside_two_downloads(cast: Cast, use: Callable[[Fake], Fake]) -> None:
-    """The server itself reads it to the end, so it holds nothing for long."""
+    """The server reads a text completely before it sends it, so a text uses no place of a download."""
     use(Fake(lambda: iter([b"a", b"b"])))
     grant = cast.opened()
     running = [_download(cast, grant), _download(cast, grant)]
@@ -572,7 +572,7 @@ def test_a_cut_that_cannot_be_written_gives_nothing_more_and_is_written_later(
     assert _events(grant) == ["content.downloaded", "grant.revoked", "content.cut"]
 
 
-# --- What lies in the store in another way ---------------------------------------------------------------------
+# --- Resources that are stored in another way ------------------------------------------------------------------
 
 
 def test_compressed_mail_is_read_like_any_other(cast: Cast, settings: Any) -> None:

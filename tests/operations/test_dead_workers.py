@@ -1,4 +1,4 @@
-"""All workers are dead for 13 hours: deadlines and windows still end on time, and all is recorded once afterwards."""
+"""No worker runs for 13 hours: deadlines and windows still end on time, and later everything is recorded once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out of office: who decides in whose place, from when until when, and not longer."""
+"""Out of office: who decides for whom, from when until when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _refused_at(cast: Cast, travel: Any, at: dt.datetime, row: Any) -> None:
 
 
 def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast, travel: Any) -> None:
-    """By the clock at the decision, although nothing ran; and the log names the approver."""
+    """The clock at the decision matters, although no task ran. The log names the approver."""
     travel.freeze()
     allowed(cast)
     absence, rows = away(cast), [cast.confirmed() for _ in range(3)]
@@ -61,7 +61,7 @@ def test_a_deputy_decides_from_the_first_instant_and_not_at_the_last(cast: Cast,
         for e in AuditEntry.objects.filter(actor_id=cast.otto.pk, event__contains="by_customer")
     ]
     assert [(each["actor"]["name"], each["detail"]["deputy_for"]) for each in record] == [("Otto Test", "Ada Test")] * 2
-    # An absent approver can still answer in person, and only in their own name.
+    # An absent approver can still decide, only in their own name.
     assert operations.approve_as_customer(rows[2].pk, actor=cast.as_("ada")).state == "OPEN"
     last = json.loads(bytes(AuditEntry.objects.filter(actor_id=cast.ada.pk).latest("seq").canonical))
     assert "deputy_for" not in last["detail"]
@@ -80,7 +80,7 @@ def test_an_actor_that_was_built_in_time_is_read_again_at_the_decision(cast: Cas
 
 
 def test_a_deputy_has_no_power_if_the_approver_has_none(cast: Cast) -> None:
-    """An approver who lost the role, is switched off, or is the same human has no deputy."""
+    """If the approver lost the role, is switched off, or is the same human, the deputy has no power."""
     allowed(cast)
     for undone in ("role", "off", "human", "deputy", "ended"):
         absence = away(cast, start=dt.timedelta())
@@ -168,7 +168,7 @@ def test_only_an_approver_names_one_and_only_for_themselves(cast: Cast) -> None:
     for name in ("mia", "ines", "stella"):
         with pytest.raises(NotAllowed):
             away(cast, "alan", by=name)
-    # A deputy names no other, though they hold the role now.
+    # A deputy can't choose a deputy, although they have the approver's role now.
     with pytest.raises(NotAllowed):
         away(cast, "alan", by="otto")
     for name, refusal in (("mia", NotAllowed), ("alan", NotAllowed), ("otto", NotAllowed), ("frida", NotFound)):

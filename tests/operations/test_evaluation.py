@@ -1,4 +1,4 @@
-"""The decision point: exactly the rule of the content pages, for a service elsewhere."""
+"""The decision point: the same rule as on the content pages, for another service."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ask(cast: Cast, *, by: str = "priya", **fields: Any) -> Question:
 
 
 def both(question: Question, actor: Actor) -> tuple[bool, str]:
-    """Ask for advice and for access, which must have the same answer."""
+    """Ask for advice and for an access. Both must have the same result."""
     advice = evaluate(question, actor=actor)
     access = operations.allow_access(question, actor=actor)
     assert (access.decision, access.reason, access.grant_id) == (advice.decision, advice.reason, advice.grant_id)
@@ -76,7 +76,7 @@ def _left() -> tuple[int, int, int]:
     return AuditEntry.objects.count(), ContentAccess.objects.count(), OutboxMessage.objects.count()
 
 
-# --- Yes -----------------------------------------------------------------------------------------------------
+# --- Allowed -------------------------------------------------------------------------------------------------
 
 
 def test_advice_permits_and_writes_nothing(cast: Cast) -> None:
@@ -171,7 +171,7 @@ def test_a_customer_need_not_name_its_own_tenant(cast: Cast) -> None:
 
 
 def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> None:
-    """As on the content pages: the window belongs to the human, and the used account needs the queue."""
+    """The window belongs to the human, and the account that is used needs the role in the queue."""
     cast.opened()
     Person.objects.filter(pk=cast.erik.pk).update(human_id=cast.priya.human_id)
     assert both(ask(cast, by="erik"), service_of(cast)) == (True, "window_open")
@@ -192,7 +192,7 @@ def test_the_window_that_covers_the_resource_longest_counts(cast: Cast) -> None:
 
 # --- The rule ------------------------------------------------------------------------------------------------
 
-#: Each condition of the rule with the ways in which it can be met or not; the first one permits an access.
+#: Each condition of the rule, with its possible values. With the first value, the condition allows an access.
 CONDITIONS: dict[str, tuple[Any, ...]] = {
     "in_queue": (True, False),
     "is_active": (True, False),
@@ -207,7 +207,7 @@ CONDITIONS: dict[str, tuple[Any, ...]] = {
 
 
 class Stage:
-    """The rows behind the conditions. A row that is already right is not written again."""
+    """The rows behind the conditions. A row that already has the right values is not written again."""
 
     def __init__(self, cast: Cast, grant: Grant, at: dt.datetime) -> None:
         self.cast, self.grant, self.at = cast, grant, at
@@ -216,7 +216,7 @@ class Stage:
         self.stands: dict[str, Any] = {}
 
     def arrange(self, **so: Any) -> None:
-        """Change the rows to one of the combinations."""
+        """Change the rows so that they have this combination of values."""
         for names, write in (
             (("window", "level"), self._window),
             (("ticket",), self._ticket),
@@ -253,13 +253,13 @@ class Stage:
 
     def _queue(self, so: dict[str, Any]) -> None:
         QueueAssignment.objects.filter(person=self.cast.priya).delete()
-        # Of the other queue always, so that she stays an engineer of some kind.
+        # She always has the role in the other queue, so that she stays an engineer.
         for service in [self.cast.sharepoint, self.cast.exchange] if so["in_queue"] else [self.cast.sharepoint]:
             QueueAssignment.objects.create(person=self.cast.priya, service=service, role="engineer", given_at=self.at)
 
 
 def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> str:
-    """Return the content pages' answer by the same rule: a code, or nothing if it permits."""
+    """Return the result of the content pages' rule: an error code, or an empty text if it allows the access."""
     level = Level.READ if action == "read" else Level.NAMES
     try:
         with act(OPEN_ITEM, actor=cast.as_("priya")) as current:
@@ -273,14 +273,14 @@ def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> s
 @pytest.mark.dialect
 @pytest.mark.parametrize("window", CONDITIONS["window"])
 def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, travel: Any, window: str) -> None:
-    """The pages, advice and access; on PostgreSQL, the function and the models, too."""
+    """The pages, advice and access agree. On PostgreSQL, the SQL function and the models agree, too."""
     grant = cast.opened()
     at = travel.freeze()
     staff, stage, yes = service_of(cast), Stage(cast, grant, at), 0
     for values in product(*({**CONDITIONS, "window": (window,)}).values()):
         so = dict(zip(CONDITIONS, values, strict=True))
         stage.arrange(**so)
-        # What the answers leave is taken back; what was arranged stays.
+        # The rows that the calls write are rolled back. The arranged rows stay.
         here = transaction.savepoint()
         question = ask(cast, action=so["action"], resource=str(stage.finance.pk))
         if connection.vendor == "postgresql":
@@ -291,7 +291,7 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
         assert decision is (page == ""), so
         wanted = all(value == ways[0] for value, ways in zip(values[:-2], CONDITIONS.values(), strict=False))
         assert decision is (wanted and (so["level"], so["action"]) != ("names", "read")), so
-        # A window that an engineer outside its queue would not see on a page has its reason here nevertheless.
+        # The page hides a window from an engineer outside the queue. Here, the decision has a reason.
         if page not in ("", "not_found") and so["window"] != "closed":
             assert reason == page, so
         yes += decision
@@ -309,7 +309,7 @@ def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> 
 
 
 def test_a_clock_that_was_set_back_opens_nothing(cast: Cast, travel: Any) -> None:
-    """The log already has a later entry, after the window: access is judged at that time, not before it."""
+    """The log already has an entry after the end of the window, so the access is judged at that later time."""
     grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at)
     cast.ticket()
@@ -331,7 +331,7 @@ def test_a_law_enforcement_demand_needs_no_ticket(cast: Cast) -> None:
     assert both(ask(cast), service_of(cast)) == (True, "window_open")
 
 
-# --- No ------------------------------------------------------------------------------------------------------
+# --- Refused -------------------------------------------------------------------------------------------------
 
 
 def test_a_refused_access_is_a_separate_entry(cast: Cast) -> None:
@@ -353,7 +353,8 @@ def test_a_refused_access_is_a_separate_entry(cast: Cast) -> None:
     }
 
 
-#: What nobody can tell from a missing thing: each is changed into the question that would be permitted.
+#: Questions about something that does not exist or that the caller can't see: each changes one part of a permitted
+#: question.
 UNKNOWN: dict[str, Callable[[Cast], dict[str, str]]] = {
     "no such person": lambda cast: {"subject": str(uuid4())},
     "no such address": lambda cast: {"subject": "nobody@provider.example"},
@@ -402,7 +403,7 @@ def test_a_customer_asks_only_about_its_own_tenant(cast: Cast) -> None:
 
 
 def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast) -> None:
-    """Answer and entry are the same for an engineer without a window here and for an unknown person."""
+    """Answer and entry are the same for an unknown person and for an engineer without a window here."""
     cast.opened(by="priya")
     ours = service_of(cast, "contoso")
     entries = []
@@ -411,7 +412,7 @@ def test_a_customer_does_not_learn_who_is_among_the_providers_people(cast: Cast)
         record = _last(cast.contoso.pk)
         entries.append((record["event"], record["access_request"], {**record["detail"], "subject": ""}))
     assert entries[0] == entries[1] == entries[2]
-    # Of somebody whose window they opened themselves they know.
+    # The customer knows an engineer whose window they opened.
     elsewhere = ask(cast, resource=str(cast.resource(name="sales").pk))
     assert both(elsewhere, ours) == (False, "not_covered")
 
@@ -455,12 +456,12 @@ def test_an_item_is_written_down_as_it_was_named(cast: Cast, item: str) -> None:
     assert ContentAccess.objects.get().item_ref == item
 
 
-# --- Who asks ------------------------------------------------------------------------------------------------
+# --- Callers -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["priya", "pat", "mia"])
 def test_a_person_who_may_not_read_the_log_may_not_ask(cast: Cast, who: str) -> None:
-    """Above all not an engineer: engineers who may read have a page for it, and vouch for nobody else."""
+    """An engineer can see their own window on a page, and must not ask for other engineers."""
     cast.opened()
     before = _left()
     for asks in (evaluate, operations.allow_access):
@@ -506,7 +507,7 @@ def test_a_caller_switched_off_after_authentication_gets_no_answer(cast: Cast, c
     assert _left() == before
 
 
-# --- What must not be half done ------------------------------------------------------------------------------
+# --- Failures ------------------------------------------------------------------------------------------------
 
 
 def test_without_its_entry_nothing_is_permitted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,13 +553,13 @@ def test_a_question_takes_the_same_number_of_statements_however_much_there_was(
 
 
 def test_an_actor_has_no_rights_of_another_side(cast: Cast) -> None:
-    """A customer's actor that claims to be staff is not staff."""
+    """A customer's actor with the mark of staff has no rights of staff."""
     cast.opened("fabrikam")
     claimed = replace(service_of(cast, "contoso"), is_staff=True)
     assert both(ask(cast, resource=str(cast.resource("fabrikam").pk)), claimed) == (False, "not_found")
 
 
-# --- A window that was closed ----------------------------------------------------------------------------------
+# --- Closed windows --------------------------------------------------------------------------------------------
 
 
 def test_a_denial_says_how_the_window_for_the_resource_ended(cast: Cast) -> None:

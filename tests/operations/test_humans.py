@@ -1,4 +1,7 @@
-"""One human counts once, with any accounts: linked by staff, or by an address that reaches the same mailbox."""
+"""One human counts once, with any number of accounts.
+
+Staff link accounts, or a proven address of the same mailbox does.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _logged(event: str) -> set[Any]:
 
 
 def test_a_second_account_decides_nothing_on_what_the_first_one_asked_for(cast: Cast) -> None:
-    """With either of the two linked to the other, before or after the access request."""
+    """Either account can be the linked one, before or after the access request."""
     before = cast.submitted(by="priya")
     for name, other in (("priya", "pat"), ("paula", "erik")):
         _linked(cast, name, other)
@@ -50,7 +53,7 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
     with pytest.raises(AlreadyDecidedByYou):
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
     assert not Grant.objects.exists()
-    # Unlinked, the decision that was taken stays one of the human that they were then.
+    # After the accounts are unlinked, the decision still belongs to the human that it belonged to when it was made.
     cast.agreed(lambda: operations.unlink_accounts(cast.pat.pk, actor=cast.as_("stella")))
     with pytest.raises(AlreadyDecidedByYou):
         operations.approve_as_customer(row.pk, actor=cast.as_("ada"))
@@ -58,7 +61,7 @@ def test_one_human_on_both_sides_counts_once(cast: Cast) -> None:
 
 
 def test_the_policy_gives_the_same_answer_before_the_act(cast: Cast) -> None:
-    """Linked after the first decision, whose row keeps the human that its decider then was; and unlinked again."""
+    """The accounts are linked after the first decision, and later unlinked. The decision's row keeps its human."""
     row, other = cast.confirmed(), cast.as_("alan")
 
     def assert_mail() -> None:
@@ -98,7 +101,7 @@ def test_a_client_that_decides_for_an_account_counts_as_its_human(cast: Cast) ->
 
 
 def test_an_access_request_with_two_parts_of_one_human_ends_when_they_are_linked(cast: Cast) -> None:
-    """One asked for it and the other confirmed it, or each approved one stage."""
+    """The accounts raised and approved the same access request, or each approved one stage."""
     access_request, opened, other = cast.confirmed(by="priya"), cast.opened(by="erik"), cast.confirmed(by="erik")
     _linked(cast, "priya", "pat")
     assert AccessRequest.objects.get(pk=access_request.pk).state == "WITHDRAWN"
@@ -135,7 +138,7 @@ def test_linking_is_in_the_providers_log_and_in_that_of_each_tenant_concerned(ca
     row = cast.submitted("fabrikam", by="erik")
     _linked(cast, "ada", "erik")
     assert _logged("accounts.linked") == {PROVIDER_LOG, cast.contoso.pk, cast.fabrikam.pk}
-    # They are parted once nothing is under way, and so it concerns nobody else.
+    # They can be unlinked when the access request has ended. Then no other tenant is affected.
     operations.withdraw(row.pk, actor=cast.as_("erik"))
     cast.agreed(lambda: operations.unlink_accounts(cast.ada.pk, actor=cast.as_("stella")))
     assert _logged("accounts.unlinked") == {PROVIDER_LOG, cast.contoso.pk}
@@ -183,7 +186,7 @@ def test_a_domain_is_the_same_in_both_its_spellings() -> None:
 
 
 def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cast) -> None:
-    """Proven on both sides: a link that was sent there was opened."""
+    """Both addresses are proven: each account opened a link that was sent to its address."""
     row = cast.invited("Pat+two@provider.example", by="ines")
     new = operations.accept_invitation(
         cast.link_of(row), name="Patricia", password="another battery of 7 horses", actor=Actor.stranger(door="pages")

@@ -1,4 +1,7 @@
-"""A person with roles in two tenants: each administrator acts on them, and each act is in the actor's own log."""
+"""A person with roles in two tenants.
+
+The administrator of each can act on them, and the entry goes into the actor's log.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from tests.cast import Cast, events_in
 pytestmark = pytest.mark.django_db
 
 Run = Callable[[Cast, Any, Actor], object]
-#: In each order of the two tenants' ids: the person, their first tenant and the second, and its administrator.
+#: In both orders of the tenants' ids: the person, their first tenant, the second tenant, and its administrator.
 _EACH_WAY = [("mia", "contoso", "fabrikam", "finn"), ("fred", "fabrikam", "contoso", "ines")]
 
 
@@ -96,7 +99,7 @@ def test_a_refusal_is_in_the_log_of_the_actors_tenant(
     second: str,
     administrator: str,
 ) -> None:
-    """Somebody of the tenant who may not do it, or who does not see what it is about."""
+    """The actor belongs to the second tenant and lacks the role, or can't see the row."""
     pk = make(cast, name)
     _joined(cast, name, second)
     Membership.objects.filter(person=cast.people[administrator]).update(role="auditor")
@@ -111,7 +114,7 @@ def test_a_refusal_is_in_the_log_of_the_actors_tenant(
 
 @_each_way
 def test_the_role_counts_and_not_the_order(cast: Cast, name: str, first: str, second: str, administrator: str) -> None:
-    """The actor and the person share two tenants. The actor administers one, and acts there."""
+    """The actor and the person share two tenants. The act belongs to the tenant that the actor administers."""
     pk = _token(cast, name)
     _joined(cast, name, second)
     _joined(cast, administrator, first)

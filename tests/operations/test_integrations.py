@@ -1,4 +1,4 @@
-"""Clients and tokens: who may make, change and end which, what is refused, and the entries in the log."""
+"""Clients and tokens: who can create, change and end them, what is refused, and the entries in the log."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def refused(run: Callable[[], Any], why: type[DomainError]) -> None:
 
 
 def _on(name: str) -> Callable[[Client, Any], Any]:
-    """The act of a case, by preference of one that names nobody: that of the staff."""
+    """Return the act of a case. The case of staff is preferred, because it needs no cast."""
     case = CASES.get(f"{name} by staff") or CASES[name]
     return lambda row, actor: case.operation(None, row, actor)  # type: ignore[arg-type]  # they need no cast
 
 
-#: Every act on one client, by its name: which ones there are is declared.
+#: Every declared act on one client, by name.
 OF_ONE: dict[str, Callable[[Client, Any], Any]] = {
     name: _on(name) for name, act in ACTS.items() if act.noun is Noun.CLIENT and not act.makes
 }
@@ -122,7 +122,7 @@ def test_the_providers_own_are_for_staff(cast: Cast, name: str) -> None:
 
 
 def test_no_machine_makes_changes_or_ends_what_calls(cast: Cast) -> None:
-    """Even if its row says so: a person who can write a scope into the table gains nothing."""
+    """A scope written into the client's row without an operation does not change this."""
     row = add(cast).row
     client, _secret = client_of(cast)
     token = operations.issue_access_token(client, scopes=list(Scope)).row
@@ -152,7 +152,7 @@ def test_the_system_makes_no_client(cast: Cast) -> None:
     )
 
 
-# --- What may be given ---------------------------------------------------------------------------------------
+# --- Scopes and limits ---------------------------------------------------------------------------------------
 
 
 def test_a_customers_client_gets_only_allowed_scopes(cast: Cast) -> None:
@@ -275,14 +275,14 @@ def test_without_the_password_no_token_is_made_and_no_machine_decides(cast: Cast
         before = last_entry()
         with pytest.raises(StepUpRequired):
             run()
-        # They may do it, and are asked for the proof first: nobody is accused of anything.
+        # They have the right and only lack the proof, so no refusal is recorded.
         assert last_entry() == before
-    # What takes away needs no more than the session.
+    # An act that takes rights away needs only the session.
     operations.change_client(deciding.pk, decides_for_id=None, actor=stale)
     operations.remove_client(deciding.pk, actor=stale)
 
 
-# --- What is kept, and what the log says ---------------------------------------------------------------------
+# --- What is stored, and the entries -------------------------------------------------------------------------
 
 
 def test_a_secret_is_in_the_answer_and_nowhere_else(cast: Cast) -> None:
@@ -369,7 +369,7 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
     Token.objects.filter(pk=token.pk).update(stepped_up_at=clock.now())
     stored_row = actor_of_token(Token.objects.get(), door="api")
     operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=cast.as_("ines"))
-    # The actor was built before, as by a request that is under way.
+    # The actor was built before, as in a call that is in progress.
     with pytest.raises(NotAllowed):
         operations.approve_as_customer(row.pk, actor=stored_row)
     row.refresh_from_db()
@@ -377,14 +377,14 @@ def test_a_role_that_is_taken_away_is_taken_from_the_token_too(cast: Cast) -> No
 
 
 def test_an_act_without_a_scope_is_done_with_no_token(cast: Cast) -> None:
-    """Denied by default: a new act is closed to tokens until its declaration names a scope."""
+    """Tokens can't do a new act until its declaration has a scope."""
     token = make(cast, "ines", scopes=in_order(Scope)).row
     actor = actor_of_token(token, door="api")
     assert "remove_witness" not in SCOPES
     refused(lambda: operations.remove_witness(cast.contoso.pk, cast.ada.pk, actor=actor), InsufficientScope)
 
 
-# --- What is forgotten ---------------------------------------------------------------------------------------
+# --- What is deleted -----------------------------------------------------------------------------------------
 
 
 def test_old_tokens_and_keys_are_deleted_hourly(cast: Cast, travel: Any) -> None:
@@ -397,7 +397,7 @@ def test_old_tokens_and_keys_are_deleted_hourly(cast: Cast, travel: Any) -> None
     assert (tasks.forget_calls(), IdempotencyKey.objects.count(), Token.objects.count()) == (1, 0, 2)
     travel.by(days=5, hours=1)
     assert tasks.forget_calls() == 1
-    # What a person made stays, with its end: the log speaks of it.
+    # A person's token stays after its end, because entries refer to it.
     assert list(Token.objects.all()) == [token]
     assert bell.FORGET_CALLS in schedules.FUNCTIONS
 

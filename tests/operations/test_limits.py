@@ -1,4 +1,4 @@
-"""A value exactly at a limit is accepted; one step beyond the limit it is refused, and nothing changes."""
+"""A value exactly at a limit is accepted. A value just beyond it is refused, and nothing changes."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def test_an_access_request_names_1_to_20_resources(cast: Cast) -> None:
 
 
 def test_an_engineer_raises_20_access_requests_within_an_hour(cast: Cast, travel: Traveller) -> None:
-    """Those that are withdrawn count too. Exactly an hour later, the first one counts no more."""
+    """Withdrawn access requests count, too. Exactly an hour later, the first one no longer counts."""
     at, ticket = travel.freeze(), cast.ticket()
     for number in range(20):
-        # Ten wait at most, so each is withdrawn.
+        # At most ten can be pending, so each is withdrawn.
         operations.withdraw(cast.submitted(ticket=ticket).pk, actor=cast.as_("priya"))
         if number == 0:
             travel.by(seconds=1)
@@ -110,7 +110,7 @@ def test_100_invitations_of_a_tenant_wait_at_most(cast: Cast) -> None:
     with only_a_refusal(), pytest.raises(TooMany):
         cast.invited("more@contoso.example")
     assert Invitation.objects.count() == 100
-    # One that is withdrawn makes room for another.
+    # A withdrawn invitation no longer counts.
     operations.withdraw_invitation(last.pk, actor=cast.as_("ines"))
     assert cast.invited("more@contoso.example").email == "more@contoso.example"
 

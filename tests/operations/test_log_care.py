@@ -1,4 +1,4 @@
-"""A damaged log and its recovery, and how long a log is stored: who may act, what is recorded, and what stays."""
+"""A damaged log and its recovery, and for how long a log is stored: who can act, what is recorded, and what stays."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def events(tenant: UUID) -> list[str]:
 
 
 def cut(tenant: UUID, size: int) -> None:
-    """The log as a backup of that time had it."""
+    """Cut the log back to this size, as if an old backup had been restored."""
     key = uuid_sql(tenant)
     with transaction.atomic():
         meddle("DELETE FROM audit_app_auditentry WHERE tenant_id = %s AND seq >= %s", key, size)
@@ -75,7 +75,7 @@ def cut(tenant: UUID, size: int) -> None:
 
 
 def damaged(cast: Cast) -> UUID:
-    """Return the id of Contoso's log, which is signed, set back and refused."""
+    """Return the id of Contoso's log, after it was signed, cut back and refused."""
     cast.ticket()
     tasks.checkpoint()
     cast.opened()
@@ -127,7 +127,7 @@ def test_staff_close_a_damaged_log_and_it_continues_as_its_next_shard(cast: Cast
 def test_the_new_shard_begins_above_what_was_signed_without_the_outside_file(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As on a web server, which does not sign: the alarm has the data of the file."""
+    """This is the situation of a web server without the file of heads. The alarm contains the data of the file."""
     tenant = damaged(cast)
     signed = heads.get(checkpoints.origin_of(tenant, 0))
     assert signed is not None
@@ -235,7 +235,7 @@ def test_the_providers_own_log_is_repaired_in_the_same_way(cast: Cast) -> None:
     assert verify(PROVIDER_LOG).is_good
 
 
-# --- A file outside that was lost ------------------------------------------------------------------------
+# --- A lost file of heads --------------------------------------------------------------------------------
 
 
 def lost(cast: Cast) -> UUID:
@@ -302,7 +302,7 @@ def test_an_unsigned_log_is_not_adopted(cast: Cast) -> None:
     assert events(cast.contoso.pk) == ["ticket.opened"]
 
 
-# --- How long it is kept ---------------------------------------------------------------------------------
+# --- The retention period --------------------------------------------------------------------------------
 
 
 def test_the_tenants_administrator_sets_how_long_the_log_is_stored(cast: Cast) -> None:
@@ -344,7 +344,7 @@ def test_for_another_tenant_there_is_nothing_to_set(cast: Cast) -> None:
     assert events(cast.fabrikam.pk) == []
 
 
-# --- Removing what is no longer kept ---------------------------------------------------------------------
+# --- Removing old entries --------------------------------------------------------------------------------
 
 
 def never_over() -> bool:
@@ -357,8 +357,9 @@ def prune(is_over: Callable[[], bool] = never_over) -> int:
 
 @pytest.fixture
 def old(cast: Cast, travel: Traveller) -> AccessRequest:
-    """Return a closed access request of Contoso from 40 days ago, all signed, and the rule of 30 days set
-    since then.
+    """Return a closed access request of Contoso from 40 days ago.
+
+    All entries are signed, and entries are stored for 30 days.
     """
     travel.freeze()
     row = cast.in_state("CLOSED")
@@ -406,7 +407,7 @@ def test_pages_and_mails_about_removed_entries_still_work(cast: Cast, old: Acces
         client.force_login(cast.people[who])
         stepped_up(client, cast.people[who])
         assert client.get(reverse("web:access_request", args=[old.pk])).status_code == 200
-        # Its decision is in entry 3, and only the hash of that entry is left.
+        # Its decision is entry 3, which was removed except for its hash.
         assert client.get(reverse("web:access_request_receipt", args=[old.pk, 3])).status_code == 404
     client.force_login(cast.otto)
     assert client.get(reverse("web:log", args=[cast.contoso.pk])).status_code == 200
@@ -419,7 +420,7 @@ def test_pages_and_mails_about_removed_entries_still_work(cast: Cast, old: Acces
 def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
     cast: Cast, old: AccessRequest, travel: Traveller, tmp_path: Path
 ) -> None:
-    """For the whole log, after a removal and after the next one, which removes the entry about the first."""
+    """Verify the whole log after each of two removals. The second removal removes the entry about the first."""
     tenant = cast.contoso.pk
     wanted = EvidenceScope(tenant_id=tenant, tenant_name="Contoso")
     for _ in range(2):
@@ -428,7 +429,7 @@ def test_the_entry_about_a_removal_is_what_the_customers_verifier_asks_for(
         tasks.checkpoint()
         bundle = b"".join(evidence.prepare(wanted, at=clock.now()).stream())
         _status, verdict = verified(bundle, tmp_path)
-        # Nothing but that the test has travelled, and the verifier has not.
+        # The only finding is the time: the test's clock is ahead of the verifier's.
         assert verdict["problems"] == [gap for gap in verdict["gaps"] if "in the future" not in gap] == []
         assert verdict["logs"][0]["pruned"] == ChainHead.objects.get(pk=tenant).pruned_to
         assert "as entry log.pruned says" in verdict["notes"][0]
@@ -470,7 +471,7 @@ def test_entries_about_keys_stay_and_cause_no_work(cast: Cast, travel: Traveller
 
 @pytest.mark.parametrize("state", ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN"])
 def test_nothing_of_an_access_request_under_way_is_removed(cast: Cast, travel: Traveller, state: str) -> None:
-    """It can be under way for so long only if every worker is dead; even then."""
+    """An access request is in progress for this time only if no worker runs. Its entries still stay."""
     travel.freeze()
     cast.in_state("CLOSED")
     waiting = cast.in_state(state)

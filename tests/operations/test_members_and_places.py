@@ -1,4 +1,4 @@
-"""Who may decide for a tenant, and where its content is: what staff can't arrange for themselves."""
+"""Who can be an approver of a tenant, and where its content is: staff can't arrange either for themselves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_an_account_that_staff_add_is_as_old_as_its_entry(cast: Cast, travel) ->
 
 @pytest.mark.parametrize("role", ["approver", "administrator"])
 def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: str) -> None:
-    """Not even if all earlier deciders are switched off."""
+    """This is so even if all approvers and administrators are switched off."""
     cast.contoso.memberships.exclude(role="administrator").delete()
     for person in (cast.ada, cast.alan, cast.ines):
         person.is_active = False

@@ -1,4 +1,4 @@
-"""Deny all pending access requests and mute: by one act, along the table's own edges."""
+"""Deny all pending access requests and mute: one act, which uses the table's transitions."""
 
 from __future__ import annotations
 

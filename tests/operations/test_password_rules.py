@@ -1,4 +1,4 @@
-"""Which new passwords are refused, everywhere a password is set."""
+"""Which new passwords are refused. The rules are the same for each way to set a password."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_password_that_is_easy_to_guess_is_refused() -> None:
         ("x" * 500, "password_guessed_soon"),
         ("my lockbox is full", "password_near"),
         ("M1cr0s0ft for ever", "password_near"),
-        # Any characters may make one (ASVS 5.0, 6.2.5), also digits alone, as long as nobody guesses them.
+        # All characters are allowed (ASVS 5.0, 6.2.5), also only digits, if the password is hard to guess.
         ("839201746528", ""),
         ("вечером тихо шумит камыш", ""),
         (GOOD + "x" * 200, ""),
@@ -71,7 +71,7 @@ def test_a_password_contains_nothing_of_its_holder(cast: Cast) -> None:
         "CÓNTOSO buys 7 horses",
     ):
         assert refused_as(password, ada) == ["password_near"], password
-    # Three letters are in too many words, and the last part of a domain is everybody's.
+    # Names of three letters are parts of too many words, and many people share the last part of a domain.
     assert refused_as("adaptive example, seven of them", ada) == []
     with pytest.raises(Unacceptable) as refusal:
         operations.set_password(actor=cast.as_("ada"), password="contoso buys 7 horses", how="change")
@@ -102,7 +102,7 @@ def test_a_stolen_password_is_refused_by_a_list_in_a_folder(name: str, tmp_path:
     assert refused_as(GOOD) == []
     settings.BREACHED_PASSWORDS = str(tmp_path)
     assert refused_as(GOOD) == ["password_stolen"]
-    # A password with the count 0 is padding.
+    # A line with count 0 is padding, not a stolen password.
     (tmp_path / name.format(prefix)).write_text(lines.replace(":17", ":0"))
     assert refused_as(GOOD) == []
 
@@ -140,7 +140,10 @@ def test_an_unreadable_list_does_not_prevent_a_new_password(
 
 
 def test_a_silent_service_is_not_asked_for_a_while(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The form asks first. The act behind it holds locks that others need, so it does not wait again."""
+    """The form asks the service first.
+
+    The act then holds locks that others need, so it must not wait for the service again.
+    """
     settings.BREACHED_PASSWORDS = "https://pwned.example/range"
     calls: list[str] = []
     now = [1000.0]
@@ -175,6 +178,6 @@ def test_the_page_says_what_is_wrong_beside_the_field(cast: Cast) -> None:
 def test_passwords_are_stored_as_argon2id() -> None:
     first = site.PASSWORD_HASHERS[0]
     stored = import_string(first)().encode(GOOD, "0123456789abcdef")
-    # At least what OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two rounds.
+    # At least the minimum of OWASP's Password Storage Cheat Sheet: 19 MiB, two rounds.
     assert stored.startswith("argon2$argon2id$v=19$m=102400,t=2,p=8$")
     assert "argon2" not in get_hashers_by_algorithm()

@@ -1,4 +1,4 @@
-"""A new password is an act like any other: with an entry and mails, or not set."""
+"""A new password is set with an entry and mails, or not at all."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_changed_password_is_in_the_log_and_mailed_to_its_holder(
     assert mail.to == [cast.people[name].email]
     assert mail.subject == "Your password was changed"
     assert "by a person who knew the previous password" in mail.body
-    # The sessions that there were end, here and elsewhere.
+    # All other sessions of the person end, in this browser and in others.
     for browser in (client, elsewhere):
         assert browser.get(reverse("web:home")).status_code == 302
 
@@ -96,7 +96,7 @@ def test_a_password_that_is_set_through_a_link_is_in_the_log_as_that(
     outbox.drain(limit=10)
     assert "through a link that was sent to this address" in mailoutbox[0].body.replace("\n", " ")
     assert elsewhere.get(reverse("web:home")).status_code == 302
-    # What was made with the password before is dead, and the new one alone opens nothing.
+    # Tokens that were made before are revoked, and the new password alone is not enough to sign in.
     token.refresh_from_db()
     assert (token.revoked_at is not None, token.revoked_by_id) == (True, cast.people[name].pk)
     answer = client.post(reverse("account_login"), {"login": cast.people[name].email, "password": NEW})

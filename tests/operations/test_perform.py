@@ -1,4 +1,4 @@
-"""What the kernel reads from a declaration, shown with test acts that do nothing."""
+"""What the kernel does with each part of a declaration, shown with test acts that do nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> Non
         at_body = [each["sql"] for each in statements.captured_queries]
         assert before <= current.at <= clock.now()
     assert (current.row, current.tenant, current.tenant_id) == (cast.contoso, cast.contoso, cast.contoso.pk)
-    # SQLite has no row locks: there the transaction is the lock (tests/database/test_turns.py).
+    # SQLite has no row locks. There, the transaction is the lock (tests/database/test_turns.py).
     if connection.vendor == "postgresql":
         row = f"{cast.contoso.pk.hex}'::uuid"
         [locked] = [number for number, sql in enumerate(at_body) if row in sql and sql.endswith(LOCKS_THE_TENANT)]
@@ -58,7 +58,7 @@ def test_the_row_is_locked_and_the_clock_read_before_the_body(cast: Cast) -> Non
 
 def test_one_of_the_roles_is_needed(cast: Cast) -> None:
     assert type(refused(TRY, cast, cast.as_("ada"))) is NotAllowed
-    # Staff see the tenant, but are not its administrators.
+    # Staff can see the tenant, but are not its administrators.
     assert type(refused(TRY, cast, cast.as_("stella"))) is NotAllowed
 
 
@@ -107,13 +107,13 @@ def test_a_requesters_act_is_for_the_engineer_who_raised_the_row(cast: Cast) -> 
         return find
 
     assert tried(of_requester, cast, cast.as_("priya"), find=raised_by("priya")).row == cast.priya
-    # Another engineer, and somebody who is no engineer of this service.
+    # Another engineer is refused, and somebody who is not an engineer of this service.
     assert type(refused(of_requester, cast, cast.as_("erik"), find=raised_by("priya"))) is NotAllowed
     assert type(refused(of_requester, cast, cast.as_("pat"), find=raised_by("pat"))) is NotAllowed
 
 
 def test_nobody_counts_as_the_holder_of_a_row_without_one(cast: Cast) -> None:
-    """The system and a stranger have no account, and this row names none: that is no match."""
+    """The system and a stranger have no account, and the row has no holder. Two missing values are not equal here."""
     of_holder = replace(TRY, is_holders=True)
 
     def without_holder(current: Step, _row_id: object) -> Person:

@@ -1,4 +1,4 @@
-"""A lost second factor: the customer's administrator resets it; for the provider's people, a superuser does."""
+"""A lost second factor: the customer's administrator resets it. For the provider's people, a superuser does."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def reset(cast: Cast, whose: str, by: str, **changed: Any) -> Person:
 
 
 def has_all(cast: Cast, name: str) -> tuple[bool, int, int]:
-    """Return whether the person has an app, and the number of passkeys and of the library's rows."""
+    """Return whether the person has an app, the number of their passkeys, and the number of the library's rows."""
     person = Person.objects.get(pk=cast.people[name].pk)
     keys = Passkey.objects.filter(person=person).live().count()
     return person.totp_set_up_at is not None, keys, Kept.objects.filter(user=person).count()
 
 
 def with_everything(cast: Cast, name: str) -> tuple[Authenticator, Any]:
-    """A person with app, passkey and codes, and a browser that is signed in with the passkey."""
+    """Give a person an app, a passkey and codes. Return the device, and a browser that signed in with the passkey."""
     device, client = Authenticator(origin=ORIGIN), Client()
     assert added(signed_in(cast, name), device).status_code == 200
     assert signs_in(client, device).status_code == 302
@@ -70,7 +70,7 @@ def test_an_administrator_resets_what_somebody_of_the_tenant_has_lost(cast: Cast
     assert outbox_topics()[before:] == ["notify.second_factor_changed"]
     message = OutboxMessage.objects.get(topic="notify.second_factor_changed")
     assert message.payload["audiences"] == ["account_holder", "customer"]
-    # The password signs in, and leads to the set-up of new ones.
+    # With the password, the person can sign in, and must set up a second factor again.
     again = Client()
     assert sign_in(cast.ada, PASSWORD, client=again).url == "/"
     assert again.get("/")["Location"] == "/security/set-up/?next=/"

@@ -1,4 +1,4 @@
-"""A signed approval counts for one text, one person and one passkey; every difference is refused and recorded."""
+"""A signed approval is valid for one text, one person and one passkey. Any difference is refused and recorded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def detail_of(row: AccessRequest, event: str) -> dict[str, Any]:
 
 
 def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -> None:
-    """Nothing else proves who it is, neither the session nor a password."""
+    """The signature is enough proof of who acts. Neither a session nor a password is checked."""
     passkey, device = enrolled(cast, "ada")
     row = cast.confirmed()
     checkpoints.sign(cast.contoso.pk, at=clock.now())
@@ -100,7 +100,7 @@ PROVIDER = "00000000-0000-0000-0000-000000000000"
 
 
 class Attempts:
-    """Tries a signature and asserts that it is refused with its code and recorded, and that nothing else happened."""
+    """Tries a signature, and asserts that it is refused with this code and recorded, and that nothing else happens."""
 
     def __init__(self, cast: Cast, row: AccessRequest, device: Authenticator) -> None:
         self.cast, self.row, self.device = cast, row, device
@@ -123,7 +123,7 @@ class Attempts:
         assert outbox_topics() == self.messages
 
     def assertion(self, text: str, **wrong: Any) -> operations.Signed:
-        """Return the answer of a faulty device."""
+        """Return the response of a faulty device."""
         stored = {name: getattr(self.device, name) for name in wrong}
         for name, value in wrong.items():
             setattr(self.device, name, value)
@@ -142,7 +142,7 @@ def test_every_difference_is_refused_with_its_code_and_nothing_happens(cast: Cas
     attempts = Attempts(cast, row, device)
     text = text_for(cast, row)
     good = signed(text, device)
-    # One letter, wherever it is; and a text that says the same in other bytes.
+    # One letter differs, at any place; or the text has the same meaning in other bytes.
     for was, now in (
         ("read", "reed"),
         ("finance@", "finanse@"),
@@ -154,35 +154,35 @@ def test_every_difference_is_refused_with_its_code_and_nothing_happens(cast: Cas
     attempts.refused(signed(text.replace(":", ": ", 1), device), errors.ManifestChanged)
     for junk in ("", "{}", "[]", "null", "x" * 300_000, "[" * 50_000):
         attempts.refused(operations.Signed(manifest=junk, assertion=good.assertion), errors.ManifestChanged)
-    # The signature of one text under another.
+    # The signature of one text, sent with another text.
     again = text_for(cast, row)
     attempts.refused(operations.Signed(manifest=again, assertion=good.assertion), errors.PasskeyWrongChallenge)
-    # Another access request, another answer, another person, though each is rightly signed.
+    # A correct signature for another access request, another decision or another person.
     attempts.refused(signed(text_for(cast, other), device), errors.ManifestForeign)
     attempts.refused(signed(text_for(cast, row, verdict="deny"), device), errors.ManifestForeign)
     attempts.refused(good, errors.ManifestForeign, verdict="deny")
     attempts.refused(good, errors.ManifestForeign, name="alan")
     attempts.refused(signed(text_for(cast, row, "alan"), of_alan), errors.ManifestForeign)
-    # Another key: a colleague's, one of the provider's, one that nobody knows.
+    # Another passkey: a colleague's, one of the provider, or an unknown one.
     attempts.refused(signed(text, of_alan), errors.PasskeyUnknown)
     attempts.refused(signed(text, of_pat), errors.PasskeyUnknown)
     stranger = Authenticator(origin=device.origin, credential_id=device.credential_id)
     stranger.create({"rp": {"id": "localhost"}, "challenge": "AAAA"})
     stranger.sign_count = 7
     attempts.refused(signed(text, stranger), errors.PasskeyBadSignature)
-    # The device or the page is wrong.
+    # The device or the page is not the right one.
     attempts.refused(attempts.assertion(text, verifies_user=False), errors.PasskeyNotVerified)
     attempts.refused(attempts.assertion(text, origin="http://localhost:8001"), errors.PasskeyWrongOrigin)
     attempts.refused(attempts.assertion(text, rp_id="lockbox.example"), errors.PasskeyWrongSite)
     attempts.refused(attempts.assertion(text, sign_count=0), errors.PasskeyCounter)
     attempts.refused(attempts.assertion(text, is_backup_eligible=True), errors.PasskeyBackupChanged)
     attempts.refused(operations.Signed(manifest=text, assertion={}), errors.PasskeyUnreadable)
-    # Five minutes, and not a second more.
+    # The text expires after exactly five minutes.
     travel.by(seconds=300)
     attempts.refused(good, errors.ManifestExpired)
     travel.by(seconds=1)
     attempts.refused(good, errors.ManifestExpired)
-    # What was true when it was signed is no longer.
+    # The facts have changed since the text was signed.
     text = text_for(cast, row)
     Tenant.objects.filter(pk=cast.contoso.pk).update(window_cap=3600)
     attempts.refused(signed(text, device), errors.FactsChanged)
@@ -190,7 +190,7 @@ def test_every_difference_is_refused_with_its_code_and_nothing_happens(cast: Cas
     Resource.objects.filter(pk=cast.resource().pk).update(name="board@contoso.example")
     attempts.refused(signed(text, device), errors.FactsChanged)
     Resource.objects.filter(name="board@contoso.example").update(name="finance@contoso.example")
-    # A passkey that was removed.
+    # The passkey was removed.
     text = text_for(cast, row)
     operations.remove_passkey(Passkey.objects.get(person=cast.ada).pk, actor=cast.as_("ada"))
     attempts.before, attempts.messages = AuditEntry.objects.count(), outbox_topics()
@@ -204,11 +204,11 @@ def test_a_signature_is_good_to_the_last_moment_before_its_end_and_serves_once(c
     good = signed(text_for(cast, row), device)
     travel.by(seconds=299, milliseconds=999)
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=good)
-    # The same answer again is answered with the first one.
+    # The same signature again gets the first result.
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=good)
     assert events_of(row)[-1] == "access_request.approved_by_customer"
     assert SignedDecision.objects.count() == Grant.objects.count() == 1
-    # The database itself takes no nonce twice, even if the code forgets.
+    # The database refuses the same nonce twice, even without the product's check.
     first = SignedDecision.objects.get()
     with pytest.raises(IntegrityError), transaction.atomic():
         SignedDecision.objects.create(

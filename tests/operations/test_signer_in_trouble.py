@@ -1,4 +1,7 @@
-"""With any trouble of the signer, decisions, windows and accesses to content continue: their entries wait."""
+"""If the signer fails in any way, decisions, windows and accesses to content continue.
+
+Their entries wait for a signature.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +20,7 @@ from tests.cast import Cast, events_of, gather, outbox_topics
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: A trouble of the signer: `begin` it in the middle of an access request.
+#: A failure of the signer. A test begins it in the middle of an access request.
 Begin = Callable[[Cast], None]
 
 

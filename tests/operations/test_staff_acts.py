@@ -1,4 +1,4 @@
-"""Acts of staff, tried by somebody else: the declaration refuses them, and the log has an entry about the attempt."""
+"""Acts of staff, tried by other people: the declaration refuses them, and the log has an entry about the attempt."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
 
-#: The cases of acts that only staff may do.
+#: The cases of acts that only staff can do.
 OF_STAFF = sorted(name for name in CASES if ACTS[act_of(name)].roles == {Role.STAFF})
-#: The acts on a row of one tenant: the entry is in its log. All others are in the provider's.
+#: Acts on a row of one tenant. Their entry goes into the tenant's log, and all others into the provider's log.
 OF_A_TENANT = {"change_tenant", "resend_mail", "save_resource"}
-#: The provider's people without a role in the tenant do not see this row, so to them it does not exist.
+#: These people can't see the row, so for them it does not exist.
 NOT_SHOWN = {("resend_mail", "priya"), ("resend_mail", "pat")}
 
 
 def _rows() -> dict[str, list[Any]]:
-    """Return every row of the product but the log's."""
+    """Return every row of the product except the log's rows."""
     models = apps.get_app_config("requests_app").get_models()
     return {model.__name__: list(model._base_manager.order_by("pk").values()) for model in models}
 
@@ -38,7 +38,7 @@ def _rows() -> dict[str, list[Any]]:
 def test_an_act_of_staff_by_somebody_else_is_refused_with_an_entry_and_changes_nothing(
     cast: Cast, name: str, who: str
 ) -> None:
-    """Mia is a member of a tenant, Priya an engineer and Pat an approver of the provider."""
+    """Mia is a member of a tenant, Priya an engineer, and Pat an approver of the provider."""
     case, is_shown = CASES[name], (name, who) not in NOT_SHOWN
     row = case.prepare(cast)
     before, last = _rows(), AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0

@@ -1,4 +1,7 @@
-"""Changes by staff that weaken a customer need two humans, notice and a waiting time; other changes need none."""
+"""Changes by staff that weaken a customer need two humans, notice and a waiting time.
+
+Other changes need none of these.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ WAIT = dt.timedelta(seconds=settings.STAFF_CHANGE_WAIT_SECONDS)
 
 @pytest.fixture
 def two(cast: Cast) -> Cast:
-    """Contoso and Fabrikam have Lockbox on; two members of staff have been staff for long."""
+    """Return the cast with a second member of staff who has been staff for a long time."""
     cast.colleague()
     return cast
 
@@ -82,7 +85,7 @@ def renamed(cast: Cast, name: str = "Canteen menus") -> Resource:
 
 
 def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
-    """Move the clock to when it takes effect, and sweep."""
+    """Move the clock to the time at which the change takes effect, and sweep."""
     row.refresh_from_db()
     assert row.effective_at is not None
     travel.to(row.effective_at)
@@ -92,7 +95,7 @@ def due(cast: Cast, travel: Any, row: Proposal) -> Proposal:
 
 
 def facts() -> dict[str, Any]:
-    """Everything that these acts change."""
+    """Return everything that these acts change."""
     people = Person.objects.get_queryset().order_by("pk")
     return {
         "services": list(Service.objects.order_by("pk").values_list("key", "name", "connector", "is_covered")),
@@ -106,7 +109,7 @@ def facts() -> dict[str, Any]:
 
 
 def _off(cast: Cast) -> None:
-    """Pat, an approver of the provider, was switched off."""
+    """Switch off Pat, an approver of the provider."""
     Person.objects.filter(pk=cast.pat.pk).update(is_active=False)
 
 
@@ -127,7 +130,7 @@ def _client(cast: Cast) -> None:
 
 
 Act = Callable[[Cast, Any], Any]
-#: Each act: what has to be there, the act, and whether Northwind, which never had Lockbox on, gets a message. No.
+#: Each act: how to prepare its rows, and the act. Northwind never had Lockbox on, so it gets no message.
 ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
     "coverage": (None, lambda c, a: uncovered(c)),
     "a new service that is not covered": (
@@ -178,7 +181,7 @@ ACTS: dict[str, tuple[Callable[[Cast], Any] | None, Act]] = {
 }
 
 
-#: These touch one tenant alone, and its own log says what became of it.
+#: These acts affect only Contoso. Its log has this event when the change is applied.
 OF_CONTOSO = {
     "a new resource where the customer is not asked": "resource.added",
     "name of a resource": "resource.changed",
@@ -196,7 +199,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     before, log = facts(), events_in(two.contoso)
     OutboxMessage.objects.all().delete()
     row = proposed(lambda: act(two, two.as_("stella")))
-    # Nothing is done, everybody whom it affects gets a message, and their logs have the entry.
+    # Nothing has changed, everybody affected gets a message, and their logs have the entry.
     assert facts() == before
     touched = {two.contoso.pk} if name in OF_CONTOSO else {two.contoso.pk, two.fabrikam.pk}
     assert set(row.touched.values_list("pk", flat=True)) == touched
@@ -207,7 +210,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     assert set(message.payload["audiences"]) == {"customer", "administrators"}
     assert "%(" not in proposals.words(row.act, row.said)
     assert proposals.words(row.act, row.said) != row.act
-    # No time alone does it.
+    # Without a confirmation, the change never takes effect.
     travel.by(days=6)
     operations.apply_due(actor=two.system("sweep"), limit=10)
     assert facts() == before
@@ -216,7 +219,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
     assert row.effective_at == clock.now() + WAIT
     assert facts() == before
     assert outbox_topics() == ["notify.staff_change"] * 2 * len(touched)
-    # Not a moment before, for any caller.
+    # The change does not take effect earlier, for any caller.
     assert row.effective_at is not None
     travel.to(row.effective_at - dt.timedelta(microseconds=1))
     assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
@@ -237,7 +240,7 @@ def test_a_change_that_weakens_a_customer_waits_for_a_second_human_and_for_its_t
 
 
 def test_each_change_that_is_announced_is_tried_here(two: Cast) -> None:
-    """Which ones there are is declared; here are the ways to them."""
+    """The declarations list these changes. Each must have an act in ACTS."""
     found = set()
     for prepare, act in ACTS.values():
         here = transaction.savepoint()
@@ -273,7 +276,7 @@ def test_a_tenant_that_switched_lockbox_off_again_still_gets_notice(cast: Cast) 
     assert list(row.touched.all()) == [cast.contoso]
 
 
-# --- Who may be the second -----------------------------------------------------------------------------------
+# --- Who can confirm -----------------------------------------------------------------------------------------
 
 
 def test_only_another_human_of_the_staff_confirms(two: Cast) -> None:
@@ -295,7 +298,7 @@ def test_only_another_human_of_the_staff_confirms(two: Cast) -> None:
     row.refresh_from_db()
     assert (row.effective_at, facts() == before) == (None, True)
     assert events_in(two.contoso)[-1] == "proposal.made"
-    # The two accounts are no longer linked: they were one human when it was proposed.
+    # The accounts are no longer linked, but they were one human when the change was proposed.
     Person.objects.filter(pk=two.stella.pk).update(human_id=two.pat.human_id)
     with pytest.raises(SecondPersonNeeded):
         operations.confirm_proposal(row.pk, actor=two.as_("stella.too"))
@@ -310,7 +313,9 @@ def test_to_propose_takes_fresh_proof(two: Cast) -> None:
 
 @pytest.mark.parametrize("newcomer", ["proposer", "confirmer"])
 def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -> None:
-    """For example made by the operator: a newcomer neither confirms another's proposal, nor proposes for another."""
+    """A newcomer, for example one whom the operator created, can't confirm, and nobody can confirm a newcomer's
+    proposal.
+    """
     travel.by(hours=1)
     Person.objects.create_superuser("new@provider.example", "a third battery of 8 horses", name="New Test")
     cast.people["new"] = Person.objects.get(email="new@provider.example")
@@ -339,7 +344,7 @@ def test_staff_from_before_lockbox_can_confirm_immediately(cast: Cast, travel: A
 
 
 def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """Otherwise a member of staff could take over the account that confirms."""
+    """Otherwise a member of staff could take over an account and confirm with it."""
     operations.reset_second_factors(two.people["sten"].pk, actor=two.as_("stella"), keep=drops_all)
     travel.by(hours=1)
     row = proposed(lambda: uncovered(two))
@@ -353,7 +358,7 @@ def test_a_person_who_was_reset_or_switched_on_again_is_a_newcomer(two: Cast, tr
 
 
 def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Cast, travel: Any) -> None:
-    """The next person with the account's address could be somebody else."""
+    """Another person could use the account next, with the same address."""
     sten, at = two.people["sten"], clock.now()
     row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="s", person=sten, linked_at=at)
     operations.unlink_identity(row.pk, actor=two.as_("stella"))
@@ -363,7 +368,7 @@ def test_a_member_of_the_staff_whose_identity_was_unlinked_is_a_newcomer(two: Ca
         operations.confirm_proposal(change.pk, actor=two.as_("sten"))
     change.refresh_from_db()
     assert change.effective_at is None
-    # Of an account that is not staff's nothing begins.
+    # An account that is not staff has no period as staff.
     row = Identity.objects.create(tenant=None, issuer="https://idp.example", subject="p", person=two.pat, linked_at=at)
     operations.unlink_identity(row.pk, actor=two.as_("stella"))
     assert not StaffTerm.objects.filter(person=two.pat).exists()
@@ -391,14 +396,14 @@ def test_a_machine_proposes_and_confirms_nothing(two: Cast) -> None:
     assert (row.effective_at, row.ended_at) == (None, None)
 
 
-# --- Whom it touches only later ----------------------------------------------------------------------------------
+# --- Tenants that are affected later -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("swept", [True, False])
 def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
     two: Cast, travel: Any, swept: bool
 ) -> None:
-    """Also if no sweep ran until the change was due."""
+    """This is so even if no sweep ran before the change was due."""
     Tenant.objects.filter(pk=two.fabrikam.pk).update(lockbox_on=False, lockbox_first_on_at=None)
     before, row = facts()["services"], proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
@@ -426,7 +431,7 @@ def test_a_tenant_that_switches_lockbox_on_meanwhile_has_the_whole_waiting_time(
         "confirmed",
         "Sten Test",
     )
-    # Told once; and not a moment before, by the database neither.
+    # The message is sent once. The database itself also refuses an earlier end.
     assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
     travel.to(row.effective_at - dt.timedelta(microseconds=1))
     assert operations.apply_due(actor=two.system("sweep"), limit=10) == 0
@@ -486,7 +491,7 @@ def test_linking_the_others_to_oneself_gains_nothing(two: Cast) -> None:
     assert not proposed(lambda: uncovered(two)).is_alone
 
 
-# --- Withdrawn, lapsed ---------------------------------------------------------------------------------------
+# --- Withdrawn and expired -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("confirmed", [False, True])
@@ -495,7 +500,7 @@ def test_anybody_of_the_staff_withdraws_it_until_it_takes_effect(two: Cast, trav
     if confirmed:
         operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     travel.by(hours=71)
-    # Ending is easy: a session is enough.
+    # Withdrawing needs only a session.
     operations.withdraw_proposal(row.pk, actor=two.as_("sten", fresh=False))
     assert events_in(two.contoso)[-1] == "proposal.withdrawn"
     travel.by(days=9)
@@ -566,7 +571,7 @@ def test_nobody_but_the_system_applies_it(two: Cast, travel: Any) -> None:
     assert Service.objects.get(pk=two.exchange.pk).is_covered
 
 
-# --- What is under way ---------------------------------------------------------------------------------------
+# --- Access requests in progress -----------------------------------------------------------------------------
 
 
 def test_an_access_request_keeps_the_need_for_the_customers_approval(two: Cast, travel: Any) -> None:
@@ -608,7 +613,7 @@ def test_a_change_waits_for_affected_access_requests_under_way(two: Cast, travel
 def test_an_account_is_parted_only_after_what_its_other_account_did(
     two: Cast, travel: Any, other: str, parted: str
 ) -> None:
-    """Otherwise it could decide on what the other one asked for, or had decided at the other stage."""
+    """Otherwise the account could decide on an access request that the other account raised or already approved."""
     row = two.confirmed() if other == "pat" else two.submitted()
     Person.objects.filter(pk=two.people[parted].pk).update(human_id=two.people[other].human_id)
     change = proposed(lambda: operations.unlink_accounts(two.people[parted].pk, actor=two.as_("stella")))
@@ -627,7 +632,7 @@ def test_an_account_is_parted_only_after_what_its_other_account_did(
 
 
 def test_no_tenant_is_moved_to_a_plan_that_is_about_to_lose_lockbox(two: Cast, travel: Any) -> None:
-    """It would lose Lockbox without a message, and without time."""
+    """The tenant would lose Lockbox without notice and without a waiting time."""
     stella, plan = two.as_("stella"), two.contoso.plan
     other = operations.save_plan(name="Pro", includes_lockbox=True, actor=stella)
     operations.change_tenant(two.fabrikam.pk, plan_id=other.pk, actor=stella)
@@ -648,7 +653,7 @@ def test_a_tenants_name_is_not_lost_when_its_plan_is_announced(two: Cast) -> Non
         assert refusal.value.field == field
     assert not Proposal.objects.exists()
     assert (facts(), events_in(two.contoso), outbox_topics()) == (before, log, [])
-    # With the fields as they are, as the form sends them, it is announced.
+    # If the form sends the other fields unchanged, the change of the plan is announced.
     row = Tenant.objects.get(pk=two.contoso.pk)
     same = {"name": row.name, "slug": row.slug, "time_zone": row.time_zone}
     assert proposed(lambda: operations.change_tenant(row.pk, plan_id=basic.pk, **same, actor=two.as_("stella")))
@@ -727,7 +732,7 @@ def test_a_tenant_learns_nothing_about_other_tenants_people(two: Cast) -> None:
     parted = proposed(lambda: operations.unlink_accounts(two.ada.pk, actor=two.as_("stella")))
     assert list(parted.touched.all()) == [two.contoso]
     assert "proposal.made" not in events_in(two.fabrikam)
-    # Two who hold the provider's roles are named by the provider's accounts.
+    # If both people have roles of the provider, the entry names their accounts at the provider.
     both = proposed(lambda: operations.link_accounts(two.ada.pk, two.erik.pk, actor=two.as_("stella")))
     assert both.touched.count() == 2
     assert "Ada" not in str(both.said)
@@ -752,7 +757,7 @@ def test_the_operators_new_staff_is_in_every_log_that_it_concerns(cast: Cast) ->
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_a_due_change_gives_up_a_held_log_and_takes_effect_later(two: Cast, travel: Any) -> None:
-    """Meanwhile it holds the turn at every other log."""
+    """While the change waits for one log, it holds the locks of the other logs."""
     row = proposed(lambda: uncovered(two))
     operations.confirm_proposal(row.pk, actor=two.as_("sten"))
     before = facts()

@@ -1,4 +1,4 @@
-"""Changes of who decides, or of the rules, need a proof of the actor that is not older than five minutes."""
+"""Changes of approvers and of rules need a confirmation by the actor within the last five minutes."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def _proposal(cast: Cast) -> Any:
     return outcome.value.current["proposal"]
 
 
-#: Who does it, and what; each is possible except for the proof. Every act that is declared to take proof is tried in
-#: `tests/parity/test_proof.py`; these are the inputs and rows by which it depends, and what is left behind.
+#: By name: who acts, how to prepare the row, and the act. Only the confirmation is missing.
+#: `tests/parity/test_proof.py` tries every act that always needs a confirmation. These acts need one for some inputs or
+#: rows.
 ACTS: dict[str, tuple[str, Callable[[Cast], Any], Callable[[Cast, Actor, Any], Any]]] = {
     "invite an approver": (
         "ines",

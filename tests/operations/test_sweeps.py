@@ -1,4 +1,4 @@
-"""What the system records and sends regularly: each thing once, late after an outage, and never a decision."""
+"""What the system records and sends regularly: each thing once, also late after an outage, and never a decision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def announce(cast: Cast) -> int:
 
 
 def reminders() -> list[str]:
-    """The marks of the reminders, in order."""
+    """Return the marks of the reminders, in order."""
     messages = OutboxMessage.objects.filter(lane="fanout", topic=Topic.REMINDER).order_by("created_at")
     return list(messages.values_list("mark", flat=True))
 
@@ -172,7 +172,7 @@ def test_short_windows_do_not_crowd_out_the_ones_that_have_a_notice(cast: Cast, 
     travel.by(minutes=30)
     for _ in range(3):
         cast.opened(window_for=1800)
-    # Those that close first come first.
+    # The windows that close first come first.
     Grant.objects.exclude(pk=long.pk).update(closes_at=long.closes_at - dt.timedelta(seconds=1))
     assert sweeps.announce_closing_soon(actor=cast.system(), limit=2) == 1
     assert outbox_topics(long.access_request)[-1] == Topic.CLOSING_SOON
@@ -223,12 +223,12 @@ def test_a_sweep_takes_no_more_than_its_limit(cast: Cast, travel: Any) -> None:
     assert [sweeps.expire_overdue(actor=cast.system(), limit=2) for _ in range(3)] == [2, 1, 0]
 
 
-# --- One that cannot be ended ------------------------------------------------------------------------------------
+# --- Rows that fail ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def ripe(cast: Cast, travel: Any) -> tuple[list[AccessRequest], list[AccessRequest]]:
-    """Return three windows that have run out, and three access requests past their deadline."""
+    """Return three windows past their end, and three access requests past their deadline."""
     travel.freeze()
     windows = [cast.opened(window_for=3600).access_request for _ in range(3)]
     overdue = [cast.submitted() for _ in range(3)]
@@ -241,7 +241,7 @@ def states(rows: list[AccessRequest]) -> list[str]:
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, *rows: AccessRequest, error: Exception | None = None) -> list[Any]:
-    """Make the end of these rows fail unexpectedly; return the rows that were tried."""
+    """Make ending these rows fail with an error. Return a list of all rows that are tried."""
     broken, plain, tried = {row.pk for row in rows}, _change.begin, []
 
     def begin(actor: Any, row: AccessRequest, *rest: Any) -> Any:
@@ -273,7 +273,7 @@ def test_a_row_that_cannot_be_ended_is_passed_over_and_the_rest_is_ended(
 
 
 def test_batches_full_of_broken_rows_hide_no_good_row(cast: Cast, ripe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed row takes no place in the next batch of the same run."""
+    """A failed row is not in the next batch of the same run."""
     windows, overdue = ripe
     monkeypatch.setattr(tasks, "BATCH", 1)
     break_on(monkeypatch, windows[0], overdue[0])

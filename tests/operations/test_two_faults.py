@@ -1,6 +1,6 @@
-"""The kernel judges every act in one order: of two faults, the one that comes first in it is the answer.
+"""The kernel checks every act in one order. If an act has two faults, the check that comes first answers.
 
-Each test takes two consecutive steps of the order, and an act with both faults.
+Each test takes two consecutive checks, and an act that fails both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOO_LONG = "x" * (limits.COMMENT_MAX + 1)
 
 
 def refused(call: Callable[[], Any]) -> DomainError:
-    """Return the refusal. Nothing else happened, except perhaps the entry about it."""
+    """Return the refusal. Assert that nothing else happened, except perhaps an entry about the refusal."""
     before = snapshot()
     with pytest.raises(DomainError) as found:
         call()

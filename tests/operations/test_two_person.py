@@ -1,4 +1,6 @@
-"""Two-person control: one proposes, another human confirms, through any interface; and nothing is done before."""
+"""Two-person control, through any interface: one person proposes, another human confirms, and nothing changes
+before.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ def state(cast: Cast) -> list[Any]:
 
 
 def acts(cast: Cast, actor: Actor) -> dict[str, Callable[[], Any]]:
-    """Every change under control, as its own operation."""
+    """Return every change under two-person control, as a call of its operation."""
     pk = cast.contoso.pk
     return {
         "give_role": lambda: operations.give_role(pk, cast.mia.pk, role="approver", actor=actor),
@@ -119,7 +121,7 @@ def test_one_human_proposes_and_only_another_confirms(two: Cast, act: str) -> No
 
 
 def test_every_proposal_needs_fresh_proof(two: Cast) -> None:
-    """A person who finds an open session proposes nothing to the second person, and nobody gets a message."""
+    """Somebody who finds an open session can't send a proposal to the second person, and nobody gets a message."""
     enrolled(two, "alan")
     away, ines = two.stranger(), two.as_("ines", fresh=False)
     Membership.objects.create(tenant=two.contoso, person=away, role="deputy", given_at=two.contoso.created_at)
@@ -136,7 +138,10 @@ def test_every_proposal_needs_fresh_proof(two: Cast) -> None:
 
 
 def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callable[[], Any], str]]:
-    """What is connected to the tenant: each change of it, the effect that shows it, and the words of the proposal."""
+    """Return changes of what is connected to the tenant.
+
+    Each has a function that reads the result, and the proposal's text.
+    """
     pk = cast.contoso.pk
     hook = operations.add_webhook(pk, url="https://hooks.contoso.example/p4th", events=["*"], actor=actor).webhook
     robot = operations.create_client(tenant_id=pk, name="Robot", scopes=["log:read"], actor=actor).row
@@ -212,7 +217,7 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
 
 
 def test_connections_are_changed_only_by_two_people(two: Cast) -> None:
-    """One after the other in one world; neither a secret nor the path of an address gets into the log."""
+    """The changes run one after the other. Neither a secret nor the path of an address gets into the log."""
     for name, (act, made, text) in wired(two, two.as_("ines")).items():
         before = made()
         row = proposed(act)
@@ -242,7 +247,7 @@ def test_one_person_sees_a_secret_and_alone_gives_it_no_power(two: Cast) -> None
     with pytest.raises(WrongState):
         operations.rotate_client_secret(robot.pk, actor=ines)
     assert Client.objects.get().secret_hash == stored_row
-    # What takes power away waits for nobody.
+    # Acts that take rights away need no second person.
     operations.change_client(robot.pk, decides_for_id=None, actor=ines)
     operations.rotate_client_secret(robot.pk, actor=ines)
     hook = operations.add_webhook(pk, url="https://hooks.contoso.example/a", events=["*"], actor=ines).webhook
@@ -281,7 +286,7 @@ def test_a_proposal_ends_after_seven_days_and_with_the_role_of_who_made_it(two: 
     with pytest.raises(DeadlinePassed):
         operations.confirm_proposal(late.pk, actor=two.as_("ada"))
     assert not Membership.objects.filter(person=two.mia, role="approver").exists()
-    # It may then be proposed again.
+    # The change can be proposed again.
     proposed(acts(two, two.as_("ines"))["give_role"])
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: who may change which, what is refused, and the entries in the log."""
+"""Webhooks: who can change them, what is refused, and the entries in the log."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def snapshot() -> list[Any]:
 
 
 def _on(name: str) -> Callable[[Webhook, Any], Any]:
-    """The act of a case, on this webhook or on the newest message to it."""
+    """Return the act of a case, on this webhook or on the newest message to it."""
     is_about_message = acts.ACTS[name].noun is Noun.MESSAGE
 
     def act(webhook: Webhook, actor: Any) -> Any:
@@ -58,7 +58,7 @@ def _on(name: str) -> Callable[[Webhook, Any], Any]:
     return act
 
 
-#: Every act that somebody can do on one webhook, by its name: which ones there are is declared.
+#: Every declared act on one webhook, by name.
 ACTS: dict[str, Callable[[Webhook, Any], Any]] = {
     name: _on(name)
     for name, act in acts.ACTS.items()
@@ -82,7 +82,7 @@ def refused(kind: type[DomainError], act: Callable[[], Any]) -> DomainError:
     return refusal.value
 
 
-# --- Who -----------------------------------------------------------------------------------------------
+# --- Who can act ---------------------------------------------------------------------------------------
 
 
 def test_the_log_says_where_it_is_and_neither_path_nor_keys(cast: Cast) -> None:
@@ -173,7 +173,7 @@ def test_a_removed_or_unknown_webhook_is_missing(cast: Cast) -> None:
     refused(NotFound, lambda: operations.redeliver(message.pk, actor=cast.as_("ines")))
 
 
-# --- What ----------------------------------------------------------------------------------------------
+# --- What is allowed -----------------------------------------------------------------------------------
 
 
 def test_a_private_address_is_refused_when_it_is_saved(cast: Cast, settings: Any) -> None:

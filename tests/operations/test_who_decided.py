@@ -1,4 +1,4 @@
-"""A decision by a machine or a deputy is marked as such everywhere it is shown."""
+"""A decision by a client or a deputy is marked as such wherever it is shown."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_entry_names_the_approver_of_a_deputy_with_their_id(cast: Cast) -> N
 
 
 def test_of_several_who_are_away_all_are_named(cast: Cast) -> None:
-    """The log does not say for which of them the deputy acts, so no text claims it."""
+    """The log does not record for which approver the deputy acted, so no text says it."""
     row = decided(cast, by_deputy(cast, "ada", "alan"))
     detail = json.loads(bytes(entry_of(row).canonical))["detail"]
     assert detail["deputy_for"] == "Ada Test, Alan Test"
@@ -106,7 +106,7 @@ def test_the_pages_and_the_receipt_say_so(cast: Cast, way: Any) -> None:
     client.force_login(cast.ada)
     page = words(client.get(reverse("web:access_request", args=[row.pk])).content.decode())
     receipt = words(client.get(reverse("web:receipt", args=[row.pk])).content.decode())
-    assert by_place in page  # the way of the access request
+    assert by_place in page  # the page of the access request
     for text in (page, receipt):
         if "client" in by_place:
             assert "the client Help desk for Ada Test" in text

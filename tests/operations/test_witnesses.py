@@ -1,4 +1,4 @@
-"""Witnesses and the rule that windows depend on them: who may set it, and what it prevents."""
+"""Witnesses, and the rule that windows open only with a recent cosignature: who can set it, and what it stops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def collect(small: SmallWitness) -> None:
 
 
 def bind(cast: Cast, small: SmallWitness, tenant: str = "contoso", by: str = "ines", hours: int = 6) -> None:
-    """Register a witness, have it cosign, and set the rule."""
+    """Register a witness, collect its cosignature, and set the rule."""
     register(cast, small, tenant, by)
     sign(cast.tenants[tenant].pk)
     collect(small)
@@ -84,7 +84,7 @@ def test_for_outsiders_there_is_no_such_tenant(cast: Cast, who: str) -> None:
     before = len(events_in(cast.contoso))
     acts = {
         "finn": NotFound,
-        "priya": NotAllowed,  # the provider's people find every tenant: a customer may call
+        "priya": NotAllowed,  # the provider's people can see every tenant, because a customer may call them
         "pat": NotAllowed,
     }
     for act in (
@@ -143,7 +143,7 @@ def test_a_witness_is_registered_once_and_no_more_than_ten(cast: Cast) -> None:
     assert "already" in _refused(cast, "vkey", vkey=small[3].vkey)
     register(cast, small[-1])
     assert "at most 10" in _refused(cast, "vkey")
-    # Another tenant may have the same one.
+    # Another tenant can have the same witness.
     register(cast, small[3], "fabrikam", "finn")
 
 
@@ -212,11 +212,11 @@ def test_the_last_witness_stays_while_the_rule_holds(cast: Cast) -> None:
     assert Witness.objects.count() == 0
 
 
-# --- What it holds up --------------------------------------------------------------------------------------
+# --- What the rule stops -----------------------------------------------------------------------------------
 
 
 def test_a_window_opens_only_while_the_last_cosignature_is_recent_enough(cast: Cast, travel: Any) -> None:
-    # A cosignature knows whole seconds only.
+    # A cosignature has only whole seconds.
     travel.to(clock.now().replace(microsecond=0))
     bind(cast, SmallWitness(), hours=6)
     rows = [cast.confirmed(), cast.confirmed()]
@@ -242,7 +242,7 @@ def test_a_window_opens_only_while_the_last_cosignature_is_recent_enough(cast: C
 
 
 def _refused_to_open(cast: Cast, row: AccessRequest, *words: str) -> None:
-    """The approval is refused in these words, and nothing else happens."""
+    """Assert that the approval is refused with these words, and that nothing else happens."""
     before = (OutboxMessage.objects.count(), Grant.objects.count(), Decision.objects.count())
     entries = len(events_in(cast.contoso))
     with pytest.raises(LogNotCosigned) as refusal:
@@ -272,7 +272,7 @@ def test_a_witness_that_has_seen_another_log_stops_windows_at_once(
     sign(cast.contoso.pk)
     second.misbehave = lambda _answer: answer
     cosigning.collect(clock.now, lambda url, body: bind_both.get(url, first).post(url, body))
-    # The other one has cosigned all of it within the second.
+    # The first witness has cosigned everything within this second.
     assert [each.problem == "" for each in Witness.objects.order_by("vkey")] == [True, False]
     _refused_to_open(cast, rows[1], "A witness of Contoso has seen a different log")
     second.misbehave = _honest
@@ -292,7 +292,7 @@ def test_an_alarm_holds_up_nothing_without_the_rule_and_no_no_under_it(cast: Cas
 
 
 def test_a_later_checkpoint_that_stays_uncosigned_for_too_long_stops_windows(cast: Cast, travel: Any) -> None:
-    # A cosignature knows whole seconds only.
+    # A cosignature has only whole seconds.
     travel.to(clock.now().replace(microsecond=0))
     small = SmallWitness()
     bind(cast, small, hours=6)
@@ -300,7 +300,7 @@ def test_a_later_checkpoint_that_stays_uncosigned_for_too_long_stops_windows(cas
     old, new = cast.confirmed(), cast.confirmed()
     sign(cast.contoso.pk)
     travel.by(hours=6)
-    # The witness is well and dates what it has: only what came later does not reach it.
+    # The witness cosigns its old checkpoint again, but does not get the new one.
     row.line = small.line(notes.Head.parse(notes.Note.parse(row.checkpoint.note).text))
     row.save()
     assert operations.approve_as_customer(old.pk, actor=cast.as_("ada")).state == "OPEN"
