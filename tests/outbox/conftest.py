@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that can refuse recipients; and one that accepts connections and never answers."""
+"""A real SMTP server on loopback that can refuse recipients, and one that accepts connections and never answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class Postbox:
-    """The received mails, and the answer for each recipient."""
+    """The received mails, and the server's reply for each recipient."""
 
     refusals: dict[str, str] = field(default_factory=dict)
     data_answer: str = "250 OK"
@@ -83,7 +83,7 @@ def closed_port(settings: Any) -> int:
 
 @pytest.fixture
 def hanging_server(settings: Any) -> Iterator[list[socket.socket]]:
-    """Accept connections and never answer; yield the connections. A mail's time-out is one second."""
+    """Accept connections and never answer. Yield the connections. A mail's time limit is one second."""
     listener = socket.create_server(("127.0.0.1", 0))
     taken: list[socket.socket] = []
 

@@ -1,4 +1,4 @@
-"""A message leaves: to everybody once, again under the same name after a crash, and not when it is outdated."""
+"""A message is sent once to each recipient, is sent again with the same ID after a crash, and not if it is outdated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sent_to(topic: Topic) -> list[str]:
 
 
 def a_waiting_mail(cast: Cast) -> OutboxMessage:
-    """One mail to one person, fanned out and not sent."""
+    """Return one mail to one person, which is due and not sent."""
     cast.submitted()
     OutboxMessage.objects.exclude(topic=Topic.DECIDE_AS_PROVIDER).delete()
     at = clock.now()
@@ -53,7 +53,7 @@ def a_waiting_mail(cast: Cast) -> OutboxMessage:
 
 
 class Killed(BaseException):
-    """Raised in place of a SIGKILL: nothing catches it."""
+    """Raised instead of a SIGKILL. No code catches it."""
 
 
 def test_one_note_becomes_one_mail_for_each_recipient(cast: Cast) -> None:
@@ -127,7 +127,7 @@ def test_after_a_kill_between_sending_and_marking_the_same_mail_leaves_again(
         patch.setattr(outbox, "_settle", _killed)
         with pytest.raises(Killed):
             outbox.drain()
-    # Names may change meanwhile: a mail that was sent once is sent again word by word.
+    # The tenant's name changes. A mail that may have been sent is repeated without changes.
     cast.contoso.name = "Contoso Renamed"
     cast.contoso.save()
     travel.by(minutes=2)
@@ -141,9 +141,7 @@ def test_after_a_kill_between_sending_and_marking_the_same_mail_leaves_again(
 def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
     cast: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The drain freezes between reading and storing, longer than its lease; its own mail would have other
-    times in it.
-    """
+    """One drain stops between reading and storing for longer than its lease. Its own mail would contain other times."""
     travel.freeze()
     cast.ticket()
     outbox.drain(limit=1)
@@ -164,7 +162,7 @@ def test_a_drain_that_was_held_up_sends_what_another_one_rendered(
 
 
 def test_a_mail_that_is_read_back_is_the_same(cast: Cast) -> None:
-    """PostgreSQL does not keep the order of an object's members."""
+    """PostgreSQL does not store the order of an object's members."""
     message = a_waiting_mail(cast)
     message.rendered = email.render(message, clock.now())
     sent = email.built(message.rendered).message().as_bytes()
@@ -208,7 +206,7 @@ def test_a_link_for_a_new_password_is_sent_again_to_the_letter(
     outbox.drain()
     first, second, later, used = (m.message() for m in mail.outbox)
     assert first.as_bytes() == second.as_bytes()
-    # After an hour it is a fresh link in a new mail, and so it is once the person used the first one.
+    # After an hour the mail has a new link, and also after the person has used the first link.
     assert len({each["Message-ID"] for each in (first, later, used)}) == 3
 
 
@@ -266,7 +264,7 @@ def test_a_mail_that_fails_for_three_days_is_parked_with_an_entry(
 ) -> None:
     start = travel.freeze()
     message = a_waiting_mail(cast)
-    # Nothing that makes the mail outdated: it is the server that is gone.
+    # The mail is not outdated during this test. Only the server fails.
     AccessRequest.objects.update(decide_by=start + dt.timedelta(days=9))
     monkeypatch.setattr("requests_app.messages.mails.email.built", _broken)
     for _ in range(outbox.MOST_ATTEMPTS):

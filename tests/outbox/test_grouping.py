@@ -1,4 +1,4 @@
-"""Forty access requests are not forty mails: three have a mail each, and further ones share a mail."""
+"""Forty access requests do not cause forty mails: three have their own mail, and later ones share a mail."""
 
 from __future__ import annotations
 
@@ -32,39 +32,37 @@ SEND = "requests_app.messages.mails.postman.Postman.send"
 
 
 class Killed(BaseException):
-    """Raised in place of a SIGKILL: nothing catches it."""
+    """Raised instead of a SIGKILL. No code catches it."""
 
 
 @pytest.fixture
 def world(cast: Cast, travel: Any) -> Cast:
-    """The clock is stopped, so that the test decides what happens within a quarter of an hour."""
+    """Return the cast with a stopped clock, so that the test decides what happens within a quarter of an hour."""
     travel.to(dt.datetime(2026, 11, 24, 13, 0, tzinfo=dt.UTC))
     travel.freeze()
     return cast
 
 
 def asked(cast: Cast, count: int = 1, tenant: str = "contoso", by: str = "priya", **fields: Any) -> list[str]:
-    """Submit so many access requests to the customer; return their references in the order in which a mail
-    lists them.
-    """
+    """Submit this number of access requests to the customer. Return their references in the order of a mail's list."""
     ticket = cast.ticket(tenant, {"contoso": "mia", "fabrikam": "fred"}[tenant])
     return in_order(cast.confirmed(tenant, by, ticket=ticket, **fields) for _ in range(count))
 
 
 def in_order(rows: Iterable[AccessRequest]) -> list[str]:
-    """All have the same deadline here: the clock is stopped."""
+    """Return the references in the order of a mail's list. All have the same deadline, because the clock is stopped."""
     return [row.reference for row in sorted(rows, key=lambda row: row.pk)]
 
 
 def drain(topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> None:
-    """Send the due messages of one topic; the others do not matter here."""
+    """Send the due messages of one topic, and delete all other messages."""
     OutboxMessage.objects.exclude(topic=topic).delete()
     while outbox.drain():
         pass
 
 
 def mailed(name: str, topic: Topic = Topic.DECIDE_AS_CUSTOMER) -> list[list[str]]:
-    """Return which access requests each mail to a person is about, in its order."""
+    """Return the access requests of each mail to a person, in the order in which the mail lists them."""
     mails = [m for m in mail.outbox if m.to[0].startswith(f"{name}@")]
     return [
         re.findall(r"\bAR-\w{4}-\w{4}\b", str(m.body))
@@ -84,8 +82,9 @@ def deny(cast: Cast, *references: str) -> None:
 
 
 def a_mail_of_two(cast: Cast, travel: Any) -> list[str]:
-    """Three mails left one after another; two more access requests wait, and share a mail now, 15 minutes after the
-    first.
+    """Send three mails one after another.
+
+    Leave two access requests waiting that share a mail now, 15 minutes after the first mail.
     """
     for _ in range(3):
         asked(cast)
@@ -159,7 +158,7 @@ def test_an_access_request_that_waited_alone_gets_its_own_mail(world: Cast, trav
 
 @pytest.mark.slow
 def test_forty_access_requests_in_an_hour_are_announced_once_each_in_seven_mails(world: Cast, travel: Any) -> None:
-    """Two engineers ask as often as they may; the approver denies everything in each mail about several."""
+    """Two engineers submit as often as the limit allows. The approver denies everything in each mail about several."""
     ends = clock.now() + dt.timedelta(hours=1)
     tickets = {name: world.ticket() for name in ("priya", "erik")}
     asked_for: list[str] = []
@@ -281,7 +280,7 @@ def test_a_bundled_mail_without_valid_parts_is_not_sent(
 def test_a_person_who_lost_a_queue_reads_nothing_of_it_in_a_bundled_mail(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even about those that have ended."""
+    """The person does not even learn about access requests that have ended."""
     topic = Topic.DECIDE_AS_PROVIDER
     here = [world.submitted() for _ in range(2)]
     ticket = world.ticket(service_id=world.sharepoint.pk)
@@ -346,7 +345,10 @@ def test_a_mail_that_cannot_be_made_fails_alone_in_the_end(
 def test_mail_that_the_server_has_not_accepted_yet_counts_for_the_limit(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that comes back after a while does not get one mail for each: the time counts from when it has them."""
+    """The time counts from when the server accepts the mails.
+
+    So a server that was down does not get many mails at the same time.
+    """
     first = asked(world, 3)
     drain_while(_not_accepted, monkeypatch)
     more = asked(world, 4)
@@ -397,7 +399,7 @@ def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
 def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In any order in which staff choose its rows: it is still one mail."""
+    """This works in any order in which staff choose the rows: they still belong to one mail."""
     waiting = a_mail_of_two(world, travel)
     drain_while(_refused, monkeypatch)
     leader, other = leader_and_other(waiting)
@@ -439,7 +441,7 @@ def test_a_message_taken_out_of_a_bundle_is_not_parked_with_it(
 
 
 def test_a_bundled_message_can_be_sent_again_alone_and_immediately(world: Cast, travel: Any) -> None:
-    """With any other messages before it, and any others waiting."""
+    """This works with any other messages before it, and any others waiting."""
     waiting = a_mail_of_two(world, travel)
     drain()
     _leader, other = leader_and_other(waiting)
@@ -464,7 +466,7 @@ def test_a_failed_mail_does_not_include_others(world: Cast) -> None:
 
 
 def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_num_queries: Any) -> None:
-    """The queries run while all of a recipient's mails are locked."""
+    """The queries run while all of a recipient's mails are locked, so their number must not grow."""
     for count in (4, 9):
         first, *_others = fanned_out(asked(world, count))
         with django_assert_num_queries(14):
@@ -475,7 +477,7 @@ def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_
 
 
 def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
-    """Its lease ran out, or another drain has sent meanwhile what it had claimed."""
+    """The lease of the second drain has expired, or the first drain has sent the messages meanwhile."""
     waiting = a_mail_of_two(world, travel)
     stale = [row_of(each) for each in waiting]
     drain()
@@ -492,7 +494,7 @@ def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
 
 
 def fanned_out(references: Iterable[str]) -> list[OutboxMessage]:
-    """The mails to Ada about these access requests; no delivery of them was tried yet."""
+    """Return the mails to Ada about these access requests, before any attempt to send them."""
     for message in OutboxMessage.objects.filter(topic=Topic.DECIDE_AS_CUSTOMER, lane=FANOUT):
         handlers.fan_out(message, clock.now())
     return [row_of(each) for each in references]

@@ -1,4 +1,4 @@
-"""Mail servers that never finish: the greeting, a line, an answer, a mail."""
+"""Mail servers that never finish: the greeting, a line, a reply, a mail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _greets_a_line_at_a_time(peer: socket.socket, over: threading.Event) -> None
 
 
 def _answers(peer: socket.socket, over: threading.Event, last: Callable[[], None]) -> None:
-    """Take a mail politely, up to its end."""
+    """Accept a mail correctly, up to its end."""
     peer.sendall(b"220 hello\r\n")
     lines = peer.makefile("rb")
     for line in lines:
@@ -75,7 +75,7 @@ def _never_reads_the_mail(peer: socket.socket, over: threading.Event) -> None:
 
 @pytest.fixture
 def server(settings: Any) -> Iterator[Callable[[Talk], None]]:
-    """Start a server that answers everybody in this way; each of our waits ends within a second or two."""
+    """Start a server that talks to everybody in this way. Each of our waits ends within one or two seconds."""
     settings.EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_TIMEOUT = "127.0.0.1", 1
     settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
@@ -119,13 +119,13 @@ def test_a_server_without_end_costs_little_time_and_memory(server: Callable[[Tal
     before, began = _peak(), time.monotonic()
     with Postman() as postman, pytest.raises(Unreachable):
         postman.send(EmailMultiAlternatives("Subject", "Text\n" * 2_000_000, to=["a@provider.example"]))
-    # Connecting has a second, the mail two, and the goodbye one; the rest is what a busy machine takes for itself.
+    # The limits are one second for connecting, two for the mail and one for QUIT. The rest is for a busy machine.
     in_time(time.monotonic() - began < 15, time.monotonic() - began)
     assert _peak() - before < 200, "the mail itself, a few times, and no more of the answer than its limit"
 
 
 def test_an_answer_of_many_lines_within_the_limit_is_read(postbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is for each answer, and not for all answers of one connection."""
+    """The limit is for each reply, not for all replies of one connection."""
     monkeypatch.setattr(smtp, "MOST_ANSWER", 200)
     with Postman() as postman:
         for number in range(20):

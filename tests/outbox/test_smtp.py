@@ -1,4 +1,6 @@
-"""With a real SMTP server: what arrives, who is refused, and the cost of a server that is gone or hangs."""
+"""A real SMTP server: what arrives, which recipients are refused, and how long a dead or hanging server delays
+others.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def test_a_refused_recipient_is_parked_at_once_and_blocks_nobody(cast: Cast, pos
     assert postbox.addresses == ["pat@provider.example", "paula@provider.example"]
     refused = row_of("bea@provider.example")
     assert (refused.state, refused.attempts) == ("parked", 1)
-    # The code says enough; a server's words may quote anything.
+    # The reply code is enough. A server's text may quote anything.
     assert refused.last_error == "The server refused the recipient: 550 5.1.1"
     entry = AuditEntry.objects.get(event="mail.parked")
     assert (entry.tenant_id, entry.subject_id) == (cast.contoso.pk, str(refused.pk))
@@ -142,7 +144,7 @@ def test_a_message_during_another_drains_turn_rings_the_bell(
 
     def send(self: Postman, mail: Any) -> None:
         plain(self, mail)
-        # Another one falls due, and the worker that the bell wakes for it finds the turn taken.
+        # Another mail becomes due. The bell wakes a worker for it, and the first worker still has the turn.
         fields = {"tenant": cast.contoso, "recipient": "paula@provider.example", "lane": MAIL, "payload": first.payload}
         fields |= {"created_at": clock.now(), "next_attempt_at": clock.now()}
         later.append(OutboxMessage.objects.create(topic=first.topic, about=first.about, key="later", **fields))

@@ -1,4 +1,4 @@
-"""A turn belongs to one worker, and nobody waits for a holder that is gone."""
+"""Only one worker at a time has a turn, and a worker that has ended does not keep it."""
 
 from __future__ import annotations
 

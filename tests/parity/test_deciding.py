@@ -1,6 +1,7 @@
-"""Abuse cases of deciding, tried through each interface: the pages, the API, Azure's contract, and the operations.
+"""Attempts to decide without the right, through each interface: the pages, the API, Azure's contract, and the
+operations.
 
-Each refusal also asserts that nothing else happened: no decision, no window, no message; at most the entry about it.
+Each refusal also asserts that nothing else happened: no decision, no window, no message. At most one entry is written.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ VERDICTS = ("approve", "deny")
 
 @dataclass
 class Doors:
-    """Approves or denies through one interface after the other, and returns the answer of each."""
+    """Approves or denies through one interface after the other. Each method returns the response."""
 
     cast: Cast
     secrets: dict[str, str] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Doors:
         return by_azure(verdict.title(), "So.")(self.cast, self.caller(name), row)
 
     def room(self, name: str, row: AccessRequest, verdict: str) -> Any:
-        """Call the operation, as a shell or a script of the operator would."""
+        """Call the operation, as an operator's script does."""
         actor = self.cast.as_(name, door="command")
         try:
             getattr(operations, f"{verdict}_as_{actor.side}")(row.pk, actor=actor, note="So.")
@@ -67,10 +68,11 @@ class Doors:
     def all_refuse(
         self, name: str, pk: object, status: int, *, verdicts: tuple[str, ...] = VERDICTS, in_log: bool = True
     ) -> dict[str, Any]:
-        """Assert that each interface refuses both answers with this status, and that only the entry is written; return
-        the last.
+        """Assert that each interface refuses approving and denying with this status and writes only an entry.
+
+        Return the last response of each interface.
         """
-        # Tokens are made before: that is an entry of its own.
+        # Making a token writes an entry, so it comes before.
         self.caller(name)
         found = {}
         for verdict in verdicts:
@@ -95,7 +97,7 @@ def doors(cast: Cast) -> Doors:
 
 
 def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: Cast, doors: Doors) -> None:
-    """Cases 1 and 2: Bea has both roles; Pat's account turns out to be Priya's human, and Alan's to be Paula's."""
+    """Cases 1 and 2: Bea has both roles. Later, Pat is linked to Priya, and Alan to Bea."""
     doors.all_refuse("bea", cast.submitted(by="bea").pk, 403)
     stella = cast.as_("stella")
     cast.agreed(lambda: operations.link_accounts(cast.pat.pk, cast.priya.pk, actor=stella))
@@ -103,7 +105,7 @@ def test_a_requester_or_earlier_decider_decides_nothing_with_any_account(cast: C
     cast.agreed(lambda: operations.link_accounts(cast.bea.pk, cast.alan.pk, actor=stella))
     row = operations.approve_as_provider(cast.submitted(by="erik").pk, actor=cast.as_("bea"))
     doors.all_refuse("alan", row.pk, 403)
-    # Staff find no such act among theirs.
+    # Staff have no such act in the administration.
     staff = signed_in(cast, "stella")
     for verdict in VERDICTS:
         for side in ("customer", "provider"):
@@ -125,7 +127,7 @@ def test_the_second_one_learns_who_was_first_and_changes_nothing(cast: Cast, doo
 
 
 def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors: Doors, travel: Any) -> None:
-    """Cases 5 and 6: no worker is alive, and a worker records it later, once."""
+    """Cases 5 and 6: no worker runs. A worker records it later, once."""
     row, other = cast.confirmed(), cast.submitted(by="erik")
     travel.to(row.decide_by)
     doors.all_refuse("ada", row.pk, 409)
@@ -137,7 +139,7 @@ def test_at_the_deadline_it_is_too_late_though_nothing_has_run(cast: Cast, doors
 
 
 def test_without_the_role_it_is_refused_and_elsewhere_it_is_not_there(cast: Cast, doors: Doors, travel: Any) -> None:
-    """Cases 7, 8 and 14: another role, another tenant, a role that was taken, and one that was given late."""
+    """Cases 7, 8 and 14: another role, another tenant, a role that was taken, and a role that was given later."""
     row = cast.confirmed()
     for name in ("mia", "otto", "ines"):
         doors.all_refuse(name, row.pk, 403)
@@ -175,7 +177,7 @@ def test_an_access_request_with_changed_facts_is_not_approved(cast: Cast, doors:
 
 
 def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors) -> None:
-    """Cases 13 and 15: no proof, an old proof, or nobody at all."""
+    """Cases 13 and 15: no proof, an old proof, or no caller at all."""
     row = cast.confirmed()
     ada = doors.caller("ada")
     Token.objects.update(stepped_up_at=None)
@@ -187,9 +189,9 @@ def test_neither_a_stranger_nor_a_session_alone_decides(cast: Cast, doors: Doors
             assert Browser().post(path, {}, content_type="application/json").status_code == 401
         assert by_azure(verdict.title(), "So.")(cast, Caller("none"), row).status_code == 401
         assert (snapshot(), AuditEntry.objects.count()) == (before, entries)
-        # Cookie or token alone don't prove who the person is.
+        # A cookie or a token alone does not prove who the person is.
         if verdict == "deny":
-            # What gives nothing takes no proof: tests/parity/test_proof.py.
+            # Denying needs no proof: tests/parity/test_proof.py.
             continue
         page = signed_in(cast, "ada", fresh=False)
         for form in (answer(row, password="", code=""), answer(row, password="guessed", code="000000")):
@@ -235,7 +237,7 @@ def test_each_interface_limits_the_number_of_access_requests(cast: Cast, doors: 
 
 
 def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
-    """The form of the page."""
+    """Return the fields of the page's form."""
     return {
         "step": "submit",
         "resource_ids": [str(cast.resource().pk)],
@@ -247,7 +249,7 @@ def _ask_form(cast: Cast, length: object = 7200) -> dict[str, Any]:
 
 
 def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
-    """The body for the API."""
+    """Return the body for the API."""
     return {
         "ticket": str(ticket.pk),
         "resources": [str(cast.resource().pk)],
@@ -259,7 +261,7 @@ def _body(cast: Cast, ticket: Ticket, length: object = 7200) -> dict[str, Any]:
 
 
 def test_no_command_and_no_task_decides() -> None:
-    """A command or a worker could only do so as the system, which has no part in decisions."""
+    """A command or a worker could only decide as the system, and the system can't decide."""
     root = ROOT / "requests_app"
     places = [*(root / "management" / "commands").glob("*.py"), root / "tasks.py", *(root / "work").rglob("*.py")]
     assert len(places) > 20

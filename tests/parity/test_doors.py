@@ -1,4 +1,4 @@
-"""One act leaves the same entry through every interface, except for the interface's name."""
+"""An act writes the same entry through every interface, except for the interface's name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _entries(since: int) -> list[dict[str, Any]]:
 
 
 def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry without its interface, and without new ids and references."""
+    """Return the entry without its interface. Replace new ids and references with numbers."""
     entry.pop("door")
     text = re.sub(r'"hint": "\w{4}"', '"hint": "new"', json.dumps(entry, sort_keys=True))
     text = re.sub(r"\b(AR|T)-[A-Z2-9]{4}-[A-Z2-9]{4}\b", r"\1-new", text)
@@ -61,14 +61,14 @@ def _messages(since: set[UUID]) -> list[tuple[str, str]]:
 
 
 def _declared(name: str, events: set[str]) -> set[str]:
-    """The topics that the act of a case can tell: its own, those of each act that it also does, and of a proposal."""
+    """Return the topics that the case may send: those of its act, of each act that it also does, and of a proposal."""
     done = [act for act in ACTS.values() if events & set(act.events)]
     held = {"notify.proposal", "notify.staff_change"} if "proposal.made" in events else set()
     return {tell.topic for act in (ACTS[act_of(name)], *done) for tell in act.tells} | held
 
 
 def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], list[tuple[str, str]], str]:
-    """Run the act, return its entries and messages, and roll it back."""
+    """Run the act and roll it back. Return its entries, its messages and the interface."""
     last = AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     messages = set(OutboxMessage.objects.values_list("pk", flat=True))
     here = transaction.savepoint()
@@ -97,7 +97,7 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
         actor = cast.as_(case.who, door="command")
 
     def by_operation() -> None:
-        # What is only proposed so far has its entries, too.
+        # A proposed change writes entries, too.
         with suppress(ChangeProposed):
             case.operation(cast, row, actor)
 
@@ -130,7 +130,7 @@ def test_every_act_that_a_token_may_do_is_called_over_the_api() -> None:
 
 
 def test_each_interface_of_an_act_has_a_case() -> None:
-    """The declarations name the interfaces; the cases use exactly these."""
+    """The declarations list the interfaces, and the cases use exactly these."""
     attributes = {Door.PAGES: "page", Door.ADMIN: "admin", Door.API: "api"}
     wrong = {}
     for name, act in ACTS.items():
@@ -142,7 +142,7 @@ def test_each_interface_of_an_act_has_a_case() -> None:
     assert wrong == {}
 
 
-#: Acts without a case, each with its reason. The system's own acts need none.
+#: Acts without a case, each with the reason. The system's acts need no case.
 ELSEWHERE = {
     "step_up_token": "of a token alone: on the pages the session remembers it",
     "ask_for_reset": "has no entry (ADR 0021), and the page is its only door; tests/operations/test_addresses.py",
@@ -169,7 +169,7 @@ def test_every_act_has_a_case_or_a_reason_why_not() -> None:
 
 
 def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() -> None:
-    """Every act that the administration offers is in some case, or in a test that is named here."""
+    """Every act that the administration offers has a case, or is in a list here."""
     offered = {
         f"{model._meta.model_name} {act.name}"
         for model, shown in admin.site._registry.items()
@@ -182,7 +182,7 @@ def test_an_act_of_staff_is_a_case_for_the_administration_wherever_it_has_one() 
     assert offered - pressed == _SAME_ACT
 
 
-#: Offered on two pages of the administration, and pressed above on the other.
+#: Two pages of the administration offer these acts. A case uses them on the other page.
 _SAME_ACT = {"tenant give-role"}
 
 

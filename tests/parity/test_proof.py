@@ -1,4 +1,4 @@
-"""Which acts need fresh proof, and for which a session or a token is enough: all of them, by name."""
+"""Which acts need a recent confirmation, and for which a session or token is enough: all acts, by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.web.pages import answer, nothing_happens, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
-#: Acts that end access, or deny. Nothing else was ever taken off the list of acts that need proof.
+#: Acts that deny or that end access. Only these acts were ever exempted from the confirmation.
 ENDS = {
     "deny_all_and_mute",
     "deny_as_customer",
@@ -36,8 +36,8 @@ ENDS = {
     "withdraw",
 }
 
-#: Of the acts that take proof for some of their rows and inputs alone, the cases in which they do.
-#: In `tests/operations/test_step_up.py` are more of them.
+#: Cases of acts that need a confirmation only for some rows and inputs.
+#: `tests/operations/test_step_up.py` has more of them.
 IN_SOME_CASES = {
     "change_client",
     "change_client by staff",
@@ -58,12 +58,12 @@ IN_SOME_CASES = {
 
 
 def _step_up(case: str) -> StepUp:
-    """Return what the act of this case declares."""
+    """Return what the declaration of this case's act requires."""
     return ACTS[act_of(case)].step_up
 
 
-#: Acts that give or widen access, or change who decides, by which rule, or who gets a message. Everything else takes
-#: none: work on tickets, people who decide nothing, what staff set up, and what proves itself.
+#: Acts that give or extend access, or that change who decides, by which rule, or who gets messages. All other acts need
+#: no confirmation.
 NEEDS_PROOF = {name for name in CASES if _step_up(name) is StepUp.ALWAYS} | IN_SOME_CASES
 
 
@@ -73,7 +73,7 @@ def test_only_acts_that_depend_on_it_are_listed_by_their_cases() -> None:
 
 
 def test_an_act_that_ends_access_is_never_declared_to_need_proof() -> None:
-    """The list is written by hand on purpose: a declaration must not check itself (ADR 64)."""
+    """This list is written by hand, because a declaration must not check itself (ADR 64)."""
     assert CASES.keys() >= ENDS
     assert set() == ENDS & NEEDS_PROOF
 
@@ -97,7 +97,7 @@ def test_an_act_takes_fresh_proof_or_a_session_alone_as_the_list_says(cast: Cast
 
 @pytest.mark.parametrize("name", sorted(ENDS))
 def test_an_act_that_ends_access_needs_only_a_session_or_token_everywhere(cast: Cast, travel: Any, name: str) -> None:
-    """The page, the administration, the API and Azure's contract need no proof; scopes are still required."""
+    """The page, the administration, the API and Azure's contract need no confirmation. A token's scopes still count."""
     travel.freeze()
     case = CASES[name]
     assert case.who is not None
@@ -124,7 +124,7 @@ def test_a_token_without_the_scope_ends_nothing(cast: Cast) -> None:
 
 
 def test_a_session_that_was_left_open_ends_access_and_gives_none(cast: Cast) -> None:
-    """Case 15: with a stolen cookie one can close and deny, but not open or widen anything, or lift a mute."""
+    """Case 15: a thief with a stolen cookie can deny and close, but can't open or extend anything, or lift a mute."""
     window, first, second = cast.opened().access_request, cast.confirmed(by="erik"), cast.confirmed(by="erik")
     client = signed_in(cast, "ada", fresh=False)
     assert client.post(page_of(window, "access_request_act", "revoke")).status_code == 302
@@ -156,7 +156,7 @@ def test_a_shorter_mute_lifts_the_longer_one_in_part_and_takes_the_same_proof(ca
     four.refresh_from_db()
     assert four.lifted_at is None
     mute(24)
-    # One about everybody lifts none of a single engineer's.
+    # A mute of everybody does not replace the mute of one engineer.
     mute(1, engineer=None)
     mute(1, by=cast.as_("ada"))
     assert events_in(cast.contoso).count("mute.set") == 4
@@ -170,7 +170,7 @@ def test_lockbox_is_switched_on_by_one_person_and_off_by_two(cast: Cast) -> None
     cast.contoso.refresh_from_db()
     assert (cast.contoso.lockbox_on, Proposal.objects.count()) == (True, 0)
     assert events_in(cast.contoso)[-1] == "lockbox.switched_on"
-    # Off again is held, and takes the proof.
+    # Switching Lockbox off becomes a proposal, and needs a confirmation.
     assert client.post(f"/tenant/{cast.contoso.pk}/lockbox/off/").status_code == 403
     signed_in(cast, "ines").post(f"/tenant/{cast.contoso.pk}/lockbox/off/")
     cast.contoso.refresh_from_db()
@@ -190,7 +190,7 @@ def test_a_stranger_and_a_form_of_another_site_close_nothing(cast: Cast) -> None
 
 
 def test_somebody_who_is_asked_to_sign_in_first_is_one_press_away(cast: Cast) -> None:
-    """The session ended while the page was open: after the sign-in, the page with the one button is shown."""
+    """The session ended while the page was open. After the sign-in, the page with the one button is shown."""
     row = cast.opened().access_request
     page = page_of(row, "access_request_act", "revoke")
     away: Any = Browser().post(page)

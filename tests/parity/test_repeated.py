@@ -1,4 +1,4 @@
-"""The same answer of the same person again, through every interface: it gets the first result, and adds no entry."""
+"""A person repeats the same decision, through every interface: they get the first result, and no entry is added."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_an_approval_sent_again_is_answered_by_the_first(cast: Cast, is_closed: bool) -> None:
-    """Even after the window was closed, without proof, and with the ETag that was read before the first call."""
+    """This works after the window was closed, without a confirmation, and with the ETag from before the first call."""
     row, caller = cast.confirmed(), Caller(token_of(cast, "ada"))
     tag = caller.get(f"access-requests/{row.pk}")["ETag"]
     first = caller.post(f"access-requests/{row.pk}/approve", {"comment": "Seen."}, If_Match=tag)

@@ -1,4 +1,4 @@
-"""How many statements a decision takes: a row or an actor that is read twice shows here."""
+"""How many statements a decision takes. A row or an actor that is read twice makes the test fail."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.web.test_signing import form_of, offered
 
 pytestmark = [pytest.mark.postgres, pytest.mark.real_clock, pytest.mark.django_db(transaction=True)]
 
-#: Without BEGIN and COMMIT: inside the operation, and all that a request takes (ADR 85).
+#: Limits without BEGIN and COMMIT: inside the operation, and for a whole call of the page or the API (ADR 85).
 INSIDE, WEB, API = 12, 20, 16
-#: On the page, of an approval that is signed with a passkey, and of one with a password and a code that are typed.
+#: Limits on the page: for an approval signed with a passkey, and for one with password and code.
 SIGNED, TYPED = 27, 40
 
-#: Makes one decision, and returns the statements that it takes.
+#: A function that makes one decision and returns its statements.
 Door = Callable[[Cast, str, str], list[str]]
 
 
@@ -56,7 +56,7 @@ def _posted(browser: Browser, page: str, token: Any, form: dict[str, Any]) -> li
 
 
 def _on_the_page(cast: Cast, who: str, verdict: str) -> list[str]:
-    """As the browser sends it: with the token of the form, by somebody who has just proved who they are."""
+    """Decide as a browser does: with the form's token, as a person who has just confirmed."""
     row, browser = _waiting(cast, who), signed_in(cast, who)
     page = page_of(row, "decide", verdict)
     form = {"digest": row.content_digest, "shown": row.state, "comment": "Because."}
@@ -87,13 +87,13 @@ DOORS = [(_inside, INSIDE), (_on_the_page, WEB), (_over_the_api, API)]
 @pytest.mark.parametrize("who", ["pat", "ada"])
 @pytest.mark.parametrize(("door", "budget"), DOORS)
 def test_a_decision_stays_in_its_budget(cast: Cast, door: Door, budget: int, who: str, verdict: str) -> None:
-    """Pat decides for the provider, where the customer is asked next, and Ada for the customer."""
+    """Pat decides for the provider, with the customer to ask next. Ada decides for the customer."""
     _stays_in(budget, door(cast, who, verdict))
 
 
 @pytest.mark.parametrize(("door", "budget"), DOORS)
 def test_the_providers_approval_that_opens_the_window_stays_in_its_budget(cast: Cast, door: Door, budget: int) -> None:
-    """Where the customer is not asked, the same operation opens the window."""
+    """Without Lockbox, the same operation opens the window."""
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     _stays_in(budget, door(cast, "pat", "approve"))
 

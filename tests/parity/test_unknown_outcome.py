@@ -1,4 +1,4 @@
-"""If it is unknown whether an act was saved, every interface says so in the same words, and a second try acts once."""
+"""If it is unknown whether an act was saved, every interface says so in the same words. A second try acts once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Losing = Callable[..., Any]
 
 @contextmanager
 def losing_answer(monkeypatch: pytest.MonkeyPatch, *, after: int = 0, is_saved: bool = True) -> Iterator[None]:
-    """Lose the answer to the COMMIT of an act: of the first one, or the first `after` so many."""
+    """Lose the response to COMMIT of an act, after `after` acts without this fault."""
     backend: Any = type(connections["default"])
     plain_post, plain_commit, left, armed = _change._post, backend._commit, [after], []
 
@@ -146,7 +146,7 @@ def test_a_second_try_acts_once_after_any_first_one(
 
 
 def sent_from(found: Any) -> tuple[str, dict[str, str]]:
-    """Return the address and the fields of the form on the page about an outage."""
+    """Return the address and the fields of the form on the error page."""
     form = re.search(r'<main.*?(<form\b[^>]*action="([^"]+)".*?</form>)', found.content.decode(), re.DOTALL)
     assert form is not None
     fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', form[1]))
@@ -396,7 +396,7 @@ def test_the_token_endpoint_says_so_in_its_own_shape(world: Cast, monkeypatch: p
     )
 
 
-# --- Operators and workers ------------------------------------------------------------------------------------
+# --- Commands and workers -------------------------------------------------------------------------------------
 
 
 def test_a_command_reports_it_with_its_own_status(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,7 +434,7 @@ def test_a_sweep_that_does_not_know_does_it_once(
     grants = [world.opened(), world.opened(by="erik")]
     travel.by(hours=9)
     with losing_answer(monkeypatch, is_saved=is_saved), pytest.raises(OutcomeUnknown):
-        # The queue tries it again.
+        # The queue runs the task again.
         tasks.sweep()
     tasks.sweep()
     tasks.sweep()
@@ -445,7 +445,7 @@ def test_a_sweep_that_does_not_know_does_it_once(
         assert (entries.count(), shown.count() <= 1) == (1, True)
 
 
-# --- What is known --------------------------------------------------------------------------------------------
+# --- Certain outcomes -----------------------------------------------------------------------------------------
 
 
 def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
@@ -466,7 +466,7 @@ def test_an_act_that_was_not_being_committed_changed_nothing_and_says_so(
 
 @contextmanager
 def at_the_key(cause: Exception) -> Iterator[None]:
-    """Make the database fail when the key of a form is written."""
+    """Make the database fail when a form's key is written."""
 
     def refused(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("INSERT") and IdempotencyKey._meta.db_table in sql:

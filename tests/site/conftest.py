@@ -1,4 +1,4 @@
-"""Two people who sign in: a decider, and another person."""
+"""Two people who sign in: an approver, and a person without that role."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""The application of tests/site/test_served_alike.py: it answers the same with WSGI and through the bridge."""
+"""The application of tests/site/test_served_alike.py, which a server can run with WSGI or with the bridge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-# After the set-up, which they need.
+# These imports need the set-up above.
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse  # noqa: E402
 
 from lockbox_site.serving.bridge import Bridge  # noqa: E402
@@ -20,7 +20,7 @@ from lockbox_site.serving.handler import Handler  # noqa: E402
 
 
 class Echo(Handler):
-    """Answers with what it got, or as the path says; no middleware and no database has a part in it."""
+    """Answers with the request that it got, or as the path says. No middleware and no database is involved."""
 
     def load_middleware(self, is_async: bool = False) -> None:
         pass
@@ -41,7 +41,7 @@ class Echo(Handler):
             request.path, lambda: HttpResponse(shown_request(request), content_type="application/json")
         )()
         if not response.streaming and response.status_code == 200:
-            # As the framework's own middleware does it.
+            # The framework's middleware does the same.
             response["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]  # not streaming
         return response
 

@@ -1,4 +1,4 @@
-"""Requests in another encoding than UTF-8 are refused by every interface, before anything reads them."""
+"""Every interface refuses a request in another encoding than UTF-8, before any code reads the body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.web.pages import nothing_happens, signed_in
 pytestmark = pytest.mark.django_db
 
 FORM, PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
-#: Encodings that would be decoded, codecs of Python that don't encode text, and a name of nothing.
+#: Encodings that Python could decode, codecs of Python that do not encode text, and an unknown name.
 OTHERS = ("utf-7", "utf-16", "iso-8859-1", "idna", "punycode", "base64", "rot13", "undefined", "x-nothing")
 PAGES = ("/preferences/theme/", "/accounts/login/", "/admin/login/")
 PROGRAMS = (
@@ -31,7 +31,7 @@ MESSAGE = '--x\r\nContent-Disposition: form-data; name="theme"\r\n\r\n+AGE-dark\
 
 
 class Door:
-    """Calls the product's own handler, as the web server does."""
+    """Calls the product's handler, as the web server does."""
 
     def __init__(self, cookies: str = "", token: str = "") -> None:
         self.headers = {"cookie": cookies, "authorization": f"Bearer {token}"} if cookies or token else {}
@@ -44,7 +44,7 @@ class Door:
             lines.append(parts)
             return bytes
 
-        # It would close the test's own connection.
+        # This signal would close the test's connection.
         request_started.disconnect(close_old_connections)
         try:
             answer = Handler()({**request.environ, "CONTENT_TYPE": kind}, start)

@@ -1,4 +1,4 @@
-"""Requests that another site makes a browser send, recognised by the headers of Fetch Metadata."""
+"""Requests that another site makes a browser send. The headers of Fetch Metadata show them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_pages_themselves_a_typed_address_and_an_old_browser_pass(cast: Cast
 def test_a_link_from_another_site_gets_a_page_that_reloads_the_address(cast: Cast) -> None:
     """From another site, the browser sends no cookies.
 
-    So the answer is a small page that requests the same address again from this site.
+    So the response is a small page that requests the same address again from this site.
     """
     for address in ("/", "/access-requests/?state=any&x=%22", "/accounts/password/reset/key/a-b/"):
         answer = Client().get(address, headers=sent("cross-site"))
@@ -91,7 +91,7 @@ def test_a_link_from_another_site_gets_a_page_that_reloads_the_address(cast: Cas
         page = answer.content.decode()
         assert f'<meta http-equiv="refresh" content="0; url={shown}">' in page
         assert f'href="{shown}"' in page
-        # And there it ends.
+        # The second response contains no such page.
         assert "refresh" not in Client().get(address, headers=sent("same-origin"), follow=True).content.decode()
 
 
@@ -105,7 +105,7 @@ def test_the_step_leads_to_no_other_site_and_writes_nothing_into_the_page(addres
 
 
 def test_a_browser_that_sends_its_cookies_anyway_gets_the_page(cast: Cast) -> None:
-    """A link from a sibling host sends them, and so does a session from before they were strict."""
+    """A link from a host of the same site sends them, and so does a session from before cookies became strict."""
     for site in ("same-site", "cross-site"):
         answer = signed_in(cast, "ada").get("/", headers=sent(site))
         assert answer.status_code == 200
@@ -113,7 +113,7 @@ def test_a_browser_that_sends_its_cookies_anyway_gets_the_page(cast: Cast) -> No
 
 
 def test_no_other_sites_link_makes_somebody_look_at_content(cast: Cast) -> None:
-    """An access is recorded, so a stranger's link would write into the log who looked at what."""
+    """An access is recorded, so with such a link a stranger could write an engineer's access into the log."""
     grant = cast.opened()
     resource = grant.access_request.scope.get().resource
     place = [grant.pk, resource.pk]
@@ -123,7 +123,7 @@ def test_no_other_sites_link_makes_somebody_look_at_content(cast: Cast) -> None:
                 for name in ("window_resource", "window_item", "window_raw"):
                     answer = client.get(reverse(f"web:{name}", args=place), {"id": "x"}, headers=sent(site))
                     assert answer.status_code == 403
-    # The window's own page may be linked to: it only says what the window covers.
+    # Other sites can link to the window's page, because it only says what the window covers.
     assert (
         signed_in(cast, "priya").get(reverse("web:window", args=[grant.pk]), headers=sent("same-site")).status_code
         == 200

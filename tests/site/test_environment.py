@@ -1,4 +1,4 @@
-"""A value that could be misread refuses to start."""
+"""The product does not start with a setting that could be misread."""
 
 import multiprocessing
 import stat

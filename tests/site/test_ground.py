@@ -1,4 +1,4 @@
-"""The guarantees of tests/conftest.py for all other tests."""
+"""What tests/conftest.py guarantees to all other tests."""
 
 import datetime as dt
 import socket

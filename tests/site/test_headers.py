@@ -1,4 +1,4 @@
-"""The headers that a browser gets with every answer, through every interface."""
+"""The headers that a browser gets with every response, through every interface."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def policy_of(answer: Any) -> dict[str, str]:
 
 
 def faults_of(answer: Any) -> list[str]:
-    """Return the missing parts of the policy and the headers, and each script of the page without its nonce."""
+    """Return what is missing from the policy and the headers, and each script of the page that has no nonce."""
     policy = policy_of(answer)
     scripts = policy.pop("script-src")
     found = [name for name, value in HEADERS.items() if answer.get(name) != value]
@@ -141,7 +141,7 @@ def test_no_two_answers_have_the_same_nonce(client: Client) -> None:
 
 
 def test_no_origin_may_read_an_answer(cast: Cast) -> None:
-    """No answer grants cross-origin reading (CORS), neither to a named origin nor to all."""
+    """No response allows another site to read it (CORS), neither a certain site nor all."""
     fields = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for address in ("/", "/api/", "/api/v1/me", "/oauth/token", "/access/v1/evaluation", "/accounts/login/"):
         for method in ("get", "options"):
@@ -156,7 +156,7 @@ def test_in_production_transport_security_is_asked_for_a_year_with_all_names_bel
     with override_settings(**values):
         answer = Client().get("/accounts/login/", secure=True)
         plain = Client().get("/accounts/login/?next=/x")
-        # A program gets an error, and no redirect: its token was sent in the open.
+        # A program gets an error instead of a redirect, because it has sent its token without encryption.
         called = [Client().get(f"/{place}me", headers={"Authorization": "Bearer x"}) for place in settings.FOR_PROGRAMS]
     assert answer["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
     assert (plain.status_code, plain["Location"]) == (301, "https://testserver/accounts/login/?next=/x")
@@ -202,20 +202,20 @@ def test_the_sign_in_is_guarded_against_forged_requests() -> None:
 def test_the_sign_in_leads_to_no_other_site(cast: Cast, elsewhere: str) -> None:
     client = Client()
     page = client.get("/accounts/login/", {"next": elsewhere}).content.decode()
-    # The form, and the link to the other way in, which refuses it as this page does, carry on what was asked for.
+    # Only the form and the link to the other way of signing in contain the address. Both refuse it later.
     assert "evil.example" not in re.sub(r"<input[^>]*>|/sign-in/\?next=[^\"]*", "", page)
     sent = {"login": cast.mia.email, "password": PASSWORD, "next": elsewhere}
     answer = client.post("/accounts/login/", sent)
     assert answer.status_code == 302
     assert answer["Location"] == "/"
-    # Neither does it for who is signed in already, nor on the way out.
+    # It is refused for a person who is signed in, too, and when signing out.
     for address in ("/accounts/login/", "/accounts/logout/"):
         answer = client.get(address, {"next": elsewhere})
         assert "evil.example" not in answer.get("Location", "")
 
 
 def test_a_body_that_is_larger_than_any_form_is_not_read(cast: Cast) -> None:
-    """Files count, too, although the framework's own limit ignores them."""
+    """Uploaded files count, too. The framework's own limit ignores them."""
     for name, address in (("ada", "/preferences/"), ("stella", "/admin/"), ("ada", "/accounts/login/")):
         large = SimpleUploadedFile("large.bin", b"x" * (1024 * 1024))
         with nothing_happens():

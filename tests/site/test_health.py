@@ -1,4 +1,4 @@
-"""The two health addresses for machines."""
+"""The two health addresses for programs."""
 
 import datetime as dt
 import os
@@ -19,13 +19,16 @@ from lockbox_site import health, readiness
 from requests_app.domain import clock
 from requests_app.models import Heartbeat, OutboxMessage, Plan, TaskAttempt, Tenant
 
-#: How long a probe may take.
+#: The time limit of a probe, in seconds.
 ANSWER_WITHIN = health.ANSWER_WITHIN
 
 
 @pytest.fixture(autouse=True)
 def _checks_are_over() -> Iterator[None]:
-    """Give the probes as long as a busy machine needs. A check that one test left running would answer for the next."""
+    """Give the probes enough time on a busy machine, and end them.
+
+    Otherwise the next test would get the result of this one.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "ANSWER_WITHIN", 60.0)
         yield
@@ -54,7 +57,7 @@ def checks(client: Client, status: int, part: str = "") -> dict[str, Any]:
 
 
 def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
-    """Without the django_db mark, a query is an error."""
+    """Without the mark django_db, a query is an error."""
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
@@ -244,5 +247,5 @@ def test_readyz_answers_in_time_while_the_database_hangs(client: Client, monkeyp
 @pytest.mark.django_db(transaction=True)
 def test_readyz_opens_no_session(client: Client, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     client.cookies["sessionid"] = "a" * 32
-    with django_assert_num_queries(0):  # on this thread's connection: the checks use one of their own
+    with django_assert_num_queries(0):  # on this thread's connection, because the checks use their own
         client.get("/readyz")

@@ -1,4 +1,4 @@
-"""An id is read in its usual form, in upper or lower case, and in no other: one rule for every door."""
+"""An id is accepted in its usual form, in upper or lower case, and in no other form, by every interface."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _routes(patterns: Any, before: str = "") -> Iterator[tuple[str, URLPattern]]
 
 
 def test_every_route_with_an_id_takes_it_in_upper_case_and_in_no_other_form() -> None:
-    """The routes' own pattern; each view decides whether such a thing exists."""
+    """This is about the routes' pattern. Each view decides whether the row exists."""
     routes = [
         (path, pattern)
         for path, pattern in _routes(get_resolver().url_patterns)
@@ -75,7 +75,7 @@ def test_every_interface_finds_a_row_by_its_id_in_upper_case(cast: Cast) -> None
     directory = caller_for(cast, "contoso")
     person = str(cast.mia.pk).upper()
     assert directory.get(f"/scim/v2/Users/{person}").status_code == 200
-    # RFC 7643, section 3.1: as an attribute that is compared, the id is case exact.
+    # RFC 7643, section 3.1: a filter compares the id with upper and lower case distinguished.
     assert directory.get(f'/scim/v2/Users?filter=id eq "{person.lower()}"').json()["totalResults"] == 1
 
 
@@ -93,7 +93,7 @@ def test_every_interface_refuses_another_form_of_an_id(cast: Cast, other: str) -
 
 
 def test_text_is_made_an_id_in_one_place() -> None:
-    """`UUID(…)` would accept the other spellings again."""
+    """`UUID(…)` would accept the other forms again."""
     ours = {
         "domain/ids.py": "the place",
         "queries/inbox.py": "its own cursor",

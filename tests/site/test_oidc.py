@@ -116,7 +116,7 @@ def test_a_token_of_another_kind_is_refused() -> None:
     with collected() as case:
         for typ in cases:
             with case(typ):
-                # The library itself refuses a header that is no text.
+                # The library refuses a header that is not text.
                 head = _b64(json.dumps({"alg": "RS256", "kid": "k", "typ": typ}).encode()) + "." + token().split(".")[1]
                 signature = token_signature(head)
                 with pytest.raises(SignOnFailed) as refused:
@@ -139,7 +139,7 @@ def test_an_rsa_key_under_2048_bits_signs_nobody_in(bits: int) -> None:
         with pytest.raises(SignOnFailed) as refused:
             verified(token(weak, alg), keys=keys(weak))
         assert refused.value.code == "weak_key"
-    # The others are taken nevertheless.
+    # The issuer's other keys are still accepted.
     assert verified(token(), keys=keys(weak))["sub"] == "s"
 
 
@@ -189,7 +189,7 @@ def complete(
     exchanged: dict[str, Any] | None = None,
     **claims: Any,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Run the round trip with an issuer that answers in this way; return the claims, and the calls of UserInfo."""
+    """Sign in at an issuer that answers in this way. Return the claims, and the calls of UserInfo."""
     flow, calls = oidc.Flow.new(), []
     given = token(nonce=flow.nonce, **claims)
     tokens = {"id_token": given, "access_token": "access", "token_type": "Bearer", **(exchanged or {})}
@@ -218,7 +218,7 @@ def test_userinfo_says_what_the_identity_token_lacks(monkeypatch: pytest.MonkeyP
     claims, question = complete(monkeypatch, {**ADA, "nonce": "other", "iss": "other", "exp": 1})
     assert (claims["email"], claims["email_verified"], question) == ("ada@x.example", True, ["Bearer access"])
     assert (claims["iss"], claims["exp"]) == (ISSUER, NOW + 300)
-    # Not asked where nothing lacks, or there is nothing to ask with.
+    # UserInfo is not called if no claim is missing, or if there is no usable access token.
     assert complete(monkeypatch, b"", email="a@x.example", email_verified=False)[1] == []
     assert complete(monkeypatch, b"", exchanged={"access_token": None})[1] == []
     assert complete(monkeypatch, b"", exchanged={"token_type": "DPoP"})[1] == []
@@ -272,7 +272,7 @@ def test_an_address_is_verified_by_the_claim_beside_it(
 ) -> None:
     claims, _asked = complete(monkeypatch, {"sub": "s", **userinfo_says}, **token_says)
     assert claims.get("email_verified") is verified_is
-    # And so for the claim that Entra ID has for it.
+    # The same is true for the claim that Entra ID uses instead.
     token_says, userinfo_says = (
         {name.replace("email_verified", "xms_edov"): value for name, value in words.items()}
         for words in (token_says, userinfo_says)
@@ -283,7 +283,7 @@ def test_an_address_is_verified_by_the_claim_beside_it(
 
 def test_a_signature_by_another_key_is_refused() -> None:
     header, body, signature = token().split(".")
-    # The public key as the secret of a MAC, and our own secret.
+    # Tokens with a MAC: the public key as its secret, and our own secret.
     mac = _b64(b'{"alg":"HS256","kid":"k"}') + "." + body
     with_public = f"{mac}.{_b64(hmac.digest(KEY.as_pem(private=False), mac.encode(), 'sha256'))}"
     shared = OctKey.import_key(PARTY.client_secret)
@@ -303,7 +303,7 @@ def test_a_signature_by_another_key_is_refused() -> None:
         with pytest.raises(SignOnFailed) as refused:
             verified(forged)
         assert refused.value.code == "signature", forged
-    # One that the issuer's list holds a shared key for, or only one for encryption.
+    # The issuer's list contains a shared key, a key only for encryption, or no key.
     encrypts, shares = {**KEY.as_dict(private=False), "use": "enc"}, shared.as_dict()
     cases: list[tuple[str, list[Any]]] = [(token(shared, "HS256"), [shares]), (token(), [encrypts]), (token(), [])]
     for given, listed in cases:

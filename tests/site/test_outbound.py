@@ -1,4 +1,4 @@
-"""Outbound HTTP: where it does not connect, what it does not follow, and when it stops reading."""
+"""Outbound HTTP: to which addresses it does not connect, what it does not follow, and when it stops reading."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from tests.offenders import collected
 from tests.stopwatch import in_time
 
 Say = Callable[[socket.socket], None]
-#: Seconds for which a server delays a client that waits to the end: long, compared with the time that is allowed.
+#: Seconds for which a server delays a client. Our limits are much shorter.
 GOES_ON = 20
 
 
 class Server:
-    """A server on loopback that reads a request's head and then does what the test sets."""
+    """A server on loopback that reads the head of a request and then does what the test sets."""
 
     def __init__(self, say: Say, wrap: Callable[[socket.socket], socket.socket] = lambda each: each) -> None:
         self.say, self.wrap = say, wrap
@@ -164,7 +164,7 @@ def test_a_chunked_answer_is_read(serve: Any) -> None:
     assert outbound.post(serve(answering(raw)).url(), b"x", private=True).body == b"abcde"
 
 
-# --- What is not followed, and where it ends ---------------------------------------------------------------
+# --- Redirects and endless responses -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -228,7 +228,7 @@ def test_an_answer_that_is_too_long_is_not_read_on(serve: Any, head: bytes) -> N
     with pytest.raises(Unreachable, match="too_long"):
         outbound.post(serve(flood).url(), b"x", private=True)
     time.sleep(0.2)
-    assert len(sent) < 200  # what the kernel's buffers take
+    assert len(sent) < 200  # the part that fits into the kernel's buffers
 
 
 def test_the_beginning_of_an_endless_answer_is_enough_if_the_caller_says_so(serve: Any) -> None:
@@ -243,7 +243,7 @@ def test_the_beginning_of_an_endless_answer_is_enough_if_the_caller_says_so(serv
     found = outbound.post(serve(flood).url(), b"x", private=True, cut=True)
     assert (found.status, len(found.body)) == (200, outbound.MOST_BODY)
     time.sleep(0.2)
-    assert len(sent) < 200  # what the kernel's buffers take
+    assert len(sent) < 200  # the part that fits into the kernel's buffers
 
 
 def test_headers_without_end_are_refused(serve: Any) -> None:
@@ -273,7 +273,7 @@ def test_a_port_without_a_server_is_reported_as_no_answer() -> None:
         outbound.post(f"http://127.0.0.1:{port}/", b"x", private=True)
 
 
-# --- Where it goes -----------------------------------------------------------------------------------------
+# --- Addresses ---------------------------------------------------------------------------------------------
 
 
 def test_a_private_or_ambiguous_address_is_refused() -> None:
@@ -420,7 +420,7 @@ def test_metadata_services_and_odd_spellings_stay_closed_even_there() -> None:
 
 
 def _resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Give a name these addresses, one answer after the other; return the names that were looked up."""
+    """Give a name these addresses, one answer for each look-up. Return the names that were looked up."""
     calls: list[str] = []
 
     def getaddrinfo(host: str, *_args: Any, **_options: Any) -> list[Any]:
@@ -459,7 +459,7 @@ def test_a_name_that_changes_its_address_is_connected_to_the_checked_one(
     inside = serve(answering(OK))
     lookups = _resolving(monkeypatch, ["93.184.216.34"], ["127.0.0.1"])
     monkeypatch.setattr(outbound, "PUBLIC_PORTS", {inside.port})
-    # The connection is tried, to the address that was looked at and no other: tests reach no other machine.
+    # The product connects to exactly the address that it checked. Tests reach no other machine, so this fails.
     with pytest.raises(NetworkRefused, match=r"93\.184\.216\.34"):
         outbound.post(f"https://witness.example:{inside.port}/", b"x", private=False)
     assert lookups == ["witness.example"]
@@ -496,7 +496,7 @@ KEY_USAGES = (
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Callable[[Any], Any]]:
-    """Return certificates for a name, by an authority that this test trusts."""
+    """Return a function that makes a certificate for a name, signed by an authority that this test trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
     now = dt.datetime.now(tz=dt.UTC)
@@ -506,7 +506,7 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
             name, subject, public, x509.random_serial_number(), now, now + dt.timedelta(1)
         )
         builder = builder.add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-        # What RFC 5280, 4.2.1 asks of every certificate, and Python from 3.13 on insists on.
+        # RFC 5280, 4.2.1 requires this of every certificate, and Python 3.13 and later check it.
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
         builder = builder.add_extension(issuer, critical=False)
         if is_ca:
@@ -577,12 +577,12 @@ def test_a_server_that_hangs_in_the_handshake_is_cut_off(serve: Any, monkeypatch
     in_time(time.monotonic() - began < GOES_ON, time.monotonic() - began)
 
 
-# --- How many at once ------------------------------------------------------------------------------------------------
+# --- How many at the same time ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> outbound.Lines:
-    """As in a web process of 16 threads."""
+    """Return the limits of a web process with 16 threads."""
     found = outbound.Lines(4)
     monkeypatch.setattr(outbound, "_lines", found)
     return found
@@ -622,7 +622,7 @@ def test_one_host_that_hangs_holds_two_threads_and_no_other_host_up(
 
 
 def test_one_peer_has_its_share_whichever_hosts_it_names(lines: outbound.Lines) -> None:
-    """If each host counted separately, a tenant with two hosts could take all the others' places."""
+    """If each host had a separate limit, a tenant with two hosts could take all the places."""
     with ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(lines.to("hostile"))

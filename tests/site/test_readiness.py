@@ -1,4 +1,4 @@
-"""The probe of each part: whether a web server can write acts, whether the signer's log was set back."""
+"""The probe of each part: whether a web server can write acts, and whether the signer's log was set back."""
 
 import datetime as dt
 import threading
@@ -28,7 +28,7 @@ from tests.stopwatch import in_time
 
 pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 
-#: How long a probe may take.
+#: The time limit of a probe, in seconds.
 ANSWER_WITHIN = health.ANSWER_WITHIN
 TENANT = UUID(int=77)
 WEB = "/readyz?part=web"
@@ -36,7 +36,7 @@ WEB = "/readyz?part=web"
 
 @pytest.fixture(autouse=True)
 def _probes_are_over() -> Iterator[None]:
-    """Give the probes as long as a busy machine needs."""
+    """Give the probes enough time on a busy machine."""
     settle()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(health, "ANSWER_WITHIN", 60.0)
@@ -57,7 +57,7 @@ def web(client: Client, status: int) -> dict[str, Any]:
 
 @contextmanager
 def in_each_connection(statement: str) -> Iterator[None]:
-    """Run a statement in every connection that is opened meanwhile: each probe opens one."""
+    """Run a statement in every connection that is opened inside the block. Each probe opens one."""
 
     def run(connection: BaseDatabaseWrapper, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -107,9 +107,7 @@ def database_is_read_only() -> Iterator[None]:
 
 @contextmanager
 def disk_is_full() -> Iterator[None]:
-    """Fill the disk, on SQLite. PostgreSQL's message for a full disk is simulated, because it needs a disk
-    of its own.
-    """
+    """Fill the disk on SQLite. On PostgreSQL, simulate the error, because a full disk needs a separate disk."""
     if connection.vendor == "postgresql":
         execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$",
@@ -120,9 +118,9 @@ def disk_is_full() -> Iterator[None]:
         finally:
             execute("DROP FUNCTION refuse CASCADE")
     else:
-        # Pages that are free in the file would be used first.
+        # Otherwise SQLite would first use pages that are free inside the file.
         execute("VACUUM")
-        # Fewer than the file has, which SQLite takes as the number that it has.
+        # One page is less than the file has. SQLite then uses the number that the file has.
         with in_each_connection("PRAGMA max_page_count=1"):
             yield
 
@@ -159,7 +157,7 @@ def test_the_write_leaves_the_hosts_row_and_nothing_else(client: Client) -> None
 
 
 def test_the_entry_goes_the_recorders_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So triggers, constraints and rights apply as they do for an act."""
+    """So triggers, constraints and rights are the same as for an act."""
     recorded: list[recorder.Witnessed] = []
     genuine = recorder.record
 
@@ -196,9 +194,9 @@ def test_the_write_is_tried_once_in_ten_seconds_for_any_number_of_callers(
 
 @contextmanager
 def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
-    """Somebody takes a lock, in a transaction of a connection of their own, and does not release it.
+    """Take a lock in another connection, and release it only after the block.
 
-    So an answer inside the block has not waited for the end of the lock.
+    So a response inside the block has not waited for the lock.
     """
     is_taken, release, has_let_go = threading.Event(), threading.Event(), list[bool]()
 
@@ -223,7 +221,7 @@ def held_by_somebody(take: Callable[[], object]) -> Iterator[None]:
 
 
 def what_every_act_needs() -> None:
-    # On SQLite the transaction itself is what nobody else can have.
+    # On SQLite, the transaction itself blocks all others.
     if connection.vendor == "postgresql":
         execute("LOCK TABLE audit_app_auditentry IN ACCESS EXCLUSIVE MODE")
 
@@ -251,7 +249,7 @@ def test_a_stored_ok_does_not_outlive_a_hanging_write(client: Client, monkeypatc
 def test_somebody_who_asks_while_a_check_runs_hears_what_it_finds(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two load balancers that ask at the same time both get the true answer."""
+    """Two load balancers that ask at the same time both get the true result."""
     genuine, runs = readiness.base, []
 
     def slowly() -> Any:
@@ -360,7 +358,7 @@ def test_the_probes_hold_three_threads_and_no_connection(client: Client) -> None
         client.get("/readyz")
         web(client, 200)
     settle()
-    # A web server that another test of this process made has threads for the calls themselves.
+    # A web server from another test may have more threads, whose names begin in another way.
     names = [thread.name for thread in threading.enumerate() if thread.name.startswith(PROBERS)]
     assert sorted(names) == ["probe-parts_0", "probe-read_0", "probe-write_0"]
     if connection.vendor == "postgresql":

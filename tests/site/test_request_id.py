@@ -1,4 +1,4 @@
-"""Every answer has an id that is also in the log, and that can't forge a line of the log."""
+"""Every response has an id, which is also in the log and can't forge a line of the log."""
 
 import re
 
@@ -31,7 +31,7 @@ def test_pages_can_read_it() -> None:
     seen: list[str] = []
 
     def view(request: HttpRequest) -> dict[str, str]:
-        seen.append(request.request_id)  # type: ignore[attr-defined]  # set by the middleware
+        seen.append(request.request_id)  # type: ignore[attr-defined]  # the middleware sets it
         return {}
 
     answer = RequestIdMiddleware(view)(RequestFactory().get("/"))  # type: ignore[arg-type]

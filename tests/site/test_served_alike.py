@@ -1,4 +1,4 @@
-"""Requests and answers through the bridge are the same as with WSGI, byte for byte, except for what is named here."""
+"""With the bridge, requests and responses are the same as with WSGI, byte for byte, except for listed differences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def served(interface: str, name: str) -> Iterator[int]:
         sys.executable, "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port),
         "--http", "1", "--loop", "asyncio", "--no-ws", "--log-level", "critical", f"tests.site.served:{name}",
     ]  # fmt: skip
-    # By WSGI the environment is a part of each request, and would pose as headers.
+    # WSGI puts the environment into each request, where such a variable would look like a header.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("HTTP_", "CONTENT_"))}
     env["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=env)
@@ -50,13 +50,13 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def both() -> Iterator[tuple[int, int]]:
-    """Yield the ports of a server with WSGI and of one with the bridge."""
+    """Yield the ports of a server with WSGI and of a server with the bridge."""
     with ExitStack() as stack:
         yield stack.enter_context(served("wsgi", "plain")), stack.enter_context(served("rsgi", "bridged"))
 
 
 def answer(port: int, request: bytes) -> bytes:
-    """Return everything that comes back on a separate connection."""
+    """Send the request on a new connection, and return everything that comes back."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as plain:
         plain.sendall(request)
         found = b""
@@ -76,7 +76,7 @@ def comparable(found: bytes) -> tuple[list[bytes], bytes]:
 
 
 def unchunked(head: list[bytes], body: bytes) -> bytes:
-    """Join the chunks, because the same bytes may come in other pieces."""
+    """Join the chunks, because the same bytes can be split in other ways."""
     if b"transfer-encoding: chunked" not in {line.lower() for line in head}:
         return body
     found = b""
@@ -143,7 +143,7 @@ def served_request(port: int, request: bytes) -> dict[str, Any]:
 
 
 def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None:
-    """With WSGI it came in pieces, and there were no pieces."""
+    """With WSGI, the response was chunked and had no chunks."""
     head, body = comparable(answer(both[1], b"GET /302 HTTP/1.1\r\n" + HOST + b"\r\n"))
     assert head[0] == b"HTTP/1.1 302 Found"
     assert {b"content-length: 0", "location: /ü?a=b".encode()} <= set(head)
@@ -151,7 +151,7 @@ def test_an_empty_answer_without_a_length_has_one(both: tuple[int, int]) -> None
 
 
 def test_a_chunked_body_is_read_and_has_a_length(both: tuple[int, int]) -> None:
-    """With WSGI the framework saw it as empty."""
+    """With WSGI, the framework saw an empty body."""
     request = b"POST /f HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     found = served_request(both[1], request)
     assert (found["body"], found["environ"]["CONTENT_LENGTH"]) == ("abcde", "5")
@@ -197,5 +197,5 @@ def test_a_too_long_body_is_refused_and_the_answer_is_read(both: tuple[int, int]
         (b"Transfer-Encoding: chunked\r\n\r\n", [b"100000\r\n" + b"x" * 1024 * 1024 + b"\r\n"] * 2 + [b"0\r\n\r\n"]),
     ):
         found = answer(both[1], b"POST /f HTTP/1.1\r\n" + HOST + framing + b"".join(pieces))
-        # Without the product's middleware, the framework's own refusal of reading it.
+        # Without the product's middleware, the framework refuses to read the body, with status 500.
         assert found.startswith(b"HTTP/1.1 5"), found[:100]

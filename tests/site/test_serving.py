@@ -53,7 +53,7 @@ def scope(path: str = "/", method: str = "GET", client: str = "127.0.0.1:9", **h
 
 
 class Proto:
-    """A client whose body comes in these pieces, with pauses of so many seconds in between."""
+    """A client whose body comes in these pieces. A number between them is a pause in seconds."""
 
     def __init__(self, *pieces: bytes | float) -> None:
         self._pieces = pieces
@@ -70,7 +70,7 @@ class Proto:
         yield b""
 
     def client_disconnect(self) -> asyncio.Future[None]:
-        # The server gives this future up itself, but not the one behind it.
+        # The server may cancel this future, but not the shielded one.
         return asyncio.shield(self.gone)
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -90,7 +90,7 @@ class Proto:
 
 
 class Views(Handler):
-    """The product's handler without its middleware, which answers with this view."""
+    """The product's handler without its middleware. It answers with this view."""
 
     def __init__(self, view: View) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ def run(view: View, test: Callable[[Bridge], Awaitable[None]], *, threads: int =
 
 
 class Gate:
-    """A view that hangs until it is released."""
+    """A view that waits until it is released."""
 
     def __init__(self) -> None:
         self.opened, self.begun = threading.Event(), 0
@@ -133,7 +133,7 @@ class Gate:
 
 @contextmanager
 def finished() -> Iterator[list[int]]:
-    """How often the framework learned that a request is over."""
+    """Yield a list with one item for each request that the framework has finished."""
     reported: list[int] = []
 
     def note(**_: Any) -> None:
@@ -387,7 +387,7 @@ def test_nothing_is_done_for_a_client_that_has_gone_before_and_all_for_one_that_
 
 
 def test_requests_know_nothing_of_each_others_context() -> None:
-    """For example, the language of the person who had the thread before."""
+    """For example, the language of the person whose request used the thread before."""
     stored: ContextVar[str] = ContextVar("kept", default="")
 
     def view(request: Any) -> HttpResponse:
@@ -537,7 +537,7 @@ def test_behind_a_proxy_bodies_are_counted_by_its_clients(settings: Settings, mo
 
 
 def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: Settings) -> None:
-    """The server omits a header line that is not ASCII, and a proxy appends to the caller's own."""
+    """The server drops a header line that is not ASCII, and a proxy appends its address to the caller's line."""
 
     class Unread(Headers):
         def get_all(self, name: str) -> list[str]:
@@ -564,7 +564,7 @@ def test_nobody_hides_an_address_by_making_the_proxys_word_unreadable(settings: 
     ],
 )
 def test_a_network_of_ipv6_is_one_client(address: str, caller: str) -> None:
-    """A client with one of its addresses has them all, and would otherwise have as many shares."""
+    """A client with one address of the network has all of them, and would otherwise have a share for each."""
     assert environ.caller_of(scope(client=address)) == caller
 
 
@@ -604,7 +604,7 @@ def test_a_body_that_breaks_off_is_never_acted_on() -> None:
     async def test(found: Bridge) -> None:
         for sent, client in (
             (post(10), Proto(b"abc")),
-            # The server gives one more empty piece where a chunked body ended too early.
+            # If a chunked body ends too early, the server gives one more empty piece.
             (post(transfer_encoding="chunked"), Proto(b"abc", b"")),
         ):
             await found.__rsgi__(sent, client)
@@ -618,7 +618,7 @@ def test_a_body_that_breaks_off_is_never_acted_on() -> None:
 
 
 def test_an_empty_answer_without_a_length_goes_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For example the redirect to https, which is made before the middleware that sets the length."""
+    """For example, the redirect to https is made before the middleware that sets the length."""
     monkeypatch.setattr(waiting, "LOOK_EVERY", 30)
 
     async def test(found: Bridge) -> None:
@@ -660,7 +660,7 @@ def test_the_pieces_of_a_stream_share_its_context_and_hold_no_thread() -> None:
 
 @pytest.mark.parametrize(("failure", "given"), [(OperationalError("gone"), b"made"), (WindowClosed(), b"")])
 def test_chunks_before_a_stream_failed_are_sent_and_visibly_cut(failure: Exception, given: bytes) -> None:
-    """It contains nothing of a window that has closed."""
+    """After the window has closed, no more bytes of it are sent."""
 
     def pieces() -> Iterator[bytes]:
         yield b"made"
@@ -799,7 +799,7 @@ def test_files_and_pages_leave_half_of_the_streams_to_those_who_are_known() -> N
 
 @pytest.mark.parametrize("is_read", [True, False])
 def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
-    """With a real connection: the server itself would read everything into memory."""
+    """With a real connection, the server itself would read everything into memory."""
     made: list[int] = []
 
     def pieces() -> Iterator[bytes]:
@@ -816,7 +816,7 @@ def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
             taken, pending = 0, asyncio.Queue[bytes]()
 
             class Server(Proto):
-                """Takes everything it gets, immediately, as the web server does."""
+                """Accepts everything immediately, as the web server does."""
 
                 async def send_bytes(self, data: bytes) -> None:
                     pending.put_nowait(data)
@@ -830,7 +830,7 @@ def test_no_more_is_made_than_the_client_takes(is_read: bool) -> None:
             call = asyncio.create_task(found.__rsgi__(scope(client=f"{host}:{port}"), proto))
             await asyncio.sleep(0.5)
             most = outlet.WINDOW // outlet.PIECE + 1
-            # What the client's own side takes without being read is not on its way any more.
+            # Bytes in the client's own buffer no longer count as sent by the server.
             assert len(made) <= most + 4
             if is_read:
                 client.setblocking(False)
@@ -859,7 +859,7 @@ def test_a_reader_who_takes_next_to_nothing_is_cut_off(monkeypatch: pytest.Monke
             served, _address = listener.accept()
             with served:
                 host, port = client.getsockname()
-                # Nothing is written to the client, so nothing is read.
+                # This server writes nothing to the client, so the client can't read anything.
                 await found.__rsgi__(scope(client=f"{host}:{port}"), Proto())
                 assert client.recv(1) == b"", "it is told by the end of the connection"
 
@@ -941,7 +941,7 @@ def test_a_call_that_waits_is_logged_when_it_ends_with_what_was_answered(
     [end] = [line for line in lines if line["event"] == "request_finished"]
     assert (end["code"], end["log_level"], end["request"]) == (status, level, "GET /api/v1/x")
     assert all(line["request_id"] == end["request_id"] for line in lines)
-    # An outage is one line without a traceback.
+    # An outage is one line, without a traceback.
     assert not any("exc_info" in line for line in lines)
     others = [line["event"] for line in lines if line["log_level"] != "debug" and line is not end]
     assert others == (["store.unavailable"] if status == 503 else [])
@@ -973,7 +973,7 @@ def lines_logged() -> Iterator[list[Any]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_database_connection_is_held_between_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after a request: the connection is closed, or idle if connections are persistent."""
+    """As after a request, the connection is closed, or idle if connections are persistent."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     holding: list[bool] = []
 

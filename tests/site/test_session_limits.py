@@ -1,4 +1,4 @@
-"""A session ends after 12 hours; a decider's also after 15 minutes without activity."""
+"""A session ends after 12 hours. An approver's session also ends after 15 minutes without activity."""
 
 import pytest
 from django.test import Client
@@ -115,13 +115,13 @@ def test_typed_text_waits_after_the_session_for_the_same_person(
     assert 'name="title" value="Invoices &lt;b&gt;are&lt;/b&gt; missing"' in shown
     assert "All of November." in shown
     assert PASSWORD not in shown
-    # Nothing was sent by itself, and nothing stays: it was shown, once.
+    # The product submitted nothing by itself. It showed the form once, and then deleted it.
     assert not Ticket.objects.exists()
     assert client.get("/resume/")["Location"] == "/"
     client.get("/")
     travel.by(minutes=16)
     assert client.post(page, typed)["Location"] == "/accounts/login/?next=/resume/"
-    # Somebody else at the same browser does not get it.
+    # Another person in the same browser does not get the form.
     sign_in(member, PASSWORD, client=client)
     assert client.get("/resume/")["Location"] == "/"
 

@@ -1,7 +1,8 @@
-"""The settings as a fresh process sees them, in development and in production.
+"""The settings in a new process, in development and in production.
 
-The settings file does the same with an environment in every process, so it is run again here, in this one. Processes of
-their own show what needs one: that a refusal ends the process, and what Django and django-q2 do with the settings.
+The settings file gives the same result in every process with the same environment. So most tests run it in this
+process. Tests use separate processes only to show that a refusal ends the process, and what Django and django-q2 do
+with the settings.
 """
 
 import ast
@@ -44,7 +45,7 @@ def manage(data_dir: Path, *arguments: str, **environment: str) -> subprocess.Co
 
 
 def setting(data_dir: Path, name: str, **environment: str) -> Any:
-    """Return a setting as the settings file makes it from a bare environment."""
+    """Return a setting that the settings file makes from this environment only."""
     with mock.patch.dict(os.environ, bare(data_dir, **environment), clear=True):
         return runpy.run_path(str(ROOT / "lockbox_site" / "settings.py"))[name]
 
@@ -57,7 +58,7 @@ def refusal(data_dir: Path, **environment: str) -> str:
 
 @pytest.mark.slow
 def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
-    """The effect of the refusals below on the person who starts the product."""
+    """What the refusals tested below mean for the person who starts the product."""
     done = manage(tmp_path, "check", **{**PRODUCTION, "SECRET_KEY": ""})
     assert done.returncode != 0
     assert "PRODUCTION=on needs these settings too: SECRET_KEY." in done.stderr
@@ -66,7 +67,7 @@ def test_a_refusal_ends_the_process_and_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_django_has_the_settings_that_the_file_makes(tmp_path: Path) -> None:
-    """Without this test, the tests below could be about a file that nobody reads."""
+    """Otherwise the tests below could be about a file that nobody uses."""
     script = "from django.conf import settings; print(settings.SECRET_KEY, settings.PORT, settings.EMAIL_FILE_PATH)"
     done = manage(tmp_path, "shell", "--no-imports", "-c", script, PORT="8112")
     assert done.returncode == 0, done.stderr
@@ -83,7 +84,7 @@ def test_check_deploy_has_no_warning_in_production(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_check_deploy_warns_where_production_is_off(tmp_path: Path) -> None:
-    """Without this, the test above could pass because nothing is checked."""
+    """Otherwise the test above could pass without any check."""
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert done.returncode == 1
     assert "security.W008" in done.stderr
@@ -298,7 +299,7 @@ def test_the_secrets_of_webhooks_have_a_key_of_their_own_and_former_ones_are_kno
     new, old = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", SECRET_KEY_FALLBACKS="old")
     assert setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="old") == [old]
     named = setting(tmp_path, "WEBHOOK_KEYS", SECRET_KEY="new", WEBHOOK_KEY="own", WEBHOOK_KEY_FALLBACKS="former")
-    # An operator who names a key later can still read what the derived one sealed.
+    # After an operator sets a key, the product can still read what the derived key encrypted.
     assert named == ["own", "former", new]
     assert "new" not in new
 
@@ -339,7 +340,7 @@ READERS = frozenset(
 
 
 def names_read(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return each name that a piece of code reads from the environment."""
+    """Return each name that this code reads from the environment."""
     names = set()
     for node in nodes:
         if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
@@ -369,12 +370,12 @@ def test_the_address_of_the_database_may_name_two_hosts_and_its_own_options(tmp_
     assert (database["HOST"], database["PORT"]) == ("one,two", "5432,5433")
     options = database["OPTIONS"]
     assert (options["target_session_attrs"], options["connect_timeout"]) == ("read-write", 5)
-    # What it does not say stays as it is.
+    # An option that the address does not contain keeps its default.
     assert options["tcp_user_timeout"] == 10_000
 
 
 def test_a_database_that_vanished_is_noticed_unless_its_address_says_otherwise(tmp_path: Path) -> None:
-    """`tests/database/test_bounds.py` covers a database that was stopped."""
+    """`tests/database/test_bounds.py` is about a database that was stopped."""
     noticed = {
         "connect_timeout": 2, "tcp_user_timeout": 10_000,
         "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,

@@ -36,7 +36,7 @@ def test_nobody_signs_up(client: Client) -> None:
 
 
 def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, approver: object) -> None:
-    """The sixth try within five minutes is not checked, with the right password or not."""
+    """The sixth try within five minutes is not checked, whether the password is right or wrong."""
 
     def attempt(email: str, password: str) -> bytes:
         return client.post("/accounts/login/", {"login": email, "password": password}).content
@@ -51,7 +51,7 @@ def test_a_sign_in_is_limited_and_does_not_tell_who_exists(client: Client, appro
 
 
 def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, member: Person) -> None:
-    """An attacker who set a session id in somebody's browser before has nothing afterwards."""
+    """Otherwise an attacker who had set a session id in somebody's browser could use the session after the sign-in."""
     session = client.session
     session["put"] = "there before"
     session.save()
@@ -71,7 +71,9 @@ def test_a_sign_in_has_a_new_session_and_a_line_in_the_log(client: Client, membe
 
 
 def test_existing_and_unknown_addresses_get_the_same_answer(approver: Person) -> None:
-    """Byte by byte, except for tokens, nonces, ids and the clock: at the first try, and after too many."""
+    """The responses are equal byte by byte, except for tokens, nonces, ids and the clock, at the first try and after
+    too many.
+    """
 
     def answers(who: str, page: str, **form: str) -> list[bytes]:
         found = []
@@ -100,7 +102,7 @@ def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
     for number in range(5):
         assert attempt(approver.email, "wrong", ip=f"10.0.1.{number}") == ""
     assert attempt(approver.email, PASSWORD, ip="10.0.2.1") == ""
-    # It keeps the person from signing in, and from nothing where they are signed in.
+    # The limit stops only sign-ins. A person who is signed in can still confirm.
     assert verification.is_this_person(approver, PASSWORD, a_code(approver))
     for number in range(10):
         attempt(f"nobody{number}@contoso.example", "wrong", ip="10.0.3.1")
@@ -109,7 +111,7 @@ def test_right_ones_count_for_nothing_and_wrong_ones_of_others_keep_nobody_out(
 
 
 def test_each_door_counts_its_guesses_until_its_time_is_over(approver: Person, travel: Traveller) -> None:
-    """The time begins with the first guess. At its end, to the microsecond, guesses count from one again."""
+    """The time begins with the first guess. Exactly at its end, guesses count from one again."""
     at, minute = travel.freeze(), dt.timedelta(minutes=1)
     mail, ip = "ada@contoso.example", "10.1.0.1"
     doors: dict[str, tuple[Callable[[int], Attempt], int, dt.timedelta]] = {
@@ -138,7 +140,7 @@ def test_a_guess_that_is_given_back_leaves_the_others_counted(approver: Person) 
     wrong, right = guesses.of_person(approver), guesses.of_person(approver)
     assert (wrong.count(), right.count()) == (True, True)
     for _ in range(3):
-        # After the first, these were never counted, and take none of the others with them.
+        # From the second time on, the guess was not counted, and giving it back must not remove another guess.
         right.give_back()
         right = guesses.of_person(approver)
     assert Tries.objects.get().count == 1

@@ -1,4 +1,4 @@
-"""The reachable parts of the sign-in library: none changes who somebody is without an entry."""
+"""The parts of the sign-in library that can be reached. None of them changes an account without an entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a download the kernel holds, read from the kernel."""
+"""How many bytes of a download wait in the kernel, read from the kernel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_connections_on_the_port_are_narrowed_and_no_others() -> None:
                 assert served.recv(100) == b"still open"
 
 
-#: Exits with 0 if another process holds a lock on the file.
+#: Ends with status 0 if another process has locked the file.
 LOCKED = """
 import fcntl, sys
 with open(sys.argv[1], "r+b") as file:
@@ -55,7 +55,7 @@ sys.exit(1)
 
 
 def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
-    """SQLite uses this kind of lock. A process that closes any copy of the descriptor loses them."""
+    """SQLite uses this kind of lock. A process loses it when it closes any copy of the descriptor."""
     path = tmp_path / "locked"
     with path.open("w+b") as file, socket.create_server(("127.0.0.1", 0)) as listener:
         fcntl.lockf(file, fcntl.LOCK_EX)
@@ -67,8 +67,9 @@ def test_the_locks_of_this_process_stay(tmp_path: Path) -> None:
 
 @pytest.fixture
 def others(tmp_path: Path) -> Iterator[dict[str, int]]:
-    """Yield descriptors that are not connections, as a number may become at any time; and one that is
-    closed already.
+    """Yield descriptors that are not connections, and one that is closed.
+
+    A number can become any of these at any time.
     """
     with ExitStack() as resources:
         reader, writer = os.pipe()
@@ -86,12 +87,12 @@ def others(tmp_path: Path) -> Iterator[dict[str, int]]:
 
 
 def test_any_other_descriptor_stays_as_it_is(others: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the check and the use, the number may be given to something else."""
+    """Between the check and the use, the number can be given to another file."""
     before = {name: os.fstat(number) for name, number in others.items()}
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
     monkeypatch.setattr(sockets, "_descriptors", lambda: [*others.values(), closed, 2**31 - 1])
-    sockets.narrow(0)  # what a socket that is not bound says of its port
+    sockets.narrow(0)  # port 0, as for a socket that is not bound
     gc.collect()
     for name, number in others.items():
         now = os.fstat(number)
@@ -174,7 +175,7 @@ def test_each_of_many_connections_is_checked_once(monkeypatch: pytest.MonkeyPatc
         served.close()
         assert not found(client), "its server's end is closed"
         checked.clear()
-        # It gets the number that has just become free.
+        # The new connection gets the number that has just become free.
         other = ends.enter_context(socket.create_connection(listener.getsockname()))
         ends.enter_context(listener.accept()[0])
         assert found(other)

@@ -1,4 +1,4 @@
-"""What a web server prepares before its first request, and what the first requests find."""
+"""What a web server prepares before its first request, and what the first requests find prepared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.conf import settings
 
 from tests.site.test_settings import bare
 
-#: As the web server's threads do it. Python loads a module once, so it is loaded here, in a process of its own.
+#: Several threads read first, as in the web server. This needs a new process, because Python loads a module only once.
 FIRST_READERS = """
 import sys, threading
 import django
@@ -49,7 +49,7 @@ def test_many_first_readers_of_the_document_at_once_all_get_it() -> None:
     assert run.stdout.strip() == "['200']", run.stdout + run.stderr
 
 
-#: The thread that makes the document loads the routes too, as does the page of a refusal. They must find them loaded.
+#: The thread that makes the document also loads the routes, and so does an error page. Both must find them loaded.
 STARTED = """
 import json, threading
 from django.urls import get_resolver

@@ -1,4 +1,4 @@
-"""On PostgreSQL every statement of the web server and every wait for a lock has a limit."""
+"""On PostgreSQL, every statement of the web server and every wait for a lock has a time limit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ handler500 = "lockbox_site.views.server_error"
 
 @pytest.fixture
 def bounded(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Behave as a web server whose limits are one second."""
+    """Use the limits of a web server, with one second for each."""
     monkeypatch.setattr(bounds, "ACT_SECONDS_OF_SERVER", 1)
     settings.STATEMENT_SECONDS = 1
     statements.bound()
@@ -115,7 +115,7 @@ print(*both())
 
 def test_each_kind_of_process_sets_its_limits_on_the_server(tmp_path: Path) -> None:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    # With DEBUG no static files need be collected.
+    # With DEBUG, static files need not be collected.
     overrides = {
         "DJANGO_SETTINGS_MODULE": "lockbox_site.settings",
         "DATABASE_URL": database_url(),

@@ -1,4 +1,4 @@
-"""A missing file would only be a broken picture: so the names are checked here."""
+"""A missing file would only be a broken picture in a page. So these tests check the names."""
 
 import re
 

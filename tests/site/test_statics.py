@@ -1,4 +1,4 @@
-"""Without static files no page can be made: nothing starts, and the probe for load balancers reports it."""
+"""Without static files no page can be made. So nothing starts, and the probe for load balancers reports it."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ COMMAND = "Run: manage.py collectstatic --noinput"
 
 @pytest.fixture
 def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> ManifestStaticFilesStorage:
-    """A few files, collected as in production."""
+    """Return a storage with one file, collected as in production."""
     source, settings.STATIC_ROOT = tmp_path / "source", str(tmp_path / "static")
     (source / "css").mkdir(parents=True)
     Path(settings.STATIC_ROOT).mkdir()

@@ -1,4 +1,4 @@
-"""An absent database gives a 503 that says so, on pages and for programs, in a view and below it."""
+"""Without a database, every page and every program gets a 503 that says so, raised in a view or in middleware."""
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -74,7 +74,7 @@ def test_the_way_to_try_again_leads_to_no_other_site(approver: Person, monkeypat
         raise OperationalError(SECRET)
 
     monkeypatch.setattr("lockbox_site.middleware.SessionLimitsMiddleware.reason_to_end", refuse)
-    # The client drops the second slash of an address.
+    # The client would drop the second slash of the address.
     answer = client.get("/", PATH_INFO="//evil.example/x", QUERY_STRING="a=b")
     assert answer.status_code == 503
     assert 'href="/%2Fevil.example/x?a=b"' in answer.content.decode()
@@ -82,7 +82,7 @@ def test_the_way_to_try_again_leads_to_no_other_site(approver: Person, monkeypat
 
 @pytest.mark.django_db
 def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy database has not deleted the session; the answer for that would be 400."""
+    """A busy database has not deleted the session. For a deleted session, the status would be 400."""
     client = signed_in(approver)
     client.raise_request_exception = False
 
@@ -90,6 +90,6 @@ def test_a_session_that_a_busy_database_does_not_take(approver: Person, monkeypa
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(Session, "save", refuse)
-    # The first page of a session notes in it when it began.
+    # The first page of a session saves when the session began.
     answer = client.get("/", headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")

@@ -1,4 +1,4 @@
-"""The codes of authenticator apps, compared with the standard's own examples."""
+"""The codes of authenticator apps, compared with the standard's examples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = base64.b32encode(b"12345678901234567890").decode()
     ],
 )
 def test_the_codes_are_those_of_the_standard(seconds: int, code: str) -> None:
-    """RFC 6238, appendix B, the rows of SHA-1, their last six digits."""
+    """RFC 6238, appendix B, the rows for SHA-1, with their last six digits."""
     at = dt.datetime.fromtimestamp(seconds, dt.UTC)
     assert totp.code(SECRET, totp.step_at(at)) == code
     assert totp.step_of(SECRET, f" {code[:3]} {code[3:]}", at=at) == seconds // 30
@@ -79,6 +79,6 @@ def test_the_next_code_comes_at_the_next_half_minute() -> None:
     assert [totp.seconds_to_next(step, at=at + dt.timedelta(seconds=later)) for later, _wait in waits] == [
         wait for _later, wait in waits
     ]
-    # Of a telephone that is fast, the code of the next half minute may have been used.
+    # If the telephone's clock is fast, the code of the next half minute may be the one that was used.
     assert totp.seconds_to_next(step + 1, at=at) == 30
     assert totp.seconds_to_next(step - 1, at=at) == 0

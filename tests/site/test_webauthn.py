@@ -1,4 +1,4 @@
-"""The whole check of a passkey's answer: each fault has a refusal of its own."""
+"""The whole check of a passkey's response: each fault has its own refusal."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_one_wrong_thing_in_a_signature_is_named() -> None:
     ):
         other = changed(good, "clientDataJSON", lambda raw, more=change: json.dumps(json.loads(raw) | more).encode())
         assert refusal_of(other) is wrong
-    # A value that is not text was not made here; it is no fault of the server.
+    # A value that is not text comes from the caller, so it must not cause a server error.
     no_texts: list[object] = [["https://lockbox.example"], {}, 1]
     for name, wrong_kind in (
         ("origin", errors.PasskeyWrongOrigin),

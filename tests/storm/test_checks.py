@@ -1,4 +1,4 @@
-"""Each invariant of the storm finds its fault in a forged journal or log, and otherwise finds nothing."""
+"""Each invariant of the storm finds its fault in a forged journal or log, and finds nothing without the fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def found_in(entries: list[dict[str, Any]], comments: dict[str, str] | None = No
     return checks.found_in({"contoso": forged.log(entries)}, comments or {})
 
 
-# --- Every acknowledged act once ---------------------------------------------------------------------------
+# --- Every acknowledged act is there once ------------------------------------------------------------------
 
 
 def test_an_act_is_in_the_log_as_often_as_it_was_acknowledged() -> None:
@@ -82,7 +82,7 @@ def test_looks_are_counted_by_window_and_item() -> None:
 
 
 def test_an_access_that_was_recorded_and_refused_is_no_wrong_answer() -> None:
-    """Its entry comes first; if the window closes before the page is made, nothing is shown."""
+    """The entry comes first. If the window closes before the page is made, the page shows nothing."""
     look = act(REFUSED, event="content.opened", mark=f"{forged.ASKED} 7.mail")
     assert checks.once([look], found_in(life())) == []
 
@@ -94,7 +94,7 @@ def test_moves_of_a_ticket_are_counted_by_who_made_them() -> None:
     assert kinds(checks.once([stranger], found_in(life()))) == [LOST_ACT]
 
 
-# --- Answers -----------------------------------------------------------------------------------------------
+# --- Responses ---------------------------------------------------------------------------------------------
 
 
 def test_an_answer_is_sorted_by_status_and_words() -> None:
@@ -181,7 +181,7 @@ def test_each_checkpoint_is_one_of_the_log() -> None:
 
 
 def test_the_tree_is_that_of_rfc_6962() -> None:
-    """The eight inputs of Certificate Transparency's own tests."""
+    """The eight inputs of Certificate Transparency's tests."""
     inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
     leaves = [hashlib.sha256(b"\0" + bytes.fromhex(each)).digest() for each in inputs]
     assert tree.root(leaves).hex().startswith("5dc9da79")

@@ -1,4 +1,6 @@
-"""The numbers of a storm: when acts succeed again, how many calls were answered well, and what a seed determines."""
+"""The numbers of a storm: when acts succeed again, how many calls had an expected response, and what a seed
+determines.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def test_recovery_counts_acts_that_were_begun_after_the_fault() -> None:
 
 
 def test_a_fault_without_recovery_is_in_the_table() -> None:
-    """Unless the storm ended before acts could succeed again."""
+    """If the storm ended before acts could succeed again, the fault is not in the table."""
     found = report.numbers(storm.Result(7, 60, "sqlite", [], [fault(5, 10), fault(57, 59)], [], begun=0, ended=60))
     assert found["recoveries"] == {"kill one web worker": [float("inf")]}
     read = json.loads(json.dumps(found))
