@@ -1,1 +1,1 @@
-"""The API: HTTP and JSON for machines, around the same operations that the pages call."""
+"""The API: HTTP and JSON for machines. It calls the same operations as the pages."""

@@ -1,4 +1,4 @@
-"""Access requests: raise, read, decide, withdraw; and the early end of their windows."""
+"""Access requests: submit, read, decide and withdraw them, and end their windows early."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from requests_app.models import AccessRequest, Decision, Grant, Level
 from requests_app.platform.addresses import absolute
 from requests_app.queries import access, signing
 
-#: What the operations call a field, and this API.
+#: The API's names for fields of the operations.
 _FIELDS = {
     "ticket_id": "ticket",
     "window_for": "window_seconds",
@@ -41,14 +41,14 @@ _FIELDS = {
     "demand_date": "demand.date",
 }
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class KeyOut(serializers.Serializer):
-    """`name` is the name that its holder gave it, and empty for the provider's people; `rp_id` is the site to which it
-    belongs.
+    """The passkey that signed. `name` is the name that its owner gave it. For a person of the provider, it is empty.
 
-    `device_bound`: the passkey itself claims that it can't leave its device.
+    `rp_id` is the relying party ID of the passkey. `device_bound` is true if the passkey claims that it can't leave its
+    device.
     """
 
     passkey = serializers.UUIDField()
@@ -58,11 +58,12 @@ class KeyOut(serializers.Serializer):
 
 
 class DecisionOut(serializers.Serializer):
-    """`through` names the client that decided for `decider`; null if the human decided. `deputy_for` names the
-    approvers who were away, if the decider was their deputy; otherwise it is empty.
+    """One decision. `through` names the client that decided for `decider`, or is null if the human decided.
 
-    `signed_digest` is SHA-256 of what was signed with a passkey, in hexadecimal, and `signed_by` which passkey that
-    was; both are null if nothing was signed.
+    If the decider was a deputy, `deputy_for` names the approvers who were away. Otherwise it is empty.
+
+    `signed_digest` is SHA-256 of the text that a passkey signed, in hexadecimal. `signed_by` describes this passkey.
+    Both are null if nothing was signed.
     """
 
     stage = serializers.ChoiceField(choices=Decision.Stage.values)
@@ -86,7 +87,7 @@ class DecisionOut(serializers.Serializer):
 
 
 class WindowOut(serializers.Serializer):
-    """`closed_at` and `close_reason` are null until somebody closes the window, or its end is recorded."""
+    """A window. `closed_at` and `close_reason` are null until the window is closed early, or its end is recorded."""
 
     id = serializers.UUIDField()
     opens_at = serializers.DateTimeField()
@@ -100,7 +101,7 @@ class WindowOut(serializers.Serializer):
 
 
 class AccessRequestLine(serializers.Serializer):
-    """`state` is the state at this moment, even if no sweep has recorded it yet."""
+    """`state` is the state at this moment, even if no sweep has stored it yet."""
 
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -140,7 +141,7 @@ class DemandOut(serializers.Serializer):
 
 
 class AccessRequestOut(AccessRequestLine):
-    """`digest` is SHA-256 over the canonical JSON of all that was asked for; the log's entries carry it, too.
+    """`digest` is SHA-256 over the canonical JSON of everything that was asked for. The log's entries contain it too.
 
     `allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
     """
@@ -174,7 +175,7 @@ class AccessRequestOut(AccessRequestLine):
         return [words.get(edge.action, edge.verdict) for edge in named]
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class DemandIn(Strict):
@@ -185,9 +186,9 @@ class DemandIn(Strict):
 
 
 class AccessRequestIn(Strict):
-    """Either `ticket`, or `demand` with `tenant` and `service`.
+    """Send either `ticket`, or `demand` with `tenant` and `service`.
 
-    `engineer`, an id or an address, is only for clients: for whom they ask.
+    Only a client sends `engineer`: the id or email address of the engineer for whom it submits the access request.
     """
 
     ticket = Uuid(required=False)
@@ -204,7 +205,7 @@ class AccessRequestIn(Strict):
 
 
 class AssertedIn(Strict):
-    """In Base64url, as the browser gives them (AuthenticatorAssertionResponse)."""
+    """The authenticator's answer in Base64url, as the browser returns it (AuthenticatorAssertionResponse)."""
 
     clientDataJSON = Text()
     authenticatorData = Text()
@@ -213,7 +214,7 @@ class AssertedIn(Strict):
 
 
 class AssertionIn(Strict):
-    """AuthenticationResponseJSON of WebAuthn, Level 3, section 5.1."""
+    """The AuthenticationResponseJSON of WebAuthn, Level 3, section 5.1."""
 
     id = Text()
     rawId = Text()
@@ -224,24 +225,24 @@ class AssertionIn(Strict):
 
 
 class SignatureIn(Strict):
-    """`manifest` is exactly the text that was given out; `assertion` is the passkey's answer."""
+    """A signed decision. `manifest` is exactly the text that the API gave out. `assertion` is the passkey's answer."""
 
     manifest = serializers.CharField(max_length=manifest.MOST, trim_whitespace=False)
     assertion = AssertionIn()
 
 
 class DecisionIn(CommentIn):
-    """With a `signature` nothing else is needed; a personal token without a signature needs a step-up to approve."""
+    """With a `signature`, nothing else is needed. Without it, a personal token needs a step-up to approve."""
 
     signature = SignatureIn(required=False)
 
 
 class ManifestOut(serializers.Serializer):
-    """`manifest` is the text to sign, `digest` SHA-256 of it as it is signed (docs/evidence.md), which people compare.
+    """`manifest` is the text to sign. `digest` is its SHA-256 in the form that people compare (docs/evidence.md).
 
-    `asked` is all that was asked for, the reason included, in canonical JSON: SHA-256 of it, in hexadecimal, is
-    `access_request.digest` in the manifest. `request` is what the browser is asked for
-    (PublicKeyCredentialRequestOptionsJSON), by a page of this site.
+    `asked` is everything that was asked for, with the reason, as canonical JSON. Its SHA-256, in hexadecimal, is
+    `access_request.digest` in the manifest. A page of this site passes `request` to the browser
+    (PublicKeyCredentialRequestOptionsJSON).
     """
 
     manifest = serializers.CharField()
@@ -312,9 +313,7 @@ class AccessRequests(ListView):
         return _shown(self, row.pk, status=201)
 
     def _engineer(self, who: str | None) -> Actor:
-        """Return the actor who asks. A human asks in their own name; a client asks for the engineer it names, who gets
-        the window.
-        """
+        """Return the actor who asks. Humans ask in their own name. A client names the engineer, who gets the window."""
         if self.actor.machine is None:
             if who is not None:
                 raise Unacceptable(_("You can ask only in your own name."), field="engineer")
@@ -341,7 +340,10 @@ class OneAccessRequest(ApiView):
 
 
 class _Decision(ApiView):
-    """A decision on an access request. It needs `If-Match`: the caller decides on exactly what it has read."""
+    """A decision on an access request.
+
+    `If-Match` is required, so that the caller decides on the version that it has read.
+    """
 
     shows = "access_request"
     for_approval_page = True
@@ -354,13 +356,15 @@ class _Decision(ApiView):
         signature = operations.Signed(**given) if given is not None else None
         with in_words_of(_FIELDS):
             row = decide(pk, actor=self.actor, note=found["comment"], signature=signature, still=self._require_as_read)
-        # The operation's own row, as it is now: reading it once more would cost as much as deciding.
+        # Use the operation's own row, which is up to date: to read it again would cost as much as the decision.
         access.complete(row)
         return self.shown(AccessRequestOut, row, at=row.locked_at)
 
     def _require_as_read(self, row: AccessRequest) -> None:
-        """Raise unless the row is as the caller read it. Called under the lock. A repeated call names the state before
-        the first.
+        """Raise an error unless the row is the version that the caller has read.
+
+        The operation calls this under the lock. A caller who has already decided repeats a call. Its `If-Match` names
+        the version before the decision, so skip the check.
         """
         if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
             access.complete(row)
@@ -403,7 +407,7 @@ class Deny(_Decision):
 
 
 class Manifest(ApiView):
-    """The text of the caller's own decision, to be signed with a passkey. It is valid for five minutes, and once."""
+    """The text of the caller's own decision, to be signed with a passkey. It works once, within five minutes."""
 
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}

@@ -1,4 +1,4 @@
-"""Authenticates callers: a bearer token (RFC 6750), found by its hash, with its holder's present roles."""
+"""Authenticates callers by a bearer token (RFC 6750). The token's hash leads to its account, with its present roles."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from requests_app.models.people import find_token
 
 security_log = structlog.get_logger("security")
 
-#: A token's last use is remembered to this grain, or each call would be a write.
+#: How exactly the time of a token's last use is stored. A smaller unit would cause a write for each call.
 USE_GRAIN = timedelta(minutes=1)
 REALM = 'Bearer realm="lockbox"'
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`request.user` is the token's account, `request.auth` the token. Sessions and cookies are not accepted."""
+    """Sets `request.user` to the token's account and `request.auth` to the token. Ignores sessions and cookies."""
 
     def authenticate(self, request: Any) -> tuple[Person, Token] | None:
         scheme, _space, secret = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -44,9 +44,9 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def _found(secret: str) -> tuple[Token, datetime] | None:
-    """Return the live token of a live account, and when it was read, in one statement: every call begins with it.
+    """Return the working token of an active account, and when it was read. Every call runs this one statement.
 
-    Missing, ended and revoked tokens, and those of accounts that are switched off, get the same answer.
+    The answer is the same for missing, ended and revoked tokens, and for tokens of accounts that are switched off.
     """
     if not api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS):
         return None

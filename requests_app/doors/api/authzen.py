@@ -1,6 +1,6 @@
-"""AuthZEN Authorization API 1.0: reads its questions, and writes its answers and errors.
+"""AuthZEN Authorization API 1.0: reads the questions of callers, and writes answers and errors.
 
-As the standard requires, members that it does not name are ignored. A member that it names must have the right type.
+As the standard requires, members that the standard does not name are ignored. Its own members must have the right type.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from requests_app.doors.api import errors
 from requests_app.doors.api.schema import Schema
 from requests_app.models import Grant
 
-#: Questions of one call.
+#: How many questions one call can have.
 MOST = 100
 
 
@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One question in the form of the standard, not yet looked up in the database."""
+    """One question in the standard's form. Nothing in it was looked up in the database yet."""
 
     subject_type: str
     subject_id: str
@@ -53,18 +53,18 @@ class Evaluation:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Questions -----------------------------------------------------------------------------------------------
 
-#: The members of a question, and what each must name.
+#: The members of a question, and the names that each member must have.
 _NAMED = {"subject": ("type", "id"), "action": ("name",), "resource": ("type", "id")}
-#: What a member takes from the default of its name where it does not say it itself. Of a context these are ours: with
-#: one of its own for the item alone, a question must not turn from access into advice.
+#: The names that a member of a question takes from the default member, if it does not have them itself. The names in
+#: `context` are this product's: a question with its own `context.item` must not turn from access into advice.
 _INHERITED = {**_NAMED, "context": ("purpose", "tenant")}
 _TEXTS = {**_NAMED, "context": ("purpose", "tenant", "item")}
 
 
 def evaluation_in(body: Any) -> Evaluation:
-    """Read one question. Raises Malformed with the member that is missing or has another type."""
+    """Read one question. Raise Malformed if a member is missing or has the wrong type."""
     parts = _parts(body)
     for part, names in _NAMED.items():
         if part not in parts:
@@ -93,8 +93,9 @@ class Batch:
 
 
 def batch_in(body: Any) -> Batch | None:
-    """Return the questions in their order; in place of a malformed question, its error. None is a call with one
-    question.
+    """Return the questions in their order, or None for a call with one question.
+
+    In place of a malformed question, the result contains the error.
     """
     defaults = _parts(body)
     asked = body.get("evaluations", [])
@@ -107,7 +108,10 @@ def batch_in(body: Any) -> Batch | None:
 
 
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
-    """Return one question. Its members replace the whole defaults of the same name, except those that are inherited."""
+    """Return one question.
+
+    Its members replace the default members of the same name, except the names in `_INHERITED`.
+    """
     try:
         parts = _parts(asked)
         for part, names in _INHERITED.items():
@@ -129,7 +133,7 @@ def _semantic(options: Any) -> Semantic:
 
 
 def _parts(body: Any) -> dict[str, dict[str, Any]]:
-    """Return the members that a question has, each of the right type. Another check asks for the required ones."""
+    """Return the members of a question after a check of their types. `evaluation_in` checks that none is missing."""
     if not isinstance(body, dict):
         raise Malformed(_("The body must be an object."))
     found = {}
@@ -141,13 +145,13 @@ def _parts(body: Any) -> dict[str, dict[str, Any]]:
             for name in _TEXTS[part]:
                 if not isinstance(value.get(name, ""), str):
                     raise Malformed(_("%(member)s must be text.") % {"member": f"{part}.{name}"})
-    # A caller that misspells `access` must not get mere advice.
+    # A caller that misspells `access` must not get advice only.
     if found.get("context", {}).get("purpose", Purpose.ADVICE) not in list(Purpose):
         raise Malformed(_("context.purpose must be one of these: ") + ", ".join(Purpose))
     return found
 
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class EvaluationFault(serializers.Serializer):
@@ -156,7 +160,7 @@ class EvaluationFault(serializers.Serializer):
 
 
 class EvaluationEnded(serializers.Serializer):
-    """The last window that covered the resource. `closed_by` is a name; it is empty if it closed as planned."""
+    """The last window that covered the resource. `closed_by` is a name; it is empty if the window closed as planned."""
 
     grant = serializers.UUIDField()
     closed_at = serializers.DateTimeField()
@@ -165,12 +169,11 @@ class EvaluationEnded(serializers.Serializer):
 
 
 class EvaluationContext(serializers.Serializer):
-    """`reason` never changes its meaning. `grant` and `closes_at` come with a permission: it is valid no longer than
-    that.
+    """`reason` is a code that never changes its meaning.
 
-    `ended` comes with a denial, if a window for this resource was closed. `entry` is the number of the entry in the
-    tenant's log, if access was asked for. If there is an `error`, nothing else is given: this question of several
-    could not be read.
+    A permission comes with `grant`, and is valid until `closes_at`. A denial comes with `ended` if a window for this
+    resource was closed. `entry` is the number of the entry in the tenant's log, if the question was about access. If
+    this question of several could not be read, only `error` is given.
     """
 
     reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
@@ -188,8 +191,9 @@ class EvaluationOut(serializers.Serializer):
 
 
 class EvaluationsOut(serializers.Serializer):
-    """`evaluations` in the order of the questions. Without questions in the call, it is the answer to a single
-    question.
+    """`evaluations` has the answers in the order of the questions.
+
+    A call without a list of questions gets one answer.
     """
 
     evaluations = EvaluationOut(many=True, required=False)
@@ -214,15 +218,15 @@ def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
 
 
 def fault(error: DomainError) -> dict[str, Any]:
-    """Return the answer for a malformed question among others."""
+    """Return the answer to a malformed question among others."""
     return {"decision": False, "context": {"error": {"status": error.status, "message": str(error)}}}
 
 
-# --- Faults --------------------------------------------------------------------------------------------------
+# --- Errors --------------------------------------------------------------------------------------------------
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusals as the rest of the API; a body that is not JSON has the standard's status."""
+    """Answer with the same refusals as the rest of the API. Only a body that is not JSON gets the standard's status."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         error = Malformed(_("The body must be JSON, and be sent as application/json."))
     return errors.handle(error, context)
@@ -298,7 +302,7 @@ EVALUATIONS = _object(
 
 
 class AuthZenSchema(Schema):
-    """The schema of these routes: the statuses of the standard, and those of an installation that can't answer."""
+    """The schema of these routes: the standard's statuses, and 503 for an installation that can't answer."""
 
     def _faults(self) -> list[int]:
         return [400, 401, 403, 406, 413, 429, 503]

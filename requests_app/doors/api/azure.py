@@ -1,7 +1,7 @@
 """Azure's contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview, for clients that were written for Azure.
 
-Spelling, types and errors are Azure's. Permissions and operations are the same as in the rest of the API. The contract
-has no ETag: a person's step-up, or the permission of a client, protects a decision here.
+Spelling, types and errors are those of Azure. Permissions and operations are the same as in the rest of the API. The
+contract has no ETag. Here, a person's step-up or a client's permission protects a decision.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TAG = "azure"
 
 
 class AzureSchema(Schema):
-    """The schema of these routes: the api-version that they need, and errors in Azure's shape."""
+    """The schema of these routes: the parameter api-version, and errors in the form of Azure."""
 
     def get_override_parameters(self) -> list[Any]:
         version = OpenApiParameter(
@@ -52,7 +52,7 @@ class AzureView(ApiView):
     schema = AzureSchema()
     has_no_etag: ClassVar[bool] = True
     needs_version: ClassVar[bool] = True
-    #: Of what could not be done, as it is now.
+    #: The present status of the access request, for the error after a call that was too late.
     current_status: str = ""
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
@@ -70,7 +70,7 @@ class AzureView(ApiView):
         return shapes.handle
 
     def row(self, subscription: UUID, pk: UUID) -> AccessRequest:
-        """Return the access request, if it belongs to this tenant."""
+        """Return the access request. Raise NotFound unless it belongs to this tenant."""
         found = access.access_request(pk, actor=self.actor)
         if found.tenant_id != subscription:
             raise NotFound
@@ -92,7 +92,7 @@ class TenantOptedIn(AzureView):
 
 
 class _Switch(AzureView):
-    """A switch of Lockbox. The contract names no tenant: it is the caller's, who must have exactly one."""
+    """Switches Lockbox. The contract names no tenant, so the caller must have exactly one."""
 
     scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
 
@@ -167,8 +167,9 @@ class Requests(AzureView):
         return Response({**shown, "nextLink": link} if link else shown)
 
     def _rows(self, subscription: UUID) -> Any:
-        """Return the tenant's access requests. For the provider's people, a tenant exists only with something in their
-        queues.
+        """Return the tenant's access requests.
+
+        People of the provider get "not found" unless the tenant has something in their queues.
         """
         tenant = Tenant.objects.visible_to(self.actor).find(subscription)
         rows = access.access_requests(self.actor).filter(tenant=tenant)
@@ -217,7 +218,7 @@ class UpdateApproval(AzureView):
         except WrongState:
             self.current_status = shapes.status_of(self.row(subscription, pk), clock.now())
             raise
-        # Of a repeated call the first decision is answered, with its reason.
+        # A repeated call is answered with the first decision and its reason.
         decision = row.decision_of(self.actor.deciding_human, str(self.actor.side))
         return Response({"status": status, "reason": decision.comment if decision else reason})
 
@@ -234,7 +235,7 @@ class Operations(AzureView):
 
 
 class NothingOfAzure(AzureView):
-    """Answers every other path with an error of Azure's shape, and not with a page."""
+    """Answers every other path with an error in the form of Azure, not with a page."""
 
     needs_version: ClassVar = False
 
@@ -248,7 +249,7 @@ class NothingOfAzure(AzureView):
         return frozenset(self.request.query_params)
 
 
-#: Resource, act, and what it does: names as they are given to roles in Azure.
+#: Resource, act, and what the act does, with the names that roles in Azure use.
 _OPERATIONS = (
     ("requests", "read", "Read access requests"),
     ("requests/updateApproval", "action", "Decide on access requests"),

@@ -1,4 +1,4 @@
-"""The shapes of Azure's contract: its statuses, what goes out and comes in, and its errors."""
+"""The forms of Azure's contract: its statuses, bodies, answers and errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class InvalidFilter(Malformed):
 
 # --- Statuses ------------------------------------------------------------------------------------------------
 
-#: All that the contract has. Acts here are done in one step, so those that end in -ing but one never hold.
+#: All statuses of the contract. An act here is one step, so most of the statuses that end in -ing never occur.
 STATUSES = (
     "Initializing",
     "Pending",
@@ -72,7 +72,7 @@ FILTER = {"type": "string", "pattern": f"^{_FILTER.pattern}$"}
 
 
 def status_of(row: AccessRequest, at: datetime) -> str:
-    """Return the present status. A window that was closed early is Revoked; one that ended otherwise is Completed."""
+    """Return the present status. A window that was closed early is Revoked; any other closed window is Completed."""
     state = row.state_at(at)
     if state is not State.CLOSED:
         return _OF_STATE[state]
@@ -95,11 +95,11 @@ def status_in(wanted: str) -> str:
     return match[1]
 
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class AzureProperties(serializers.Serializer):
-    """`duration` is a number of hours as text, `resourceIds` one text with commas between the ids."""
+    """`duration` is a number of hours as text. `resourceIds` is one text with commas between the ids."""
 
     requestId = serializers.UUIDField(source="pk")
     justification = serializers.CharField()
@@ -136,7 +136,7 @@ class AzureProperties(serializers.Serializer):
 
 
 class AzureRequest(serializers.Serializer):
-    """Azure's LockboxRequestResponse."""
+    """The LockboxRequestResponse of Azure."""
 
     id = serializers.SerializerMethodField()
     name = serializers.SerializerMethodField()
@@ -154,7 +154,7 @@ class AzureRequest(serializers.Serializer):
 
 
 class AzureRequests(serializers.Serializer):
-    """`nextLink` is there if there is a next page."""
+    """`nextLink` is given only if there is a next page."""
 
     value = AzureRequest(many=True)
     nextLink = serializers.URLField(required=False)
@@ -202,11 +202,11 @@ class AzureError(serializers.Serializer):
     error = AzureErrorBody()
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class ApprovalIn(Strict):
-    """Older callers send `decision` instead of `status`."""
+    """Send `status`. Older callers send `decision` instead."""
 
     needs_a_member = True
 
@@ -221,7 +221,7 @@ class Approval(serializers.Serializer):
 
 
 def approval(body: dict[str, Any]) -> tuple[str, str]:
-    """Return the decision, by its present field name or by its earlier one."""
+    """Return the decision and its reason. The decision is in `status`, or, from older callers, in `decision`."""
     decisions = {body[name] for name in ("status", "decision") if name in body}
     if len(decisions) != 1:
         raise Unacceptable(_("Send either Approve or Deny."), field="status")
@@ -230,7 +230,7 @@ def approval(body: dict[str, Any]) -> tuple[str, str]:
 
 # --- Errors ---------------------------------------------------------------------------------------------------
 
-#: Where Azure has a word of its own; every other code is ours in Azure's spelling.
+#: The codes for which Azure has its own word. All other codes are this API's codes in Azure's spelling.
 _CODES = {
     "invalid_token": "InvalidAuthenticationToken",
     "insufficient_scope": "AuthorizationFailed",
@@ -247,7 +247,7 @@ _CODES = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusal as the rest of the API, in Azure's shape."""
+    """Answer with the same refusal as the rest of the API, in the form of Azure."""
     found = errors.handle(error, context)
     if found is not None:
         found.data = {"error": _error(found.data, getattr(context["view"], "current_status", ""))}

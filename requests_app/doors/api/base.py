@@ -1,4 +1,4 @@
-"""The common part of every route: authentication, quota, scope, repeated calls; a route adds its own few lines."""
+"""The common part of all routes: authentication, quota, scope, and repeated calls."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ class TooOften(exceptions.Throttled):
 
 
 class ApiView(APIView):
-    """`scopes` names the scope that a token needs for each method; a method without one only needs a live token.
+    """The base of all routes. `scopes` names the scope that a token needs for each method.
 
-    The scope is checked here so that a caller learns it early, and again in the operation, which can't forget it.
+    A method without a scope needs only a working token. The scope is checked here, so that a caller gets the refusal
+    early. The operation checks it again.
     """
 
     authentication_classes = (BearerAuthentication,)
     permission_classes = ()
     scopes: ClassVar[dict[str, Scope]] = {}
-    #: Parameters of the query that the route takes, by method.
+    #: The query parameters that the route accepts.
     parameters: ClassVar[frozenset[str]] = frozenset()
-    #: Whether a POST changes something, and may carry an Idempotency-Key.
+    #: Whether a POST changes something. It can then have an Idempotency-Key.
     changes: ClassVar[bool] = True
-    #: Whether this call may need a second person. It is then answered with 202 (`change_proposed`).
+    #: Whether this call can need a second person. It is then answered with 202 (`change_proposed`).
     may_be_proposed: ClassVar[bool] = False
-    #: The name of the route that reads what a POST changes, where the POST answers as that route does.
+    #: The name of the route that reads the changed row. A POST answers in the same form as that route.
     shows: ClassVar[str] = ""
     quota_name: ClassVar[str] = "calls"
-    #: Whether a customer's own approval page may call it from a browser.
+    #: Whether a customer's own approval page can call this route from a browser.
     for_approval_page: ClassVar[bool] = False
 
     token: Token
@@ -60,8 +61,9 @@ class ApiView(APIView):
     _standing: quota.QuotaStatus | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Dispatch as the framework does, inside the tenant's row-level security, and after the check for a repeated
-        call.
+        """Dispatch as the framework does, inside the tenant's row-level security.
+
+        A repeated call is recognised before the handler runs.
         """
         if self.for_approval_page and (asked := cors.preflight(request, self._taken())) is not None:
             return asked
@@ -110,7 +112,7 @@ class ApiView(APIView):
         require_known(request.query_params, self.known_parameters())
 
     def _require_second_factor(self) -> None:
-        """Raise, as on the pages, if a person's role needs a second factor that is not set up yet."""
+        """Raise SecondFactorRequired if a person's role needs a second factor that they have not set up."""
         is_person = self.actor.machine is None
         if is_person and policy.needs_second_factor(self.actor) and not self.token.account.has_second_factor:
             raise SecondFactorRequired
@@ -124,7 +126,10 @@ class ApiView(APIView):
         )
 
     def take(self, places: int) -> None:
-        """Count the call, or its parts, against the caller's quota. Raises TooOften, and then counts nothing."""
+        """Count the call, or its parts, against the caller's quota.
+
+        Raise TooOften if it is used up, and count nothing.
+        """
         if places > 0:
             caller = (self.token.account_id, self.quota_name)
             standing = quota.CALLS.take(caller, self.quota_limit(), places=places)
@@ -139,7 +144,7 @@ class ApiView(APIView):
         return self.parameters
 
     def body(self, serializer: type[Any], **context: Any) -> dict[str, Any]:
-        """Return the body as the serializer reads it, or refuse it with all its faults."""
+        """Return the body as the serializer reads it, or refuse the body with all its errors."""
         found = serializer(data=self.request.data, context=context)
         found.is_valid(raise_exception=True)
         return cast(dict[str, Any], found.validated_data)
@@ -147,7 +152,7 @@ class ApiView(APIView):
     def filtered(self, filterset: type[Any], rows: Any) -> Any:
         """Return the rows that match the query's filters."""
         query = self.request.query_params
-        # The library leaves an empty filter out, and a caller who meant to narrow the list would see everything.
+        # The library ignores an empty filter. A caller who meant to filter the list would then see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
         if empty:
             raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
@@ -159,7 +164,7 @@ class ApiView(APIView):
     def shown(
         self, serializer: type[Any], row: Any, *, status: int = 200, location: str = "", **context: Any
     ) -> Response:
-        """Answer with one row and its ETag, or with 304 if the caller has it already."""
+        """Answer with one row and its ETag, or with 304 if the caller already has this version."""
         data = serializer(row, context={"actor": self.actor, **context}).data
         tag = etag(data)
         is_read = status == 200 and self.request.method in ("GET", "HEAD")
@@ -169,14 +174,15 @@ class ApiView(APIView):
         return Response(data, status=status, headers=headers)
 
     def require_match(self, serializer: type[Any], row: Any, **context: Any) -> None:
-        """Raise unless `If-Match` has the row's present ETag: nobody decides on what they have not read. RFC 9110,
-        section 13.1.1.
+        """Raise an error unless `If-Match` has the row's present ETag (RFC 9110, section 13.1.1).
+
+        So nobody decides on a version that they have not read.
         """
         wanted = self.request.META.get("HTTP_IF_MATCH", "").strip()
         if not wanted:
             raise PreconditionRequired
         data = serializer(row, context={"actor": self.actor, **context}).data
-        # A star would decide on any version of the row.
+        # `*` is refused too, because it would decide on any version of the row.
         if etag(data) not in _tags(wanted):
             raise NotTheSame
 
@@ -191,7 +197,10 @@ class ApiView(APIView):
         return idempotency.claim(self.token.account, key, asked)
 
     def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
-        """Answer a call that was done and whose answer was not stored, with the present row. Raises AnswerGone."""
+        """Answer a call that was done before, with the present row: the first answer was not stored.
+
+        Raise AnswerGone.
+        """
         address = self.address_of_what(done.row)
         if not address:
             raise idempotency.gone(done.row)
@@ -206,10 +215,10 @@ class ApiView(APIView):
         return response
 
     def address_of_what(self, done: IdempotencyKey) -> str:
-        """Return the address of the row that the call changed; "" if it has no address."""
+        """Return the address of the row that the call changed, or "" if there is no such address."""
         if not self.shows:
             return ""
-        # What a list's POST has made is what it was done to; elsewhere the address names the thing.
+        # A POST to a list has made the row `subject_id`. In other calls, the address names the row.
         return reverse(f"api:{self.shows}", kwargs=self.kwargs or {"pk": done.subject_id})
 
     def _finished(self, response: HttpResponseBase) -> HttpResponseBase:
@@ -230,8 +239,9 @@ class ApiView(APIView):
 
 
 class ListView(ApiView):
-    """A list. `filterset_class` defines its filters and `orders` the possible orders; the first is used unless `order`
-    names another. The caller of `listed()` has already limited the rows to those that the actor can see.
+    """A list. `filterset_class` defines its filters, and `orders` the possible orders. The first order is the default.
+
+    The caller of `listed()` has already limited the rows to those that the actor can see.
     """
 
     serializer_class: ClassVar[type[Any]]
@@ -267,7 +277,7 @@ class ListView(ApiView):
 
 
 def etag(data: Any) -> str:
-    """Return a strong validator over everything that is shown (RFC 9110, section 8.8.3)."""
+    """Return a strong validator over everything that the answer shows (RFC 9110, section 8.8.3)."""
     plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
     return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
 

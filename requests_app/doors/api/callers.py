@@ -1,4 +1,4 @@
-"""Clients and personal tokens: made, changed, revoked. Only the answer that makes a secret contains it."""
+"""Clients and personal tokens: make, change and revoke them. Only the answer to the first call contains the secret."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from requests_app.queries import tenant as tenants
 
 
 class ClientOut(serializers.Serializer):
-    """`tenant` is null for a client of the provider. `decides_for` is the approver for whom it decides.
+    """`tenant` is null for a client of the provider. `decides_for` is the approver for whom the client decides.
 
-    `id` is the id with which it authenticates; `actor` is the id that the log, events and other answers use for it.
+    The client authenticates with `id`. The log, events and other answers use `actor` as its id.
     """
 
     id = serializers.UUIDField()
@@ -99,7 +99,7 @@ class TenantClients(_Clients):
         operation_id="clients_list", summary="List a tenant's clients", tags=["callers"], responses=ClientOut(many=True)
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For everybody of the tenant, as on the page, because a machine can decide for the tenant."""
+        """Everybody in the tenant can read this, as on the page, because a client can decide for the tenant."""
         row = tenants.tenant(tenant, actor=self.actor)
         return self.listed(callers.clients(self.actor, tenant_id=row.pk))
 
@@ -116,7 +116,7 @@ class TenantClients(_Clients):
 
 
 class ProviderClients(_Clients):
-    """The provider's own clients, which serve every tenant; for staff."""
+    """The provider's own clients, which can call for every tenant. Only staff can read and add them."""
 
     @extend_schema(
         operation_id="provider_clients_list",
@@ -197,7 +197,7 @@ def _with_secret(view: ApiView, made: operations.Made, *, status: int) -> Respon
 
 
 def _secret(response: Response) -> Response:
-    """Return the answer with a secret. It is not stored for a repeated call."""
+    """Mark the answer as secret, so that it is not stored for a repeated call."""
     response.is_secret = True
     return response
 
@@ -206,8 +206,9 @@ def _secret(response: Response) -> Response:
 
 
 class TokenOut(serializers.Serializer):
-    """`hint` is the end of the token, by which its owner recognises it. `kind` is personal or lasting. A lasting
-    token is for a directory, and its owner is the directory's client.
+    """`hint` is the end of the token, so that its owner recognises it. `kind` is personal or lasting.
+
+    A lasting token is for a directory. Its owner is the directory's client.
     """
 
     id = serializers.UUIDField()
@@ -223,7 +224,7 @@ class TokenOut(serializers.Serializer):
 
 
 class TokenWithSecret(TokenOut):
-    """`secret` is the token itself; it is shown only this once."""
+    """`secret` is the token itself. It is shown only this once."""
 
     secret = serializers.SerializerMethodField()
 
@@ -233,7 +234,7 @@ class TokenWithSecret(TokenOut):
 
 @extend_schema_field({"type": "integer", "enum": list(operations.integrations.LIFETIMES)})
 class Days(Whole):
-    """How long a token lives."""
+    """For how many days a token works."""
 
 
 class TokenIn(Strict):
@@ -252,7 +253,7 @@ class TokenFilter(django_filters.FilterSet):
 
 
 class Tokens(ListView):
-    """The caller's own tokens, and for an administrator also the tokens of the tenant's people and directories."""
+    """The caller's own tokens. An administrator also sees the tokens of the tenant's people and directories."""
 
     scopes: ClassVar = {"GET": Scope.TOKENS_MANAGE, "POST": Scope.TOKENS_MANAGE}
     serializer_class = TokenOut
@@ -313,7 +314,7 @@ class OneToken(ApiView):
 
 @extend_schema_field({"type": "integer", "minimum": 30, "maximum": 365})
 class LastingDays(Whole):
-    """How long a directory's token lives: 30, 90, 180 or 365 days."""
+    """For how many days a directory's token works: 30, 90, 180 or 365."""
 
 
 class LastingIn(Strict):
@@ -332,7 +333,10 @@ class LastingToken(ApiView):
         examples=[OpenApiExample("A year", request_only=True, value={"days": 365})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`, and a client whose only scope is `members:provision`."""
+        """Only the tenant's administrator can do this, after `me/step-up`.
+
+        The client's only scope must be `members:provision`.
+        """
         made = operations.make_lasting_token(pk, **self.body(LastingIn), actor=self.actor)
         row = callers.token(made.row.pk, actor=self.actor)
         location = absolute(reverse("api:token_of", args=[row.pk]))

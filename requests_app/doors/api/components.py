@@ -1,4 +1,4 @@
-"""Moves headers, parameters and answers that several routes share into components of the document."""
+"""Moves headers, parameters and answers that several routes share into components of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-#: The document, or a part of it.
+#: The OpenAPI document, or a part of it.
 _Part = dict[str, Any]
-#: Where a part is: in this mapping or list, under this key or index; and the name of the component to be.
+#: Where a part is: the mapping or list that contains it, its key or index, and the name of the future component.
 _Place = tuple[Any, Any, str]
 
 
 def share(result: _Part) -> _Part:
-    """Replace each part that occurs more than once by a reference, and return the document.
+    """Replace parts that occur more than once with references to a component. Return the document.
 
-    The document means the same with and without references: a test resolves them and compares.
+    The document's meaning does not change: a test resolves the references and compares.
     """
     operations = [operation for item in result["paths"].values() for operation in item.values()]
     answers = [operation["responses"] for operation in operations]
-    # Headers come first, because the answers that are shared contain them.
+    # Headers come first, because shared answers contain them.
     headers = [answer["headers"] for each in answers for answer in each.values() if "headers" in answer]
     _share(result, "headers", [(names, name, name) for names in headers for name in names])
     statuses = [(each, status, _name_of_answer(status, each[status])) for each in answers for status in each]
@@ -37,14 +37,14 @@ def _parameters(operations: Iterable[_Part]) -> Iterator[_Place]:
 
 
 def _name_of_answer(status: str, answer: _Part) -> str:
-    """Return for example `Problem404`, or an empty text for an answer whose body has no single named shape."""
+    """Return a name such as `Problem404`, or "" for an answer whose body has no single named schema."""
     shapes = [media.get("schema", {}) for media in answer.get("content", {}).values()]
     names = [shape.get("$ref", "").rpartition("/")[2] for shape in shapes] or ["Empty"]
     return f"{names[0]}{status}" if len(names) == 1 and names[0] else ""
 
 
 def _share(result: _Part, kind: str, places: list[_Place]) -> None:
-    """Make one component for each name, of the part that has this name most often. Other parts stay where they are."""
+    """For each name, make a component from the most frequent part with this name. Other parts are not changed."""
     counts: dict[str, Counter[str]] = {}
     for holder, key, name in places:
         if name:
@@ -58,7 +58,7 @@ def _share(result: _Part, kind: str, places: list[_Place]) -> None:
 
 
 def _most_common(count: Counter[str]) -> str:
-    """Return the most frequent part, unless no part occurs twice or two parts are equally frequent."""
+    """Return the most frequent part, or "" if no part occurs twice or two parts are equally frequent."""
     [(found, times), *others] = count.most_common(2)
     return found if times > 1 and (not others or others[0][1] < times) else ""
 

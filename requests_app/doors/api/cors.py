@@ -1,6 +1,6 @@
-"""CORS: a tenant's own approval page may call the few routes that it needs from a browser. (Fetch, section 3.2.)
+"""CORS (Fetch, section 3.2): a tenant's own approval page can call the few routes that it needs from a browser.
 
-The API ignores cookies, and no page may send them: a page can do exactly what its token can do anywhere.
+The API ignores cookies, and no page can send them. So a page can do exactly what its token can do anywhere.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from django.utils.cache import patch_vary_headers
 from requests_app.domain.actors import Actor, Side
 from requests_app.models import Tenant
 
-#: What a page may send beside what every page may, and may read beside what every page may.
+#: The headers that the approval page can send and read, in addition to those that every page can.
 _HEADERS = "Authorization, Content-Type, If-Match, Idempotency-Key"
 _EXPOSED = "ETag, X-Request-ID, Retry-After"
-#: Seconds for which a browser need not ask again.
+#: For how many seconds a browser does not repeat the preflight request.
 _MAX_AGE = "600"
 
 
 def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | None:
-    """Return the answer to a preflight request; None for any other request.
+    """Return the answer to a preflight request, or None for any other request.
 
-    The caller is not authenticated yet, so every tenant's page may ask. The call itself decides whose answers it may
-    read.
+    The caller is not authenticated yet, so the answer allows the page of every tenant. `allow` then decides for the
+    call itself whether the page can read the answer.
     """
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None
@@ -37,9 +37,10 @@ def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | 
 
 
 def allow(request: HttpRequest, response: HttpResponseBase, *, actor: Actor | None) -> bool:
-    """Allow the calling page to read this answer if it is the page of one of the caller's tenants.
+    """Allow the calling page to read this answer, if it is the page of one of the caller's tenants.
 
-    Without a proven caller the answer is only that refusal, and any tenant's page can read it.
+    Return whether the page can read the answer. Without an authenticated caller, the answer is only a refusal, so the
+    page of any tenant can read it.
     """
     patch_vary_headers(response, ["Origin"])
     origin = request.headers.get("Origin", "")

@@ -1,4 +1,4 @@
-"""The decision point (AuthZEN Authorization API 1.0): may this engineer do this to this, now?"""
+"""The decision point (AuthZEN Authorization API 1.0): is this engineer allowed to do this to this resource now?"""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from requests_app.doors.api.base import ApiView
 from requests_app.queries.evaluation import evaluate
 
 TAG = "decision point"
-#: A caller's own id of the call, which it gets back as it was, also where it is not one for our logs.
+#: The longest id that a caller can give a call. The answer contains it unchanged, even if it is not fit for a log.
 _ID_MAX = 200
 
 
 def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
-    """Return the answer to one question. Raises Malformed for a question that no rule can answer."""
+    """Return the answer to one question. Raise Malformed for a question that no rule can answer."""
     question = Question(
         subject_type=asked.subject_type,
         subject=asked.subject_id,
@@ -43,7 +43,7 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
 
 
 class _DecisionPoint(ApiView):
-    """A call has no Idempotency-Key: a stored permission would be given again after its window."""
+    """These calls take no Idempotency-Key: a stored permission would be repeated after its window."""
 
     schema = authzen.AuthZenSchema()
     scopes: ClassVar = {"POST": Scope.EVALUATE}
@@ -73,8 +73,9 @@ _QUESTION = {
 
 
 class OneEvaluation(_DecisionPoint):
-    """A denial is also answered with 200. Advice is not written to the log; with `context.purpose` = `access`, an
-    entry is written before the permission is given.
+    """A denial is also answered with 200. Advice is not written to the log.
+
+    If `context.purpose` is `access`, an entry is written before the permission is given.
     """
 
     @extend_schema(
@@ -96,9 +97,9 @@ class OneEvaluation(_DecisionPoint):
 
 
 class Evaluations(_DecisionPoint):
-    """Answers come in the order of the questions. Each question counts for the quota.
+    """The answers are in the order of the questions. Each question counts for the quota.
 
-    With `deny_on_first_deny` the first denial is the last answer, with `permit_on_first_permit` the first
+    With `deny_on_first_deny`, the answers end at the first denial; with `permit_on_first_permit`, at the first
     permission.
     """
 
@@ -129,8 +130,9 @@ class Evaluations(_DecisionPoint):
         return Response({"evaluations": answers})
 
     def _one(self, question: Evaluation | Malformed) -> dict[str, Any]:
-        """Return the answer to one question of several. A fault of the caller or the store is the answer to the whole
-        call.
+        """Return the answer to one question of several.
+
+        Other refusals, such as a missing permission or a database that fails, are raised: they answer the whole call.
         """
         try:
             if isinstance(question, Malformed):
@@ -142,7 +144,7 @@ class Evaluations(_DecisionPoint):
 
 @require_safe
 def configuration(request: HttpRequest) -> JsonResponse:
-    """Return where the endpoints are. The search endpoints are not served, so they are not listed."""
+    """Return the addresses of the endpoints. The search endpoints do not exist here, so they are not listed."""
     return JsonResponse(
         {
             "policy_decision_point": settings.BASE_URL,

@@ -38,7 +38,7 @@ class AbsenceIn(Strict):
 
 
 class Absences(ListView):
-    """Who is out of the office now or later."""
+    """Lists who is out of the office now or later."""
 
     scopes: ClassVar = {"GET": Scope.MEMBERS_READ, "POST": Scope.MEMBERS_MANAGE}
     serializer_class = AbsenceOut
@@ -72,8 +72,9 @@ class Absences(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For an approver, for their own absence. The deputy is another approver, or has the role `deputy`. It ends
-        automatically at `until_at`.
+        """Only an approver can do this, for their own absence. It ends automatically at `until_at`.
+
+        The deputy is another approver, or a person with the role `deputy`.
         """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.set_out_of_office(row.pk, **self.body(AbsenceIn), actor=self.actor)

@@ -1,4 +1,4 @@
-"""The API's errors: `application/problem+json` (RFC 9457) with a code that never changes its meaning."""
+"""The API's errors: `application/problem+json` (RFC 9457), each with a code that never changes its meaning."""
 
 from __future__ import annotations
 
@@ -39,21 +39,20 @@ security_log = structlog.get_logger("security")
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-#: So much is said of a fault, and of its place: what was sent is not sent back whole, nor kept with an answer.
+#: The most characters of an error's text and of its field. A long value from the call is not repeated or stored as a
+#: whole.
 MOST_DETAIL, MOST_FIELD = 300, 120
 
 
 class UnknownParameter(Malformed):
-    """A parameter that the route does not have. It is refused, because with a misspelled filter the caller would see
-    too much.
-    """
+    """A parameter that the route does not have. With a misspelled filter, the caller would otherwise see too much."""
 
     code = "unknown_parameter"
     default = _("This route does not have this parameter.")
 
 
 class NotTheSame(DomainError):
-    """RFC 9110, section 13.1.1: the row has changed since the caller read it."""
+    """The row has changed since the caller read it (RFC 9110, section 13.1.1)."""
 
     code, status = "precondition_failed", 412
     is_evidence = False
@@ -61,7 +60,7 @@ class NotTheSame(DomainError):
 
 
 class PreconditionRequired(DomainError):
-    """RFC 6585, section 3."""
+    """The call needs If-Match (RFC 6585, section 3)."""
 
     code, status = "precondition_required", 428
     is_evidence = False
@@ -79,7 +78,7 @@ class StillUnderWay(DomainError):
 
 
 class AnswerGone(DomainError):
-    """The call was done before, but its answer can't be given again: it held a secret, or it was not stored."""
+    """The call was done before. Its answer can't be given again, because it contained a secret or was not stored."""
 
     code, status = "idempotency_answer_gone", 409
     default = _("This was done before, and its answer was lost.")
@@ -94,7 +93,7 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     current: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the members of RFC 9457, section 3.1, and this product's: `code`, `request_id`, `errors`, `current`."""
+    """Return the members of RFC 9457, section 3.1, and this API's own: `code`, `request_id`, `errors`, `current`."""
     found: dict[str, Any] = {
         "type": f"{settings.BASE_URL}/api/#problem-{code.replace('_', '-')}",
         "title": title,
@@ -111,9 +110,7 @@ def problem(
 
 @contextmanager
 def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
-    """Rename the field of a refusal to the name that the caller sent: `fields` maps the operation's names
-    to the API's.
-    """
+    """Rename the field of a refusal. `fields` maps the operation's names to the names that the caller has sent."""
     try:
         yield
     except Unacceptable as refusal:
@@ -122,7 +119,7 @@ def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. It returns None for a bug, which becomes a 500 with the request's id."""
+    """Answer an error. Return None for a bug, which becomes a 500 with the request's id. (DRF's EXCEPTION_HANDLER.)"""
     request = context["request"]
     request_id = getattr(request, "request_id", "")
     if isinstance(error, DomainError):
@@ -140,7 +137,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, exceptions.APIException):
         return _of_the_framework(error, request_id)
     if isinstance(error, (RecursionError, UnicodeError)):
-        # A body that is nested too deeply, or bytes that are not text.
+        # The body is nested too deeply, or is not text.
         return _plain(400, Malformed.code, str(Malformed.default), request_id)
     if isinstance(error, DatabaseError):
         log.error("store.failed", error=type(error).__name__, path=request.path)
@@ -148,7 +145,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 
 def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
-    # Only somebody who is known already: where the store is away, asking for `user` would fail the answer as well.
+    # Use the account only if it is already known. If the database fails, reading `request.user` would fail as well.
     who = getattr(getattr(request, "_user", None), "pk", None)
     security_log.info("api.refused", code=error.code, path=request.path, user_id=str(who))
     errors = None
@@ -164,7 +161,7 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     if isinstance(error, (StoreUnavailable, StillUnderWay, Busy)):
         found["Retry-After"] = "2" if isinstance(error, StillUnderWay) else "5"
     if isinstance(error, OutcomeUnknown) and "Idempotency-Key" in request.headers:
-        # With the same key it is done once, and the answer says what was done.
+        # A repeated call with the same key is done only once, and its answer says what was done.
         found["Retry-After"] = "5"
     outcome.current().is_put_off = isinstance(error, Busy)
     if isinstance(error, TooMany):
@@ -173,13 +170,13 @@ def _refusal(error: DomainError, request: Any, request_id: str) -> Response:
     return found
 
 
-#: The routes that read what acts are about, by the kind of it.
+#: The route that reads a row, by the kind of row that an act is about.
 _ROUTES = {"access_request": "access_request", "ticket": "ticket", "tenant": "tenant", "grant": "grant",
            "client": "client", "token": "token_of", "webhook": "webhook", "service": "service"}  # fmt: skip
 
 
 def _where(about: Mapping[str, Any]) -> dict[str, str]:
-    """Return the address where the caller can read the row, if it has one."""
+    """Return {"url": the address at which the caller can read the row}, or {} if there is no such address."""
     name = _ROUTES.get(about.get("subject_type", ""))
     try:
         return {"url": absolute(reverse(f"api:{name}", args=[about["subject_id"]]))} if name else {}
@@ -187,7 +184,7 @@ def _where(about: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-#: The framework's own refusals by their status.
+#: The codes of the framework's refusals, by status.
 _CODES = {
     400: "malformed",
     401: "invalid_token",
@@ -207,7 +204,7 @@ def _of_the_framework(error: exceptions.APIException, request_id: str) -> Respon
         title = str(_("No token was sent, or the token is not valid."))
     found = _plain(status, code, title, request_id)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        # RFC 6750, section 3.1: no code where no token was sent.
+        # RFC 6750, section 3.1: if no token was sent, the header contains no error code.
         is_wrong = isinstance(error, exceptions.AuthenticationFailed)
         found["WWW-Authenticate"] = REALM + (', error="invalid_token"' if is_wrong else "")
     wait = getattr(error, "wait", None)
@@ -235,7 +232,7 @@ def _as_text(current: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """Yield each fault with its field, such as `resources.0`."""
+    """Yield each error with its field, for example `resources.0`."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             plain = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)

@@ -1,7 +1,7 @@
 """A tenant's events as they happen: by long polling, or as Server-Sent Events.
 
-Both describe an event as a webhook does. All readers of the same log in one process share one query, twice a second for
-one number. Between these queries they hold neither a thread nor a database connection.
+Both describe an event as a webhook does. All readers of one log in a process share one query for the log's length,
+twice a second. Between these queries, readers hold neither a thread nor a database connection.
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ from requests_app.platform.waiting import LOOK_EVERY
 from requests_app.queries import log as queries
 from requests_app.queries.log import Log
 
-#: The longest that a call waits for an event, and the longest life of a stream, in seconds.
+#: The longest time in seconds that a call waits for an event, and the longest life of a stream.
 LONGEST_WAIT, LONGEST_STREAM = 30, 300
-#: How long a silent stream relies on the roles that its reader last had, in seconds. They are always read again before
-#: anything is sent.
+#: For how many seconds a silent stream relies on the roles that were read last. Before the stream sends an event, the
+#: roles are always read again.
 REREAD_SECONDS = 5.0
-#: So many looks at a silent log, and a stream shows that it is alive.
+#: After this many checks without a new entry, a stream sends a comment to show that it is alive.
 BEAT_AFTER = 20
-#: Events of one answer, or of one piece of a stream.
+#: How many events one answer, or one chunk of a stream, contains at most.
 MOST = 100
 
 _CURSOR = re.compile("[0-9]{1,16}")
 
 
 class EventOut(serializers.Serializer):
-    """`id`, `type`, `timestamp` and `data` are those of the webhook about the same event. `cursor` is the place
-    after the event: with it as `after`, you get all newer events.
+    """`id`, `type`, `timestamp` and `data` are the same as in the webhook message about this event.
+
+    `cursor` is the place after the event: send it as `after` to get all newer events.
     """
 
     cursor = serializers.CharField()
@@ -64,7 +65,7 @@ class EventOut(serializers.Serializer):
 
 
 class EventsOut(serializers.Serializer):
-    """`cursor` is what to send as `after` next, whether something was found or not."""
+    """Send `cursor` as `after` in the next call, even if there are no items."""
 
     items = EventOut(many=True)
     cursor = serializers.CharField()
@@ -81,7 +82,7 @@ class Happened:
 
     @property
     def sent(self) -> bytes:
-        """Return one event of a stream. Its data is one line, because JSON escapes line breaks."""
+        """The event as a chunk of the stream. The data is one line, because JSON escapes line breaks."""
         data = json.dumps(self.shown, ensure_ascii=True, separators=(",", ":"))
         return f"id: {self.cursor}\nevent: {self.message.type}\ndata: {data}\n\n".encode()
 
@@ -117,8 +118,9 @@ class Events(ApiView):
         responses={(200, "application/json"): EventsOut, (200, "text/event-stream"): OpenApiTypes.STR},
     )
     def get(self, request: Any, tenant: UUID) -> HttpResponseBase:
-        """With `Accept: text/event-stream` the events are sent as they happen, for five minutes at most. A caller
-        that connects again continues where the last stream ended.
+        """With `Accept: text/event-stream`, events are sent as they happen, for at most five minutes.
+
+        A caller that connects again continues where the last stream ended.
         """
         log = queries.of_tenant(tenant, actor=self.actor)
         after, wait = self._after(log), self._wait()
@@ -165,7 +167,7 @@ class Events(ApiView):
             look = LogReader(log, actor=self.actor, is_shared=self._is_outside)
             chunks = place.to_the_end_of(stream_of(look, after, wait=no_pause if self._is_outside else pause))
             response = StreamingHttpResponse(chunks, content_type="text/event-stream")
-            # Some proxies would collect the answer before they pass it on.
+            # Some proxies would otherwise collect the answer before they pass it on.
             response["X-Accel-Buffering"] = "no"
             return response
 
@@ -179,7 +181,7 @@ class Events(ApiView):
         if not _CURSOR.fullmatch(raw):
             raise Malformed(_("This cursor does not belong to this log."))
         if int(raw) > size:
-            # As after a backup was restored: what comes under these numbers now is not what came before.
+            # A backup may have been restored. Entries that get these numbers now are not the earlier ones.
             raise Unacceptable(_("The log is shorter than this cursor says. Begin again."), field="after")
         return int(raw)
 
@@ -191,7 +193,7 @@ class Events(ApiView):
 
 
 def happened(log: Log, after: int) -> list[Happened]:
-    """Return the log's entries from this number on, at most a hundred. A number that was removed is passed over."""
+    """Return the events from this number on, at most MOST. Numbers of removed entries are skipped."""
     if queries.head(log).size <= after:
         return []
     rows = list(queries.entries(log).filter(seq__gte=after).order_by("seq")[:MOST])
@@ -200,33 +202,37 @@ def happened(log: Log, after: int) -> list[Happened]:
 
 
 class LogReader:
-    """Reads one log for one reader. `is_shared`: the size that another reader just read counts for this one as well."""
+    """Reads one log for one reader.
+
+    With `is_shared`, the reader uses the log's length that another reader has just read.
+    """
 
     def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
         self._log, self._actor, self._is_shared = log, actor, is_shared
         self._reread_at = clock.monotonic()
 
     def at_news(self, after: int) -> list[Happened]:
-        """Return the new entries. Raises NotAllowed, or one of its kinds, if the reader may not read the
-        log any more.
+        """Return the new events.
+
+        Raise NotAllowed, or a subclass, if the actor is not allowed to read the log any more.
         """
         present = clock.monotonic()
         is_news = not self._is_shared or _size_just_now(self._log) > after
         if not is_news and present - self._reread_at < REREAD_SECONDS:
             return []
-        # The database shows this connection nothing of other tenants, and only while it is asked.
+        # This connection can read only this tenant's rows, and only inside this block.
         with only_tenants([self._log.pk]):
             require_reader(reread(self._actor), self._log.pk)
             self._reread_at = present
             return happened(self._log, after) if is_news else []
 
 
-#: The length of each log that somebody waits for, and when that was seen.
+#: For each log that somebody waits for: when its length was read, and the length.
 _sizes: dict[UUID, tuple[float, int]] = {}
 
 
 def _size_just_now(log: Log) -> int:
-    """Return the length of the log, read once for all readers within the same half of a pause."""
+    """Return the length of the log. All readers within half a pause share one query."""
     present = clock.monotonic()
     seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
     if present - seen_at > LOOK_EVERY / 2:
@@ -241,14 +247,14 @@ def _answer(found: list[Happened], after: int) -> Response:
 
 
 def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
-    """Yield the stream. A piece is empty while nothing has happened; each piece may be made in another thread."""
+    """Yield the chunks of the stream. A chunk is empty if nothing has happened. Each can be made in another thread."""
     yield b"retry: 2000\n\n"
     ends, silent = clock.monotonic() + LONGEST_STREAM, 0
     for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):
         try:
             found = look.at_news(after)
         except DomainError as refusal:
-            # A client that connects again hears why, with its status.
+            # A client that connects again gets this refusal with its status.
             yield f": {refusal.code}\n\n".encode()
             return
         if found:
@@ -269,4 +275,4 @@ def pause(seconds: float) -> None:
 
 
 def no_pause(_seconds: float) -> None:
-    """Do nothing: the web server waits after an empty chunk."""
+    """Do nothing, because the web server itself waits after an empty chunk."""

@@ -18,9 +18,9 @@ from requests_app.domain.scopes import Scope, in_order
 
 
 class Strict(serializers.Serializer):
-    """Input. An unknown or read-only field is refused and not ignored."""
+    """A body. Unknown and read-only fields are refused, not ignored."""
 
-    #: Whether no member is required, but at least one of them is. For the document.
+    #: Whether no member is required but at least one must be there. The OpenAPI document needs this.
     needs_a_member = False
 
     def to_internal_value(self, data: Any) -> Any:
@@ -33,7 +33,7 @@ class Strict(serializers.Serializer):
 
 
 class Text(serializers.CharField):
-    """Text, and not a number that could be read as text. The operation checks its length, in its own words."""
+    """Text. A number is refused. The operation checks the length, with its own error text."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -46,13 +46,13 @@ class CommentIn(Strict):
 
 
 class NeededCommentIn(Strict):
-    """The body of acts that the table refuses without a comment."""
+    """The body of an act that is refused without a comment."""
 
     comment = Text()
 
 
 class Whole(serializers.IntegerField):
-    """A whole number: neither text nor true, which Python treats as 1."""
+    """A whole number. Text is refused, and so is `true`, which Python treats as 1."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -68,7 +68,7 @@ class YesNo(serializers.BooleanField):
 
 
 class Several(serializers.ListField):
-    """A list. If it is too long, its items are not checked: each wrong item would cost time and a line."""
+    """A list. If it is too long, its items are not checked, because each wrong item would cost time and a line."""
 
     def to_internal_value(self, data: Any) -> Any:
         if self.max_length is not None and isinstance(data, list) and len(data) > self.max_length:
@@ -84,7 +84,7 @@ class Scopes(Several):
 
 
 class YesNoFilter(django_filters.TypedChoiceFilter):
-    """`true` or `false`, and no other spelling."""
+    """`true` or `false` in exactly this spelling."""
 
     def __init__(self, **options: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
@@ -92,7 +92,7 @@ class YesNoFilter(django_filters.TypedChoiceFilter):
 
 
 class WholeFilter(django_filters.Filter):
-    """Only digits: no sign, no space and no `5.0`, and no more digits than a database column can hold."""
+    """Digits only, no more than a database column can hold. A sign, a space and `5.0` are refused."""
 
     most = 2**53
 
@@ -111,18 +111,18 @@ class _Instant(IsoDateTimeField):
         found = super().clean(value)
         try:
             return found and found.astimezone(UTC)
-        except OverflowError as error:  # a zone that leads out of the calendar, which one database alone minds
+        except OverflowError as error:  # with its time zone, the instant is outside the calendar
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class InstantFilter(django_filters.IsoDateTimeFilter):
-    """An instant with its time zone, of the years 1 to 9999."""
+    """An instant with its time zone, in the years 1 to 9999."""
 
     field_class = _Instant
 
 
 class Uuid(serializers.UUIDField):
-    """A UUID in its usual spelling with hyphens, so that a row has only one name."""
+    """A UUID in the usual spelling with hyphens, so that each row has only one spelling."""
 
     def to_internal_value(self, data: Any) -> Any:
         found = as_id(data)
@@ -132,6 +132,6 @@ class Uuid(serializers.UUIDField):
 
 
 class IdFilter(django_filters.UUIDFilter):
-    """A UUID as a filter."""
+    """A filter by a UUID."""
 
     field_class = IdField

@@ -1,4 +1,4 @@
-"""Grants: the windows that were given, and the accesses in them. The API does not serve content."""
+"""Grants: the windows that were opened, and the accesses in them. The API does not serve content."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TAGS = ["grants"]
 _WORDS = words_of(Noun.ACCESS_REQUEST)
 _ENDING = [_WORDS[edge.action] for edge in actions_from(State.OPEN) if edge.action in _WORDS]
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class AccessRequestRef(serializers.Serializer):
@@ -41,7 +41,7 @@ class AccessRequestRef(serializers.Serializer):
 
 
 class GrantLine(WindowOut):
-    """`state` is the state at this moment. A window is closed early at its access request."""
+    """`state` is the state at this moment. To close a window early, use the routes of its access request."""
 
     state = serializers.SerializerMethodField()
     access_request = AccessRequestRef()
@@ -62,10 +62,10 @@ class GrantLine(WindowOut):
 
 
 class SeenOut(serializers.Serializer):
-    """How much was looked at: distinct items that were shown (`opened`), downloaded, and attachments of messages that
-    were downloaded; in how many resources; names that were listed.
+    """How much was accessed: different items that were shown (`opened`) or downloaded, and downloaded attachments.
 
-    `allowed` is how often a service elsewhere was given permission; whether it opened anything is not known here.
+    `resources` is the number of resources in which this happened. `allowed` is how often another service was given
+    permission. This API does not know what was opened there.
     """
 
     opened = serializers.IntegerField()
@@ -93,11 +93,10 @@ class GrantOut(GrantLine):
 
 
 class ContentAccessOut(serializers.Serializer):
-    """`item` names what was looked at, without any of its content; it is empty for a list. `names` is the number of
-    names in a list.
+    """`item` is a reference to the item, without its content. It is empty for a list.
 
-    `opened` was shown on a page, `downloaded` was sent as a file. `part` is an attachment of a message. For an
-    access that was allowed elsewhere, a service there asked.
+    `names` is the number of listed names. `opened` means shown on a page, and `downloaded` means sent as a file. `part`
+    is an attachment of a message. If an access was allowed elsewhere, another service asked for permission.
     """
 
     id = serializers.UUIDField()
@@ -159,8 +158,9 @@ class OneGrant(ApiView):
 
 
 class Accesses(ListView):
-    """For people who read the tenant's log, the engineer of this window, the provider's approvers and staff. Other
-    people of the tenant see only how much it was: `seen` of the window.
+    """People who can read the tenant's log, the window's engineer, the provider's approvers and staff can read this.
+
+    Other people of the tenant can read only the totals, in `seen` of the window.
     """
 
     scopes: ClassVar = _READ

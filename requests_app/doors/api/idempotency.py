@@ -1,8 +1,9 @@
-"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): the same call again gets the same answer.
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a repeated call gets the first call's answer.
 
-A call claims the key's row before its act begins. The act records there, in its own transaction, that it was done. So a
-call that is repeated because its answer was lost is done once, even if its process was killed meanwhile. If the holder
-of a claim is known to be gone, the claim is taken over immediately. Otherwise the same call waits for a moment.
+A call claims the key's row before its act begins. The act records on this row, in its own transaction, that it was
+done. So if the answer is lost, even because the process was killed, a repeated call does not do the act again. If the
+process that holds a claim is known to be gone, a repeated call takes the claim over immediately. Otherwise it waits for
+a moment.
 """
 
 from __future__ import annotations
@@ -35,19 +36,20 @@ from requests_app.models import IdempotencyKey, Person
 from requests_app.platform import holders, outcome
 from requests_app.platform.database import bounds
 
-#: RFC 8941 calls it a string; what most callers send is a bare UUID. Both are taken.
+#: RFC 8941 defines the key as a quoted string, but most callers send a bare UUID. Both are accepted.
 _KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
-#: Length of the part of the digest that identifies the call; the rest identifies the caller's rights.
+#: The length of the digest's first part, which identifies the call. The rest identifies the caller's rights.
 CALL = 32
-#: A claim that is older is taken over, although nobody knows that its holder is gone: behind a pooler, nobody can.
+#: A claim that is older is taken over, even if its holder may still exist. Behind a connection pooler, nobody can know.
 CLAIM = timedelta(seconds=60)
-#: How long the same call waits for the first one, and the pauses between two looks: each is twice the one before.
+#: For how many seconds a repeated call waits for the first call, and its first and longest pause between two checks.
+#: Each pause is twice as long as the one before.
 WAIT_SECONDS, FIRST_PAUSE, LONGEST_PAUSE = 2.0, 0.02, 0.25
-#: How long this process tries to give a claim back, and the pauses in between.
+#: For how many seconds this process tries to release a claim, and the first and longest pause between two tries.
 RELEASE_SECONDS, FIRST_RELEASE_PAUSE, LONGEST_RELEASE_PAUSE = 60.0, 0.1, 2.0
-#: The caller's answer waits no longer for that, where writers stand in line: it has waited for a turn already.
+#: The longest wait for the turn to write before the caller gets its answer. The call has already waited for one turn.
 RELEASE_WAIT_SECONDS = 0.2
-#: What of an answer is kept beside its body.
+#: The headers that are stored with an answer's body.
 _HEADERS = ("Content-Type", "ETag", "Location", "WWW-Authenticate")
 
 
@@ -59,14 +61,14 @@ _waiting = 0
 
 @dataclass(frozen=True)
 class Claimed:
-    """This call claimed the key and does the act."""
+    """This call has claimed the key, and does the act."""
 
     row: IdempotencyKey
 
 
 @dataclass(frozen=True)
 class DoneBefore:
-    """The act was done, but its answer was not stored after a failure. `subject_id` is the row that it changed."""
+    """The act was done, but its answer was not stored. `row.subject_id` is the row that the act changed."""
 
     row: IdempotencyKey
 
@@ -81,9 +83,9 @@ def key_of(header: str | None) -> str | None:
 
 
 def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
-    """Digest the call, and the caller's rights at the time: two halves of 128 bits.
+    """Return a digest of the call, followed by a digest of the caller's rights. Each part has 128 bits.
 
-    It is keyed, because a body may hold somebody's first password, and anybody could guess at a bare hash without
+    The digests are keyed. A body can contain a first password, and with a plain hash anybody could test guesses without
     limit.
     """
     return _half(method.encode(), path.encode(), body) + _half(_standing(actor).encode())
@@ -94,20 +96,20 @@ def _half(*parts: bytes) -> str:
 
 
 def _standing(actor: Actor) -> str:
-    """Return the side and every role, as one text."""
+    """Return the actor's side and all roles as one text."""
     held = [(str(place), sorted(roles)) for place, roles in (actor.tenant_roles | actor.queue_roles).items()]
     return json.dumps([actor.side, actor.is_staff, sorted(held)])
 
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
-    """Claim the key, or return its earlier answer. Raises KeyReused, StillUnderWay, AnswerGone."""
+    """Claim the key, or return its earlier answer. Raise KeyReused, StillUnderWay or AnswerGone."""
     mine = uuid4()
     holders.began(mine)
     try:
         with _patience() as patience:
             found = _claimed(account, key, asked, mine, patience)
     except (DatabaseError, InterfaceError) as error:
-        # This act has not begun. What became of an earlier call with the key is not known.
+        # This act has not begun. Nobody knows what happened to an earlier call with the same key.
         _give_back(mine)
         raise StoreUnavailable(outcome.UNREACHABLE) from error
     except BaseException:
@@ -137,7 +139,7 @@ def _claimed(
             if row.done_at is None and row.status is not None and row.status >= 400:
                 words = _("With this Idempotency-Key you were refused when you had other roles. Send another key.")
                 raise KeyReused(words, field="Idempotency-Key")
-            # What was answered then may be more than this caller may know now.
+            # The earlier answer may contain more than this caller is allowed to read now.
             raise AnswerGone(_("This was done before, when you had other roles."))
         if row.status is not None:
             return _stored_answer(row)
@@ -154,7 +156,7 @@ def _claimed(
 
 @contextmanager
 def _patience() -> Iterator[Iterator[None]]:
-    """Yield the pauses to wait. At most a quarter of the threads wait, so that other calls are never delayed."""
+    """Yield an iterator that waits. At most a quarter of the threads can wait, so that other calls are not delayed."""
     pauses = _pauses()
     try:
         yield pauses
@@ -180,10 +182,10 @@ def _pauses() -> Iterator[None]:
 
 
 def keep(row: IdempotencyKey, response: Any) -> None:
-    """Store the answer. A failure or a wait is not stored: it frees the key for the next try.
+    """Store the answer. An error of the server, or a 429, is not stored: it releases the key for the next try.
 
-    If the answer can't be stored, the caller still gets it, because it is true. A repeated call gets the state of that
-    time.
+    If the answer can't be stored, the caller still gets it, because the act was done. A repeated call gets the row's
+    state at that time.
     """
     if response.status_code >= 500 or response.status_code == 429:
         release(row)
@@ -218,7 +220,7 @@ def gone(row: IdempotencyKey) -> AnswerGone:
 
 
 def release(row: IdempotencyKey) -> None:
-    """Give the key back for the next try; the result of its act stays. Does nothing if the answer is stored."""
+    """Release the key for the next try. The record that the act was done stays. Do nothing if the answer is stored."""
     _give_back(row.claim)
 
 
@@ -234,10 +236,10 @@ def _give_back(claim: UUID) -> None:
 
 
 class _Left:
-    """Claims that could not be given back, and one thread that tries again as long as there are any.
+    """Claims that could not be released. One thread tries again, as long as there are any.
 
-    Other processes can't know that nothing is done with these keys here. A thread for each claim would mean thousands,
-    each with a connection of its own, when a database can be read but not written.
+    Other processes can't know that this process does nothing with these keys any more. If a database can be read but
+    not written, one thread for each claim would mean thousands of threads, each with its own connection.
     """
 
     def __init__(self) -> None:
@@ -259,20 +261,20 @@ class _Left:
                 time.sleep(pause)
                 pause = FIRST_RELEASE_PAUSE if self._released(claims) else min(2 * pause, LONGEST_RELEASE_PAUSE)
         except BaseException:
-            # A bug. The next claim begins another thread.
+            # This is a bug. The next claim starts another thread.
             with self._lock:
                 self._is_running = False
             raise
 
     def _still_left(self) -> list[UUID]:
-        """Return the claims whose time is not over. If there are no claims, the thread ends."""
+        """Return the claims that are not too old. If none is left, the thread ends."""
         with self._lock:
             self._until = {claim: until for claim, until in self._until.items() if clock.monotonic() < until}
             self._is_running = bool(self._until)
             return list(self._until)
 
     def _released(self, claims: list[UUID]) -> bool:
-        """Give the claims back, each separately. Return False if the database still fails."""
+        """Release each claim separately. Return False if the database still fails."""
         try:
             for claim in claims:
                 operations.release_key(claim)

@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again, withdrawn. They can only be accepted on the page to which the mail leads."""
+"""Invitations: send, send again and withdraw them. They can be accepted only on the page that the mail links to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class InvitationOut(serializers.Serializer):
-    """`invited_by` is null if the recovery key was used to send it; it then works from `valid_from`."""
+    """`invited_by` is null if the invitation was sent with the recovery key. It then works from `valid_from` on."""
 
     id = serializers.UUIDField()
     email = serializers.CharField()
@@ -47,7 +47,7 @@ class InvitationIn(Strict):
 
 
 class Invitations(ListView):
-    """The invitations that nobody has accepted or withdrawn yet. For people who can invite."""
+    """The invitations that were not yet accepted or withdrawn. Only people who can invite can read this."""
 
     may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.MEMBERS_MANAGE, "POST": Scope.MEMBERS_MANAGE}
@@ -76,8 +76,11 @@ class Invitations(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, and for staff while nobody decides for the tenant. The link in the mail works
-        once, for 7 days. The answer is the same whether or not the address has an account elsewhere."""
+        """Only the tenant's administrator can do this, or staff while nobody decides for the tenant.
+
+        The link in the mail works once, for 7 days. The answer does not show whether the address has an account
+        elsewhere.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         sent = operations.invite_person(row.pk, **self.body(InvitationIn), actor=self.actor)
         return self.shown(InvitationOut, sent, status=201)

@@ -1,4 +1,4 @@
-"""The log of a tenant, or the provider's own: its entries as they are hashed, and its state."""
+"""The log of a tenant, or the provider's own log: its entries as they are hashed, and its state."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from requests_app.queries.log import Log
 TAGS = ["log"]
 READ: dict[str, Scope] = {"GET": Scope.LOG_READ}
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class ActedForOut(serializers.Serializer):
@@ -59,11 +59,11 @@ class SubjectOut(serializers.Serializer):
 
 
 class LogEntryOut(serializers.Serializer):
-    """`record` is exactly the hashed text: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`, and the leaf at
-    `index` of the tree `origin`. `seq` continues over all trees of one log.
+    """One entry. `record` is exactly the hashed text: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`.
 
-    An entry that somebody damaged is not left out: `is_intact` is then false, and `record` is null if it is not a
-    record.
+    `leaf_hash` is the leaf at `index` of the tree `origin`. `seq` continues over all trees of one log.
+
+    A damaged entry is not left out. Its `is_intact` is false, and `record` is null if it is not a record.
     """
 
     seq = serializers.IntegerField()
@@ -93,11 +93,11 @@ class LogEntryOut(serializers.Serializer):
 
 
 class LogOut(serializers.Serializer):
-    """`size` is the number that the next entry gets; entries before `pruned_to` were removed by the tenant's rule.
+    """`size` is the number that the next entry gets. Entries before `pruned_to` were removed by the tenant's retention.
 
-    `signed_size` counts the entries of the tree `origin`, which begins at `first_seq`. `keys` are verifier keys
-    (C2SP signed-note) that have signed; before you trust a key, compare it with another source. `alarm` says why the
-    log is not signed any more; it is null if nothing is wrong.
+    `signed_size` counts the entries of the tree `origin`, which begins at `first_seq`. `keys` are the verifier keys
+    (C2SP signed-note) that have signed this log. Before you trust a key, compare it with another source. `alarm` is the
+    reason why the log is not signed any more, or null if nothing is wrong.
     """
 
     size = serializers.IntegerField()
@@ -149,7 +149,7 @@ class EntryFilter(django_filters.FilterSet):
 
 
 class OfLog(ApiView):
-    """The base of routes about one log: the log of the tenant in the path, or without one the provider's."""
+    """The base of routes about one log: the log of the tenant in the path, or the provider's log without a tenant."""
 
     scopes: ClassVar = READ
 
@@ -186,7 +186,7 @@ class TenantLog(OfLog):
 
 
 class ProviderLog(OfLog):
-    """For staff."""
+    """Only staff can read this."""
 
     @extend_schema(
         operation_id="provider_log_show",
@@ -206,14 +206,15 @@ class TenantEntries(_Entries):
         responses=LogEntryOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """In the order of their numbers. To continue, send the number of the last entry as `after`. Entries at
-        `until` are not included.
+        """The entries are in the order of their numbers. To continue, send the number of the last entry as `after`.
+
+        Entries at `until` are not included.
         """
         return self.entries(tenant)
 
 
 class ProviderEntries(_Entries):
-    """For staff."""
+    """Only staff can read this."""
 
     @extend_schema(
         operation_id="provider_log_entries",
@@ -232,7 +233,7 @@ class TenantEntry(OfLog):
 
 
 class ProviderEntry(OfLog):
-    """For staff."""
+    """Only staff can read this."""
 
     @extend_schema(
         operation_id="provider_log_entry",

@@ -1,6 +1,6 @@
-"""The log as a file: an export in one of the formats, and evidence. Each download is itself an entry.
+"""The log as a file: an export in one of the formats, and evidence. Each download gets its own entry in the log.
 
-A file is made while it is read, and breaks off if its reader may not read it any more.
+A file is made while it is sent. If the reader loses the permission meanwhile, the download stops.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from requests_app.platform.long_calls import LongCall
 from requests_app.queries import access
 from requests_app.queries import log as queries
 
-#: When a file was made, in its name.
+#: The time at which a file was made, in its name.
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -49,7 +49,10 @@ class ExportFilter(EntryFilter):
 
 
 class EvidenceFilter(django_filters.FilterSet):
-    """`kept` is the size of a checkpoint that the reader kept: the proof from there is in the bundle."""
+    """`kept` is the size of a checkpoint that you have stored.
+
+    The bundle then contains the proof from that checkpoint.
+    """
 
     since = InstantFilter(method="as_it_is")
     until = InstantFilter(method="as_it_is")
@@ -64,7 +67,7 @@ class _File(OfLog):
     has_no_etag = True
 
     def head(self, request: Any, **_ids: Any) -> Any:
-        """Refuse HEAD: a download is an entry in the log, and HEAD would be an entry without a download."""
+        """Refuse HEAD: a download writes an entry, so HEAD would write an entry without a download."""
         raise exceptions.MethodNotAllowed("HEAD")
 
     def sent(self, chunks: Generator[bytes], place: LongCall, log: UUID, *, name: str, kind: str) -> Any:
@@ -85,7 +88,7 @@ class _Export(_File):
     parameters: ClassVar = frozenset(ExportFilter.get_filters())
 
     def exported(self, log: queries.Log, called: str) -> Any:
-        """Return the file, after the entry about the download is committed. Its name begins with `called`."""
+        """Return the file, after the entry about the download is committed. The file's name begins with `called`."""
         filters = self.filtered(ExportFilter, queries.entries(log))
         query = self.request.query_params
         given = {name: str(query[name]) for name in ExportFilter.get_filters() if name in query}
@@ -96,7 +99,7 @@ class _Export(_File):
         with LongCall(self.token.account_id) as place:
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
             wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
-            # With its end fixed: a log that grows faster than it is read would never come to one.
+            # The end is fixed. Otherwise the export of a log that grows faster than it is read would never end.
             entries = queries.batches(filters.qs, until=queries.head(log).size)
             name = f"{called}-log-{_now():{_STAMP}}.{wanted.ending}"
             chunks = in_batches(wanted.lines(entries, source))
@@ -112,9 +115,10 @@ class Export(_Export):
         responses=_EXPORT,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
-        """As `jsonl` unless `format` names another format; the oldest entry first. It ends where the log ended at
-        the time of the call. To continue, send the number in its last line as `after`. An export that breaks off
-        ends with an incomplete line.
+        """The export is in `jsonl`, unless `format` names another format. The oldest entry comes first.
+
+        It ends where the log ended at the time of the call. To continue, send the number in its last line as `after`.
+        An export that stops early ends with an incomplete line.
         """
         row = queries.readable(tenant, actor=self.actor)
         return self.exported(queries.Log(row.pk), row.slug)
@@ -129,7 +133,7 @@ class ProviderExport(_Export):
         responses=_EXPORT,
     )
     def get(self, request: Any) -> Any:
-        """For staff. It is written and read as the export of a tenant's log is."""
+        """Only staff can do this. The format and the parameters are the same as for the export of a tenant's log."""
         return self.exported(self.log(), "provider")
 
 
@@ -173,8 +177,9 @@ class LogEvidence(_Evidence):
         responses=_ZIP,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
-        """A bundle that the verifier can check without anything else. Entries that are not signed yet are not in it.
-        Only the page adds the timeline for people.
+        """A bundle that the verifier can check without anything else. Entries that are not signed yet are not included.
+
+        The timeline for people is only in the bundle from the page.
         """
         return self.taken(queries.readable(tenant, actor=self.actor))
 
@@ -190,8 +195,9 @@ class AccessRequestEvidence(_Evidence):
         responses=_ZIP,
     )
     def get(self, request: Any, pk: UUID) -> Any:
-        """Everything that the log says about it, as a bundle that the verifier can check without anything else. For
-        people who read the log.
+        """Everything in the log about this access request, as a bundle. Only people who can read the log can do this.
+
+        The verifier can check the bundle without anything else.
         """
         row = access.access_request(pk, actor=self.actor)
         return self.taken(queries.readable(row.tenant_id, actor=self.actor), row)

@@ -1,6 +1,6 @@
-"""Proofs of a log: checkpoints with their cosignatures, that an entry is in one, that one continues another.
+"""Checkpoints with their cosignatures, and proofs: an entry is in a log, or one checkpoint continues another.
 
-Each is JSON, or with `Accept: text/plain` the text that the C2SP's tools and the verifier read.
+Each answer is JSON. With `Accept: text/plain`, it is the text that C2SP's tools and the verifier read.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from requests_app.doors.api.schema import filters_of, problems
 from requests_app.queries import log_proofs as queries
 from requests_app.queries.log_proofs import Growth
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class CosignedOut(serializers.Serializer):
-    """`witness` is its verifier key."""
+    """`witness` is the witness's verifier key."""
 
     witness = serializers.CharField(source="vkey")
     at = serializers.DateTimeField()
 
 
 class CheckpointLine(serializers.Serializer):
-    """`note` is the signed note (C2SP tlog-checkpoint), with the lines of the witnesses that cosigned; `root` is
-    Base64.
+    """`note` is the signed note (C2SP tlog-checkpoint), with the lines of the witnesses. `root` is Base64.
 
-    `dated_at` is when it was signed last: a log in which nothing happens gets a new date each hour.
+    `dated_at` is when the checkpoint was signed last. If a log does not change, its checkpoint is signed again every
+    hour.
     """
 
     shard = serializers.IntegerField()
@@ -73,8 +73,10 @@ class CheckpointOut(serializers.Serializer):
 
 
 class ProofOut(serializers.Serializer):
-    """`path` leads from the leaf at `index` to the root of `checkpoint` (RFC 9162, section 2.1.3.2); hashes are
-    Base64. `record` is the text of the entry, as it is hashed."""
+    """`path` leads from the leaf at `index` to the root of `checkpoint` (RFC 9162, section 2.1.3.2).
+
+    Its hashes are Base64. `record` is the text of the entry, as it is hashed.
+    """
 
     index = serializers.IntegerField()
     path = serializers.SerializerMethodField()
@@ -90,7 +92,7 @@ class ProofOut(serializers.Serializer):
 
 
 class GrowthOut(serializers.Serializer):
-    """`path` leads from the root of the first `old` entries to that of `checkpoint` (RFC 9162, section 2.1.4.2)."""
+    """`path` leads from the root of the first `old` entries to the root of `checkpoint` (RFC 9162, section 2.1.4.2)."""
 
     old = serializers.IntegerField()
     path = serializers.SerializerMethodField()
@@ -102,13 +104,13 @@ class GrowthOut(serializers.Serializer):
 
 
 class ShardFilter(django_filters.FilterSet):
-    """Selects a shard: a log that was damaged and closed continues in the next shard, which is a tree of its own."""
+    """Selects a shard. If a log was damaged and closed, it continues in the next shard, which is a separate tree."""
 
     shard = WholeFilter(field_name="shard")
 
 
 def _either(shown: Any) -> dict[Any, Any]:
-    """Describe an answer as JSON or as text; a damaged log is 409."""
+    """Describe an answer that is JSON or text. A damaged log gets 409."""
     return {(200, "application/json"): shown, (200, "text/plain"): OpenApiTypes.STR} | problems(409)
 
 
@@ -125,7 +127,7 @@ class _Proven(OfLog):
         return Response(shape(row).data)
 
     def shard(self) -> int | None:
-        """Return the shard in question; None is the one in use."""
+        """Return the number of the requested shard, or None for the shard in use."""
         if "shard" not in self.request.query_params:
             return None
         return int(self.filtered(ShardFilter, Checkpoint.objects.none()).form.cleaned_data["shard"])
@@ -173,12 +175,12 @@ class TenantCheckpoints(_Checkpoints):
         responses=CheckpointLine(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """It is for the shard in use, unless `shard` names another shard."""
+        """The answer is about the shard in use, unless `shard` names another shard."""
         return self.checkpoints(tenant)
 
 
 class ProviderCheckpoints(_Checkpoints):
-    """For staff."""
+    """Only staff can read this."""
 
     @extend_schema(
         operation_id="provider_log_checkpoints",
@@ -201,12 +203,12 @@ class TenantCheckpoint(_Proven):
         parameters=filters_of(ShardFilter),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """It is for the shard in use, unless `shard` names another shard. As text it is a file to save."""
+        """The answer is about the shard in use, unless `shard` names another shard. Save the text as a file."""
         return self.newest(tenant)
 
 
 class ProviderCheckpoint(_Proven):
-    """For staff."""
+    """Only staff can read this."""
 
     parameters: ClassVar = frozenset({"shard"})
 
@@ -229,12 +231,15 @@ class TenantProof(_Proven):
         responses=_either(ProofOut),
     )
     def get(self, request: Any, tenant: UUID, seq: int) -> Response:
-        """Under the newest checkpoint. As text it is a `.tlog-proof` (C2SP tlog-proof), which the verifier reads."""
+        """The proof leads to the newest checkpoint.
+
+        As text, it is a `.tlog-proof` (C2SP tlog-proof) for the verifier.
+        """
         return self.proof(seq, tenant)
 
 
 class ProviderProof(_Proven):
-    """For staff."""
+    """Only staff can read this."""
 
     @extend_schema(
         operation_id="provider_log_proof",
@@ -257,8 +262,9 @@ class TenantConsistency(_Proven):
         parameters=filters_of(ShardFilter),
     )
     def get(self, request: Any, tenant: UUID, old: int, new: int) -> Response:
-        """`new` is the size of a checkpoint in the list. As text it is the file for `lockbox_verify.py
-        --consistency`.
+        """`new` is the size of a checkpoint in the list.
+
+        Save the text as a file for `lockbox_verify.py --consistency`.
         """
         return self.growth(old, new, tenant)
 
@@ -268,7 +274,7 @@ def _b64(raw: bytes) -> str:
 
 
 class ProviderConsistency(_Proven):
-    """For staff."""
+    """Only staff can read this."""
 
     parameters: ClassVar = frozenset({"shard"})
 

@@ -1,4 +1,4 @@
-"""Who the caller is, and the proof that it is still the same human."""
+"""Who the caller is, and the step-up, which proves that the caller is still the same human."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from requests_app.models import Person
 
 
 class MeOut(serializers.Serializer):
-    """`kind` is person or client. `roles` has every role that the caller has anywhere."""
+    """`kind` is person or client. `roles` contains every role that the caller has anywhere."""
 
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=["person", "client"])
@@ -31,7 +31,7 @@ class MeOut(serializers.Serializer):
 
 
 class StepUpIn(Strict):
-    """`code` is a code of the authenticator app, or a recovery code. People with a second factor need it."""
+    """`code` is a code of the authenticator app, or a recovery code. People with a second factor must send it."""
 
     password = Text(trim_whitespace=False)
     code = Text(required=False, allow_blank=True)
@@ -64,11 +64,11 @@ class Me(ApiView):
 
 
 class StepUp(ApiView):
-    """A decision with a personal token needs the password and the code, sent with the same token. This counts for five
-    minutes.
+    """To decide with a personal token, send the password and the code with this token.
 
-    A change of who decides, or of the tenant's rules, needs the same. A code of the app that was used before is
-    refused as `code_already_used`; `current.wait_seconds` says when the next code comes.
+    The proof works for five minutes. Changes of who decides, and of the tenant's rules, need the same proof. A code of
+    the app that was used before is refused as `code_already_used`. Then `current.wait_seconds` says when the next code
+    comes.
     """
 
     for_approval_page = True

@@ -1,4 +1,4 @@
-"""Answers that are not JSON: a signed note, a file, a stream of events. Their refusals are still JSON problems."""
+"""Answers that are not JSON: a signed note, a file, a stream of events. Their errors are still JSON problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 
 class _Text(JSONRenderer):
-    """Sends text unchanged, and anything else, such as a problem, as JSON."""
+    """Sends text unchanged, and everything else, such as a problem, as JSON."""
 
     def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
         return data.encode() if isinstance(data, str) else bytes(super().render(data, *args, **kwargs))
@@ -20,18 +20,18 @@ class PlainText(_Text):
 
 
 class EventStream(_Text):
-    """https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+    """Server-Sent Events: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
 
     media_type, format = "text/event-stream", "events"
 
 
-#: What a reader gets who says nothing is the first.
+#: A caller without an `Accept` header gets the first format.
 JSON_OR_TEXT = (JSONRenderer, PlainText)
 JSON_OR_EVENTS = (JSONRenderer, EventStream)
 
 
 class Whatever(BaseContentNegotiation):
-    """For files, whose format a parameter sets or is always the same: `Accept` is ignored."""
+    """For files. Their format never changes or comes from a parameter, so `Accept` is ignored."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return next(iter(parsers), None)

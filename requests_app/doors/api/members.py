@@ -1,6 +1,6 @@
-"""A tenant's people: their roles, given and taken, and their accounts, switched off and on.
+"""A tenant's people: give and take their roles, and switch their accounts off and on.
 
-A client can only read this: only people change who decides.
+A client can only read here, because only people change who decides.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROLES = Membership.Role.values
 _TAGS = ["members"]
 _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class RoleOut(serializers.Serializer):
@@ -36,7 +36,7 @@ class RoleOut(serializers.Serializer):
 
 
 class MemberOut(serializers.Serializer):
-    """The roles of a person who is not active have no effect until the account is switched on again."""
+    """If `is_active` is false, the roles have no effect until the account is switched on again."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -49,7 +49,7 @@ class MemberOut(serializers.Serializer):
         return RoleOut(row.shown_memberships, many=True).data
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class RoleIn(Strict):
@@ -72,7 +72,7 @@ class MemberFilter(django_filters.FilterSet):
 
 
 class Members(ListView):
-    """Everybody who holds a role in the tenant, for all of them and for staff."""
+    """Everybody who has a role in the tenant. The tenant's people and staff can read this."""
 
     scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
     serializer_class = MemberOut
@@ -115,7 +115,7 @@ class GiveRole(ApiView):
         examples=[OpenApiExample("To decide", request_only=True, value={"role": "approver"})],
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator; staff give roles to a tenant's first people."""
+        """Only the tenant's administrator can do this. Staff can give roles to a tenant's first people."""
         row = queries.tenant(tenant, actor=self.actor)
         operations.give_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
         return _shown(self, tenant, person)
@@ -134,8 +134,9 @@ class TakeRole(ApiView):
         examples=[OpenApiExample("To decide no more", request_only=True, value={"role": "approver"})],
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator. The last approver and administrator of a tenant, and the last role of a
-        person, can't be taken.
+        """Only the tenant's administrator can do this.
+
+        A tenant's last approver and last administrator must keep their role, and a person must keep one role.
         """
         row = queries.tenant(tenant, actor=self.actor)
         operations.take_role(row.pk, person, **self.body(RoleIn), actor=self.actor)
@@ -154,7 +155,7 @@ class SwitchOff(ApiView):
         responses=one(MemberOut),
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator and for staff. The person's tokens stop working too."""
+        """The tenant's administrator and staff can do this. The person's tokens stop working too."""
         operations.switch_off_person(_member(self, tenant, person).pk, actor=self.actor)
         return _shown(self, tenant, person)
 
@@ -171,7 +172,10 @@ class SwitchOn(ApiView):
         responses=one(MemberOut),
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator; for staff, unless it is an approver or an administrator."""
+        """The tenant's administrator can do this.
+
+        Staff can do it for people who are not approvers or administrators.
+        """
         operations.switch_on_person(_member(self, tenant, person).pk, actor=self.actor)
         return _shown(self, tenant, person)
 
@@ -188,16 +192,20 @@ class ResetSecondFactors(ApiView):
         responses=one(MemberOut),
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """For the tenant's administrator, and nobody at the provider. Their sessions end, and so do their tokens."""
+        """Only the tenant's administrator can do this, and nobody at the provider.
+
+        The person's sessions and tokens end.
+        """
         member = _member(self, tenant, person)
-        # A key that was added before the first role is in the provider's log, behind the wall.
+        # If a key was added before the person's first role, its entry is in the provider's log, which needs
+        # `own_account`.
         with own_account():
             operations.reset_second_factors(member.pk, actor=self.actor, keep=factors.drops_all)
         return _shown(self, tenant, person)
 
 
 def _member(view: ApiView, tenant: UUID, person: UUID) -> Person:
-    """Return a person of this tenant. Staff may switch other accounts too, but not under this tenant's address."""
+    """Return a person of this tenant. For other accounts, staff can't use this tenant's address."""
     row = queries.tenant(tenant, actor=view.actor)
     view.body(Strict)
     return queries.person(row, person)

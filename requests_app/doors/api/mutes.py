@@ -1,4 +1,4 @@
-"""Mutes: from whom a tenant accepts no access requests now; deny all pending ones, and mute."""
+"""Mutes: the engineers from whom a tenant accepts no access requests now. A new mute denies all pending ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MuteIn(Strict):
 
 
 class Mutes(ListView):
-    """From whom the tenant accepts no access requests now."""
+    """The engineers from whom the tenant accepts no access requests now."""
 
     scopes: ClassVar = {"GET": Scope.REQUESTS_READ, "POST": Scope.DECISIONS_WRITE}
     serializer_class = MuteOut
@@ -72,9 +72,10 @@ class Mutes(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For an approver, with fresh proof. Each access request is denied by a decision of its own. Until the mute
-        ends, a new access request that would ask this tenant is refused as `muted`, and none is passed on to the
-        tenant.
+        """Only an approver can do this, after `me/step-up`. Each pending access request is denied by its own decision.
+
+        Until the mute ends, a new access request that would need this tenant's approval is refused as `muted`. The
+        provider can't pass one on to the tenant either.
         """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)

@@ -1,7 +1,7 @@
-"""The token endpoint: a client proves its secret and gets a token for an hour (RFC 6749, section 4.4).
+"""The token endpoint: a client sends its secret and gets a token for an hour (RFC 6749, section 4.4).
 
-Authlib implements the protocol. This module reads and stores: a token is stored only as a hash, and a removed client
-gets no token.
+Authlib implements the protocol, and this module reads and stores the rows. It stores only the hash of a token. A
+removed client gets no token.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ from requests_app.platform.addresses import absolute
 security_log = structlog.get_logger("security")
 log = structlog.get_logger(__name__)
 
-#: Tries of one address within a minute, in each web process: a secret has 238 bits, so this only keeps order.
+#: How many calls one address can make in a minute, in each web process. This only limits the load: nobody can guess a
+#: secret of 238 bits.
 TRIES, TRIES_MAX = Quota("token"), 120
 _METHODS = ("client_secret_basic", "client_secret_post")
 
 
 class _Request(DjangoOAuth2Request):
-    """The request for Authlib, which would require https. The site itself requires it (SSL_REDIRECT), except in a
-    trial.
+    """The request for Authlib, always with https, which Authlib requires.
+
+    The site itself requires https (SSL_REDIRECT), except in a trial.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -61,7 +63,7 @@ class _Caller(ClientMixin):
         return str(self.row.pk)
 
     def get_allowed_scope(self, scope: str) -> str:
-        """Return the requested scopes that the client has; without a request, all its scopes."""
+        """Return the requested scopes that the client has, or all its scopes if none were requested."""
         held = known(self.row.scopes)
         wanted = known(scope.split()) if scope else held
         return " ".join(in_order(held & wanted))
@@ -84,7 +86,7 @@ class _Grant(grants.ClientCredentialsGrant):
     def validate_requested_scope(self) -> None:
         """Refuse a scope that the client does not have.
 
-        The scope is not silently dropped, because the caller relies on it.
+        The scope is not silently left out, because the caller relies on it.
         """
         wanted = self.request.payload.scope
         allowed = self.request.client.get_allowed_scope(wanted or "")
@@ -108,9 +110,7 @@ class _Server(AuthorizationServer):
         return _Request(request)
 
     def handle_response(self, status_code: int, payload: Any, headers: Any) -> HttpResponse:
-        """Answer an unknown client, a removed client and a wrong secret in the same way, with one status, for either
-        method.
-        """
+        """Answer an unknown client, a removed client and a wrong secret in the same way, with the same status."""
         if isinstance(payload, dict) and payload.get("error") == "invalid_client":
             security_log.warning("api.client_refused", why=payload.get("error_description"))
             status_code, payload = 401, {"error": "invalid_client"}
@@ -142,14 +142,14 @@ _server = _Server()
 @csrf_exempt
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """Answer in the form of RFC 6749, sections 5.1 and 5.2, also for errors."""
+    """Answer in the form of RFC 6749, sections 5.1 and 5.2. This includes errors."""
     standing = TRIES.take(request.META.get("REMOTE_ADDR", ""), TRIES_MAX)
     if standing.is_over:
         found: HttpResponse = JsonResponse({"error": "temporarily_unavailable"}, status=429)
         found["Retry-After"] = str(standing.reset)
         return found
     if request.GET or _is_ambiguous(request):
-        # A secret in an address ends up in logs (RFC 6749, section 2.3.1).
+        # The secret would be in an address, and addresses are written to logs (RFC 6749, section 2.3.1).
         return JsonResponse({"error": "invalid_request"}, status=400, headers={"Cache-Control": "no-store"})
     if _is_readable(request):
         try:
@@ -163,8 +163,9 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer 503 in the standard's shape. Its token endpoint has no such error, so the one of section
-    4.1.2.1 is used.
+    """Answer 503 in the standard's form.
+
+    The token endpoint has no error for this in the standard, so the error of section 4.1.2.1 is used.
     """
     log.error("store.unavailable", error=type(error).__name__, path=request.path)
     body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}
@@ -172,14 +173,15 @@ def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _is_ambiguous(request: HttpRequest) -> bool:
-    """Whether a parameter is sent twice, or the client proves itself in two ways (RFC 6749, sections 2.3 and 3.2)."""
+    """Return whether a parameter or the client's secret is sent twice (RFC 6749, sections 2.3 and 3.2)."""
     is_repeated = any(len(values) > 1 for _name, values in request.POST.lists())
     return is_repeated or bool(request.POST.get("client_secret") and "Authorization" in request.headers)
 
 
 def _is_readable(request: HttpRequest) -> bool:
-    """Whether the library can read the client's id and secret: it would fail with a server error if they
-    are not text.
+    """Return whether Authlib can read the client's id and secret.
+
+    If they are not text, it would fail with a server error.
     """
     try:
         extract_basic_authorization(request.headers)
@@ -190,7 +192,7 @@ def _is_readable(request: HttpRequest) -> bool:
 
 @require_safe
 def metadata(request: HttpRequest) -> JsonResponse:
-    """Return the metadata of RFC 8414: where the token endpoint is, and what it accepts."""
+    """Return the metadata of RFC 8414: the address of the token endpoint, and what the endpoint accepts."""
     return JsonResponse(
         {
             "issuer": settings.BASE_URL,

@@ -1,4 +1,4 @@
-"""Lists in pages by cursor, with allow-lists for filters and order, and with only the requested members."""
+"""Lists in pages by cursor, with a fixed set of filters and orders, and only with the requested members."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from requests_app.domain.errors import Malformed
 from requests_app.doors.api.errors import UnknownParameter
 
 CURSOR = re.compile(r"[A-Za-z0-9+/]{4,600}={0,2}")
-#: What every list takes beside its own filters.
+#: The parameters of every list, in addition to its own filters.
 PARAMETERS = frozenset({"cursor", "limit", "fields"})
 
 
 class Pages(CursorPagination):
-    """`{"items": [...], "next": URL or null, "previous": URL or null}`. A cursor keeps its place when rows
-    are added.
+    """Answers `{"items": [...], "next": URL or null, "previous": URL or null}`.
+
+    A cursor keeps its place if rows are added.
     """
 
     page_size = 50
     max_page_size = 200
     page_size_query_param = "limit"
     cursor_query_param = "cursor"
-    # The largest offset that a cursor can have among rows of the same microsecond. Real lists never reach it.
+    # The largest offset of a cursor among rows of the same microsecond. Real lists never have so many.
     offset_cutoff = 1000
 
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
@@ -69,7 +70,7 @@ def require_known(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | None:
-    """Return the members that `fields` names; None is all of them."""
+    """Return the members that `fields` names, or None for all members."""
     if raw is None:
         return None
     wanted, allowed = frozenset(raw.split(",")), frozenset(known)

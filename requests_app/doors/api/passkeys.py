@@ -1,4 +1,4 @@
-"""Passkeys for a customer's own approval page: the options for its browser, and the browser's answer."""
+"""Passkeys for a customer's own approval page: the options for the browser, and the browser's answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ class _OfThePage(ApiView):
 
 
 class PasskeyOptions(_OfThePage):
-    """What the tenant's own approval page asks the browser for, to add a key. It is valid for five minutes."""
+    """The options with which the tenant's own approval page asks the browser for a new key.
+
+    They work for five minutes.
+    """
 
     changes = False
 
@@ -87,7 +90,7 @@ class PasskeyOptions(_OfThePage):
             challenge=challenges.issue(Purpose.APPROVAL_PAGE, person.pk, row.pk, at=clock.now()),
             known=[bytes(each.credential_id) for each in known],
         )
-        # Found by the device itself: the page that signs later takes no list of keys from this server.
+        # The device finds the key without a list of keys: the page that signs later gets no such list from this server.
         options["authenticatorSelection"]["residentKey"] = "required"
         return Response(OptionsOut({"options": options}).data)
 

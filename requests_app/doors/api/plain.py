@@ -1,6 +1,7 @@
-"""Routes of plain acts, made of their declarations: POST to the row's address and the act's word, with its inputs.
+"""Makes the routes of plain acts from their declarations.
 
-The module of a kind of thing says with `Shape` how its rows are shown; which acts there are is declared.
+A caller sends POST to the row's address and the act's word, with the act's inputs. The module of each kind of row says
+with `Shape` how its rows are shown. The declarations say which acts there are.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from requests_app.doors.api.schema import one
 class Shape:
     """How the rows of one kind are addressed and shown.
 
-    `names` begins the names of the operations in the document, and `urls` those of the addresses. `show` answers with
-    the row, from its id and from what the operation returned. `fields` is what the API calls an input of an operation.
+    `names` is the beginning of the operations' names in the OpenAPI document, and `urls` the beginning of the routes'
+    names. `show` answers with the row; it gets the row's id and the result of the operation. `fields` maps an
+    operation's inputs to the API's names.
     """
 
     noun: Noun
@@ -45,7 +47,7 @@ class Shape:
     fields: Mapping[str, str] = field(default_factory=lambda: {"note": "comment"})
 
     def routes(self) -> list[URLPattern]:
-        """One address for each act of this kind that declares a route."""
+        """Return one address for each act of this kind that declares a route."""
         found = [(act, act.route) for act in ACTS.values() if act.noun is self.noun and act.route is not None]
         return [
             path(
@@ -58,12 +60,12 @@ class Shape:
 
 
 def words_of(noun: Noun) -> dict[str, str]:
-    """The last parts of the addresses of such a row's acts, by the names of the acts."""
+    """Return the last part of the address of each act on such rows, by the act's name."""
     return {act.name: act.route.word for act in ACTS.values() if act.noun is noun and act.route is not None}
 
 
 def _view(act: Act, route: Route, shape: Shape) -> type[ApiView]:
-    scope = cast(Scope, act.scope)  # the start-up check makes sure
+    scope = cast(Scope, act.scope)  # the start-up check makes sure that the act has a scope
     taken, words = _taken(act), {ours: name for name, ours in shape.fields.items()}
 
     class PlainAct(ApiView):
@@ -92,13 +94,16 @@ def _view(act: Act, route: Route, shape: Shape) -> type[ApiView]:
 
 
 def _taken(act: Act) -> type[Strict]:
-    """The serializer of what comes in: the inputs, and the comment where the act has one."""
+    """Return the serializer of the body: the act's inputs, and the comment if the act takes one."""
     base = Strict if act.comment is Comment.NONE else CommentIn
     return type(f"{_name(act)}In", (base,), {each.name: _field(each) for each in act.inputs}) if act.inputs else base
 
 
 def _documented(act: Act, taken: type[Strict]) -> type[Strict] | None:
-    """What the document shows. That a needed comment is missing is the operation's to say, in its own words."""
+    """Return the serializer for the OpenAPI document, or None for an act without a body.
+
+    Only the document requires a needed comment. If it is missing, the operation refuses the call with its own words.
+    """
     if act.inputs:
         return taken
     return {Comment.NONE: None, Comment.OPTIONAL: CommentIn, Comment.NEEDED: NeededCommentIn}[act.comment]
@@ -136,7 +141,7 @@ def _examples(act: Act, shape: Shape) -> list[OpenApiExample]:
 
 
 def _example(each: Field) -> Any:
-    """A value for the document. Braces name a row of the reader's own."""
+    """Return an example value for the document. A name in braces means the id of one of the reader's own rows."""
     match each.kind:
         case Kind.ID:
             return f"{{{min(each.roles, default=each.of)}}}"

@@ -1,6 +1,6 @@
-"""Two-person control: the switch, and its proposals, confirmed or withdrawn.
+"""Two-person control: switch it on or off, and confirm or withdraw its proposals.
 
-A call that waits for a second person gets 202 and the code `change_proposed`; `current.proposal` names the proposal.
+A call that needs a second person gets 202 and the code `change_proposed`. `current.proposal` names the proposal.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is what would be done; `words` says it in words that follow "proposes to".
+    """`act` is the act that would be done. `words` describes it in words that follow "proposes to".
 
-    `effective_at` is null, except for a confirmed change by the provider's staff: it takes effect then.
+    `effective_at` is null, except for a confirmed change by the provider's staff. It is then the time of the change.
     """
 
     id = serializers.UUIDField()
@@ -52,8 +52,9 @@ class ProposalOut(serializers.Serializer):
 
 
 class AnnouncedOut(serializers.Serializer):
-    """A change by the provider's staff. `effective_at` is null until a second person confirmed it; `confirmed_by` is
-    null if nobody else on the staff could have confirmed it.
+    """A change by the provider's staff. `effective_at` is null until a second person has confirmed the change.
+
+    `confirmed_by` is null if nobody else on the staff could confirm it.
     """
 
     id = serializers.UUIDField()
@@ -80,7 +81,7 @@ class ControlOut(serializers.Serializer):
 
 
 class Proposals(ListView):
-    """What waits for a second person."""
+    """The proposals that wait for a second person."""
 
     scopes: ClassVar = {"GET": Scope.MEMBERS_READ}
     serializer_class = ProposalOut
@@ -97,7 +98,7 @@ class Proposals(ListView):
 
 
 class Announced(ListView):
-    """What the provider's staff plan to change that touches the tenant."""
+    """The changes that affect the tenant and that the provider's staff plan."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = AnnouncedOut
@@ -110,7 +111,7 @@ class Announced(ListView):
         responses=AnnouncedOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """Each takes effect at its `effective_at`, unless it is withdrawn before."""
+        """Each change takes effect at its `effective_at`, unless it is withdrawn before."""
         row = queries.tenant(tenant, actor=self.actor)
         return self.listed(queries.announced([row.pk]))
 
@@ -128,7 +129,10 @@ class Control(ApiView):
         examples=[OpenApiExample("On", request_only=True, value={"on": True})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. Switching it off also needs a second person, and is answered with 202."""
+        """Only the tenant's administrator can do this.
+
+        To switch it off, a second person must confirm: the answer is 202.
+        """
         row = queries.tenant(tenant, actor=self.actor)
         return self.shown(
             ControlOut, operations.set_two_person_control(row.pk, **self.body(ControlIn), actor=self.actor)
@@ -146,9 +150,9 @@ class Confirm(ApiView):
         responses=one(ProposalOut),
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """For an administrator or approver. They must not be the human who proposed it."""
+        """Only an administrator or approver can do this, and not the human who proposed the change."""
         self.body(Strict)
-        # What is confirmed may end a key that the provider's log tells of, behind the wall.
+        # The confirmed act may remove a key whose entry is in the provider's log, which needs `own_account`.
         with own_account():
             done = operations.confirm_proposal(pk, actor=self.actor, keep=factors.drops_all)
         return self.shown(ProposalOut, done)

@@ -1,7 +1,7 @@
-"""How often one caller may call: counted in each web process, under a lock, so that two calls never use the same place.
+"""How often one caller can call. Each web process counts under a lock, so two calls never use the same place.
 
-This prevents one caller from taking the service away from all others. The limits that protect secrets are elsewhere,
-and count for all processes together.
+This prevents one caller from blocking all others. The limits that protect secrets are elsewhere, and count over all
+processes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from requests_app.domain import clock
 
 WINDOW = 60.0
-#: Callers that are remembered; beyond that the oldest windows are forgotten.
+#: How many callers are remembered. If there are more, the oldest are forgotten.
 _MOST = 10_000
 
 
 @dataclass(frozen=True)
 class QuotaStatus:
-    """`left` of `limit` calls, and the seconds until all of them are available again."""
+    """`left` of `limit` calls are available. After `reset` seconds, all of them are available again."""
 
     name: str
     limit: int
@@ -29,7 +29,7 @@ class QuotaStatus:
 
     @property
     def headers(self) -> dict[str, str]:
-        """draft-ietf-httpapi-ratelimit-headers-10."""
+        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
             "RateLimit-Policy": f'"{self.name}";q={self.limit};w={int(WINDOW)}',
             "RateLimit": f'"{self.name}";r={self.left};t={self.reset}',

@@ -1,4 +1,4 @@
-"""The API's documentation for people, made on this server from the same document that machines read."""
+"""The API's documentation for people. This server makes it from the document that machines read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from requests_app.domain.scopes import LABELS, Scope
 from requests_app.doors.api import components, errors
 from requests_app.doors.api.schema import WORDS
 
-#: Refusals that the framework makes, by code: this product has no classes for them.
+#: The framework's refusals, by code. This product has no classes for them.
 _OF_THE_FRAMEWORK = {
     "invalid_token": (401, "No token was sent, or the token is not valid."),
     "method_not_allowed": (405, "The route does not accept this method."),
@@ -35,11 +35,11 @@ _OF_THE_FRAMEWORK = {
     "request_timeout": (408, "What was sent did not arrive in time. This try changed nothing."),
     "streams_full": (503, "Too many downloads and waiting calls run. Try again when some have ended."),
 }
-#: Refusals of a form that was sent before. A call of the API gets the first answer again.
+#: Refusals of a form that was sent before. The API has no such refusal: a repeated call gets the first answer.
 _OF_PAGES = frozenset({SentAlready.code})
 
 
-#: What any route may answer; the page says it once.
+#: The statuses that any route can answer. The page lists them once.
 EVERYWHERE = ("400", "401", "403", "404", "406", "409", "413", "415", "422", "429", "503")
 
 
@@ -67,7 +67,7 @@ class Route:
     answers: list[tuple[str, str]] = field(default_factory=list)
 
 
-#: The order of the page, and the heading of each tag of the document.
+#: The headings of the document's tags, in the order of the page.
 GROUPS = {
     "caller": _("Who calls"),
     "tenants": _("Tenants"),
@@ -124,13 +124,14 @@ def reader(request: HttpRequest) -> HttpResponse:
     return render(request, "api/reader.html", context)
 
 
-#: The library loads its own classes when they are first used, and two threads that do so at once fail.
+#: The library loads its own classes at their first use. If two threads do so at the same time, both fail.
 _making = threading.Lock()
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document. It changes only with the code, so one thread makes it once, and all others wait for
-    it.
+    """Return the OpenAPI document. One thread makes it once, and all others wait for it.
+
+    The document changes only with the code.
     """
     with _making:
         return _made()
@@ -143,7 +144,7 @@ def _made() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def as_json() -> bytes:
-    """Return the document as bytes. It is public and 300 kB long, so it is made once and stored in memory."""
+    """Return the document as bytes. It is public and has 300 kB, so it is made once and stays in memory."""
     return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
 
 
@@ -161,7 +162,7 @@ def groups(_language: str | None) -> list[Group]:
 
 
 def codes() -> list[Code]:
-    """Return every code that a problem can have, each once."""
+    """Return every code that a problem can have, each code once."""
     kinds = [each for each in _kinds(DomainError) if each.code not in _OF_PAGES]
     found = {each.code: Code(each.code, each.status, _in_words(each)) for each in kinds}
     found |= {code: Code(code, status, words) for code, (status, words) in _OF_THE_FRAMEWORK.items()}
@@ -175,7 +176,7 @@ def _in_words(kind: type[DomainError]) -> str:
 
 
 def _kinds(kind: type[DomainError]) -> Iterator[type[DomainError]]:
-    assert errors.MEDIA_TYPE  # its kinds are among the subclasses because it is imported
+    assert errors.MEDIA_TYPE  # importing `errors` defines its subclasses of DomainError, so that they are found
     yield kind
     for each in kind.__subclasses__():
         yield from _kinds(each)

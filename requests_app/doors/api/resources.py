@@ -1,4 +1,4 @@
-"""Services, and a tenant's resources in them, which an access request can name."""
+"""Services, and a tenant's resources, which access requests name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READ = {"GET": Scope.TENANT_READ}
 
 
 class ServiceOut(ServiceRef):
-    """A service that is not covered behaves as if the tenant had no Lockbox."""
+    """If a service is not covered, it behaves as if the tenant had no Lockbox."""
 
     is_covered = serializers.BooleanField()
 
@@ -64,8 +64,9 @@ class OneService(ApiView):
 
 
 class ResourceOut(serializers.Serializer):
-    """`locator` is the service's own name for it. Nobody can ask for access to a resource that is not active, or
-    look into it.
+    """`locator` is the service's own name for the resource.
+
+    Nobody can submit an access request for a resource that is not active, or access its content.
     """
 
     id = serializers.UUIDField()
@@ -85,8 +86,9 @@ class ResourceFilter(django_filters.FilterSet):
 
 
 class Resources(ListView):
-    """The tenant's people and staff see all resources. Engineers see those of their queues, for which they can
-    ask.
+    """The tenant's people and staff see all resources. Engineers see the resources of their queues.
+
+    They can submit access requests for these.
     """
 
     scopes: ClassVar = _READ

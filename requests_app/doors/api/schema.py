@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the code: it adds the common answers of every route, and how to authenticate."""
+"""The OpenAPI 3.1 document, made from the code. This adds every route's common answers, and how to authenticate."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 
 def one(serializer: Any) -> dict[Any, Any]:
-    """Describe one row with its ETag."""
+    """Describe an answer with one row."""
     return {200: serializer}
 
 
 class Schema(AutoSchema):
-    """Adds to each operation the common answers and parameters of all routes."""
+    """Adds to each operation the answers and parameters that all routes have."""
 
     def get_description(self) -> str:
-        """Return the route's own description, and not that of its base classes, which is for developers."""
+        """Return the route's own description. The docstring of a base class is for developers, so it is not used."""
         text = getattr(self.view, self.method.lower()).__doc__ or type(self.view).__dict__.get("__doc__") or ""
         return inspect.cleandoc(text)
 
@@ -106,7 +106,7 @@ class Schema(AutoSchema):
         return found
 
     def _needs_body(self) -> bool:
-        """Whether an empty body is refused. The generator knows that only for bodies with a required member."""
+        """Return whether an empty body is refused. The generator knows this only for bodies with a required member."""
         wanted = self.get_request_serializer()
         return isinstance(wanted, dict) or bool(getattr(wanted, "needs_a_member", False))
 
@@ -128,7 +128,7 @@ class Schema(AutoSchema):
 
 
 def _of_a_list(view: Any) -> list[OpenApiParameter]:
-    """Return the filters, the order and the page: all parameters of a list."""
+    """Return the parameters of a list: the filters, the order and the page."""
     names = "|".join(view.serializer_class().fields)
     found = [
         OpenApiParameter(
@@ -151,7 +151,7 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
 
 
 def filters_of(filterset: Any, *, only: Iterable[str] = ()) -> list[OpenApiParameter]:
-    """Return the filters as parameters, or some of them."""
+    """Return all filters as parameters, or only the filters in `only`."""
     wanted = frozenset(only) or frozenset(filterset.base_filters)
     return [OpenApiParameter(name, **_kind(each)) for name, each in filterset.base_filters.items() if name in wanted]
 
@@ -178,12 +178,15 @@ def _header(words: str) -> dict[str, Any]:
 
 
 def close_bodies(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
-    """A hook of the generator: a body accepts only the members it names, and a new row is linked to its routes."""
+    """Close bodies, and link a new row to its routes. A closed body accepts only the members that it names.
+
+    The generator calls this hook.
+    """
     schemas = result["components"]["schemas"]
     for path, item in result["paths"].items():
         for operation in item.values():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-            if "$ref" in body:  # a body without a reference follows another standard, and is open
+            if "$ref" in body:  # a body without a reference follows another standard, so it stays open
                 _close(schemas, body)
             _loosen(schemas, operation)
         made = item.get("post", {}).get("responses", {}).get("201")
@@ -204,7 +207,7 @@ def _close(schemas: dict[str, Any], shape: dict[str, Any]) -> None:
 
 
 def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
-    """Make the members of a list's items optional, because `fields` selects them."""
+    """Make the members of a list's items optional, because the caller selects them with `fields`."""
     page = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
     page = schemas.get(page.get("$ref", "").rpartition("/")[2], page)
     items = page.get("properties", {}).get("items", {}).get("items")
@@ -217,7 +220,7 @@ def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
 
 
 def _links(paths: dict[str, Any], made_at: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a link from a new row to every route that begins with its address, `{collection}/{id}`."""
+    """Yield a link from a new row to every route whose address begins with the row's: `{collection}/{id}`."""
     collection = made_at.rpartition("/")[2]
     for path, item in paths.items():
         head, _slash, _rest = path.partition(f"/{collection}/{{id}}")

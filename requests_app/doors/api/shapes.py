@@ -1,4 +1,4 @@
-"""Shapes that several answers share: a person, a tenant, a service, a resource."""
+"""Parts that several answers share: a person, a tenant, a service, a resource."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TicketRef(serializers.Serializer):
 
 
 class Problem(serializers.Serializer):
-    """RFC 9457. `code` never changes its meaning; `title` is for people."""
+    """An error (RFC 9457). `code` never changes its meaning; `title` is for people."""
 
     type = serializers.URLField()
     title = serializers.CharField()

@@ -1,7 +1,7 @@
-"""Single sign-on of a tenant: its connection, its proven domains, and the identities of its people.
+"""Single sign-on of a tenant: its connection, its verified domains, and the identities of its people.
 
-Only a human who has confirmed with `me/step-up` can change any of it, because the identity provider can sign in as
-anybody of the tenant. No client can get the scope for it.
+The identity provider can sign in as anybody of the tenant. So only a human can change this, after `me/step-up`. No
+client can get the scope for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IF_MATCH = OpenApiParameter(
 
 
 class SignOnOut(serializers.Serializer):
-    """`redirect_uri` is the address to set at the identity provider. The client's secret is shown to nobody."""
+    """Enter `redirect_uri` at the identity provider. No answer contains the client's secret."""
 
     issuer = serializers.CharField()
     client_id = serializers.CharField()
@@ -55,11 +55,10 @@ class SignOnOut(serializers.Serializer):
 
 
 class SignOnIn(Strict):
-    """The whole configuration: anything left out is empty or off, except the secret, which does not change if none is
-    given.
+    """The whole configuration. A value that is left out is empty or off. Without a secret, the present secret stays.
 
-    `role_map` says which role a group of `groups_claim` gives; `break_glass` is the administrator who can sign in
-    without it if it is the only way for all others.
+    `role_map` says which role a group of `groups_claim` gives. If all others must use single sign-on, the administrator
+    in `break_glass` can still sign in without it.
     """
 
     issuer = Text()
@@ -87,7 +86,7 @@ class OneSignOn(ApiView):
         responses=one(SignOnOut),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. 404 if nobody has set it up."""
+        """Only the tenant's administrator can read this. The answer is 404 if single sign-on is not set up."""
         return self.shown(SignOnOut, self._row(tenants.administered(tenant, actor=self.actor)))
 
     @extend_schema(
@@ -112,13 +111,15 @@ class OneSignOn(ApiView):
         ],
     )
     def put(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. `If-Match` names what was read, and is needed if
-        something is set up: if two people change it at the same time, the second must read again.
+        """Only the tenant's administrator can do this, after `me/step-up`.
+
+        If single sign-on is already set up, send `If-Match` with the ETag that you have read. If two people change it
+        at the same time, the second must read it again.
         """
         row = tenants.tenant(tenant, actor=self.actor)
         data = self.body(SignOnIn)
         before = queries.of_tenant(row)
-        # Anybody else is refused by the act, and learns nothing of what there is.
+        # The operation refuses everybody else. They must not learn from the answer whether there is a connection.
         if before is not None and self._may_set(row):
             self.require_match(SignOnOut, before)
         connection = operations.Connection(break_glass_id=data.pop("break_glass"), **data)
@@ -143,7 +144,7 @@ class OneSignOn(ApiView):
 
 
 class DomainOut(serializers.Serializer):
-    """`challenge` is the line that `proof_url` must show; `verified_at` is null until it was seen there."""
+    """Show the line `challenge` at `proof_url`. `verified_at` is null until this server has seen it there."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -174,7 +175,7 @@ class Domains(ListView):
         responses=DomainOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator."""
+        """Only the tenant's administrator can read this."""
         return self.listed(tenants.administered(tenant, actor=self.actor).domains.all())
 
     @extend_schema(
@@ -186,8 +187,9 @@ class Domains(ListView):
         examples=[OpenApiExample("A domain", request_only=True, value={"name": "people.contoso.example"})],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. The domain counts after its web server shows the
-        challenge.
+        """Only the tenant's administrator can do this, after `me/step-up`.
+
+        The domain counts after its web server shows the challenge.
         """
         row = tenants.tenant(tenant, actor=self.actor)
         made = operations.claim_domain(row.pk, **self.body(DomainIn), actor=self.actor)
@@ -200,7 +202,7 @@ class OneDomain(ApiView):
 
     @extend_schema(operation_id="domains_show", summary="Read one domain", tags=_TAGS, responses=one(DomainOut))
     def get(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator."""
+        """Only the tenant's administrator can read this."""
         return self.shown(DomainOut, queries.domain(pk, actor=self.actor))
 
     @extend_schema(
@@ -211,7 +213,7 @@ class OneDomain(ApiView):
         responses={204: None},
     )
     def delete(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`."""
+        """Only the tenant's administrator can do this, after `me/step-up`."""
         operations.remove_domain(pk, actor=self.actor)
         return Response(status=204)
 
@@ -227,7 +229,7 @@ class CheckDomain(ApiView):
         responses=one(DomainOut),
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator, after `me/step-up`. 409 says what is wrong there."""
+        """Only the tenant's administrator can do this, after `me/step-up`. A 409 says what is wrong at `proof_url`."""
         self.body(Strict)
         return self.shown(DomainOut, operations.verify_domain(pk, actor=self.actor))
 
@@ -236,7 +238,7 @@ class CheckDomain(ApiView):
 
 
 class IdentityOut(serializers.Serializer):
-    """The person is recognised by `issuer` and `subject`."""
+    """The identity provider's name for a person: `issuer` and `subject` together."""
 
     id = serializers.UUIDField()
     person = PersonRef()
@@ -257,7 +259,7 @@ class Identities(ListView):
         responses=IdentityOut(many=True),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator."""
+        """Only the tenant's administrator can read this."""
         row = tenants.administered(tenant, actor=self.actor)
         return self.listed(row.identities.select_related("person"))
 
@@ -273,8 +275,9 @@ class OneIdentity(ApiView):
         responses={204: None},
     )
     def delete(self, request: Any, pk: UUID) -> Response:
-        """For the tenant's administrator, and, for the provider's own people, for staff, after `me/step-up`. The
-        person is signed out immediately, and their next sign-in counts as the first.
+        """Only the tenant's administrator can do this, and staff for the provider's own people, after `me/step-up`.
+
+        The person is signed out immediately. Their next sign-in counts as the first.
         """
         operations.unlink_identity(pk, actor=self.actor)
         return Response(status=204)

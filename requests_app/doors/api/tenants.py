@@ -26,7 +26,7 @@ from requests_app.queries import tenant as queries
 
 _TAGS = ["tenants"]
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class PlanOut(serializers.Serializer):
@@ -37,9 +37,9 @@ class PlanOut(serializers.Serializer):
 class TenantOut(serializers.Serializer):
     """`longest_window_seconds` applies to windows that open from now on.
 
-    `yes_rule` has the approval requirements: signed or not (`any`), `signed` with a passkey, or signed with a
-    `device_bound` passkey. `cosigned_within_hours` is null if no window depends on a witness, `log_kept_days` if the
-    log is stored permanently.
+    `yes_rule` is what an approval needs: signed or not (`any`), `signed` with a passkey, or signed with a
+    `device_bound` passkey. `cosigned_within_hours` is null if windows don't depend on a witness. `log_kept_days` is
+    null if the log's entries are never removed.
     """
 
     id = serializers.UUIDField()
@@ -57,8 +57,10 @@ class TenantOut(serializers.Serializer):
 
 
 class UnderWayOut(serializers.Serializer):
-    """Access requests that wait for the provider, those of them that would need the customer's approval at present,
-    those that wait for the customer, and open windows.
+    """How many access requests and windows are open now.
+
+    `with_provider` wait for the provider. `bound_for_customer` are those of them that need the customer's approval at
+    present. `with_customer` wait for the customer. `open` are open windows.
     """
 
     with_provider = serializers.IntegerField()
@@ -74,11 +76,11 @@ class AddressOut(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class TenantChange(Strict):
-    """One of the two."""
+    """Send one of the two members."""
 
     needs_a_member = True
 
@@ -99,7 +101,7 @@ class TenantFilter(django_filters.FilterSet):
 
 
 class Tenants(ListView):
-    """A customer sees its own tenant. The provider's engineers and staff see all tenants, by name."""
+    """A customer sees only its own tenant. The provider's engineers and staff see all tenants, by name."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = TenantRef
@@ -112,7 +114,7 @@ class Tenants(ListView):
 
 
 class OneTenant(ApiView):
-    """For the tenant's own people, and for staff."""
+    """Only the tenant's own people and staff can read this."""
 
     may_be_proposed: ClassVar = True
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "PATCH": Scope.TENANT_MANAGE}
@@ -133,8 +135,9 @@ class OneTenant(ApiView):
         examples=[OpenApiExample("Two hours", request_only=True, value={"longest_window_seconds": 7200})],
     )
     def patch(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. The allowed lengths are the same as on the pages; the rule needs a
-        step-up.
+        """Only the tenant's administrator can do this. `yes_rule` needs a step-up.
+
+        The allowed lengths of a window are the same as on the pages.
         """
         row = queries.tenant(tenant, actor=self.actor)
         found = self.body(TenantChange)
@@ -154,7 +157,7 @@ class OneTenant(ApiView):
 
 
 class UnderWay(ApiView):
-    """For the tenant's own people, and for staff."""
+    """Only the tenant's own people and staff can read this."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
 
@@ -188,7 +191,10 @@ class EnableLockbox(_Lockbox):
         responses=one(TenantOut),
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. It applies to access requests that the provider has not confirmed yet."""
+        """Only the tenant's administrator can do this.
+
+        It applies to access requests that the provider has not approved yet.
+        """
         return self._switched(tenant, on=True)
 
 
@@ -203,11 +209,14 @@ class DisableLockbox(_Lockbox):
         responses=one(TenantOut),
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator. What is under way still needs the customer's approval."""
+        """Only the tenant's administrator can do this.
+
+        Access requests that already need the customer's approval still need it.
+        """
         return self._switched(tenant, on=False)
 
 
-# --- Addresses that are only told ----------------------------------------------------------------------------
+# --- Notification addresses ----------------------------------------------------------------------------------
 
 
 class Addresses(ListView):
@@ -239,7 +248,7 @@ class Addresses(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """For the tenant's administrator."""
+        """Only the tenant's administrator can do this."""
         row = queries.tenant(tenant, actor=self.actor)
         address = operations.add_address(row.pk, **self.body(AddressIn), actor=self.actor)
         location = absolute(reverse("api:address", args=[row.pk, address.pk]))
@@ -262,7 +271,7 @@ class OneAddress(ApiView):
         responses={204: None},
     )
     def delete(self, request: Any, tenant: UUID, address: UUID) -> Response:
-        """For the tenant's administrator."""
+        """Only the tenant's administrator can do this."""
         row = queries.tenant(tenant, actor=self.actor)
         operations.remove_address(queries.address(row, address).pk, actor=self.actor)
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""The shapes of tickets, in bodies and answers."""
+"""The parts of tickets in bodies and answers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from requests_app.doors.api.shapes import PersonRef, ServiceRef, TenantRef
 from requests_app.models import Ticket
 from requests_app.queries import tickets as queries
 
-#: The last parts of the addresses, in the order of the document. Assigning has a form of its own.
+#: The last parts of the acts' addresses, in the order of the document. Assigning has a form of its own.
 ACTS = {ASSIGN_TICKET.name: "assign", **words_of(Noun.TICKET)}
 ACTIONS = [*ACTS.values(), "comment", "link"]
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class TicketLine(serializers.Serializer):
-    """`external_reference` and `external_url` are its reference and address in another system; empty without one.
+    """`external_reference` and `external_url` are the ticket's reference and address in another system, or empty.
 
-    `on_behalf_of` is the person for whom it was recorded; null if a person opened it themselves.
+    `on_behalf_of` is the person for whom the ticket was recorded. It is null if a person opened the ticket themselves.
     """
 
     id = serializers.UUIDField()
@@ -52,7 +52,7 @@ class TicketLine(serializers.Serializer):
 class TicketOut(TicketLine):
     """`allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
 
-    Its comments and its access requests are separate lists.
+    The ticket's comments and access requests are separate lists.
     """
 
     body = serializers.CharField()
@@ -67,7 +67,7 @@ class TicketOut(TicketLine):
 
 
 class CommentOut(serializers.Serializer):
-    """`is_internal` are notes of the provider's side, which customers can't see."""
+    """If `is_internal` is true, the comment is a note of the provider's side, which customers can't see."""
 
     id = serializers.UUIDField()
     author = PersonRef()
@@ -76,7 +76,7 @@ class CommentOut(serializers.Serializer):
     at = serializers.DateTimeField()
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class LinkIn(Strict):
@@ -85,9 +85,9 @@ class LinkIn(Strict):
 
 
 class TicketIn(Strict):
-    """`service` is its key or its id.
+    """`service` is the service's key or id.
 
-    `on_behalf_of`, an id or an address, is only for the provider's side: the person of the tenant who called or
+    Only the provider's side sends `on_behalf_of`: the id or email address of the person of the tenant who called or
     wrote.
     """
 
@@ -104,14 +104,14 @@ class TicketIn(Strict):
 
 
 class SaidIn(Strict):
-    """`is_internal` is only for the provider's side."""
+    """Only the provider's side can set `is_internal`."""
 
     body = Text()
     is_internal = YesNo(required=False, default=False)
 
 
 class AssignIn(Strict):
-    """Without `assignee` the caller takes it."""
+    """Without `assignee`, the ticket is assigned to the caller."""
 
     assignee = Uuid(required=False)
 

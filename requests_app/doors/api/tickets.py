@@ -1,4 +1,4 @@
-"""Tickets: open, read, comment, assign, close; and their reference in another help desk."""
+"""Tickets: open, read, comment on, assign and close them, and set their reference in another help desk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from requests_app.queries import tickets as queries
 
 _TAGS = ["tickets"]
 _READ, _WRITE = {"GET": Scope.TICKETS_READ}, {"POST": Scope.TICKETS_WRITE}
-#: What the operations call a field, and this API.
+#: The API's names for fields of the operations.
 _FIELDS = {"note": "comment", "assignee_id": "assignee", "on_behalf_of_id": "on_behalf_of"}
 
 
@@ -71,8 +71,9 @@ class Tickets(ListView):
         ],
     )
     def post(self, request: Any) -> Response:
-        """Only one ticket of the tenant can have an `external_reference`: 409 names the ticket that has it
-        already.
+        """Only one ticket of the tenant can have this `external_reference`.
+
+        A 409 names the ticket that already has it.
         """
         found = self.body(TicketIn)
         service = queries.service_named(found.pop("service"), actor=self.actor)
@@ -89,7 +90,7 @@ class Tickets(ListView):
         return _shown(self, row.pk, status=201)
 
     def _caller(self, tenant: Any, who: str) -> Any:
-        # Whether the caller may name anybody is the operation's to say, and so is that this is nobody.
+        # The operation decides if the caller can name anybody, and refuses a name that nobody has.
         person = queries.person_named(tenant, who)
         return person.pk if person is not None else who
 
@@ -125,16 +126,14 @@ class Comments(ListView):
         examples=[OpenApiExample("Plain", request_only=True, value={"body": "It is only the invoices of November."})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """If the ticket waits for the customer, a customer's comment is the answer, and changes the ticket's
-        state.
-        """
+        """If the ticket waits for the customer, the customer's comment is the answer and changes the ticket's state."""
         row = operations.comment(pk, actor=self.actor, **self.body(SaidIn))
         found = queries.comments(pk, actor=self.actor).find(row.pk)
         location = absolute(reverse("api:comment", args=[pk, row.pk]))
         return self.shown(CommentOut, found, status=201, location=location)
 
     def address_of_what(self, done: IdempotencyKey) -> str:
-        # The act is about the ticket; what was said bears its instant.
+        # The stored call names only the ticket. The comment has the same time as the call.
         comments = queries.comments(self.kwargs["pk"], actor=self.actor)
         found = comments.filter(author_id=self.actor.person, at=done.done_at).first()
         return reverse("api:comment", args=[self.kwargs["pk"], found.pk]) if found else ""
@@ -174,7 +173,10 @@ class Link(ApiView):
         ],
     )
     def put(self, request: Any, pk: UUID) -> Response:
-        """It replaces the earlier reference; an empty reference removes it. The same call again changes nothing."""
+        """The new reference replaces the earlier one; an empty reference removes it.
+
+        A repeated call changes nothing.
+        """
         operations.link_ticket(pk, actor=self.actor, **self.body(LinkIn))
         return _shown(self, pk)
 
@@ -192,7 +194,7 @@ class Assign(ApiView):
         examples=[OpenApiExample("To the caller", request_only=True, value={})],
     )
     def post(self, request: Any, pk: UUID) -> Response:
-        """People work on tickets, so a client names the engineer."""
+        """A client must name an engineer, because only people work on tickets."""
         assignee = self.body(AssignIn).get("assignee")
         with in_words_of(_FIELDS):
             operations.assign_ticket(pk, actor=self.actor, assignee_id=assignee)

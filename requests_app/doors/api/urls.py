@@ -1,4 +1,4 @@
-"""The API's addresses. None ends in a slash."""
+"""The API's addresses. They do not end in a slash."""
 
 from __future__ import annotations
 
@@ -43,12 +43,15 @@ app_name = "api"
 
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
-    """Return the OpenAPI 3.1 document for machines. It is public, and holds only what the source has."""
+    """Return the OpenAPI 3.1 document for machines.
+
+    It is public, and contains nothing that the source does not contain.
+    """
     return HttpResponse(reader.as_json(), content_type="application/json")
 
 
 class Nothing(ApiView):
-    """Answers every other path with a problem, and not with a page."""
+    """Answers every other path with a problem, not with a page."""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         return super().dispatch(request)
@@ -63,7 +66,7 @@ class Nothing(ApiView):
         return frozenset(self.request.query_params)
 
 
-#: The modules of the kinds of things whose plain acts are routes by their declarations.
+#: The modules of the kinds of rows whose plain acts get routes from their declarations.
 _PLAIN = (access_requests, deputies, invitations, mutes, proposals, tickets, webhooks)
 _ONE = "access-requests/<uuid:pk>"
 _TICKET = "tickets/<uuid:pk>"

@@ -1,5 +1,6 @@
-"""Webhooks: added, changed, tested, switched; their deliveries, also sent again. Only the answer that makes keys has
-them.
+"""Webhooks: add, change, test and switch them, and send their deliveries again.
+
+Only the answer to the call that makes the keys contains them.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from requests_app.queries import webhooks as queries
 _TAGS = ["webhooks"]
 _READ, _WRITE = {"GET": Scope.WEBHOOKS_MANAGE}, {"POST": Scope.WEBHOOKS_MANAGE}
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 class WebhookOut(serializers.Serializer):
-    """`tenant` is null for the provider's own webhook, `off_because` while the webhook is on.
+    """`tenant` is null for the provider's own webhook. `off_because` is null while the webhook is on.
 
-    `resume_at` is when its next waiting message is due, `parked` how many messages were given up.
+    `resume_at` is when the next waiting message is due. `parked` counts the messages that are not sent any more.
     """
 
     id = serializers.UUIDField()
@@ -69,8 +70,9 @@ class WebhookWithSecret(WebhookOut):
 
 
 class AttemptOut(serializers.Serializer):
-    """`status` is the status of the answer; without an answer, `problem` says why. `answer` is the beginning of the
-    answer.
+    """`status` is the status of the receiver's answer, and `answer` its beginning.
+
+    Without an answer, `problem` says why.
     """
 
     at = serializers.DateTimeField()
@@ -81,7 +83,7 @@ class AttemptOut(serializers.Serializer):
 
 
 class DeliveryLine(serializers.Serializer):
-    """`message_id` is what the receiver gets as `webhook-id`."""
+    """The receiver gets `message_id` as `webhook-id`."""
 
     id = serializers.UUIDField()
     message_id = serializers.SerializerMethodField()
@@ -114,7 +116,7 @@ class DeliveryOut(DeliveryLine):
         return AttemptOut(row.tried, many=True).data
 
 
-# --- What comes in -------------------------------------------------------------------------------------------
+# --- Bodies --------------------------------------------------------------------------------------------------
 
 
 class _Events(Several):
@@ -191,7 +193,7 @@ class TenantWebhooks(_Webhooks):
 
 
 class ProviderWebhooks(_Webhooks):
-    """The provider's own webhooks, which get the entries of every log; for staff."""
+    """The provider's own webhooks, which get the entries of every log. Only staff can read and add them."""
 
     @extend_schema(
         operation_id="provider_webhooks_list",
@@ -319,7 +321,7 @@ class Redeliver(ApiView):
     )
     def post(self, request: Any, pk: UUID, message: UUID) -> Response:
         self.body(Strict)
-        # The operation checks who may read it. Here only: do message and webhook belong together?
+        # The operation checks the caller's rights. This only checks that the message belongs to the webhook.
         queries.belongs(message, pk, actor=self.actor)
         operations.redeliver(message, actor=self.actor)
         return _delivery(self, message, pk)

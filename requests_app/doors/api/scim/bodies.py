@@ -1,7 +1,7 @@
-"""A User as a directory sends it, and changes to one (RFC 7644, sections 3.3, 3.5), down to an operation's profile.
+"""Reads a User, and changes to a User (RFC 7644, sections 3.3 and 3.5), and makes an operation's Profile of them.
 
-Only a few attributes are stored. Others that the standard defines are ignored, as it allows: directories send all that
-their administrators have mapped. A change of an attribute that the standard does not define is refused.
+Only a few attributes are stored. Other attributes of the standard are ignored, as the standard allows: directories send
+everything that their administrators have mapped. A change of an unknown attribute is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STORED = ("userName", "externalId", "displayName", "name", "active", "emails", 
 _BY_FOLDED = {name.lower(): name for name in _STORED}
 _PARTS = {each.lower(): each for each in ("givenName", "familyName", "formatted", "value", "type", "primary")}
 _READ_ONLY = frozenset({"id", "meta", "groups"})
-#: RFC 7643, section 4.1: of these nothing is kept, the password least of all.
+#: Attributes of RFC 7643, section 4.1, that are never stored. Above all, the password is never stored.
 _PASSED_OVER: frozenset[str] = frozenset(
     {
         *("schemas", "nickname", "profileurl", "title", "usertype", "preferredlanguage", "locale", "timezone"),
@@ -28,14 +28,17 @@ _PASSED_OVER: frozenset[str] = frozenset(
     }
 )
 _EXTENSION = "urn:ietf:params:scim:schemas:extension:"
-#: Entra ID finds the one role that it keeps by this part, which is not shown.
+#: Entra ID selects a role by its `primary` part. Answers do not show this part.
 _NOT_SHOWN = {"roles": {"primary": {"name": "primary", "type": "boolean"}}}
 
 State = dict[str, Any]
 
 
 def profile_of(state: State, *, before: State | None = None) -> Profile:
-    """Return the operation's input. Of several names, the changed one counts, or the most exact one."""
+    """Return the input for the operation.
+
+    The changed name counts, and among several changed names the most exact one.
+    """
     names = state.get("name") or {}
     given, family = _text(names, "givenName"), _text(names, "familyName")
     old = (before or {}).get("name") or {}
@@ -60,13 +63,14 @@ def profile_of(state: State, *, before: State | None = None) -> Profile:
 
 
 def difference(was: Profile, wanted: Profile) -> Profile:
-    """Return the wanted fields that differ from the earlier ones."""
+    """Return the fields of `wanted` that differ from `was`."""
     return Profile(**{name: value for name, value in vars(wanted).items() if value != getattr(was, name)})
 
 
 def replaced(body: Any, before: State | None = None) -> State:
-    """Read a whole User. Missing attributes are emptied, except the account's being on, its key and its roles, which
-    stay.
+    """Read a whole User. Missing attributes become empty, except `active`, `externalId`, `roles` and `emails`.
+
+    If these four are missing, they keep their values.
     """
     state = _whole(body)
     for name in ("active", "externalId", "roles", "emails"):
@@ -76,7 +80,7 @@ def replaced(body: Any, before: State | None = None) -> State:
 
 
 def patched(before: State, body: Any) -> State:
-    """Apply the operations one after the other, also in the spelling of Entra ID and Okta."""
+    """Apply the operations in order. The spelling of Entra ID and of Okta is accepted too."""
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -147,11 +151,11 @@ def _change_name(state: State, kind: str, part: str | None, value: Any) -> None:
 def _change_values(
     state: State, kind: str, name: str, chooses: filters.Test | None, part: str | None, value: Any
 ) -> None:
-    """Change several values, or those that the path's filter chooses."""
+    """Change several values, or only the values that the path's filter chooses."""
     rows = [dict(row) for row in state.get(name) or []]
     chosen = rows
     if chooses is not None:
-        # Of several roles the first counts as the primary one.
+        # Among several roles, the first counts as the primary one.
         shown = [{**row, "primary": row is rows[0]} if name == "roles" else row for row in rows]
         chosen = [row for row, seen in zip(rows, shown, strict=True) if chooses(seen)]
         if not chosen:
@@ -159,7 +163,7 @@ def _change_values(
     if kind == "remove":
         if name == "emails":
             raise Fault("mutability", _("This is required."))
-        # Entra ID says in the value which ones it means.
+        # Entra ID names the values to remove in the operation's value.
         named = {each["value"] for each in _rows(value or [])} if chooses is None else set()
         state[name] = [row for row in rows if row not in chosen or (named and row["value"] not in named)]
     elif part is not None:
@@ -199,7 +203,7 @@ def _whole(body: Any) -> State:
 
 
 def _folded(body: Any) -> dict[str, Any]:
-    """Return the attributes by lower-case names: case does not matter in names (RFC 7643, section 2.1)."""
+    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
         raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}
@@ -223,7 +227,7 @@ def _text(state: State, name: str) -> str:
 
 
 def _address(rows: Any) -> str:
-    """Return the first of these: the primary address, the one at work, any."""
+    """Return the primary address, or else the work address, or else any address."""
     found = rows or []
     by_rank = sorted(found, key=lambda row: (not _is_yes(row.get("primary")), row.get("type") != "work"))
     return _text(by_rank[0], "value") if by_rank else ""
@@ -234,7 +238,7 @@ def _roles(rows: Any) -> frozenset[str]:
 
 
 def _yes(value: Any) -> bool:
-    """Read true and false, also in Entra ID's spelling: "True", "False"."""
+    """Read a boolean. Entra ID's spelling, "True" and "False", is accepted too."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):

@@ -1,4 +1,4 @@
-"""The description of this server for a directory: RFC 7643, sections 5 to 7, and RFC 7644, section 4."""
+"""How this server describes itself to a directory (RFC 7643, sections 5 to 7, and RFC 7644, section 4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_app.doors.api.scim.shapes import GROUP, USER
 from requests_app.models import Membership
 
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
-#: Of one page of a list.
+#: How many resources one page of a list contains at most.
 MOST = 200
 
 

@@ -1,8 +1,7 @@
-"""Filters and paths (RFC 7644, sections 3.4.2.2 and 3.5.2): a library parses them, and they are tested on what is
-shown.
+"""Filters and paths of SCIM (RFC 7644, sections 3.4.2.2 and 3.5.2). A library parses them.
 
-Only values of a filter get into a query, as parameters. A filter can only name attributes of the schema, and it sees
-only the tenant's own resources.
+They are tested on the resources as answers show them. Only a filter's values get into a query, as parameters. A filter
+can only name attributes of the schema, and only reads the tenant's own resources.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from requests_app.doors.api.scim.shapes import USER, Fault
 from requests_app.models import Person
 from requests_app.queries import directory
 
-#: Characters of a filter, and of a path. The library bounds how deep expressions are nested.
+#: The most characters of a filter and of a path. The library limits how deep expressions can be nested.
 MOST, MOST_PATH = 1000, 400
-#: The columns are no longer than this.
+#: No column is longer than this, so a longer value matches nothing.
 _LONGEST_VALUE = 254
-#: RFC 7643, section 3.1: what every resource has.
+#: The attributes that every resource has (RFC 7643, section 3.1).
 _COMMON: tuple[dict[str, Any], ...] = (
     {"name": "id", "type": "string", "caseExact": True},
     {"name": "externalId", "type": "string", "caseExact": True},
@@ -63,7 +62,10 @@ Table = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a path: an attribute, which of its values, and which part of them. Names are in lower case."""
+    """The target of a path: an attribute, a choice among its values, and a part of the values.
+
+    Names are in lower case.
+    """
 
     name: str
     part: str | None = None
@@ -71,7 +73,7 @@ class Target:
 
 
 def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
-    """Return rows that include all matches, and the test of a User. Raises Fault with invalidFilter."""
+    """Return rows that include all matches, and the test for a User. Raise Fault with invalidFilter."""
     node = _parsed(raw)
     test = _test(node, _table(USER))
     among = _narrowed(rows, node, "")
@@ -79,16 +81,16 @@ def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
 
 
 def test_of(raw: str, schema: str) -> Test:
-    """Return the test of a resource of this schema. Raises Fault with invalidFilter."""
+    """Return the test for a resource of this schema. Raise Fault with invalidFilter."""
     return _test(_parsed(raw), _table(schema))
 
 
 def target(
     raw: str, schema: str, *, more: Mapping[str, Table] | None = None, unread: frozenset[str] = frozenset()
 ) -> Target:
-    """Read the path of a PATCH. Raises Fault.
+    """Read the path of a PATCH. Raise Fault if it is invalid.
 
-    `more` adds parts of an attribute that are not shown. For attributes in `unread`, only the name is checked.
+    `more` adds parts of an attribute that answers do not show. For attributes in `unread`, only the name is checked.
     """
     grammar = _grammar()
     try:
@@ -118,7 +120,7 @@ def no_target() -> Fault:
 
 @functools.cache
 def _grammar() -> ModuleType:
-    """Import the library when it is first needed: it takes 30 MB and a third of a second."""
+    """Import the library at its first use, because it needs 30 MB and a third of a second."""
     from scim2_models import path
 
     return path
@@ -136,7 +138,7 @@ def _parsed(raw: str) -> Any:
 
 
 def _require_texts(node: Any) -> None:
-    """Raise for half a surrogate pair, which JSON can contain but which is not text."""
+    """Raise Fault if a value contains half a surrogate pair. JSON allows this, but it is not text."""
     try:
         for value in _values_in(node):
             value.encode()
@@ -167,7 +169,7 @@ def _no_path() -> Fault:
 
 @functools.cache
 def _table(schema: str) -> Table:
-    """Return the attributes of a resource by their names in lower case."""
+    """Return the attributes of a resource by their lower-case names."""
     attributes = [*_COMMON, *discovery.schemas()[schema]["attributes"]]
     return {each["name"].lower(): {**each, "schema": schema} for each in attributes}
 
@@ -180,7 +182,7 @@ def _parts(attribute: Mapping[str, Any]) -> Table:
 
 
 def _test(node: Any, table: Table) -> Test:
-    """Return the test for an expression. Its names are checked here, so a wrong name is refused even without rows."""
+    """Return the test for an expression. Wrong names are refused here, even if there are no rows to test."""
     grammar = _grammar()
     if isinstance(node, grammar.Not):
         inner = _test(node.expr, table)
@@ -231,7 +233,10 @@ def _comparison(node: Any, table: Table) -> Test:
 
 
 def _reader(attribute: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
-    """Return a function that converts a value for comparison; it returns None for a value of another type."""
+    """Return a function that converts a value for comparison.
+
+    For a value of another type, the function returns None.
+    """
     kind = attribute["type"]
     if (kind == "boolean" and name in _OF_TEXTS | _IN_ORDER) or (kind == "dateTime" and name in _OF_TEXTS):
         raise _no_filter()
@@ -243,7 +248,7 @@ def _reader(attribute: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
 
 
 def _flag(value: Any) -> bool | None:
-    """Read true and false, also in Entra ID's spelling: "True", "False"."""
+    """Read a boolean. Entra ID's spelling, "True" and "False", is accepted too."""
     text = value.lower() if isinstance(value, str) else value
     return {True: True, False: False, "true": True, "false": False}.get(text) if isinstance(text, (bool, str)) else None
 
@@ -283,8 +288,9 @@ def _require_schema(path: Any, attribute: Mapping[str, Any]) -> None:
 
 
 def _values(resource: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Any]:
-    """Yield all values at this place. Case does not matter in names, and empty values count as missing (RFC 7643,
-    sections 2.1, 2.5).
+    """Yield all values at this path. Case does not matter in names, and empty values count as missing.
+
+    (RFC 7643, sections 2.1 and 2.5.)
     """
     found = next((value for name, value in resource.items() if name.lower() == keys[0]), None)
     for each in found if isinstance(found, list) else [found]:
@@ -294,7 +300,7 @@ def _values(resource: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Any]
             yield each
 
 
-# --- Among which rows ----------------------------------------------------------------------------------------
+# --- Rows from an index --------------------------------------------------------------------------------------
 
 _BY: dict[str, Callable[[QuerySet[Person], str], QuerySet[Person]]] = {
     "id": directory.by_id,
@@ -306,7 +312,7 @@ _BY: dict[str, Callable[[QuerySet[Person], str], QuerySet[Person]]] = {
 
 
 def _narrowed(rows: QuerySet[Person], node: Any, within: str) -> QuerySet[Person] | None:
-    """Return the rows that an index finds, if the expression requires one of its values; otherwise None."""
+    """Return the rows that an index finds, if the expression can only match these. Otherwise return None."""
     grammar = _grammar()
     if isinstance(node, grammar.Comparison) and node.op == grammar.CompareOperator.eq and isinstance(node.value, str):
         parts = (within, node.attr_path.attr, node.attr_path.sub_attr)

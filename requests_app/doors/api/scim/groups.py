@@ -1,6 +1,6 @@
 """Groups: a tenant's roles, and who has them (RFC 7643, section 4.2). Only their members can be changed.
 
-The wanted members are compared with the present ones, and the operation gets only the difference.
+The wanted members are compared with the present members, and the operation gets only the difference.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from requests_app.domain.ids import as_id
 from requests_app.doors.api.scim import filters
 from requests_app.doors.api.scim.shapes import GROUP, PATCH, Fault
 
-#: A directory sends its members in portions of a few hundred.
+#: A directory sends some hundred members in each call.
 MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
-#: Of these nothing is kept, or they can't be other than they are.
+#: Attributes that are not stored or can't change.
 _PASSED_OVER = frozenset({"schemas", "externalid", "meta"})
 
 Members = frozenset[UUID]
 
 
 def patched(resource: dict[str, Any], body: Any) -> Members:
-    """Return the members after the operations, applied one after the other (RFC 7644, section 3.5.2)."""
+    """Return the members after applying the operations in order (RFC 7644, section 3.5.2)."""
     body = _folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -49,7 +49,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
 
 
 def replaced(resource: dict[str, Any], body: Any) -> Members:
-    """Read a whole Group. A Group without the attribute `members` keeps its members."""
+    """Read a whole Group. If it has no attribute `members`, its members do not change."""
     body = _folded(body)
     if GROUP not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})
@@ -81,13 +81,13 @@ def _changed(resource: dict[str, Any], members: Members, kind: str, path: str, v
             raise filters.no_target()
         if kind == "remove":
             return members - chosen
-        # To change one into another is to take one away and add the other.
+        # To replace one member with another, remove the first and add the second.
         return (members - chosen) | _listed(value)
     if kind == "add":
         return members | _listed(value)
     if kind == "replace":
         return _listed(value)
-    # Entra ID says in the value which ones it means; without one it is all of them.
+    # Entra ID names the members to remove in the operation's value. Without a value, all members are removed.
     return members - _listed(value) if value else frozenset()
 
 
@@ -122,7 +122,7 @@ def _key(value: Any) -> UUID:
 
 
 def _folded(body: Any) -> dict[str, Any]:
-    """Return the attributes by lower-case names: case does not matter in names (RFC 7643, section 2.1)."""
+    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
         raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}

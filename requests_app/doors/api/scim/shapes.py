@@ -1,4 +1,4 @@
-"""SCIM's shapes: its media type, its lists and errors, and one person as a User."""
+"""The forms of SCIM: its media type, lists and errors, a person as a User, and a role as a Group."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class ScimRenderer(JSONRenderer):
 
 
 class Fault(Malformed):
-    """A call that can't be done. `scim_type` is a word of RFC 7644, section 3.12."""
+    """A call that is refused. `scim_type` is one of the error types of RFC 7644, section 3.12."""
 
     def __init__(self, scim_type: str, message: Any) -> None:
         super().__init__(message)
         self.scim_type = scim_type
 
 
-# --- What goes out -------------------------------------------------------------------------------------------
+# --- Answers -------------------------------------------------------------------------------------------------
 
 
 def user(person: Person) -> dict[str, Any]:
-    """Return a person of `queries.directory.people()` as a User, with one address and one name."""
+    """Return a person of `queries.directory.people()` as a User with one address and one name."""
     record = getattr(person, "directory", None)
     changed_at = record.changed_at if record else person.created_at
     found: dict[str, Any] = {
@@ -75,7 +75,7 @@ def user(person: Person) -> dict[str, Any]:
 
 
 def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any]:
-    """Return a role of the tenant as a Group, with its holders (RFC 7643, section 4.2)."""
+    """Return a role of the tenant as a Group, with the people who have it (RFC 7643, section 4.2)."""
     pk = group_id(tenant.pk, role)
     return versioned(
         {
@@ -89,7 +89,7 @@ def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any
 
 
 def group_id(tenant_id: UUID, role: str) -> UUID:
-    """Return the same id always: a role has no row that could have one."""
+    """Return an id that is always the same for this role. A role has no row with an id."""
     return uuid5(tenant_id, role)
 
 
@@ -99,9 +99,7 @@ def _group_ref(membership: Membership) -> dict[str, str]:
 
 
 def versioned(resource: dict[str, Any]) -> dict[str, Any]:
-    """Add the version (RFC 7644, section 3.14): a digest of everything that is shown, except the time of the last
-    change.
-    """
+    """Add the version (RFC 7644, section 3.14): a digest of all that is shown, without the time of the last change."""
     meta = {name: value for name, value in resource["meta"].items() if name != "lastModified"}
     plain = json.dumps({**resource, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
     version = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
@@ -133,14 +131,12 @@ def listed(rows: list[dict[str, Any]], *, total: int, start: int = 1) -> dict[st
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_$.-]{0,99}")
-#: RFC 7643, section 7, "returned": always, no matter which attributes the caller asks for.
+#: The attributes that are in every answer ("returned": "always" in RFC 7643, section 7).
 _ALWAYS = ("schemas", "id")
 
 
 def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None) -> dict[str, Any]:
-    """Return the attributes that `attributes` names, or all except those in `excludedAttributes` (RFC 7644, section
-    3.9).
-    """
+    """Return the attributes in `attributes`, or all except those in `excludedAttributes` (RFC 7644, section 3.9)."""
     if wanted is not None and excluded is not None:
         raise Fault("invalidValue", "attributes and excludedAttributes can’t be used together.")
     if wanted is not None:
@@ -165,7 +161,10 @@ def _is_named(path: str, names: frozenset[str]) -> bool:
 
 
 def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iterable[tuple[str, Any]]:
-    """Yield the attributes that `keeps` accepts, by path, and of complex attributes those sub-attributes."""
+    """Yield the attributes whose path `keeps` accepts.
+
+    Of a complex attribute, yield only the accepted sub-attributes.
+    """
     for name, value in resource.items():
         path = name.lower()
         if name in _ALWAYS:
@@ -185,17 +184,17 @@ def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iter
 
 # --- Errors ---------------------------------------------------------------------------------------------------
 
-#: RFC 7644, section 3.12, by our codes.
+#: The error types of RFC 7644, section 3.12, by this API's codes.
 _TYPES = {"taken": "uniqueness", "unacceptable": "invalidValue", "malformed": "invalidSyntax"}
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusal as the rest of the API, in SCIM's shape."""
+    """Answer with the same refusal as the rest of the API, in the form of SCIM."""
     found = errors.handle(error, context)
     if found is None:
         return None
     problem = found.data
-    # 422 is no word of SCIM's.
+    # SCIM does not use the status 422.
     found.status_code = 400 if found.status_code == 422 else found.status_code
     faults = [f"{each['field']}: {each['detail']}" for each in problem.get("errors", [])]
     scim_type = error.scim_type if isinstance(error, Fault) else _TYPES.get(problem["code"], "")

@@ -1,4 +1,4 @@
-"""The routes of SCIM. SCIM describes itself in its own way, so none of them is in the OpenAPI document."""
+"""The routes of SCIM. SCIM describes itself in its own way, so these routes are not in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ _SHOWN = frozenset({"attributes", "excludedAttributes"})
 
 
 class NotImplementedHere(exceptions.APIException):
-    """RFC 7644, sections 3.11 and 3.7: the answer for optional parts that this server does not have."""
+    """The answer for optional parts of SCIM that this server does not have (RFC 7644, sections 3.7 and 3.11)."""
 
     status_code, default_detail = 501, "This is not offered here."
 
 
 @extend_schema(exclude=True)
 class ScimView(ApiView):
-    """The base of routes for a caller of one tenant: its administrator, or the client that manages its people."""
+    """The base of these routes.
+
+    The caller is a tenant's administrator, or the client that manages the tenant's people.
+    """
 
     scopes: ClassVar = dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _SCOPE)
     parser_classes = (shapes.ScimParser, JSONParser)
@@ -49,8 +52,9 @@ class ScimView(ApiView):
         return directory.tenant(self.actor)
 
     def found(self, pk: UUID) -> tuple[Tenant, Person]:
-        """Return the tenant and the person. A missing person and another tenant's get the same 404, before any check of
-        rights.
+        """Return the tenant and the person. Raise NotFound before any check of rights.
+
+        So a missing person and a person of another tenant get the same answer.
         """
         try:
             tenant = self.tenant()
@@ -74,19 +78,19 @@ class ScimView(ApiView):
         return Response(data, status=status, headers=headers)
 
     def require_version(self, resource: dict[str, Any]) -> None:
-        """Raise if the call has an `If-Match` that names another version than this."""
+        """Raise NotTheSame if the call has an `If-Match` that does not name the resource's version."""
         wanted = self.request.META.get("HTTP_IF_MATCH", "")
         if wanted.strip() and not _names(resource["meta"]["version"], wanted):
             raise NotTheSame
 
     def still(self, read: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
-        """Return a check for the operation to repeat under its locks; None if the call has no `If-Match`."""
+        """Return a check for the operation to call under its locks, or None if the call has no `If-Match`."""
         if not self.request.META.get("HTTP_IF_MATCH", "").strip():
             return None
         return lambda: self.require_version(read())
 
     def window(self) -> tuple[int, int]:
-        """Return where the requested page begins and ends, from 0 (RFC 7644, section 3.4.2.4)."""
+        """Return where the requested page begins and ends, counted from 0 (RFC 7644, section 3.4.2.4)."""
         query = self.request.query_params
         start = max(1, _whole(query.get("startIndex"), "startIndex", default=1))
         count = min(discovery.MOST, max(0, _whole(query.get("count"), "count", default=100)))
@@ -113,7 +117,7 @@ class Users(ScimView):
         return self.listed([shapes.user(each) for each in page], total=rows.count())
 
     def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
-        """Test the rows in portions: an expression may need to read all rows, but only one page stays in memory."""
+        """Test the rows in portions. An expression may need all rows, but only one page stays in memory."""
         among, test = filters.people(rows, raw)
         (start, end), page, total = self.window(), [], 0
         for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
@@ -154,7 +158,7 @@ class OneUser(ScimView):
         tenant, person = self.found(pk)
         before = shapes.user(person)
         self.require_version(before)
-        # Of a whole one nothing is compared: the names that it gives are all there are.
+        # A whole User contains all names, so its names are not compared with the earlier names.
         profile = bodies.profile_of(change(before), before=None if is_whole else before)
         # Attributes that the caller did not change stay as they are now: somebody else may have changed them meanwhile.
         profile = bodies.difference(bodies.profile_of(before), profile)
@@ -180,7 +184,7 @@ class Groups(ScimView):
         return self.listed(rows[start:end], total=len(rows))
 
     def post(self, request: Any) -> Response:
-        """Refuse a new group: a group is a role, and roles are neither made nor removed."""
+        """Refuse a new group. A group is a role, and roles can't be added or removed."""
         directory.require_administrator(self.actor, self.tenant())
         raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
@@ -202,7 +206,10 @@ class OneGroup(ScimView):
         raise NotImplementedHere(_("Groups are the roles: find them by displayName. You can’t add or remove a group."))
 
     def _found(self, pk: UUID) -> tuple[Tenant, str, dict[str, Any]]:
-        """Return the tenant, the role, and the present group. A missing tenant and another one get the same answer."""
+        """Return the tenant, the role and the present group.
+
+        A missing group and another tenant's group get the same answer.
+        """
         try:
             tenant = self.tenant()
         except NotAllowed:
@@ -279,7 +286,7 @@ class NothingOfScim(NotOffered):
 
 
 def _names(version: str, header: str) -> bool:
-    """Whether a list of tags names this one. The tags are weak, as in the standard's own examples of If-Match."""
+    """Return whether a list of tags names this version. Tags are weak, as in the standard's examples of If-Match."""
     plain = version.removeprefix("W/")
     return any(each.strip().removeprefix("W/") in (plain, "*") for each in header.split(","))
 
