@@ -1,4 +1,4 @@
-"""Words for access requests on pages: lines of lists, steps, timelines, accesses to content."""
+"""Words for access requests on pages: lines of lists, windows, results, and accesses to content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from requests_app.words import sentences
 from requests_app.words.text import visible_single
 
 _EXCERPT = 240
-#: A list shows a reason in two lines, without its own line breaks. The page of the access request shows them.
+#: A list shows the justification in two lines, without its own line breaks. The page of the access request shows them.
 _BREAKS = re.compile(r"[ \t\r\n]+")
 
 
@@ -50,7 +50,7 @@ class Line:
 
 
 def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
-    """Return lines for many rows. The accesses in their windows are read together."""
+    """Return a line for each row. The accesses in all their windows are read with one query."""
     rows = list(rows)
     grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
     ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
@@ -62,7 +62,7 @@ def _line(row: AccessRequest, *, actor: Actor, at: datetime, seen: dict[UUID, di
     grant, state = grant_of(row), row.state_at(at)
     actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
     waits = any(edge.is_decision for edge in actions.values())
-    # The engineer who asked gives the window back; everybody else who may end it closes it.
+    # The engineer who asked releases the window. Everybody else who can end it revokes it.
     ending = [actions[name] for name in ("release", "revoke") if name in actions]
     return Line(
         row=row,
@@ -86,7 +86,7 @@ def grant_of(row: AccessRequest) -> Grant | None:
 
 
 def takes_evidence(actor: Actor, tenant_id: UUID) -> bool:
-    """Whether this person may take evidence of the tenant's log: everybody who can read the whole log may."""
+    """Return whether this person can download evidence of the tenant's log. They must be able to read the whole log."""
     return bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant_id, service_id=None))
 
 
@@ -99,7 +99,7 @@ def whose_turn(row: AccessRequest, state: State) -> str:
 
 
 def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> str:
-    """Return the result in a few words; empty while the access request is under way."""
+    """Return the result in a few words, or "" while the access request is under way."""
     if state == State.CLOSED and seen is not None:
         return capfirst(sentences.summary(seen))
     if state == State.DENIED:
@@ -113,9 +113,7 @@ def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> st
 
 
 def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
-    """Return the address at which the engineer asks again, with this access request as the draft; empty if
-    they can't.
-    """
+    """Return the address of the form that repeats this access request, or "" if the actor can't submit one."""
     ended = state in (State.DENIED, State.EXPIRED, State.WITHDRAWN, State.CLOSED)
     if not ended or Role.REQUESTER not in policy.roles_of(actor, row):
         return ""
@@ -131,7 +129,7 @@ def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
 
 @dataclass
 class Window:
-    """An open window as a live list: who may do what, until when, and the newest accesses."""
+    """An open window as a live list: who can do what, until when, and the newest accesses."""
 
     line: Line
     heading: str
@@ -145,8 +143,9 @@ class Window:
 
 
 def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
-    """Describe a window. `polls` is how many accesses the list asks for repeatedly; 0 for a list that does
-    not change.
+    """Describe a window.
+
+    `polls` is how many accesses the list requests repeatedly, or 0 for a list that does not change.
     """
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
     heading = format_html(_("{who} can {act}"), **values)
@@ -157,15 +156,15 @@ def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_t
 
 
 def newest(looks: Sequence[ContentAccess]) -> str:
-    """Return a mark of the newest content of a live list, so that the list is sent again only when there is more."""
+    """Return a mark of the newest access in a live list. The list is sent again only if this mark changes."""
     return str(looks[0].pk) if looks else "nothing"
 
 
-# --- What is looked at ---------------------------------------------------------------------------------------
+# --- Accesses ------------------------------------------------------------------------------------------------
 
 
 def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
-    """Return the accesses for the live list: by reference, and never by subject line, because that is content."""
+    """Return the accesses for the live list. Items are named by reference: a subject line would be content."""
     return [
         {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
     ]

@@ -1,4 +1,4 @@
-"""The state of an access request and its way there: its steps, and a timeline made from the log's own entries."""
+"""The state of an access request and how it got there: its steps, and a timeline from the log's own entries."""
 
 from __future__ import annotations
 
@@ -35,19 +35,21 @@ _STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
 
 
 def needs_customer(row: AccessRequest) -> bool:
-    """Whether the customer is or was asked. Before the provider's approval, the same rule decides as in
-    that approval.
+    """Return whether the customer is or was asked.
+
+    Before the provider's approval, the same rule applies as in that approval.
     """
     decisions = {decision.stage for decision in row.decisions.all()}
     if Decision.Stage.PROVIDER in decisions:
-        # Without a second stage the first yes opens the window.
+        # Without a second stage, the provider's approval opens the window.
         return Decision.Stage.CUSTOMER in decisions or grant_of(row) is None
     return row.needs_customer_approval or operations.lockbox_applies(row.tenant, row.service)
 
 
 def steps(row: AccessRequest, *, at: datetime) -> list[dict[str, Any]]:
-    """Return the steps of this access request, with the present one marked. Once it ended, steps never reached are left
-    out.
+    """Return the steps of this access request, with a mark on the present step.
+
+    After the access request has ended, the steps that it did not reach are left out.
     """
     state = row.state_at(at)
     decisions = {decision.stage: decision for decision in row.decisions.all()}
@@ -88,7 +90,7 @@ def _window_step(grant: Grant | None, state: State) -> dict[str, Any]:
 
 
 def how_closed(grant: Grant) -> str:
-    """Return how a window ended; a window that no sweep has recorded yet ended as planned."""
+    """Return how a window ended. If no sweep has recorded the end yet, the window closed as planned."""
     if grant.close_reason == Grant.CloseReason.RELEASED:
         return _("Closed early by the engineer")
     if grant.close_reason == Grant.CloseReason.REVOKED:
@@ -100,19 +102,22 @@ def how_closed(grant: Grant) -> str:
 
 
 def _look_of(name: str) -> tuple[str, str]:
-    """Return the colour and the icon of an entry; an entry of a newer version has the common ones."""
+    """Return the colour and the icon of an entry. An event of a newer version gets common ones."""
     event = EVENTS.get(name)
     return event.look if event is not None else ("over", "circle")
 
 
 def _did(name: str) -> Promise | None:
-    """Return what a person did, to follow their name, or None for an event that only has a title."""
+    """Return words that follow a person's name and say what they did, or None for an event with only a title."""
     event = EVENTS.get(name)
     return event.did if event is not None else None
 
 
 def timeline(row: AccessRequest, entries: list[Entry], activities: list[ResourceActivity]) -> list[dict[str, Any]]:
-    """Return one line per act, the oldest first. Content has one line per resource, at the time of its last access."""
+    """Return one line for each act, the oldest first.
+
+    Content has one line per resource, at the time of its last access.
+    """
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_accesses_event(row, one) for one in activities]
     return sorted(events, key=lambda event: event["at"])
@@ -133,7 +138,10 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _by_whom(entry: Entry) -> str | SafeString:
-    """Return what was done, after the client that did it and its approver, or after the people whose deputy did it."""
+    """Return what was done. For a client, name the client and its approver.
+
+    For a deputy, name the approvers who were away.
+    """
     words, actor = _words(entry), entry.record["actor"]
     if actor.get("kind") == "client":
         whose = actor.get("for")
@@ -159,9 +167,7 @@ def _organisation(row: AccessRequest, side: str) -> str:
 
 
 def _words(entry: Entry) -> str:
-    """Return what a person did, or the event's own title. A refusal also says what was tried, and why it
-    was refused.
-    """
+    """Return what a person did, or the event's title. For a refusal, return what was tried, and why it was refused."""
     title = title_of(entry.row.event)
     if entry.row.event == Event.ACT_REFUSED:
         edge = lifecycle.TRANSITIONS.get(entry.detail.get("action", ""))
@@ -182,13 +188,13 @@ def _words(entry: Entry) -> str:
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:
-    """Return the line of the timeline that brought the access request into its present state."""
+    """Return the line of the timeline about the access request's last change of state."""
     entry = review.last_change(row)
     return [_event(row, entry)] if entry else []
 
 
 def refusal_words(code: str) -> str:
-    """Return the words of a refusal's code; an unknown code is returned unchanged."""
+    """Return the words for a refusal's code. Return an unknown code unchanged."""
     kinds: list[type[errors.DomainError]] = [errors.DomainError]
     for kind in kinds:
         if kind.code == code:
@@ -205,7 +211,7 @@ def _item_words(reference: str, kind: str, part: str) -> str:
 
 
 def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
-    """Return why an act was refused and, if a window for it had been closed, how it was closed."""
+    """Return why an act was refused. If a window for it was closed before, also say how."""
     why, ended = refusal_words(str(detail.get("code", ""))), detail.get("ended")
     how = (
         str(ended.get("close_reason"))

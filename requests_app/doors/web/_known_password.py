@@ -1,7 +1,7 @@
-"""Remembers for a minute, on the server, that the right password was entered for one form.
+"""Remembers on the server for a minute that a person entered the right password in one form.
 
-It is used if the password was right but the code had been used before: then only the next code is missing. The session
-stores no password, only the time, the person and a digest of the form. So it helps only with this form.
+This helps if the password was right but the code had been used before: the person then enters only the next code. The
+session stores no password, but the time, the person and a digest of the form. So it works only for this form.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEY = "known_password"
 
 
 def act_of(request: HttpRequest, fields: Iterable[tuple[str, str]]) -> str:
-    """Return a digest of what the form does: its address, and its fields except the proof."""
+    """Return a digest of the act of this form: its address, and its fields without the proof."""
     text = json.dumps([request.get_full_path(), sorted(fields)])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -28,7 +28,7 @@ def remember(request: HttpRequest, act: str, *, at: datetime) -> None:
 
 
 def is_known(request: HttpRequest, act: str, *, at: datetime) -> bool:
-    """Whether this person entered the right password for exactly this form within the last minute."""
+    """Return whether this person entered the right password for exactly this form within the last minute."""
     stored = request.session.get(_KEY)
     if not stored or (stored["person"], stored["act"]) != (str(request.user.pk), act):
         return False

@@ -1,4 +1,4 @@
-"""Chooses the sentence of an entry. The event declares the sentence; _log_words fills in the names."""
+"""Chooses the sentence for an entry. The event declares the sentence, and _log_words fills in the names."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from requests_app.domain.acts import ACTS, EVENTS
 
 Fields = dict[str, Any]
 
-#: For an event of a newer version, and for an entry whose bytes cannot be read.
+#: For an event of a newer version, and for an entry that can't be read.
 BY_NAME = _("{who}: {title}")
 
-#: What ended access as a consequence, by the cause that the entry names.
+#: Why access ended as a consequence of another act. The key is the cause in the entry.
 CAUSES: dict[str, Promise] = {
     "ticket-closed": _("{by} closed the ticket"),
     "ticket-resolved": _("{by} resolved the ticket"),
@@ -25,7 +25,7 @@ CAUSES: dict[str, Promise] = {
 
 
 def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
-    """Return the sentence for the event, or for the kind of the event that the detail shows."""
+    """Return the sentence of the event, or of the event's variant that matches the detail."""
     declared = EVENTS.get(event)
     if not actor or declared is None:
         return BY_NAME
@@ -33,6 +33,6 @@ def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
 
 
 def tried(action: str) -> str:
-    """Return the words that follow "tried to"; an act of a newer version is returned unchanged."""
+    """Return words that follow "tried to". Return an act of a newer version unchanged."""
     act = ACTS.get(action)
     return action if act is None or act.tried is None else str(act.tried)

@@ -1,4 +1,4 @@
-"""The state of a log, in words: what is signed, who cosigned it, what is wrong, and what the last check found."""
+"""The state of a log in words: what is signed, who cosigned it, what is wrong, and the result of the last check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from requests_app.models import Tenant
 from requests_app.operations.checks import GIVEN_UP
 from requests_app.queries import log as queries
 
-#: Why a log is not signed any more (audit_app.checkpoints.Refusal), by code. {numbers} come from the alarm's detail.
+#: Why a log is not signed any more, by the code in audit_app.checkpoints.Refusal. The alarm's detail has the {numbers}.
 ALARMS: dict[str, Promise] = {
     "missing": gettext_lazy("Entry {seq} is missing."),
     "altered": gettext_lazy("Entry {seq} is not as it was written. {why}"),
@@ -37,9 +37,9 @@ ALARMS: dict[str, Promise] = {
     ),
     "outside_unreadable": gettext_lazy("The signer’s record outside the database can’t be read."),
 }
-#: Trouble of the signer itself: it can't compare, and so says nothing. Everything else is damage to the log.
+#: Problems of the signer: it can't compare the log, so these codes don't mean damage. All other codes do.
 OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable"})
-#: A check that no worker has taken up after so long is not slow but forgotten.
+#: If no worker has begun or continued a check for so long, the check is forgotten.
 FORGOTTEN_AFTER = dt.timedelta(minutes=3)
 
 
@@ -61,7 +61,7 @@ def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def _is_late(state: LogState, at: dt.datetime) -> bool:
-    """Whether a checkpoint is overdue: entries wait for it, or the hourly one did not come."""
+    """Return whether a checkpoint is overdue: entries wait for it too long, or the hourly checkpoint is missing."""
     longest = dt.timedelta(seconds=settings.CHECKPOINT_MAX_AGE_SECONDS)
     if state.unsigned and state.unsigned_since is not None and at - state.unsigned_since > longest:
         return True
@@ -70,7 +70,7 @@ def _is_late(state: LogState, at: dt.datetime) -> bool:
 
 
 def alarm_words(code: str, detail: dict[str, Any]) -> str:
-    """Return a sentence about an alarm; the code of a newer version is returned unchanged."""
+    """Return a sentence about an alarm. Return the code of a newer version unchanged."""
     words = ALARMS.get(code)
     if words is None:
         return code
@@ -86,7 +86,7 @@ def alarm_words(code: str, detail: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of this log for people to compare: whole, or by its fingerprint (SHA-256 over the 32 bytes)."""
+    """A key of this log that people can compare: the whole key, or its fingerprint (SHA-256 over its 32 bytes)."""
 
     vkey: str
     key_id: str
@@ -95,7 +95,7 @@ class Key:
 
 
 def signing_keys(state: LogState) -> list[Key]:
-    """Return the keys that have signed under this log's name; those that signed the newest checkpoint come first."""
+    """Return the keys that have signed under this log's name. The keys of the newest checkpoint come first."""
     note = _note(state.checkpoint)
     found = [
         _key(keys.log_key(state.origin, bytes(public)), note)
@@ -120,7 +120,7 @@ def _note(checkpoint: Checkpoint | None) -> Note | None:
 
 
 def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPosition]:
-    """Return each entry's position and tree, and how many entries the checkpoint over it covers."""
+    """Return the position and the tree of each entry, and the size of the checkpoint that covers it."""
     where = Shards.of(state.tenant_id)
     found = {entry.seq: where.position(entry.seq) for entry in entries}
     shards = {place.shard for place in found.values()} - {state.shard}
@@ -137,12 +137,12 @@ def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPos
     }
 
 
-# --- What a check found ----------------------------------------------------------------------------------
+# --- The last check --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The last check as the page shows it, to every reader and not only to the person who asked for it."""
+    """The last check. The page shows it to every reader, not only to the person who started it."""
 
     row: LogCheck
     log_size: int
@@ -154,7 +154,7 @@ class Checked:
 
     @property
     def start(self) -> int:
-        """The first entry that was checked. Entries that were pruned, or closed as damaged, come before it."""
+        """The number of the first checked entry. Pruned entries, and entries in closed shards, have lower numbers."""
         found = self.row.kept.get("start", 0)
         return found if isinstance(found, int) else 0
 
@@ -168,7 +168,7 @@ class Checked:
 
     @property
     def since(self) -> int:
-        """How many entries came after the check."""
+        """How many entries were written after the check."""
         return max(0, self.log_size - self.row.size)
 
     @property

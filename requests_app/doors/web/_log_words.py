@@ -1,4 +1,4 @@
-"""The log in plain words: one sentence for each entry, made from the hashed bytes and not from the database columns."""
+"""The log in plain words: one sentence for each entry. It is made from the hashed bytes, not from the columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from requests_app.queries.log import About
 from requests_app.words import proposals, sentences, times
 from requests_app.words import text as _text
 
-#: What is wrong with an entry or a head (audit_app.entries, audit_app.verify), by the beginning of its words.
+#: What is wrong with an entry or a head. The key is the beginning of the message of audit_app.entries or
+#: audit_app.verify.
 _FLAWS: tuple[tuple[str, Promise], ...] = (
     (
         "missing: the hashes of what was pruned",
@@ -62,7 +63,7 @@ _FLAWS: tuple[tuple[str, Promise], ...] = (
 )
 
 
-#: What a log leaves the house as.
+#: The formats in which a log can be exported.
 FORMATS: dict[str, Promise] = {
     "csv": gettext_lazy("CSV"),
     "jsonl": gettext_lazy("JSON Lines"),
@@ -74,7 +75,7 @@ FORMATS: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class EntryPosition:
-    """The position of an entry in its tree. `signed_size` is 0 while no checkpoint covers it."""
+    """The position of an entry in its tree. `signed_size` is 0 if no checkpoint covers the entry yet."""
 
     index: int
     origin: str
@@ -106,14 +107,12 @@ def shown_entries(
 
 
 def flaw_words(why: str) -> str:
-    """Return why an entry is not as it was written, translated; words that this page does not know are returned
-    unchanged.
-    """
+    """Return why an entry is not as it was written, translated. Return an unknown message unchanged."""
     return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
 
 
 def grouped(number: int) -> str:
-    """Return a number as people write it, with separators."""
+    """Return a number with thousands separators."""
     return number_format(number, force_grouping=True)
 
 
@@ -138,7 +137,7 @@ def _shown(entry: AuditEntry, tenant: Tenant, about: About, standing: EntryPosit
 
 
 def sentence_of(entry: AuditEntry, *, tenant: Tenant, about: About, at: dt.datetime) -> tuple[SafeString, str]:
-    """Return one entry's sentence and its comment, without the rest of the log page."""
+    """Return an entry's sentence and its comment, for pages other than the log's page."""
     record = _read(bytes(entry.canonical))
     return _words_of(entry, record, tenant, about, at).sentence(), _str(_dict(record, "detail"), "comment")
 
@@ -151,7 +150,7 @@ def _words_of(entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: 
 
 
 class _Words:
-    """The words of one entry. A placeholder is a property here, or else the text of that name in the detail."""
+    """The words of one entry. A placeholder in a sentence is a property of this class, or else a text in the detail."""
 
     def __init__(
         self,
@@ -168,7 +167,10 @@ class _Words:
         self.request_reference, self.ticket_reference = request, ticket
 
     def sentence(self) -> SafeString:
-        """Return the sentence for the event, or for its kind that the detail shows. Unknown events have their name."""
+        """Return the sentence of the event, or of its variant that matches the detail.
+
+        Unknown events are shown by their names.
+        """
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
         text = format_html(pattern, **{name: self._value(name) for name in names})
@@ -180,7 +182,7 @@ class _Words:
     def _plain(self, name: str) -> SafeString:
         return _text.visible_single(_str(self.detail, name))
 
-    # --- Who and what -------------------------------------------------------------------------------------
+    # --- Who, and about what ------------------------------------------------------------------------------
 
     @property
     def who(self) -> SafeString:
@@ -256,7 +258,7 @@ class _Words:
 
     @property
     def confirmed(self) -> SafeString:
-        """For a change by staff: who confirmed it, or that nobody else could."""
+        """For a change by staff: who confirmed it, or that nobody else could confirm it."""
         by = self._plain("confirmed_by")
         return format_html(_("confirmed by {name}"), name=by) if by else escape(_("nobody else could confirm it"))
 
@@ -315,7 +317,7 @@ class _Words:
 
     @property
     def changes(self) -> SafeString:
-        """The new values and the old ones."""
+        """The new and the old values."""
         now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
         parts = [
             _("%(field)s is “%(now)s”, was “%(was)s”") % {"field": key, "now": value, "was": was.get(key, "")}
@@ -334,7 +336,7 @@ class _Words:
 
     @property
     def signed(self) -> str | SafeString:
-        """For a decision: whether it is signed, and by which key. The verifier checks the signature."""
+        """For a decision: whether it is signed, and with which key. Only the verifier checks the signature."""
         found = decision_signatures.of(self.detail)
         if found is None:
             return ""
@@ -390,8 +392,9 @@ class _Words:
 
 @lru_cache(maxsize=1000)
 def _person(name: str, organisation: str, _language: str | None) -> SafeString:
-    """Return the actor. It is cached, because a log has few people and many entries; its words depend on
-    the language.
+    """Return the actor's name as HTML.
+
+    The result is cached, because a log has few people and many entries. It depends on the language.
     """
     values = {
         "name": name,
@@ -403,12 +406,12 @@ def _person(name: str, organisation: str, _language: str | None) -> SafeString:
 
 
 def _reference(text: str) -> SafeString:
-    """Return a reference that does not break at its hyphens: a broken one is hard to find and to type."""
+    """Return a reference that does not break at its hyphens. If it did, it would be hard to find and to type."""
     return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
 
 
 def _key_id(vkey: object) -> SafeString:
-    """Return the eight hexadecimal digits by which people recognise a key; the whole key is in the record."""
+    """Return the eight hexadecimal digits that identify a key. The record contains the whole key."""
     parts = vkey.split("+", 2) if isinstance(vkey, str) else []
     return format_html('<span class="mono">{}</span>', parts[1]) if len(parts) == 3 else SafeString("")
 
@@ -426,9 +429,7 @@ def _days(n: object) -> str:
 
 
 def _read(raw: bytes) -> dict[str, Any]:
-    """Return the record, or an empty one if the bytes can't be read: a log that was tampered with can still
-    be shown.
-    """
+    """Return the record, or {} if the bytes can't be read. So a manipulated log can still be shown."""
     try:
         record = json.loads(raw)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The progress of a download: the stream reports it, and the page that waits for the download shows it."""
+"""The progress of a download. The stream reports it, and the page that waits for the download shows it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from django.core.cache import cache
 
 ENTRIES, TIMELINE, DONE, STOPPED = "entries", "timeline", "done", "stopped"
 _STORED_FOR = 3600
-#: At most so many writes for one step, and none for fewer entries than this.
+#: The most reports for one step, and the fewest new entries for a report.
 _STEPS, _LEAST = 200, 1000
 
 
 @dataclass
 class Progress:
-    """One download of one person. Nobody else can ask for it, because the person's id is part of the key."""
+    """One download of one person. The key contains the person's id, so nobody else can read the progress."""
 
     person_id: UUID
     download: UUID
@@ -28,7 +28,7 @@ class Progress:
     _reported: int = field(default=-1, repr=False)
 
     def begin(self, step: str) -> Callable[[int], None]:
-        """Begin a step. Return a function that takes how many more entries are done."""
+        """Begin a step. Return a function that takes the number of further entries that are done."""
         self.step, self._done, self._reported = step, 0, -1
         self._tell()
         return self.add
@@ -40,7 +40,7 @@ class Progress:
 
     @contextmanager
     def to_its_end(self) -> Iterator[None]:
-        """Report at the end whether the whole file was sent, or the reader left, or something failed."""
+        """Report at the end whether the whole file was sent, the reader disconnected, or something failed."""
         ended = STOPPED
         try:
             yield

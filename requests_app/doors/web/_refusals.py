@@ -13,11 +13,11 @@ from requests_app.models import AccessRequest
 
 @contextmanager
 def noted(row: AccessRequest, action: str, actor: Actor) -> Iterator[None]:
-    """Record a refusal and pass it on. For code of the page itself, outside of operations."""
+    """Record a refusal inside the block and raise it again. Use this for code of a page, outside operations."""
     try:
         yield
     except CodeAlreadyUsed:
-        # A mistake: the next code will do, and nothing was refused.
+        # Using a code twice is a mistake, not a refusal: the next code works.
         raise
     except DomainError as refusal:
         operations.note_refusal(row.pk, action=action, refusal=refusal, actor=actor)

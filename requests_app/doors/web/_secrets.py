@@ -1,7 +1,7 @@
-"""Which fields of a form are secret: what was typed into them is never shown again, and never stored with a form.
+"""Which fields of a form are secret. A page never shows a secret again, and no secret is stored with a form.
 
-A field is secret if it has a password widget, or if `secret` marks it. What may be stored is decided by name, before
-the form is built. So no form may use the name of a secret field for a field that is not secret.
+A field is secret if it has a password widget, or if `secret` marks it. The field's name decides what can be stored,
+because the form does not exist yet at that time. So no form may use the name of a secret field for another field.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from django import forms
 
 _Field = TypeVar("_Field", bound=forms.Field)
 
-#: Never stored with a waiting form, because both are made again: the text to sign is valid for one time only.
+#: These are never stored with a waiting form. Both are made again: the text to sign is valid only once.
 _NEVER = frozenset({"csrfmiddlewaretoken", "manifest"})
 
 
 def secret(field: _Field) -> _Field:
-    """Mark a field as secret: its value proves who somebody is, or opens something."""
+    """Mark a field as secret: its value proves who somebody is, or gives access to something."""
     field.is_secret = True  # type: ignore[attr-defined]  # read by is_marked()
     return field
 
@@ -28,32 +28,32 @@ def is_marked(field: forms.Field) -> bool:
 
 
 def all_forms(base: type[forms.BaseForm] = forms.BaseForm) -> Iterator[type[forms.BaseForm]]:
-    """Yield every form class, those of the libraries too."""
+    """Yield every form class, including the form classes of libraries."""
     for form in base.__subclasses__():
         yield form
         yield from all_forms(form)
 
 
 def is_secret(name: str) -> bool:
-    """Whether any form has a secret field of this name. A form of a set puts its own prefix before the name."""
+    """Return whether any form has a secret field of this name. A prefix of a form set is ignored."""
     name = name.rpartition("-")[2]
     fields = (getattr(form, "base_fields", {}).get(name) for form in all_forms())
     return any(field is not None and is_marked(field) for field in fields)
 
 
 def may_wait(name: str, value: str) -> bool:
-    """Whether what was sent may wait for a proof or a sign-in, and be sent again.
+    """Return whether this value can be stored until the person has confirmed or signed in.
 
-    A secret that was left empty may wait too: without it the field would be missing, which means that it was left out.
+    An empty secret is stored too. Without it, the field would be missing, which means that somebody left it out.
     """
     return name not in _NEVER and not (value and is_secret(name))
 
 
 def sentences_in(fields: list[tuple[str, str]]) -> list[str]:
-    """Return the texts that somebody typed and may want to read again: more than one word, and not secret."""
+    """Return the typed texts that a person may want to read again: several words, and not secret."""
     return [value for name, value in fields if ("\n" in value or " " in value.strip()) and may_wait(name, value)]
 
 
 def are_left_out(fields: list[tuple[str, str]]) -> bool:
-    """Whether any of these was typed but may not be stored."""
+    """Return whether any of these values was typed but is not stored."""
     return any(name not in _NEVER and not may_wait(name, value) for name, value in fields)

@@ -1,4 +1,4 @@
-"""Proof, on a page, that it is still the same person, and how long the proof counts."""
+"""The step-up on pages: a person proves that they are still the same person. Also, how long this proof counts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from requests_app.queries import signing
 
 
 def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> str:
-    """Return what the next page will ask this person for, depending on their second factors and their last proof."""
+    """Return what the next page asks this person for. This depends on their second factors and their last proof."""
     actor = actor_in(request)
     if signing.passkeys(actor, tenant_id):
         return _("The next page asks for your comment. To approve, you also need your passkey.")
@@ -59,22 +59,25 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
 
 
 def remember(request: HttpRequest, *, at: datetime, way: str) -> None:
-    """Store in the session that this person has just proved who they are; `policy` decides how long it counts."""
+    """Store in the session that this person has just proved who they are.
+
+    `policy` decides how long the proof counts.
+    """
     request.session[STEPPED_UP] = {"at": at.isoformat(), "way": way, "person": str(request.user.pk)}
 
 
 def note_second_factor(request: HttpRequest) -> None:
-    """Note that the present sign-in has just included the person's second factor, for `remember_sign_in`.
+    """Note that the present sign-in included the person's second factor, for `remember_sign_in`.
 
-    The note is on the request and not in the session: it counts only for the sign-in that this request completes.
+    The note is on the request, not in the session, so it counts only for this sign-in.
     """
     request.second_factor_at = clock.now()  # type: ignore[attr-defined]  # read by remember_sign_in()
 
 
 def remember_sign_in(request: HttpRequest) -> None:
-    """Remember a sign-in with a password. With the second factor, it is a proof like any other.
+    """Remember a sign-in with a password. With a second factor, it is a full proof.
 
-    Without the second factor it only allows setting up the first second factor.
+    Without a second factor, it only allows the person to set up their first one.
     """
     at = getattr(request, "second_factor_at", None)
     if at is not None:
@@ -84,9 +87,10 @@ def remember_sign_in(request: HttpRequest) -> None:
 
 
 def remember_single_sign_on(request: HttpRequest) -> None:
-    """Remember a sign-in at an identity provider: the only proof that a person without a second factor here can give.
+    """Remember a sign-in at an identity provider, if the person has no second factor here.
 
-    The provider's statement about its own second factor (`amr`) proves nothing here: docs/single-sign-on.md says why.
+    These people can give no other proof. What the identity provider claims about its own second factor (`amr`) is not a
+    proof: see docs/single-sign-on.md.
     """
     if not cast(Person, request.user).has_second_factor:
         remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
@@ -97,32 +101,30 @@ def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
 
 
 def setting_up(request: HttpRequest) -> Actor:
-    """Return the actor who sets up a second factor. For the first one, any sign-in is proof enough."""
+    """Return the actor who sets up a second factor. For the first one, any sign-in is enough proof."""
     way, at = last_proof(request)
     return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:
-    """Ask for the proof, and return to this page."""
+    """Redirect to the page that asks for the proof, and back to this page afterwards."""
     return redirect_to_login(request.get_full_path(), reverse("web:step_up"))
 
 
 def is_this_person(request: HttpRequest, password: str, code: str, *, is_password_known: bool = False) -> bool:
-    """Check the proof. Raises TooManyGuesses or CodeAlreadyUsed."""
+    """Check the proof. Raise TooManyGuesses or CodeAlreadyUsed."""
     person, ip = cast(Person, request.user), request.META.get("REMOTE_ADDR", "")
     return verification.is_this_person(person, password, code, ip=ip, is_password_known=is_password_known)
 
 
 def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
-    """Record that the proof failed, where the person's tenants see it."""
+    """Record that the proof failed, where the person's tenants can see it."""
     with own_account():
         operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
 
 
 def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwargs: Any) -> StepUpForm:
-    """Return the form that asks for the proof. `act` is the digest of the act that needs it
-    (`_known_password.act_of`).
-    """
+    """Return the form that asks for the proof. `act` is the digest of the act (`_known_password.act_of`)."""
     is_known = _known_password.is_known(request, act, at=clock.now()) if data is not None else False
     return StepUpForm(
         data, has_code=cast(Person, request.user).has_second_factor, is_password_known=is_known, act=act, **kwargs
@@ -130,7 +132,7 @@ def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwa
 
 
 def proven(request: HttpRequest, form: StepUpForm) -> int:
-    """Return 0 and remember the proof if it is right; otherwise return the status of the answer with the form."""
+    """Return 0 and remember the proof if it is right. Otherwise return the status of the answer with the form."""
     if not form.is_valid():
         return Unacceptable.status
     person, given = cast(Person, request.user), form.cleaned_data
@@ -159,9 +161,9 @@ def proven(request: HttpRequest, form: StepUpForm) -> int:
 
 
 def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
-    """Ask only for the next code: the password was right. This is not a refusal and leaves no entry."""
+    """Ask only for the next code, because the password was right. This is not a refusal, so there is no entry."""
     if not form.is_password_known:
-        # The time counts from the password on, and does not start again with each code.
+        # The minute begins with the password, and does not begin again with each code.
         _known_password.remember(request, act, at=clock.now())
         form.is_password_known = True
     form.add_error("code", str(mistake))
@@ -181,9 +183,9 @@ def to_confirm(request: HttpRequest) -> dict[str, Any]:
 
 
 def local(target: Any) -> str:
-    """Return a path of this site, or nothing.
+    """Return the target if it is a path of this site, and otherwise "".
 
-    Without an allowed host, every address with a host or a scheme is refused. Browsers remove tabs and line breaks from
+    With no allowed hosts, every address with a host or a scheme is refused. Browsers remove tabs and line breaks from
     an address before they read it.
     """
     if not isinstance(target, str) or not target.isprintable() or not target.startswith("/"):

@@ -1,4 +1,4 @@
-"""Sends content: reads ahead by one chunk, and closes the stream when the client has gone."""
+"""Sends content. It reads the first chunk before the answer begins, and closes the stream if the client disconnects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from requests_app.domain.errors import ContentUnavailable
 
 
 class Body:
-    """The chunks of a stream; the first one is read already.
+    """The chunks of a stream. The first chunk is already read.
 
-    A failure before the first byte can still be answered with a page. A later failure ends the connection.
+    If reading it fails, the answer can still be a page. A later failure ends the connection.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -26,7 +26,7 @@ class Body:
         yield from self._chunks
 
     def close(self) -> None:
-        """Close the stream. The server calls this when the client has everything, or is gone."""
+        """Close the stream. The server calls this after the last byte, or after the client has disconnected."""
         close = getattr(self._chunks, "close", None)
         if close is not None:
             close()

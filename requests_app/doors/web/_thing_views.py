@@ -1,4 +1,4 @@
-"""The views of every page that `_things` can declare: they show what is declared, and run the declared operation."""
+"""The views of all pages that `_things` declares. They show what is declared and run the declared operation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def view_of(page: Page) -> Callable[..., HttpResponse]:
 
 
 def _visit(page: Page, request: HttpRequest, ids: dict[str, Any]) -> Visit:
-    """Find the row that the page is about. The operations check what the person may do there, and log each refusal."""
+    """Find the row that the page is about.
+
+    The operations check what the person can do with it, and log each refusal.
+    """
     visit = Visit(request=request, actor=actor_in(request), at=instant(request))
     if "tenant" in ids:
         is_shown = page.is_for_administrators and request.method != "POST"
@@ -138,7 +141,7 @@ def _show(page: Page, visit: Visit, form: StrictForm | None, *, status: int = 20
 
 
 def _shown_once(visit: Visit, made: Secret) -> HttpResponse:
-    """Answer the act itself with its secret. The secret is stored nowhere, so it can't be shown again."""
+    """Show the secret in the answer to the act itself, because no later page shows it."""
     context = {
         **_of_every_page(visit, heading=made.heading, title=made.title, back=made.back),
         "made": made,
@@ -172,7 +175,7 @@ def _link(visit: Visit, link: Link) -> dict[str, str]:
 
 
 def _table(visit: Visit, table: Table | None) -> dict[str, Any] | None:
-    """Return the rows, each with its button or its link if it has one."""
+    """Return the rows of a table. A row can have a button or a link."""
     if table is None:
         return None
     lines = [(row, _beside(visit, table, row)) for row in table.rows(visit)]

@@ -1,7 +1,7 @@
-"""The declaration of a page about a tenant's things, such as mutes, tokens or webhooks.
+"""The declaration of pages about a tenant's things, such as mutes, tokens or webhooks.
 
-`_thing_views` answers for every such page, and `templates/things` shows it. Words are templates: `{tenant}`, `{thing}`
-and `{provider}` are replaced by names. Names are made visible, so that no control character can hide in them.
+`_thing_views` answers for all these pages, and `templates/things` shows them. Words are templates: names replace
+`{tenant}`, `{thing}` and `{provider}`. Control characters in a name become visible.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Text = str | Promise
 
 
 def filled(words: Text, **names: object) -> str:
-    """Put names into words."""
+    """Return the words with names in place of the placeholders."""
     return format_html(str(words), **{name: visible_single(value) for name, value in names.items()})
 
 
 @dataclass(kw_only=True)
 class Visit:
-    """One request for a page: by whom, at which instant, for which tenant, and about which row."""
+    """One request for a page: who, when, for which tenant, and about which row."""
 
     request: HttpRequest
     actor: Actor
@@ -52,17 +52,17 @@ class Visit:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """The person's roles in the tenant, without those of the provider's people."""
+        """The person's roles in the tenant, without roles of the provider's people."""
         return self.actor.tenant_roles.get(self.tenant.pk, frozenset())
 
     def when(self, at: datetime) -> str:
         return when(Context({"now": self.at}), at)
 
     def says(self, words: Words) -> str:
-        """Put names into words. Text that is already escaped is not changed, and empty words stay empty.
+        """Return the words with names in place of the placeholders.
 
-        Only declared words are a template. What a function returns may contain a name: it is escaped, and its braces
-        mean nothing.
+        Text that is already escaped does not change, and empty words stay empty. Only declared words have placeholders.
+        The result of a function can contain a name, so it is escaped and its braces are kept.
         """
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
@@ -77,7 +77,7 @@ Address = Callable[[Visit], str]
 
 
 def to(name: str, *parts: str) -> Address:
-    """Return the address of a page by its name and by what it is about: "tenant", "thing"."""
+    """Return the address of a page by its name and by the names of its ids: "tenant", "thing"."""
     return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
 
 
@@ -90,7 +90,7 @@ class Link:
 
 Words = Text | Link | Callable[[Visit], Text]
 Paragraphs = Words | tuple[Words, ...]
-#: What is said after an act, of its result.
+#: The message after an act. A function gets the result of the act.
 Done = Text | Callable[[Visit, Any], str]
 
 
@@ -102,7 +102,7 @@ def always(visit: Visit, row: Any = None) -> bool:
     return True
 
 
-# --- What is shown -----------------------------------------------------------------------------------------
+# --- How values are shown ----------------------------------------------------------------------------------
 
 Show = Callable[[Context, Any], str]
 
@@ -112,7 +112,7 @@ def as_text(context: Context, value: Any) -> str:
 
 
 def as_part(template: str, name: str) -> Show:
-    """Show a value with a partial template, which gets it under this name."""
+    """Show a value with a partial template. In the template, the value has this name."""
 
     def show(context: Context, value: Any) -> str:
         with context.push(**{name: value}):
@@ -139,7 +139,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Empty:
-    """The text of a list without rows: what the list will show, and how rows get there."""
+    """The text of an empty list: what the list will show, and how rows get there."""
 
     title: Text
     text: Text = ""
@@ -148,7 +148,7 @@ class Empty:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A list. Each row may have one button, or one link to a page that asks first."""
+    """A list. Each row can have one button, or one link to a page that asks first."""
 
     caption: Text
     columns: tuple[Column, ...]
@@ -167,14 +167,14 @@ class RowLink:
     to: Callable[[Any], str]
 
 
-# --- What is done ------------------------------------------------------------------------------------------
+# --- Acts --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Button:
-    """A button that acts immediately, on a row or on the page's row. Its form has one field: the row's id, or `value`.
+    """A button that acts immediately on a row. Its form has one field: the row's id, or `value`.
 
-    `offered` decides whether a person sees the button; the operation decides whether it acts.
+    `offered` decides whether a person sees the button; the operation decides whether the act is allowed.
     """
 
     label: Text
@@ -184,7 +184,7 @@ class Button:
     value: str = ""
     find: Callable[[Visit, Any], Any] | None = None
     offered: Callable[[Visit, Any], bool] = always
-    #: The name of the row, for screen readers, and of its column.
+    #: The name of the row, for screen readers, and the heading of the button's column.
     describes: Callable[[Any], object] = str
     column: Text = ""
     style: str = "small"
@@ -195,16 +195,17 @@ class Button:
 
 
 def nothing_to_fill_in(visit: Visit, data: QueryDict | None) -> StrictForm:
-    """The form of a page that only asks whether to act."""
+    """Return the form of a page that only asks for confirmation."""
     return StrictForm(data)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """A form, its button and its operation. The answer is a message on the page `then`, or a secret that is shown once.
+    """A form, its button and its operation.
 
-    `offered` decides whether a person sees the form; the operation decides whether it acts. With `act`, a form with a
-    mistake is shown again only to those who may do this act on the page's row or tenant; all others are refused.
+    The answer is a message on the page `then`, or a page that shows a secret once. `offered` decides whether a person
+    sees the form; the operation decides whether the act is allowed. With `act`, a form with a mistake is shown again
+    only to people who can do this act on the page's row or tenant. All others are refused.
     """
 
     label: Words
@@ -216,20 +217,20 @@ class Action:
     secret: Callable[[Visit, Any], Secret] | None = None
     offered: Callable[[Visit], bool] = always
     heading: Text = ""
-    #: Above the form: what it is, and what the act means.
+    #: Above the form: what the act is about, and what it means.
     lead: Paragraphs = ()
     consequences: tuple[Words, ...] = ()
     hint: Text = ""
-    #: What is shown in place of a form that cannot be filled in.
+    #: Text that replaces a form that can't be filled in.
     missing: Callable[[StrictForm], Text] = lambda form: ""
-    #: Beside the button, the way back without the act.
+    #: The label of the link beside the button, which leads back without the act.
     cancel: Text = ""
     style: str = "primary"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One paragraph of a secret's page, and a value to copy below it."""
+    """One paragraph of a secret's page, and a value to copy below the paragraph."""
 
     value: object = ""
     label: object = ""
@@ -238,7 +239,7 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A secret that an act made, and the page that shows it once. `value` is the secret itself."""
+    """A secret that an act has made, and the page that shows it once. `value` is the secret itself."""
 
     heading: Words
     value: str
@@ -255,19 +256,19 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One address. GET shows what is declared, in the order of these fields; POST runs the action or a button."""
+    """One address. GET shows the declared parts in the order of these fields. POST runs the action or a button."""
 
     name: str
     path: str
     heading: Words
-    #: In the title of the window, where it is not the heading.
+    #: The title of the browser's window, if it differs from the heading.
     title: Words = ""
-    #: The way back above the heading, or the name of the tab among a tenant's pages.
+    #: The link back above the heading, or the name of the page's tab among a tenant's pages.
     back: Link | None = None
     tab: str = ""
-    #: Only an administrator of the tenant sees the page.
+    #: Only an administrator of the tenant can see the page.
     is_for_administrators: bool = False
-    #: The page asks for a fresh proof before it is shown.
+    #: The page asks for a step-up before it is shown.
     proof_first: bool = False
     is_narrow: bool = False
     find: Callable[[Visit, dict[str, Any]], Any] | None = None
@@ -277,9 +278,9 @@ class Page:
     links: tuple[Link, ...] = ()
     buttons: tuple[Button, ...] = ()
     action: Action | None = None
-    #: A second list, below the form.
+    #: A second list below the form.
     also: Table | None = None
-    #: A template that extends things/page.html, and what it shows besides.
+    #: A template that extends things/page.html, and the further values that it needs.
     template: str = "things/page.html"
     more: Callable[[Visit], dict[str, Any]] = field(default=lambda visit: {})
 

@@ -1,4 +1,4 @@
-"""The list of access requests, the page of one access request, and its accesses to content, live."""
+"""The list of access requests, the page of one access request, and the live list of its accesses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ GROUP_WORDS = {
 }
 _ALLOWED = frozenset({"state", "service", "tenant", "q", "before", "after"})
 _REFERENCE_HINT = gettext_lazy("A reference looks like AR-7K2M-Q4XD, or T-7K2M-Q4XD for a ticket.")
-#: Less than this is part of too many names.
+#: A shorter text would match too many names.
 SHORTEST_NAME = 3
 _REFERENCE = re.compile(r"(?:(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
 
@@ -93,7 +93,7 @@ def access_requests(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(request: HttpRequest) -> dict[str, str]:
-    """Return the filters of the address. An unknown name is refused and not ignored."""
+    """Return the filters in the address. Unknown names are refused, not ignored."""
     if not set(request.GET) <= _ALLOWED:
         raise Malformed
     return {
@@ -102,7 +102,7 @@ def _asked(request: HttpRequest) -> dict[str, str]:
 
 
 def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
-    """Return the filters for the query, and what is wrong with them if they can't find anything."""
+    """Return the filters for the query, and, if they can't match anything, what is wrong with them."""
     if asked["state"] and asked["state"] not in inbox.GROUPS:
         raise Malformed
     service_id, tenant_ids, reference, named = None, None, "", ""
@@ -148,7 +148,7 @@ def _page_url(asked: dict[str, str], name: str, cursor: inbox.Cursor | None) -> 
 @login_required
 @require_safe
 def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show the review page to people who may decide, and the whole story to everybody else who may see it."""
+    """Show the review page to people who can decide, and the whole history to everybody else who can see it."""
     actor, at = actor_in(request), instant(request)
     row = access.access_request(pk, actor=actor)
     context = facts(row, actor=actor, at=at)
@@ -169,7 +169,7 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
-    """What every page about one access request shows."""
+    """Return what all pages about one access request show."""
     state, grant = row.state_at(at), grant_of(row)
     resources = [line.resource for line in row.scope.all()]
     actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
@@ -207,7 +207,7 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
 
 
 def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
-    """Return why an approval would be refused now, for people who may give it; the operation decides."""
+    """Return why an approval would be refused now, for people who can approve. The operation decides."""
     if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
         mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
         return sentences.muted(mute, at) if mute else ""
@@ -222,7 +222,7 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
 def changed(
     request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError | None = None
 ) -> HttpResponse:
-    """Answer 409: why the move can't be made, the state now, and who brought the access request there."""
+    """Answer 409: why the act is not possible, the present state, and who has caused it."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
     error = error or access.refusal(row, edge.action, actor=actor, at=at)
@@ -239,7 +239,7 @@ def changed(
 @login_required
 @require_safe
 def live(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show the accesses, newest first: a page, or for htmx only the list, or nothing if nothing is new."""
+    """Show the accesses, the newest first. For htmx, send only the list, or nothing if there is no new access."""
     actor, at = actor_in(request), instant(request)
     row = review.watched(pk, actor=actor)
     if not policy.sees_looks(actor, row):
@@ -261,7 +261,7 @@ def _window(row: AccessRequest, *, actor: Actor, at: datetime) -> Window:
 
 
 def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> HttpResponse:
-    # Rendered without the request: the menu and its counts would cost more than the list itself.
+    # Rendered without the request, because the menu with its counts would take longer than the list.
     grant, is_open = grant_of(row), row.state_at(at) == State.OPEN
     looks = review.live(grant, limit=_limit(request)) if grant else []
     seen = newest(looks)
@@ -270,7 +270,7 @@ def _fragment(request: HttpRequest, row: AccessRequest, *, at: datetime) -> Http
     context = {"accesses": look_lines(looks), "seen": seen, "now": at}
     response = HttpResponse(render_to_string("components/_live_items.html", context))
     if not is_open:
-        # The rest of the page says "open" and offers to close: it must be loaded again as well.
+        # The rest of the page still shows an open window with its close button, so the page must be loaded again.
         response.status_code = STOP_POLLING
         response["HX-Refresh"] = "true"
     return response

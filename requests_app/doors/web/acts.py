@@ -1,4 +1,4 @@
-"""The acts on an access request that are not decisions, each by its declaration: withdraw it, close its window."""
+"""The acts on an access request that are not decisions, from their declarations: withdraw it, or close its window."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class ActForm(forms.Form):
     )
 
     def refuse_unknown(self) -> None:
-        """Raise Malformed for a field that this form does not have. It is refused and not ignored."""
+        """Raise Malformed for a field that this form does not have."""
         if not set(self.data) <= {*self.fields, "csrfmiddlewaretoken"}:
             raise Malformed
 
 
 class EndForm(ActForm):
-    """`next` is the page with the button: the person stays there."""
+    """The form of an act that ends something. `next` is the page with the button, to which the person returns."""
 
     next = forms.CharField(max_length=200, required=False, widget=forms.HiddenInput)
 
@@ -67,7 +67,7 @@ class EndForm(ActForm):
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the operation is called with."""
+        """The arguments for the operation."""
         given = {name: value for name, value in self.cleaned_data.items() if name != "next"}
         return {"note" if name == "comment" else name: value for name, value in given.items()}
 
@@ -79,9 +79,7 @@ def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: dateti
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """GET asks for confirmation; POST does it. One button closes a window: nobody who may close it has to give a
-    reason.
-    """
+    """GET asks for confirmation, and POST does the act. Closing a window takes one button and needs no reason."""
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS.get(action) or STAYING[action]
@@ -93,7 +91,10 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    """Answer somebody who may not act, or not now. The form is not shown: it can contain the names of people."""
+    """Answer a person who can't act, or can't act now.
+
+    The form is not shown, because it can contain names of people.
+    """
     actor, at = actor_in(request), instant(request)
     with noted(row, edge.action, actor):
         if isinstance(refusal := access.refusal(row, edge.action, actor=actor, at=at), NotAllowed):
@@ -124,7 +125,7 @@ def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpRe
 
 
 def _done(row: AccessRequest, declared: Act) -> str:
-    """Return what has been done. For a closed window, add whose window it was, for a page that shows several."""
+    """Return what was done. For a closed window, also name the window, because a page can show several."""
     if declared is not REVOKE:
         return str(declared.done)
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])

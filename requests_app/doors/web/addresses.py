@@ -1,4 +1,7 @@
-"""The pages for a new address of one's own account: one sends a link to it, and the link confirms it."""
+"""The pages for a new email address of a person's own account.
+
+One page sends a link to it, and the link confirms it.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def _who_keeps_it(visit: Visit) -> Text:
 
 
 def _send_link(visit: Visit, values: dict[str, Any]) -> None:
-    # The answer is the same whether or not the address is somebody's.
+    # The answer does not show whether the address belongs to another account.
     with own_account():
         operations.request_address(email=values["email"], actor=visit.actor)
 
@@ -112,7 +115,7 @@ CONFIRMATION = Page(
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm(request: HttpRequest, secret: str) -> HttpResponse:
-    """Confirm an address. All invalid links, and all links of other people, have the same page."""
+    """Confirm an address. Every link that is invalid or belongs to another person gets the same page."""
     try:
         return _thing_views.view_of(CONFIRMATION)(request, secret=secret)
     except NotFound:

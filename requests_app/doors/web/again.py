@@ -1,6 +1,7 @@
-"""Stores what was sent in the page that can't answer it, so that it can be sent again from there.
+"""Puts the sent form into the page about a failure, so that the person can send it again from there.
 
-The browser's "back" loads the form again, with another once-token and without the typed text.
+If the person goes back in the browser instead, it loads the form with another one-time token and without the typed
+text.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from requests_app.templatetags.once import FIELD
 
 
 def form_of(request: HttpRequest) -> dict[str, Any]:
-    """Return what a template needs to send the same form with the same token; empty if a secret or a file was sent."""
+    """Return the values with which a template sends the same form with the same token.
+
+    Return {} for secrets and files.
+    """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""
     if request.method != "POST" or not token or view in FILES or not keeping.is_from_our_page(request):
         return {}
-    # A proof is asked for again; a password that was to be set would be missing.
+    # The page asks for a proof again. If a new password was typed, it would be missing.
     proof = PROOF.get(view, frozenset())
     sent = [(name, value) for name, value in sent_with(request) if name not in proof and not name.startswith(PREFIX)]
     fields = [(name, value) for name, value in keeping.fields_of(request) if name != FIELD]
@@ -36,5 +40,5 @@ def form_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def _is_bare(sent: list[tuple[str, str]]) -> bool:
-    """Whether the form had only a button."""
+    """Return whether the form had only a button."""
     return {name for name, _value in sent} <= {FIELD, "csrfmiddlewaretoken"}

@@ -1,4 +1,4 @@
-"""The address of the customer's own approval page: everybody of the tenant sees it, and its administrator sets it."""
+"""The address of the customer's own approval page. Everybody of the tenant sees it, and its administrator sets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks for access: fill in, read the sentence that the customer will read, submit."""
+"""Submits access requests: the form, a preview of the sentence that the customer will read, and the submission."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NO_DEMAND = operations.Demand(authority="", instrument="", reference="", date=d
 @login_required
 @require_http_methods(["GET", "POST"])
 def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Ask for access under a ticket."""
+    """Submit an access request for a ticket."""
     actor = actor_in(request)
     ticket = queries.ticket(pk, actor=actor)
     if Role.ENGINEER not in actor.roles_on(tenant_id=ticket.tenant_id, service_id=ticket.service_id):
@@ -52,7 +52,7 @@ def ask(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def legal_demand(request: HttpRequest) -> HttpResponse:
-    """Ask for access because a law-enforcement authority demands it: the same form, without a ticket."""
+    """Submit an access request for a law-enforcement demand. The form is the same, but without a ticket."""
     actor = actor_in(request)
     offered = list(queries.demand_services(actor))
     if not offered:
@@ -74,7 +74,7 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
-    """Refuse a person who may not ask. The operation also records the attempt in the log."""
+    """Refuse a person who can't submit access requests. The operation also records the attempt in the log."""
     if request.method == "POST":
         nothing = operations.Ask(resource_ids=[], level="", window_for=0, tried="", justification="", **reason)
         operations.submit(nothing, actor=actor)
@@ -82,7 +82,7 @@ def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
 
 
 def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
-    """Return the chosen service, or the only one there is. A service of another queue counts as missing."""
+    """Return the chosen service, or the only offered service. A service of another queue counts as missing."""
     if "service" not in request.GET:
         return offered[0] if len(offered) == 1 else None
     found = [service for service in offered if str(service.pk) == request.GET["service"]]
@@ -92,7 +92,7 @@ def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
 
 
 def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessRequest | None:
-    """Return the access request that this one follows: it takes one click to ask again."""
+    """Return the access request that this one repeats. Its values fill in the form."""
     if "from" not in request.GET:
         return None
     row = access.access_request(request.GET["from"], actor=actor)
@@ -130,12 +130,12 @@ def _as_before(row: AccessRequest) -> dict[str, Any]:
 def _answer(
     request: HttpRequest, form: AskForm, asked: Callable[[], operations.Ask], context: dict[str, Any]
 ) -> HttpResponse:
-    """Answer with the form, the preview, or the submission, by the button that was pressed."""
+    """Answer with the form, the preview or the submission. The pressed button decides."""
     step = request.POST.get("step", "preview") if request.method == "POST" else ""
     if step not in ("", "find", "change", "preview", "submit"):
         raise Malformed
     if step in ("find", "change"):
-        # A form that is looked at again has no mistakes yet.
+        # A person who returns to the form has made no mistake yet.
         form.errors.clear()
     if step in ("preview", "submit") and form.is_valid():
         if step == "preview":
@@ -158,7 +158,7 @@ def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, statu
 
 
 def _mute(form: AskForm, at: dt.datetime) -> str:
-    """Return why nothing can be submitted here now, for a person who has not written the access request yet."""
+    """Return why nothing can be submitted now, before the engineer fills in the form."""
     if form.is_bound or not operations.lockbox_applies(form.tenant, form.service):
         return ""
     mute = Mute.objects.longest(form.tenant.pk, form.actor.human, at)
@@ -181,7 +181,7 @@ def _preview(request: HttpRequest, form: AskForm, context: dict[str, Any]) -> Ht
 
 
 def _about(form: AskForm) -> dict[str, Any]:
-    """Return what happens next: whether the customer is asked, and how long each side has."""
+    """Return what happens next: whether the customer is asked, and how much time each side has."""
     return {
         "tenant": form.tenant,
         "service": form.service,

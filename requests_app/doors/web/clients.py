@@ -1,4 +1,4 @@
-"""The pages of a tenant's clients: which machines call the API for it, and what they may do."""
+"""The pages of a tenant's clients: which machines call the API for the tenant, and what they can do."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ CLIENT = Page(
     more=_of_one,
 )
 
-#: A page on which one client is changed.
+#: A page that changes one client.
 _page = partial(Page, back=_BACK, is_for_administrators=True, is_narrow=True, find=_find)
 
 CHANGE = _page(

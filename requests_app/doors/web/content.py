@@ -1,7 +1,7 @@
-"""The reader: content under an open window. Each access is recorded before anything is shown.
+"""The reader: pages with content under an open window. Each access is recorded before anything is shown.
 
 Two kinds of GET write entries here: a list of names, and an opened item. HEAD is refused, because it would be an access
-without content. A range is ignored, because an entry names whole items.
+without content. A Range header is ignored, because an entry names whole items.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from requests_app.queries import access
 from requests_app.queries import content as queries
 from requests_app.words import sentences
 
-#: How much of a text document is shown in the page, in bytes; the whole is there for download.
+#: How many bytes of a text document the page shows. The whole document can be downloaded.
 TEXT_BYTES = 256 * 1024
-#: Longer than any name that a connector takes.
+#: Longer than any name that a connector accepts.
 NAME_LENGTH = 4096
 _HEADERS = {"From": _("From"), "To": _("To"), "Cc": _("Copy to")}
 _PROBLEMS: dict[str, str | Promise] = {
@@ -53,9 +53,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def reader(view: View) -> View:
-    """Make a view a page of the reader: for people who are signed in, only by GET, not cached and not prefetched.
+    """Make a view a page of the reader: only for signed-in people, only by GET, never cached and never prefetched.
 
-    If the window is not open, the page says when it closed and by whom.
+    If the window is not open, the page says when the window closed, and who closed it.
     """
 
     @login_required
@@ -64,7 +64,7 @@ def reader(view: View) -> View:
     @wraps(view)
     def wrapped(request: HttpRequest, pk: UUID, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if "prefetch" in request.headers.get("Sec-Purpose", ""):
-            # A browser that guesses would put into the log what nobody looked at.
+            # The browser would otherwise put an access into the log that nobody wanted.
             return HttpResponse(status=425)
         try:
             return view(request, pk, *args, **kwargs)
@@ -75,9 +75,7 @@ def reader(view: View) -> View:
 
 
 def look(view: View) -> View:
-    """Make a view that records an access. No other site can link to it: strangers could otherwise write
-    into the log.
-    """
+    """Make a view that records an access. No other site can link to it, because strangers could then cause entries."""
     wrapped = reader(view)
     wrapped.from_here_only = True  # type: ignore[attr-defined]  # read by lockbox_site.crossing
     return wrapped
@@ -94,17 +92,17 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @reader
 def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Answer an open page, which asks every second: nothing new, or that the window is closed."""
+    """Answer the page, which asks every second: either that nothing has changed, or that the window is closed."""
     window = _window(request, pk)
     if window.is_live:
         return HttpResponse(status=204)
-    # 286 tells htmx to stop asking.
+    # With the status 286, htmx stops asking.
     return render(request, "content/_closed.html", _closed_facts(window), status=286)
 
 
 @look
 def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
-    """Show one page of names."""
+    """Show one page of a list of names."""
     folder, after, actor = _text(request, "folder"), _text(request, "after"), actor_in(request)
     _recorded, listing = operations.content.list_items(pk, resource, actor=actor, prefix=folder, after=after or None)
     place = ContentLocation(_window(request, pk), resource, folder, after)
@@ -116,14 +114,14 @@ def window_resource(request: HttpRequest, pk: UUID, resource: UUID) -> HttpRespo
 
 @look
 def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
-    """Show one item, if a page may show it."""
+    """Show one item, if a page can show it."""
     item_id, actor = _text(request, "id", needed=True), actor_in(request)
     found = queries.resource(resource, actor=actor)
     if found.kind == Resource.Kind.MAILBOX:
         _recorded, message = operations.content.read_message(pk, resource, item_id, actor=actor)
         facts = _message_facts(message)
     elif request.GET.get("shown") == "image":
-        # Nothing is opened here: the picture itself is fetched, and recorded, by its own address.
+        # This does not open the item: the picture is loaded from its own address, which records the access.
         facts = {"shown": "image", "title": item_id.rpartition("/")[2]}
     else:
         facts = _document(request, pk, resource, item_id)
@@ -144,10 +142,10 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
 
 @look
 def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
-    """Send the bytes of an item, or of a part of a message, for download; a picture may be shown in the page.
+    """Send an item, or a part of a message, for download. A picture can also be shown in the page.
 
-    The entry says which of the two it was, and it is written before the type of the bytes is known. So if somebody asks
-    for a picture and the item is not a picture, the item is not sent as a file instead.
+    The entry says which of these was requested, and is written before the type is known. So if a picture was requested
+    but the item is not a picture, the item is not sent as a file either.
     """
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
@@ -165,13 +163,13 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
     response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Accept-Ranges"] = "none"
     if stream.size is not None:
-        # By this a client tells a stream that was cut from one that ended.
+        # With this length, a client can distinguish a stream that was cut from a complete one.
         response["Content-Length"] = str(stream.size)
     return response
 
 
 class ContentLocation:
-    """The reader's place in a window: one resource, one folder of it, one page of that."""
+    """The place of the reader in a window: one resource, one folder in it, and one page of the folder."""
 
     def __init__(self, window: queries.Window, resource_id: UUID, folder: str, after: str) -> None:
         self.window, self.resource = window, window.resource(resource_id)
@@ -195,7 +193,7 @@ class ContentLocation:
         }
 
     def _folders(self) -> list[tuple[str, str]]:
-        """Return the parent folders, each with its address; a mailbox's folders do not nest."""
+        """Return the parent folders with their addresses. A mailbox's folders have no parents."""
         if not self.folder:
             return []
         parts = [self.folder] if self.resource.kind == Resource.Kind.MAILBOX else self.folder.split("/")
@@ -205,7 +203,7 @@ class ContentLocation:
 
 
 def _entries(place: ContentLocation, listing: Listing) -> list[dict[str, Any]]:
-    """Return the lines of a list, each with the item's address if the window allows opening it."""
+    """Return the lines of a list. If the window allows opening an item, its line contains the item's address."""
     reads = place.window.grant.level == Level.READ
     return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
 
@@ -239,7 +237,7 @@ def _message_facts(message: Message) -> dict[str, Any]:
 
 
 def _document(request: HttpRequest, pk: UUID, resource: UUID, item_id: str) -> dict[str, Any]:
-    """Open a document: text is shown, a picture has its own address, everything else is for download."""
+    """Open a document. Text is shown, a picture has its own address, and everything else can be downloaded."""
     actor = actor_in(request)
     recorded, item, stream = operations.content.open_item(pk, resource, item_id, actor=actor)
     with stream:
@@ -262,7 +260,7 @@ def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, i
 
 
 def _window(request: HttpRequest, pk: UUID) -> queries.Window:
-    """Return the window as it is now, and not as it was when the request began: reading took time."""
+    """Return the window as it is now. Reading the content took time, so the state at the beginning may be outdated."""
     return queries.window(pk, actor=actor_in(request), at=clock.now())
 
 

@@ -1,4 +1,4 @@
-"""What every page can read: the page's one instant, who is signed in with which roles, and the menu."""
+"""What every page can read: the page's instant, the signed-in person with their roles, and the menu."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NavItem:
 
 
 def instant(request: HttpRequest) -> datetime:
-    """Return the instant of this page. The clock is read once, for all parts of the page."""
+    """Return the instant of this page. The clock is read once, so all parts of the page agree."""
     at: datetime | None = getattr(request, _INSTANT, None)
     if at is None:
         at = clock.now()
@@ -52,13 +52,13 @@ def instant(request: HttpRequest) -> datetime:
 
 
 def began(request: HttpRequest) -> datetime:
-    """Return when the request began, if the clock was read then, or else the page's instant."""
+    """Return when the request began, if this was measured, or else the page's instant."""
     at: datetime | None = getattr(request, "began_at", None)
     return at or instant(request)
 
 
 def waiting_count(request: HttpRequest) -> int:
-    """Return how much waits for this person. The menu and the first page both show it, and it is counted once."""
+    """Return how many access requests wait for this person. The menu and the first page share this count."""
     count: int | None = getattr(request, _COUNT, None)
     if count is None:
         count = inbox.count_waiting_for(actor_in(request), at=instant(request))
@@ -67,7 +67,7 @@ def waiting_count(request: HttpRequest) -> int:
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Return the context of every page; empty if the store is down, so that the page about that can be rendered."""
+    """Return the context of every page. If the database fails, return {}, so that the page about the failure works."""
     try:
         return _page(request)
     except DatabaseError:
@@ -75,7 +75,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 
 def counted(number: int) -> str:
-    """Return a bounded count in words: empty for zero, "99+" for the limit."""
+    """Return a count in words: "" for zero, and "99+" for the limit or more."""
     if number >= inbox.COUNTED:
         return f"{inbox.COUNTED - 1}+"
     return str(number) if number else ""
@@ -122,7 +122,7 @@ def _item(label: str | Promise, name: str, pk: UUID | None = None, *, count: str
     try:
         url = reverse(f"web:{name}", args=[pk] if pk else None)
     except NoReverseMatch:
-        # An area that is not installed has no place in the menu.
+        # A part of the product that is not installed has no address.
         url = ""
     return NavItem(label, url, count)
 
@@ -132,8 +132,9 @@ def _of(label: Promise | str, tenant: Tenant, tenants: list[Tenant]) -> str | Pr
 
 
 def _mark_current(items: list[NavItem], path: str) -> None:
-    """Mark the item whose address is the longest beginning of this page's address; the first page matches
-    only itself.
+    """Mark the item whose address is the longest beginning of the page's address.
+
+    The first page's item matches only the first page.
     """
     inside = [item for item in items if path == item.url or (item.url != "/" and path.startswith(item.url))]
     if inside:

@@ -1,4 +1,4 @@
-"""Decisions: the page that confirms, with the proof that it needs, and the receipt."""
+"""Decisions: the page that asks for confirmation and the proof, and the receipt."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ _READERS = {
 
 
 class DecisionForm(ProofForm, ActForm):
-    """The form of a decision. `digest` and `shown` identify the content of the page that is answered.
+    """The form of a decision. `digest` and `shown` identify the version of the access request that the page showed.
 
-    `manifest` is the text that was shown for signing, and `assertion` is the passkey's answer. With an assertion, or if
-    `is_proven` (the person gave their second factor a moment ago), nothing else is asked for. A password or a code that
-    is sent anyway is checked.
+    `manifest` is the text to sign, and `assertion` is the passkey's answer. The form asks for no password and no code
+    if there is an assertion, or if `is_proven` is true (the person gave their second factor a moment ago). If a
+    password or a code is sent anyway, it is checked.
     """
 
     password = password_field(help_text=_("A decision needs proof that it is you, even while you are signed in."))
@@ -101,7 +101,7 @@ class DecisionForm(ProofForm, ActForm):
         self.is_proven = is_proven and not self.is_proof_typed
         self.fields["comment"].required = edge.needs_note
         self.fields["comment"].help_text = _READERS[side]
-        # A value that is no JSON is something, too: it is refused as a signature, and no password is asked for.
+        # A value that is not JSON counts too: it is refused as a signature, and the form asks for no password.
         self.is_signed = bool(self.data.get("assertion"))
         if edge.needs_step_up:
             self.fields["code"].required = not (self.is_signed or self.is_proven)
@@ -117,7 +117,7 @@ class DecisionForm(ProofForm, ActForm):
 
     @property
     def lacks_only_the_proof(self) -> bool:
-        """Whether only the proof is missing: the page asked for no proof, or nothing was typed."""
+        """Return whether only the proof is missing: the page asked for no proof, or the person typed nothing."""
         return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
 
     @property
@@ -135,7 +135,10 @@ class DecisionForm(ProofForm, ActForm):
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """GET shows the act in one sentence; POST does it, with a proof that is fresh or is sent with it."""
+    """GET shows the act in one sentence.
+
+    POST does it, with an earlier proof that still counts or with a proof in the form.
+    """
     actor = actor_in(request)
     edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
     if request.method == "POST":
@@ -152,10 +155,10 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
 
 
 def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> HttpResponse:
-    """Call the operation to decide. `seen` has only what was shown: the operation reads the row itself.
+    """Call the operation. `seen` has only the values that the page showed: the operation reads the row itself.
 
-    The whole row is read only if the operation can't be called yet: a proof is missing or must be checked, or the page
-    is out of date. Then the reasons of the row's own page come first.
+    The whole row is read here only if the operation can't be called yet: a proof is missing or must be checked, or the
+    page is out of date. The reasons of the row's own page then come first.
     """
     actor, at = actor_in(request), began(request)
     act = act_of(request, [("digest", seen.content_digest)])
@@ -185,7 +188,7 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
             return _not_offered(request, row, edge, refusal)
     try:
         if not is_filled and form.lacks_only_the_proof:
-            # The page that was pressed may have asked for nothing, five minutes ago.
+            # The page may have asked for no proof, because five minutes ago none was needed.
             form.add_error(
                 None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
             )
@@ -256,13 +259,13 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
 
 
 def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
-    """Whether this is a second click, and the first one already did what this one wants."""
+    """Return whether this is a second click, and the first click has already made this decision."""
     decision = row.decision_of(actor.human_id, edge.stage)
     return decision is not None and decision.verdict == edge.verdict
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
-    """Answer without the form. A person who may not decide at all does not learn the state."""
+    """Answer without the form. A person who can never decide here does not learn the state."""
     with noted(row, edge.action, actor_in(request)):
         if isinstance(refusal, NotAllowed):
             raise refusal
@@ -272,7 +275,7 @@ def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, ref
 
 
 def _is_same(row: AccessRequest, form: DecisionForm) -> bool:
-    """Whether the row is still the same as on the page that is answered."""
+    """Return whether the row is still the version that the page showed."""
     shown = form.cleaned_data
     return bool(shown["digest"] == row.content_digest and shown["shown"] == row.state)
 
@@ -290,7 +293,7 @@ def _stale(row: AccessRequest, actor: Actor) -> FactsChanged:
 @login_required
 @require_safe
 def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show this side's decision, to be stored: the decision's entry in the log, and what happens next."""
+    """Show the decision of this side, with its entry in the log, and what happens next. People can save this page."""
     actor, at = actor_in(request), instant(request)
     row = access.access_request(pk, actor=actor)
     decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)
@@ -312,7 +315,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _informed(row: AccessRequest, *, asks_customer: bool) -> list[str]:
-    """Return who got a message, as audiences: the people in them are read when the mail leaves."""
+    """Return which groups of people got a message. The people in a group are read when the mail is sent."""
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values
     provider = gettext("the approvers of %(provider)s") % values

@@ -1,4 +1,4 @@
-"""The pages' refusals: one place turns a refusal of the domain into a page, or a fragment for htmx."""
+"""Turns a refusal of the domain into a page, or into a fragment for htmx."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ security_log = structlog.get_logger("security")
 _TEMPLATES = {403: "403.html", 404: "404.html", 409: "409.html", 429: "429.html", 503: "503.html"}
 
 
-#: Where people look at what an act was about.
+#: The page of the row that an act was about, by the kind of row.
 _PAGES = {"access_request": "web:access_request", "ticket": "web:ticket", "tenant": "web:tenant"}
-#: The end of the portal's address of an act on a row.
+#: The end of the address of an act on a row in the administration.
 _TO_THE_ROW = re.compile(r"act/[^/]+/$")
 
 
 def page_about(about: Mapping[str, str]) -> str:
-    """Return the page of the thing that an act was about, or the first page, which leads everybody to theirs."""
+    """Return the page of the row that an act was about, or the first page, which leads to everybody's own rows."""
     try:
         return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
     except (KeyError, NoReverseMatch):
@@ -38,7 +38,7 @@ def page_about(about: Mapping[str, str]) -> str:
 
 
 def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
-    """Return what a page about an outage needs: where to go or to try again, and the form that can be sent again."""
+    """Return what a page about an outage needs: a link to continue or to try again, and the form to send again."""
     from requests_app.doors.web import again  # it needs the middlewares, which need this module
 
     is_read = request.method in ("GET", "HEAD")
@@ -56,25 +56,24 @@ def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the requested address as a path of this site: a path with two slashes at its beginning would be another
-    site.
+    """Return the requested address as a path of this site.
+
+    A path that begins with two slashes would lead to another site.
     """
     return escape_leading_slashes(request.get_full_path())
 
 
 def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
-    """Return the page to go on from: for staff the administration, for others the thing, or the list of all that is
-    theirs.
-    """
+    """Return the page from which to continue: the row's page, in the administration if the person was there."""
     if request.path_info.startswith("/admin/"):
         return _TO_THE_ROW.sub("change/", request.path)
     return page_about(about)
 
 
 def _way_back(request: HttpRequest) -> dict[str, str]:
-    """Return the page of the form that was postponed. It leads on to where the person wanted to go."""
+    """Return the link to the form that was postponed. The form then leads to the page that the person wanted."""
     if request.user.is_authenticated:
-        # Some addresses take forms alone.
+        # Some addresses accept only POST.
         return {}
     wanted = request.POST.get("next", "")
     query = f"?{urlencode({'next': wanted})}" if wanted and not request.GET else ""
@@ -87,11 +86,11 @@ def _view_of(request: HttpRequest) -> str:
 
 def refusal(request: HttpRequest, error: DomainError) -> HttpResponse:
     """Render the refusal with its own status. A missing row and another tenant's row get exactly the same page."""
-    # Whether or not a tenant's log has it: an operator sees who is refused what, and how often.
+    # Log it even if a tenant's log has an entry, so that an operator sees who is refused, and how often.
     person = getattr(request, "user", None)
     security_log.info("page.refused", code=error.code, path=request.path, user_id=str(getattr(person, "pk", None)))
     if isinstance(error, ChangeProposed) and "tenant" in error.current:
-        # Done, as far as one person can do it: the page lists what waits for somebody else.
+        # This person has done their part. The page lists what waits for a second person.
         messages.success(request, str(error.message))
         return redirect("web:proposals", error.current["tenant"])
     if isinstance(error, NotFound):

@@ -1,4 +1,4 @@
-"""Downloads of evidence: of one access request, of some days, or of the whole log; with the progress."""
+"""Downloads of evidence: of one access request, of some days, or of the whole log. A page shows their progress."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from requests_app.queries import access, readers
 from requests_app.queries import tenant as tenants
 
 READERS = operations.LOG_READERS | {Role.STAFF}
-#: So often the page asks before it takes a download that never began for one that was given up.
+#: After the page has asked so many times, a download that has not begun yet counts as given up.
 _PATIENCE = 30
 _METHODS = ["GET", "HEAD", "POST"]
 
@@ -51,7 +51,7 @@ _METHODS = ["GET", "HEAD", "POST"]
 @require_http_methods(_METHODS)
 @never_cache
 def log_evidence(request: HttpRequest, tenant: UUID) -> HttpResponseBase:
-    """Send evidence of the whole log, or of some days of it."""
+    """Send evidence of the whole log, or of some days."""
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -90,9 +90,7 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 @never_cache
 def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> HttpResponse:
-    """Show the progress of this person's own download: a part of a page, which asks again until the
-    download has ended.
-    """
+    """Show the progress of this person's own download. This part of a page asks again until the download has ended."""
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     readers.require_log_reader(row.pk, actor=actor)
@@ -141,7 +139,7 @@ def _page(
 
 
 def _refused(form: DownloadForm) -> int:
-    """Return the status of a refusal: an unknown checkpoint is well formed, but can't be used."""
+    """Return the status of a refusal. An unknown checkpoint is well formed, so its status is 422 and not 400."""
     return Unacceptable.status if "kept" in form.errors else Malformed.status
 
 
@@ -162,10 +160,10 @@ def _taken(
         try:
             prepared = evidence.prepare(wanted, at=at)
         except NotProven:
-            # Nothing leaves, so nothing is recorded as taken.
+            # No file is sent, so no download is recorded.
             return _page(request, tenant, form, wanted, about=about, status=WrongState.status)
     with LongCall(actor.person, most=MOST_PER_PERSON) as place:
-        # A reader who may not take it is refused here, which is an entry.
+        # The operation refuses a reader who can't download it, and records the refusal.
         operations.take_evidence(
             tenant.pk,
             actor=actor,
@@ -174,7 +172,7 @@ def _taken(
             until=wanted.until,
             is_ready=prepared is not None,
         )
-        assert prepared is not None  # the operation takes nothing else
+        assert prepared is not None  # the operation accepts nothing else
         progress = Progress(actor.person, form.cleaned_data["download"], prepared.count)
         chunks = _reporting(prepared, Subject(tenant, about), actor, progress)
         steps = place.to_the_end_of(in_steps(chunks, tenant.pk, actor=actor))
@@ -184,7 +182,7 @@ def _taken(
 
 
 def _reporting(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
-    """Send the bundle, and report the progress meanwhile."""
+    """Send the bundle and report the progress."""
     with progress.to_its_end():
         extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))
         yield from prepared.stream(extras, progress=progress.begin(_progress.ENTRIES))

@@ -1,4 +1,4 @@
-"""Sends people whose role needs a second factor to its set-up, until they have one."""
+"""Redirects people whose role needs a second factor to the set-up, until they have one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.doors.web.middleware import actor_in
 
 security_log = structlog.get_logger("security")
 
-#: What is open without one: the way to have one, the way out, and what is open to everybody.
+#: The pages that need no second factor: the set-up, signing out, and everything that is open to everybody.
 OPEN = frozenset(
     {
         *("web:security_set_up", "web:security_add_passkey", "web:step_up", "web:set_theme", "web:limits"),
@@ -30,7 +30,7 @@ OPEN = frozenset(
 
 
 class SecondFactorMiddleware:
-    """Sends everybody who needs a second factor and has none to the page that sets one up, and then back."""
+    """Redirects a person whose role needs a second factor to the set-up page. From there, they come back."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -43,7 +43,7 @@ class SecondFactorMiddleware:
         if match is None or match.view_name in OPEN or "api" in match.app_names or not lacks_second_factor(request):
             return None
         if request.headers.get("HX-Request") == "true":
-            # htmx loads the whole page again, and that request is sent to the set-up.
+            # This makes htmx load the whole page again. That request is then redirected to the set-up.
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         security_log.info("second_factor.missing", user_id=str(request.user.pk), path=request.path)
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
@@ -51,8 +51,9 @@ class SecondFactorMiddleware:
 
 
 def lacks_second_factor(request: HttpRequest) -> bool:
-    """Whether this person needs a second factor and has none. For people who have one, nearly all, it costs
-    no query.
+    """Return whether this person needs a second factor and has none.
+
+    Nearly everybody has a second factor. For them, this needs no query.
     """
     if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
         return False

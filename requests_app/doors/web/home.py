@@ -1,4 +1,4 @@
-"""The first page of each side: what waits for this person, what is open, and the recent results."""
+"""The first page of each side: what waits for this person, what is open, and recent results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from requests_app.queries import home as queries
 from requests_app.queries import inbox, menu
 
 WAITING, WINDOWS, RECENT, TICKETS, RAISED = 10, 5, 8, 8, 20
-#: How many of its looks each open window shows; each renews itself with a poll of its own.
+#: How many accesses each open window shows. Each window polls separately for new accesses.
 LOOKS = 3
 
 
@@ -49,7 +49,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
-    """Return the ids of the access requests of each part. A person with several roles sees the parts of all of them."""
+    """Return the ids of the access requests in each part.
+
+    A person with several roles sees the parts of all their roles.
+    """
     parts = {"waiting": inbox.waiting(actor, at=at, limit=WAITING)}
     if actor.side is Side.CUSTOMER or Role.PROVIDER_APPROVER in actor.roles or actor.is_staff:
         parts["windows"] = queries.open_windows(actor, at=at, limit=WINDOWS + 1)
@@ -63,7 +66,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
 
 
 def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[str, Any]:
-    """What waits for this person, and the open windows of others that concern them."""
+    """Return what waits for this person, and the open windows of others that concern them."""
     is_queue = Role.PROVIDER_APPROVER in actor.roles
     if is_queue:
         last = queries.last_here([line.row for line in shown["waiting"]])
@@ -112,7 +115,7 @@ def _where(actor: Actor, tenants: list[Tenant], role: Role) -> list[Tenant]:
 
 
 def _mutes(waiting: list[Line]) -> list[dict[str, Any]]:
-    """Return the tenants with more than one pending access request, whose approver can deny all of them together."""
+    """Return the tenants with several pending access requests. An approver can deny all of them together."""
     tenants = {line.row.tenant_id: line.row.tenant for line in waiting}
     counted = Counter(line.row.tenant_id for line in waiting)
     asked_often = [tenant for pk, tenant in tenants.items() if counted[pk] > 1]

@@ -1,4 +1,4 @@
-"""The page behind the link of an invitation: opening it changes nothing, accepting it makes the account."""
+"""The page that an invitation's link opens. Opening the page changes nothing; accepting creates the account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from requests_app.queries import tenant as queries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """Show an invitation. All invalid links have the same page. A person who is signed in has an account already."""
+    """Show an invitation. All invalid links get the same page. A person who is signed in already has an account."""
     if request.user.is_authenticated:
         return render(request, "invitations/signed_in.html")
     form = AcceptForm(request.POST if request.method == "POST" else None)
@@ -57,7 +57,7 @@ def _page(request: HttpRequest, secret: str, form: AcceptForm) -> HttpResponse:
 
 
 def stranger(request: HttpRequest) -> Actor:
-    """Return the actor for a person who is not signed in, and who acts by a secret."""
+    """Return the actor for a person who is not signed in and uses a secret link or key."""
     request_id = getattr(request, "request_id", "")
     return Actor.stranger(door="pages", request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
 

@@ -1,4 +1,4 @@
-"""What was sent after a session had ended: stored during the sign-in, and sent again if the same person confirms it."""
+"""Stores a form that was sent after the session had ended. The same person can send it again after the sign-in."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from requests_app.platform.sealing import Unreadable
 from requests_app.templatetags.once import FIELD
 
 _FORM = "kept_form"
-#: Longer than a sign-in takes, with the search for a telephone.
+#: This is longer than a sign-in takes, even if the person must first find their telephone.
 STORED_FOR = timedelta(minutes=30)
 MOST = 64 * 1024
 
 
 def fields_of(request: HttpRequest) -> list[tuple[str, str]]:
-    """Return what was typed, without secrets; empty if another site sent it, or if it is too much."""
+    """Return the typed values without secrets. Return [] if another site sent the form, or if it is too long."""
     if request.method != "POST" or request.FILES or not is_from_our_page(request):
         return []
     sent = request.POST.lists()
@@ -44,34 +44,36 @@ def is_from_our_page(request: HttpRequest) -> bool:
 
 
 def keep(request: HttpRequest, fields: list[tuple[str, str]], *, person_id: object, at: datetime) -> None:
-    """Store it, sealed, in the session that begins now, only for this person."""
+    """Store the fields, encrypted, in the session that begins now. Only this person can read them."""
     stored = {"person": str(person_id), "to": request.get_full_path(), "fields": fields, "at": at.isoformat()}
     request.session[_FORM] = factors.seal(json.dumps(stored))
 
 
 class _Check(CsrfViewMiddleware):
-    """Checks whether one of this product's own pages sent this; it never answers itself."""
+    """Checks whether a page of this product has sent the form. Its own answer is never used."""
 
     def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
         return HttpResponse(status=403)
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:
-    """A view with nothing but the CSRF check."""
+    """A view that is needed only for the CSRF check."""
     return HttpResponse()
 
 
 @login_required
 @require_safe
 def resume(request: HttpRequest) -> HttpResponse:
-    """Show what was sent, once, with the button that sends it again. Nothing is sent automatically.
+    """Show the stored form once, with a button that sends it again. Nothing is sent automatically.
 
-    A second load of the page leads to the start page: nobody can send the text, see it and send it again from here.
+    If the page is loaded again, it redirects to the first page. So nobody can go back after sending, and read or send
+    the text again.
     """
     stored = _taken(request)
     if stored is None:
         return redirect("web:home")
-    # It may have been sent before the session ended: with its token it is done only once in any case.
+    # The form may have been sent before the session ended. Its one-time token makes sure that its act is done only
+    # once.
     outcome.current().token = next((value for name, value in stored["fields"] if name == FIELD), "")
     stored["fields"] = [(name, value) for name, value in stored["fields"] if name != FIELD]
     context = {"now": instant(request), "fields": stored["fields"], "action": stored["to"]}

@@ -1,4 +1,4 @@
-"""The page that says what this product can't prevent, for everybody who relies on it."""
+"""The page about what this product can't prevent. It is for everybody who relies on the product."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ from requests_app.words.times import when_words
 @require_safe
 @never_cache
 def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show one page of the log. An unknown or malformed filter is refused in words, with 400."""
+    """Show one page of the log. An unknown or malformed filter is refused with words, and with the status 400."""
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
     form = LogPlace(request.GET, tenant=row)
@@ -63,9 +63,9 @@ def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Ask for a check of the whole log. Workers do the check, and the page shows the progress.
+    """Start a check of the whole log. Workers do the check, and the page shows the progress.
 
-    GET starts nothing. It leads to the button, for a person who had to sign in first.
+    GET starts nothing. It shows the button to a person who had to sign in first.
     """
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
@@ -87,13 +87,13 @@ def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the progress or the result of a check: only for htmx, which stops asking when it has ended."""
+    """Show the progress or the result of a check. Only htmx asks for this, and stops when the check has ended."""
     row = log_of(tenant, actor=actor_in(request))
     if not request.htmx:  # type: ignore[attr-defined]  # set by HtmxMiddleware
         return redirect(reverse("web:log", args=[row.pk]) + "#log-check")
     at, head = instant(request), queries.head(row)
     check = checked(row.pk, log_size=head.size, at=at)
-    # Rendered without the request: the menu and its counts would cost more than what is asked for.
+    # Rendered without the request, because the menu with its counts would take longer than this part.
     context = {"tenant": row, "head": head, "check": check, "now": at, "provider_name": settings.PROVIDER_NAME}
     response = HttpResponse(render_to_string("log/_check.html", {**context, "csrf_token": get_token(request)}))
     if check is None or not check.is_running:
@@ -104,10 +104,10 @@ def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
-    """Export the entries that match the filters, oldest first. The export itself is an entry.
+    """Export the entries that match the filters, the oldest first. The export itself is an entry.
 
-    Each line carries its number, so a reader who has a line can continue with the next one `after` it. The page that
-    has named the `download` can ask for its progress (evidence_progress).
+    Each line contains the entry's number, so a reader can continue `after` the last line. If the page has sent an id in
+    `download`, it can ask for the progress (evidence_progress).
     """
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
@@ -128,7 +128,7 @@ def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpRe
 
 def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Iterator[bytes]:
     search = form.search()
-    # With its end fixed: a log that grows faster than it is read would never come to one.
+    # The end is fixed. Otherwise the export of a log that grows faster than it is read would never end.
     until, after = queries.head(row).size, form.cleaned_data["after"]
     entries = queries.in_order(row, search, until=until, after=after) if search else iter(())
     wanted, source = FORMATS[kind], Source(Shards.of(row.pk), vendor=settings.PROVIDER_NAME)
@@ -138,19 +138,20 @@ def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Itera
 
 
 def _reporting(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
-    """Send the file, and report the progress meanwhile."""
+    """Send the file and report the progress."""
     with progress.to_its_end():
         yield from in_batches(lines)
 
 
 def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[AuditEntry]:
-    """Yield the entries and report the progress by their numbers: only at the end is it known how many match the
-    filters.
+    """Yield the entries, and report the progress by their numbers.
+
+    How many entries match the filters is known only at the end.
     """
     tell, end, last, count = progress.begin(_progress.ENTRIES), progress.total, None, 0
     for entry in entries:
         if last is None:
-            # What is not asked for, or was removed, comes before it and is no part of the way.
+            # Entries with lower numbers were removed or are not wanted, so they don't count for the progress.
             last, progress.total = entry.seq - 1, end - entry.seq
         tell(entry.seq - last)
         last, count = entry.seq, count + 1
@@ -159,14 +160,15 @@ def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[Audi
 
 
 def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
-    """Return the tenant whose log this is: missing for strangers, refused to people of the tenant who may not read
-    logs.
+    """Return the tenant of this log. Strangers get "not found".
+
+    People of the tenant who can't read the log are refused.
     """
     return queries.readable(tenant_id, actor=actor)
 
 
 def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor | None = None) -> dict[str, Any]:
-    """Return what the page shows; without an actor, as after a refused filter, without entries."""
+    """Return what the page shows. Without an actor, for example after a refused filter, it shows no entries."""
     at, head = instant(request), queries.head(tenant)
     asked = form.as_asked() if form.is_valid() else {}
     context = {

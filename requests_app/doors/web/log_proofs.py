@@ -1,4 +1,4 @@
-"""What customers can check without the provider: proofs of entries, checkpoints, receipts, and the instructions."""
+"""What customers can check without the provider: proofs of entries, checkpoints, receipts, and instructions."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from requests_app.models import Tenant
 from requests_app.queries import access
 from requests_app.queries import log_proofs as queries
 
-#: The verifier in this product's source. Only its digest is shown, and it is never served here: a provider that forges
-#: a log would forge its verifier, too.
+#: The verifier in this product's source. Pages show only its digest, and no page serves the file. A provider that
+#: forges a log would also forge the verifier.
 VERIFIER = settings.BASE_DIR / "verify" / "lockbox_verify.py"
-#: What it says, to the letter; its exit status, where it ends with that; and what that means.
+#: For each result: the exact word that the verifier prints, its exit status if it ends with this result, and the
+#: meaning.
 RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
     (
         "GOOD",
@@ -107,7 +108,7 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
 @require_safe
 @never_cache
 def log_proof(request: HttpRequest, tenant: UUID, seq: int) -> HttpResponse:
-    """Send the `.tlog-proof` of one entry, to people who may read the log."""
+    """Send the `.tlog-proof` of one entry. Only people who can read the log get it."""
     row = log_of(tenant, actor=actor_in(request))
     back = f"{reverse('web:log', args=[row.pk])}?entry={seq}#entry-{seq}"
     return _proof(request, row, seq, back_url=back, back_label=_("To this entry in the log"))
@@ -117,7 +118,7 @@ def log_proof(request: HttpRequest, tenant: UUID, seq: int) -> HttpResponse:
 @require_safe
 @never_cache
 def access_request_receipt(request: HttpRequest, pk: UUID, seq: int) -> HttpResponse:
-    """Send the proof of a decision or of a window's end, to everybody who may see that access request."""
+    """Send the proof of a decision or of a window's end. Everybody who can see the access request gets it."""
     row = access.access_request(pk, actor=actor_in(request))
     queries.require_receipt(row, seq)
     back = reverse("web:access_request", args=[row.pk])
@@ -153,7 +154,7 @@ def _file(text: str, name: str) -> HttpResponse:
 @require_safe
 @never_cache
 def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None) -> HttpResponse:
-    """Send a checkpoint to store, with its cosignatures. Its file name has the part of the log, and its size."""
+    """Send a checkpoint with its cosignatures, for people to save. The file name contains the shard and the size."""
     row = log_of(tenant, actor=actor_in(request))
     found = queries.checkpoint(row, shard)
     part = f"{found.shard}-" if found.shard else ""
@@ -164,7 +165,7 @@ def log_checkpoint(request: HttpRequest, tenant: UUID, shard: int | None = None)
 @require_safe
 @never_cache
 def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shard: int | None = None) -> HttpResponse:
-    """Send the proof from a stored checkpoint to a later one, for `lockbox_verify.py --consistency`."""
+    """Send the proof that leads from a stored checkpoint to a later one, for `lockbox_verify.py --consistency`."""
     row = log_of(tenant, actor=actor_in(request))
     part = f"{shard}-" if shard else ""
     return _file(str(queries.consistency(row, old, new, shard)), f"{row.slug}-{part}{old}-{new}.consistency")
@@ -176,7 +177,7 @@ def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shar
 @login_required
 @require_safe
 def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show three steps for the reader's own machine, with commands that have this log's own names and key in them."""
+    """Show three steps for the reader's own machine. The commands contain this log's names and keys."""
     row = log_of(tenant, actor=actor_in(request))
     state = checkpoints.state(row.pk)
     keys = signing_keys(state)
@@ -196,7 +197,7 @@ def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
 
 @functools.cache
 def _verifier_digest() -> str:
-    """SHA-256 of the verifier of this product; empty if an installation left it out."""
+    """Return SHA-256 of this product's verifier, or "" if the installation does not contain the verifier."""
     try:
         return hashlib.sha256(VERIFIER.read_bytes()).hexdigest()
     except OSError:

@@ -39,7 +39,7 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def log_rules(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list, to everybody of the tenant; its administrator adds a witness and sets the rule."""
+    """Show the list to everybody of the tenant. The administrator can add a witness and set the rule."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)
@@ -114,7 +114,7 @@ def _page(
 
 
 def _vkey(log: LogState) -> str:
-    """Return the key with which a witness of this tenant is started; none before the first checkpoint."""
+    """Return the key that a new witness of this tenant needs, or "" before the first checkpoint."""
     public = LogKey.objects.order_by("-first_used_at").values_list("pk", flat=True).first()
     return str(keys.log_key(log.origin, bytes(public))) if public else ""
 
@@ -138,8 +138,9 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
 
 
 def _about(words: str, name: str) -> SafeString:
-    """Return the witness's name, isolated: the witness chose it, and it may change the direction of the
-    text around it.
+    """Return words with the witness's name.
+
+    The witness chose the name, so it is isolated: it could change the direction of the text around it.
     """
     return format_html(words, name=visible_single(name))
 

@@ -20,17 +20,17 @@ from requests_app.models import Person
 from requests_app.models.row_security import only_tenants
 from requests_app.queries import actor_of
 
-#: Where a session keeps when, how and by whom it was last proved that it is the same person.
+#: The session's key for the last proof: when it was given, how, and by whom.
 STEPPED_UP = "stepped_up"
-#: Ways to prove it, as the session keeps them: on a page that asks, and by signing in.
+#: The ways of a proof, as the session stores them: on a page that asks for the proof, and at the sign-in.
 PASSWORD, PASSWORD_AND_CODE, PASSKEY = "password", "password+code", "passkey"
 SIGN_IN, PASSWORD_SIGN_IN, SINGLE_SIGN_ON = "sign-in+factor", "sign-in", "single sign-on"
-#: These prove one factor. They count only as long as the person has no second one that could be asked for.
+#: These ways prove only one factor. They count only as long as the person has no second factor.
 _ONE_FACTOR = frozenset({PASSWORD, PASSWORD_SIGN_IN, SINGLE_SIGN_ON})
 
 
 class ActorMiddleware:
-    """Sets `request.actor`. It is read from the database when it is first needed, and once per request."""
+    """Sets `request.actor`. The actor is read from the database at its first use, once per request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -42,7 +42,7 @@ class ActorMiddleware:
             if isinstance(response, HttpResponseNotAllowed) and request.user.is_authenticated:
                 response = _not_allowed(request, response)
         if request.user.is_authenticated and not response.has_header("Cache-Control"):
-            # What somebody saw must not come back from the browser's store after they have signed out.
+            # After a person has signed out, the browser must not show their pages from its cache.
             response["Cache-Control"] = "private, no-store"
         return response
 
@@ -51,16 +51,14 @@ class ActorMiddleware:
 
 
 def _not_allowed(request: HttpRequest, response: HttpResponseNotAllowed) -> HttpResponse:
-    """Answer 405 with a page and not with Django's empty answer, for example after a sign-in in the middle
-    of a POST.
-    """
+    """Answer 405 with a page, for example after a sign-in in the middle of a POST. Django's answer would be empty."""
     page = render(request, "405.html", status=response.status_code)
     page["Allow"] = response["Allow"]
     return page
 
 
 def actor_in(request: HttpRequest) -> Actor:
-    """Return the actor of a signed-in request. Every view gets it here."""
+    """Return the actor of a signed-in request. All views get the actor from here."""
     return cast(Actor, request.actor)  # type: ignore[attr-defined]  # set by ActorMiddleware
 
 
@@ -82,7 +80,10 @@ def _stepped_up_at(request: HttpRequest) -> datetime | None:
 
 
 def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
-    """Return how and when this person last proved who they are. One factor counts only until they have a second one."""
+    """Return how and when this person last proved who they are.
+
+    With a second factor, a proof of only one factor does not count.
+    """
     step_up = request.session.get(STEPPED_UP)
     if not step_up or step_up["person"] != str(request.user.pk):
         return "", None
@@ -92,8 +93,9 @@ def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
 
 
 def _own_rows(request: HttpRequest) -> AbstractContextManager[None]:
-    """Limit the database connection, below `visible_to`: the database shows a customer's request no rows of other
-    tenants.
+    """Limit the database connection to a customer's own tenants.
+
+    The database then returns no rows of other tenants, even if a query forgets `visible_to`.
     """
     if request.user.is_authenticated and request.user.side == Person.Side.CUSTOMER:
         return only_tenants(actor_in(request).tenant_ids)

@@ -1,4 +1,4 @@
-"""The page of a tenant's mutes: an approver denies all pending access requests, and accepts no more for a time."""
+"""The page of a tenant's mutes. An approver denies all pending access requests and accepts no more for a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a tenant's addresses that only get mail."""
+"""The page of a tenant's notification addresses, which only get mails."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Acts once for each form: the same form, sent again, gets the first answer and does nothing.
+"""Makes sure that a form acts once. If the same form is sent again, it gets the first answer and does nothing.
 
-Every form carries a token (`templatetags.once`). The act records it in its own transaction, as it does an
-`Idempotency-Key`: a double click, a reload or a retry from the page about a failure (`again`) can't act twice. The
-browser's "back" loads the form again, with another token.
+Every form has a one-time token (`templatetags.once`). The act records the token in its own transaction, as it does with
+an `Idempotency-Key`. So a double click, a reload, or a retry from the page about a failure (`again`) can't act twice.
+If the person goes back in the browser, the form is loaded again with another token.
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ from requests_app.templatetags.once import FIELD
 
 log = structlog.get_logger(__name__)
 
-#: The answer of the first try is waited for so long: it is written down right after the act.
+#: How long to wait for the first try's answer, which is stored immediately after the act, and how often to check for
+#: it.
 ANSWER_SECONDS, LOOK_SECONDS = 1.0, 0.05
 _RECENT = timedelta(seconds=10)
 _SHOWN = 200
-#: No token of ours is longer. What was sent in its place is not carried on into every form of the next page.
+#: Our tokens are shorter. A longer text is ignored, so that it is not repeated in the forms of the next page.
 _MOST_TOKEN = 100
-#: Parts of every form that say nothing about what is asked for.
+#: Fields of every form that do not change what the form asks for.
 _NOT_CONTENT = frozenset({FIELD, "csrfmiddlewaretoken"})
-#: The proof that a decision is sent with. It is another one each time: a code counts once, and so does a signature.
+#: The fields of a decision's proof. A code and a signature work once, so these fields are different in each try.
 PROOF = {"web:decide": frozenset({"password", "code", "manifest", "assertion"})}
-#: These give out a file and leave the page as it is. Each file is a download of its own, and an entry.
+#: These answer with a file, and the page stays as it is. Each file is a separate download with its own entry.
 FILES = frozenset({"web:log_export", "web:log_evidence", "web:access_request_evidence"})
 
 
 class OnceMiddleware:
-    """Takes the token out of what was sent, answers repeated forms, and stores where the first answer led."""
+    """Removes the token from the form, answers repeated forms, and stores where the first answer led."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -68,21 +69,24 @@ class OnceMiddleware:
                 return response
             _keep(once, response)
         elif not 300 <= response.status_code < 400 and (row := _if_done(once)) is not None:
-            # The first try was committed while this one looked: its refusal would be wrong.
+            # The first try was committed meanwhile, so the refusal of this try would be wrong.
             return _answered(request, once, row)
         return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Check whether this form was sent before. CSRF is checked before this, and a proof is judged after it."""
+        """Check whether this form was sent before.
+
+        The CSRF check comes before this, and the check of a proof after it.
+        """
         match = request.resolver_match
         if request.method != "POST" or match is None or "api" in match.app_names or FIELD not in request.POST:
             return None
         token = request.POST[FIELD] if len(request.POST[FIELD]) <= _MOST_TOKEN else ""
         rest = request.POST.copy()
         del rest[FIELD]
-        request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one
+        request.POST = rest  # type: ignore[assignment]  # a copy that nobody changes
         outcome.current().token = token
-        # Somebody who is not signed in acts by a secret or a password, and each of these is used up by the act itself.
+        # A person who is not signed in acts with a secret or a password, which works only once.
         if not token or match.view_name in FILES or not request.user.is_authenticated:
             return None
         request.once = once = _once(request, token)  # type: ignore[attr-defined]  # read above
@@ -100,17 +104,15 @@ class OnceMiddleware:
 
 
 def _once(request: HttpRequest, token: str) -> Once:
-    """Return the claim of this form. Its address is part of the key, because a page may have several forms."""
-    # No Idempotency-Key of the API has a space.
+    """Return the claim for this form. The address is a part of its key, because a page can have several forms."""
+    # An Idempotency-Key of the API never contains a space, so the keys can't be equal.
     key = f"form {_hashed(token, request.path)}"
     asked = _hashed(*_content(request))
     return Once(claim=uuid4(), account_id=request.user.pk, key=key, asked=asked, sent_at=began(request))
 
 
 def leading_to(request: HttpRequest, address: str) -> Actor:
-    """Return the actor for an act whose answer leads to this address: it is known beforehand and is stored with the
-    act.
-    """
+    """Return the actor for an act whose answer always redirects to `address`. The address is stored with the act."""
     once: Once | None = getattr(request, "once", None)
     if once is not None:
         request.once = replace(once, leads_to=address)  # type: ignore[attr-defined]  # read above
@@ -119,7 +121,7 @@ def leading_to(request: HttpRequest, address: str) -> Actor:
 
 
 def _content(request: HttpRequest) -> list[str]:
-    """Return what was sent, without the fields that every form has and without the proof."""
+    """Return the sent values, without the fields that every form has and without the proof."""
     view = request.resolver_match.view_name if request.resolver_match else ""
     left_out = _NOT_CONTENT | PROOF.get(view, frozenset())
     names = sorted(name for name in request.POST if name not in left_out and not name.startswith(f"{PREFIX}-"))
@@ -132,7 +134,7 @@ def _content(request: HttpRequest) -> list[str]:
 
 
 def _hashed(*parts: str) -> str:
-    # Keyed: what was sent may hold a password, and a bare hash of one can be guessed at leisure.
+    # The hash is keyed. A form can contain a password, and with a plain hash anybody could test guesses without limit.
     return salted_hmac("lockbox.once", "\0".join(parts), algorithm="sha256").hexdigest()
 
 
@@ -148,7 +150,7 @@ def _if_done(once: Once) -> IdempotencyKey | None:
 
 
 def _keep(once: Once, response: HttpResponseBase) -> None:
-    """Store where the answer led, and nothing of a page, which may show a secret. A failure here changes nothing."""
+    """Store where the answer redirected, but no page, because a page can show a secret. A failure here is ignored."""
     headers = {"Location": response["Location"]} if response.has_header("Location") else {}
     try:
         operations.keep_answer(once.claim, status=response.status_code, headers=headers, body=None)
@@ -158,7 +160,7 @@ def _keep(once: Once, response: HttpResponseBase) -> None:
 
 def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResponse:
     row = _with_answer(once, row)
-    # A page instead of a way on is one that showed a secret: its address shows what there is now.
+    # If the answer was a page, the page showed a secret. Its address now shows what exists.
     about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
     target = row.headers.get("Location") or (request.path if row.status == _SHOWN else page_about(about))
     if row.asked != once.asked:
@@ -167,7 +169,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         context["typed"] = sentences_in(sent_with(request))
         return render(request, "409.html", context, status=SentAlready.status)
     if row.claim == once.claim:
-        # The database failed as it was saved, and has answered since.
+        # The database failed during the commit, but has answered since.
         messages.success(request, _("This was saved."))
         return redirect(target)
     message = _("This was saved already. Nothing was done a second time.")
@@ -178,7 +180,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
 
 
 def _with_answer(once: Once, row: IdempotencyKey) -> IdempotencyKey:
-    """Wait for the answer of another try that has just been committed."""
+    """Wait for the answer of another try, if that was committed just now."""
     until = clock.monotonic() + ANSWER_SECONDS
     if row.claim == once.claim or clock.now() - row.begun_at >= _RECENT:
         return row

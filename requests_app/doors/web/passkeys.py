@@ -1,4 +1,4 @@
-"""A person's own passkeys: added with the device that holds them, and removed."""
+"""A person's own passkeys: add them with the device that stores them, and remove them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """GET asks for a name; the device makes the key, and POST stores it. With the first second factor come recovery
-    codes.
+    """GET asks for a name. The device then makes the key, and POST stores the key.
+
+    If this is the person's first second factor, they also get recovery codes.
     """
     if request.method != "POST" and not policy.is_fresh(setting_up(request), instant(request)):
         return to_step_up(request)
@@ -73,7 +74,7 @@ def _options(request: HttpRequest) -> dict[str, object]:
         challenge=challenges.issue(Purpose.ENROL, person.pk, at=clock.now()),
         known=[bytes(each.credential_id) for each in known],
     )
-    # The device finds it by itself: it signs in where nobody has said yet who they are.
+    # The device finds the key without a list of keys, because it signs in before anybody has said who they are.
     options["authenticatorSelection"]["residentKey"] = "required"
     return options
 

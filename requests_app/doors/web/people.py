@@ -1,4 +1,4 @@
-"""A tenant's people: who has which role, and since when. Its administrator adds people, gives and takes roles."""
+"""A tenant's people: who has which role since when. The administrator adds people, and gives and takes roles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list, to everybody of the tenant; its administrator invites people below it."""
+    """Show the list to everybody of the tenant. The administrator can invite people below the list."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -96,7 +96,7 @@ def _people_page(request: HttpRequest, row: Tenant, form: InvitationForm, *, sta
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
-    """Show one person: each act is beside the text that explains it, and so is its refusal."""
+    """Show one person. Each act is beside the text that explains it, and its refusal is shown there too."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     someone = queries.person(row, person)
@@ -124,7 +124,8 @@ def _done(row: Tenant, someone: Person, act: str, role: str, *, actor: Actor) ->
     elif act == "take":
         operations.take_role(row.pk, someone.pk, role=role, actor=actor)
     elif act == "reset":
-        # A key that was added before the first role is in the provider's log, behind the wall.
+        # If a key was added before the person's first role, its entry is in the provider's log, which needs
+        # `own_account`.
         with own_account():
             operations.reset_second_factors(someone.pk, actor=actor, keep=factors.drops_all)
     elif act == "switch_off":
@@ -147,7 +148,7 @@ def _done_message(someone: Person, act: str, role: str) -> str:
 
 
 def _next(actor: Actor, row: Tenant, someone: Person) -> tuple[Any, ...]:
-    """Return to the person's page, unless it is gone, or the actor can't see it any more."""
+    """Return the page to show next: the person's page, unless it is gone or the actor can't see it any more."""
     if not row.memberships.filter(person=actor.person).exists():
         return ("web:home",)
     still_administers = row.memberships.filter(person=actor.person, role=Membership.Role.ADMINISTRATOR).exists()
@@ -164,7 +165,7 @@ def _person_page(
     refused: tuple[str, str] = ("", ""),
     refusal: DomainError | None = None,
 ) -> HttpResponse:
-    # Read again: what was refused may have been overtaken by somebody else.
+    # Read the person again, because somebody else may have changed them meanwhile.
     someone = queries.person(row, someone.pk)
     held = {membership.role: membership for membership in someone.shown_memberships}  # type: ignore[attr-defined]  # prefetched by the query
     last = queries.last_in(row)

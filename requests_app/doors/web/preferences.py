@@ -1,4 +1,4 @@
-"""A person's own settings: time zone, appearance, and the way to a new password."""
+"""A person's own settings: time zone, appearance, and a link to set a new password."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _page(request: HttpRequest, form: PreferencesForm, *, status: int = 200) -> 
 @login_required
 @require_POST
 def set_theme(request: HttpRequest) -> HttpResponse:
-    """Set the appearance and go back to the page that asked. An address of another site is refused."""
+    """Set the appearance, and redirect to the page from which this was sent. An address of another site is refused."""
     form = ThemeForm(request.POST)
     form.require_known()
     if not form.is_valid():

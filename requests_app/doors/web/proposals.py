@@ -1,4 +1,4 @@
-"""Two-person control: whether it is on, and what waits for a second person."""
+"""Two-person control: whether it is on, and the proposals that wait for a second person."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SECONDS = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def proposals(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list, to everybody of the tenant. Administrators and approvers confirm and withdraw."""
+    """Show the list to everybody of the tenant. Administrators and approvers can confirm and withdraw."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)
@@ -59,7 +59,7 @@ def _answered(request: HttpRequest, row: Tenant) -> str:
     form.require_valid()
     found = queries.proposal(row, form.cleaned_data["proposal"])
     if form.cleaned_data["act"] == "confirm":
-        # What is confirmed may end a key that the provider's log tells of, behind the wall.
+        # The confirmed act may remove a key whose entry is in the provider's log, which needs `own_account`.
         with own_account():
             operations.confirm_proposal(found.pk, actor=actor_in(request), keep=factors.drops_all)
         return _("Confirmed, and done.")
@@ -69,7 +69,7 @@ def _answered(request: HttpRequest, row: Tenant) -> str:
 
 def _page(request: HttpRequest, row: Tenant, refusal: WrongState | None = None) -> HttpResponse:
     actor, at = actor_in(request), instant(request)
-    # Read again: what was refused may have been overtaken by somebody else.
+    # Read the tenant again, because somebody else may have changed it meanwhile.
     row = queries.tenant(row.pk, actor=actor)
     context = {
         **about(actor, row),

@@ -1,4 +1,4 @@
-"""The recovery key: an administrator makes it, it is shown once, and it is used on a page without a sign-in."""
+"""The recovery key: an administrator makes it, a page shows it once, and it is used on a page without a sign-in."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ KEY = Page(
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def recover(request: HttpRequest) -> HttpResponse:
-    """Take the recovery key, with which its holder names an administrator. All invalid keys have the same answer."""
+    """Accept the recovery key. The person who has it names an administrator. All invalid keys get the same answer."""
     form = RecoveryForm(request.POST if request.method == "POST" else None)
     status = 200
     if request.method == "POST":

@@ -1,4 +1,4 @@
-"""How long a tenant's log is stored: everybody of the tenant sees it, and its administrator sets it."""
+"""How long a tenant's log is stored. Everybody of the tenant sees this, and the administrator sets it."""
 
 from __future__ import annotations
 

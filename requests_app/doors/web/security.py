@@ -1,4 +1,4 @@
-"""How a person signs in: they set up, list and remove their own second factors."""
+"""How a person signs in: they set up, list and remove their second factors, and end their sessions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def security(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("code")
 @require_http_methods(_PAGE_METHODS)
 def set_up(request: HttpRequest) -> HttpResponse:
-    """GET shows the secret. POST, with a code from the app, adds the app and shows the recovery codes, once."""
+    """GET shows the secret. POST, with a code from the app, adds the app and shows the recovery codes once."""
     person = cast(Person, request.user)
     if person.totp_set_up_at is not None:
         return redirect("web:security")
@@ -137,7 +137,7 @@ def remove_app(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def new_codes(request: HttpRequest) -> HttpResponse:
-    """GET explains the act; POST makes new recovery codes and shows them, once."""
+    """GET explains the act; POST makes new recovery codes and shows them once."""
 
     def act() -> HttpResponse:
         codes = factors.KeepsRecoveryCodes()
@@ -160,12 +160,15 @@ def _confirmed(request: HttpRequest, template: str, act: Callable[[], HttpRespon
 def _drops_app(person: Person) -> None:
     factors.drops_totp(person)
     if not person.has_second_factor:
-        # Recovery codes replace a second factor, and there is no second factor any more.
+        # Recovery codes replace a second factor, but the person has no second factor any more.
         factors.drops_recovery_codes(person)
 
 
 def _pending_secret(request: HttpRequest) -> str:
-    """Return the secret that is being set up. It stays the same when the page is loaded again, and is stored sealed."""
+    """Return the secret that is being set up.
+
+    It is stored encrypted and does not change when the page is loaded again.
+    """
     try:
         return factors.opened(request.session.get(_PENDING, ""))
     except Unreadable:
@@ -174,14 +177,15 @@ def _pending_secret(request: HttpRequest) -> str:
         return secret
 
 
-# --- Where one is signed in ---------------------------------------------------------------------------------
+# --- The person's sessions ----------------------------------------------------------------------------------
 
 
 @login_required
 @require_POST
 def end_session(request: HttpRequest) -> HttpResponse:
-    """End one session by its id, or, with "others", all but this one. No proof is needed, because nobody
-    gains access.
+    """End one session by its id, or, with "others", all sessions except this one.
+
+    No proof is needed, because nobody gains access.
     """
     form = SessionForm(request.POST)
     form.require_known()
@@ -205,7 +209,7 @@ def end_session(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password", "code")
 @require_http_methods(_PAGE_METHODS)
 def step_up(request: HttpRequest) -> HttpResponse:
-    """Prove that it is still the same person, and continue at `next`."""
+    """Ask for the proof that it is still the same person, and redirect to `next`."""
     form, status = step_up_form(request, initial={"next": local(request.GET.get("next"))}), 200
     if request.method == "POST":
         act = act_of(request, [("next", request.POST.get("next", ""))])
@@ -219,7 +223,7 @@ def step_up(request: HttpRequest) -> HttpResponse:
 
 def own_page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     if lacks_second_factor(request):
-        # The menu would lead back here.
+        # The links of the menu would lead back to this page.
         context["nav_items"] = []
     return render(request, template, {"now": instant(request), **context}, status=status)
 

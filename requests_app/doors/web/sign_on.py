@@ -1,4 +1,4 @@
-"""Where a tenant's administrator sets how the tenant's people sign in: the connection, its test, and the domains."""
+"""The page where a tenant's administrator sets up single sign-on: the connection, its test, and the domains."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Single sign-on: from an address to its identity provider, and back.
+"""Single sign-on: from an email address to its identity provider, and back.
 
-A cookie of its own holds the sealed state of the round trip. It lives for ten minutes. The browser sends it although
-another site leads the browser here, so the session's cookie can stay hidden from all other sites.
+A separate cookie contains the encrypted state of this round trip, for ten minutes. The browser sends this cookie even
+if another site leads back here. So the session's cookie can stay hidden from all other sites.
 """
 
 from __future__ import annotations
@@ -43,21 +43,25 @@ from requests_app.queries import single_sign_on as queries
 security_log = structlog.get_logger("security")
 
 FLOW_SECONDS = 600
-#: For so long one document of discovery serves everybody who begins, and an issuer that did not answer is not asked:
-#: anybody may enter an address, and neither the issuer nor the workers here are to be kept busy by that.
+#: For how many seconds a discovery document is used for everybody, and for how many seconds an issuer is not asked
+#: again after it did not answer. Anybody can enter an address, and must not keep the issuer or the workers busy in this
+#: way.
 DISCOVERED_SECONDS, DOWN_SECONDS = 60, 15
 _MOST_GROUPS = 500
 
 
 def cookie() -> tuple[str, str]:
-    """Return the name of the round trip's cookie, and its path. Over TLS only this host can set it."""
+    """Return the name and the path of the round trip's cookie. With TLS, only this host can set the cookie."""
     return ("__Host-lockbox_sso", "/") if settings.SESSION_COOKIE_SECURE else ("lockbox_sso", "/sign-in/")
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sso(request: HttpRequest) -> HttpResponse:
-    """Ask for the address. Its domain determines the identity provider; nobody checks whether the address exists."""
+    """Ask for the email address. Its domain leads to the identity provider.
+
+    This does not show if the address exists.
+    """
     if request.method != "POST":
         return _address_page(request, AddressForm(initial={"next": request.GET.get("next", "")[:500]}))
     form = AddressForm(request.POST)
@@ -73,7 +77,7 @@ def sso(request: HttpRequest) -> HttpResponse:
 
 
 def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
-    """Show a page that leads on to the identity provider, because a form may only redirect to this site."""
+    """Show a page that redirects to the identity provider. A form itself can only redirect to this site."""
     try:
         place = queries.find_connection(name)
         if not (place.is_on or is_test):
@@ -107,7 +111,7 @@ def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "",
 @login_required
 @require_POST
 def test(request: HttpRequest) -> HttpResponse:
-    """Begin a test of the provider's own connection that signs nobody in; for staff."""
+    """Begin a test of the provider's own connection, which signs nobody in. Only staff can do this."""
     readers.require_staff(actor_in(request))
     require_nothing(request.POST)
     return begin(request, queries.PROVIDER, is_test=True)
@@ -116,9 +120,7 @@ def test(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def callback(request: HttpRequest, place: str) -> HttpResponse:
-    """Take the identity provider's answer. Every round trip comes here once; with any fault in it, nobody
-    is signed in.
-    """
+    """Accept the answer of the identity provider, once per round trip. After any error, nobody is signed in."""
     trip = _stored_trip(request)
     is_test = trip.get("is_test") is True and trip.get("name") == place
     try:
@@ -153,7 +155,8 @@ def _signed_in(
     login(request, person, backend=settings.AUTHENTICATION_BACKENDS[0])
     remember_single_sign_on(request)
     security_log.info("sign_in.single_sign_on", user_id=str(person.pk), place=found.name)
-    # A page and no redirect: the browser comes from another site, and would leave a strict cookie out on the way.
+    # This is a page, not a redirect. The browser comes from another site, so it would not send a strict cookie with a
+    # redirect.
     context = {"now": instant(request), "url": local(target) or settings.LOGIN_REDIRECT_URL}
     return render(request, "sign_on/arrived.html", context)
 
@@ -161,8 +164,9 @@ def _signed_in(
 def _tested(
     request: HttpRequest, found: queries.SignOnConnection, came: AssertedIdentity, trip: dict[str, Any]
 ) -> HttpResponse:
-    """Show what a sign-in would have done, only to the administrator or the staff who began the test."""
-    # By the sealed cookie alone: the session's may be one that does not come along from another site.
+    """Show what a sign-in would have done. Only the administrator or the staff who began the test can see this."""
+    # Only the encrypted cookie says who began the test. The browser may not send the session's cookie from another
+    # site.
     tester = Person.objects.active().filter(pk=trip["by"]).first()
     if tester is None:
         raise NotAllowed
@@ -182,7 +186,10 @@ def _without_cookie(response: HttpResponse) -> HttpResponse:
 
 
 def _discovered(party: Party) -> Metadata:
-    """Return the issuer's metadata, and ask for it only as often as useful. Raises SignOnFailed."""
+    """Return the issuer's metadata. The issuer is asked only after the cached metadata has expired.
+
+    Raise SignOnFailed.
+    """
     key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
     trip = cache.get(key)
     if isinstance(trip, str):
@@ -203,7 +210,7 @@ def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedId
     key_claim, groups_claim = (row.key_claim, row.groups_claim) if row else ("sub", "")
     key, email = claims.get(key_claim), claims.get("email")
     verified = claims.get("email_verified")
-    # Some providers write it as a text. Nothing else is taken for true.
+    # Some providers write a boolean as text. All other values count as false.
     is_verified = verified is True or verified == "true" or claims.get("xms_edov") in (True, 1, "1", "true")
     return AssertedIdentity(
         issuer=found.party.issuer,
@@ -216,8 +223,9 @@ def _came(found: queries.SignOnConnection, claims: dict[str, Any]) -> AssertedId
 
 
 def _groups(value: Any) -> tuple[str, ...] | None:
-    """Return the groups, or None if the token names none: a person with too many groups for a token still
-    has groups.
+    """Return the groups, or None if the token does not name them.
+
+    A person with too many groups for a token still has groups, so None does not mean "no groups".
     """
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list):
@@ -234,7 +242,7 @@ def _stored_trip(request: HttpRequest) -> dict[str, Any]:
 
 
 def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "") -> HttpResponse:
-    """Explain a failure: in full to a person who tests the connection, and to others what they can do."""
+    """Explain a failure: in full to a person who tests the connection, and to others only what they can do."""
     security_log.warning(
         "sign_in.single_sign_on_failed", code=failure.code, place=name, ip=request.META.get("REMOTE_ADDR", "")
     )
@@ -250,7 +258,7 @@ def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name:
 
 
 def _back(name: str) -> str:
-    """Return the page on which a test begins."""
+    """Return the page on which the test began."""
     return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
 
 

@@ -1,4 +1,7 @@
-"""Step-up during an act: what was sent waits in the page that asks for the proof, and is then sent on."""
+"""The step-up during an act.
+
+The page that asks for the proof contains the sent form, and sends it again with the proof.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from requests_app.doors.web.context import instant
 from requests_app.doors.web.forms.security import StepUpForm
 from requests_app.doors.web.middleware import actor_in
 
-#: The proof's own fields among those of any form; the view behind never sees them.
+#: The prefix of the proof's fields. They are removed before the view gets the form.
 PREFIX = "step-up"
-#: Forms in which a secret is typed ask for the proof before they are shown: a secret does not wait on another page.
+#: Forms with a secret. They ask for the proof before they are shown, because a secret is not stored in another page.
 FIRST = frozenset({"account_change_password", "web:sign_on", "admin:requests_app_person_add"})
 
 
 class StepUpMiddleware:
-    """Answers an act that needs a fresh proof with a page that asks for the proof.
+    """Answers an act that needs a step-up with a page that asks for the proof.
 
-    That page holds what was sent, and sends it again with the proof to the same address. So nothing typed is lost
-    except secrets, and no script is needed. Nothing was done before: the act refused first.
+    That page contains the sent values, and sends them again with the proof to the same address. So no typed text is
+    lost except secrets, and no script is needed. Nothing was done before, because the act refused first.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -38,7 +41,7 @@ class StepUpMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Take the proof out of what was sent, and check it. CSRF is checked before this."""
+        """Remove the proof from the form, and check the proof. The CSRF check comes before this."""
         match = request.resolver_match
         if match is None or "api" in match.app_names or not request.user.is_authenticated:
             return None
@@ -49,7 +52,7 @@ class StepUpMiddleware:
         proof, rest = request.POST.copy(), request.POST.copy()
         for name in request.POST:
             del (rest if name.startswith(f"{PREFIX}-") else proof)[name]
-        request.POST = rest  # type: ignore[assignment]  # as long as nobody changes it, it is as good as the first one
+        request.POST = rest  # type: ignore[assignment]  # a copy that nobody changes
         return self._judged(request, proof)
 
     def _judged(self, request: HttpRequest, proof: Any) -> HttpResponse | None:
@@ -74,9 +77,7 @@ def sent_with(request: HttpRequest) -> list[tuple[str, str]]:
 
 
 def ask(request: HttpRequest, form: StepUpForm, *, status: int = StepUpRequired.status) -> HttpResponse:
-    """Show the page that asks for the proof. It holds everything that was sent, except secrets: these are
-    typed again.
-    """
+    """Show the page that asks for the proof. It contains all sent values except secrets, which must be typed again."""
     sent = sent_with(request)
     context = {
         "now": instant(request),

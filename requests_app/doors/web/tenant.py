@@ -34,12 +34,12 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 
 
 def administers(actor: Actor, tenant: Tenant) -> bool:
-    """Whether the page offers changes; the operations decide what may be changed."""
+    """Return whether the page offers changes. The operations decide which changes are allowed."""
     return bool(ADMINISTRATOR & actor.roles_on(tenant_id=tenant.pk, service_id=None))
 
 
 def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
-    """Return what every page of this area shows."""
+    """Return what all pages of a tenant show."""
     may_edit = administers(actor, tenant)
     reads_log = bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant.pk, service_id=None))
     return {"tenant": tenant, "may_edit": may_edit, "reads_log": reads_log}
@@ -48,7 +48,7 @@ def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the state of Lockbox to everybody of the tenant; its administrator sets the longest window here."""
+    """Show the state of Lockbox to everybody of the tenant. The administrator can set the longest window here."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -86,14 +86,14 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
 
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
-    """Return the announcements of the provider's staff to these tenants, each in words."""
+    """Return the changes that the provider's staff have announced to these tenants, with words."""
     return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
 
 
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
-    """GET explains the switch and its effect on what is under way; POST switches."""
+    """GET explains the switch and its effect on access requests that are under way; POST switches."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method == "POST":

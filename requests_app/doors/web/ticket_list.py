@@ -1,4 +1,4 @@
-"""The list of tickets: by owner, state, customer and words."""
+"""The list of tickets, with filters for owner, state, customer and words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def tickets(request: HttpRequest) -> HttpResponse:
 
 
 def _views(actor: Actor) -> list[tuple[str, str]]:
-    """Return the lists that this person has; the one that opens first comes first."""
+    """Return the lists that this person can choose from. The first list is the default."""
     if actor.side is Side.CUSTOMER:
         return [("all", _("All of ours")), ("mine", _("Mine"))]
     if Role.ENGINEER in actor.roles:
@@ -79,12 +79,12 @@ def _cursor(request: HttpRequest) -> inbox.Cursor | None:
 
 
 def _list_url(values: dict[str, Any]) -> str:
-    """Return the address of the list with these filters; empty if there is no such page."""
+    """Return the address of the list with these filters, or "" if there is no such page."""
     if None in values.values():
         return ""
     return f"{reverse('web:tickets')}?{urlencode(values)}" if values else ""
 
 
 def openers(actor: Actor) -> frozenset[Role]:
-    """Return this person's roles that may open a ticket."""
+    """Return those roles of this person that allow them to open a ticket."""
     return OPEN_TICKET.roles & actor.roles

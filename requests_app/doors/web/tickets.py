@@ -1,4 +1,4 @@
-"""Tickets: a new one, and the page on which both sides write and the provider works."""
+"""Tickets: the form for a new ticket, and the page on which both sides write and the provider works."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from requests_app.queries import access
 from requests_app.queries import tickets as queries
 from requests_app.words import sentences
 
-#: How many tenants are listed to choose from before one has to search.
+#: If there are more tenants than this, the person must search.
 TENANTS_LISTED = 20
-#: What is done after a page that says what it ends, or asks why.
+#: Acts that have a page before them. It says what ends with the ticket, or asks for the reason.
 CONFIRMED = frozenset({"resolve_ticket", "close_ticket", "reopen_ticket"})
-#: What is done with the text of a form alone. The other acts on a ticket have forms of their own.
+#: Acts that need only the text of a form. The other acts on a ticket have their own forms.
 _ACTS: dict[str, Act] = {act.name: act for act in plain_acts(Noun.TICKET, Door.PAGES)}
 _DONE: dict[str, str | Promise] = {
     **{act.name: act.done for act in (*_ACTS.values(), ASSIGN_TICKET, COMMENT, LINK_TICKET)},
@@ -46,13 +46,13 @@ _DONE: dict[str, str | Promise] = {
 }
 
 
-# --- A new one -----------------------------------------------------------------------------------------------
+# --- A new ticket --------------------------------------------------------------------------------------------
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def ticket_new(request: HttpRequest) -> HttpResponse:
-    """Open a ticket: a customer for their own tenant; the provider chooses a customer first."""
+    """Open a ticket. Customers open it for their own tenant. The provider's people first choose a customer."""
     actor = actor_in(request)
     if not openers(actor):
         raise NotAllowed
@@ -79,7 +79,7 @@ def ticket_new(request: HttpRequest) -> HttpResponse:
 
 
 def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResponse:
-    """Show a list of tenants to choose from. A long list can be searched by the beginning of the names."""
+    """Show a list of tenants to choose from. A long list can be searched by a part of the name."""
     words = request.GET.get("find", "").strip()
     rows = queries.tenants(actor)
     found = list((rows.filter(name__icontains=words) if words else rows)[: TENANTS_LISTED + 1])
@@ -94,7 +94,7 @@ def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResp
 
 
 def _tenant_in(request: HttpRequest, actor: Actor) -> Tenant | None:
-    """Return the chosen tenant, or the only one there is."""
+    """Return the chosen tenant, or a customer's only tenant."""
     if "tenant" in request.GET:
         return queries.tenant(request.GET["tenant"], actor=actor)
     if actor.side is not Side.CUSTOMER:
@@ -131,7 +131,7 @@ def ticket_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _ticket_page(
     request: HttpRequest, row: Ticket, *, wrong: StrictForm | None = None, status: int = 200
 ) -> HttpResponse:
-    """Show the ticket, with the form as it was sent if something was wrong with it."""
+    """Show the ticket. If a form was refused, `wrong` is this form, as it was sent."""
     actor, at = actor_in(request), instant(request)
     allowed = {edge.action: edge for edge in queries.allowed_actions(row, actor=actor, at=at)}
     is_mine = row.assignee_id == actor.person_id
@@ -154,14 +154,14 @@ def _ticket_page(
         "viewer": actor.person_id,
     }
     if wrong is not None and not context["may_comment"]:
-        # The form is gone with the state that offered it; what was written into it must not be.
+        # The present state does not offer this form any more. The typed text must still be shown.
         context["unsent"] = wrong.data.get("note") or wrong.data.get("internal")
         context["refusal"] = next(iter(wrong.non_field_errors()), "")
     return render(request, "tickets/detail.html", context, status=status)
 
 
 def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
-    """Return the access requests of the ticket: each with its present state, and its accesses if there was a window."""
+    """Return the ticket's access requests, each with its present state, and with its accesses if a window was open."""
     asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
@@ -172,7 +172,7 @@ def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
-    """Label the form with the people who will read the text."""
+    """Set the label of the form, which names the people who will read the text."""
     words = _("Your answer") if is_answer else _("Write to %(provider)s") % {"provider": settings.PROVIDER_NAME}
     form.fields["note"].label = words if actor.side is Side.CUSTOMER else _("Write to the customer")
     return form
@@ -180,7 +180,7 @@ def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
 
 @login_required
 def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """Make one of the moves that the ticket's page offers. Some ask for confirmation on a page of their own."""
+    """Do one of the acts that the ticket's page offers. Some acts have a separate page that asks for confirmation."""
     actor = actor_in(request)
     row = queries.ticket(pk, actor=actor)
     if action not in _DONE:
@@ -200,7 +200,7 @@ def ticket_act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
     try:
         _say(row, action, form, actor)
     except (Unacceptable, WrongState) as refusal:
-        # The typed text stays in the page: a person who was too late can still send it in another way.
+        # The typed text stays in the page. A person who was too late can still send it in another way.
         form.refuse(refusal)
         return _ticket_page(request, queries.ticket(pk, actor=actor), wrong=form, status=refusal.status)
     return _done(request, row, action)
@@ -217,7 +217,7 @@ def _say(row: Ticket, action: str, form: StrictForm, actor: Actor) -> None:
 
 
 def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
-    """Take the ticket, or assign it to the chosen engineer."""
+    """Assign the ticket to the chosen engineer, or to the actor if none was chosen."""
     assignee = None
     form = AssignForm(request.POST, engineers=queries.engineers(row))
     form.require_known()
@@ -249,7 +249,7 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Show what resolving or closing ends, and do it after that page was read."""
+    """Show what resolving or closing the ticket ends. Do it only after the person has read that page."""
     at, edge = instant(request), TICKET_TRANSITIONS[action]
     if not edge.roles & actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id):
         return _refuse(request, row, action, actor)
@@ -263,7 +263,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
     form = EndForm(request.POST, needs_note=edge.needs_note)
     form.require_known()
     if form.is_valid():
-        # A window that opened since the page was read must not close without a warning.
+        # A window that was opened after the page was shown must not close without a warning.
         if not set(shown["ends"].split()) <= set(form.cleaned_data["ends"].split()):
             form = EndForm(initial={**form.cleaned_data, **shown})
             return render(request, "tickets/end.html", {**page, "form": form, "has_news": True}, status=409)
@@ -272,7 +272,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
         except Unacceptable as refusal:
             form.refuse(refusal)
         except WrongState as refusal:
-            # The page of refusals knows the states of access requests, not those of tickets.
+            # The page about refusals has no words for the states of tickets.
             raise type(refusal)(refusal.message) from refusal
         else:
             return _done(request, row, action)
@@ -280,7 +280,7 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 
 
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Refuse a person who may not act. The operation also records the attempt in the log."""
+    """Refuse a person who can't do this act. The operation also records the attempt in the log."""
     if request.method == "POST":
         operations.of(_ACTS[action])(row.pk, actor=actor, note="")
     raise NotAllowed

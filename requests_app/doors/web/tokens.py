@@ -1,4 +1,4 @@
-"""The pages of personal tokens: a person's own, and those of a tenant's people for its administrator."""
+"""The pages of personal tokens: a person's own tokens, and the tokens of a tenant's people for its administrator."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from requests_app.queries import callers
 from requests_app.templatetags.lockbox import person, when
 from requests_app.words.scopes import labels
 
-#: What a client or a token may do.
+#: Shows the scopes of a client or a token.
 SCOPES = as_part("clients/_scopes.html", "labels")
 REVOKE = RowLink(
     label=_("Revoke…"),

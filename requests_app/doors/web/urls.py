@@ -1,4 +1,4 @@
-"""The pages' addresses, one list per area."""
+"""The addresses of the pages, in one list for each area."""
 
 from requests_app.doors.web import (
     access_requests,

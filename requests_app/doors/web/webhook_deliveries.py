@@ -54,7 +54,7 @@ class Delivery:
 
 
 def deliveries(visit: Visit) -> dict[str, Any]:
-    """Return what the webhook's page shows of them, with the addresses of the previous and next pages."""
+    """Return the deliveries for the webhook's page, with the addresses of the previous and the next page."""
     query = visit.request.GET
     only = {"state": _PARKED} if query.get("state") == _PARKED else {}
     found = queries.deliveries(visit.thing, state=only.get("state"), before=query.get("before"))

@@ -56,7 +56,8 @@ def _find(visit: Visit, ids: dict[str, Any]) -> Webhook:
     return queries.webhook(visit.tenant, ids["webhook"])
 
 
-#: A page on which one webhook is changed. Its address may be as good as a password, so an administrator alone sees it.
+#: A page that changes one webhook. Only administrators see it, because a webhook's address can be as secret as a
+#: password.
 _page = partial(Page, back=_BACK, is_for_administrators=True, is_narrow=True, find=_find)
 
 

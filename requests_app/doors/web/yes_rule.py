@@ -26,7 +26,7 @@ from requests_app.queries import tenant as queries
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """GET shows the rule, and asks for the proof that is needed to set it; POST sets it."""
+    """GET shows the rule, and asks for the proof that is needed to set it. POST sets the rule."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     form = YesRuleForm(request.POST or None, tenant=row)

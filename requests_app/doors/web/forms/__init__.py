@@ -1,4 +1,4 @@
-"""The forms of the pages. They check the shape of what was typed; the operations decide what is allowed."""
+"""The forms of the pages. They check the form of what was typed; the operations decide what is allowed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from requests_app.domain.errors import DomainError, Unacceptable
 
 
 class PageForm(forms.Form):
-    """A form that shows each refusal beside the field that it is about."""
+    """A form that shows each refusal beside the field that the refusal is about."""
 
-    #: Names by which the operations know a field, where the form has another.
+    #: For fields with another name in the operations: the operation's name and the form's name.
     other_names: dict[str, str] = {}
 
     def offer(self, name: str, choices: Iterable[tuple[Any, Any]]) -> None:
@@ -23,13 +23,13 @@ class PageForm(forms.Form):
         field.choices = list(choices)
 
     def refuse(self, refusal: DomainError) -> None:
-        """Show a refusal of the domain beside its field, or above the form if it is about no field."""
+        """Show a refusal of the domain beside its field, or above the form if it is not about a field."""
         named = getattr(refusal, "field", "")
         field = self.other_names.get(named, named)
         self.add_error(field if field in self.fields else None, str(refusal.message))
 
     def check(self, field: str, rule: Callable[[Any], Any]) -> None:
-        """Check a rule of the domain before anything is submitted, so that a preview shows only what can be sent."""
+        """Check a rule of the domain before the submission, so that a preview shows only what can be submitted."""
         if field not in self.cleaned_data:
             return
         try:

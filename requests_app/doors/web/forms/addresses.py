@@ -1,4 +1,4 @@
-"""The form for another address."""
+"""The form for a new email address of a person's own account."""
 
 from __future__ import annotations
 

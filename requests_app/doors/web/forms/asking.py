@@ -1,4 +1,4 @@
-"""The form with which an engineer asks for access. It explains, and shows refusals before anything is sent."""
+"""The form of an access request. It explains each field, and shows refusals before anything is submitted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from requests_app.queries import tickets as queries
 from requests_app.words import sentences
 from requests_app.words.times import duration_words
 
-#: With more resources than this there is a search; more are never shown at once.
+#: From so many resources on, the form has a search. The second number is how many it shows at a time.
 SEARCHED_FROM, SHOWN = 12, 40
 _TEXTAREA = {"rows": 6, "maxlength": limits.JUSTIFICATION_MAX}
 
 
 class AskForm(PageForm):
-    """What, how much, how long and why. `find` narrows the listed resources; selected ones stay."""
+    """The form of an access request: what, how much, how long and why.
+
+    `find` limits the listed resources. Selected resources stay in the list.
+    """
 
     other_names = {"ticket_id": "resource_ids", "previous_id": "resource_ids"}
 
@@ -107,16 +110,16 @@ class AskForm(PageForm):
         return values
 
     def require_known(self) -> None:
-        """Raise Malformed for a field that does not belong here."""
+        """Raise Malformed for a field that does not belong to this form."""
         if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
             raise Malformed(_("Something was sent that is not allowed here."))
 
     def chosen(self) -> list[Resource]:
-        """The resources of a valid form, in the order of the list."""
+        """Return the selected resources of a valid form, in the order of the list."""
         return list(self.all_resources.filter(pk__in=self.cleaned_data["resource_ids"]))
 
     def ask(self, **reason: Any) -> operations.Ask:
-        """Return the input of the operation. `reason` is the ticket, or the demand with its tenant and service."""
+        """Return the input for the operation. `reason` is the ticket, or the demand with its tenant and service."""
         values = self.cleaned_data
         return operations.Ask(
             resource_ids=[resource.pk for resource in self.chosen()],
@@ -129,7 +132,7 @@ class AskForm(PageForm):
         )
 
     def _offer_resources(self) -> None:
-        """Offer the resources that match the search, and those that are selected, in a list of any length."""
+        """Offer the resources that match the search, and the selected ones."""
         self.total = self.all_resources.count()
         find = str(self.data.get("find", "")).strip() if self.is_bound else ""
         matching = self.all_resources.filter(name__icontains=find) if find else self.all_resources
@@ -153,7 +156,7 @@ class AskForm(PageForm):
         self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
 
     def _offer_lengths(self) -> None:
-        """Offer the lengths within the tenant's cap, and state the cap."""
+        """Offer the lengths within the tenant's longest window, and say how long that is."""
         choices = limits.window_choices(self.tenant.window_cap)
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
@@ -166,7 +169,7 @@ class AskForm(PageForm):
 
 
 class DemandForm(AskForm):
-    """A law-enforcement demand, in place of a ticket; everything else is the same as in an access request."""
+    """The form of an access request for a law-enforcement demand, which replaces the ticket."""
 
     authority = forms.CharField(
         label=gettext_lazy("Which authority demands it?"), widget=forms.TextInput(attrs={"maxlength": 200})
@@ -205,7 +208,7 @@ class DemandForm(AskForm):
 
 
 def _uuids(values: set[str]) -> list[Any]:
-    """Return those of the values that can be ids; the field itself refuses the others."""
+    """Return the values that can be ids. The field itself refuses the others."""
     field = IdField(required=False)
     found = []
     for value in values:

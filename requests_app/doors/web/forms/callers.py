@@ -1,4 +1,4 @@
-"""The forms with which people set which machines may call the API, and for what."""
+"""The forms in which people set which machines can call the API, and for what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.operations.integrations import LASTING_LIFETIMES, LIFETIMES, L
 from requests_app.words import scopes as _scopes_shown
 
 _AT_LEAST_ONE = {"required": gettext_lazy("Choose at least one.")}
-#: A week is long enough to try something out, and short enough to be forgotten.
+#: A token for a week is long enough for a trial. If somebody forgets it, it ends soon.
 _USUAL_DAYS = 7
 _YEAR = 365
 
@@ -47,7 +47,7 @@ class TokenForm(StrictForm):
 
 
 class _OfClient(StrictForm):
-    """The choices that are made with a new client and can be changed later."""
+    """The choices for a new client, which can be changed later."""
 
     many = frozenset({"scopes"})
     scopes = _scopes(gettext_lazy("What it can do"))

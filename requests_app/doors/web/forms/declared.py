@@ -1,4 +1,4 @@
-"""The fields of a form that asks for an act's inputs, made of the act's declaration."""
+"""The fields for an act's inputs, made from the act's declaration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.queries.choices import CHOICES
 
 
 def fields_of(act: Act, tenant_id: UUID) -> dict[str, forms.Field]:
-    """Return a field for each input. It checks only the form of a value; the operation decides about the value."""
+    """Return a field for each input. A field checks only the form of a value; the operation decides about the value."""
     return {each.name: _field(each, tenant_id) for each in act.inputs}
 
 

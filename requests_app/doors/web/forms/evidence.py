@@ -1,4 +1,4 @@
-"""The form for evidence: of the whole log, or of some days."""
+"""The form for evidence of the whole log, or of some days."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from requests_app.models import Tenant
 
 
 class DownloadForm(StrictForm):
-    """The button, and the checkpoint that the reader has already. The page asks for the progress with `download`."""
+    """The download button, and the checkpoint that the reader already has. `download` is the id of the progress."""
 
     download = IdField(widget=forms.HiddenInput)
     kept = forms.IntegerField(
@@ -67,7 +67,7 @@ class PeriodForm(DownloadForm):
         return values
 
     def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
-        """Return the first instant of the first day and of the day after the last, in the reader's time zone."""
+        """Return the beginning of the first day and the end of the last day, in the reader's time zone."""
         since, until = self.cleaned_data["since"], self.cleaned_data["until"]
         return (
             start_of(since) if since else None,

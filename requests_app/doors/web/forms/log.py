@@ -1,4 +1,4 @@
-"""The parameters of a log's page: filters and a place in the log, each of a known form."""
+"""The parameters of a log's page: filters and a place in the log. Other parameters are refused."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from requests_app.models import Tenant
 from requests_app.queries import log as queries
 
 _REFERENCE = re.compile(r"(?:AR-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})", re.IGNORECASE)
-#: No log is longer, and no database's integers are shorter.
+#: The largest number that is accepted. No log is longer, and every database can store it.
 LAST = 2**53
-#: Outside these years a day cannot be put into every time zone.
+#: A day outside these years does not exist in every time zone.
 _YEARS = range(1970, 9000)
 
 _GROUPS = {
@@ -36,7 +36,7 @@ _GROUPS = {
     "role": gettext_lazy("People and roles"),
     "person": gettext_lazy("People and roles"),
 }
-#: Stand in the provider's own log, which no tenant has.
+#: These events are in the provider's own log. No tenant's log has them.
 _PROVIDERS = frozenset({Event.PLAN_CHANGED, Event.SERVICE_CHANGED})
 
 
@@ -45,7 +45,7 @@ def day_widget() -> forms.DateInput:
 
 
 class LogFilter(StrictForm):
-    """The filters. `as_asked` returns them as text, for addresses, for the export and for its entry."""
+    """The filters. `as_asked` returns them as text, for addresses, for the export and for the export's entry."""
 
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
@@ -85,14 +85,14 @@ class LogFilter(StrictForm):
         return values
 
     def as_asked(self) -> dict[str, str]:
-        """The filters that are set, as text."""
+        """Return the filters that are set, as text."""
         found = {name: self.cleaned_data.get(name) for name in self.filters}
         return {
             name: value.isoformat() if isinstance(value, dt.date) else value for name, value in found.items() if value
         }
 
     def search(self) -> queries.Search | None:
-        """Return the filters for the query; None if the tenant has no such access request."""
+        """Return the filters for the query, or None if the tenant has no such access request."""
         values = self.cleaned_data
         request_id = None
         if values["request"]:
@@ -129,9 +129,9 @@ class LogPlace(LogFilter):
 
 
 class LogExport(LogFilter):
-    """The filters, and where an export begins: after the last entry that the reader has.
+    """The filters, and the last entry that the reader already has. The export begins after it.
 
-    The page asks for the progress with `download`; other callers of the export send none.
+    The page asks for the progress with `download`. Other callers of the export do not send it.
     """
 
     after = forms.IntegerField(
@@ -145,7 +145,7 @@ class LogExport(LogFilter):
 
 
 def _event_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return every event that a tenant's log can have, grouped by what it is about."""
+    """Return all events that a tenant's log can have, grouped by subject."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for event, title in TITLES.items():
         if event not in _PROVIDERS:
@@ -161,5 +161,5 @@ def usable(day: dt.date | None) -> dt.date | None:
 
 
 def start_of(day: dt.date) -> dt.datetime:
-    """Return the first instant of a day in the reader's own time zone."""
+    """Return the first instant of a day in the reader's time zone."""
     return timezone.make_aware(dt.datetime.combine(day, dt.time()))

@@ -1,4 +1,4 @@
-"""The forms in which a tenant's administrator chooses who watches the log, and what depends on these witnesses."""
+"""The forms in which a tenant's administrator chooses the log's witnesses, and what depends on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from requests_app.models import Tenant
 from requests_app.words.times import duration_words
 
 NO_RULE = "none"
-#: Hours that are offered; a rule that was set otherwise is offered, too.
+#: The offered numbers of hours. The present number is offered too, if it is another one.
 HOURS = (1, 2, 4, 8, 12, 24, 48, 168)
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "class": "mono"}
 

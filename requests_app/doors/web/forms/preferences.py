@@ -1,4 +1,4 @@
-"""A person's own settings."""
+"""The forms for a person's own settings."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from requests_app.models import Person
 
 @cache
 def zones() -> tuple[str, ...]:
-    """Return all time zones by name. They are cached: reading them takes the disk, and only a system update changes
-    them.
-    """
+    """Return the names of all time zones. They are cached, because they are read from the disk."""
     return tuple(sorted(available_timezones()))
 
 

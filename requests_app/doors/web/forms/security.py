@@ -22,7 +22,7 @@ def password_field(**more: Any) -> forms.CharField:
 
 
 class CodeInput(forms.TextInput):
-    """A field that never shows its value again: a code counts once, and the next page asks for another one."""
+    """A field that never shows its value again: each code works once, so the next page asks for a new code."""
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         return super().get_context(name, None, attrs)
@@ -55,7 +55,7 @@ class SetUpForm(StrictForm):
 
 
 class PasskeyForm(StrictForm):
-    """A name for the passkey, and the device's answer from when it made the key."""
+    """A name for the new passkey, and the device's answer from the moment when it made the key."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -83,20 +83,23 @@ class SessionForm(StrictForm):
 
 
 class ProofForm(forms.Form):
-    """The base of forms that ask for a proof. They don't ask again for a password that is known."""
+    """The base of forms that ask for a proof.
+
+    If the right password was typed just before, they ask only for the code.
+    """
 
     is_password_known = False
 
     @property
     def asked(self) -> list[forms.BoundField]:
-        """The fields that are shown."""
+        """The fields that the page shows."""
         return [field for field in self.visible_fields() if not (self.is_password_known and field.name == "password")]
 
 
 class StepUpForm(ProofForm, StrictForm):
-    """The proof: a passkey's answer, or the password, and a code if the person has a second factor.
+    """The form of a proof: a passkey's answer, or the password with a code if the person has a second factor.
 
-    `act` is the act that needs the proof.
+    `act` is the digest of the act that needs the proof.
     """
 
     password = password_field()
@@ -110,12 +113,12 @@ class StepUpForm(ProofForm, StrictForm):
         self.wrong = _("The password or the code is not right.") if has_code else _("This is not your password.")
         if is_password_known:
             self.wrong = _("The code is not right.")
-        # A value that is no JSON is something, too: it is refused as an answer, and no password is asked for.
+        # A value that is not JSON counts too: it is refused as an answer, and the form asks for no password.
         self.is_signed = bool(self.data.get(self.add_prefix("assertion")))
         self.fields["password"].required = not self.is_signed and not is_password_known
         self.fields["code"].required = not self.is_signed
         if not has_code:
             del self.fields["code"]
         if self.prefix:
-            # What was held goes back to where it came from.
+            # The page sends the waiting form back to its own address, so it needs no `next`.
             del self.fields["next"]

@@ -1,4 +1,4 @@
-"""The forms of single sign-on: an address at the sign-in, and the administrator's settings of the connection."""
+"""The forms of single sign-on: the email address at the sign-in, and the administrator's settings of the connection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AddressForm(StrictForm):
 
 
 class SignOnForm(StrictForm):
-    """`shown` is the time at which the connection on the page was set."""
+    """The settings of the connection. `shown` is when the connection that the page shows was changed last."""
 
     other_names = {"break_glass": "break_glass_id"}
 
@@ -97,8 +97,8 @@ class SignOnForm(StrictForm):
         self.offer("break_glass_id", choices)
 
     def clean_client_secret(self) -> str:
-        # A browser sends an empty field, too. What is missing was typed, and did not wait while somebody confirmed:
-        # it is not to be taken for one that was left empty.
+        # A browser also sends an empty field. If the field is missing, somebody typed a secret, which was not stored
+        # while they confirmed. So a missing field must not count as an empty field.
         if self.add_prefix("client_secret") not in self.data:
             raise forms.ValidationError(
                 _("What you entered here was not saved. Enter it again, or leave the field empty.")
@@ -144,6 +144,6 @@ def _initial(row: SignOn | None) -> dict[str, Any]:
         "is_on": row.is_on,
         "is_only": row.is_only,
         "break_glass_id": str(row.break_glass_id or ""),
-        # As text: a form would leave the fractions of the second out.
+        # This is text because a form field would cut off the fractions of the second.
         "shown": row.changed_at.isoformat(),
     }

@@ -1,4 +1,4 @@
-"""Forms that refuse unknown fields: if a mistyped filter were ignored, the page would show too much."""
+"""Forms that refuse unknown fields. If a misspelled filter were ignored, the page would show too much."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NOTHING_ALLOWED = gettext_lazy("Something was sent that is not allowed here.")
 
 
 class StrictForm(PageForm):
-    """A form whose data must name only its own fields, each at most once unless it is in `many`."""
+    """A form that accepts only its own fields. Each field can be sent once, unless it is in `many`."""
 
     many: frozenset[str] = frozenset()
 
     def require_known(self) -> None:
-        """Raise Malformed for an unknown field, and for one that is sent twice."""
+        """Raise Malformed for an unknown field, or for a field that is sent twice."""
         if not set(self.data) <= {*self.fields, *_OURS}:
             if not self.fields:
                 raise Malformed(_NOTHING_ALLOWED)
@@ -32,12 +32,12 @@ class StrictForm(PageForm):
             raise Malformed(_("Something was sent twice, but only one value is allowed."))
 
     def require_valid(self) -> None:
-        """Raise Malformed with the first mistake, for parameters that have no form on a page."""
+        """Raise Malformed with the first mistake. Use this for parameters without a form on a page."""
         if not self.is_valid():
             raise Malformed(next(str(mistakes[0]) for mistakes in self.errors.values()))
 
 
 def require_nothing(data: QueryDict) -> None:
-    """Raise Malformed if anything is sent to a form that has only its button."""
+    """Raise Malformed if anything is sent to a form that has only a button."""
     if not set(data) <= _OURS:
         raise Malformed(_NOTHING_ALLOWED)

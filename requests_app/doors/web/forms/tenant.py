@@ -1,4 +1,4 @@
-"""The forms with which a tenant's administrator sets up the tenant."""
+"""The forms in which a tenant's administrator sets up the tenant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from requests_app.words import sentences
 from requests_app.words.text import visible_single
 from requests_app.words.times import duration_words
 
-#: Longer than any window may be, so that every length that is configured is offered.
+#: No window can be longer, so every configured length is offered.
 _DAY = 24 * 60 * 60
 ROLE_HELP = {
     Membership.Role.MEMBER: gettext_lazy("opens tickets and follows them"),
@@ -35,7 +35,7 @@ ROLE_HELP = {
 
 
 def _needed_choice() -> forms.Select:
-    """Return the widget of a choice that is required, though the form accepts it empty."""
+    """Return a widget that the browser requires. The form itself accepts an empty choice."""
     return forms.Select(attrs={"required": True})
 
 
@@ -177,7 +177,7 @@ class EndForm(StrictForm):
 class MuteForm(StrictForm):
     """The form of a mute. The value `everybody` means all engineers.
 
-    The operation refuses a missing choice, because it first checks whether the person may mute at all.
+    The operation refuses a missing choice, because it first checks whether the person is allowed to mute.
     """
 
     EVERYBODY = "everybody"
@@ -217,7 +217,7 @@ def _asker(one: Any) -> str:
     waiting = (
         ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("none waits")
     )
-    # A browser drops the tags in a choice and keeps their text: the hidden characters' codes.
+    # A browser shows a choice without tags. The text inside the tags stays: the codes of hidden characters.
     return format_html("{}: {}", visible_single(one.name), waiting)
 
 
@@ -247,7 +247,7 @@ class RemovalForm(StrictForm):
 
 
 class RoleForm(StrictForm):
-    """The buttons on the page of one person: an act, and its role or identity."""
+    """The buttons on a person's page: an act, and its role or identity."""
 
     act = forms.ChoiceField(
         choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
@@ -279,5 +279,5 @@ def _shortest_password() -> int:
 
 
 def role_choices(roles: list[str]) -> list[tuple[str, str]]:
-    """Return the roles with what each may do, so that nobody gives a role only by its name."""
+    """Return the roles and what each role can do, so that people do not choose a role only by its name."""
     return [(role, f"{Membership.Role(role).label}: {ROLE_HELP[Membership.Role(role)]}") for role in roles]

@@ -17,7 +17,7 @@ from requests_app.queries import tickets as queries
 
 
 class FilterForm(StrictForm):
-    """The filters of the list. Each may be missing; no others may be sent."""
+    """The filters of the list. No filter is required, and no other parameter is accepted."""
 
     view = forms.ChoiceField(
         choices=[("all", ""), ("mine", ""), ("queue", "")], required=False, widget=forms.HiddenInput
@@ -36,7 +36,7 @@ class FilterForm(StrictForm):
             del self.fields["tenant"]
 
     def require_known(self) -> None:
-        """Accept the cursors of the pages beside the filters."""
+        """Accept the cursors of the pages in addition to the filters."""
         self.data = {name: value for name, value in self.data.items() if name not in ("after", "before")}
         super().require_known()
 
@@ -125,8 +125,9 @@ class NoteForm(StrictForm):
 
 
 class EndForm(StrictForm):
-    """The last comment on a ticket, or the first one after it was reopened. `ends` is what the page listed
-    as ending.
+    """The last comment before a ticket ends, or the first comment when it is reopened.
+
+    `ends` lists the access requests that the page named as ending with the ticket.
     """
 
     note = forms.CharField(

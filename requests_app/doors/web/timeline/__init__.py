@@ -1,4 +1,4 @@
-"""The timeline of an evidence bundle, for people: as a page that needs no other file, and as PDF."""
+"""The timeline of an evidence bundle for people: as an HTML page that needs no other file, and as a PDF."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _Report = Callable[[int], None]
 
 
 def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Report]) -> list[Extra]:
-    """Return the two files. Each begins only when it is written, and the data of both is read once.
+    """Return the two files. Each is made when it is written, and their common data is read once.
 
-    `begin` is called before the entries are read again. It returns a function that takes how many entries are done.
+    `begin` is called before the entries are read again. It returns a function that takes the number of further entries
+    that are done.
     """
     story = Story(prepared, subject, actor=actor)
 

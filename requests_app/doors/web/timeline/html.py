@@ -1,4 +1,4 @@
-"""The timeline as one page without other files, scripts or network. It is written row by row."""
+"""The timeline as one HTML page without other files, scripts or network. It is written row by row."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils.translation import gettext as _
 from requests_app.doors.web.timeline.story import Line, Story, counted
 from requests_app.words import text
 
-#: A browser lays out one table at a time; a day of a million entries in one of them would stall it.
+#: How many rows one table has. A browser lays out a table as a whole, and would hang at a day with a million entries.
 _ROWS = 500
-#: Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
+#: Half a surrogate pair can't be encoded. Only damaged entries contain such halves.
 _ODD = "backslashreplace"
 
 
@@ -41,8 +41,10 @@ def _day(shard: int, rows: list[Line], *, is_first: bool, has_shards: bool) -> s
 
 
 def _row(line: Line) -> str:
-    """Return one entry. Numbers, times, hexadecimal digits and safe markup are not escaped again: that would be half
-    the work for a million rows.
+    """Return one entry as HTML.
+
+    Numbers, times, hexadecimal digits and safe markup are not escaped again. For a million rows, this saves half of the
+    time.
     """
     kind, mark = line.mark
     comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""

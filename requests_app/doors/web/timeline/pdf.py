@@ -18,32 +18,32 @@ from django.utils.translation import gettext as _
 from requests_app.doors.web.timeline.story import Fact, Line, Story, counted
 from requests_app.words.text import HIDDEN
 
-#: With more entries than this it has the head alone. A page holds some thirty.
+#: If there are more entries, the PDF has only its first part. A page shows about thirty entries.
 MOST_ENTRIES = 2000
 _CHUNK = 64 * 1024
 _ROWS = 100
-#: Letters of a row that may need more than a page; everything shorter is kept in one piece.
+#: A row with more characters than this may be longer than a page, so it can be split. Shorter rows are never split.
 _LONG_ROW = 2500
 
 _INK, _SOFT, _LINE, _ACCENT = "#1b1c1e", "#605d56", "#d3cfc7", "#0b5566"
 _COLOURS = {"yes": "#14622f", "no": "#9c221c", "closed": "#583895", "looked": _INK, "other": _SOFT}
 _SANS, _BOLD, _MONO = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono"
 _VERIFY = "python3 lockbox_verify.py verify evidence.zip --key '…'"
-#: Headings, and how much room there must be below for one to stand there.
+#: The headings, and how much space must be left on the page for a heading.
 _HEADS = {"part": 90, "small-part": 50, "day": 70, "label": 40}
-#: What XML has no place for; the words of an entry show it as its code already.
+#: Characters that XML can't contain. An entry's words already show them as codes.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 
 
 def pages(story: Story) -> Iterator[bytes]:
-    """Yield the file in pieces. Nothing is made before the first piece is asked for."""
+    """Yield the file in chunks. The file is made when the first chunk is requested."""
     made = _Document(story).made()
     for at in range(0, len(made), _CHUNK):
         yield made[at : at + _CHUNK]
 
 
 class _Document:
-    """One PDF in the making: flowables first, then the pages that they fill."""
+    """Makes one PDF: first the list of its parts (flowables), then its pages."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -159,13 +159,13 @@ class _Document:
             self._cell(line.leaf[:12], "mono"),
         ]
 
-    # --- Pieces -------------------------------------------------------------------------------------------
+    # --- Parts of parts -----------------------------------------------------------------------------------
 
     def _say(self, style: str, text: str) -> None:
         if style in _HEADS:
             from reportlab.platypus import CondPageBreak
 
-            # "Keep with next" would move a whole table to the next page to keep it with its heading.
+            # With "keep with next", a whole table would move to the next page to stay with its heading.
             self.flow.append(CondPageBreak(_HEADS[style]))
         self.flow.append(self._paragraph(style, self._clean(text)))
 
@@ -199,7 +199,8 @@ class _Document:
         from reportlab.platypus import Table
 
         style: list[Any] = [
-            # Unused by paragraphs, and yet named in the file, where it would be the one face that is not in it.
+            # Paragraphs don't use this font. But the file would name a font that it does not contain, if it were not
+            # set here.
             ("FONTNAME", (0, 0), (-1, -1), _SANS),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -209,16 +210,16 @@ class _Document:
         ]
         if has_lines:
             style.append(("LINEBELOW", (0, 0), (-1, -1), 0.4, HexColor(_LINE)))
-        # A row that is higher than a page is cut, where the library would else give up on the whole file.
+        # A row that is longer than a page is split. Otherwise the library would fail for the whole file.
         is_long = any(len(_text_of(row)) > _LONG_ROW for row in rows)
         self.flow.append(
             Table(rows, colWidths=widths, style=style, hAlign="LEFT", splitByRow=1, splitInRow=int(is_long))
         )
 
     def _clean(self, text: str) -> str:
-        """Return the text as markup that shows exactly this text, with every hidden character made visible."""
+        """Return markup that shows exactly this text. Hidden characters become visible."""
         shown = HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-        # Half a surrogate pair, which only damaged bytes hold, can be written nowhere.
+        # Half a surrogate pair can't be encoded. Only damaged entries contain such halves.
         shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", shown.encode(errors="backslashreplace").decode())
         if not self.has_unknown_letters:
             self.has_unknown_letters = not _letters().issuperset(map(ord, shown.replace("\n", "").replace("\t", "")))
@@ -263,12 +264,12 @@ def _text_of(cell: Any) -> str:
     return str(cell.text)
 
 
-# --- Type ------------------------------------------------------------------------------------------------
+# --- Fonts -----------------------------------------------------------------------------------------------
 
 
 @cache
 def _letters() -> frozenset[int]:
-    """Return every letter for which the typeface has a shape."""
+    """Return all characters that the font contains."""
     from reportlab.pdfbase import pdfmetrics
 
     _register()
@@ -282,7 +283,7 @@ def _register() -> None:
 
     place = settings.BASE_DIR / "static" / "vendor" / "dejavu"
     for name in (_SANS, _BOLD, _MONO):
-        # Only the letters that are used go into a file.
+        # A file contains only the characters that it uses.
         pdfmetrics.registerFont(TTFont(name, place / f"{name}.ttf"))
     pdfmetrics.registerFontFamily(_SANS, normal=_SANS, bold=_BOLD, italic=_SANS, boldItalic=_BOLD)
 

@@ -1,4 +1,4 @@
-"""The content of a timeline, in words, for every format: the head, who decided what, and every entry."""
+"""The content of a timeline in words, for every format: its first part, who decided what, and every entry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from requests_app.models import AccessRequest, Resource, Tenant
 from requests_app.queries import log as queries
 from requests_app.words import sentences, times
 
-#: So many decisions and windows are listed before the entries, and so many items that were opened.
+#: How many decisions and windows are listed before the entries, and how many opened items.
 LISTED, ITEMS = 200, 500
 _BATCH = 500
 
@@ -43,7 +43,7 @@ YES, NO, CLOSED, TAKEN = (marked(mark) for mark in (Mark.APPROVED, Mark.DENIED, 
 ACCESSED = marked(Mark.OPENED, Mark.LISTED)
 _TURNS = marked(Mark.ASKED, Mark.APPROVED, Mark.DENIED, Mark.OVER, Mark.CLOSED)
 
-#: A shape for what an entry is, which grey print still tells apart.
+#: A shape for each kind of entry, so that the kinds are also different in a grey print.
 _MARKS = (
     (YES, ("yes", "✓")),
     (NO, ("no", "✕")),
@@ -51,13 +51,13 @@ _MARKS = (
     (ACCESSED, ("looked", "◆")),
     (marked(Mark.TROUBLE), ("no", "▲")),
 )
-#: An icon is a reference into another file, which is not beside a page that was taken along.
+#: An icon refers to another file, which does not exist beside a downloaded page.
 _ICON = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The owner of the log and, for evidence of one access request, that access request."""
+    """The owner of the log. For evidence of one access request, also this access request."""
 
     tenant: Tenant
     access_request: AccessRequest | None = None
@@ -65,7 +65,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Line:
-    """One entry."""
+    """One entry in words."""
 
     shard: int
     index: int
@@ -92,7 +92,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Fact:
-    """A label and its value, line by line. `is_quote`: the value is somebody's own words."""
+    """A label with the lines of its value. If `is_quote` is true, the value is what somebody wrote."""
 
     label: str
     lines: list[str]
@@ -100,7 +100,7 @@ class Fact:
 
 
 class Story:
-    """The content. It is read when it is first used: by then the bundle's own files are written."""
+    """The content of a timeline. It is read at its first use, after the bundle's own files are written."""
 
     def __init__(self, prepared: Evidence, subject: Subject, *, actor: Actor) -> None:
         self.prepared, self.subject, self.at = prepared, subject, prepared.at
@@ -182,7 +182,7 @@ class Story:
 
     @cached_property
     def turns(self) -> list[Line]:
-        """Who asked, who decided, and how windows ended: the first of these entries."""
+        """The first entries about who asked, who decided, and how windows ended."""
         return self._lines_of(self._entries_of(_TURNS))
 
     @cached_property
@@ -191,7 +191,7 @@ class Story:
 
     @cached_property
     def window(self) -> str:
-        """When the window of the access request was open; empty without a window."""
+        """When the window of the access request was open, or "" without a window."""
         opened = next((entry for entry in self._entries_of(YES) if _read(entry)["detail"].get("opens_at")), None)
         if self.subject.access_request is None or opened is None:
             return ""
@@ -209,7 +209,7 @@ class Story:
 
     @cached_property
     def activities(self) -> tuple[list[tuple[str, list[str]]], bool]:
-        """The opened items of each resource, each once, and whether there are more than are listed."""
+        """The opened items of each resource, each item once, and whether there are more items."""
         found: dict[str, dict[str, None]] = {}
         opened = self._entries_of(TAKEN, limit=ITEMS + 1)
         for entry in opened[:ITEMS]:
@@ -223,7 +223,7 @@ class Story:
 
     @cached_property
     def listed(self) -> int:
-        """How many names were listed, each counted once in its resource."""
+        """How many names were listed. Each name counts once in its resource."""
         found: set[tuple[str, str]] = set()
         for part in self.prepared.parts:
             lists = part.sources()[0].filter(event=Event.CONTENT_LISTED)
@@ -235,7 +235,7 @@ class Story:
 
     @cached_property
     def seen(self) -> str:
-        """The text beside the opened items: how many names were listed, and what was permitted elsewhere."""
+        """The text beside the opened items: the number of listed names, and of permissions for another service."""
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:
             text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
@@ -244,13 +244,13 @@ class Story:
 
     @cached_property
     def allowed(self) -> str:
-        """How often a service elsewhere got permission; empty if it never did."""
+        """How often another service got permission, in words, or "" if it never did."""
         n = self._events.get(Event.CONTENT_ACCESS_ALLOWED, 0)
         return sentences.allowed(n) if n else ""
 
     @cached_property
     def kinds(self) -> list[tuple[str, int]]:
-        """How many entries of each kind there are, the most frequent first."""
+        """How many entries of each kind there are, the most frequent kind first."""
         by_title: Counter[str] = Counter()
         for event, n in self._events.items():
             by_title[title_of(event)] += n
@@ -258,7 +258,7 @@ class Story:
 
     @cached_property
     def logs(self) -> list[tuple[BundledShard, str]]:
-        """Each log with its signed root."""
+        """The shards of the log, each with its signed root."""
         return [(part, notes.hash_lines([bytes(part.checkpoint.root)]).strip()) for part in self.prepared.parts]
 
     @cached_property
@@ -274,7 +274,7 @@ class Story:
         limit = LISTED if limit is None else limit
         found: list[AuditEntry] = []
         for part in self.prepared.parts:
-            # The first source: what the log says of itself is no turn of an access request.
+            # Only the first source: the entries about the log itself are not steps of an access request.
             rows = part.sources()[0].filter(event__in=[str(event) for event in events])
             found += rows[: limit - len(found)]
         return found
@@ -282,7 +282,7 @@ class Story:
     # --- The entries --------------------------------------------------------------------------------------
 
     def lines(self) -> Iterator[Line]:
-        """Yield every entry of the bundle, in words, in constant memory."""
+        """Yield all entries of the bundle in words. The memory does not grow with the number of entries."""
         entries = self.prepared.entries()
         while batch := list(islice(entries, _BATCH)):
             yield from self._lines_of(batch)
@@ -314,7 +314,7 @@ class Story:
 
 
 def instant(at: dt.datetime | None) -> str:
-    """Write an instant in UTC, to the second, as the entry has it."""
+    """Return an instant in UTC, to the second, as the entry shows it."""
     return f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
@@ -341,7 +341,7 @@ def _act(detail: dict[str, Any], resources: list[dict[str, Any]]) -> str:
 
 
 def _read(entry: AuditEntry) -> dict[str, dict[str, Any]]:
-    """Return the parts of an entry that are objects. A damaged entry has none, and the rest can still be shown."""
+    """Return the members of an entry that are objects. A damaged entry has none, and the rest can still be shown."""
     try:
         record = json.loads(bytes(entry.canonical))
     except ValueError:
