@@ -1,1 +1,1 @@
-"""Proof of who somebody is: passwords, codes, passkeys, guess limits, sessions, single sign-on."""
+"""Proof of a person's identity: passwords, codes, passkeys, limits on guesses, sessions, single sign-on."""

@@ -1,7 +1,7 @@
-"""Challenges for passkeys where nothing is signed. A challenge states its person, purpose and end.
+"""Challenges for passkeys, except for signed decisions. A challenge contains its end and is valid for one purpose.
 
-It consists of random bytes, its end, and a MAC over these, its purpose and the person. So nothing is stored for a
-challenge that nobody answers, a page may be open in two windows, and a visitor who is not signed in needs no session.
+It has random bytes, its end, and a MAC over both, the purpose and the person. So nothing is stored for a challenge that
+nobody answers, a page can be open in two windows, and a visitor who is not signed in needs no session.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Purpose(StrEnum):
     STEP_UP = "step-up"
 
 
-#: Adding a key takes longer: the person types a name, and may be asked for more proof in between.
+#: To add a key takes longer: the person enters a name, and may have to confirm their identity in between.
 _GOOD_FOR = {Purpose.ENROL: timedelta(minutes=15)}
 GOOD_FOR = timedelta(minutes=5)
 
@@ -44,9 +44,9 @@ def issue(purpose: Purpose, *about: UUID, at: datetime) -> bytes:
 
 
 def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> bytes:
-    """Return the challenge of an answer, if it was made here for this purpose and is still valid.
+    """Return the challenge of an answer, if this product made it for this purpose and it is still valid.
 
-    Raises PasskeyUnreadable, or PasskeyTooLate for one that has ended.
+    Raises PasskeyUnreadable, or PasskeyTooLate if the challenge has ended.
     """
     try:
         client = json.loads(base64url.from_text(response["response"]["clientDataJSON"]))  # type: ignore[index]  # what is no mapping raises below
@@ -60,9 +60,10 @@ def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> byte
 
 
 def spend(challenge: bytes, *, at: datetime) -> None:
-    """Let a valid answer count once. Raises PasskeyTooLate for the second one, also of two at once.
+    """Use a challenge, so that a valid answer counts only once.
 
-    The stored row is deleted with old guesses, long after the challenge has ended.
+    Raises PasskeyTooLate for a second answer, even if two answers arrive at the same time. The stored row is deleted
+    with old guesses, long after the end of the challenge.
     """
     subject = f"challenge:{hashlib.sha256(challenge).hexdigest()[:48]}"
     _row, is_first = Tries.objects.get_or_create(subject=subject, defaults={"since": at, "count": 1})

@@ -1,7 +1,8 @@
-"""Second factors as the sign-in library stores them. The doors pass `keep` functions from here to the operations.
+"""Second factors, in the form in which the sign-in library stores them.
 
-The domain does not know the library. It says who must have a second factor, writes the entry and sends the mail. `keep`
-writes the library's row in the same transaction.
+The domain does not know the library. Its operations decide who must have a second factor, write the entry and send the
+mail. The interfaces pass a `keep` function from here to the operation, and this function writes the library's row in
+the same transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Keep = Callable[[Person], None]
 _APP, _RECOVERY = Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES
 _KEY = Authenticator.Type.WEBAUTHN
 _LAST, _USED, _PASSKEY = "last_step", "used_steps", "passkey"
-#: The encrypted part of each kind of row: an app's secret, and the seed of recovery codes.
+#: The encrypted part of each kind of row: the secret of an app, and the seed of recovery codes.
 _SEALED = {_APP: "secret", _RECOVERY: "seed"}
 
 
@@ -40,7 +41,7 @@ def seal(text: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Return the secret in plain. Raises Unreadable."""
+    """Return the decrypted secret. Raises Unreadable."""
     return _sealer().opened(sealed)
 
 
@@ -48,7 +49,10 @@ def opened(sealed: str) -> str:
 
 
 def keeps_totp(secret: str, *, step: int = -1) -> Keep:
-    """Return a function that stores the secret, and that the code of `step` was used to try it."""
+    """Return a function that stores the secret of an app.
+
+    It also stores that the code of `step` was used for the test, so that this code can't be used again.
+    """
 
     def keep(person: Person) -> None:
         Authenticator.objects.filter(user=person, type=_APP).delete()
@@ -66,7 +70,10 @@ def drops_totp(person: Person) -> None:
 
 
 class KeepsRecoveryCodes:
-    """Makes new codes that replace all earlier ones. After the call they are in `codes`."""
+    """A function that makes new recovery codes and replaces all earlier ones.
+
+    After the call, `codes` has the new codes.
+    """
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -81,7 +88,7 @@ def drops_recovery_codes(person: Person) -> None:
 
 
 def keeps_passkey(response: object) -> Callable[[Passkey], None]:
-    """Return a function that stores what the device said about the key, as the library does."""
+    """Return a function that stores the device's answer about a new key, in the form of the library."""
 
     def keep(row: Passkey) -> None:
         data = {"name": row.name, "credential": response, _PASSKEY: str(row.pk)}
@@ -91,7 +98,7 @@ def keeps_passkey(response: object) -> Callable[[Passkey], None]:
 
 
 def drops_passkey(row: Passkey) -> None:
-    """Return a function that deletes a passkey, and the recovery codes with the last second factor."""
+    """Delete a passkey. If it was the last second factor, delete the recovery codes too."""
     Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).delete()
     others = Passkey.objects.filter(person=row.person_id).live().of_this_site().exclude(pk=row.pk)
     if row.person.totp_set_up_at is None and not others.exists():
@@ -102,14 +109,14 @@ def drops_all(person: Person) -> None:
     Authenticator.objects.filter(user=person).delete()
 
 
-# --- What was typed -----------------------------------------------------------------------------------------
+# --- Checking a code ----------------------------------------------------------------------------------------
 
 
 def is_code(person: Person, typed: str, *, at: datetime) -> bool:
-    """Return whether this is a code of the person's app or one of their recovery codes, and use it up.
+    """Return whether this is a code of the person's app or one of their recovery codes. Then the code is used up.
 
-    Raises CodeAlreadyUsed for a code of the app that this person used before. The caller has counted the guess
-    (requests_app.identity.guesses) and checked the password, if one is needed.
+    Raises CodeAlreadyUsed if the person has used this code of the app before. The caller must have counted the guess
+    (requests_app.identity.guesses), and checked the password if one is needed.
     """
     given = "".join(char for char in typed if char.isalnum())
     if len(given) == totp.DIGITS:
@@ -123,7 +130,7 @@ def is_code(person: Person, typed: str, *, at: datetime) -> bool:
 
 def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
     with transaction.atomic():
-        # Locked: if the same code is sent twice at once, one is too late.
+        # The row is locked: if the same code is sent twice at the same time, only one attempt is accepted.
         row = Authenticator.objects.select_for_update().filter(user=person, type=_APP).first()
         if row is None:
             return False
@@ -136,12 +143,12 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
         used = {last, *row.data.get(_USED, [])}
         step = totp.step_of(secret, given, at=at, after=last)
         if step is None:
-            # Any other code from before the last one is wrong: somebody else may have seen it.
+            # Any other code that is older than the last used one is wrong, because somebody else may have seen it.
             if totp.step_of(secret, given, at=at) in used:
                 raise CodeAlreadyUsed(totp.seconds_to_next(last, at=at))
             return False
         row.data[_LAST], row.last_used_at = step, at
-        # Older codes are outside the tolerance, and are not checked.
+        # Older codes are never accepted, so they need not be stored.
         row.data[_USED] = sorted(each for each in {*used, step} if each >= totp.oldest_step(at))
         if _sealer().is_outdated(row.data["secret"]):
             row.data["secret"] = seal(secret)
@@ -150,7 +157,10 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
 
 
 def seal_anew(is_over: Callable[[], bool]) -> int:
-    """Encrypt again what a former key encrypted; return how many rows. A row that no key opens stays as it is."""
+    """Encrypt again all secrets that a former key encrypted. Return the number of rows.
+
+    A row that no key decrypts is not changed.
+    """
     done = 0
     for pk, kind, data in (
         Authenticator.objects.filter(type__in=_SEALED).order_by("pk").values_list("pk", "type", "data")
@@ -160,7 +170,7 @@ def seal_anew(is_over: Callable[[], bool]) -> int:
         if not _is_outdated(data, _SEALED[kind]):
             continue
         with transaction.atomic(), suppress(Unreadable):
-            # Locked and read again: the person may be using a code, or setting up another app.
+            # The row is locked and read again, because the person may be using a code or setting up another app.
             row = Authenticator.objects.select_for_update().filter(pk=pk).first()
             if row is not None and _is_outdated(row.data, _SEALED[kind]):
                 row.data[_SEALED[kind]] = seal(opened(row.data[_SEALED[kind]]))
@@ -174,7 +184,7 @@ def _is_outdated(data: dict[str, Any], name: str) -> bool:
 
 
 def codes_left(person: Person) -> int | None:
-    """Return how many recovery codes are unused; None if there never were any."""
+    """Return how many recovery codes are unused; None if the person never had any."""
     row = Authenticator.objects.filter(user=person, type=_RECOVERY).first()
     return None if row is None else len(RecoveryCodes(row).get_unused_codes())
 
@@ -187,7 +197,7 @@ def app_last_used(person: Person) -> datetime | None:
 
 
 def has_code(person: Person) -> bool:
-    """Return whether there is a code that this person could type."""
+    """Return whether the person has an app or recovery codes, and so a code to enter."""
     return person.totp_set_up_at is not None or bool(codes_left(person))
 
 
@@ -196,7 +206,7 @@ def note_passkey_used(row: Passkey, *, at: datetime) -> None:
 
 
 def passkeys_last_used(person: Person) -> dict[str, datetime]:
-    """Return when each passkey was last used to sign in or to confirm, by its id."""
+    """Return for each passkey, by its id, when it was last used to sign in or to confirm the person's identity."""
     rows = Authenticator.objects.filter(user=person, type=_KEY, last_used_at__isnull=False)
     return {row.data.get(_PASSKEY, ""): row.last_used_at for row in rows}
 
@@ -205,15 +215,18 @@ def passkeys_last_used(person: Person) -> dict[str, datetime]:
 
 
 def address_of(person: Person, secret: str) -> str:
-    """Return the otpauth: address in the QR code (Google Authenticator's key URI format)."""
+    """Return the otpauth: address for the QR code (Google Authenticator's key URI format)."""
     issuer = f"{settings.PROVIDER_NAME} Customer Lockbox"
     query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(issuer)}:{quote(person.email)}?{query}"
 
 
 def picture_of(address: str) -> str:
-    """Return the address as a QR code: an SVG in a data: address, which the security policy allows for images only."""
-    import qrcode  # takes a while, and one page needs it
+    """Return the address as a QR code.
+
+    It is an SVG in a data: address, which the content security policy allows only for images.
+    """
+    import qrcode  # the import is slow, and only one page needs it
     from qrcode.image.svg import SvgPathImage
 
     written = io.BytesIO()

@@ -1,10 +1,10 @@
-"""Limits how often anything that can be guessed is tried: a password, a code, a key, who has an account.
+"""Limits how often people may guess: a password, a code, a key, or who has an account.
 
-A guess is counted before it is checked, under a lock and in the database. So of 200 guesses at once, in any number of
-processes, no more than the limit are checked. A right one is given back.
+A guess is counted in the database, under a lock, before it is checked. So if 200 guesses arrive at the same time, in
+any number of processes, only the allowed number is checked. A right guess is then subtracted again.
 
-Each door counts by itself. Otherwise somebody who knows only an address could send wrong passwords to the sign-in and
-so keep the person from proving who they are where they decide.
+Each interface has its own count. Otherwise, somebody who knows only an address could send wrong passwords to the
+sign-in, and so prevent the person from confirming their identity for a decision.
 """
 
 from __future__ import annotations
@@ -31,47 +31,51 @@ security_log = structlog.get_logger("security")
 
 @dataclass(frozen=True)
 class Limit:
-    """The number of guesses in a period from the first one on. Further guesses are not checked until it is over."""
+    """The most guesses in a period.
+
+    The period begins with its first guess. Further guesses are not checked until it is over.
+    """
 
     most: int
     within: timedelta
 
 
-#: About one account; and from one network address, whichever account is tried, as an office shares one address.
+#: The limits for one account, and for one network address with any account. An office may share one address.
 OF_ACCOUNT = Limit(5, timedelta(minutes=5))
 OF_ADDRESS = Limit(10, timedelta(minutes=1))
-#: Mails that are requested, whether the address is known or not.
+#: The limits for requests that send a mail. They also apply if the address is unknown.
 OF_MAILS = Limit(5, timedelta(minutes=5))
 MAILS_OF_ADDRESS = Limit(20, timedelta(minutes=1))
-#: Each wrong recovery key is also an entry in the provider's log.
+#: Each wrong recovery key also makes an entry in the provider's log.
 RECOVERY_KEYS = Limit(5, timedelta(minutes=15))
-#: When a row is deleted; the longest period above is over by then.
+#: The age at which a row is deleted. The longest of the periods above is over by then.
 DELETED_AFTER = timedelta(days=1)
-#: The part of an IPv6 address that identifies one customer; they may choose the rest freely (RFC 6177).
+#: The part of an IPv6 address that identifies one customer. The customer can choose the rest (RFC 6177).
 _IPV6_PREFIX = 64
 
 
 class Attempt:
-    """One guess, counted under several subjects at once: under all of them, or under none if one is full."""
+    """One guess. It is counted under several subjects, or under none if one of them has reached its limit."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
-        #: When each subject's period began, as this guess was counted.
+        #: When the period of each subject began, at the time when this guess was counted.
         self.since: dict[str, datetime] = {}
-        #: Set if it may not be checked: what to say, and until when.
+        #: The error to raise if the guess may not be checked.
         self.refusal: TooManyGuesses | None = None
 
     def count(self) -> bool:
-        """Count it, and return whether it may be checked."""
+        """Count the guess. Return whether it may be checked."""
         at = clock.now()
         with transaction.atomic(durable=True):
             new = [Tries(subject=subject, since=at) for subject in sorted(self.limits)]
             Tries.objects.bulk_create(new, ignore_conflicts=True)
-            # In the same order everywhere, so that two guesses that share subjects never deadlock.
+            # The rows are always locked in the same order, so that two guesses with the same subjects can't deadlock.
             rows = list(Tries.objects.select_for_update().filter(subject__in=self.limits).order_by("subject"))
             for row in rows:
                 limit = self.limits[row.subject]
-                # A guess that waited for the lock has an earlier time than the one before; that ends no period.
+                # A guess that waited for the lock has an earlier time than the guess before it. That does not end the
+                # period.
                 if at >= row.since + limit.within:
                     row.since, row.count = at, 0
                 if row.count >= limit.most:
@@ -83,42 +87,45 @@ class Attempt:
         return True
 
     def give_back(self) -> None:
-        """Take it back, as it was right or no guess. A guess of a later period is not taken back instead."""
+        """Subtract the guess, because it was right or was no guess.
+
+        If a new period has begun, nothing is subtracted.
+        """
         if self.since:
             same = reduce(or_, (Q(subject=subject, since=since) for subject, since in self.since.items()))
             Tries.objects.filter(same, count__gt=0).update(count=F("count") - 1)
 
 
 def at_sign_in(email: str, ip: str) -> Attempt:
-    """Count a password for an address, whether it is known or not."""
+    """Return the attempt for a password at the sign-in. The address need not be known."""
     return Attempt({_account("sign-in", email): OF_ACCOUNT, _address("sign-in", ip): OF_ADDRESS})
 
 
 def at_passkey(ip: str) -> Attempt:
-    """Count a passkey at the sign-in. Its owner is known only once it is right."""
+    """Return the attempt for a passkey at the sign-in. The passkey's owner is known only if the passkey is right."""
     return Attempt({_address("passkey", ip): OF_ADDRESS})
 
 
 def at_reset(email: str, ip: str) -> Attempt:
-    """Count a request for a reset mail; none is given back."""
+    """Return the attempt for a request to reset a password. It is never subtracted."""
     return Attempt({_account("reset", email): OF_MAILS, _address("reset", ip): MAILS_OF_ADDRESS})
 
 
 def at_recovery(ip: str) -> Attempt:
-    """Count a recovery key. Its owner is known only once it is right."""
+    """Return the attempt for a recovery key. The key's tenant is known only if the key is right."""
     return Attempt({_address("recovery", ip): RECOVERY_KEYS})
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:
-    """Count a proof by somebody who claims to be this person, for all doors together."""
+    """Return the attempt for a proof of identity by somebody who claims to be this person. All interfaces share it."""
     limits = {f"person:{person.pk}": OF_ACCOUNT}
     return Attempt({**limits, _address("proof", ip): OF_ADDRESS} if ip else limits)
 
 
 def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
-    """Return what `look` says. Raises TooManyGuesses instead of checking one wrong guess too many.
+    """Return the result of `look`, and count a guess. Raises TooManyGuesses, without a check, if there were too many.
 
-    If `look` raises CodeAlreadyUsed or Busy, it was no guess, and the exception is raised.
+    If `look` raises CodeAlreadyUsed or Busy, it was no guess: it is subtracted, and the exception is raised.
     """
     attempt = of_person(person, ip)
     if not attempt.count():
@@ -131,7 +138,7 @@ def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
         security_log.info("step_up.code_already_used", person=str(person.pk))
         raise
     except Busy:
-        # It was not looked at.
+        # The guess was not checked.
         attempt.give_back()
         raise
     if is_right:
@@ -142,18 +149,21 @@ def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
 
 
 def forgive_sign_in(email: str) -> None:
-    """Let somebody who has just set a new password use it at once: it came through their mailbox."""
+    """Delete the wrong guesses for this address at the sign-in.
+
+    The person has just set a new password through a link to their mailbox, and must be able to use it immediately.
+    """
     Tries.objects.filter(subject=_account("sign-in", email)).delete()
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete up to so many outdated rows; return how many."""
+    """Delete at most `limit` outdated rows. Return the number of deleted rows."""
     old = Tries.objects.filter(since__lt=at - DELETED_AFTER).values_list("pk", flat=True)[:limit]
     return Tries.objects.filter(pk__in=list(old)).delete()[0]
 
 
 def _account(door: str, email: str) -> str:
-    """Return a hash of the address that was typed: people type their password there by mistake."""
+    """Return a hash of the entered address. People sometimes enter their password there by mistake."""
     typed = salted_hmac("lockbox.guesses", email.strip().lower(), algorithm="sha256").hexdigest()
     return f"{door}:{typed[:48]}"
 
@@ -163,7 +173,7 @@ def _address(door: str, ip: str) -> str:
 
 
 def network_of(ip: str) -> str:
-    """Return one name for all addresses that belong to the same caller."""
+    """Return one name for all network addresses that belong to the same caller."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:

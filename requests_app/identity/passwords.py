@@ -1,4 +1,4 @@
-"""Refuses passwords that are guessed soon, that are about their holder, or that were stolen elsewhere."""
+"""Refuses passwords that are easy to guess, that contain words about their holder, or that were stolen elsewhere."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from requests_app.platform import outbound
 
 security_log = structlog.get_logger("security")
 
-#: zxcvbn's scale is 0 to 4. From 3 on, guessing takes more than a hundred million guesses.
+#: zxcvbn's scores are 0 to 4. With 3, an attacker needs more than a hundred million guesses.
 LEAST_SCORE = 3
-#: The characters that zxcvbn checks. More characters make a password no weaker.
+#: The number of characters that zxcvbn checks. More characters never make a password weaker.
 _MOST_CHECKED = 72
-#: Shorter words are part of too many other words.
+#: Shorter words are not searched, because they are part of too many other words.
 _SHORTEST = 4
-#: Words of the product (ASVS 5.0, 6.1.2), beside the provider's name.
+#: Words of the product (ASVS 5.0, 6.1.2). The provider's name is a setting.
 _PRODUCT = ("lockbox", "customerlockbox")
 _LEET = str.maketrans("013457@$!", "oieastasi")
-#: Seconds for a list on the network: somebody waits for the page, and others for the same log.
+#: Seconds to wait for a list on the network. A person waits for the page, and others may wait for the same log.
 _SECONDS = 0.8
-#: A list that did not answer is not asked for this long: the form asks first, so the act, which holds locks, does not.
+#: A list that did not answer is not asked again for this long. The form asks it first, so the act, which holds locks,
+#: does not wait for it again.
 _REST_SECONDS = 15.0
 _away: dict[str, float] = {}
 _PREFIX = 5
 
 
 class NotGuessedSoon:
-    """Refuses passwords that only look long: keyboard rows, dates, repetitions (zxcvbn)."""
+    """Refuses long passwords that are easy to guess: keyboard rows, dates, repetitions (zxcvbn)."""
 
     def validate(self, password: str, user: Any = None) -> None:
         from zxcvbn import zxcvbn  # its lists take a while to read, and few processes ever need them
@@ -53,7 +54,7 @@ class NotGuessedSoon:
 
 
 class NothingNear:
-    """Refuses passwords with the holder's name or address, or the name of tenant, provider or product."""
+    """Refuses passwords with the holder's name or address, or the name of the tenant, the provider or the product."""
 
     def validate(self, password: str, user: Any = None) -> None:
         require_far(password, [*_PRODUCT, settings.PROVIDER_NAME, *_about(user)])
@@ -63,10 +64,10 @@ class NothingNear:
 
 
 class NotStolen:
-    """Refuses passwords in a list of stolen ones, if the operator set one (BREACHED_PASSWORDS).
+    """Refuses passwords in a list of stolen passwords, if the operator has set one (BREACHED_PASSWORDS).
 
-    A list that can't be read refuses nobody, otherwise nobody could set a password while it is away. The security log
-    reports it.
+    If the list can't be read, no password is refused: otherwise nobody could set a password at that time. The security
+    log reports it.
     """
 
     def validate(self, password: str, user: Any = None) -> None:
@@ -89,7 +90,10 @@ class NotStolen:
 
 
 def require_far(password: str, words: Iterable[str]) -> None:
-    """Raise ValidationError if the password contains one of these words, even with signs between the letters."""
+    """Raise ValidationError if the password contains one of these words.
+
+    Other characters between the letters are ignored.
+    """
     spellings = {_plain(password), _plain(password.translate(_LEET))}
     for word in words:
         plain = _plain(word)
@@ -105,7 +109,7 @@ def _about(user: Any) -> list[str]:
         return []
     local, _at, domain = str(getattr(user, "email", "")).partition("@")
     name = str(getattr(user, "name", ""))
-    # The last part of a domain is common to many.
+    # The last part of a domain is left out, because many domains have the same one.
     words = [name, *name.split(), local, *re.split(r"[^\w]+", local), *domain.split(".")[:-1]]
     if getattr(user, "pk", None) and not user._state.adding:
         words += user.memberships.values_list("tenant__name", flat=True)
@@ -113,13 +117,16 @@ def _about(user: Any) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return only letters and digits, in one spelling."""
+    """Return the letters and digits of a text, in one spelling."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in folded if char.isalnum())
 
 
 def _lines(where: str, prefix: str) -> frozenset[str]:
-    """Return the rest of each SHA-1 that begins so. A count of 0 is padding. Raises OSError, ValueError."""
+    """Return the rest of each SHA-1 hash in the list that begins with `prefix`.
+
+    Lines with the count 0 are padding and are left out. Raises OSError or ValueError.
+    """
     text = _downloaded(where, prefix) if where.startswith(("https://", "http://")) else _read(Path(where), prefix)
     rows = (line.strip().partition(":") for line in text.splitlines())
     return frozenset(rest.upper() for rest, _colon, count in rows if rest and count != "0")
@@ -129,7 +136,7 @@ def _read(folder: Path, prefix: str) -> str:
     for name in (prefix, f"{prefix}.txt"):
         if (file := folder / name).is_file():
             return file.read_text("ascii")
-    # A complete list has every prefix.
+    # A complete list has a file for every prefix.
     raise FileNotFoundError
 
 
@@ -137,7 +144,7 @@ def _downloaded(url: str, prefix: str) -> str:
     if clock.monotonic() < _away.get(url, 0):
         raise OSError
     try:
-        # The operator chose it, and may run a copy in the same network.
+        # The operator chose this address. It may be a copy of the list in the operator's own network.
         answer = outbound.get(f"{url.rstrip('/')}/{prefix}", private=True, seconds=_SECONDS)
         if answer.status != 200:
             raise ValueError

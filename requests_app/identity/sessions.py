@@ -1,4 +1,4 @@
-"""The sessions in which a person is signed in, as the sign-in library stores them, for the doors."""
+"""The sessions in which a person is signed in, as the sign-in library stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from requests_app.models import Person
 
 @dataclass(frozen=True)
 class Session:
-    """`id` names it on the page. Its key, with which one would be signed in, is never on the page."""
+    """A session, for the page. `id` identifies it there.
+
+    The session's key is never on a page, because anybody who has the key is signed in.
+    """
 
     id: int
     is_this: bool
@@ -22,14 +25,17 @@ class Session:
 
 
 def of(person: Person, *, this: str | None) -> list[Session]:
-    """Return the live sessions, newest first. Those that ended by age or by a new password are deleted here."""
+    """Return the person's live sessions, newest first.
+
+    Sessions that have ended because of their age or a new password are deleted.
+    """
     rows = UserSession.objects.purge_and_list(person)
     found = [Session(row.pk, row.session_key == this, str(row.ip), row.user_agent, row.created_at) for row in rows]
     return sorted(found, key=lambda each: each.since, reverse=True)
 
 
 def end(person: Person, session_id: int) -> bool:
-    """End one session of this person; return False if it does not exist."""
+    """End one session of this person. Return False if it does not exist."""
     row = UserSession.objects.filter(user=person, pk=session_id).first()
     if row is None:
         return False
@@ -38,7 +44,7 @@ def end(person: Person, session_id: int) -> bool:
 
 
 def end_others(person: Person, *, this: str | None) -> int:
-    """End all sessions of this person but the one with this key; return how many."""
+    """End all sessions of this person except the one with the key `this`. Return how many ended."""
     rows = list(UserSession.objects.filter(user=person).exclude(session_key=this))
     for row in rows:
         row.end()

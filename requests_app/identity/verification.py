@@ -1,4 +1,4 @@
-"""Checks a person's proof for the doors. The operations learn when there was one."""
+"""Checks a person's proof of identity, for the interfaces. The operations only learn when it was given."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from requests_app.platform import webauthn
 
 
 def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is_password_known: bool = False) -> bool:
-    """Return whether the password is theirs, and the code if they have a second factor.
+    """Return whether the password is the person's, and the code too if they have a second factor.
 
-    The code is checked, and used up, only after a right password, so only somebody who knows the password learns
-    CodeAlreadyUsed. A door that has just checked the password sets `is_password_known`; a password that is still
-    sent is checked. Raises TooManyGuesses.
+    The code is checked, and used up, only after a right password. So only a person who knows the password can get
+    CodeAlreadyUsed. An interface that has just checked the password sets `is_password_known`; if a password is still
+    sent, it is checked. Raises TooManyGuesses.
     """
 
     def look() -> bool:
@@ -31,7 +31,7 @@ def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is
 
 
 def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose, ip: str = "") -> None:
-    """Require that a passkey of this person answered. Raises a PasskeyRefused, or TooManyGuesses."""
+    """Require that a passkey of this person answered. Raises a subclass of PasskeyRefused, or TooManyGuesses."""
     refused: list[PasskeyRefused] = []
 
     def look() -> bool:
@@ -46,9 +46,10 @@ def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose,
 
 
 def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None) -> Passkey:
-    """Return the passkey of this site that answered, of this person or of anybody. Raises a PasskeyRefused.
+    """Return the passkey of this site that answered. It must be a passkey of `person`, if given.
 
-    The passkey's row is locked: of two answers with one counter, or to one challenge, only one counts.
+    Raises a subclass of PasskeyRefused. The row of the passkey is locked, so that of two answers with the same counter
+    or to the same challenge only one is accepted.
     """
     at = clock.now()
     challenge = challenges.read(answer, purpose, *([person.pk] if person else []), at=at)
@@ -58,7 +59,8 @@ def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None
         row: Passkey | None = (
             rows.select_related("person").locked().filter(credential_id=webauthn.credential_of(answer)).first()
         )
-        # Nobody has named the person, so the device does. It must not name somebody else (section 7.2, step 6).
+        # If the caller does not know the person, the device names the person. It must not name another person (section
+        # 7.2, step 6).
         if row is None or (person is None and webauthn.user_of(answer) != row.person_id.bytes):
             raise PasskeyUnknown
         asserted = webauthn.verify_assertion(

@@ -1,1 +1,4 @@
-"""Single sign-on: the product as a relying party of OpenID Connect. Only the protocol, no rows or pages."""
+"""Single sign-on: the protocol of OpenID Connect, with this product as the relying party.
+
+It has no rows and no pages.
+"""

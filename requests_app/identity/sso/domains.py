@@ -1,4 +1,4 @@
-"""Proves who owns a domain: its web server shows a text that only the owner was given."""
+"""Checks the proof that a tenant owns a domain: the domain's web server shows a text that only this tenant got."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def url(name: str) -> str:
 
 
 def problem(name: str, challenge: str, *, peer: str) -> str:
-    """Return why the file is no proof (unreachable, status or content), or "" if it is one.
+    """Return why the file proves nothing (unreachable, status or content), or "" if it is a proof.
 
     `peer` names the tenant for `outbound`.
     """

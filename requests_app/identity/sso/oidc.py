@@ -1,8 +1,8 @@
 """OpenID Connect Core 1.0 with discovery and PKCE, as a relying party.
 
-Nothing from the browser is trusted by itself. The code is exchanged over a connection of our own, with a verifier that
-only this flow knows. The token must be signed by the issuer's key, be meant for this client, be current, and carry this
-flow's nonce. UserInfo is asked for what the token leaves out, about the same subject.
+Nothing from the browser is trusted alone. The code is exchanged over a connection of this server, with a verifier that
+only this flow has. The ID token must be signed by the issuer's key, be meant for this client, be current, and have the
+nonce of this flow. Claims that the token lacks are requested from UserInfo, for the same subject.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from requests_app.domain import clock
 from requests_app.platform import outbound
 from requests_app.platform.outbound import BadTarget, Unreachable
 
-#: Accepted signature algorithms: only those with a key of the issuer. "none", and a MAC with the client's secret, are
+#: The accepted signature algorithms. Each needs a key of the issuer. "none" and a MAC with the client secret are
 #: refused.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 #: The shortest RSA key that is accepted (RFC 7518, section 3.3).
 LEAST_RSA_BITS = 2048
-#: Seconds by which two clocks may differ, and the age limit of a token.
+#: By how many seconds two clocks may differ, and the greatest age of a token in seconds.
 LEEWAY, MOST_AGE = 60, 600
-#: Seconds for all calls of one step together: a worker waits no longer for an issuer that does not answer.
+#: Seconds for all calls of one step together. A thread does not wait longer for an issuer that does not answer.
 SECONDS = 8.0
 _WELL_KNOWN = "/.well-known/openid-configuration"
-#: Claims about the token itself. UserInfo is about the person, and may not set them.
+#: Claims about the token itself. They are not taken from UserInfo, which is about the person.
 _OF_THE_TOKEN = frozenset(
     ("iss", "aud", "exp", "iat", "nbf", "jti", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "c_hash")
 )
 
-#: Claims that say that the email address is verified; the second one is Entra ID's.
+#: The claims that the email address is verified. The second one is Entra ID's.
 _VERIFIES = ("email_verified", "xms_edov")
 
 
 class SignOnFailed(Exception):
-    """Why a sign-on failed. `args[0]` is a stable code, `args[1]` a detail in words, or ""."""
+    """A sign-on failed. `args[0]` is a stable code. `args[1]` is a detail in words, or ""."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code, detail)
@@ -56,7 +56,7 @@ class SignOnFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """Both sides of a connection: the issuer, and how it knows this product."""
+    """A connection: the issuer, and what the issuer knows about this product."""
 
     issuer: str
     client_id: str
@@ -64,14 +64,14 @@ class Party:
     scopes: str
     redirect_uri: str
     private: bool = False
-    #: The tenant of the issuer: all its hosts together have one share of the outgoing calls.
+    #: The tenant to which the issuer belongs. All hosts of one tenant share one limit on outgoing calls.
     peer: str = ""
-    #: The claims that a sign-in needs. UserInfo is asked if the ID token lacks one.
+    #: The claims that a sign-in needs. If the ID token lacks one of them, UserInfo is called.
     claims: tuple[str, ...] = ("email", "email_verified")
 
     @property
     def share(self) -> str:
-        """The name under which `outbound` counts its calls."""
+        """The name under which `outbound` counts the calls to this issuer."""
         return self.peer or self.issuer
 
 
@@ -89,7 +89,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tokens:
-    """The tokens. `access` is "" without a token for UserInfo."""
+    """The tokens of one sign-on. `access` is "" if there is no token for UserInfo."""
 
     identity: str
     access: str
@@ -109,13 +109,13 @@ class Flow:
 
 
 def discover(party: Party, *, until: float | None = None) -> Metadata:
-    """Read the issuer's metadata. A document that names another issuer is refused (section 4.3)."""
+    """Return the issuer's metadata. Refuse a document that names another issuer (Discovery 1.0, section 4.3)."""
     until = until if until is not None else clock.monotonic() + SECONDS
     found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery", until)
     if found.get("issuer") != party.issuer:
         raise SignOnFailed("issuer", str(found.get("issuer", "")))
     places = {name: found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
-    # Optional: an issuer without it puts all claims into the ID token.
+    # Optional: an issuer without UserInfo puts all claims into the ID token.
     if found.get("userinfo_endpoint") is not None:
         places["userinfo_endpoint"] = found["userinfo_endpoint"]
     for name, url in places.items():
@@ -136,7 +136,10 @@ def discover(party: Party, *, until: float | None = None) -> Metadata:
 
 
 def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "", again: bool = False) -> str:
-    """Return where to send the browser (RFC 6749, section 4.1.1; RFC 7636). `again` requires a new authentication."""
+    """Return the address to which the browser is sent (RFC 6749, section 4.1.1; RFC 7636).
+
+    `again` requires that the person authenticates again.
+    """
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",
@@ -160,7 +163,7 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
         raise SignOnFailed("state")
     until = clock.monotonic() + SECONDS
     metadata = discover(party, until=until)
-    # RFC 9207: with several issuers an answer must name its issuer, if the issuer supports that.
+    # RFC 9207: the answer must name its issuer, if the issuer's metadata says that it does this.
     if answer.get("iss", party.issuer if not metadata.sends_issuer else "") != party.issuer:
         raise SignOnFailed("mixed_up")
     if answer.get("error"):
@@ -168,7 +171,7 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
     if not answer.get("code"):
         raise SignOnFailed("no_code")
     tokens = _exchanged(party, metadata, flow, answer["code"], until)
-    # Fetched each time: a withdrawn key signs nobody in, and a new one works at once.
+    # The keys are fetched each time, so that a withdrawn key signs nobody in, and a new key works immediately.
     keys = _document(metadata.jwks_uri, party, "keys", until)
     claims = verified(tokens.identity, keys, party, nonce=flow.nonce, at=at, access_token=tokens.access)
     if metadata.userinfo_endpoint and tokens.access and any(name not in claims for name in party.claims):
@@ -200,7 +203,7 @@ def verified(
 
 
 def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return the header and claims of a JWT that one of the issuer's keys has signed."""
+    """Return the header and the claims of a JWT that one of the issuer's keys has signed."""
     usable, has_weak = _signing(keys)
     try:
         found = jws.deserialize_compact(token, lambda jwt: _key_for(jwt.headers(), usable), algorithms=list(ALGORITHMS))
@@ -209,14 +212,17 @@ def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dic
         raise SignOnFailed("weak_key" if has_weak else "signature", type(error).__name__) from error
     if not isinstance(claims, dict):
         raise SignOnFailed("signature")
-    # RFC 8725, section 3.11: an access token, a logout token or a security event is no identity token.
+    # RFC 8725, section 3.11: an access token, a logout token or a security event is not an ID token.
     if "typ" in header and not (isinstance(header["typ"], str) and header["typ"].upper() == "JWT"):
         raise SignOnFailed("kind", str(header["typ"]))
     return header, claims
 
 
 def _key_for(header: Mapping[str, Any], usable: list[Key]) -> Key:
-    """Return the key that the header names. Without a name there must be one key of that kind (section 10.1)."""
+    """Return the key that the header names.
+
+    If it names none, there must be exactly one key of that kind (Core 1.0, section 10.1).
+    """
     kind = {"RS": "RSA", "PS": "RSA", "ES": "EC"}.get(str(header.get("alg"))[:2], "OKP")
     found = [key for key in usable if key.key_type == kind]
     if header.get("kid") is not None:
@@ -232,7 +238,7 @@ def _audiences(claims: Mapping[str, Any]) -> list[Any]:
 
 
 def _token_hash(token: str, algorithm: str) -> str:
-    """Return the left half of the token's hash (Core 1.0, section 3.1.3.6); Ed25519 hashes with SHA-512."""
+    """Return the left half of the token's hash (Core 1.0, section 3.1.3.6). For Ed25519, the hash is SHA-512."""
     name = f"sha{algorithm[2:]}" if algorithm[2:].isdigit() else "sha512"
     digest = hashlib.new(name, token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
@@ -253,16 +259,20 @@ def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_time(value: Any) -> bool:
-    """Return whether this is a number of seconds. Infinity and NaN are refused: such a time would never end."""
+    """Return whether this is a number of seconds.
+
+    Infinity and NaN are refused, because a token with such a time would never expire.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return not isinstance(value, float) or math.isfinite(value)
 
 
 def _signing(keys: Mapping[str, Any]) -> tuple[list[Key], bool]:
-    """Return the issuer's signing keys, and whether one was left out as too short.
+    """Return the issuer's signing keys, and whether a key was left out because it is too short.
 
-    Encryption keys and shared keys can't be the issuer's signature keys. Unknown keys are ignored.
+    Encryption keys and symmetric keys are left out, because the issuer can't sign with them. Unknown kinds of keys are
+    ignored.
     """
     found = keys.get("keys")
     if not isinstance(found, list) or len(found) > 100:
@@ -291,7 +301,10 @@ def _bits(modulus: str) -> int:
 def _userinfo(
     party: Party, metadata: Metadata, access_token: str, keys: Mapping[str, Any], *, subject: str, until: float
 ) -> dict[str, Any]:
-    """Return the issuer's claims about this subject (Core 1.0, section 5.3), plain or signed."""
+    """Return the issuer's claims about this subject (Core 1.0, section 5.3).
+
+    The answer is plain JSON or a signed JWT.
+    """
     headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json, application/jwt"}
     try:
         answer = outbound.get(
@@ -317,16 +330,16 @@ def _userinfo(
         found = _json(answer.body)
     if not found:
         raise SignOnFailed("userinfo", kind)
-    # Section 5.3.2: otherwise one person's token could be joined with claims about another.
+    # Section 5.3.2: otherwise the token of one person could be combined with claims about another person.
     if found.get("sub") != subject:
         raise SignOnFailed("userinfo_subject")
     return found
 
 
 def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ID token's claims with those that UserInfo adds.
+    """Return the claims of the ID token with those that UserInfo adds.
 
-    A claim that an address is verified belongs to the address beside it, never to one from the other source.
+    The claim that an address is verified is valid only for the address in the same source.
     """
     added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
     found = {**added, **claims}
@@ -340,7 +353,7 @@ def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-# --- Asking the issuer -----------------------------------------------------------------------------------
+# --- Calls to the issuer ---------------------------------------------------------------------------------
 
 
 def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: float) -> _Tokens:
@@ -352,7 +365,7 @@ def _exchanged(party: Party, metadata: Metadata, flow: Flow, code: str, until: f
     }
     headers: dict[str, str] = {"Accept": "application/json"}
     if metadata.takes_basic:
-        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
+        # RFC 6749, section 2.3.1: the client id and the secret are form-encoded before they are joined.
         pair = ":".join(urlencode({"": each})[1:] for each in (party.client_id, party.client_secret))
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     else:
@@ -406,7 +419,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse as in RFC 8259. Python would also accept NaN and Infinity, which are not JSON."""
+    """Parse JSON (RFC 8259). Python would also accept NaN and Infinity, which are not JSON."""
     return json.loads(text, parse_constant=_no_json)
 
 

@@ -1,4 +1,4 @@
-"""Seals what single sign-on stores: a connection's secret, and what the browser carries during a sign-on."""
+"""Encrypts what single sign-on stores: the secret of a connection, and the cookie with the secrets of one sign-on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def seal(secret: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Return the secret in plain. Raises Unreadable."""
+    """Return the decrypted secret. Raises Unreadable."""
     return _secrets().opened(sealed)
 
 
 def is_outdated(sealed: str) -> bool:
-    """Return whether a former key sealed this, so that it must be sealed again before that key can be removed."""
+    """Return whether a former key encrypted this secret. It must be encrypted again before that key is removed."""
     return _secrets().is_outdated(sealed)
 
 
@@ -27,7 +27,7 @@ def seal_flow(flow: str) -> str:
 
 
 def opened_flow(sealed: str) -> str:
-    """Return the flow in plain. Raises Unreadable."""
+    """Return the decrypted flow. Raises Unreadable."""
     return _flows().opened(sealed)
 
 
