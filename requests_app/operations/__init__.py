@@ -1,7 +1,7 @@
-"""The operations: the only code that changes domain rows. Pages, API, admin and tasks call them, with an actor.
+"""The operations: the only code that changes rows of the domain. Pages, API, administration and tasks call them.
 
-Every public name that a module here defines is exported: it is an operation, or belongs to one. Two modules cannot
-define the same name. Callers name the module when they read content or sweep.
+Each operation takes an actor. Every public name that a module here defines is exported: it is an operation, or belongs
+to one. Two modules can't define the same name. Callers import the modules for content, streams and sweeps directly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from requests_app.operations import streams as streams
 from requests_app.operations import sweeps as sweeps
 
 if TYPE_CHECKING:
-    # For type checkers, which run nothing: one line for each module, however many operations it has.
+    # For type checkers, which do not run the code. One line for each module, however many operations it has.
     from requests_app.operations.access_requests import *
     from requests_app.operations.accounts import *
     from requests_app.operations.addresses import *
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
 
 def of(act: Act) -> Callable[..., Any]:
-    """Return the operation of an act: it has the act's name."""
+    """Return the operation of an act. It has the same name as the act."""
     found: Callable[..., Any] = globals()[act.name]
     return found
 
 
 def _defined() -> dict[str, Any]:
-    """Return the functions and classes that the modules here define, by their public names."""
+    """Return the public functions and classes that the modules here define, by name."""
     found: dict[str, Any] = {}
     for module in iter_modules(__path__):
         if module.name.startswith("_") or module.name in ("content", "streams", "sweeps"):

@@ -1,8 +1,8 @@
-"""Changes by staff that weaken a customer: each waits until a second human has confirmed it and the waiting time is
-over.
+"""Changes by staff that weaken a customer.
 
-An operation calls `announce` after it has judged the actor and before it writes. `announced` registers the function
-that makes the change, under the name of the proposal. `apply_proposal` calls this function when the change is due.
+Each waits until a second human has confirmed it and the waiting time is over. An operation calls `announce` after it
+has judged the actor and before it writes. `announced` registers the function that makes the change, under the name of
+the proposal. `apply_proposal` calls this function when the change is due.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ Terms = dict[str, Any]
 
 @dataclass(frozen=True)
 class Announced:
-    """`touches` returns the tenants that the change weakens now. `lock` locks the rows that `run` changes, before the
-    proposal.
+    """How an announced change is made.
 
-    `waits` returns whether the change would affect something under way; it then takes effect later.
+    `run` makes the change, and `touches` returns the tenants that it weakens now. `lock` locks the rows that `run`
+    changes; it is called before the proposal is locked. `waits` returns whether the change would affect an access
+    request that has not ended. The change then takes effect later.
     """
 
     run: Callable[[Step, Terms], None]
@@ -45,7 +46,7 @@ ANNOUNCED: dict[str, Announced] = {}
 
 
 def everybody(terms: Terms | None = None) -> list[UUID]:
-    """Every tenant that has ever had Lockbox on."""
+    """Return every tenant that has ever had Lockbox on."""
     return list(Tenant.objects.ever_on().order_by("pk").values_list("pk", flat=True))
 
 
@@ -78,7 +79,7 @@ def is_announced(change: Change, terms: Terms) -> bool:
 
 
 def propose(current: Step, change: Change, terms: Terms) -> Proposal:
-    """Write the proposal, its entries and its mails.
+    """Write the proposal with its entries and its mails.
 
     If nobody else could confirm it, the waiting time begins now.
     """
@@ -105,16 +106,19 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
 
 
 def has_second(human: UUID, at: datetime) -> bool:
-    """Whether another person was staff at any time during the last waiting time, even if they are switched off now."""
+    """Return whether another human was staff at any time during the last waiting time.
+
+    A person who is switched off now counts too.
+    """
     terms = StaffTerm.objects.since(at - limits.staff_change_wait())
     others = Person.objects.get_queryset().humans().filter(is_staff=True, is_active=True).exclude(human_id=human)
     return terms.exclude(human_id=human, person__human_id=human).exists() or others.exists()
 
 
 def require_established(person: Person, at: datetime) -> None:
-    """Raise NotAllowed for a newcomer: the proposer and the second person must have been staff for long enough.
+    """Raise NotAllowed unless the person has been staff for long enough to propose or confirm.
 
-    Otherwise a member of staff could make, or take over, a second account and confirm their own proposal with it.
+    Otherwise a member of staff could make a second account, or take one over, and confirm their own proposal with it.
     """
     term = StaffTerm.objects.filter(person=person, until_at=None).first()
     first = Tenant.objects.all().first_on_at()
@@ -129,12 +133,12 @@ def require_established(person: Person, at: datetime) -> None:
 
 
 def uninformed(row: Proposal) -> set[UUID]:
-    """Return the tenants that the change affects by now and that have got no message about it."""
+    """Return the tenants that the change affects now and that have got no message about it."""
     return {*ANNOUNCED[row.act].touches(row.said)} - {*row.touched.values_list("pk", flat=True)}
 
 
 def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
-    """Send the message to tenants that the change newly affects, and give them the whole waiting time.
+    """Send the message to tenants that the change affects only now, and give them the whole waiting time.
 
     For example, a tenant has switched Lockbox on for the first time since the proposal.
     """
@@ -150,7 +154,7 @@ def tell_late(current: Step, row: Proposal, tenants: set[UUID]) -> None:
 def witness(
     current: Step, row: Proposal, event: str, *, by: str, only: Iterable[UUID] | None = None, **more: Any
 ) -> None:
-    """Write the same entry in the provider's log and in the log of each affected tenant, and remember these tenants.
+    """Write the same entry in the provider's log and in the log of each affected tenant. Store these tenants.
 
     With `only`, write it in the provider's log and in the logs of these tenants.
     """
@@ -166,9 +170,9 @@ def witness(
 
 
 def tell(current: Step, row: Proposal, what: str, *, by: str = "", only: Iterable[UUID] | None = None) -> None:
-    """Send a mail to the deciders and administrators of each affected tenant, or of `only` these tenants.
+    """Send a mail to the deciders and administrators of each affected tenant.
 
-    The receivers are read when the mail leaves.
+    With `only`, send it only to those of the tenants in `only`. The recipients are read when the mail is sent.
     """
     mark = uuid4().hex
     extra = {"what": what, "by": by or current.actor.name}

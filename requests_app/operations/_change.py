@@ -1,4 +1,4 @@
-"""Runs each act as one durable transaction, in one order, with its entry and its messages or not at all."""
+"""Runs each act as one durable transaction in a fixed order, with its entry and its messages or not at all."""
 
 from __future__ import annotations
 
@@ -47,14 +47,17 @@ security_log = structlog.get_logger("security")
 
 P = ParamSpec("P")
 
-#: PostgreSQL, appendix A: unique_violation.
+#: unique_violation (PostgreSQL, appendix A).
 _UNIQUE_VIOLATION = "23505"
-#: Before the row is found and locked, an act has no instant.
+#: The time of an act before its row is found and locked.
 NOT_YET = datetime.min.replace(tzinfo=UTC)
 
 
 class Repeated(Exception):
-    """Raised by `change` if this human has made the same move before. Nothing is written; `row` is the present row."""
+    """`change` raises this if this human has made the same transition before.
+
+    Nothing is written. `row` is the present row.
+    """
 
     def __init__(self, row: AccessRequest) -> None:
         super().__init__()
@@ -62,8 +65,9 @@ class Repeated(Exception):
 
 
 class Held(Exception):
-    """Raised by an act before it has written anything. The act then ends as a proposal, which `propose` writes and
-    returns.
+    """An act raises this before it has written anything, to end as a proposal.
+
+    `propose` writes the proposal, and returns the error for the caller.
     """
 
     def __init__(self, propose: Callable[[], DomainError]) -> None:
@@ -73,7 +77,10 @@ class Held(Exception):
 
 @dataclass(kw_only=True)
 class Step:
-    """One act under way. `tenant_id` and the subject are known once the row has been found."""
+    """One act that is running.
+
+    `tenant_id` and the fields of the subject are set when the row has been found.
+    """
 
     actor: Actor
     act: Act
@@ -84,26 +91,26 @@ class Step:
     correlation_id: UUID | None = None
     detail: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
-    # The log's head, where a statement of this act has locked and read it already.
+    # The head of the log, if a statement of this act has already locked and read it.
     head: ChainHead | None = None
-    # The proposal that somebody else has confirmed, where this act is what it proposed.
+    # The proposal that another person has confirmed, if this act is the proposed change.
     confirmed: UUID | None = None
-    # Who proposed that: what it makes is theirs.
+    # The person who made that proposal. What the act creates belongs to them.
     proposer: UUID | None = None
-    # Whether it only writes down that something was refused: nothing that anybody asked for is changed by that.
+    # Whether the act only records a refusal and changes nothing else.
     only_notes: bool = False
-    # What the door keeps elsewhere of the same thing, written in the same transaction.
+    # A function that stores what the interface needs for the same act. It runs in the same transaction.
     keep: Callable[[Any], object] | None = None
-    # Whether the transaction is open, and the key of the form is taken.
+    # Whether the transaction has begun and the key of the form is taken.
     has_begun: bool = False
-    # What the act is about, once it is found and locked, with its tenant where it has one.
+    # The row that the act is about, after it is found and locked, and its tenant if it has one.
     row: Any = None
     tenant: Any = None
     subject: policy.Subject | None = None
-    # The comment and the inputs, once they are read and within their limits.
+    # The comment and the inputs, after they are read and their limits are checked.
     note: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
-    # Whether this act has asked for fresh proof, or said that it takes none here.
+    # Whether the act has required a fresh proof, or has stated that it needs none for this row and these inputs.
     is_proof_settled: bool = False
 
     def concerns(
@@ -116,16 +123,16 @@ class Step:
         holder: UUID | None = None,
         parties: Mapping[Party, frozenset[UUID]] | None = None,
     ) -> ChainHead:
-        """Name the row, take the turn at its tenant's log, then read the clock: in this order, and after all other
-        locks.
+        """Name the row of the act, take the turn at its tenant's log, and then read the clock.
 
-        From here on a refusal is an entry in that log. Returns the log's head, for an act that writes only one entry.
-        The facts of the row that the declaration's rules read are named with it.
+        Call this after all other rows are locked. Any later refusal is an entry in that log. `service_id`, `holder` and
+        `parties` are the facts for the rules of the declaration. Returns the log's head, for an act that writes only
+        one entry.
         """
         self.subject = policy.Subject(log_id=tenant_id, service_id=service_id, holder=holder, parties=parties or {})
         self.tenant_id, self.subject_type, self.subject_id = tenant_id, subject_type, str(row.pk)
         head = self.take_turn(tenant_id)
-        # Once more: a role may have been taken away while this act waited for its turn.
+        # Read the actor again, because a role may have been taken away while this act waited for its turn.
         self.actor = reread(self.actor)
         return head
 
@@ -134,18 +141,18 @@ class Step:
         with self.reaching(log_id):
             head, brought = recorder.turn(log_id)
         at = clock.now() if brought is None else clock.brought(brought)
-        # A clock that was set back must not bring a closed window to life again.
+        # If the clock was set back, a window that has closed must not open again.
         self.at = at if head.last_at is None else max(at, head.last_at)
         return head
 
     def reaching(self, log_id: UUID) -> AbstractContextManager[None]:
-        """Allow a customer's request to write to the provider's log, which PostgreSQL otherwise hides from it."""
+        """Allow a customer's request to write to the provider's log. PostgreSQL otherwise hides this log from it."""
         is_hidden = log_id == PROVIDER_LOG and self.actor.side == Side.CUSTOMER
         return own_account() if is_hidden else nullcontext()
 
     @property
     def action(self) -> str:
-        """The act's name in the log."""
+        """The name of the act in the log."""
         return self.act.name
 
     @property
@@ -156,7 +163,7 @@ class Step:
         self.notes.append(note)
 
     def require_proof(self, *, needed: bool = True) -> None:
-        """Require fresh proof from the actor, or state that this act needs none for these rows and inputs."""
+        """Require a fresh proof from the actor, or state that this act needs none for this row and these inputs."""
         self.is_proof_settled = True
         if needed:
             policy.require_step_up(self.actor, self.at)
@@ -169,7 +176,7 @@ class Step:
         text: str = "",
         beside: recorder.Beside | None = None,
     ) -> AuditEntry:
-        """Write the act's entry, in the same transaction as everything else of the act."""
+        """Write the act's entry in the transaction of the act."""
         entry = self.entry(event, detail=detail, text=text)
         with self.reaching(entry.tenant_id):
             [written] = recorder.record([entry], at=self.at, locked_head=self.head, beside=beside)
@@ -192,7 +199,7 @@ class Step:
 
 @dataclass(kw_only=True)
 class Move(Step):
-    """One move of an access request along one transition of the life cycle."""
+    """One transition of an access request."""
 
     row: AccessRequest
     edge: Transition
@@ -212,8 +219,9 @@ class TicketMove(Step):
 def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
     """Run one act in one durable transaction.
 
-    A refusal rolls the transaction back and is then recorded as an entry. A failing database becomes a 503. Without
-    `rereads` the act itself checks, after its locks, whether the actor's account and roles are still the same.
+    A refusal rolls the transaction back and is then recorded as an entry. If the database fails, the error has the
+    status 503. Without `rereads`, the act itself checks after its locks that the actor still has the account and the
+    roles.
     """
     current = Step(actor=actor, act=declared)
     held_outcome: DomainError | None = None
@@ -244,11 +252,11 @@ def act(declared: Act, *, actor: Actor, rereads: bool = True) -> Iterator[Step]:
         raise outcome.failed(error, *about, has_begun=current.has_begun) from error
     _note_commit(current)
     if held_outcome is not None:
-        # Committed. The caller must still learn that the act is not done yet.
+        # The transaction is committed. The caller must still learn that the change is not made yet.
         raise held_outcome
 
 
-#: Raises where the row is not as the caller has read it.
+#: A function that raises an error if the row is not as the caller has read it.
 Still = Callable[[AccessRequest], object]
 
 
@@ -262,27 +270,28 @@ def change(
     is_signed: bool = False,
     still: Still | None = None,
 ) -> Iterator[Move]:
-    """Move one access request along one transition, in one transaction.
+    """Make one transition of an access request, in one transaction.
 
     The order is: scope, lock, clock, policy, transition table, body, rows and entry, commit, messages.
 
     `still(row)` is called after the policy, so that the log records each attempt of a person who may not do this. It
     raises an error if the row is not as the caller has read it.
 
-    A signed decision needs no step-up, because the body verifies the signature. If a human makes the same move again,
-    by a second click or a repeated call, `Repeated` is raised: the first answer is given again.
+    A signed decision needs no step-up, because the body verifies the signature. If a human makes the same transition
+    again, by a second click or a repeated call, `Repeated` is raised, so that the caller gets the first answer again.
     """
     edge = TRANSITIONS[declared.name]
-    # Who acts is read once, under the locks: what they may see and do is judged by that alone.
+    # The actor is read once, under the locks. Only this actor decides what the person may see and do.
     with act(declared, actor=actor, rereads=False) as outer:
         rows = AccessRequest.objects.visible_to(outer.actor)
         row = rows.select_related("tenant", "service", "ticket", "requested_by").locked().find(access_request_id)
         if row.state in PENDING:
-            # A pending one has no grant, and none is made but under this lock: nobody need ask.
+            # An access request that waits has no grant, and a grant is created only under this lock. So no query is
+            # needed.
             row._state.fields_cache["grant"] = None
         grant = _locked_grant(row) if State.OPEN in edge.sources else None
         if len(edge.targets) > 1:
-            # The edge depends on these two rows. They must not change during the move.
+            # The target of the transition depends on these two rows, so they must not change until the commit.
             row.tenant = Tenant.objects.locked().find(row.tenant_id)
             row.service = Service.objects.locked().find(row.service_id)
         outer.correlation_id = row.pk
@@ -301,7 +310,7 @@ def change(
         if edge.is_decision:
             whose = Decision.objects.select_related("decider", "client__account")
             if row.state == State.PENDING_PROVIDER:
-                # Nobody has decided yet: the first decision leads out of this state, and is made under this lock.
+                # Nobody has decided yet: each decision in this state ends the state, and is made under this lock.
                 whose = whose.none()
             prefetch_related_objects([row], Prefetch("decisions", whose))
         earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
@@ -310,7 +319,7 @@ def change(
             still(row)
         is_repeated = standing.is_repeated(row, edge, outer.actor)
         if edge.is_decision:
-            # The prefetched decisions do not include the one that is made here.
+            # The prefetched decisions lack the one that is made here.
             del row._prefetched_objects_cache["decisions"]
         if is_repeated:
             outer.require_proof(needed=False)
@@ -321,16 +330,16 @@ def change(
             yield step
             apply(step)
     if step.grant is None:
-        # The row had no grant until now. A caller that keeps the row must read its grant again.
+        # The row had no grant when it was read. A caller that uses the row must read its grant again.
         row._state.fields_cache.pop("grant", None)
     if is_repeated:
         raise Repeated(row)
 
 
 def _locked_grant(row: AccessRequest) -> Grant | None:
-    """Return the grant, locked after its access request; None if it has no grant.
+    """Return the grant of a locked access request, and lock it too. Return None if no grant exists.
 
-    A grant is only made while its access request is locked, so none can appear meanwhile.
+    A grant is created only while its access request is locked, so none can be created meanwhile.
     """
     with connection.awaiting("grant", row.pk):  # type: ignore[attr-defined]  # our own backends
         grant = Grant.objects.locked().filter(access_request=row).first()
@@ -340,7 +349,7 @@ def _locked_grant(row: AccessRequest) -> Grant | None:
 
 
 def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
-    """Make an operation answer a repeated move with the present row."""
+    """Make an operation return the present row if the transition was made before by the same human."""
 
     @wraps(operation)
     def answered(*args: P.args, **kwargs: P.kwargs) -> AccessRequest:
@@ -354,7 +363,7 @@ def once(operation: Callable[P, AccessRequest]) -> Callable[P, AccessRequest]:
 
 @contextmanager
 def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str = "") -> Iterator[TicketMove]:
-    """Move one ticket along one transition of its own table, as `change` moves an access request."""
+    """Make one transition of a ticket, in the same way as `change` for an access request."""
     edge = TICKET_TRANSITIONS[declared.name]
     with act(declared, actor=actor) as outer:
         rows = Ticket.objects.visible_to(outer.actor)
@@ -378,20 +387,23 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
 
 
 def lock_access(which: QuerySet[Any]) -> None:
-    """Lock the access requests and then the grants that an act may end, before the act takes its turn at the log."""
+    """Lock the access requests, and then the grants, that an act may end.
+
+    Call it before the act takes its turn at the log.
+    """
     held = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     if held:
         Grant.objects.filter(access_request__in=held).locked_in_turn()
 
 
 def touch_ticket(row: Ticket, *, at: datetime) -> None:
-    """Write the changed ticket, except its state, which only change_ticket() changes."""
+    """Write the changed ticket. Only change_ticket() changes its state."""
     row.changed_at = at
     row.save()
 
 
 def apply(step: Move) -> None:
-    """Write the row and the entry of one step. Its messages are written when the act ends."""
+    """Write the row and the entry of one transition. The messages are written when the act ends."""
     row = step.row
     row.state = step.target or step.edge.target
     row.state_changed_at = step.at
@@ -420,7 +432,7 @@ def apply_all(steps: list[Move], *, at: datetime) -> None:
 
 
 def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: Act, at: datetime) -> Move:
-    """Begin a further step inside the present act, for an access request that the act affects."""
+    """Return a further step inside the present act, for an access request that the act affects."""
     step = Move(actor=step_actor, act=declared, at=at, row=row, edge=TRANSITIONS[declared.name], grant=grant)
     step.correlation_id = row.pk
     step.tenant_id, step.subject_type, step.subject_id = row.tenant_id, "access_request", str(row.pk)
@@ -428,33 +440,37 @@ def begin(step_actor: Actor, row: AccessRequest, grant: Grant | None, declared: 
 
 
 def _require_settled(current: Step) -> None:
-    """Raise RuntimeError if an act that may need proof never asked for it: that is a mistake in its body."""
+    """Raise RuntimeError if an act that may need a proof has not called `require_proof`.
+
+    That is an error in the body of the act.
+    """
     if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
         raise RuntimeError(f"{current.action} never said whether it needs proof.")
 
 
 def _take_key(current: Step) -> None:
-    """Take the key of the form, before anything is locked: a repeated form waits here for the first one."""
+    """Take the key of the form before anything is locked. A repeated form waits here for the first one."""
     once = current.actor.once
     if once is None or not once.key or once.claim in outcome.current().used:
         return
     at = once.sent_at or clock.now()
     mine: dict[str, Any] = {"claim": once.claim, "key": once.key, "asked": once.asked, "account_id": once.account_id}
     if once.leads_to:
-        # The address of the answer is known beforehand, so the row is written once, in its final state.
+        # The address of the answer is already known, so the row is written once, in its final state.
         mine |= {"done_at": at, "status": 302, "headers": {"Location": once.leads_to}}
     try:
         with connection.awaiting("form", once.account_id, once.key):  # type: ignore[attr-defined]  # our own backends
             try:
                 IdempotencyKey.objects.create(begun_at=at, claimed_until=at, **mine)
             except IntegrityError as error:
-                # The first try is over, and nobody waits for it any more.
+                # The first attempt has ended, and nobody waits for it any more.
                 first = error
             else:
                 return
     except (DatabaseError, InterfaceError) as error:
         if gave_up_waiting(error):
-            # Perhaps for the first try of the same form: nobody can say yet that nothing was changed.
+            # It may have waited for the first attempt with the same form. So it is not certain that nothing was
+            # changed.
             raise OutcomeUnknown from error
         raise
     raise SentAlready from first
@@ -470,7 +486,7 @@ def _note_commit(current: Step) -> None:
 def _post(current: Step) -> None:
     once = current.actor.once
     if once is not None and not once.leads_to and once.claim not in outcome.current().used:
-        # With the act or not at all: a caller who heard no answer may ask again, and it is done once.
+        # Written with the act or not at all. A caller who got no answer may repeat the call, and the act is done once.
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
@@ -489,8 +505,9 @@ def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
 
 
 def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
-    """Return who acts. For a client, `for` is the person in whose name it acts: an engineer who asks, or an
-    approver.
+    """Return who acts, for an entry.
+
+    For a client, `for` is the person in whose name it acts: an engineer who asks, or an approver.
     """
     machine = actor.machine
     if machine is None:
@@ -518,9 +535,9 @@ def _noted(note: str) -> dict[str, str]:
 
 
 def _as_refusal(error: IntegrityError) -> DomainError:
-    """Return the refusal for an error of a database constraint. Raise any other error again: it is a bug.
+    """Return the refusal for an error of a database constraint. Raise any other error again, because it is a bug.
 
-    The code could not see the reason before, because a simultaneous act caused it.
+    The code could not see the reason before, because another act at the same time caused it.
     """
     words = str(error)
     if "decision_not_by_requester" in words:
@@ -531,7 +548,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
 
 
 def _refused(current: Step, refusal: DomainError) -> None:
-    """Record the refused act of a known person: the attempt, with its reason, and nothing else."""
+    """Record the refused act of a known person: the attempt, and the reason of the refusal."""
     actor = current.actor
     if not actor.is_person:
         return
@@ -539,14 +556,14 @@ def _refused(current: Step, refusal: DomainError) -> None:
         security_log.info("act.failed", action=current.action, code=refusal.code, person=str(actor.person_id))
         return
     if type(refusal) is StepUpRequired and not current.is_decision:
-        # They may do it, and are asked for the proof first: what comes of that is in the log.
+        # The person may do this, and is asked for the proof first. The log will have the result.
         security_log.info("step_up.asked", action=current.action, person=str(actor.person_id))
         return
     if current.tenant_id is None or isinstance(refusal, NotFound):
         security_log.warning("act.refused", action=current.action, code=refusal.code, person=str(actor.person_id))
         return
     current.detail = {"action": current.action, "code": refusal.code}
-    # What was locked was let go when the act was rolled back.
+    # The rollback of the act has released its locks, so the head must be read again.
     current.head = None
     try:
         with transaction.atomic(durable=True):
@@ -556,7 +573,7 @@ def _refused(current: Step, refusal: DomainError) -> None:
 
 
 def _not_done(error: BaseException) -> DomainError:
-    """Return the error for a refusal whose entry can't be written, or may not have been: nothing else was done."""
+    """Return the error for a refusal if its entry is missing or may be missing. Nothing else was done."""
     if outcome.current().may_have_changed:
         return outcome.refusal_of(error)
     return StoreUnavailable(

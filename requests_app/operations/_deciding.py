@@ -1,4 +1,4 @@
-"""Stores and logs one human's decision at one stage."""
+"""Stores one human's decision at one stage, and prepares its entry."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ def decide(
     *,
     rules: Tenant | None = None,
 ) -> None:
-    """Write the decision inside the current step. Its signature is verified here.
+    """Write the decision inside the current transition. A signature is verified here.
 
-    A customer's approval must meet the tenant's `rules`. The caller read them after the act took its turn at the log.
+    A customer's approval must meet the tenant's `rules`. The caller must have read them after the act took its turn at
+    the log.
     """
     row, actor = step.row, step.actor
-    assert actor.deciding_human is not None  # the policy saw to it
+    assert actor.deciding_human is not None  # the policy has checked this
     proof = signing.verified(step, stage, verdict, signature) if signature is not None else None
     if stage is Decision.Stage.CUSTOMER and verdict is Decision.Verdict.APPROVE:
         assert rules is not None
@@ -46,7 +47,7 @@ def decide(
     detail = signing.store_signature(decision, proof) if proof is not None else {"signed": False}
     step.detail = {**step.detail, "digest": row.content_digest, "stage": str(stage), "verdict": str(verdict), **detail}
     if away:
-        # The text is what entries have always had; of several, nothing says for which of them the deputy acts.
+        # All entries have this text. If several approvers are away, it is not known for which of them the deputy acts.
         step.detail["deputy_for"] = ", ".join(each.name for each in away)
         people = [{"id": str(each.id), "name": each.name, "email": each.email} for each in away]
         step.detail["deputy_for_people"] = people

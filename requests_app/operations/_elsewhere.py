@@ -1,4 +1,4 @@
-"""A ticket's reference and address in another help desk. Both sides see them."""
+"""Checks a ticket's reference and address in another help desk. Both sides see them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from requests_app.domain import limits
 from requests_app.domain.errors import Unacceptable, WrongState
 from requests_app.models import Ticket
 
-#: Unicode's general categories of what is not seen, or changes how what follows is seen: controls, marks of direction,
-#: characters of no width, separators of lines, and what has no meaning yet.
+#: Unicode's general categories of characters that are invisible or change how others are shown: controls, direction
+#: marks, zero-width characters, line separators, and code points without a meaning.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -24,10 +24,10 @@ def reference(value: str) -> str:
 
 
 def url(value: str) -> str:
-    """An address that a page can link to. Only https and http are allowed: a browser does not run them as a script.
+    """Return an address that a page can link to. Only https and http are allowed.
 
-    A name before an @ can look like a host to the reader, and browsers read a backslash as a slash. So both are
-    refused.
+    Browsers run addresses with some other schemes as a script. A name before an @ can look like a host to the reader,
+    and browsers read a backslash as a slash. So both are refused.
     """
     text = limits.require_text(value, field="external_url", at_least=0, at_most=Ticket.EXTERNAL_URL_MAX)
     if not text:
@@ -47,7 +47,10 @@ def url(value: str) -> str:
 
 
 def require_new(ticket: Ticket) -> None:
-    """Raise if another ticket already has this reference: one case elsewhere is one ticket here."""
+    """Raise WrongState if another ticket already has this reference.
+
+    One case in the other system is one ticket here.
+    """
     if not ticket.external_reference:
         return
     others = Ticket.objects.filter(tenant_id=ticket.tenant_id, external_reference=ticket.external_reference)
@@ -58,7 +61,7 @@ def require_new(ticket: Ticket) -> None:
 
 
 def described(ticket: Ticket) -> dict[str, str]:
-    """Return the fields for the log; empty if the ticket is in no other system."""
+    """Return the fields for the log. They are empty if the ticket has no reference in another system."""
     reference = {"external_reference": ticket.external_reference, "external_url": ticket.external_url}
     return {name: value for name, value in reference.items() if value}
 

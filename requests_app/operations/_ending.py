@@ -1,6 +1,4 @@
-"""Ends access that was asked for or given when its ticket closes, its person is switched off or a role is
-taken away.
-"""
+"""Ends access requests and windows if their ticket is closed, a person is switched off, or a role is taken away."""
 
 from __future__ import annotations
 
@@ -21,11 +19,10 @@ EVERYBODY = (Audience.ENGINEER, Audience.PROVIDER_APPROVERS, Audience.CUSTOMER)
 
 
 def end_access(current: Step, which: QuerySet[Any], *, cause: str) -> int:
-    """Withdraw those of these access requests that are pending, and close those that are open, inside the current act.
+    """Withdraw those of these access requests that wait, and close the open windows, inside the current act.
 
-    All rows are locked before the first one is changed: access requests before grants before any chain head. So two
-    such acts can wait for each other, but never in a circle. Access requests that are past their deadline are left to
-    the sweep.
+    All rows are locked before the first one is changed: first access requests, then grants, then logs. So two such acts
+    never wait for each other in a circle. The sweep ends access requests that are past their deadline.
     """
     rows = which.filter(state__in=[*PENDING, State.OPEN]).locked_in_turn()  # type: ignore[attr-defined]  # ScopedQuerySet
     grants = {g.access_request_id: g for g in Grant.objects.filter(access_request__in=rows).locked_in_turn()}
@@ -52,7 +49,10 @@ def close_grant(step: Move, reason: Grant.CloseReason) -> None:
 
 
 def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
-    """Close the grants of these steps. A window that ran out closed at its own end, no matter when the sweep runs."""
+    """Close the grants of these steps.
+
+    A window whose time is over closed at its own end, no matter when the sweep runs.
+    """
     for step in steps:
         grant = step.grant
         assert grant is not None
@@ -63,7 +63,8 @@ def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
         step.detail = {**step.detail, "grant": str(grant.pk), "closed_at": closed_at, "how": str(reason)}
         step.tell(about(step.row, Topic.WINDOW_CLOSED, *EVERYBODY))
     grants = [step.grant for step in steps if step.grant]
-    # Two statements for the sweep's hundreds: bulk_update makes a CASE of every row, which costs more than all else.
+    # One statement for each end time, because the sweep closes hundreds of grants. bulk_update would make a CASE for
+    # every row, and that costs more than all other statements together.
     for closed_at, closed in _by_end(grants):
         Grant.objects.filter(pk__in=[grant.pk for grant in closed]).update(
             closed_at=closed_at, close_reason=reason, closed_by=closed[0].closed_by_id
@@ -71,8 +72,9 @@ def close_grants(steps: list[Move], reason: Grant.CloseReason) -> None:
 
 
 def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
-    """Yield the instants at which grants end: its own end for a grant that ran out, and the act's instant for all
-    others.
+    """Yield the grants in groups, each with the end of its grants.
+
+    A grant whose time is over has its own end. All others end at the time of the act.
     """
     ran_out = [grant for grant in grants if grant.closed_at == grant.closes_at]
     early = [grant for grant in grants if grant.closed_at != grant.closes_at]
@@ -83,7 +85,7 @@ def _by_end(grants: list[Grant]) -> Iterator[tuple[Any, list[Grant]]]:
 
 
 def tell_ended(step: Move) -> None:
-    """Send the outcome to the engineer and to everybody who had been asked."""
+    """Send the result to the engineer and to everybody who was asked."""
     asked = EVERYBODY if step.row.state == State.PENDING_CUSTOMER else EVERYBODY[:2]
     step.tell(about(step.row, Topic.ACCESS_REQUEST_ENDED, *asked))
 

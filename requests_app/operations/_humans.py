@@ -1,4 +1,4 @@
-"""Which accounts belong to one human: joins and separates them, with the effects on access that is under way."""
+"""Joins and separates the accounts of one human, and ends the access requests that this affects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lock_humans(*humans: UUID) -> None:
     """Lock every account of these humans, and what they asked for or decided on, before the act takes its turn.
 
     This prevents a race: the act can make one human both the requester and an approver of an access request. So either
-    the act sees a decision that is under way, or the decision sees the act's result.
+    the act sees a decision that is being made, or the decision sees the act's result.
     """
     rows = Person.objects.get_queryset().filter(human_id__in=humans).order_by("pk")
     list(rows.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -30,9 +30,9 @@ def lock_humans(*humans: UUID) -> None:
 
 
 def join_same_mailbox(current: Step, person: Person) -> None:
-    """Join a new account, whose row is not yet written, with others whose address is the same mailbox.
+    """Join a new account, whose row is not written yet, with the human who has an address of the same mailbox.
 
-    Both addresses are verified: an unverified address can't join two people.
+    Both addresses must be verified: an unverified address can't join two people.
     """
     if person.email_verified_at is None:
         return
@@ -45,13 +45,14 @@ def join_same_mailbox(current: Step, person: Person) -> None:
 
 
 def others_of_mailbox(email: str, *, but: UUID) -> list[UUID]:
-    """Return the other humans whose verified address is this mailbox. Lock them before they are joined."""
+    """Return the other humans with a verified address of this mailbox. Lock them before they are joined."""
     return sorted(set(_of_mailbox(email, but=but).values_list("human_id", flat=True)))
 
 
 def join_verified(current: Step, person: Person) -> None:
-    """Join an existing account in the same way, after its address is verified. All humans are locked
-    (`lock_humans`).
+    """Join an existing account with the other humans of its mailbox, after its address is verified.
+
+    The caller must have locked all these humans (`lock_humans`).
     """
     for human in others_of_mailbox(person.email, but=person.pk):
         if human == person.human_id:
@@ -70,9 +71,9 @@ def _of_mailbox(email: str, *, but: UUID) -> QuerySet[Person]:
 
 
 def merge(current: Step, remaining: UUID, gone: UUID) -> int:
-    """Make one human of two. Return how many access requests ended because this one human was on both sides of them.
+    """Make one human of two. Return how many access requests ended because this human was on both sides of them.
 
-    Both humans are locked already (`lock_humans`). Finished access requests keep their decisions.
+    The caller must have locked both humans (`lock_humans`). Finished access requests keep their decisions.
     """
     Person.objects.get_queryset().filter(human_id=gone).update(human_id=remaining)
     both = {remaining, gone}
@@ -84,7 +85,7 @@ def merge(current: Step, remaining: UUID, gone: UUID) -> int:
 
 
 def part(person: Person) -> UUID:
-    """Give one account a human of its own, and return it. Earlier decisions stay as they are."""
+    """Give one account a new human id, and return it. Earlier decisions do not change."""
     person.human_id = uuid4()
     person.save(update_fields=["human_id"])
     raised = AccessRequest.objects.filter(state__in=_UNDER_WAY, requested_by=person)
@@ -93,8 +94,10 @@ def part(person: Person) -> UUID:
 
 
 def logs_of(*humans: UUID) -> list[UUID]:
-    """Return the logs of the tenants to which these humans belong, or whose access requests they asked for
-    or decided.
+    """Return the logs that an entry about these humans belongs in.
+
+    They are the provider's log, the logs of their tenants, and of the tenants that they asked for access or decided
+    for.
     """
     member_of = Membership.objects.filter(person__human_id__in=humans).values_list("tenant_id", flat=True)
     about = _of_humans(*humans).values_list("tenant_id", flat=True)
@@ -102,7 +105,7 @@ def logs_of(*humans: UUID) -> list[UUID]:
 
 
 def witness_in(current: Step, event: str, logs: list[UUID], **fields: Any) -> None:
-    """Write the same entry in each of these logs, in the recorder's order."""
+    """Write the same entry in each of these logs. `logs` must be in the recorder's order."""
     entry = current.entry(event, **fields)
     recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
 
@@ -115,6 +118,6 @@ def _of_humans(*humans: UUID) -> QuerySet[AccessRequest]:
 
 
 def _stands_twice(row: AccessRequest, both: set[UUID]) -> bool:
-    """Whether one human would now have done two acts on an access request: asked and decided, or decided twice."""
+    """Return whether one human would have acted twice on an access request: asked and decided, or decided twice."""
     stood = [{row.requester_human}, *(decision.humans for decision in row.decisions.all())]
     return sum(not both.isdisjoint(humans) for humans in stood) > 1

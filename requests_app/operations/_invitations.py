@@ -1,4 +1,4 @@
-"""Sends invitations: those of an administrator, of staff, and of the customer's recovery key."""
+"""Sends invitations: of an administrator, of staff, and of the customer's recovery key."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import Invitation
 from requests_app.operations._change import Step
 
-#: As the column has it (RFC 5321, section 4.5.3.1.3).
-
 
 def send(current: Step, row: Invitation) -> None:
-    """Put a new secret into the row, and send the invitation's mail with this secret."""
+    """Make a new secret for the invitation, and send its mail with a link that contains the secret."""
     row.secret_hash = link_secrets.hashed(link_secrets.of(row.pk, row.sends))
     row.valid_from = row.valid_from or current.at
     row.expires_at = max(row.valid_from, current.at) + limits.INVITATION_FOR

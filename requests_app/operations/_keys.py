@@ -1,4 +1,4 @@
-"""What the acts about people's keys share: which logs have a key's entries, and what these entries say."""
+"""Shared by the acts about people's keys: which logs have a key's entries, and what these entries contain."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from requests_app.platform import webauthn
 
 
 def logs_of(person: Person) -> list[UUID]:
-    """Return the logs of all tenants of this person, or the provider's own, in the recorder's order."""
+    """Return the logs of all tenants of this person, or else the provider's log, in the recorder's order."""
     return sorted(set(person.memberships.values_list("tenant_id", flat=True))) or [PROVIDER_LOG]
 
 
 def logs_with(row: Passkey) -> list[UUID]:
-    """Return the logs that have the key's entry, even if the person has left the tenant: a verifier searches these
-    logs.
+    """Return the logs that have an entry about the key, even if the person has left the tenant.
+
+    A verifier searches these logs.
     """
     return sorted(UUID(log) for log in row.enrolled)
 
 
 def is_anybody_ready(tenant: Tenant) -> bool:
-    """Whether at least one approver has a key whose approvals count.
+    """Return whether at least one approver has a key that may sign approvals by the rules in `tenant`.
 
-    The rules are those in the row, which may be saved or only proposed.
+    The rules may be saved or only proposed.
     """
     approvers = Person.objects.get_queryset().approvers_of(tenant.pk)
     return Passkey.objects.filter(person__in=approvers).may_sign_for(tenant).exists()
 
 
 def described(row: Passkey) -> dict[str, Any]:
-    """Describe a key for the log. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64, as in PEM."""
+    """Return the fields about a key for the log. `public_key` is the SubjectPublicKeyInfo (RFC 5280) in Base64."""
     person, cose = row.person, bytes(row.public_key)
     return {
         "person": str(person.pk),

@@ -1,4 +1,7 @@
-"""Acts of people on their own accounts: in the log of each of their tenants, and with a mail to the holder."""
+"""Acts of people on their own accounts.
+
+Each act has an entry in the log of each of the person's tenants, and sends a mail to the holder.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from requests_app.operations._perform import Check, perform
 
 @dataclass(frozen=True)
 class OwnAct:
-    """An act on one's own account. `person` is locked and has been judged by the act's declaration."""
+    """An act on the actor's own account. `person` is locked, and the declaration has been checked."""
 
     act: Step
     person: Person
@@ -35,7 +38,7 @@ class OwnAct:
             recorder.record([replace(entry, tenant_id=log) for log in logs], at=self.act.at)
 
     def tell_holder(self, topic: Topic, **extra: str) -> None:
-        """Send a mail to the holder, in case somebody else has acted."""
+        """Send a mail to the holder of the account, in case another person did this."""
         self.tell_of(topic, self.person.pk, Audience.ACCOUNT_HOLDER, **extra)
 
     def tell_of(self, topic: Topic, about: UUID, *audiences: Audience, **extra: str) -> None:
@@ -62,9 +65,9 @@ def own_act(
     state: Check | None = None,
     check: Check | None = None,
 ) -> Iterator[OwnAct]:
-    """Run an act on one's own account. `humans` are others whom it may affect.
+    """Run an act on the actor's own account. `humans` are other humans whom it may affect.
 
-    They and the person are locked before everything else.
+    The accounts of these humans and of the actor are locked before everything else.
     """
     tenants: list[UUID] = []
 

@@ -1,4 +1,4 @@
-"""What the acts about people share: new accounts, roles, switching off, and the last person of a role who must stay."""
+"""Shared by the acts about people: new accounts, roles, switching off, and the last holders of a role."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
 
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
-#: Who decides, may come to decide, or says who does: nobody is made one quietly, and never by the provider.
+#: The roles that decide, that may decide later, or that choose who decides. The approvers always get a mail if one is
+#: given or taken, and the provider can't give one.
 DECIDING = (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR, Membership.Role.DEPUTY)
 
 
@@ -37,7 +38,7 @@ def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership
     if role in DECIDING:
         require_two(current, tenant)
     membership = Membership.objects.create(tenant=tenant, person=person, role=role, given_at=current.at)
-    # A key from before the first role is the tenant's person's from now on, and seen where the tenant is.
+    # A passkey from before the first role now belongs to a person of the tenant, so the tenant's people can see it.
     Passkey.objects.filter(person=person, tenant=None).update(tenant=tenant)
     current.witness(Event.ROLE_GIVEN, detail={**described(person), "role": role}, text=person.name)
     tell_approvers(current, tenant, role, person, given=True)
@@ -45,7 +46,10 @@ def give(current: Step, tenant: Tenant, person: Person, role: str) -> Membership
 
 
 def take(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Take one role away, but never the tenant's last. The caller makes sure that the person keeps another role."""
+    """Take one role away, but not from the tenant's last holder.
+
+    The caller makes sure that the person has another role.
+    """
     require_not_last(tenant, membership)
     role = membership.role
     _require_proof(current, role)
@@ -57,7 +61,7 @@ def take(current: Step, tenant: Tenant, person: Person, membership: Membership) 
 
 
 def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, given: bool) -> None:
-    """Inform the approvers: the people who decide for a tenant never change without a message."""
+    """Send a mail to the approvers, because the people who decide for a tenant must never change without a message."""
     if role not in DECIDING:
         return
     current.tell(
@@ -73,19 +77,19 @@ def tell_approvers(current: Step, tenant: Tenant, role: str, person: Person, *, 
 
 
 def require_two(current: Step, tenant: Tenant) -> None:
-    """Raise under two-person control unless two people agreed to change who decides, through any interface.
+    """Raise NotAllowed if two-person control needs the agreement of two people for this, through any interface.
 
-    An act of a person is stored for the second person before this is called (`_second.hold`). An act of a directory or
-    of the provider is refused.
+    An act of a person is stored as a proposal before this is called (`_second.hold`). An act of a directory or of the
+    provider is refused.
     """
     if tenant.needs_two and current.confirmed is None:
         raise NotAllowed(_("This tenant is under two-person control: two of its own people have to do this."))
 
 
 def require_first(tenant: Tenant, role: str) -> None:
-    """Raise for staff if the customer's own people can give this role.
+    """Raise NotAllowed for staff if the customer's own people can give this role.
 
-    Approvers and administrators who are switched off count, too: the customer must then use its own recovery.
+    Approvers and administrators who are switched off count too: the customer must then use its recovery key.
     """
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in DECIDING:
@@ -96,9 +100,9 @@ def require_first(tenant: Tenant, role: str) -> None:
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
-    """Raise WrongState for the last approver or administrator.
+    """Raise WrongState for the last approver or the last administrator.
 
-    Also raise it for the one administrator who can sign in without single sign-on.
+    Also raise it for the one person who can sign in without single sign-on.
     """
     if membership.role not in (Membership.Role.APPROVER, Membership.Role.ADMINISTRATOR):
         return
@@ -118,9 +122,9 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
 
 
 def switch_off(current: Step, person: Person, memberships: list[Membership]) -> None:
-    """End the account, its tokens, and the access that it asked for or got. Its roles stay, but have no effect.
+    """End the account, its tokens, and the access that it asked for or has. Its roles remain, but have no effect.
 
-    Raises WrongState for a tenant's last decider. The tenants of `memberships` are locked already.
+    Raises WrongState for a tenant's last decider. The caller must have locked the tenants of `memberships`.
     """
     for membership in memberships:
         require_not_last(membership.tenant, membership)
@@ -129,11 +133,11 @@ def switch_off(current: Step, person: Person, memberships: list[Membership]) -> 
         if membership.role in DECIDING:
             require_two(current, membership.tenant)
     person.is_active = False
-    # Sessions of this person end with this, and stay ended on the day when the account is switched on again.
+    # This ends the person's sessions. They are not valid again if the account is switched on later.
     person.session_epoch += 1
     person.save(update_fields=["is_active", "session_epoch"])
     StaffTerm.end(person, at=current.at)
-    # Permanently: a person who has stolen a token must not be able to wait until the account is switched on again.
+    # Permanently: a person with a stolen token must not be able to wait until the account is switched on again.
     Token.objects.filter(account=person).live(current.at).update(revoked_at=current.at, revoked_by=current.actor.person)
     current.witness(Event.PERSON_SWITCHED_OFF, detail=described(person), text=person.name)
     for membership in memberships:
@@ -160,12 +164,12 @@ def memberships_of(person: Person) -> list[Membership]:
 
 
 def _require_proof(current: Step, *roles: str) -> None:
-    """Require proof if this changes who decides or administers: a session that was left open must not be enough."""
+    """Require a fresh proof if this changes who decides or administers: an unattended session must not be enough."""
     current.require_proof(needed=bool(policy.DECIDING_OR_MANAGING & set(roles)))
 
 
 def _held_by(person: Person) -> list[str]:
-    """Return the roles that this person would have if the account were on."""
+    """Return the roles that this person would have if the account were switched on."""
     held = [
         *person.memberships.values_list("role", flat=True),
         *person.queue_assignments.values_list("role", flat=True),
@@ -183,10 +187,10 @@ def new_person(
     near: str = "",
     row: Person | None = None,
 ) -> Person:
-    """Return an account that is not saved yet. Without a password nobody can sign in until the holder has set one.
+    """Return an account that is not saved yet. Without a password, nobody can sign in until the holder has set one.
 
-    The password may not contain `near`, a name that belongs to the person and is not in the row.
-    Without `row`, a new one is made.
+    The password may not contain `near`, a name that belongs to the person and is not in the row. Without `row`, a new
+    row is made.
     """
     name = name_of(name)
     if time_zone not in available_timezones():
@@ -206,7 +210,7 @@ def new_person(
 
 
 def set_up_again(person: Person, *, name: str, password: str, near: str, at: datetime) -> Person:
-    """Give an account that belongs to nobody yet to the reader of its mail. Raise Unacceptable for any other account.
+    """Give an account that has no role yet to the reader of its mail. Raises Unacceptable for any other account.
 
     Only the reader of the address sees the answer, so nobody else learns that there is an account.
     """

@@ -1,6 +1,6 @@
-"""Judges an act by its declaration, in the one order that all acts follow, and then runs its body.
+"""Judges an act by its declaration, in the order that all acts follow, and then runs its body.
 
-The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, input,
+The order is: scope of the token, row, lock, clock, role, separation of people, state, fresh proof, comment, inputs,
 second person, body, row and entry and messages, commit.
 """
 
@@ -26,13 +26,15 @@ from requests_app.operations._subjects import FINDERS
 from requests_app.queries import standing
 from requests_app.queries.choices import CHOICES
 
-#: Finds the row that an act is about, locks it, and names it with `Step.concerns`.
+#: A function that finds the row of an act, locks it, and names it with `Step.concerns`.
 Find = Callable[[Step, Any], Any]
-#: Refuses by an exception; what it returns is not read.
+#: A function that raises an error to refuse the act. Its result is not used.
 Check = Callable[[Step], object]
-#: What a second person is shown, and what the act is done with once they confirm; None where one person is enough.
+#: A function that returns what is shown to a second person and what the act needs after they confirm. None means that
+#: one person is enough.
 Held = Callable[[Step], dict[str, Any] | None]
-#: What is announced to the customers before it takes effect, and what it says; None where it is done at once.
+#: A function that returns the change to announce to customers, with its terms. None means that the change is made
+#: immediately.
 Announced = Callable[[Step], tuple[Proposal, dict[str, Any]] | None]
 
 
@@ -51,12 +53,11 @@ def perform(
     holds: Held | None = None,
     announces: Announced | None = None,
 ) -> Iterator[Step]:
-    """Judge the act, then yield for its body. Each argument after `inputs` adds the act's own check at one place of the
-    order.
+    """Judge the act, then yield for its body. Each argument after `inputs` adds a check of the act itself.
 
-    `may` refuses more people than the declaration does. `state` checks the row itself, and `check` the inputs and other
-    rows. `holds` returns what waits for a second person of the tenant, and `announces` what waits for a second member
-    of staff.
+    `may` refuses more people than the declaration does. `state` checks the row itself, and `check` checks the inputs
+    and other rows. `holds` returns what waits for a second person of the tenant, and `announces` what waits for a
+    second member of staff.
     """
     with act(declared, actor=actor) as current:
         current.row = (find or FINDERS[declared.noun])(current, row_id)
@@ -83,7 +84,7 @@ def _ask(check: Check | None, current: Step) -> None:
 
 
 def _read(each: Field, value: object, current: Step) -> Any:
-    """Return the input. For an id, return the row that it names, if the actor may choose it here."""
+    """Return the value of an input. For an id, return the row that it names, if the actor may choose it here."""
     read = fields.read(each, value)
     choices = CHOICES.get(each.of) if each.of is not None else None
     if choices is None or read is None:
@@ -104,6 +105,6 @@ def _wait_for_second(current: Step, holds: Held | None, announces: Announced | N
     tenant = current.tenant
     if tenant is None:
         assert current.tenant_id is not None
-        # Read under the turn at the log. The switch of two-person control takes the same turn.
+        # Read under the turn at the log. An act that switches two-person control takes the same turn.
         tenant = Tenant.objects.get(pk=current.tenant_id)
     hold(current, tenant, **terms)

@@ -1,4 +1,4 @@
-"""Two-person control: stores a change until another human confirms it, and then makes it.
+"""Two-person control: stores a change as a proposal, and makes it after another human has confirmed it.
 
 An act under control calls `hold` after it has judged the actor and before it writes. `controlled` registers the
 function that makes the change. `confirm_proposal` calls this function.
@@ -27,7 +27,11 @@ Body = Callable[[Step, Tenant, dict[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Controlled:
-    """`lock` locks the rows that the body changes besides the tenant. It is called before the tenant is locked."""
+    """How a confirmed change is made.
+
+    `run` makes the change. `lock` locks the rows that it changes besides the tenant, and is called before the tenant is
+    locked.
+    """
 
     run: Body
     lock: Callable[[dict[str, Any]], None] | None = None
@@ -45,10 +49,10 @@ def controlled(act: Act, *, lock: Callable[[dict[str, Any]], None] | None = None
 
 
 def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
-    """End the act as a proposal, and do nothing else, if the tenant is under two-person control.
+    """End the act as a proposal if the tenant is under two-person control. Otherwise do nothing.
 
-    A proposal always needs fresh proof, even for an act that asks for none: nobody can propose a change from a session
-    that was left open.
+    A proposal always needs a fresh proof, even for an act that needs none, so that nobody can propose a change from an
+    unattended session.
 
     `terms` is stored unchanged and shown to people: ids as text, and the names that people read. A name that begins
     with "_" is only for the act, and is never shown.
@@ -60,7 +64,7 @@ def hold(current: Step, tenant: Tenant, **terms: Any) -> None:
 
 
 def require_customer(current: Step, tenant: Tenant) -> None:
-    """Raise under two-person control if the provider or a machine would change who decides."""
+    """Raise NotAllowed under two-person control if the provider or a machine would change who decides."""
     if not tenant.needs_two or current.confirmed is not None:
         return
     actor = current.actor
@@ -69,14 +73,14 @@ def require_customer(current: Step, tenant: Tenant) -> None:
 
 
 def require_two_left(tenant: Tenant) -> None:
-    """Raise WrongState if nobody could confirm anything any more."""
+    """Raise WrongState if two-person control is on and nobody could confirm a proposal any more."""
     people = tenant.memberships.filter(role__in=("administrator", "approver"), person__is_active=True)
     if tenant.needs_two and people.values("person__human_id").distinct().count() < 2:
         raise WrongState(_("Two-person control needs two people who administer or decide. Switch it off first."))
 
 
 def tell(current: Step, row: Proposal, what: str) -> None:
-    """Send each step of a proposal to the tenant's approvers and administrators."""
+    """Send a mail about each step of a proposal to the tenant's approvers and administrators."""
     current.tell(
         Note(
             topic=Topic.PROPOSAL,
@@ -90,7 +94,10 @@ def tell(current: Step, row: Proposal, what: str) -> None:
 
 
 def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
-    """Send the old and the new approval requirements to approvers and administrators: they never change silently."""
+    """Send the old and the new approval requirements to approvers and administrators.
+
+    The requirements must never change without a message.
+    """
     current.tell(
         Note(
             topic=Topic.YES_RULES_CHANGED,
@@ -104,7 +111,7 @@ def tell_yes_rules(current: Step, tenant: Tenant, **rules: str) -> None:
 
 
 def proposal_detail(row: Proposal) -> dict[str, Any]:
-    """Describe the proposal for an entry."""
+    """Return the fields about the proposal for an entry."""
     return {"proposal": str(row.pk), "act": row.act, "said": row.shown}
 
 

@@ -1,4 +1,4 @@
-"""What the acts of single sign-on share: the description of a connection, who gets a mail, and who can bypass it."""
+"""Shared by the acts about single sign-on: descriptions of a connection, mails, and who can bypass it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def described_connection(row: SignOn) -> dict[str, Any]:
 
 
 def gets_in_alone(person: Person) -> bool:
-    """Whether somebody can sign in without single sign-on while the identity provider does not answer."""
+    """Return whether this person can sign in without single sign-on if the identity provider does not answer."""
     return person.has_usable_password() or Passkey.objects.live().of_this_site().filter(person=person).exists()
 
 
 def let_in(current: Step, tenant: Tenant, person: Person) -> None:
-    """Allow an administrator who used the recovery key to sign in without single sign-on, if it is the only way.
+    """Allow an administrator who used the recovery key to sign in here, if single sign-on is the only way for others.
 
-    Otherwise they could be locked out: perhaps nobody is left who could allow it, or change the identity provider.
+    Otherwise they could be locked out, because perhaps nobody is left who could allow this or change the identity
+    provider.
     """
     row = SignOn.objects.filter(tenant=tenant, is_only=True).first()
     if row is None:

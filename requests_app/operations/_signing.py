@@ -1,4 +1,4 @@
-"""Signed decisions: verifies the signed text and the passkey's answer inside the act that decides."""
+"""Signed decisions: verifies the signed text and the passkey's answer, inside the act that decides."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requests_app.platform import webauthn
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """A valid signature over this text by this passkey."""
+    """A valid signature over a text by a passkey."""
 
     text: str
     nonce: str
@@ -31,8 +31,9 @@ class Proof:
         return manifest.challenge_of(self.text).hex()
 
     def key(self, stage: str) -> dict[str, Any]:
-        """Describe the key for readers of the decision. Customers don't see the name that a person of the provider gave
-        it.
+        """Return the fields about the key for readers of the decision.
+
+        Customers do not see the name that one of the provider's people gave to their key.
         """
         row = self.passkey
         name = row.name if stage == Decision.Stage.CUSTOMER else ""
@@ -40,7 +41,7 @@ class Proof:
 
     @property
     def assertion(self) -> dict[str, str]:
-        """The three parts that anybody can verify again, in Base64url as in WebAuthn."""
+        """The signed bytes and the signature, in Base64url as in WebAuthn, so that anybody can verify them again."""
         return {
             "clientDataJSON": base64url.to_text(self.asserted.client_data),
             "authenticatorData": base64url.to_text(self.asserted.authenticator_data),
@@ -49,10 +50,10 @@ class Proof:
 
 
 def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signature: Signed) -> Proof:
-    """Verify that the decider signed exactly this decision, with a passkey that the log knows.
+    """Verify that the decider signed exactly this decision, with a passkey that the log has an entry about.
 
-    Raises a kind of ManifestRefused or PasskeyRefused, or FactsChanged. The act holds the turn at the log: a passkey
-    that is being removed is gone already, or its removal comes after this decision.
+    Raises a subclass of ManifestRefused or PasskeyRefused, or FactsChanged. The act has its turn at the log. So if the
+    passkey is being removed, it is either already removed, or its removal comes after this decision.
     """
     signed = manifest.read(signature.manifest)
     facts = manifest.facts_of(
@@ -77,9 +78,9 @@ def verified(step: Move, stage: Decision.Stage, verdict: Decision.Verdict, signa
 
 
 def require_rule(tenant: Tenant, proof: Proof | None) -> None:
-    """Raise unless the customer's approval is signed as the tenant's own rule requires.
+    """Raise unless the customer's approval is signed as the tenant's rule requires.
 
-    The caller read `tenant` after the act took its turn at the log. A change of the rule takes the same turn.
+    The caller must have read `tenant` after the act took its turn at the log. A change of the rule takes the same turn.
     """
     if not tenant.wants_signature:
         return
@@ -91,7 +92,7 @@ def require_rule(tenant: Tenant, proof: Proof | None) -> None:
 
 
 def store_signature(decision: Decision, proof: Proof) -> dict[str, Any]:
-    """Store the signature beside the decision, and return the fields about it for the log's entry."""
+    """Store the signature with the decision. Return the fields about it for the log's entry."""
     SignedDecision.objects.create(
         decision=decision,
         tenant_id=decision.tenant_id,
@@ -125,8 +126,9 @@ def _decider(step: Move) -> dict[str, str]:
 
 
 def _passkey(step: Move, stage: Decision.Stage, credential: bytes) -> Passkey:
-    """Return the decider's own passkey. It is in use, and its entry is in the log that a verifier of the decision
-    reads.
+    """Return the decider's passkey, locked.
+
+    It must be in use, and its entry must be in the log that a verifier of the decision reads.
     """
     rows = Passkey.objects.live().filter(person=step.actor.decider, credential_id=credential)
     row: Passkey | None = rows.filter(enrolled__has_key=str(_log_of(stage, step.row.tenant_id))).locked().first()
@@ -140,10 +142,11 @@ def _log_of(stage: str, tenant_id: object) -> object:
 
 
 def _party(row: Passkey, tenant_id: UUID) -> webauthn.Party:
-    """Return the passkey's site, with the pages that may ask for it now: this site's, or the tenant's own.
+    """Return the passkey's site, with the pages that may ask for a signature now.
 
-    The page where it was enrolled does not count: somebody else may have that address by now. The tenant's page is read
-    here, after the act took its turn at the log, as the rule is.
+    These are the pages of this site, or the tenant's own page. The page on which the passkey was enrolled does not
+    matter, because its address may belong to somebody else now. The tenant's page is read here, after the act took its
+    turn at the log, and so is the rule.
     """
     tenant = Tenant.objects.only("approval_origin", "approval_rp_id").get(pk=tenant_id)
     origins = settings.PASSKEY_ORIGINS if row.rp_id == settings.PASSKEY_RP_ID else []

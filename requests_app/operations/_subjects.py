@@ -1,4 +1,4 @@
-"""Finds and locks the row that an act is about, for each noun, and reads what the declarations' rules need.
+"""Finds and locks the row that an act is about, for each noun, and reads the facts for the rules of the declarations.
 
 Each finder searches in `visible_to`, so a missing row and another tenant's row get the same refusal. It locks in one
 order (access request, grant, tenant, other rows, log), and ends with `Step.concerns`.
@@ -75,7 +75,7 @@ def client(current: Step, row_id: object) -> Client:
 def token(current: Step, row_id: object) -> Token:
     row: Token = Token.objects.visible_to(current.actor).revocable().find(row_id)
     current.concerns("token", row, log_for(current, row.account), holder=row.account_id)
-    # Read again under the lock of the log: two who revoke at once leave one entry.
+    # Read again under the lock of the log, so that two people who revoke at the same time make only one entry.
     row.refresh_from_db()
     return row
 
@@ -87,7 +87,7 @@ def mail(current: Step, row_id: object) -> OutboxMessage:
 
 
 def identity(current: Step, identity_id: object) -> Identity:
-    """Return the identity. Its person is locked, and then the tenant; the entry is about the person."""
+    """Return the identity. First its person is locked, then its tenant. The entry is about the person."""
     row: Identity = Identity.objects.visible_to(current.actor).find(identity_id)
     row.person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
     if row.tenant_id is not None:
@@ -97,7 +97,7 @@ def identity(current: Step, identity_id: object) -> Identity:
 
 
 def message(current: Step, message_id: object) -> OutboxMessage:
-    """Return the message and its webhook, locked; the entry is about the webhook."""
+    """Return the message with its webhook, both locked. The entry is about the webhook."""
     found = OutboxMessage.objects.visible_to(current.actor).filter(lane=WEBHOOK).find(message_id)
     webhook = Webhook.objects.visible_to(current.actor).present().locked().find(found.webhook_id)
     current.concerns("webhook", webhook, webhook.tenant_id or PROVIDER_LOG)
@@ -112,7 +112,8 @@ def passkey(current: Step, passkey_id: object) -> Passkey:
     Person.objects.get_queryset().select_for_update(no_key=True).get(pk=row.person_id)
     logs = logs_with(row)
     current.concerns("passkey", row, logs[0], holder=row.person_id)
-    # All turns at the logs before the row, as a decision takes them: neither waits for the other in a circle.
+    # All turns at the logs are taken before the row is locked. A decision uses the same order, so the two never wait
+    # for each other in a circle.
     for log in logs[1:]:
         recorder.lock(log, is_holding=True)
     row = Passkey.objects.select_related("person").locked().get(pk=row.pk)
@@ -120,7 +121,7 @@ def passkey(current: Step, passkey_id: object) -> Passkey:
 
 
 def proposal(current: Step, row_id: object) -> Proposal:
-    """Find a proposal, and lock it.
+    """Return a proposal, locked.
 
     The rows that its change needs, and the tenant of a tenant's own proposal, are locked before it.
     """
@@ -134,14 +135,14 @@ def proposal(current: Step, row_id: object) -> Proposal:
 
 
 def account(current: Step, _row_id: object = None) -> Person:
-    """The account of the person who acts."""
+    """Return the account of the person who acts, locked."""
     row = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
     current.concerns("person", row, log_of(row), holder=row.pk)
     return row
 
 
 def of_tenant(model: Any, *related: str) -> Callable[[Step, object], Any]:
-    """Find a row of a tenant. The tenant is locked first, and the entry is about the tenant."""
+    """Return a finder for rows of a tenant. It locks the tenant first, and the entry is about the tenant."""
 
     def find(current: Step, row_id: object) -> Any:
         found = model.objects.visible_to(current.actor).find(row_id)
@@ -163,7 +164,7 @@ def log_of(person: Person) -> UUID:
 
 
 def log_for(current: Step, person: Person) -> UUID:
-    """Return the log for somebody's act on this person, or on a thing of this person.
+    """Return the log for an act of somebody on this person, or on something that belongs to this person.
 
     A person may belong to several tenants, and the actor to only some of them. The act is judged, and its entry is
     written, where the actor has one of the act's roles, or else where the actor has any role.
@@ -198,7 +199,7 @@ FINDERS: dict[Noun, Callable[[Step, Any], Any]] = {
     Noun.WEBHOOK: webhook,
 }
 
-#: Why acts on such a row bring their own way to find it.
+#: The reasons why acts about such a row find it themselves.
 FOUND_BY_THE_ACT: dict[Noun, str] = {
     Noun.GRANT: "Reading content finds the grant with its access request, and has a rule of its own.",
     Noun.INSTALLATION: "There is one. An act on it makes a row, and finds none.",

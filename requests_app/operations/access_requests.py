@@ -1,4 +1,4 @@
-"""Access requests: submit, approve or deny at both stages, withdraw."""
+"""Access requests: submits them, approves or denies them at both stages, withdraws them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from requests_app.words import sentences
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """A law-enforcement demand: it replaces the ticket, and goes through the same process."""
+    """A law-enforcement demand, which replaces the ticket. The access request goes through the same process."""
 
     authority: str
     instrument: str
@@ -62,7 +62,7 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """What an engineer asks for. Either `ticket_id`, or `demand` with `tenant_id` and `service_id`."""
+    """What an engineer asks for. It has either `ticket_id`, or `demand` with `tenant_id` and `service_id`."""
 
     resource_ids: list[Any]
     level: str
@@ -77,10 +77,11 @@ class Ask:
 
 
 def submit(ask: Ask, *, actor: Actor) -> AccessRequest:
-    """Submit an access request. The provider's approvers of the service's queue are asked first."""
+    """Submit an access request. First the provider approvers of the service's queue are asked."""
     edge = TRANSITIONS[SUBMIT.name]
     with act(SUBMIT, actor=actor) as current:
-        # An act that switches this person off, or takes their role, either sees this access request or is seen by it.
+        # An act that switches this person off or takes their role locks the same row. So either it finds this access
+        # request, or this act finds its result.
         Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=current.actor.person).first()
         current.actor = reread(current.actor)
         row = _drafted(ask, current)
@@ -116,14 +117,14 @@ def approve_as_provider(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Confirm that there is no other way. If the tenant has Lockbox on, the customer is asked next."""
+    """Approve for the provider: there is no other way. If the tenant has Lockbox on, the customer is asked next."""
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
     ) as step:
         row, facts = step.row, _require_facts(step)
-        # Read again from locked rows. If Lockbox was switched on since the submission, that counts; switched off does
-        # not.
+        # Read from the locked rows. If Lockbox was switched on after the submission, the customer is asked. If it was
+        # switched off, the customer is still asked.
         asks_customer = row.needs_customer_approval or lockbox_applies(row.tenant, row.service)
         if asks_customer and (mute := _mute(row, step.at)):
             until = {"until_at": canonical.instant(mute.until_at)}
@@ -163,7 +164,7 @@ def approve_as_customer(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Approve for the customer: the window opens at this instant."""
+    """Approve for the customer. The window opens at this instant."""
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_CUSTOMER, actor=actor, note=note, is_signed=is_signed, still=still
@@ -204,18 +205,19 @@ def expire(access_request_id: object, *, actor: Actor) -> AccessRequest:
 
 
 def lockbox_applies(tenant: Tenant, service: Service) -> bool:
-    """Whether the customer is asked: the tenant has switched Lockbox on, and the service is covered."""
+    """Return whether the customer is asked: the tenant has Lockbox on, and the service is covered."""
     return tenant.lockbox_on and service.is_covered
 
 
 def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
-    """SHA-256 (hex) over the canonical JSON (RFC 8785) of everything that was asked for."""
+    """Return the SHA-256 hash (hex) of everything that the engineer asks for, as canonical JSON (RFC 8785)."""
     return canonical.digest(_facts(row, resources)).hex()
 
 
 def _drafted(ask: Ask, current: Step) -> AccessRequest:
-    """Return an unsaved row with its tenant, service and reason. Finding them also checks that the engineer may see
-    them.
+    """Return an unsaved row with its tenant, service and reason.
+
+    They are searched in what the engineer may see, so a missing one and one that they may not see give the same error.
     """
     actor = current.actor
     row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)
@@ -268,7 +270,7 @@ def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
     row.authority = limits.require_text(demand.authority, field="authority", at_most=200)
     row.instrument = limits.require_text(demand.instrument, field="instrument", at_most=200)
     row.demand_reference = limits.require_text(demand.reference, field="demand_reference", at_most=120)
-    # A day ahead of UTC is today in the east.
+    # In the far east, the date can be one day later than in UTC.
     if demand.date > at.date() + dt.timedelta(days=1):
         raise Unacceptable(_("The demand's date lies in the future."), field="demand_date")
     row.demand_date = demand.date
@@ -295,7 +297,10 @@ def _as_uuid(value: object) -> UUID:
 
 
 def _require_room(row: AccessRequest, at: dt.datetime) -> None:
-    """Refuse when too many access requests are pending: a customer who is asked too often approves without reading."""
+    """Raise TooMany if this human has too many access requests here.
+
+    A customer who is asked too often approves without reading.
+    """
     earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if earlier.waiting(at).count() >= limits.PENDING_MAX:
         raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
@@ -304,17 +309,18 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
 
 
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:
-    """Return the engineer's mute. Read it after the act took its turn at the log: setting and lifting a mute take it
-    too.
+    """Return the mute that applies to the engineer, if there is one.
+
+    Call it after the act took its turn at the log. The acts that set and lift a mute take the same turn.
     """
     return Mute.objects.longest(row.tenant_id, row.requester_human, at)
 
 
 def _require_facts(step: Move) -> Tenant:
-    """Check that the facts behind the access request still hold when somebody approves it.
+    """Check that the facts behind the access request are still true when somebody approves it.
 
-    Returns the tenant's rules about approvals, read in the same statement. The act has taken its turn at the log, and
-    a change of a rule or of a witness takes the same turn. So neither can change until the act commits.
+    Returns the tenant's rules for approvals, which the same statement reads. The act has its turn at the log, and a
+    change of a rule or of a witness takes the same turn. So neither can change until the act commits.
     """
     row = step.row
     if row.ticket is not None and not row.ticket.is_live:
@@ -334,7 +340,7 @@ def _require_facts(step: Move) -> Tenant:
 
 
 def _require_cosigned(step: Move, facts: Tenant) -> None:
-    """Raise LogNotCosigned if the tenant's windows depend on its witnesses, and no witness vouches for the log now."""
+    """Raise LogNotCosigned if the tenant requires a recent cosignature of its log, and the log has none."""
     tenant, hours = step.row.tenant, facts.cosigned_within
     doubt = None if hours is None else witnesses.doubt(tenant.pk, hours, step.at)
     if hours is not None and doubt is not None:
@@ -342,7 +348,7 @@ def _require_cosigned(step: Move, facts: Tenant) -> None:
 
 
 def _open(step: Move, facts: Tenant) -> None:
-    """Open the window at this approval, for the time that was asked for, or for the present cap if that is less."""
+    """Open the window now, for the requested length, or for the tenant's present cap if that is shorter."""
     row = step.row
     _require_cosigned(step, facts)
     length = min(row.valid_for, dt.timedelta(seconds=row.tenant.window_cap))
@@ -361,7 +367,10 @@ def _open(step: Move, facts: Tenant) -> None:
 
 
 def _named(resource: Resource) -> dict[str, str]:
-    """Describe a resource for the digest, with its locator: any content could be given the same name."""
+    """Return the fields about a resource for the digest.
+
+    They include the locator, because any content could get the same name.
+    """
     return {
         "id": str(resource.pk),
         "kind": str(resource.kind),
@@ -371,7 +380,10 @@ def _named(resource: Resource) -> dict[str, str]:
 
 
 def _facts(row: AccessRequest, resources: list[Resource]) -> dict[str, Any]:
-    """Return everything that was asked for, as it is hashed, logged and shown: only strings, integers and lists."""
+    """Return everything that the engineer asks for, as it is hashed, logged and shown.
+
+    It has only strings, integers and lists.
+    """
     return {
         "reference": row.reference,
         "tenant": str(row.tenant_id),

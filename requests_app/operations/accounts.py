@@ -1,4 +1,4 @@
-"""Accounts of one human: once linked, they count as one human everywhere, with any roles."""
+"""Links and unlinks accounts. Linked accounts count as one human everywhere, with any roles."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from requests_app.operations._perform import perform
 
 
 def link_accounts(person_id: object, other_id: object, *, actor: Actor) -> Person:
-    """Record that two accounts belong to one human. From then on, everything that compares people treats them as one.
+    """Record that two accounts belong to one human.
 
-    Linking and unlinking are announced first if an affected tenant has ever had Lockbox on.
-
-    An access request under way ends if one of the two asked for it and the other decided it, or if both decided it.
+    From then on, all rules that compare people treat the accounts as one human. Linking and unlinking are announced
+    first if an affected tenant has ever had Lockbox on. An access request that has not ended is ended if one of the two
+    asked for it and the other decided on it, or if both decided on it.
     """
 
     def find(current: Step, row_id: object) -> tuple[Person, ...]:
@@ -60,7 +60,7 @@ def _locked(current: Step, *ids: object) -> tuple[Person, ...]:
     before = frozenset(person.human_id for person in found)
     current.concerns("person", found[0], PROVIDER_LOG, parties={Party.SUBJECT: before})
     people = tuple(_account(pk) for pk in ids)
-    # Who is one human with whom may have been changed while this waited for its turn.
+    # The humans of these accounts may have changed while this act waited for its turn.
     now = frozenset(person.human_id for person in people)
     current.subject = policy.Subject(log_id=PROVIDER_LOG, parties={Party.SUBJECT: now})
     return people
@@ -88,10 +88,10 @@ def _tenants_of(people: QuerySet[Person]) -> list[UUID]:
 
 
 def _link_terms(person: Person, other: Person) -> Terms:
-    """Describe the link by one account of each human.
+    """Return the terms of the link, with one account of each human.
 
-    If every tenant gets the message, these are accounts of the provider: a tenant does not learn the name of another
-    tenant's people.
+    If the message goes to every tenant, these are accounts of the provider, so that no tenant learns the name of
+    another tenant's people.
     """
     pair = [person, other]
     if all(_are_providers(str(one.human_id)) for one in pair):
@@ -105,8 +105,9 @@ def _link_terms(person: Person, other: Person) -> Terms:
 
 
 def _touched_by_linking(terms: Terms) -> list[UUID]:
-    """Return the tenants that linking affects: all, if both accounts are the provider's, or else those of the
-    customers.
+    """Return the tenants that linking affects.
+
+    If both accounts are the provider's, these are all tenants; otherwise the tenants of the customers' accounts.
     """
     people = Person.objects.get_queryset().filter(pk__in=[terms["person"], terms["other"]])
     if all(person.side == Person.Side.PROVIDER for person in people):
@@ -130,9 +131,10 @@ def _link_agreed(current: Step, terms: Terms) -> None:
 
 
 def unlink_accounts(person_id: object, *, actor: Actor) -> Person:
-    """Undo a link that staff made by mistake: the account counts as a human of its own again.
+    """Undo a link that staff made by mistake: the account gets its own human again.
 
-    Earlier decisions stay as they are. An access request under way that the account itself raised follows the account.
+    Earlier decisions do not change. An access request that this account raised and that has not ended counts for the
+    new human.
     """
 
     def state(current: Step) -> None:
@@ -158,16 +160,20 @@ def _unlink(current: Step, person: Person) -> None:
 
 
 def _touched_by_parting(terms: Terms) -> list[UUID]:
-    """Return the tenants that unlinking affects: all for an account of the provider, or else the account's own."""
+    """Return the tenants that unlinking affects.
+
+    For an account of the provider, these are all tenants; otherwise the account's own tenants.
+    """
     people = Person.objects.get_queryset().filter(pk=terms["person"])
     return everybody() if people.filter(side=Person.Side.PROVIDER).exists() else _tenants_of(people)
 
 
 def _stands_in(terms: Terms, at: datetime) -> bool:
-    """Whether an access request is under way for which the human asked, or on which another account of theirs decided.
+    """Return whether the accounts must stay linked for now, because of an access request that has not ended.
 
-    Until that access request has ended, the accounts stay linked: otherwise one account could decide on what the other
-    asked for or decided. This account's own decisions count for both humans.
+    The human has asked for it, or another of their accounts has decided on it. If the accounts were unlinked now, one
+    of them could decide on what the other one asked for or decided on. Decisions of this account itself do not matter,
+    because they count for both humans.
     """
     human = Q(decider_human=terms["human"]) | Q(decider__human_id=terms["human"])
     others = Decision.objects.filter(human).exclude(decider=terms["person"])
@@ -187,7 +193,7 @@ def _unlink_agreed(current: Step, terms: Terms) -> None:
 
 
 def _account(person_id: object) -> Person:
-    # The account of a client is nobody's.
+    # The account of a client belongs to no human.
     person = Person.objects.get_queryset().humans().filter(pk=key(person_id)).first()
     if person is None:
         raise NotFound
@@ -195,7 +201,10 @@ def _account(person_id: object) -> Person:
 
 
 def _shown(actor: Actor, person_id: object) -> Person:
-    """Return the account. To a customer's people only the provider's accounts and those of their tenants exist."""
+    """Return the account. Raises NotFound if the actor may not see it.
+
+    A customer's people see only the provider's accounts and those of their tenants.
+    """
     person = _account(person_id)
     is_shown = actor.side is not Side.CUSTOMER or person.side == Person.Side.PROVIDER
     if not (is_shown or person.memberships.filter(tenant__in=actor.tenant_ids).exists()):

@@ -1,4 +1,4 @@
-"""Proof that a mailbox belongs to a person: only a link that was sent there proves it."""
+"""Proof that a mailbox belongs to a person. Only a link that was sent there proves it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from requests_app.operations._own import own_act
 
 
 def ask_for_reset(*, email: str, actor: Actor) -> None:
-    """Send a mail with a link that sets a new password to the person who has this address.
+    """Send a mail with a link to set a new password, if a person has this address.
 
-    The worker looks the address up when it sends the mail. So the answer, and its time, are the same for an address
-    that nobody has. There is no entry: nothing changes, and nobody knows yet which log it would belong to.
+    The worker searches for the address when it sends the mail. So the answer, and the time that it takes, are the same
+    for an unknown address. There is no entry, because nothing changes, and the log for it is not known yet.
     """
     with act(ASK_FOR_RESET, actor=actor) as current:
         email = address_of(email)
@@ -40,9 +40,10 @@ def ask_for_reset(*, email: str, actor: Actor) -> None:
 
 
 def request_address(*, email: str, actor: Actor) -> AddressChange:
-    """Ask to change the address of one's own account. Nothing changes until its mailbox has answered.
+    """Ask to change the address of the actor's own account.
 
-    An earlier request of this kind ends. Only the reader of the address learns whether somebody has it already.
+    Nothing changes until the person opens a link that is sent to the new address. An earlier request of this account
+    ends. Only the reader of the new address learns whether another account already has it.
     """
 
     def check(current: Step) -> None:
@@ -68,10 +69,10 @@ def request_address(*, email: str, actor: Actor) -> AddressChange:
 
 
 def confirm_address(secret: str, *, actor: Actor) -> Person:
-    """Change the address of one's own account: by the link that was sent there, opened by the person who asked for it.
+    """Change the address of the actor's own account, with the link that was sent to the new address.
 
-    Both are needed: a link that was sent to a mistyped address gives its reader nothing. Raises NotFound for every
-    invalid link, for any reason.
+    The link must be opened by the person who asked for the change. So a link that was sent to a mistyped address gives
+    its reader nothing. Raises the same NotFound for every invalid link.
     """
     known = AddressChange.objects.filter(secret_hash=link_secrets.hashed(secret), person=actor.person).first()
     if known is None:
@@ -103,6 +104,6 @@ def confirm_address(secret: str, *, actor: Actor) -> Person:
 
 
 def _may_change_address(current: Step) -> None:
-    """Raise NotAllowed if the tenant's directory manages people, or if single sign-on is the only way to sign in."""
+    """Raise NotAllowed if a directory manages the address, or the person signs in only with single sign-on."""
     if not current.row.may_change_address():
         raise NotAllowed(_("Your organisation’s directory manages your address. Ask its administrator to change it."))

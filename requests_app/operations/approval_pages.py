@@ -1,4 +1,4 @@
-"""A customer's own approval page: its address, and whether only approvals that are signed there count."""
+"""A customer's own approval page: its address, and whether approvals must be signed there."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FIELDS = ("approval_origin", "approval_rp_id", "own_keys_only")
 
 
 def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_only: bool, actor: Actor) -> Tenant:
-    """Set where the tenant's own approval page is. An empty origin removes the page.
+    """Set the address of the tenant's own approval page. An empty origin removes the page.
 
     Only this origin can then read and decide through the API from a browser, with a token of the tenant. With
-    `keys_only` an approval counts only if it is signed with a key of that page's site. No page of the provider can get
-    such a signature.
+    `keys_only`, an approval must be signed with a key of that page's site. No page of the provider can get such a
+    signature.
     """
     wanted: dict[str, Any] = {}
 
@@ -52,7 +52,7 @@ def _set_approval_page(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
     tenant.save(update_fields=list(_FIELDS))
     former = {f"{name}_before": value for name, value in before.items()}
     current.witness(Event.TENANT_CHANGED, detail={**_now(tenant), **former})
-    # An address of somebody else's, said quietly, would have approvers sign on their page.
+    # If somebody could set a foreign address without a message, approvers would sign on the attacker's page.
     tell_yes_rules(
         current,
         tenant,
@@ -85,7 +85,7 @@ def _set(tenant: Tenant, origin: str, rp_id: str, *, keys_only: bool) -> None:
 
 
 def _require_signer(tenant: Tenant, before: Tenant) -> None:
-    """Raise if nobody could approve any more, so that only denials would be possible."""
+    """Raise Unacceptable if nobody could approve any more, so that only denials would be possible."""
     if not tenant.wants_signature or is_anybody_ready(tenant):
         return
     if tenant.own_keys_only:

@@ -1,6 +1,6 @@
-"""Checks of a log on request: at most one at a time for each tenant. Workers do each check step by step.
+"""Checks of a log that people request. Workers do them step by step, one at a time for each tenant.
 
-A check reads all entries and writes only its own progress, so asking for one is not an entry of the log.
+A check reads all entries and writes only its own progress, so a request for one is not an entry of the log.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from requests_app.platform import bell, outcome
 
 logger = structlog.get_logger(__name__)
 
-#: Entries between two looks at the clock.
+#: The number of entries that are checked before the clock is read again.
 STEP = 1000
-#: How far it is is written down about this often, in seconds.
+#: The progress is saved about this often, in seconds.
 KEEP_EVERY = 0.5
-#: A check gives way to the others after so many seconds, and continues when it is its turn again.
+#: After this many seconds, a check pauses so that other checks can continue. It continues when it is its turn again.
 SLICE = 5.0
-#: A check whose worker wrote nothing for so long was left by a worker that died.
+#: If nothing was saved for this long, the worker of the check has probably been killed.
 LEASE = timedelta(seconds=60)
-#: A finished check is not repeated before so long, or as long as it took: half of a worker is for somebody else.
+#: The shortest time before a finished check can be repeated. If the check took longer, it is that time, so that checks
+#: of one tenant never use more than half of a worker.
 REST = timedelta(seconds=30)
-#: Attempts in a row without progress. After so many, waiting will not help.
+#: The most attempts in a row without progress. After that, the check is given up.
 MOST_TRIES = 5
-#: The flaw that is shown for a check that was given up. It has no entry: nothing is known.
+#: The flaw that is shown for a check that was given up. It has no entry, because nothing is known about the log.
 GIVEN_UP = "given up"
-#: So many verdicts of a tenant are kept.
+#: The number of finished checks that are stored for each tenant.
 VERDICTS_STORED = 20
 
 
 def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
     """Return a check of the whole present log, and whether it is new.
 
-    If a check runs, or has ended too recently for a new one, return that check.
+    If a check is running, or has ended too recently for a new one, return that check.
     """
     try:
         with transaction.atomic(durable=True):
-            # The tenant's row is the turn: two clicks make one check.
+            # The lock on the tenant's row makes sure that two clicks start only one check.
             tenant = Tenant.objects.visible_to(actor).locked().find(tenant_id)
             policy.require_role(actor, policy.LOG_READERS | {Role.STAFF}, tenant_id=tenant.pk)
             at, checks = clock.now(), LogCheck.objects.filter(tenant_id=tenant.pk).order_by("-asked_at")
@@ -67,7 +68,7 @@ def ask_for_check(tenant_id: object, *, actor: Actor) -> tuple[LogCheck, bool]:
 
 
 def rests_until(check: LogCheck) -> datetime:
-    """Return when the next check may be asked for after this one, which has ended."""
+    """Return when the next check may be requested after this one, which has ended."""
     assert check.ended_at is not None
     return check.ended_at + max(REST, check.ended_at - check.asked_at)
 
@@ -75,8 +76,8 @@ def rests_until(check: LogCheck) -> datetime:
 def work_off_check() -> int:
     """Work for a while on the check that has waited longest. Return 0 if no check waits.
 
-    The instant in the row is the lease of the worker that took the check up. A worker that comes back after its lease
-    ended finds another instant there, and leaves the check to the worker that has it now.
+    The instant in the row (`worked_at`) is the lease of the worker that works on the check. If a worker returns after
+    its lease has ended, it finds another instant there, and leaves the check to the worker that has it now.
     """
     check = _claim()
     if check is None:
@@ -97,7 +98,7 @@ def work_off_check() -> int:
 def _claim() -> LogCheck | None:
     at = clock.now()
     free = LogCheck.objects.filter(Q(worked_at=None) | Q(worked_at__lte=at - LEASE), ended_at=None)
-    # The one that was worked on last comes last: a log of ten million entries holds up no short one.
+    # The check that was worked on last comes last, so that a log with ten million entries does not delay short ones.
     for check in free.order_by(F("worked_at").asc(nulls_first=True), "asked_at")[:10]:
         saved = {**check.kept, "tries": check.kept.get("tries", 0) + 1}
         if not _held(check).update(worked_at=at, kept=saved):
@@ -112,14 +113,14 @@ def _claim() -> LogCheck | None:
 
 def _begin(check: LogCheck) -> Verification:
     found = Verification.begin(check.tenant_id)
-    # Where it began belongs to the verdict: what was pruned before can't be looked at.
+    # The start is part of the result, because entries that were pruned before can't be checked.
     check.kept["start"] = found.seq
     _held(check).update(size=found.size, kept=check.kept)
     return found
 
 
 def _keep(check: LogCheck, found: Verification) -> bool:
-    """Save the progress, and that somebody works on it. Return False if another worker has the check by now."""
+    """Save the progress and renew the lease. Return False if another worker has the check now."""
     at, saved = clock.now(), {"start": check.kept["start"], **found.saved()}
     if not _held(check).update(done=found.seq, kept=saved, worked_at=at):
         return False
@@ -128,7 +129,7 @@ def _keep(check: LogCheck, found: Verification) -> bool:
 
 
 def _let_go(check: LogCheck) -> None:
-    """End the lease early: a free worker continues the check, after those that have waited longer."""
+    """End the lease early, so that any free worker continues the check, after those that have waited longer."""
     assert check.worked_at is not None
     _held(check).update(worked_at=check.worked_at - LEASE)
     check.worked_at -= LEASE

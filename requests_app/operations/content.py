@@ -1,4 +1,4 @@
-"""Access to content under a grant: authorise and record, commit, and only then read."""
+"""Access to content under a grant: authorises and records it, commits, and only then reads the content."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _EVENTS = {
 
 @dataclass(frozen=True)
 class RecordedAccess:
-    """A recorded access: its window, and when it was recorded."""
+    """An access that was recorded: its window, its resource, and when it was recorded."""
 
     grant: Grant
     resource: Resource
@@ -98,7 +98,7 @@ def list_items(
 def read_message(
     grant_id: object, resource_id: object, item_id: str, *, actor: Actor
 ) -> tuple[RecordedAccess, Message]:
-    """Open one mail for showing: headers, text, sanitised HTML, the names of its attachments."""
+    """Return one mail for a page: headers, text, sanitised HTML, and the names of its attachments."""
     access, _item = _open(grant_id, resource_id, item_id, actor=actor)
     with _failures(access, actor, item_id=item_id):
         connector, locator = _connector(access.resource)
@@ -116,9 +116,9 @@ def open_item(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item, Stream]:
-    """Open one item, or one part of a mail. Read it through `guarded`, which ends with the window.
+    """Open one item, or one part of a mail. Read the stream through `guarded`, which ends with the window.
 
-    `kind` is OPENED for what a page shows, and DOWNLOADED for what leaves as a file.
+    `kind` is OPENED for content that a page shows, and DOWNLOADED for a file.
     """
     access, item = _open(grant_id, resource_id, item_id, actor=actor, part=part or "", place=place, kind=kind)
     with _failures(access, actor, item_id=item_id):
@@ -136,7 +136,7 @@ def download(
     part: str | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.DOWNLOADED,
 ) -> tuple[Stream, Iterator[bytes]]:
-    """Open one item for a reader who takes it at their own pace. Raise TooMany if there are too many downloads already.
+    """Open one item for a reader with any speed. Raises TooMany if there are too many downloads already.
 
     `kind` is OPENED for a picture inside a page.
     """
@@ -154,11 +154,11 @@ def download(
 def guarded(
     access: RecordedAccess, stream: Stream, *, actor: Actor, item_id: str, place: DownloadSlot | None = None
 ) -> Iterator[bytes]:
-    """Yield the stream's chunks while the window is open; raise WindowClosed within a second of its end.
+    """Yield the stream's chunks while the window is open. Raise WindowClosed within a second of its end.
 
-    A monotonic clock watches the window's planned end. Whether somebody closed it earlier is read from the database
-    before each chunk, at most every quarter of a second. If the database does not answer, the stream ends. While the
-    reader asks for no chunk, the watch over all streams checks instead.
+    A monotonic clock watches the planned end of the window. To detect an earlier end, the database is read before each
+    chunk, but at most every quarter of a second. If the database does not answer, the stream ends. While the reader
+    requests no chunk, the watch over all streams checks the window.
     """
     ends = clock.monotonic() + (access.grant.closes_at - access.at).total_seconds()
     note_cut = partial(_note, access, ContentAccess.Kind.CUT, actor=actor, item_id=item_id, detail={})
@@ -188,14 +188,14 @@ def _open(
     place: DownloadSlot | None = None,
     kind: ContentAccess.Kind = ContentAccess.Kind.OPENED,
 ) -> tuple[RecordedAccess, Item]:
-    """Authorise, read the item's name for the log, and record the opening.
+    """Authorise, read the item's name for the log, and record that the item is opened.
 
-    The name is read between two checks and leaves this function only after the second has been committed.
+    The name is read between two checks. It leaves this function only after the second check has been committed.
     """
     with act(OPEN_ITEM, actor=actor) as current:
         access = _authorised(current, grant_id, resource_id, level=Level.READ)
         if place is not None:
-            # Before anything is asked of the connector, and where a refusal is an entry.
+            # This comes before the connector is asked. A refusal here is an entry in the log.
             place.take(access.grant.pk)
     with _failures(access, actor, item_id=item_id):
         connector, locator = _connector(access.resource)
@@ -226,7 +226,7 @@ def _record(
     listed: Iterable[str] | None = None,
     **columns: object,
 ) -> RecordedAccess:
-    """Authorise and record in one transaction; when this returns, both are committed."""
+    """Authorise and record in one transaction. When this returns, the transaction is committed."""
     with act(LIST_ITEMS if level == Level.NAMES else OPEN_ITEM, actor=actor) as current:
         access = _authorised(current, grant_id, resource_id, level=level)
         if listed is not None:
@@ -236,10 +236,13 @@ def _record(
 
 
 def _authorised(current: Step, grant_id: object, resource_id: object, *, level: Level) -> RecordedAccess:
-    """Lock the grant, and require the basic rule (`policy.require_content_access`) with the facts of this moment."""
+    """Lock the grant, and require the rule for content accesses with the present facts.
+
+    The rule is `policy.require_content_access`.
+    """
     actor = current.actor
     rows = Grant.objects.visible_to(actor).select_related("access_request__ticket", "tenant")
-    # The row lock makes revoke and read take turns: whichever commits first is what happened.
+    # The row lock puts a revocation and an access in order: the one that commits first is valid.
     grant = rows.locked().find(grant_id)
     access_request = grant.access_request
     current.correlation_id = access_request.pk
@@ -268,7 +271,10 @@ def _authorised(current: Step, grant_id: object, resource_id: object, *, level: 
 
 
 def _has_second_factor(actor: Actor) -> bool:
-    """Whether the engineer has a second factor now, and not only when the session or the token began."""
+    """Return whether the engineer has a second factor now.
+
+    They may have removed it since the session or the token began.
+    """
     return Person.objects.get_queryset().get(pk=actor.person).has_second_factor
 
 
@@ -295,18 +301,21 @@ def _append(
 def _note(
     access: RecordedAccess, kind: ContentAccess.Kind, *, actor: Actor, item_id: str, detail: Mapping[str, object]
 ) -> None:
-    """Record how an access ended when it did not end well. This needs no open window."""
+    """Record that an access failed or was cut. The window need not be open for this."""
     with act(NOTE_OUTCOME, actor=actor) as current:
         current.correlation_id = access.grant.access_request_id
         current.concerns("grant", access.grant, access.grant.tenant_id)
-        # The engineer typed this text, and it may be longer than any item's id.
+        # The engineer entered this text, and it may be longer than any item's id.
         columns = {"item_id": item_id[:1024], "item_ref": item_id[:1024]}
         _append(current, access, kind, {"item": item_id[:1024], **detail}, columns)
 
 
 @contextmanager
 def _failures(access: RecordedAccess, actor: Actor, *, item_id: str) -> Iterator[None]:
-    """Record a connector's failure, and raise it in the domain's words: the connector's own words may quote content."""
+    """Record a connector's failure, and raise it in the domain's words.
+
+    The connector's own words are not shown, because they may quote content.
+    """
     try:
         yield
     except ConnectorError as error:

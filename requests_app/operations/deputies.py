@@ -1,4 +1,4 @@
-"""Out of office: an approver names who decides in their place, from one instant to another."""
+"""Out of office: an approver names the deputy who decides in their place, from one instant to another."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from requests_app.operations._change import Step
 from requests_app.operations._people import key
 from requests_app.operations._perform import perform
 
-#: Whom an approver may name: another approver, or somebody to whom the administrator gave the role for it.
+#: The roles of the people whom an approver may name: other approvers, and people who have the role for this purpose.
 _DEPUTIES = (Membership.Role.APPROVER, Membership.Role.DEPUTY)
 
 
 def set_out_of_office(
     tenant_id: object, *, deputy_id: object, from_at: datetime, until_at: datetime, actor: Actor
 ) -> OutOfOffice:
-    """Name one's own deputy, from one instant to just before another. For an approver.
+    """Name the deputy of the actor, an approver, from one instant to just before another.
 
-    The deputy gets the mails about decisions and has the role of an approver for that time. The role is read when it is
-    used and ends by the clock: nothing has to run for it to end.
+    During that time, the deputy gets the mails about decisions and has the role of an approver. The role is computed
+    when it is used, so it ends on time even if no worker runs.
     """
     row = OutOfOffice()
 
@@ -50,7 +50,10 @@ def set_out_of_office(
 
 
 def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
-    """End an absence early: for the approver, or the tenant's administrator. The deputy decides nothing any more."""
+    """End an absence early. The approver or the tenant's administrator can do this.
+
+    The deputy can't decide any more.
+    """
 
     def state(current: Step) -> None:
         if current.row.ended_at is not None or current.row.until_at <= current.at:

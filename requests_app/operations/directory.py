@@ -1,4 +1,4 @@
-"""A tenant's people as its own directory sends them over SCIM: added, changed and removed by machine."""
+"""A tenant's people as its own directory sends them over SCIM: adds, changes and removes them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from requests_app.operations._people import (
 from requests_app.operations._perform import perform
 from requests_app.operations._subjects import tenant as found_tenant
 
-#: Raises where what was read is not so any more.
+#: A function that raises an error if the read record has changed meanwhile.
 Still = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A person as the directory wants them to be. None is a field that the directory does not send."""
+    """A person as the directory wants them to be. A field that the directory does not send has the value None."""
 
     user_name: str | None = None
     email: str | None = None
@@ -51,7 +51,7 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    """A whole Profile except the roles, normalised as it is stored."""
+    """A complete Profile without the roles, normalised as it is stored."""
 
     user_name: str
     email: str
@@ -64,9 +64,10 @@ class _Wanted:
 
 
 def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Person:
-    """Add a person of the directory, without a password: they sign in over the tenant's single sign-on.
+    """Add a person of the directory, without a password. They sign in with the tenant's single sign-on.
 
-    A person who was deleted there and comes back under the same name is the same person, with the present roles.
+    If a person was deleted in the directory and is added again under the same name, the account is the same, with the
+    roles that are sent now.
     """
     roles = profile.roles or frozenset({Membership.Role.MEMBER.value})
     wanted: list[_Wanted] = []
@@ -102,9 +103,9 @@ def provision_member(tenant_id: object, *, profile: Profile, actor: Actor) -> Pe
 def change_provisioned(
     tenant_id: object, person_id: object, *, profile: Profile, actor: Actor, still: Still | None = None
 ) -> Person:
-    """Change one of the tenant's people to match the directory. An unchanged field leaves no entry.
+    """Change one of the tenant's people to match the directory. A field that does not change leaves no entry.
 
-    `still` is called under the locks. It raises if the person has changed since the directory read them.
+    `still` is called under the locks. It raises an error if the person has changed since the directory read them.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
@@ -114,7 +115,7 @@ def change_provisioned(
 
     def state(current: Step) -> None:
         _require_as_read(still)
-        # What changes a role, or the account itself, asks for proof by itself.
+        # The functions that change a role or the account require their own proof.
         current.require_proof(needed=False)
 
     with perform(CHANGE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
@@ -135,8 +136,8 @@ def provision_role(
 ) -> None:
     """Give a role to some of the tenant's people and take it from others: the members of a group of the directory.
 
-    It gives first and takes then, so that a role can be handed over: all changes, or none. A person who is gone has no
-    role to take. An unchanged member leaves no entry.
+    The role is first given and then taken, so that it can be handed over. All changes are made, or none. A person who
+    has left the tenant has no role that could be taken. A member that does not change leaves no entry.
     """
     people: dict[UUID, Person] = {}
 
@@ -147,7 +148,7 @@ def provision_role(
     def check(current: Step) -> None:
         if not to <= people.keys():
             raise Unacceptable(_("One of these people does not belong to the tenant."), field="members")
-        # Each role that is given or taken asks for its own proof; where nothing is, none is needed.
+        # Each role that is given or taken requires its own proof. If none is, no proof is needed.
         current.require_proof(needed=False)
 
     with perform(
@@ -169,8 +170,9 @@ def provision_role(
 
 
 def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, still: Still | None = None) -> None:
-    """Remove a person whom the directory deleted: switch the account off, with all effects, and hide it from the
-    directory.
+    """Remove a person whom the directory deleted.
+
+    The account is switched off, with all effects, and hidden from the directory.
     """
     found: list[tuple[Person, DirectoryRecord | None]] = []
 
@@ -180,7 +182,7 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
 
     def state(current: Step) -> None:
         _require_as_read(still)
-        # Switching the account off asks for proof by itself.
+        # The function that switches the account off requires its own proof.
         current.require_proof(needed=False)
 
     with perform(REMOVE_PROVISIONED, tenant_id, actor=actor, find=find, state=state) as current:
@@ -200,7 +202,10 @@ def remove_provisioned(tenant_id: object, person_id: object, *, actor: Actor, st
 
 
 def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
-    """Return those of the tenant's people whom the directory has, locked before the tenant is, in one order."""
+    """Return those of the tenant's people whom the directory can see.
+
+    They are locked in one order, before the tenant is locked.
+    """
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     people = Person.objects.get_queryset().humans().filter(pk__in=wanted).filter(pk__in=held)
     people = people.exclude(pk__in=DirectoryRecord.objects.exclude(removed_at=None).values("person"))
@@ -208,8 +213,9 @@ def _present(wanted: frozenset[UUID], actor: Actor) -> list[Person]:
 
 
 def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, membership: Membership) -> None:
-    """Give the role "member" to a person who would be left without a role. Raises WrongState if that role is being
-    removed.
+    """Take a role away. A person who would have no role left gets the role "member" first.
+
+    Raises WrongState if "member" itself is the last role.
     """
     if not person.memberships.exclude(pk=membership.pk).exists():
         if membership.role == Membership.Role.MEMBER:
@@ -220,13 +226,13 @@ def _take_or_leave_member(current: Step, tenant: Tenant, person: Person, members
 
 
 def _require_as_read(still: Still | None) -> None:
-    """Raise, under the locks, if somebody has changed the record since the caller read it."""
+    """Raise an error if somebody has changed the record since the caller read it. Called under the locks."""
     if still is not None:
         still()
 
 
 def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | None]:
-    """Return one of the tenant's people, locked before the tenant is, as every act about people locks them."""
+    """Return one of the tenant's people. They are locked before the tenant is locked, as in all acts about people."""
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     held = Membership.objects.filter(tenant__in=sorted(actor.tenant_ids)).values("person")
     person = people.filter(pk=key(person_id), pk__in=held).first()
@@ -237,7 +243,10 @@ def _found(person_id: object, actor: Actor) -> tuple[Person, DirectoryRecord | N
 
 
 def _former(tenant: Tenant, user_name: str) -> DirectoryRecord | None:
-    """Return the person who was deleted in the directory and had this name, unless somebody else has it now."""
+    """Return the record of a person who was deleted in the directory and had this name.
+
+    Return None if another person has the name now.
+    """
     named = DirectoryRecord.objects.filter(tenant=tenant, user_key=_folded(user_name)).select_related("person")
     if named.present().exists():
         return None
@@ -254,7 +263,7 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
     if changed or is_back:
         was = {"email_before": person.email} if "email" in changed else {}
         if "email" in changed:
-            # Known by the directory's word alone, until its reader has set a password through it.
+            # Only the directory has named this address. It is verified when its reader sets a password through a mail.
             person.email_verified_at = None
         person.name, person.email = wanted.name, wanted.email
         person.save(update_fields=["name", "email", "email_verified_at"])
@@ -272,7 +281,10 @@ def _set(current: Step, tenant: Tenant, person: Person, record: DirectoryRecord 
 
 
 def _change_address(person: Person, wanted: _Wanted) -> None:
-    """Change the address of a person. No machine may change a decider's: a reset of the password is sent to it."""
+    """Change the address of a person.
+
+    A machine can't change the address of a decider, because a link to reset the password is sent to it.
+    """
     if person.memberships.filter(role__in=DECIDING).exists():
         words = _("%(name)s is an approver or administrator of the tenant, so a directory can’t change this address.")
         raise Unacceptable(words % {"name": person.name}, field="emails")
@@ -281,7 +293,10 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
 
 
 def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterable[str]) -> None:
-    """First give, then take: nobody is without a role in between, and the tenant never without an approver."""
+    """Give the new roles first, and then take the others.
+
+    So nobody is without a role in between, and the tenant always has an approver.
+    """
     held = {membership.role: membership for membership in memberships_of(person)}
     wanted = set(roles) or {Membership.Role.MEMBER.value}
     for role in sorted(wanted - held.keys()):
@@ -291,7 +306,7 @@ def _give_and_take(current: Step, tenant: Tenant, person: Person, roles: Iterabl
 
 
 def _unwritten(tenant: Tenant, person: Person) -> DirectoryRecord:
-    """The record of a person about whom the directory has not written: they are known by their address."""
+    """Return the record of a person about whom the directory has written nothing. Their user name is their address."""
     return DirectoryRecord(tenant=tenant, person=person, user_name=person.email, user_key=_folded(person.email))
 
 
@@ -308,7 +323,7 @@ def _differences(person: Person, record: DirectoryRecord, wanted: _Wanted) -> li
 
 
 def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None) -> None:
-    """Require that the name and the key are unique in this tenant. Other tenants don't matter."""
+    """Raise Taken unless the user name and the key are unique in this tenant. Other tenants do not matter."""
     records = DirectoryRecord.objects.filter(tenant=tenant).present().exclude(person=but)
     people = Person.objects.get_queryset().filter(memberships__tenant=tenant, directory=None)
     people = people.exclude(pk=but.pk) if but else people
@@ -322,8 +337,9 @@ def _require_free(tenant: Tenant, wanted: _Wanted, *, but: Person | None = None)
 
 
 def _checked(profile: Profile, person: Person | None = None, record: DirectoryRecord | None = None) -> _Wanted:
-    """Return the wanted fields, with present values for those that were not sent. Raises Unacceptable, in
-    SCIM's words.
+    """Return the wanted fields. A field that was not sent has its present value.
+
+    Raises Unacceptable with SCIM's names for the fields.
     """
     now = _now(person, record) if person else {}
 

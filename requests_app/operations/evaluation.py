@@ -1,4 +1,4 @@
-"""Permits a service elsewhere to open content for an engineer: the entry is committed before the answer."""
+"""Permits another service to open content for an engineer. The entry is committed before the answer is given."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _KINDS = {
 
 
 def allow_access(question: Question, *, actor: Actor) -> Verdict:
-    """Answer as `queries.evaluation.evaluate` does, and record it: when this returns, the entry is committed.
+    """Return the same answer as `queries.evaluation.evaluate`, and record it.
 
-    A permission is valid for one opening, now. A denial is an entry, too, if the asker may know of the resource. Only a
-    client asks in this way: the service that is about to open the content.
+    When this returns, the entry is committed. A permission is valid for opening content once, now. A denial is an entry
+    too, if the asker may know the resource. Only a client can call this: the service that is about to open the content.
     """
     written: AuditEntry | None
     with act(ALLOW_ACCESS, actor=actor, rereads=False) as current:
-        # Before anything is looked up: a person learns nothing by it, and leaves no line in an engineer's window.
+        # Checked before anything is read: otherwise a person could learn something, or put a line into an engineer's
+        # window.
         policy.require_service(actor)
         asked = ask(question, actor=actor)
         facts, current.head = read(asked, hold=True)
@@ -79,7 +80,8 @@ def _refused(current: Step, question: Question, facts: Facts, verdict: Verdict) 
         security_log.warning("act.refused", action=current.action, code=verdict.reason, person=who)
         return None
     current.subject_type, current.subject_id = "resource", str(facts.resource_id)
-    # As it was asked: a name from the database would tell a customer who is among the provider's people.
+    # The subject is recorded as the asker wrote it. A name from the database would show a customer who is one of the
+    # provider's people.
     detail: dict[str, object] = {"action": current.action, "code": verdict.reason, "subject": question.subject}
     if verdict.ended is not None:
         ended = verdict.ended

@@ -1,4 +1,4 @@
-"""Ends a window: the engineer gives it back, somebody closes it early, or its time is over."""
+"""Ends a window: the engineer closes it, another person closes it early, or its time is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_app.operations._ending import close_grant
 
 @once
 def release(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """Close one's own window: the engineer is done."""
+    """Close the actor's own window, because the engineer has finished."""
     with change(access_request_id, RELEASE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.RELEASED)
     return step.row
@@ -19,14 +19,17 @@ def release(access_request_id: object, *, actor: Actor, note: str = "") -> Acces
 
 @once
 def revoke(access_request_id: object, *, actor: Actor, note: str = "") -> AccessRequest:
-    """Close the window now. A reason is optional: nobody who is allowed to close a window has to give one."""
+    """Close the window now. A comment is optional: nobody who may close a window must give a reason."""
     with change(access_request_id, REVOKE, actor=actor, note=note) as step:
         close_grant(step, Grant.CloseReason.REVOKED)
     return step.row
 
 
 def close(access_request_id: object, *, actor: Actor) -> AccessRequest:
-    """Record that the window ran out. It gave no access from `closes_at` on, even before this was recorded."""
+    """Record that the time of the window is over.
+
+    The window has given no access since `closes_at`, even before this entry.
+    """
     with change(access_request_id, CLOSE, actor=actor) as step:
         close_grant(step, Grant.CloseReason.ELAPSED)
     return step.row

@@ -1,4 +1,4 @@
-"""Forgets by which subject an identity provider knows a person, so that the next sign-in finds the person again."""
+"""Unlinks the identity that a person has at an identity provider, so that the next sign-in links the person again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from requests_app.operations._perform import perform
 
 
 def unlink_identity(identity_id: object, *, actor: Actor) -> Person:
-    """Forget the subject of an account, because it was linked by mistake or because its subject is new.
+    """Delete the identity of an account, because it was linked by mistake or the person has a new subject.
 
-    A person who is signed in with the account is signed out immediately. Their next sign-in counts as the first. The
+    If the person is signed in, they are signed out immediately. Their next sign-in counts as the first one. The
     tenant's administrator unlinks the tenant's people, and staff unlink the provider's. Accounts that staff have linked
     as one human stay linked.
     """
     with perform(UNLINK_IDENTITY, identity_id, actor=actor) as current:
         row: Identity = current.row
         person = row.person
-        # Of two who do so at once, one is too late.
+        # If two people do this at the same time, the second one gets NotFound.
         if not Identity.objects.filter(pk=row.pk, person=person).delete()[0]:
             raise NotFound
         person.session_epoch += 1
         person.save(update_fields=["session_epoch"])
         if person.is_staff and person.is_active:
-            # Somebody else may be behind the account now, as after a reset of its second factors.
+            # Another person may use the account now, as after a reset of its second factors.
             StaffTerm.begin(person, at=current.at)
         detail = {**described(person), "issuer": row.issuer, "subject": row.subject}
         current.witness(Event.IDENTITY_UNLINKED, detail=detail, text=person.name)

@@ -1,4 +1,4 @@
-"""Clients and tokens: who may call the API, and for what."""
+"""Clients and tokens: who may call the API, and what they may do."""
 
 from __future__ import annotations
 
@@ -49,22 +49,24 @@ from requests_app.operations._subjects import log_of
 
 security_log = structlog.get_logger("security")
 
-#: What a client of the provider's is given only after it was announced to customers.
+#: A client of the provider gets these scopes only after customers have got an announcement.
 _ANNOUNCED_SCOPES = frozenset({Scope.EVALUATE, Scope.REQUESTS_SUBMIT})
-#: Days. A token that decides gives access to the content, so it is made again more often.
+#: The lifetimes of personal tokens in days. A token that decides can give access to content, so its longest lifetime is
+#: shorter.
 LIFETIMES = (1, 7, 30, 90, 365)
 LONGEST_THAT_DECIDES = 30
 ACCESS_TOKEN_FOR = timedelta(hours=1)
-#: Days of a directory's token, and how long the one before still works, for the directory to be given the new one.
+#: The lifetimes of a directory's token in days. The former token works for OVERLAP, until the directory has the new
+#: one.
 LASTING_LIFETIMES, OVERLAP = (30, 90, 180, 365), timedelta(days=7)
-#: How long an ended access token of a client is stored, so that one can still find out which token it was.
+#: How long an expired access token of a client is stored, so that people can still find which token it was.
 TOKENS_STORED_FOR = timedelta(days=7)
 KEYS_STORED_FOR = timedelta(hours=48)
 MOST_CLIENTS, MOST_TOKENS = 50, 50
 
 
 class Made(NamedTuple):
-    """A row with its secret, which is shown once and never stored."""
+    """A row with its secret. The secret is shown once and never stored."""
 
     row: Any
     secret: str
@@ -76,11 +78,11 @@ class Made(NamedTuple):
 def create_client(
     *, tenant_id: object = None, name: str, scopes: Iterable[str], decides_for_id: object = None, actor: Actor
 ) -> Made:
-    """Add a client: an administrator adds one to their tenant, and staff, without `tenant_id`, one to the provider.
+    """Add a client. An administrator adds it to their tenant; staff, without `tenant_id`, add it to the provider.
 
-    Under two-person control the client is made without a decider, because only one person sees its secret. A client of
-    the provider gets neither the scope to ask about every tenant nor the scope to ask for access: these are announced
-    to customers first.
+    Under two-person control, the client is made without a decider, because only one person sees its secret. A client of
+    the provider does not get the scope to ask about every tenant or the scope to ask for access: these are announced to
+    customers first.
     """
 
     def check(current: Step) -> None:
@@ -120,7 +122,7 @@ def create_client(
 
 
 def _new_client(current: Step, tenant_id: object) -> Client:
-    """Return a client that is not saved yet; without a tenant it is the provider's."""
+    """Return a client that is not saved yet. Without a tenant, it belongs to the provider."""
     _require_human(current.actor)
     client = Client(created_by_id=current.actor.person)
     if tenant_id is not None:
@@ -140,7 +142,10 @@ _UNCHANGED = object()
 def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
-    """Set what a client may do, and for which approver it decides. With None it decides for nobody."""
+    """Set the scopes of a client, and the approver for whom it decides.
+
+    With `decides_for_id` None, it decides for nobody.
+    """
     before: dict[str, Any] = {}
 
     def check(current: Step) -> None:
@@ -149,7 +154,7 @@ def change_client(
         if scopes is not None:
             client.scopes = _client_scopes(scopes, client.tenant)
         gained = set(client.scopes) - set(before["scopes"])
-        # Taking away gives nobody anything.
+        # Scopes that are taken away are not checked: that gives nobody any right.
         _require_held(current.actor, gained)
         if decides_for_id is not _UNCHANGED:
             client.decides_for = _decider(decides_for_id, client)
@@ -183,8 +188,9 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
-    """Return the scopes that a provider's client would gain and that must be announced first, or None without such a
-    scope.
+    """Return the terms of an announcement if a provider's client would get scopes that need one.
+
+    Otherwise return None.
     """
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
@@ -229,9 +235,10 @@ def _change_client(current: Step, client: Client, before: dict[str, Any]) -> Non
 
 
 def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
-    """Give a client a new secret. The previous secret and all the client's tokens stop working immediately.
+    """Give a client a new secret. The former secret and all tokens of the client stop working immediately.
 
-    Under two-person control a client that decides gets none: the person who sees the secret could decide alone.
+    Under two-person control, a client that decides gets no new secret, because the person who sees the secret could
+    then decide alone.
     """
 
     def state(current: Step) -> None:
@@ -250,7 +257,8 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client.save(update_fields=["secret_hash", "secret_at"])
         _revoke_all(client.account, current)
         entry = current.entry(Event.CLIENT_SECRET_ROTATED, detail=_named(client), text=str(client))
-        # One person sees the secret of a client that may ask about every tenant: each of them finds it in its log.
+        # One person sees the secret of a client that may ask about every tenant. So each of these tenants gets an entry
+        # in its log.
         asks_everywhere = client.tenant_id is None and known(client.scopes) & _ANNOUNCED_SCOPES
         logs = [entry.tenant_id, *(everybody() if asks_everywhere else [])]
         recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)
@@ -258,9 +266,10 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
 
 
 def remove_client(client_id: object, *, actor: Actor) -> Client:
-    """Switch a client and all its tokens off permanently. Its name stays where it acted.
+    """Switch a client and all its tokens off permanently. Its name is still shown where it acted.
 
-    Staff can remove a tenant's client too, as they can switch off its people: that gives nobody anything.
+    Staff can remove a tenant's client too, as they can switch off the tenant's people, because that gives nobody any
+    right.
     """
     with perform(REMOVE_CLIENT, client_id, actor=actor) as current:
         client: Client = current.row
@@ -274,10 +283,10 @@ def remove_client(client_id: object, *, actor: Actor) -> Client:
 
 
 def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
-    """Issue a token for a client that proved its secret. Signing in is not an act, for machines as for people.
+    """Make an access token for a client that proved its secret. This is not an act, and neither is a person's sign-in.
 
-    Raises NotFound if the secret is no longer valid. The client is locked meanwhile: otherwise a token could be made
-    beside a new secret, after all others were revoked, and stay valid.
+    Raises NotFound if the secret is no longer valid. The client is locked meanwhile. Otherwise, a token could be made
+    while the secret is changed, after all other tokens were revoked, and stay valid.
     """
     secret = api_secrets.make(api_secrets.Kind.ACCESS)
     with transaction.atomic():
@@ -296,9 +305,10 @@ def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
 
 
 def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
-    """Make a lasting token for a directory that can't get one itself: for a client that only manages people.
+    """Make a lasting token for a directory that can't get access tokens.
 
-    The previous token works for another week, or until its own end. An older one stops working immediately.
+    Its client may have only the scope to manage people. The former token works for another week, or until it expires.
+    Older tokens stop working immediately.
     """
 
     def state(current: Step) -> None:
@@ -331,7 +341,10 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """End the newest of a client's lasting tokens soon, and all others now. Return the id of the former."""
+    """End the newest of a client's lasting tokens after OVERLAP, and all others now.
+
+    Return the id of the newest token, or None.
+    """
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:
@@ -345,7 +358,7 @@ def _let_go(account: Person, current: Step) -> str | None:
 
 
 def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -> Made:
-    """Make a token that acts as its human. A token can't make another token that can do more."""
+    """Make a token with which its human acts. A token can't make another token that can do more."""
 
     def check(current: Step) -> None:
         wanted = _scopes(scopes, frozenset(Scope))
@@ -356,7 +369,7 @@ def create_token(*, name: str, scopes: Iterable[str], days: int, actor: Actor) -
         if Scope.DECISIONS_WRITE in wanted and days > LONGEST_THAT_DECIDES:
             words = _("A token that can decide is valid for %(days)d days at most.")
             raise Unacceptable(words % {"days": LONGEST_THAT_DECIDES}, field="days")
-        # A session ends within the day; a token must not be how a stolen one lives on.
+        # A session ends within a day. With a stolen session, nobody must be able to make a token that lasts longer.
         current.require_proof(needed=current.actor.token_id is None)
 
     with perform(
@@ -390,7 +403,10 @@ def _require_token_room(current: Step) -> None:
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token: for its owner, the administrator of the owner's tenant, or staff. Also for a directory's token."""
+    """End a token. Its owner, the administrator of the owner's tenant, or staff can do this.
+
+    It can also be the token of a directory.
+    """
     with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
         token: Token = current.row
         person = token.account
@@ -403,16 +419,16 @@ def revoke_token(token_id: object, *, actor: Actor) -> Token:
 
 
 def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datetime:
-    """Confirm that the token's human is the one who uses it. Return until when that counts.
+    """Confirm that the token's human is the person who uses it. Return until when this proof is valid.
 
-    As on a page, a decision needs this, and so does every change of the people who decide. A stolen token can do
-    neither. `is_proven` checks the given proof. People who must have a second factor have none until their first
-    sign-in, and until then they can prove nothing.
+    As on a page, a decision needs such a proof, and so does each change of the people who decide. So a stolen token can
+    do neither. `is_proven` checks the given proof. People who must have a second factor can prove nothing until they
+    have set one up at their first sign-in.
     """
     person = Person.objects.get_queryset().humans().filter(pk=actor.person).first()
     if person is None or actor.token_id is None or actor.machine is not None:
         raise NotAllowed
-    # Before the act: hashing takes a while, and an act holds its place in the log.
+    # Checked before the act begins: hashing takes some time, and the act holds its turn at the log.
     is_right = is_proven(person)
     with act(STEP_UP_TOKEN, actor=actor) as current:
         token: Token = Token.objects.visible_to(current.actor).find(actor.token_id)
@@ -426,7 +442,10 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
 
 
 def note_use(token: Token, *, at: datetime) -> None:
-    """Record when a token was last used, to the minute: otherwise each call would be a write."""
+    """Record when a token was last used.
+
+    The caller does this at most once a minute, so that not every call is a write.
+    """
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
@@ -440,18 +459,19 @@ def claim_key(
     claim_for: timedelta,
     left: IdempotencyKey | None = None,
 ) -> None:
-    """Claim a key for one call. With `left`, take it over from a call that gave it up and did nothing.
+    """Claim a key for one call. With `left`, take the key over from a call that gave it up and did nothing.
 
-    If somebody else was faster, nothing is raised: the row names the present owner of the key.
+    If another call was faster, no error is raised: the row names the call that has the key now.
     """
     at = clock.now()
     mine = {"claim": claim, "holder": holder, "asked": asked, "claimed_until": at + claim_for}
     if left is not None:
-        # One that is still at work waits here for the other, and is then found to have done it.
+        # If the former call is still running, this statement waits for it, and then changes nothing, because its act is
+        # done.
         IdempotencyKey.objects.filter(claim=left.claim, status=None, done_at=None).update(**mine)
         return
     row = IdempotencyKey(account=account, key=key, begun_at=at, **mine)
-    # No error where the row exists: hundreds of equal calls would fill the database's own log.
+    # If the row exists, no error is raised: hundreds of equal calls would fill the log of the database.
     IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
 
 
@@ -461,8 +481,9 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Release a key with which nothing was done. A key whose act has committed stays, but nobody waits for
-    its answer.
+    """Release a key with which nothing was done.
+
+    If its act has committed, the key stays, but other calls no longer wait for its answer.
     """
     mine = IdempotencyKey.objects.filter(claim=claim)
     mine.filter(done_at=None).delete()
@@ -470,24 +491,31 @@ def release_key(claim: UUID) -> None:
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete access tokens that ended a week ago, and keys whose answers nobody asks for again."""
+    """Delete old access tokens and idempotency keys.
+
+    An access token is deleted a week after it expired, and a key after 48 hours, when nobody repeats its call any more.
+    """
     ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - TOKENS_STORED_FOR).values("pk")[:limit]
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
     old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
     return count + IdempotencyKey.objects.filter(pk__in=list(old)).delete()[0]
 
 
-# --- What they share -----------------------------------------------------------------------------------------
+# --- Shared ----------------------------------------------------------------------------------------------------
 
 
 def _may_hold_secret(current: Step) -> None:
-    """Raise unless the actor has every right of the client: with the client's secret, the actor could use them."""
+    """Raise InsufficientScope unless the actor has all scopes of the client.
+
+    With the client's secret, the actor could use them.
+    """
     _require_held(current.actor, current.row.scopes)
 
 
 def _account(name: str, client: Client, *, at: datetime) -> Person:
-    """Return the account of the client. Nobody signs in with it, and it gets no mail (RFC 2606: ".invalid" is not a
-    name).
+    """Return the account of the client.
+
+    Nobody signs in with it, and its address gets no mail, because ".invalid" is no domain (RFC 2606).
     """
     account = Person(
         email=f"{client.pk}@client.invalid",
@@ -502,20 +530,21 @@ def _account(name: str, client: Client, *, at: datetime) -> Person:
 
 
 def _require_human(actor: Actor) -> None:
-    """Raise for a machine: a machine that could make keys for machines could survive its own removal."""
+    """Raise NotAllowed for a client. A client that could make other clients could survive its own removal."""
     if actor.machine is not None or not actor.is_person:
         raise NotAllowed
 
 
 def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
-    """Raise if a token would get a key that can do more than the token itself, or the secret of one that can."""
+    """Raise InsufficientScope if the actor's token would get a token or a secret that can do more than itself."""
     if actor.scopes is not None and (more := known(wanted) - actor.scopes):
         raise InsufficientScope(in_order(more)[0])
 
 
 def _needs_two(client: Client) -> bool:
-    """Whether two-person control applies now. Read under the turn at the log, which the switch of the control takes as
-    well.
+    """Return whether two-person control applies now.
+
+    It is read under the turn at the log. An act that switches the control takes the same turn.
     """
     return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
@@ -551,7 +580,10 @@ def _revoke_all(account: Person, current: Step) -> None:
 
 
 def _tell_of_decider(current: Step, client: Client) -> None:
-    """Inform the approvers: the people and clients that decide for a tenant never change without a message."""
+    """Send a mail to the approvers about the client that decides.
+
+    The people and clients that decide for a tenant must never change without a message.
+    """
     if client.tenant_id is None or client.decides_for is None:
         return
     current.tell(

@@ -1,4 +1,4 @@
-"""Invitations: how a person joins a tenant, with a password that nobody else ever knew."""
+"""Invitations: a person joins a tenant with a password that nobody else ever knew."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from requests_app.platform import hashing
 
 
 def invite_person(tenant_id: object, *, email: str, role: str, actor: Actor) -> Invitation:
-    """Invite an address to one role: for the tenant's administrator, or for staff while the tenant has no decider.
+    """Invite an address to one role. The tenant's administrator can do this, or staff while the tenant has no decider.
 
     The answer does not depend on whether the address has an account elsewhere. No account is made here: the reader of
-    the mail chooses name and password (`accept_invitation`).
+    the mail chooses the name and the password (`accept_invitation`).
     """
     is_deciding = role in DECIDING
 
@@ -78,7 +78,7 @@ def _invite(current: Step, tenant: Tenant, wanted: dict[str, Any]) -> Invitation
 
 
 def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
-    """Send a new link, for another 7 days; the previous link stops working."""
+    """Send a new link, which works for another 7 days. The former link stops working."""
 
     def state(current: Step) -> None:
         _require_unanswered(current)
@@ -103,7 +103,10 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 
 def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
-    """Withdraw an invitation: its link stops working immediately. An approver can also stop one of the recovery key."""
+    """Withdraw an invitation. Its link stops working immediately.
+
+    An approver can also withdraw an invitation of the recovery key.
+    """
     with perform(
         WITHDRAW_INVITATION, invitation_id, actor=actor, may=_may_manage, state=_require_unanswered
     ) as current:
@@ -115,9 +118,9 @@ def withdraw_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
 
 
 def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) -> Person:
-    """Make the reader of the invitation's mail one of the tenant's people, by the link in that mail.
+    """Make the reader of an invitation's mail one of the tenant's people, with the link in that mail.
 
-    Raises NotFound for every invalid link, for any reason. `actor` is nobody yet (`Actor.stranger`).
+    Raises the same NotFound for every invalid link. `actor` has no account yet (`Actor.stranger`).
     """
     is_known = Invitation.objects.filter(secret_hash=link_secrets.hashed(secret)).exists()
     with hashing.ahead(password) if is_known else nullcontext(), act(ACCEPT_INVITATION, actor=actor) as current:
@@ -130,7 +133,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
         if row.secret_hash != known.secret_hash or not is_good(row, tenant, current):
             raise NotFound
         person = _account(row, tenant, name=name, password=password, current=current)
-        # The link is the proof, and the sender of the invitation gave their own.
+        # The link is the proof. The person who sent the invitation gave their own proof.
         current.actor = actor_of(
             person, door=actor.door, stepped_up_at=current.at, request_id=actor.request_id, ip=actor.ip
         )
@@ -142,7 +145,7 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
             current.confirmed = row.pk
         give(current, tenant, person, row.role)
         if row.is_recovery and tenant.needs_two:
-            # The second person is lost, or would have stopped it.
+            # The second person has lost access, or would have stopped the recovery.
             tenant.needs_two = False
             tenant.save(update_fields=["needs_two"])
             current.witness(Event.TWO_PERSON_SWITCHED_OFF)
@@ -154,7 +157,10 @@ def accept_invitation(secret: str, *, name: str, password: str, actor: Actor) ->
 
 
 def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
-    """Whether its link still works: the invitation is open, and the sender may still invite people to the tenant."""
+    """Return whether the link of an invitation still works.
+
+    The invitation must be open, and its sender must still be allowed to invite people to the tenant.
+    """
     if not row.is_open(current.at):
         return False
     if row.invited_by is None:
@@ -169,7 +175,7 @@ def is_good(row: Invitation, tenant: Tenant, current: Step) -> bool:
 
 
 def _account(row: Invitation, tenant: Tenant, *, name: str, password: str, current: Step) -> Person:
-    """Return a new account for the address, or its present account if that belongs to nobody yet."""
+    """Return a new account for the address, or the account that already has the address and no role yet."""
     there = Person.objects.get_queryset().select_for_update(no_key=True).filter(email=row.email).first()
     if there is not None:
         return set_up_again(there, name=name, password=password, near=tenant.name, at=current.at)
@@ -192,7 +198,7 @@ def _require_sender(actor: Actor, tenant: Tenant, role: str) -> None:
 
 
 def _may_manage(current: Step) -> None:
-    """Raise NotAllowed unless the actor manages the tenant's people. An approver may stop a recovery, too."""
+    """Raise NotAllowed unless the actor manages the tenant's people. An approver may also stop a recovery."""
     if current.row.is_recovery:
         policy.require_role(current.actor, ADMINISTRATOR | {Role.APPROVER}, tenant_id=current.tenant.pk)
     else:
@@ -206,8 +212,9 @@ def _require_unanswered(current: Step) -> None:
 
 
 def _require_new(tenant: Tenant, email: str, current: Step) -> None:
-    """Raise if the address is one of this tenant's people or is invited. The messages say nothing about
-    other tenants.
+    """Raise Unacceptable if the address belongs to one of this tenant's people or is invited.
+
+    The words reveal nothing about other tenants.
     """
     if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
         raise Unacceptable(_("This is the address of one of your people. Give them the role instead."), field="email")

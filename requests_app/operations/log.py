@@ -1,4 +1,4 @@
-"""Acts about the log and about mail that are entries themselves: an export, a mail that is sent again."""
+"""Acts about the log and about mails that make an entry: an export, evidence, a mail that is sent again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LOG_READERS = policy.LOG_READERS
 
 
 def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, str]) -> UUID:
-    """Record the export of a log: a tenant's, or for staff the provider's own. Return the log's id.
+    """Record the export of a log. Return the log's id.
 
-    The caller streams the log after this has returned.
+    Staff can also export the provider's log. The caller streams the log after this has returned.
     """
     with perform(EXPORT_LOG, log_id, actor=actor, find=_log) as current:
         current.witness(Event.LOG_EXPORTED, detail={"format": kind, "filters": filters})
@@ -37,7 +37,7 @@ def export_log(log_id: object, *, actor: Actor, kind: str, filters: dict[str, st
 
 
 def _log(current: Step, log_id: object) -> Any:
-    """Return the tenant of this log, or the provider's own log."""
+    """Return the tenant of this log, or the head of the provider's log."""
     if str(log_id) == str(PROVIDER_LOG):
         head = ChainHead(pk=PROVIDER_LOG)
         current.concerns("log", head, PROVIDER_LOG)
@@ -56,11 +56,12 @@ def take_evidence(
     until: datetime | None = None,
     is_ready: bool = True,
 ) -> Tenant:
-    """Record that evidence is taken: of one access request, of a period (without the day `until`), or of the whole log.
+    """Record that evidence is downloaded.
 
-    The caller streams it after this has returned. With `is_ready` false the caller has nothing to stream, because
-    the person had no permission before. If the person got the role meanwhile, no entry may claim that evidence was
-    taken.
+    The evidence is about one access request, about a period (the day `until` is not in it), or about the whole log. The
+    caller streams it after this has returned. If `is_ready` is False, the caller has nothing to stream, because the
+    person had no permission before. If the person has got the role meanwhile, no entry may claim that evidence was
+    downloaded.
     """
     row: AccessRequest | None = None
 
@@ -89,9 +90,9 @@ def take_evidence(
 
 
 def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send a mail again, for staff. It keeps its Message-ID, so a mailbox that has it shows it once.
+    """Send a mail again, for staff. It has the same Message-ID, so a mailbox that already has it shows it once.
 
-    A mail about several access requests names them all again; until it has left, none of them can be sent separately.
+    A mail about several access requests names all of them again. Until it is sent, none of them can be sent separately.
     """
 
     def state(current: Step) -> None:
@@ -114,7 +115,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
-    """Give up on a mail, and record in the tenant's log that its receivers did not get it."""
+    """Stop retrying a mail, and record in the tenant's log that its recipient did not get it."""
 
     def state(current: Step) -> None:
         if current.row.state != OutboxMessage.State.WAITING:
@@ -131,7 +132,7 @@ def park_mail(message_id: object, *, actor: Actor, error: str) -> OutboxMessage:
 
 
 def _of(message: OutboxMessage) -> dict[str, Any]:
-    """Return what the log says about a mail. A mail about several access requests names all of them."""
+    """Return what the log's entry says about a mail. For a combined mail, it names all access requests."""
     detail = {"topic": message.topic, "to": message.recipient}
     bundled = OutboxMessage.objects.filter(pk__in=message.tells).order_by("pk").values_list("about", flat=True)
     return {**detail, "access_requests": [str(about) for about in bundled]} if message.tells else detail

@@ -1,4 +1,4 @@
-"""Care of the logs: closing a damaged log, and removing old entries."""
+"""Care of the logs: closes a damaged log, and removes old entries."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from requests_app.operations._second import controlled
 
 logger = structlog.get_logger(__name__)
 
-#: Days that a tenant may say its log is kept for (Tenant.log_retention_days).
+#: The smallest and the largest number of days for which a tenant's log is retained (Tenant.log_retention_days).
 SHORTEST_RETENTION, LONGEST_RETENTION = limits.LOG_RETENTION_DAYS
-#: So many entries are deleted in one transaction.
+#: The number of entries that are deleted in one transaction.
 REMOVED_AT_ONCE = 2000
 
 
-# --- The way back ----------------------------------------------------------------------------------------
+# --- Recovery ------------------------------------------------------------------------------------------------
 
 
 def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
-    """Close a log that can't be signed any more, and open its next shard with an entry about it.
+    """Close a log that can't be signed any more, and open its next shard with an entry about this.
 
-    Nothing is deleted: the faults that were found stay, and what was signed can still be proven.
+    Nothing is deleted: the faults stay visible, and what was signed before can still be proven.
     """
 
     def state(current: Step) -> None:
@@ -58,10 +58,10 @@ def tombstone(log_id: object, *, comment: str, actor: Actor) -> UUID:
 
 
 def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints.Head:
-    """Store the database's newest checkpoint outside again, after the file was lost. The log names the person who
-    vouches.
+    """Store the database's newest checkpoint outside again, after that file was lost.
 
-    For the operator of the machine that signs: no other machine has the file.
+    The log's entry names the person who guarantees that the checkpoint is right. Only the operator of the machine that
+    signs can do this, because no other machine has the file.
     """
 
     def state(current: Step) -> None:
@@ -99,13 +99,13 @@ def _why_not(refusal: Refusal) -> str:
 
 
 def _log(current: Step, log_id: object) -> ChainHead:
-    """Return the log of a tenant, or the provider's own, with the turn at it."""
+    """Return the head of a tenant's log, or of the provider's, and take the turn at it."""
     if str(log_id) == str(PROVIDER_LOG):
         if not (current.actor.is_system or current.actor.is_staff):
             raise NotFound
         pk = PROVIDER_LOG
     elif current.actor.is_system and (refused := as_id(log_id)) and LogAlarm.objects.filter(pk=refused).exists():
-        # A restore may have taken the tenant away. The alarm about its log is there.
+        # After a restore of the database, the tenant may be missing. The alarm about its log is still there.
         pk = refused
     else:
         pk = Tenant.objects.visible_to(current.actor).find(log_id).pk
@@ -113,11 +113,14 @@ def _log(current: Step, log_id: object) -> ChainHead:
     return ChainHead.objects.get(pk=pk)
 
 
-# --- How long a log is kept ------------------------------------------------------------------------------
+# --- Retention ------------------------------------------------------------------------------------------------
 
 
 def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> Tenant:
-    """Set for how many days the tenant's log is stored; None is permanent. Older entries are removed within hours."""
+    """Set for how many days the tenant's log is stored. Without a number, it is stored permanently.
+
+    Older entries are removed within hours.
+    """
 
     def state(current: Step) -> None:
         if days == current.row.log_retention_days:
@@ -141,17 +144,17 @@ def _set_retention(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None
 
 
 def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
-    """Allow the removal of entries older than the tenant's rule, with an entry about it. Return how many entries that
-    is.
+    """Allow the removal of entries that are older than the tenant's rule, with an entry about it.
 
-    Entries of access requests that are pending or open stay, and so do all entries of a damaged log.
+    Return the number of entries. All entries of a damaged log stay, and so do entries of access requests that have not
+    ended.
     """
     if not actor.is_system:
         raise NotAllowed
     wanted = _plan(Tenant.objects.visible_to(actor).find(tenant_id))
     if wanted is None:
         return 0
-    # Before the turn at the log is taken: this reads every entry that is to go.
+    # Before the turn at the log is taken, because this reads every entry that will be removed.
     pruning.require_hashes(wanted)
     with act(PRUNE_LOG, actor=actor) as current:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
@@ -165,7 +168,10 @@ def allow_pruning(tenant_id: object, *, actor: Actor) -> int:
 
 
 def prune(*, actor: Actor, is_over: Callable[[], bool]) -> int:
-    """Remove old entries by the tenants' rules, log by log, until all is done or the time is over. Return how many."""
+    """Remove old entries by the tenants' rules, log by log, until all are removed or the time is over.
+
+    Return how many entries were removed.
+    """
     done = 0
     for tenant_id in pruning.unfinished():
         done += _remove(tenant_id, is_over)
@@ -201,12 +207,15 @@ def _plan(tenant: Tenant) -> pruning.Plan | None:
 
 
 def _cutoff(at: datetime, days: int) -> datetime:
-    """Return the limit in whole days in UTC: a log that grows all day is pruned once a day, with one entry about it."""
+    """Return the limit at the beginning of a day in UTC.
+
+    So a log with many entries a day is pruned only once a day, with one entry about it.
+    """
     return at.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
 
 
 def _due(at: datetime) -> list[UUID]:
-    """Return the tenants with something to remove. Entries of a log about itself are not a reason to remove any."""
+    """Return the tenants with entries to remove. Entries of a log about itself alone are no reason to remove any."""
     found: list[UUID] = []
     stored = Tenant.objects.filter(log_retention_days__isnull=False)
     for days in stored.order_by().values_list("log_retention_days", flat=True).distinct():

@@ -1,4 +1,4 @@
-"""People and their roles: a tenant's members by its administrator, the provider's people by staff."""
+"""People and their roles. An administrator manages the people of a tenant, and staff manage the provider's."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def add_person(
 ) -> Person:
     """Add an account of the provider, for staff. It can do nothing until it gets a role.
 
-    Its first password only starts a mail: the sign-in sends a link, through which the holder sets their own password.
-
-    A customer's people are invited (`invite_person`): nobody else ever knew their password.
+    The first password does not sign anybody in: it only causes a mail with a link, and the holder of the account sets
+    their own password through it. A customer's people are invited (`invite_person`), so that nobody else ever knows
+    their password.
     """
 
     side = Person.Side.PROVIDER
@@ -95,7 +95,7 @@ def add_person(
             words = _("Add the account first. Then choose “Make staff” on its page: that is announced to customers.")
             raise Unacceptable(words, field="is_staff")
 
-    # Hashing the password takes a while: it is done before the turn at the log is taken.
+    # Hashing the password takes some time, so it is done before the turn at the log is taken.
     with hashing.ahead(password), perform(ADD_PERSON, actor=actor, find=find, check=check) as current:
         person: Person = current.row
         person.is_staff, person.created_at = is_staff, current.at
@@ -107,7 +107,7 @@ def add_person(
 
 
 def make_staff(person_id: object, *, actor: Actor) -> Person:
-    """Make one of the provider's people staff. If a customer has ever had Lockbox on, this is announced first."""
+    """Make one of the provider's people staff. This is announced first if a customer has ever had Lockbox on."""
 
     def announces(current: Step) -> tuple[Change, Terms]:
         return MAKE_STAFF_ANNOUNCED, _named(current.row)
@@ -144,7 +144,7 @@ def _found_of_provider(current: Step, person_id: object) -> Person:
 
 
 def _of_provider(person_id: object) -> Person:
-    """Return one of the provider's people who is switched on, locked."""
+    """Return one of the provider's people who is not switched off, locked."""
     people = Person.objects.active().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id), side=Person.Side.PROVIDER).first()
     if person is None:
@@ -169,9 +169,9 @@ def _make_staff_agreed(current: Step, terms: Terms) -> None:
 
 
 def give_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> Membership:
-    """Give a role in a tenant: for its administrator, or for staff while the tenant has nobody in that role.
+    """Give a role in a tenant. Its administrator can do this, or staff while the tenant has nobody in that role.
 
-    Staff can set up a new tenant's first people. After that, only the customer chooses who decides there.
+    Staff can set up a new tenant's first people. After that, only the customer chooses who decides for it.
     """
 
     def may(current: Step) -> None:
@@ -205,10 +205,10 @@ def _give_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def take_role(tenant_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Take a role away. A tenant keeps its last approver and its last administrator. A person keeps their last role.
+    """Take a role away, but not a tenant's last approver or administrator, and not a person's last role.
 
-    A person without a role would be a stranger whom nobody could bring back. To remove a person, switch the account
-    off.
+    A person without a role would be a stranger whom nobody could give a role again. To remove a person, switch the
+    account off.
     """
 
     def membership(current: Step) -> Membership:
@@ -244,8 +244,9 @@ def _takeable(tenant: Tenant, person_id: object, role: str) -> Membership:
 
 
 def give_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> QueueAssignment:
-    """Put one of the provider's people into a service's queue, for staff. It is announced first if a customer has ever
-    had Lockbox on.
+    """Put one of the provider's people into a service's queue, for staff.
+
+    This is announced first if a customer has ever had Lockbox on.
     """
     service = Service()
 
@@ -293,7 +294,7 @@ def _give_queue_role_agreed(current: Step, terms: Terms) -> None:
 
 
 def take_queue_role(service_id: object, person_id: object, *, role: str, actor: Actor) -> None:
-    """Remove one of the provider's people from a queue, for staff; an engineer's access there ends with it."""
+    """Remove one of the provider's people from a queue, for staff. An engineer's access there ends too."""
 
     service = Service()
 
@@ -309,7 +310,7 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
         return person
 
     def state(current: Step) -> None:
-        # After the role: only staff learn who works in a queue.
+        # Checked after the role, because only staff may learn who works in a queue.
         if not _assigned(service, current.row, role).exists():
             raise NotFound
         current.require_proof(needed=role == QueueAssignment.Role.PROVIDER_APPROVER)
@@ -325,11 +326,10 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 
 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account off. It can do nothing any more, its tokens are revoked, and the access that it asked for or
-    got ends.
+    """Switch an account off.
 
-    A tenant's administrator may switch off people of the tenant; staff may switch off everybody except a tenant's last
-    deciders.
+    It can do nothing any more, its tokens are revoked, and the access that it asked for or has ends. A tenant's
+    administrator may switch off the tenant's people. Staff may switch off everybody except a tenant's last deciders.
     """
 
     def state(current: Step) -> None:
@@ -348,7 +348,7 @@ def switch_off_person(person_id: object, *, actor: Actor) -> Person:
 
 
 def _lock_account(terms: dict[str, Any]) -> None:
-    """Lock the person as `_managed` does, before the tenant is locked."""
+    """Lock the person before the tenant is locked, as `_managed` does."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
     lock_access(AccessRequest.objects.filter(requested_by=key(terms["person"])))
 
@@ -383,7 +383,7 @@ def _held_if_deciding(current: Step) -> dict[str, Any] | None:
 
 
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
-    """Switch an account on again. Staff can't do this if it would bring back an approver whom the customer has removed.
+    """Switch an account on again. Staff can't do this if an approver whom the customer has removed would be back.
 
     It is announced first for one of the provider's people who would be staff, an engineer or an approver again.
     """
@@ -427,10 +427,10 @@ def _on_agreed(current: Step, terms: Terms) -> None:
 
 
 def set_password(*, actor: Actor, password: str, how: str) -> Person:
-    """Set one's own new password. `how` is "change", with the old password, or "reset", through a link sent by mail.
+    """Set the actor's own new password. `how` is "change" with the old password, or "reset" through a link in a mail.
 
-    A decision asks for the password. So the change is an entry in the log of each of the person's tenants, or in the
-    provider's log, or it does not happen. The holder gets a mail, in case it was somebody else.
+    Decisions need the password. So the change has an entry in the log of each of the person's tenants, or in the
+    provider's log; without the entry it does not happen. The holder gets a mail, in case another person did this.
     """
     others = _newly_known(actor) if how == "reset" else []
 
@@ -439,7 +439,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
             raise NotAllowed
 
     def check(current: Step) -> None:
-        # Through a link there is no session; the link itself is the proof.
+        # After a link in a mail there is no session. The link itself is the proof.
         current.require_proof(needed=how == "change")
         require_password(password, current.row)
 
@@ -451,7 +451,7 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
         person.set_password(password)
         person.save(update_fields=["password"])
         if how == "reset":
-            # A person who had learned the password could have made tokens with it.
+            # A person who knew the old password could have made tokens with it.
             live = Token.objects.filter(account=person).personal().live(account.act.at)
             live.update(revoked_at=account.act.at, revoked_by=person)
             if person.email_verified_at is None:
@@ -464,13 +464,13 @@ def set_password(*, actor: Actor, password: str, how: str) -> Person:
 
 
 def _newly_known(actor: Actor) -> list[UUID]:
-    """Return the other humans of a mailbox whose address the link proves for the first time."""
+    """Return the other humans with the same mailbox, if the link proves the person's address for the first time."""
     person = Person.objects.get_queryset().filter(pk=actor.person, email_verified_at=None).first()
     return others_of_mailbox(person.email, but=person.pk) if person else []
 
 
 def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | None = None) -> Person:
-    """Set a person's own time zone and theme. There is no entry, because no decision depends on them (ADR 0021)."""
+    """Set the actor's own time zone and theme. There is no entry, because no decision depends on them (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
         if time_zone not in available_timezones():
@@ -485,9 +485,9 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
 
 
 def _managed(current: Step, person_id: object) -> Person:
-    """Return the person, if the actor is staff or belongs to one of the person's tenants."""
+    """Return the person, locked, if the actor is staff or belongs to one of the person's tenants."""
     actor = current.actor
-    # The account of a client is no person: it ends with its client, and stays ended.
+    # The account of a client is not a person. It ends with its client, and can't be switched on again.
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
     person = people.filter(pk=key(person_id)).first()
     if person is None or not (actor.is_staff or actor.tenant_ids):
@@ -495,7 +495,8 @@ def _managed(current: Step, person_id: object) -> Person:
     log = log_for(current, person)
     if not actor.is_staff and log not in actor.tenant_ids:
         raise NotFound
-    # Locked as take_role() locks it: two such acts at once must not each leave the other's as the last.
+    # Locked in the same way as in take_role(). Otherwise two such acts at the same time could remove the last two
+    # holders of a role.
     list(Tenant.objects.filter(memberships__person=person).order_by("pk").locked())
     lock_access(AccessRequest.objects.filter(requested_by=person))
     current.concerns("person", person, log)

@@ -1,4 +1,7 @@
-"""Denies all pending access requests of an engineer and mutes them for a while, against repeated requests."""
+"""Mutes, against repeated requests.
+
+A mute denies all pending access requests of an engineer, and refuses new ones for some hours.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +33,20 @@ _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
 
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
-    """Deny the tenant's pending access requests, of one engineer or (None) of everybody, and accept no more for a
-    while.
+    """Deny the tenant's pending access requests of one engineer, or with None of everybody, and mute the engineer.
 
-    Each is denied by its own decision; those that this human may not decide stay for a colleague. Until the mute ends,
-    new access requests to the tenant are refused, and those that wait at the provider are not passed on. A live mute of
-    the same human ends with the new one. If the new mute ends before the one it replaces, it lifts that one in part,
-    and so needs the same proof as lifting it.
+    Each access request is denied with its own decision. Those that this human may not decide on stay for a colleague.
+    Until the mute ends, new access requests to the tenant are refused, and those that wait at the provider are not
+    passed on. A live mute of the same human ends. If the new mute ends before that one would have ended, it lifts it in
+    part, and so needs the same proof as lifting it.
     """
     row, locked = Mute(), set[UUID]()
 
     def find(current: Step, row_id: object) -> Tenant:
         seen = Tenant.objects.visible_to(current.actor).find(row_id)
-        # Access requests before the tenant before the log, as each decision locks them. Those at the provider, too: one
-        # that is being passed on is either denied here, or finds the mute. And those of all engineers: their humans may
-        # still change.
+        # Locked in the same order as in each decision: access requests, tenant, log. Access requests that wait at the
+        # provider are locked too: one that is being passed on is either denied here, or its act finds the mute. So are
+        # those of all engineers, because their humans may still change.
         locked.update(_pending(seen).locked().values_list("pk", flat=True))
         tenant: Tenant = Tenant.objects.locked().get(pk=seen.pk)
         current.concerns("tenant", tenant, tenant.pk)
@@ -75,7 +77,7 @@ def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, not
 
 
 def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
-    """Accept access requests again before the mute ends. Another mute of the same human stays."""
+    """Accept access requests again before the mute ends. Other mutes of the same human stay."""
 
     def state(current: Step) -> None:
         if current.row.lifted_at is not None or current.row.until_at <= current.at:
@@ -94,12 +96,15 @@ def _pending(tenant: Tenant) -> Any:
 
 
 def _same(row: Mute) -> QuerySet[Mute]:
-    """Return the live mutes of the same human, which end with this one."""
+    """Return the live mutes of the same human. They end when this one begins."""
     return Mute.objects.filter(tenant=row.tenant).live(row.set_at).of_same(row.engineer)
 
 
 def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
-    """Return an engineer who has asked this tenant before. Nobody else of the provider can be named, or discovered."""
+    """Return an engineer who has asked this tenant before.
+
+    Nobody else of the provider can be named, so customers can't find out who works there.
+    """
     if engineer_id is None:
         return None
     asked = AccessRequest.objects.filter(tenant=tenant).values("requested_by")
@@ -118,7 +123,7 @@ def _length(hours: int) -> timedelta:
 
 
 def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute: Mute) -> tuple[list[str], list[str]]:
-    """Deny each access request by a decision of its own; one that is past its deadline expires instead.
+    """Deny each access request with its own decision. One that is past its deadline expires instead.
 
     Return the references of those that were denied, and of those on which this human may not decide.
     """
@@ -127,7 +132,8 @@ def _deny(current: Step, rows: QuerySet[AccessRequest], locked: set[UUID], mute:
         if row.state_at(current.at) is not State.PENDING_CUSTOMER:
             continue
         if row.pk not in locked:
-            # Submitted and passed on while this act waited for its turn; locking it now would be out of order.
+            # It was submitted and passed on while this act waited for its turn. To lock it now would break the order of
+            # locks.
             raise WrongState(_("Another access request arrived at this moment. Try again."))
         if not policy.may(current.actor, _DENY, row, decided_by=row.deciders):
             left.append(row.reference)

@@ -1,4 +1,4 @@
-"""Adds and removes the keys that people sign with. The log's entries are the proof, and nobody has to trust a row."""
+"""Adds and removes the keys with which people sign. The log's entries are the proof, so nobody has to trust a row."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from requests_app.operations._keys import described, logs_of, logs_with
 from requests_app.operations._perform import perform
 from requests_app.platform import webauthn
 
-#: A person with more passkeys has lost track of them.
+#: The most passkeys of one person. With more, a person would lose track of them.
 MOST = 10
-#: What an interface stores beside the row, in the same transaction. Without it, nothing is stored.
+#: A function that stores what the interface needs, in the same transaction. It may be None.
 _Keep = Callable[[Passkey], object] | None
 
 
@@ -39,11 +39,11 @@ def enrol_passkey(
     party: webauthn.Party | None = None,
     keep: _Keep = None,
 ) -> Passkey:
-    """Add a passkey to one's own account. `response` is the device's answer to `challenge`.
+    """Add a passkey to the actor's own account. `response` is the device's answer to `challenge`.
 
-    The passkey will approve in this person's name. So it takes fresh proof of who they are. Its entry, with the key, is
-    in the log of each of their tenants, or the passkey is not added. They and the approvers of these tenants get a
-    mail.
+    The passkey will sign approvals in this person's name, so this needs a fresh proof. The entry with the key must be
+    in the log of each of the person's tenants; otherwise the passkey is not added. The person and the approvers of
+    these tenants get a mail.
     """
     made: list[webauthn.Registered] = []
 
@@ -89,10 +89,10 @@ def enrol_passkey(
 
 
 def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> Passkey:
-    """Remove one's own passkey permanently. From now on it signs nothing; earlier signatures stay valid.
+    """Remove a passkey of the actor permanently. It can't sign any more. Its earlier signatures stay valid.
 
-    The last passkey that its holder needs stays. If the device is lost, another person removes it together with all
-    other factors (reset_second_factors).
+    A passkey that its holder needs as the last one can't be removed. If the device is lost, another person removes it
+    together with all other factors (reset_second_factors).
     """
 
     def state(current: Step) -> None:
@@ -114,7 +114,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> P
 
 def _own_account(current: Step, _row_id: object) -> Person:
     person = Person.objects.get_queryset().select_for_update(no_key=True).get(pk=current.actor.person)
-    # In the recorder's order: the others' turns are taken when their entries are written.
+    # In the recorder's order. The turns at the other logs are taken when their entries are written.
     current.concerns("person", person, logs_of(person)[0], holder=person.pk)
     return person
 
@@ -146,7 +146,7 @@ def _require_not_last(row: Passkey) -> None:
 
 
 def _witnessed(current: Step, event: Event, row: Passkey, logs: list[UUID]) -> list[AuditEntry]:
-    """Write the entry in each log, with all that one needs to verify a signature by this key."""
+    """Write an entry in each log, with everything that is needed to verify a signature by this key."""
     current.subject_type, current.subject_id = "passkey", str(row.pk)
     entry = current.entry(event, detail=described(row), text=f"{row.person.name} {row.name}")
     return recorder.record([replace(entry, tenant_id=log) for log in logs], at=current.at)

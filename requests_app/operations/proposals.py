@@ -29,14 +29,14 @@ from requests_app.operations._second import CONTROLLED, controlled, proposal_det
 from requests_app.operations._subjects import proposal as found_proposal
 from requests_app.platform.database import bounds
 
-#: What is due takes the turn at every tenant's log. All wait while it waits for one that somebody does not give back.
+#: A due change takes the turn at every tenant's log. All tenants wait while it waits for one log, so the wait is short.
 LOCK_SECONDS = 0.5
 
 
 def set_two_person_control(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
     """Switch two-person control on or off: for changes of the people who decide, and of the tenant's rules.
 
-    Switching it off needs two people as well.
+    Two people must agree to switch it off.
     """
 
     def state(current: Step) -> None:
@@ -59,9 +59,9 @@ def _switch(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
 
 
 def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any], object] | None = None) -> Proposal:
-    """Confirm another human's proposal. A tenant's own change is done now, and judged by the present state.
+    """Confirm another human's proposal. A tenant's own change is then made and judged by the present state.
 
-    The person who proposed it must still administer the tenant. `keep` is for an act that takes it
+    The person who proposed it must still administer the tenant. `keep` is for an act that needs it
     (reset_second_factors). A change by staff takes effect after the waiting time, which begins now.
     """
     with perform(CONFIRM_PROPOSAL, proposal_id, actor=actor, find=_to_confirm, state=_require_confirmable) as current:
@@ -82,7 +82,7 @@ def confirm_proposal(proposal_id: object, *, actor: Actor, keep: Callable[[Any],
 def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
     """Withdraw or refuse a proposal. Its proposer, the administrators and the approvers can do this.
 
-    Every member of staff can withdraw a staff proposal, until it takes effect.
+    Every member of staff can withdraw a proposal of staff until it takes effect.
     """
     with perform(WITHDRAW_PROPOSAL, proposal_id, actor=actor, state=_require_pending) as current:
         row: Proposal = current.row
@@ -97,7 +97,10 @@ def withdraw_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 
 
 def _to_confirm(current: Step, proposal_id: object) -> Proposal:
-    """Return the proposal. The rows of a tenant's own change are locked before the tenant is."""
+    """Return the proposal, locked.
+
+    The rows that a tenant's own change needs are locked before the tenant.
+    """
     row: Proposal = Proposal.objects.visible_to(current.actor).find(proposal_id)
     lock = CONTROLLED[row.act].lock if row.tenant_id is not None else None
     if lock is not None:
@@ -127,16 +130,16 @@ def _require_confirmable(current: Step) -> None:
         raise WrongState(_("%(name)s no longer administers this tenant.") % {"name": by.name})
 
 
-# --- Of the staff --------------------------------------------------------------------------------------------
+# --- Proposals of staff ----------------------------------------------------------------------------------------
 
 
 def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
-    """Do what staff agreed on, now that it is due. It is judged again, by the present state.
+    """Make a change that staff agreed on, because it is due now. It is judged again by the present state.
 
-    Only the system calls this. Raises WrongState before the instant in the row, and while it would affect something
-    that is under way. A change that no longer fits lapses, and nothing of it is done.
+    Only the system calls this. Raises WrongState before the time in the row, and while the change would affect an
+    access request that has not ended. A change that is no longer possible lapses, and nothing of it is done.
 
-    A tenant that it newly affects gets the message first. The change then waits for the whole waiting time again.
+    If a tenant is affected only now, it gets the message first, and the change waits for the whole waiting time again.
     """
     with act(APPLY_PROPOSAL, actor=actor) as current:
         if not current.actor.is_system:
@@ -149,8 +152,9 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         if row.effective_at is None and row.expires_at <= current.at:
             _lapse(row, current, "unanswered")
             return row
-        # As those who submit there, or switch Lockbox on, do: nothing comes under way, and the change touches nobody
-        # else, between this look and the change. Any tenant may be the next to switch it on.
+        # The acts that submit an access request or switch Lockbox on take the same turns. So until this change is made,
+        # no access request begins and no other tenant is affected. All tenants are locked, because any of them may
+        # switch Lockbox on next.
         last = recorder.lock(*Tenant.objects.values_list("pk", flat=True))
         current.at = max(current.at, last or current.at)
         if late := _announced.uninformed(row):
@@ -179,9 +183,8 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
 def apply_due(*, actor: Actor, limit: int) -> int:
     """Apply the due proposals, and record those that nobody confirmed in time. Return how many have ended.
 
-    For those that are not due yet, send a message to the tenants that they newly affect.
-
-    A proposal that fails does not stop the others. The first failure is raised at the end.
+    If a proposal that is not due yet affects more tenants now, send them the message. A proposal that fails does not
+    stop the others. The first failure is raised at the end.
     """
     at, done = clock.now(), 0
     failures: list[Exception] = []
@@ -193,7 +196,7 @@ def apply_due(*, actor: Actor, limit: int) -> int:
                 with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
                     done += apply_proposal(row.pk, actor=actor).ended_at is not None
         except WrongState:
-            # It waits for what is under way, or another worker was faster.
+            # It waits for an access request that has not ended, or another worker was faster.
             continue
         except Exception as failure:
             failures.append(failure)
@@ -209,7 +212,7 @@ def _require_second_of_staff(current: Step) -> None:
     if row.expires_at <= current.at:
         raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
     if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
-        # Otherwise one of the staff could help to make two humans of themselves.
+        # Otherwise a member of staff could help to make two humans out of their own accounts.
         raise NotAllowed(_("This is your own account. Somebody else of the staff has to confirm it."))
     for person in (row.proposed_by, Person.objects.get(pk=current.actor.person)):
         require_established(person, current.at)
@@ -238,7 +241,7 @@ def _require_not_ended(row: Proposal) -> None:
 
 
 def _doubt(row: Proposal) -> str:
-    """Return why the two who agreed no longer count as two members of staff; empty if they still do."""
+    """Return why the two people who agreed no longer count as two members of staff; "" if they still do."""
     for person in filter(None, (row.proposed_by, row.confirmed_by)):
         if not (person.is_active and person.is_staff):
             return "no_longer_staff"

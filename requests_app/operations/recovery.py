@@ -1,4 +1,4 @@
-"""The customer's own way back when no administrator and no approver is left: a key that is stored offline."""
+"""The customer's own recovery if no administrator and no approver is left, with a key that is stored offline."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True)
 class MadeKey:
-    """A new row, and the key itself, which nobody can read again."""
+    """The row of a new recovery key, and the key itself, which nobody can read again."""
 
     row: RecoveryKey
     key: str
 
 
 def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
-    """Make the tenant's recovery key; the previous key stops working. Only the administrator can, and nobody else sees
-    it.
+    """Make the tenant's recovery key. The former key stops working.
+
+    Only an administrator of the tenant can do this, and nobody else sees the key.
     """
     with perform(MAKE_RECOVERY_KEY, tenant_id, actor=actor) as current:
         tenant = current.row
@@ -49,9 +50,9 @@ def make_recovery_key(tenant_id: object, *, actor: Actor) -> MadeKey:
 def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
     """Invite a new administrator at `email` with the tenant's recovery key. The key works once.
 
-    The invitation is mailed immediately, but its link works only after the recovery delay. Meanwhile everybody of the
-    tenant gets a mail, and an administrator or approver who is still there can stop it. Raises NotFound for every
-    invalid key.
+    The invitation is mailed immediately, but its link works only after the recovery delay. Everybody of the tenant gets
+    a mail immediately, and an administrator or approver who is still there can stop the recovery. Raises the same
+    NotFound for every invalid key.
     """
     tenant_id = _tenant_of(key, actor=actor)
     with act(USE_RECOVERY_KEY, actor=actor) as current:
@@ -78,7 +79,10 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
 
 
 def _tenant_of(key: str, *, actor: Actor) -> object:
-    """Return the key's tenant. After too many wrong keys, raise TooMany without a check and without an entry."""
+    """Return the key's tenant.
+
+    After too many wrong keys, raise TooMany without checking the key and without an entry.
+    """
     attempt = guesses.at_recovery(actor.ip)
     if not attempt.count():
         guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)
@@ -96,7 +100,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
 
 
 def _tell(current: Step, tenant: Tenant, row: RecoveryKey, *, what: str, **extra: str) -> None:
-    """Inform everybody of the tenant: any of them may be the one who is left to stop it."""
+    """Send a mail to everybody of the tenant, because any of them may be the only one who can stop the recovery."""
     current.tell(
         Note(
             topic=Topic.RECOVERY_KEY,

@@ -1,4 +1,4 @@
-"""Records what pages and API refuse themselves, before any act begins."""
+"""Records refusals that pages and the API make themselves, before an act begins."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from requests_app.operations._change import Step, act
 from requests_app.operations._own import own_act
 from requests_app.operations._subjects import FINDERS
 
-#: The same refusal of the same person on the same row is written once in this time: nobody fills a log by repeating.
+#: The same refusal of the same person on the same row is recorded once in this time, so that nobody can fill a log.
 ONCE_IN = timedelta(minutes=1)
-#: So many of a person's newest entries are looked at for it.
+#: The number of a person's newest entries that are searched for the same refusal.
 NEWEST_READ = 20
 
 
 def note_refusal(
     access_request_id: object, *, action: str, refusal: DomainError, actor: Actor, always: bool = False
 ) -> None:
-    """Write the entry of a refused act on an access request: the attempt and its reason, and nothing else.
+    """Write the entry about a refused act on an access request: the attempt and the reason.
 
-    The same refusal is written at most once a minute, unless each one must be recorded, like each wrong proof of a
-    decision.
+    The same refusal is written at most once a minute. `always` is for refusals that must all be recorded, like each
+    wrong proof for a decision.
     """
     if not refusal.is_evidence:
         return
-    # The form or the key that was sent is not used up by a refusal.
+    # A refusal does not use up the form or the key that was sent.
     with act(ACTS[action], actor=actor.sending(None)) as current:
         current.only_notes = True
         row = AccessRequest.objects.visible_to(current.actor).find(access_request_id)
@@ -45,12 +45,12 @@ def note_refusal(
 
 
 def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor) -> None:
-    """Raise the refusal of an act that this person may not do, and record it, as the operation of the act does.
+    """Raise and record the refusal of an act that this person may not do, as the act's operation would.
 
-    For a page whose form has a mistake: it calls no operation, and must not show the form to everybody. `is_offered` is
-    what the page itself says about the person.
+    It is for a page with a form that has a mistake: the page calls no operation, but must not show the form to a person
+    who may not do the act. `is_offered` says whether the page offers the act to this person.
     """
-    # The form that was sent is not used up by a refusal.
+    # A refusal does not use up the form that was sent.
     with act(declared, actor=actor.sending(None)) as current:
         current.only_notes = True
         FINDERS[declared.noun](current, row_id)
@@ -61,10 +61,10 @@ def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor
 
 
 def note_failed_proof(*, refusal: DomainError, actor: Actor) -> None:
-    """Record, at most once a minute, that a person who is signed in could not prove who they are.
+    """Record, at most once a minute, that a signed-in person could not confirm their identity.
 
-    The entry is in the log of each tenant of the person, or in the provider's. So the people who trust this person see
-    that somebody tries to use an open or stolen session.
+    The entry is in the log of each tenant of the person, or in the provider's log. So the people who trust this person
+    see that somebody may be using an unattended or stolen session.
     """
     with own_act(STEP_UP, actor=actor.sending(None)) as account:
         account.act.only_notes = True

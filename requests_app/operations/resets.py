@@ -1,4 +1,4 @@
-"""Lost second factors: all of a person's are removed, so that they set up new ones at their next sign-in."""
+"""Removes all second factors of a person who lost them. The person sets up new ones at their next sign-in."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _Keep = Callable[[Any], object] | None
 def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None) -> Person:
     """Remove the app, the passkeys and the recovery codes of a person who has lost them, and end their sessions.
 
-    A tenant's administrator does it for its people; a superuser among the staff does it for the provider's own people.
-    Staff never do it for a customer's people: they could sign in as one of them. Nobody does it for themselves.
+    A tenant's administrator does this for the tenant's people, and a superuser of the staff does it for the provider's
+    people. Staff never do it for a customer's people, because they could then sign in as one of them. Nobody does it
+    for themselves.
     """
 
     def state(current: Step) -> None:
@@ -55,7 +56,7 @@ def reset_second_factors(person_id: object, *, actor: Actor, keep: _Keep = None)
 
 
 def _lock_person(terms: dict[str, Any]) -> None:
-    """Lock the person as `_found` does, before their tenant."""
+    """Lock the person before their tenant is locked, as `_found` does."""
     list(Person.objects.get_queryset().select_for_update(no_key=True).filter(pk=key(terms["person"])))
 
 
@@ -73,12 +74,12 @@ def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> No
 
 
 def _found(current: Step, person_id: object) -> Person:
-    """Return the person, and the tenant where the actor is judged, locked, for staff and for people of that tenant. The
-    turn at the person's logs is taken.
+    """Return the person, locked, for staff and for people of one of the person's tenants.
 
-    Their passkeys are read and not locked: an act that adds or removes one waits for the person. A decision takes its
-    turn at the log first, and then the key that signed it. A key that is locked before the turn would block that
-    decision.
+    The tenant in which the actor is judged is locked too, and the turns at the person's logs are taken. The person's
+    passkeys are read and not locked: an act that adds or removes one waits for the person's row. A decision takes its
+    turn at the log first, and then locks the key that signed it. If a key were locked here before the turn, the two
+    acts would wait for each other.
     """
     actor = current.actor
     people = Person.objects.get_queryset().humans().select_for_update(no_key=True)
@@ -93,7 +94,7 @@ def _found(current: Step, person_id: object) -> Person:
     current.concerns("person", person, first)
     for other in others:
         recorder.lock(other, is_holding=True)
-    # A refusal is an entry of this tenant's log, in either order of the two.
+    # A refusal is an entry in this tenant's log, even if the turn at another log was taken first.
     current.tenant, current.tenant_id = tenant, log
     of_account = {Party.SUBJECT: frozenset({person.human_id})}
     current.subject = policy.Subject(log_id=log, parties=of_account)
@@ -118,11 +119,11 @@ def _require_any(person: Person, keys: list[Passkey]) -> None:
 def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
     had_app = person.totp_set_up_at is not None
     person.totp_set_up_at = None
-    # The person who found the device may be signed in on it.
+    # The person who found the lost device may be signed in on it.
     person.session_epoch += 1
     person.save(update_fields=["totp_set_up_at", "session_epoch"])
     if person.is_staff and person.is_active:
-        # Somebody else may be behind the account now: it counts as a newcomer's among the staff.
+        # Another person may use the account now, so it counts as new among the staff.
         StaffTerm.begin(person, at=current.at)
     live = Token.objects.filter(account=person).personal().live(current.at)
     live.update(revoked_at=current.at, revoked_by=current.actor.person)
@@ -137,7 +138,7 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
 
 
 def _witness(current: Step, person: Person, keys: list[Passkey], *, had_app: bool) -> None:
-    """Write the end of each key in every log that has the key, beside the entry of the reset."""
+    """Write the entry about the reset, and an entry about the removal of each key in every log that has the key."""
     detail = {**described(person), "app": had_app, "passkeys": [row.name for row in keys]}
     entry = current.entry(Event.PERSON_SECOND_FACTORS_RESET, detail=detail, text=person.name)
     entry = replace(entry, subject_type="person", subject_id=str(person.pk))

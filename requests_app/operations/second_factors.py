@@ -1,6 +1,7 @@
-"""A person's own second factors. `keep` writes the sign-in library's data about them, in the same transaction.
+"""A person's own second factors.
 
-A person who can change these can sign in as their holder, so each of these acts needs a proof that was just given.
+`keep` writes the sign-in library's rows about them in the same transaction. A person who can change the factors can
+sign in as their holder, so each of these acts needs a fresh proof.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _Keep = Callable[[Person], None]
 
 
 def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Add an authenticator app as a second factor. The caller has checked its first code."""
+    """Add an authenticator app as a second factor. The caller has already checked a first code of the app."""
 
     def state(current: Step) -> None:
         if current.row.totp_set_up_at is not None:
@@ -38,7 +39,7 @@ def set_up_totp(*, actor: Actor, keep: _Keep) -> Person:
 
 
 def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
-    """Remove the authenticator app. A person who must have a second factor keeps the last one."""
+    """Remove the authenticator app, unless it is the last second factor of a person who must have one."""
 
     def state(current: Step) -> None:
         person = current.row
@@ -56,7 +57,7 @@ def remove_totp(*, actor: Actor, keep: _Keep) -> Person:
 
 
 def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
-    """Make new recovery codes; the previous codes stop working."""
+    """Make new recovery codes. The former codes stop working."""
 
     def state(current: Step) -> None:
         if not current.row.has_second_factor:

@@ -1,4 +1,4 @@
-"""Single sign-on of a tenant: its connection, its domains, and who a person is at the issuer."""
+"""Single sign-on of a tenant: its connection, its domains, and the identities of its people at the issuer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class AssertedIdentity:
-    """The person whom an issuer asserts. Without `groups` the issuer doesn't say anything about them."""
+    """The person whom an issuer asserts. Without `groups`, the issuer says nothing about groups."""
 
     issuer: str
     subject: str
@@ -78,19 +78,20 @@ class AssertedIdentity:
 
 
 def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | None, actor: Actor) -> SignOn:
-    """Set where a tenant's people sign in.
+    """Set the identity provider where a tenant's people sign in.
 
     The identity provider can then sign in as anybody of the tenant. So this needs a human with a fresh proof, and all
     approvers and administrators of the tenant get a mail.
 
-    `was` is when the connection that the human has read was set, and None if there was no connection. If two people
-    change it at the same time, the second is refused: they would overwrite the first change without seeing it.
+    `was` is the time at which the connection that the human has read was set; None if there was no connection. If two
+    people change the connection at the same time, the second change is refused. Otherwise the second person would
+    overwrite the first change without seeing it.
     """
     row, before = SignOn(), dict[str, Any]()
 
     def state(current: Step) -> None:
         nonlocal row
-        # The tenant is locked: nobody else changes it from here on.
+        # The tenant is locked, so nobody else can change the connection from here on.
         row = SignOn.objects.filter(tenant=current.row).first() or SignOn(tenant=current.row)
         if row.changed_at != was:
             raise WrongState(_("Somebody else has just changed single sign-on. Read it again first."))
@@ -134,7 +135,7 @@ def _save_connection(current: Step, tenant: Tenant, row: SignOn, was: dict[str, 
 
 
 def claim_domain(tenant_id: object, *, name: str, actor: Actor) -> Domain:
-    """Claim a domain for the tenant. It counts after its web server has shown the challenge."""
+    """Claim a domain for the tenant. The claim is valid only after the domain's web server has shown the challenge."""
     terms = {"domain": name.strip().lower().rstrip(".") if isinstance(name, str) else ""}
 
     def check(current: Step) -> None:
@@ -177,9 +178,9 @@ def _require_domain_room(tenant: Tenant) -> None:
 
 def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
     """Check the domain's web server for the challenge. Raises WrongState with the fault that it found."""
-    # Before the act: looking takes a while, and an act holds its place in the log.
+    # Checked before the act begins: the check takes some time, and the act holds its turn at the log.
     seen: Domain = Domain.objects.visible_to(actor).find(domain_id)
-    # Nobody else has this server go and ask; that they may not is said, and noted, below.
+    # For all other people, this server sends no request. The act below refuses them, and records that.
     is_theirs = bool(ADMINISTRATOR & actor.roles_on(tenant_id=seen.tenant_id, service_id=None))
     peer = str(seen.tenant_id)
     problem = domains.problem(seen.name, seen.challenge, peer=peer) if is_theirs else "unreachable"
@@ -199,14 +200,14 @@ def verify_domain(domain_id: object, *, actor: Actor) -> Domain:
             with transaction.atomic():
                 row.save(update_fields=["verified_at"])
         except IntegrityError:
-            # Of another tenant's domains nothing is seen here; the database knows them.
+            # This code can't see domains of other tenants, but the database's constraint covers them.
             raise Taken(_("Somebody else has verified this domain.")) from None
         current.witness(Event.DOMAIN_VERIFIED, detail={"domain": row.name}, text=row.name)
     return row
 
 
 def remove_domain(domain_id: object, *, actor: Actor) -> None:
-    """Remove a domain. People who were linked by it stay linked; nobody new is linked."""
+    """Remove a domain. People who were linked because of it stay linked. Nobody new is linked."""
     with perform(REMOVE_DOMAIN, domain_id, actor=actor) as current:
         row: Domain = current.row
         current.witness(Event.DOMAIN_REMOVED, detail={"domain": row.name}, text=row.name)
@@ -222,14 +223,15 @@ _PROBLEMS = {
 }
 
 
-# --- Somebody comes ------------------------------------------------------------------------------------
+# --- Sign-in ----------------------------------------------------------------------------------------------
 
 
 def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> Person:
-    """Return the person of this issuer and subject. Link a person who comes for the first time to their account.
+    """Return the person with this issuer and subject. At the first sign-in, link the identity to an account.
 
     The account is found by the directory's key, or by an address that the issuer calls verified and whose domain the
-    tenant has proven. An account is never made here. Roles follow the groups. Raises NotAllowed.
+    tenant has proven. An account is never made here. The roles follow the groups. Raises NotAllowed if there is no such
+    account.
     """
     if not actor.is_system:
         raise NotAllowed
@@ -243,7 +245,8 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
             lock_humans(*locked)
         tenant: Tenant | None = Tenant.objects.locked().find(tenant_id) if tenant_id else None
         current.concerns("person", person, tenant_id or PROVIDER_LOG)
-        # Once more, all of it: until here anybody could change who gets in, and who is one human with whom.
+        # Everything is read again: until the turn was taken, others could change who may sign in, and which accounts
+        # are one human.
         sign_on, person = _open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
         if known is None and not _humans(person, came) <= locked:
             raise WrongState(_("The accounts that belong to you have just changed. Sign in again."))
@@ -263,8 +266,9 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
 
 
 def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person | None, list[str]]:
-    """Return the person whom sign_in() would find, and the roles of their groups. For the test, which
-    changes nothing.
+    """Return the person whom sign_in() would find, and the roles of their groups.
+
+    For the test of a connection. It changes nothing.
     """
     sign_on = SignOn.objects.filter(tenant=tenant_id).first() if tenant_id else None
     known = Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, subject=came.subject).first()
@@ -278,7 +282,10 @@ def preview(tenant_id: UUID | None, *, came: AssertedIdentity) -> tuple[Person |
 
 
 def note_bypass(*, actor: Actor) -> None:
-    """Record a sign-in past single sign-on, and inform everybody; if that fails, the person does not get in."""
+    """Record a sign-in that bypasses single sign-on, and send a mail to the tenant's approvers and administrators.
+
+    If this fails, the person is not signed in.
+    """
     with act(NOTE_BYPASS, actor=actor) as current:
         person = Person.objects.get_queryset().get(pk=current.actor.person)
         row = SignOn.objects.filter(break_glass=person, is_only=True).select_related("tenant").first()
@@ -293,7 +300,10 @@ def note_bypass(*, actor: Actor) -> None:
 
 
 def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn | None:
-    """Return the connection if it is still on and has this issuer: it may have been changed meanwhile."""
+    """Return the connection. Raises NotAllowed unless it is still on and still has this issuer.
+
+    It may have been changed since the sign-in began.
+    """
     if tenant_id is None:
         if not settings.SSO_ISSUER or came.issuer != settings.SSO_ISSUER:
             raise NotAllowed(_("Single sign-on is not set up."))
@@ -305,7 +315,7 @@ def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn |
 
 
 def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
-    """Return the account that a person who comes for the first time already has here."""
+    """Return the id of the account to which a person who signs in for the first time belongs, or None."""
     if tenant_id is not None and came.directory_key:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
         if (record := records.first()) is not None:
@@ -315,7 +325,7 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
     domain, people = domains.of_address(came.email), Person.objects.active().humans()
     person = people.filter(email=came.email.strip().lower()).first()
     if person is None or Identity.objects.filter(tenant=tenant_id, issuer=came.issuer, person=person).exists():
-        # One who is linked already is known by another subject: a second one is somebody else with the address.
+        # A person who is already linked has another subject. So this subject is somebody else with the same address.
         return None
     if tenant_id is None:
         return person.pk if domain in settings.SSO_DOMAINS else None
@@ -324,7 +334,7 @@ def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
 
 
 def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
-    """Return the person, if they are switched on and of this side and tenant."""
+    """Return the person. Raises NotAllowed unless they are not switched off, and are of this side and tenant."""
     people = Person.objects.active().humans()
     people = people.filter(pk=person_id) if person_id else people.none()
     if tenant_id is None:
@@ -345,8 +355,9 @@ def _also(person: Person, came: AssertedIdentity) -> Person | None:
 
 
 def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
-    """Return the humans whom the first sign-in joins, so that they can be locked before: the person's own and all
-    others.
+    """Return the humans whom the first sign-in joins, with the person's own, so that they can be locked first.
+
+    The set is empty if nobody is joined.
     """
     other = _also(person, came)
     others = {other.human_id} if other else set()
@@ -356,7 +367,7 @@ def _humans(person: Person, came: AssertedIdentity) -> set[UUID]:
 
 
 def _proves_address(person: Person, came: AssertedIdentity) -> bool:
-    """Whether the issuer verified an address that nobody here knew yet: the one that the directory gave the account."""
+    """Return whether the issuer verifies an address that was not verified here yet: the one that the directory set."""
     return person.email_verified_at is None and came.email_is_verified and came.email.strip().lower() == person.email
 
 
@@ -369,7 +380,7 @@ def _link(current: Step, tenant: Tenant | None, person: Person, came: AssertedId
 
 
 def _make_one(current: Step, person: Person, other: Person, came: AssertedIdentity) -> None:
-    """Make one human of the two accounts: a human counts once, with any number of accounts (threat 2)."""
+    """Make one human of the two accounts. A human counts once, with any number of accounts (threat 2)."""
     detail = {"person": str(person.pk), "email": person.email, "because": "same_identity", "issuer": came.issuer}
     detail |= {"human": str(other.human_id), "human_before": str(person.human_id)}
     logs = logs_of(person.human_id, other.human_id)
@@ -379,11 +390,12 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
 
 
 def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
-    """Give and take the roles that the groups name. Roles that no group gives are only for administrators to change.
+    """Give and take the roles that the groups name.
 
-    The last decider stays, and so does a last role. A person who would have no role becomes a member.
+    Only administrators change a role that no group gives. The last decider keeps the role. A person who would have no
+    role becomes a member.
     """
-    # Under two-person control no group decides who decides.
+    # Under two-person control, groups do not give or take the roles that decide.
     role_map = {group: role for group, role in sign_on.role_map.items() if not (tenant.needs_two and role in DECIDING)}
     wanted = {role_map[group] for group in groups if group in role_map}
     held = {row.role: row for row in person.memberships.filter(tenant=tenant)}

@@ -1,7 +1,7 @@
-"""The open streams of this process: limits their number, and ends each with its window, even if nobody reads it.
+"""Limits the number of open streams in this process, and ends each one with its window.
 
-A server asks for the next chunk when its client has taken the last one. So a client that stops reading would delay
-both the check of the window and the entry of the cut. Therefore a thread checks all open streams.
+The server requests the next chunk when its client has received the last one. So a client that stops reading would delay
+both the check of the window and the entry about the cut. Therefore a thread checks all open streams.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from requests_app.models import Grant
 
 log = structlog.get_logger(__name__)
 
-#: How long a stream may run on what it last heard from the database, in seconds.
+#: A stream asks the database again after this many seconds.
 RECHECK_SECONDS = 0.25
-#: Downloads that may run side by side under one grant, in one process.
+#: The most downloads at the same time under one grant, in one process.
 MOST_PER_GRANT = 2
 
-#: Re-entrant: the garbage collector returns what a reader forgot, perhaps in the middle of a change.
+#: Re-entrant, because the garbage collector may release the place of an abandoned download while this thread holds the
+#: lock.
 _lock = threading.RLock()
 _places: Counter[UUID] = Counter()
 _open: set[Watched] = set()
@@ -37,17 +38,20 @@ _begun = threading.Event()
 
 
 class WindowClosed(Exception):
-    """Raised in the middle of a stream: the window is closed, or the database can't be asked."""
+    """Raised while a stream is read: the window is closed, or the database does not answer."""
 
 
 class DownloadSlot:
-    """A place for one download: each download holds memory and a connection for as long as its reader likes."""
+    """A place for one download.
+
+    Each download holds memory and a connection for as long as its reader needs.
+    """
 
     def __init__(self) -> None:
         self._grant_id: UUID | None = None
 
     def take(self, grant_id: UUID) -> None:
-        """Take a place. Raise TooMany if this window, or this process, has too many downloads under way."""
+        """Take a place. Raises TooMany if too many downloads run under this window, or in this process."""
         with _lock:
             if _places[grant_id] >= MOST_PER_GRANT:
                 raise TooMany(_("Two downloads run under this window already. Wait until one of them has ended."))
@@ -57,7 +61,7 @@ class DownloadSlot:
             self._grant_id = grant_id
 
     def leave(self) -> None:
-        """Release the place; harmless when repeated."""
+        """Release the place. It may be called more than once."""
         with _lock:
             if self._grant_id is not None:
                 _places[self._grant_id] -= 1
@@ -67,7 +71,7 @@ class DownloadSlot:
 
 
 class Watched:
-    """One open stream. `note` writes the entry of its cut."""
+    """One open stream. `note` writes the entry about its cut."""
 
     def __init__(self, grant_id: UUID, *, ends: float, note: Callable[[], None]) -> None:
         self.grant_id, self.is_cut = grant_id, False
@@ -77,7 +81,7 @@ class Watched:
         self._is_noted = self._has_ended = False
 
     def require_open(self) -> None:
-        """Raise WindowClosed if the window has ended, and write the entry if nobody else has."""
+        """Raise WindowClosed if the window has ended. Write the entry about the cut if it is not written yet."""
         present, is_live = clock.monotonic(), True
         if present - self._checked >= RECHECK_SECONDS:
             is_live, self._checked = bool(live([self.grant_id])), present
@@ -88,33 +92,37 @@ class Watched:
     def look(self, *, is_live: bool) -> None:
         """Cut this stream if its window is not live, or has ended by the monotonic clock, which nobody can set back.
 
-        The reader's thread and the watch may do this at the same time; the entry is written once.
+        The reader's thread and the watch may call this at the same time. The entry is written once.
         """
         if not self.is_cut and is_live and clock.monotonic() < self._ends:
             return
         with self._turn:
             if self._has_ended and not self.is_cut:
                 return
-            # Before the entry, so that nothing more is given even where that can't be written.
+            # Set before the entry is written, so that the stream yields nothing more even if the entry can't be
+            # written.
             self.is_cut = True
             if not self._is_noted:
                 self._note()
                 self._is_noted = True
 
     def end(self) -> None:
-        """Mark the stream as ended: the reader has everything, is gone, or was cut off. It can't be cut any more."""
+        """Mark the stream as ended, so that it can't be cut any more.
+
+        The reader has got everything or has disconnected, or the stream was cut.
+        """
         with self._turn:
             self._has_ended = True
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do. A cut whose entry could not be written yet is not over."""
+        """Whether nothing is left to do. If the entry about a cut could not be written yet, this is False."""
         return self._has_ended and self._is_noted is self.is_cut
 
 
 @contextmanager
 def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterator[Watched]:
-    """Watch a stream until the block ends."""
+    """Watch a stream inside the block."""
     stream = Watched(grant_id, ends=ends, note=note)
     with _lock:
         _open.add(stream)
@@ -127,7 +135,7 @@ def watched(grant_id: UUID, *, ends: float, note: Callable[[], None]) -> Iterato
 
 
 def live(grant_ids: Iterable[UUID]) -> set[UUID]:
-    """Return which of these are live now. If the database does not answer, none is."""
+    """Return those of these grants that are live now. If the database does not answer, return an empty set."""
     try:
         return set(Grant.objects.live(clock.now()).filter(pk__in=list(grant_ids)).values_list("pk", flat=True))
     except DatabaseError:
@@ -138,12 +146,12 @@ def live(grant_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def keep_watch() -> None:
-    """Start to watch the streams of this process. The web server calls it once."""
+    """Start the thread that watches the streams of this process. The web server calls this once."""
     threading.Thread(target=_watch, name="streams", daemon=True).start()
 
 
 def look_at_all() -> bool:
-    """Cut the streams whose window has ended. Return False if there is no stream."""
+    """Cut the streams with a window that has ended. Return False if there is no stream."""
     with _lock:
         streams = list(_open)
         if not streams:
@@ -154,7 +162,7 @@ def look_at_all() -> bool:
         try:
             stream.look(is_live=stream.grant_id in still)
         except (DomainError, DatabaseError) as error:
-            # It gives nothing more already. The entry is written as soon as it can be.
+            # The stream yields nothing more. The entry is written as soon as this is possible.
             log.warning("cut_not_recorded", grant=str(stream.grant_id), error=type(error).__name__)
         _forget(stream)
     return True
@@ -174,6 +182,6 @@ def _watch() -> None:
             if not look_at_all():
                 connection.close()
         except Exception:
-            # Any exception: without this thread a stalled stream would not be cut.
+            # Every exception is caught: without this thread, a stalled stream would not be cut.
             log.exception("watch_failed")
         time.sleep(RECHECK_SECONDS)

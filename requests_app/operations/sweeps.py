@@ -1,4 +1,4 @@
-"""What the system records and sends regularly. No deadline and no window depends on it."""
+"""What the system records and sends regularly. No deadline and no window depends on this module."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from requests_app.platform.database import bounds
 
 logger = structlog.get_logger(__name__)
 
-#: Other tenants wait while a sweep holds their logs and waits for one that somebody does not give back.
+#: A sweep that waits for one log holds the logs of other tenants, which then wait too. So the wait is short.
 LOCK_SECONDS = 0.5
-#: PostgreSQL, appendix A: lock_not_available.
+#: lock_not_available (PostgreSQL, appendix A).
 _LOCK_NOT_AVAILABLE = "55P03"
-#: What an end writes down of an access request; its long texts are not fetched for it.
+#: The columns that the end of an access request needs. Its long texts are not fetched.
 _NEEDED = ("id", "reference", "tenant_id", "state", "decide_by")
 
 
 def expire_overdue(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Expire up to `limit` access requests whose deadline has passed; return how many."""
+    """Expire at most `limit` access requests that are past their deadline. Return how many."""
     return _swept(_expire, _overdue, actor=actor, limit=limit, passed_over=passed_over)
 
 
 def close_elapsed(*, actor: Actor, limit: int, passed_over: set[UUID] | None = None) -> int:
-    """Close up to `limit` windows that have run out; return how many."""
+    """Close at most `limit` windows whose time is over. Return how many."""
     return _swept(_close, _elapsed, actor=actor, limit=limit, passed_over=passed_over)
 
 
@@ -53,11 +53,11 @@ def _swept(
     limit: int,
     passed_over: set[UUID] | None,
 ) -> int:
-    """End a batch in one transaction. If that fails, end each row alone, and pass over the one that fails.
+    """End a batch in one transaction. If that fails, end each row alone, and leave out each row that fails.
 
-    Otherwise one row that cannot be ended would roll back its whole batch again every minute. Each access
-    request that fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds a
-    tenant's log or rows, all of that tenant's access requests wait for the next sweep.
+    Otherwise one row that can't be ended would roll back its whole batch again every minute. Each access request that
+    fails is added to `passed_over`, so that the caller's next batch leaves it out. If somebody holds the lock of a
+    tenant's log or of a row, all access requests of that tenant wait for the next sweep.
     """
     passed_over = set() if passed_over is None else passed_over
     with bounds.within(replace(bounds.current(), lock_on_server=LOCK_SECONDS)):
@@ -84,19 +84,19 @@ def _swept(
 
 
 def _require_store(failure: Exception) -> None:
-    """Raise the error again if the store is at fault, because it would then fail for every row."""
+    """Raise the error again if the database is the cause, because it would then fail for every row."""
     if isinstance(failure.__cause__, OperationalError | InterfaceError) and not _is_held(failure):
         raise failure
 
 
 def _is_held(failure: Exception) -> bool:
-    """Whether only a lock was not free in time. The database works, and so do other tenants' rows."""
+    """Return whether only a lock was not granted in time. Then the database works, and other tenants can be swept."""
     cause = failure.__cause__
     return cause is not None and getattr(cause.__cause__, "sqlstate", "") == _LOCK_NOT_AVAILABLE
 
 
 def _kind(failure: Exception) -> str:
-    """Return the error's type without its message, which may quote somebody's text."""
+    """Return the type of the error. Its message is left out, because it may quote a person's text."""
     return type(failure.__cause__ or failure).__name__
 
 
@@ -137,10 +137,10 @@ def _close(which: Q, *, actor: Actor, limit: int) -> int:
 
 
 def announce_closing_soon(*, actor: Actor, limit: int) -> int:
-    """Announce once that a window closes soon, if it is long enough."""
+    """Send once the message that a window closes soon. Windows that are shorter than the notice are left out."""
     at, notice = clock.now(), timedelta(seconds=settings.CLOSING_SOON_SECONDS)
     soon = Grant.objects.live(at).filter(closes_at__lte=at + notice).select_related("access_request")
-    # Here and not in the loop: windows that are never announced must not use up the limit.
+    # Filtered here and not in the loop, because windows without a message must not use up the limit.
     soon = soon.filter(closes_at__gt=ExpressionWrapper(F("opens_at") + notice, DateTimeField()))
     soon = soon.exclude(Exists(_sent(Topic.CLOSING_SOON, "access_request_id"))).order_by("closes_at")[:limit]
     return _tell(
@@ -149,7 +149,7 @@ def announce_closing_soon(*, actor: Actor, limit: int) -> int:
 
 
 def remind_deciders(*, actor: Actor, limit: int) -> int:
-    """Remind the customer's approvers at each of the set times; after an outage, send only the latest reminder."""
+    """Remind the customer's approvers at each of the set times. After an outage, send only the last reminder."""
     at, sent = clock.now(), 0
     steps = sorted(settings.REMINDER_SECONDS)
     for since, until in pairwise([*steps, settings.CUSTOMER_DECISION_SECONDS]):

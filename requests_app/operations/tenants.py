@@ -1,4 +1,4 @@
-"""A tenant's own settings (Lockbox, notification addresses), and what staff set up for it."""
+"""A tenant's own settings (Lockbox, notification addresses), and the rows that staff set up for tenants."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ from requests_app.operations._second import controlled, require_customer, tell_y
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
-    """Switch Lockbox on or off. Access requests under way keep the stages with which they were submitted.
+    """Switch Lockbox on or off. Access requests that have not ended keep the stages with which they were submitted.
 
-    If the state is the wanted one already, nothing is done and nothing is recorded.
+    If the state is already the wanted one, nothing is done and nothing is recorded.
 
-    Switching it on needs no fresh proof, and no second person under two-person control: it only takes power away from
-    the provider. Under two-person control neither the provider nor a machine can switch it on or off.
+    Switching it on needs no fresh proof, and no second person under two-person control, because it only takes power
+    away from the provider. Under two-person control, neither the provider nor a machine can switch it on or off.
     """
 
     def check(current: Step) -> None:
@@ -95,7 +95,7 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
         raise WrongState(_("This is no longer possible or needed."))
     tenant.lockbox_on = on
-    # One that was on before this was written down has been so since it is known to be.
+    # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
     tenant.save(update_fields=["lockbox_on", "lockbox_first_on_at"])
     current.witness(Event.LOCKBOX_SWITCHED_ON if on else Event.LOCKBOX_SWITCHED_OFF, detail={"on": on})
@@ -112,9 +112,9 @@ def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 
 def set_window_cap(tenant_id: object, *, seconds: int, actor: Actor, was: int | None = None) -> Tenant:
-    """Set the longest window that this tenant ever gives. It applies to windows that open from now on.
+    """Set the longest window that this tenant gives. It applies to windows that open from now on.
 
-    A caller that has read the old value sends it as `was`. Of two simultaneous changes, the second is refused.
+    A caller that has read the old value sends it as `was`. Of two changes at the same time, the second one is refused.
     """
 
     def state(current: Step) -> None:
@@ -143,7 +143,8 @@ def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
     """Set the tenant's approval requirements: signed or not, signed, or signed with a device-bound passkey.
 
-    The rule applies to all later approvals, also of pending access requests. It is refused if nobody could meet it.
+    The rule applies to all later approvals, also of access requests that wait now. It is refused if nobody could meet
+    it.
     """
 
     def state(current: Step) -> None:
@@ -171,7 +172,7 @@ def _set_yes_rule(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
 
 
 def _require_signer(tenant: Tenant, rule: str) -> None:
-    """Raise unless some approver has a passkey that this rule accepts, and that meets the tenant's other rules."""
+    """Raise WrongState unless an approver has a passkey that this rule and the tenant's other rules accept."""
     if rule == Tenant.YesRule.ANY:
         return
     wanted = copy(tenant)
@@ -220,23 +221,23 @@ def create_tenant(*, name: str, slug: str, plan_id: object, time_zone: str = "UT
 
 
 def _new_tenant(current: Step, _row_id: object) -> Tenant:
-    """Return a tenant that is not saved yet. It has no log yet, so a refusal is an entry in the provider's log."""
+    """Return a tenant that is not saved yet. It has no log, so a refusal is an entry in the provider's log."""
     tenant = Tenant()
     current.concerns("tenant", tenant, PROVIDER_LOG)
     return tenant
 
 
 def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
-    """Change a tenant's name, plan or time zone, for staff; never its Lockbox, and never its longest window.
+    """Change a tenant's name, plan or time zone, for staff, but never its Lockbox or its longest window.
 
-    If the new plan does not include Lockbox, Lockbox stays on: no contract takes protection away. Such a change is
-    announced to the tenant, because it could not switch Lockbox on again.
+    If the new plan does not include Lockbox, Lockbox stays on: a contract never takes protection away. Such a change is
+    announced to the tenant, because the tenant could not switch Lockbox on again.
     """
 
     def find(current: Step, row_id: object) -> Tenant:
         tenant: Tenant = Tenant.objects.visible_to(current.actor).select_related("plan").locked().find(row_id)
         if "plan_id" in wanted:
-            # Locked before the turn at the log: no tenant comes to a plan while the plan loses Lockbox.
+            # Locked before the turn at the log, so that no tenant gets this plan while the plan loses Lockbox.
             wanted["plan"] = _plan(wanted.pop("plan_id"), is_locked=True)
         current.concerns("tenant", tenant, tenant.pk)
         return tenant
@@ -246,7 +247,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         if "time_zone" in wanted:
             wanted["time_zone"] = _zone(wanted["time_zone"])
         if wanted.pop("slug", tenant.slug) != tenant.slug:
-            # The root of the tenant's content carries this name; another tenant could then be given the old one.
+            # The root of the tenant's content has this name. If the name changed, another tenant could get the old one.
             raise Unacceptable(_("The short name of a tenant can’t be changed."), field="slug")
         others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
@@ -274,7 +275,7 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
 
 
 def _move(tenant: Tenant, wanted: dict[str, Any]) -> tuple[Change, Terms] | None:
-    """Return what is announced if the tenant would lose a plan with Lockbox."""
+    """Return the announcement that the tenant loses a plan with Lockbox, or None if it does not."""
     plan = wanted.get("plan", tenant.plan)
     if not tenant.plan.includes_lockbox or plan.includes_lockbox:
         return None
@@ -308,7 +309,8 @@ def save_service(
 ) -> Service:
     """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
-    Covering a service is immediate. Every other change, and a new service that is not covered, is announced.
+    If a service becomes covered, the change is immediate. Every other change, and a new service that is not covered, is
+    announced.
     """
     wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
 
@@ -349,10 +351,10 @@ def _service_or_new(current: Step, service_id: object) -> Service:
 def save_resource(*, actor: Actor, resource_id: object = None, **wanted: Any) -> Resource:
     """Add a resource, or change its name or whether it is active.
 
-    A new resource of a service that is not covered is announced, as the service was: nobody asks the customer about it.
+    A new resource of a service that is not covered is announced, because the customer will not be asked about it.
     """
 
-    # Another tenant or service would make windows that are open cover something else.
+    # Tenant and service can't be changed, because windows that are open would then cover something else.
     allowed, event = {"name", "is_active"}, Event.RESOURCE_CHANGED
     if not resource_id:
         allowed, event = {"name", "kind", "locator", "is_active"}, Event.RESOURCE_ADDED
@@ -406,7 +408,10 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:
-    """Raise WrongState if an announced change takes Lockbox out of the plan: this tenant got no message about it."""
+    """Raise WrongState if an announced change takes Lockbox out of the plan.
+
+    A tenant that gets the plan now has got no message about that.
+    """
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
@@ -461,9 +466,9 @@ def _lock_service(terms: Terms) -> None:
 
 
 def _service_in_use(terms: Terms, at: datetime) -> bool:
-    """Whether an access request under way uses the name, key or connector that would change."""
+    """Return whether an access request that has not ended uses the name, key or connector that would change."""
     if set(terms["set"]) <= {"is_covered"}:
-        # What was submitted keeps its need for the customer's approval.
+        # Submitted access requests still need the customer's approval.
         return False
     return AccessRequest.objects.under_way(at).filter(service=terms["row"]).exists()
 
@@ -495,7 +500,10 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the resource's tenant if anybody ever asked for it: nobody has approved an unused name."""
+    """Return the resource's tenant if an access request ever named the resource.
+
+    Otherwise nobody has approved anything under its name.
+    """
     resource = Resource.objects.filter(pk=terms["resource"])
     if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
@@ -520,7 +528,7 @@ def _rename_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _differing(row: Any, wanted: Terms) -> Terms:
-    """Return what would be set, and the present values."""
+    """Return the terms of a change: the values that would be set, and the present values."""
     changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
     return {"row": str(row.pk), "name": str(row), "set": changed, "was": {name: getattr(row, name) for name in changed}}
 
@@ -538,16 +546,17 @@ def _copy_with(row: Any, wanted: Terms) -> Any:
 
 
 def _witness_coverage(current: Step, service: Service) -> None:
-    """Record a service's coverage in the log of each affected tenant: it decides whether customers are asked."""
+    """Record a service's coverage in the log of each tenant with Lockbox on, because it decides who is asked."""
     entry = current.entry(Event.SERVICE_CHANGED, detail={"service": service.key, "is_covered": service.is_covered})
     tenants = Tenant.objects.filter(lockbox_on=True).values_list("pk", flat=True)
     recorder.record([replace(entry, tenant_id=tenant, text=service.name) for tenant in tenants], at=current.at)
 
 
 def _require_place(resource: Resource, locator: object) -> None:
-    """Require a resource to lie under its tenant's own root, and neither over nor under another resource.
+    """Raise Unacceptable unless a resource is under its tenant's root, and neither above nor below another resource.
 
-    Otherwise a harmless name, or a tenant without Lockbox, could give access to another tenant's content.
+    Otherwise a resource with a harmless name, or of a tenant without Lockbox, could give access to another tenant's
+    content.
     """
     path = PurePosixPath(locator if isinstance(locator, str) else "")
     if not is_own_place(resource.tenant, str(path)):
@@ -567,7 +576,10 @@ def _tenant(current: Step) -> Tenant:
 
 
 def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
-    """Set the allowed fields, validate, save, and record the old values. Nothing is saved if nothing differs."""
+    """Set the allowed fields, validate them, save the row, and record the old values.
+
+    If no value differs, nothing is saved.
+    """
     if unknown := sorted(set(wanted) - allowed):
         raise Unacceptable(_("This cannot be changed here."), field=unknown[0])
     is_new = row._state.adding
@@ -593,7 +605,7 @@ def _validated(row: Any) -> Any:
 
 
 def _plan(plan_id: Any, *, is_locked: bool = False) -> Plan:
-    """Return the plan, locked if its terms matter: no tenant may move to a plan that is losing Lockbox."""
+    """Return the plan. With `is_locked`, lock it, so that no tenant gets a plan that is losing Lockbox."""
     plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
         return plans.get(pk=plan_id)

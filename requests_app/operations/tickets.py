@@ -1,4 +1,4 @@
-"""Tickets: open, assign, comment, answer, resolve and close."""
+"""Tickets: opens, assigns, comments on, answers, resolves and closes them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ from requests_app.operations._perform import perform
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A problem to report. `on_behalf_of_id` names the customer's person if the provider records it for them.
+    """A problem to report.
 
-    `external_reference` and `external_url` are its name and address in the help desk from which it comes.
+    If the provider records it for a customer's person, `on_behalf_of_id` names this person. `external_reference` and
+    `external_url` are its name and address in the help desk from which it comes.
     """
 
     tenant_id: Any
@@ -52,7 +53,10 @@ class Report:
 
 
 def open_ticket(report: Report, *, actor: Actor) -> Ticket:
-    """Open a ticket, or record one. The service's queue and the person for whom it was recorded get a mail."""
+    """Open a ticket, or record one for a customer's person.
+
+    The engineers of the service's queue get a mail, and so does the person for whom it was recorded.
+    """
     edge = TICKET_TRANSITIONS[OPEN_TICKET.name]
     ticket = Ticket(reference=new_reference("T"), state=TicketState.NEW)
 
@@ -108,9 +112,9 @@ def assign_ticket(ticket_id: object, *, actor: Actor, assignee_id: object = None
 
 
 def link_ticket(ticket_id: object, *, external_reference: str, external_url: str = "", actor: Actor) -> Ticket:
-    """Set the ticket's reference and address in another help desk; they replace the earlier ones.
+    """Set the ticket's reference and address in another help desk. They replace the earlier ones.
 
-    The same call again changes nothing and is not an entry, because a help desk may repeat it.
+    If a help desk repeats the call with the same values, nothing changes and there is no entry.
     """
     before: dict[str, str] = {}
 
@@ -151,7 +155,7 @@ def answer_ticket(ticket_id: object, *, actor: Actor, note: str) -> Ticket:
 
 
 def resolve_ticket(ticket_id: object, *, actor: Actor, note: str = "") -> Ticket:
-    """Mark the problem as solved. Access that was asked for or given under the ticket ends with it."""
+    """Mark the problem as solved. Access requests and windows under the ticket end."""
     with change_ticket(ticket_id, RESOLVE_TICKET, actor=actor, note=note) as step:
         step.row.resolved_at = step.at
         _say(step)
@@ -216,17 +220,18 @@ def comment(ticket_id: object, *, actor: Actor, body: str, is_internal: bool = F
 
 
 def _is_answer(ticket_id: object, actor: Actor) -> bool:
-    """Whether this person's comment is an answer. Ask before the act begins: the act is then one act with one entry.
+    """Return whether this person's comment is an answer.
 
-    If the ticket changes meanwhile, nothing is lost: the table judges an answer under the lock. A text that was written
-    before the question came is a comment, after which the ticket continues to wait.
+    It is called before the act begins, so that there is one act with one entry. If the ticket changes meanwhile,
+    nothing is lost: the table judges an answer again under the lock. A text from before the question is a comment, and
+    the ticket still waits after it.
     """
     if actor.side is not Side.CUSTOMER:
         return False
     try:
         ticket = Ticket.objects.visible_to(actor).find(ticket_id)
     except NotFound:
-        return False  # The act itself says so.
+        return False  # the act itself raises NotFound
     return ticket.state == TicketState.WAITING_FOR_CUSTOMER
 
 
@@ -247,7 +252,7 @@ def _add_comment(step: TicketMove) -> TicketComment:
 
 
 def _answer_note(ticket: Ticket, row: TicketComment, actor: Actor) -> Note:
-    """Return the mail that informs the other side of an answer."""
+    """Return the mail to the other side about an answer."""
     side = Audience.TICKET_WORKERS if actor.side is Side.CUSTOMER else Audience.TICKET_CUSTOMERS
     return Note(
         topic=Topic.TICKET_ANSWERED,
@@ -264,8 +269,9 @@ def _note(topic: Topic, ticket: Ticket, audience: Audience) -> Note:
 
 
 def _caller(report: Report, tenant: Tenant, actor: Actor) -> Person | None:
-    """Return the person for whom the ticket is recorded. Only the provider records tickets for others, of
-    that tenant.
+    """Return the person for whom the ticket is recorded.
+
+    Only the provider records tickets for others, and only for people of that tenant.
     """
     if report.on_behalf_of_id in (None, ""):
         return None

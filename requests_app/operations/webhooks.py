@@ -42,9 +42,9 @@ from requests_app.platform import bell
 from requests_app.platform.outbound import BadTarget, Target
 
 MOST_WEBHOOKS = 10
-#: After a new secret was made, the one before signs along for so long.
+#: How long the former keys also sign after new keys were made.
 FORMER_FOR = timedelta(hours=24)
-#: A webhook that is switched on again gets the messages of the meantime, up to this age.
+#: A webhook that is switched on again gets the messages that it missed, if they are not older than this.
 CATCH_UP = timedelta(days=3)
 
 _OFF_ALREADY = gettext_lazy("This webhook is off already.")
@@ -59,16 +59,16 @@ _BAD_URL: dict[str, Promise] = {
 
 @dataclass(frozen=True)
 class Issued:
-    """A webhook with new keys. The person who asked for it is shown the keys once; nobody sees them again."""
+    """A webhook with new keys. The person who asked for it sees the keys once; nobody sees them again."""
 
     webhook: Webhook
     keys: Keys
 
 
 def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: str = "", actor: Actor) -> Issued:
-    """Add an endpoint for a tenant's log, or, without a tenant, the provider's own for all logs.
+    """Add a webhook for a tenant's log, or without a tenant the provider's own webhook for all logs.
 
-    It gets the events from now on. Under two-person control it is off until two people have switched it on.
+    It gets the events from now on. Under two-person control, it is off until two people have switched it on.
     """
     keys = Keys.new()
 
@@ -88,14 +88,17 @@ def add_webhook(tenant_id: object, *, url: str, events: Sequence[str], label: st
         current.witness(
             Event.WEBHOOK_ADDED, detail={**_described(webhook), "events": webhook.events}, text=webhook.place
         )
-        # From the entry after this one on. Of other logs the place is found when something happens there.
+        # It begins with the entry after this one. For other logs, the start is set when something happens there.
         log_id = tenant.pk if tenant else PROVIDER_LOG
         WebhookCursor.objects.create(webhook=webhook, log_id=log_id, next_seq=queries.size(log_id))
     return Issued(webhook, keys)
 
 
 def _new(current: Step, tenant_id: object) -> Webhook:
-    """Return a webhook that is not saved yet. Without a tenant it is the provider's, and customers don't see it."""
+    """Return a webhook that is not saved yet.
+
+    Without a tenant, it belongs to the provider, and raises NotFound for customers.
+    """
     webhook = Webhook()
     if tenant_id is not None:
         current.tenant = webhook.tenant = Tenant.objects.visible_to(current.actor).locked().find(tenant_id)
@@ -123,7 +126,7 @@ def change_webhook(
     label: str | None = None,
     actor: Actor,
 ) -> Webhook:
-    """Change its address, its events or its label. Waiting messages go to the new address from now on."""
+    """Change the webhook's address, events or label. Messages that wait go to the new address."""
 
     def wanted(current: Step) -> tuple[str, list[str], str]:
         webhook, written = current.row, current.inputs["label"]
@@ -142,7 +145,7 @@ def change_webhook(
             return None
         there = copy(current.row)
         there.url, there.label = new_url, new_label
-        # The address may be as good as a password: it is stored with the proposal, and is not in the log.
+        # The address may be as secret as a password: it is stored with the proposal, and is not in the log.
         terms = {**_of(there), "events": new_events, "place_before": current.row.place}
         return _of_tenants(current, {**terms, "_url": new_url})
 
@@ -170,7 +173,10 @@ def _change_webhook(current: Step, webhook: Webhook, wanted: tuple[str, list[str
 
 
 def remove_webhook(webhook_id: object, *, actor: Actor) -> None:
-    """Remove the webhook: it gets nothing more. Its keys are deleted immediately, its deliveries within the hour."""
+    """Remove a webhook. It gets no more messages.
+
+    Its keys are deleted immediately, and its deliveries within an hour.
+    """
     with perform(REMOVE_WEBHOOK, webhook_id, actor=actor, holds=_as_it_is) as current:
         _remove_webhook(current, current.row)
 
@@ -188,7 +194,7 @@ def _remove_webhook(current: Step, webhook: Webhook) -> None:
 
 
 def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
-    """Make new keys. The previous keys also sign for one day, so that the receiver can be changed meanwhile."""
+    """Make new keys. The former keys also sign for one day, so that the receiver can be changed meanwhile."""
     keys = Keys.new()
     with perform(ROTATE_WEBHOOK_SECRET, webhook_id, actor=actor) as current:
         webhook: Webhook = current.row
@@ -200,7 +206,7 @@ def rotate_webhook_secret(webhook_id: object, *, actor: Actor) -> Issued:
 
 
 def disable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
-    """Send it nothing until it is switched on again."""
+    """Switch a webhook off. It gets no messages until it is switched on again."""
     with perform(DISABLE_WEBHOOK, webhook_id, actor=actor, state=_require_on, holds=_as_it_is) as current:
         webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because.PERSON, current)
@@ -216,7 +222,7 @@ def _disable_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> 
 
 
 def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhook:
-    """Switch off a webhook that fails for days or answers "gone", and inform the people who look after it."""
+    """Switch off a webhook that has failed for days or answered "gone", and send a mail to its administrators."""
     with perform(GIVE_UP_WEBHOOK, webhook_id, actor=actor, state=_require_on) as current:
         webhook: Webhook = current.row
         _switch_off(webhook, Webhook.Because(because), current)
@@ -234,7 +240,7 @@ def give_up_webhook(webhook_id: object, *, because: str, actor: Actor) -> Webhoo
 
 
 def enable_webhook(webhook_id: object, *, actor: Actor) -> Webhook:
-    """Continue where it stopped, but leave out messages older than CATCH_UP."""
+    """Switch a webhook on again. It gets the messages that it missed, except those older than CATCH_UP."""
 
     def holds(current: Step) -> dict[str, Any] | None:
         return _of_tenants(current, {**_of(current.row), "events": current.row.events})
@@ -267,7 +273,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
 
 
 def send_webhook_test(webhook_id: object, *, actor: Actor) -> OutboxMessage:
-    """Send a test message once, also to a webhook that is switched off."""
+    """Send a test message once. The webhook may be switched off."""
 
     def state(current: Step) -> None:
         tests = OutboxMessage.objects.filter(webhook=current.row, topic=messages.TEST)
@@ -300,10 +306,13 @@ def redeliver(message_id: object, *, actor: Actor) -> OutboxMessage:
 
 
 def outbox_row(webhook: Webhook, message: messages.Message) -> dict[str, Any]:
-    """Return the columns of a message's row, except its times. The key prevents a second row for the same message."""
+    """Return the columns of a message's row, without its times.
+
+    The key prevents a second row for the same message.
+    """
     return {
         "webhook": webhook,
-        # The webhook's own tenant, not that of the log: no customer may see what the provider's webhooks get.
+        # The tenant of the webhook and not of the log: no customer may see what the provider's webhooks get.
         "tenant_id": webhook.tenant_id,
         "topic": message.type,
         "about": webhook.pk,
@@ -331,7 +340,10 @@ def _as_it_is(current: Step) -> dict[str, Any] | None:
 
 
 def _of_tenants(current: Step, terms: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what to hold for a second person; None for the provider's webhooks: no tenant's rule applies to them."""
+    """Return the terms to hold for a second person.
+
+    For the provider's webhooks return None, because no tenant's rule applies to them.
+    """
     return terms if current.row.tenant_id is not None else None
 
 
@@ -361,7 +373,7 @@ def _switch_off(webhook: Webhook, because: Webhook.Because, current: Step) -> No
 
 
 def _begin_anew(webhook: Webhook, current: Step) -> None:
-    """Forget its failures: waiting messages are tried immediately."""
+    """Reset the webhook's failures, and try its waiting messages immediately."""
     webhook.failures, webhook.failing_since = 0, None
     _waiting(webhook).update(next_attempt_at=current.at)
 
@@ -371,12 +383,15 @@ def _waiting(webhook: Webhook) -> QuerySet[OutboxMessage]:
 
 
 def _of(webhook: Webhook) -> dict[str, Any]:
-    """Describe the webhook for a proposal."""
+    """Return the fields about a webhook for a proposal."""
     return {"webhook": str(webhook.pk), **_described(webhook)}
 
 
 def _described(webhook: Webhook) -> dict[str, Any]:
-    """Describe the webhook for the log, but never the path of its address, which may be as secret as a password."""
+    """Return the fields about a webhook for the log.
+
+    The path of its address is left out, because it may be as secret as a password.
+    """
     return {"place": webhook.place, "label": webhook.label}
 
 
@@ -390,7 +405,7 @@ def _url(url: str) -> str:
 
 
 def _events(events: Sequence[str]) -> list[str]:
-    """The chosen names, each once and in order. ALL comes without other names."""
+    """Return the chosen events, each once and in order. With ALL, no other name is returned."""
     wanted = {str(event) for event in events}
     if not wanted:
         raise Unacceptable(_("Choose at least one event."), field="events")

@@ -1,4 +1,4 @@
-"""A tenant's witnesses, and the rule that no window opens unless one of them has cosigned the log recently."""
+"""A tenant's witnesses, and the rule that a window opens only if one of them has cosigned the log recently."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.platform.outbound import BadTarget, Target
 
-#: The product asks each witness again for every checkpoint.
+#: The most witnesses of a tenant: for every checkpoint, the product asks each of them for a cosignature.
 MOST_WITNESSES = 10
-#: Hours that the rule may name (Tenant.cosigned_within).
+#: The smallest and the largest number of hours in the rule (Tenant.cosigned_within).
 SHORTEST_RULE, LONGEST_RULE = limits.COSIGNED_WITHIN_HOURS
 
 _BAD_URL: dict[str, Promise] = {
@@ -39,7 +39,7 @@ _BAD_URL: dict[str, Promise] = {
 
 
 def add_witness(tenant_id: object, *, vkey: str, url: str, actor: Actor) -> Witness:
-    """Register a witness by its key. From the next checkpoint on, it is asked."""
+    """Register a witness with its key. It is asked to cosign from the next checkpoint on."""
     wanted: dict[str, str] = {}
 
     def check(current: Step) -> None:
@@ -76,7 +76,10 @@ def _require_room(tenant: Tenant) -> None:
 
 
 def remove_witness(tenant_id: object, witness_id: object, *, actor: Actor) -> None:
-    """Stop asking this witness. Its cosignatures stay, but no longer count for the rule."""
+    """Remove a witness. It is not asked any more.
+
+    Its cosignatures stay stored, but no longer count for the rule.
+    """
 
     def holds(current: Step) -> dict[str, Any]:
         witness = _removable(current.row, witness_id)
@@ -115,7 +118,7 @@ def _removable(tenant: Tenant, witness_id: object) -> Witness:
 
 
 def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tenant:
-    """Set that a window opens only if a witness cosigned the log within so many hours. None removes the rule."""
+    """Set that a window opens only if a witness cosigned the log within this many hours. None removes the rule."""
 
     def state(current: Step) -> None:
         if hours == current.row.cosigned_within:
