@@ -1,4 +1,4 @@
-"""Tasks for tests: each run writes a line to a file, because a killed process can't report more."""
+"""Tasks for tests. Each run writes a line to a file, because a killed process can't report anything else."""
 
 import os
 import signal
@@ -10,21 +10,21 @@ from requests_app.work.guard import guarded
 
 @guarded
 def note(path: str, word: str, seconds: float = 0.0) -> None:
-    """Write the word, after a while."""
+    """Wait for `seconds`, then write the word."""
     time.sleep(seconds)
     _append(path, word)
 
 
 @guarded
 def die(path: str) -> None:
-    """Write that it ran, and kill the worker."""
+    """Write a line, then kill the worker."""
     _append(path, f"died {os.getpid()}")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @guarded
 def fail(path: str) -> None:
-    """Write that it ran, and raise."""
+    """Write a line, then raise an error."""
     _append(path, "failed")
     raise RuntimeError("no luck")
 
@@ -37,7 +37,7 @@ def _append(path: str, line: str) -> None:
 
 @guarded
 def hold_out(path: str, seconds: float) -> None:
-    """Run for so long, beyond django-q2's time-out, as a call that never returns does."""
+    """Run for this many seconds and block django-q2's time limit, like a call that never returns."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
     _append(path, "holding out")
     time.sleep(seconds)

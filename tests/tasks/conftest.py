@@ -1,4 +1,4 @@
-"""Real processes with the test's own database, each limited in time and ended by its own process id."""
+"""Real processes with the test's database. Each has a time limit, and is ended by its process id."""
 
 import datetime as dt
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Running:
-    """One `manage.py …` in a session of its own, with its output in a file."""
+    """One `manage.py …` in its own session, with its output in a file."""
 
     def __init__(self, arguments: list[str], env: dict[str, str], log: Path) -> None:
         self.log_path = log
@@ -41,7 +41,7 @@ class Running:
         return self.process.pid
 
     def family(self) -> list[int]:
-        """Return its present descendants; they are remembered, to find orphans later."""
+        """Return its present descendants, and remember them to find orphans later."""
         members = tree(self.pid)
         self._known |= set(members)
         return members
@@ -50,7 +50,10 @@ class Running:
         return [pid for pid in self._known if pid != self.pid and _is_alive(pid)]
 
     def stop(self, number: int = signal.SIGTERM, *, within: float = 120.0, is_cut_short: bool = False) -> float:
-        """Send the signal only to the main process; return how long the end took. No process may have been killed."""
+        """Send the signal only to the main process.
+
+        Return how many seconds the end took. Fail if a process had to be killed.
+        """
         self.family()
         started = time.monotonic()
         self.process.send_signal(number)
@@ -60,7 +63,7 @@ class Running:
         return took
 
     def until(self, words: str) -> None:
-        """Wait until it prints this; fail immediately if it has ended."""
+        """Wait until the output contains these words. Fail immediately if the process has ended."""
         wait_for(lambda: words in self.log or self.process.poll() is not None, within=60, why=words)
         assert words in self.log, self.log[-3000:]
 
@@ -78,14 +81,17 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-#: How many times longer than on a machine with nothing else to do anything may take before it is given up.
+#: Each wait can take this many times longer than on a machine without other work.
 PATIENCE = 8
-#: In seconds: what is quick on its own may wait long for its turn at a processor.
+#: The shortest limit of a wait, in seconds. A short task may wait long for a processor.
 LEAST_PATIENCE = 60.0
 
 
 def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
-    """Ask repeatedly; fail with the expected result. `within` is the time on an otherwise idle machine."""
+    """Call `what` repeatedly until the result is true.
+
+    Without success, fail with `why`. `within` is the time on an idle machine.
+    """
     within = max(within * PATIENCE, LEAST_PATIENCE)
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -96,17 +102,17 @@ def wait_for(what: Callable[[], T], *, within: float, why: str = "") -> T:
 
 
 def runs(pid: int, command: str) -> bool:
-    """Tell whether this word is in the process's command line."""
+    """Return whether this word is in the command line of the process."""
     return command in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def beats() -> dict[str, dt.datetime]:
-    """When each cluster was last seen."""
+    """Return when each cluster last gave a heartbeat."""
     return dict(Heartbeat.objects.workers().values_list("name", "at"))
 
 
 def in_service(count: int = 1) -> dict[str, dt.datetime]:
-    """Wait until so many clusters have given a heartbeat."""
+    """Wait until this many clusters have given a heartbeat."""
 
     def enough() -> dict[str, dt.datetime]:
         return found if len(found := beats()) >= count else {}
@@ -118,7 +124,7 @@ Start = Callable[..., Running]
 
 
 def web_alone(start: Start, port: int, **env: str) -> Running:
-    """Start the web server under its supervisor, without clusters and beat, and wait until it is ready."""
+    """Start the web server under its supervisor, without clusters and beat. Wait until it is ready."""
     address = f"http://127.0.0.1:{port}"
     running = start("lockbox", "--no-beat", "--clusters", "0", PORT=str(port), BASE_URL=address, **env)
     running.until("Ready:")
@@ -127,7 +133,9 @@ def web_alone(start: Start, port: int, **env: str) -> Running:
 
 @pytest.fixture
 def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
-    """Start `manage.py …` with short deadlines: `start("lockbox", "--no-web", CLUSTERS="2")`."""
+    """Return a function that starts `manage.py …` with short time limits: `start("lockbox", "--no-web",
+    CLUSTERS="2")`.
+    """
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     short = {
         "DJANGO_SETTINGS_MODULE": "tests.tasks.process_settings", "DATABASE_URL": database_url(),
@@ -149,7 +157,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Start]:
 
 
 class Notes:
-    """The lines that the chores have written. The chores get `notes.path`; `notes()` reads what is there."""
+    """The file of lines that the chores write. Chores get `notes.path`, and `notes()` returns the lines."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)

@@ -1,4 +1,4 @@
-"""The same with the product's own time limits: a task that waits for other machines is not killed for it."""
+"""The process settings with the product's time limits, so that a task can wait for other machines."""
 
 from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER

@@ -1,6 +1,4 @@
-"""The same with the product's own hashing, beside the fast one of the tests, with which the cast's passwords are
-stored.
-"""
+"""The web settings with the product's password hashing. The tests' fast hashing still checks the cast's passwords."""
 
 from tests.tasks.web_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.web_settings import PASSWORD_HASHERS as _QUICK

@@ -1,4 +1,4 @@
-"""The same for tests that count runs: the queue delivers again only what a slow machine can't still be doing."""
+"""The process settings for tests that count runs: no task is delivered again while a slow machine still runs it."""
 
 from tests.tasks.process_settings import *  # noqa: F403 - settings build on settings
 from tests.tasks.process_settings import Q_CLUSTER

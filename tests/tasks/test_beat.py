@@ -1,4 +1,4 @@
-"""The beat enqueues each due task once, and no outage ends it."""
+"""The beat enqueues each due task once, and continues after any outage."""
 
 import datetime as dt
 import threading
@@ -18,7 +18,7 @@ from tests.conftest import Traveller
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: What is due with the minutes of its schedule, and what is enqueued in between, too.
+#: All scheduled tasks. IN_BETWEEN are those that are also enqueued between their scheduled minutes.
 EACH = [
     *("check_logs", "checkpoint", "closing_soon", "cosign", "deliver_webhooks", "drain_outbox", "forget_calls"),
     *("prune_logs", "remind", "sweep", "tidy_webhooks"),
@@ -52,7 +52,7 @@ def test_between_the_minutes_each_task_is_enqueued_and_never_twice(travel: Trave
     for _ in range(35):
         travel.by(seconds=1)
         beat.tick()
-    # Three turns have passed, and each first task still waits.
+    # Three rounds have passed. Each task still waits, so no task was enqueued twice.
     assert queued() == IN_BETWEEN
 
 
@@ -106,7 +106,7 @@ def test_a_row_that_slips_in_behind_the_check_is_not_signed(
     Schedule.objects.create(name="foreign", schedule_type="I", next_run=clock.now(), **columns)
     beat.tick()
     assert queued() == []
-    async_task("os.getpid")  # elsewhere in the process nothing is held up
+    async_task("os.getpid")  # the check stops only the beat, not the rest of the process
     assert queued() == ["getpid"]
 
 

@@ -1,4 +1,4 @@
-"""Each cluster gets its own heartbeats, beside the queued tasks and never from the shared queue."""
+"""Each cluster gets its own heartbeats in addition to queued tasks, and never from the shared queue."""
 
 import pytest
 from django.conf import settings
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A monotonic clock that the test moves: `seconds[0] += 1`."""
+    """Return a monotonic clock that the test moves: `seconds[0] += 1`."""
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     monkeypatch.setattr(module._throttle, "next_at", 0.0)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Listening:
-    """A small witness behind HTTP."""
+    """A small witness with an HTTP server."""
 
     def __init__(self, small: SmallWitness) -> None:
         class Handler(BaseHTTPRequestHandler):

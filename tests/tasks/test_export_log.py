@@ -49,7 +49,7 @@ def seqs(lines: list[dict[str, Any]]) -> list[int]:
 
 
 def refused(*words: Any) -> tuple[int, str]:
-    """Return the exit status and the message of a refusal; assert that nothing else is printed or recorded."""
+    """Return the exit status and the message of a refusal. Assert that nothing is printed and no entry is written."""
     before, out = AuditEntry.objects.count(), io.StringIO()
     with pytest.raises(CommandError) as refusal:
         call_command("export_log", *map(str, words), stdout=out, stderr=io.StringIO())
@@ -137,7 +137,7 @@ def test_with_a_limit_the_cursor_is_at_the_last_line(cast: Cast, tmp_path: Path)
 
 
 class Breaks(io.StringIO):
-    """A reader that goes away after so many batches; it does not have what was not sent."""
+    """An output that fails after this number of batches. It does not contain the failed batch."""
 
     def __init__(self, batches: int, error: type[OSError]) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ def test_a_directory_that_is_not_there_is_refused(cast: Cast, tmp_path: Path) ->
 
 @pytest.mark.parametrize("how", ["after", "cursor"])
 def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Cast, tmp_path: Path, how: str) -> None:
-    """A restored backup, or a log that was cut: otherwise the place would be passed without notice."""
+    """The log was restored from a backup or cut. Without the check, the export would silently skip later entries."""
     grown(cast, 5)
     Cursor(tmp_path / "cursor", cast.contoso.pk).store(7)
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
@@ -264,11 +264,11 @@ def test_words_that_are_not_understood_are_refused(cast: Cast) -> None:
                 assert not AuditEntry.objects.exists()
 
 
-# --- Following ---------------------------------------------------------------------------------------------
+# --- Following the log -------------------------------------------------------------------------------------
 
 
 class Reader(io.StringIO):
-    """Reads the output, and does something at each batch."""
+    """Collects the output, and calls the next function at each batch."""
 
     def __init__(self, *acts: Any) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ def test_following_continues_with_new_entries_until_it_is_stopped(cast: Cast, tm
     before = signal.getsignal(signal.SIGTERM)
     lines = pulled("--follow", "--every", "0.05", "--cursor-file", tmp_path / "cursor", stdout=out)
     assert seqs(lines) == list(range(7))
-    # One entry for all of it: else it would follow itself for ever.
+    # The whole run writes one entry. Otherwise its entries would cause exports without end.
     assert events_in(cast.contoso).count("log.exported") == 1
     assert json.loads((tmp_path / "cursor").read_text())["after"] == 6
     assert signal.getsignal(signal.SIGTERM) is before
@@ -311,7 +311,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_following(cast: Cast, monke
         run(pull, **options)
 
     monkeypatch.setattr(_pull.Pull, "run", sometimes)
-    # A closed connection would take the test's own transaction with it.
+    # Closing the connection would end the test's transaction.
     monkeypatch.setattr("requests_app.management.commands.export_log.connection.close", lambda: None)
     out, err = Reader(_terminated), io.StringIO()
     call_command("export_log", "contoso", "--follow", "--every", "0.05", stdout=out, stderr=err)
@@ -319,7 +319,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_following(cast: Cast, monke
     assert err.getvalue().splitlines() == 2 * ["The database does not answer; trying again."]
 
 
-# --- As a process ------------------------------------------------------------------------------------------
+# --- In a separate process ---------------------------------------------------------------------------------
 
 
 def _process(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -343,7 +343,7 @@ def _done(tmp_path: Path, *words: str, **environment: str) -> tuple[int, bytes, 
 def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> None:
     shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     assert _done(tmp_path, "demo_world")[0] == 0
-    # The lines are UTF-8 in every environment.
+    # The lines are in UTF-8 in every environment.
     elsewhere = {"PROVIDER_NAME": "Müller & Söhne", "PYTHONIOENCODING": "ascii"}
     status, out, err = _done(tmp_path, "export_log", "contoso", "--format", "cef", **elsewhere)
     assert (status, err) == (0, b"")
@@ -361,7 +361,7 @@ def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> 
     assert (following.returncode, err) == (0, b"")
     assert seen == list(range(3, count + 2))
 
-    # A reader that goes away, as `head` does.
+    # The reader stops reading, as `head` does.
     gone = _process(tmp_path, "export_log", "contoso", "--follow", "--every", "0.05")
     assert gone.stdout is not None
     assert gone.stderr is not None

@@ -1,4 +1,4 @@
-"""The pitfalls of the queue, with real processes on a real database, each really killed."""
+"""Known problems of the queue, with real processes on a real database, each really killed."""
 
 import datetime as dt
 import os
@@ -32,17 +32,17 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc"),
 ]
 
-#: Seconds for which a chore continues that hears of no end.
+#: How many seconds a chore runs that ignores its end.
 HELD_OUT = 60.0
 NOTE, DIE, FAIL = (f"tests.tasks.chores.{name}" for name in ("note", "die", "fail"))
-#: What does no work any more is noticed soon.
+#: A supervisor that notices quickly if a part stops working.
 WATCHFUL = {"HEARTBEAT_MAX_AGE_SECONDS": "6"}
-#: With short deadlines, except for the queue: it delivers again what is not done in time, also where a machine is slow.
+#: Short time limits, except for the queue: even on a slow machine, it delivers no running task again.
 PATIENT = {"DJANGO_SETTINGS_MODULE": "tests.tasks.patient_settings"}
 
 
 def forked(running: Running) -> list[int]:
-    """Return the processes of the only cluster's sentinel: first two workers, then the monitor, then the pusher."""
+    """Return the processes of the only cluster: two workers, the monitor and the pusher, in this order."""
     parents = {}
     for pid in running.family():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -56,7 +56,7 @@ def waiting_words() -> list[str]:
     return [row.task["args"][1] for row in OrmQ.objects.all() if row.func() == NOTE]
 
 
-# --- A worker that dies idle -----------------------------------------------------------------------------
+# --- A worker that is killed while it waits --------------------------------------------------------------
 
 
 @pytest.mark.deep
@@ -70,7 +70,7 @@ def test_a_cluster_whose_idle_workers_were_killed_is_started_again(start: Start,
             os.kill(pid, signal.SIGKILL)
         async_task(NOTE, notes.path, f"word-{attempt}")
         wait_for(lambda: f"word-{attempt}" in notes(), within=40, why="work goes on")  # noqa: B023 - called at once
-        # One that was at work in that moment held no lock, and django-q2 replaces it by itself.
+        # If the killed worker was running a task, it held no lock, and django-q2 has replaced it.
         if "cluster-1 does no work any more; it is killed and started again." in running.log:
             break
     else:
@@ -111,7 +111,7 @@ def test_an_entry_is_under_a_signed_checkpoint_within_a_minute(start: Start) -> 
     key = Path(settings.LOG_KEY_FILE).read_text().strip()
     start("lockbox", "--no-web", LOG_KEY=key, LOG_ORIGIN=settings.LOG_ORIGIN, SWEEP_SECONDS="10")
     in_service()
-    for _ in range(2):  # the second one right after a round, which is the longest wait
+    for _ in range(2):  # the second entry comes just after a round, so it waits longest
         world.submitted()
         newest = AuditEntry.objects.filter(tenant_id=world.contoso.pk).order_by("-seq").first()
         assert newest is not None
@@ -133,7 +133,7 @@ def test_a_task_that_kills_its_worker_is_parked_and_the_others_go_on(start: Star
         async_task(NOTE, notes.path, f"other {number}")
     wait_for(lambda: TaskAttempt.objects.parked().count() == 2, within=60, why="both are parked")
     wait_for(lambda: not OrmQ.objects.exists(), within=20, why="the queue lets go of them")
-    time.sleep(6)  # longer than `retry`: nothing comes back
+    time.sleep(6)  # longer than `retry`, so a task would have been delivered again
     counted = Counter(line.split()[0] for line in notes())
     assert (counted["died"], counted["failed"]) == (2, 2)
     assert {line for line in notes() if line.startswith("other")} == {f"other {number}" for number in range(5)}
@@ -261,7 +261,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(start: Start) -> None:
 
 
 def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
-    """It may be the operator's first start: endless retries would hide what is wrong."""
+    """This may be the operator's first start, and endless retries would hide the error."""
     running = start(
         "lockbox", PORT=str(free_port()), GRANIAN_SSL_CERTIFICATE="/nowhere", GRANIAN_SSL_KEYFILE="/nowhere"
     )
@@ -270,7 +270,7 @@ def test_a_web_server_that_cannot_start_ends_the_whole(start: Start) -> None:
     assert running.orphans() == []
 
 
-# --- Rows that should not be there -----------------------------------------------------------------------
+# --- Invalid rows ----------------------------------------------------------------------------------------
 
 
 def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
@@ -284,7 +284,7 @@ def test_a_schedule_that_cannot_be_parsed_stops_nothing(start: Start) -> None:
     running.stop()
 
 
-# --- Nothing that matters lives in the queue --------------------------------------------------------------
+# --- A lost queue ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.deep

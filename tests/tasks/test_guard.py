@@ -1,4 +1,4 @@
-"""An attempt is counted before it is made; after too many the task is parked."""
+"""An attempt is counted before it starts. After too many attempts, the task is parked."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ seen: list[Any] = []
 
 @guarded
 def look() -> int:
-    """Record what the database says while the task runs, and whether that is committed."""
+    """Record the number of attempts in the database while the task runs, and whether a transaction is open."""
     seen.append((TaskAttempt.objects.get().attempts, connection.in_atomic_block))
     return 7
 
@@ -46,7 +46,7 @@ def moody(word: str) -> None:
 
 @contextmanager
 def delivered(task_id: str) -> Iterator[None]:
-    """Do what django-q2's worker does around a task."""
+    """Send the signals that django-q2's worker sends around a task."""
     task = {"id": task_id}
     pre_execute.send(sender="django_q", func=None, task=task)
     try:
@@ -89,7 +89,7 @@ def test_attempts_of_one_delivery_add_up_until_it_is_parked() -> None:
 
 
 def test_two_deliveries_of_the_same_work_are_no_retry_of_each_other() -> None:
-    """Two workers may always run the same sweep side by side."""
+    """Two workers can run the same sweep at the same time."""
     for number in range(10):
         with delivered(f"{number:032}"):
             fails_with(ValueError, lambda: stumble("same"))
@@ -126,7 +126,7 @@ def test_by_hand_the_work_itself_is_the_key() -> None:
 
 
 def test_an_open_transaction_is_refused() -> None:
-    """The count would roll back with the work, and the task would be retried for ever."""
+    """The count would be rolled back together with the work, and the task would be retried without end."""
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         look()
     assert seen == []

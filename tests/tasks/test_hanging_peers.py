@@ -1,4 +1,4 @@
-"""A mail server, a receiver and a witness hang at the same time: windows still end, and logs are signed."""
+"""A mail server, a receiver and a witness hang at the same time. Windows still end, and logs are signed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Web server, workers and beat are killed during their work, repeatedly: no change, entry or mail is lost
-or doubled.
-"""
+"""Web server, workers and beat are killed again and again. No change, entry or mail is lost or doubled."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ class Mailbox:
 
 
 def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest]) -> None:
-    """Act as a person whose page does not load: try again until there is a receipt."""
+    """Act as a person whose pages sometimes fail: try again until there is a receipt."""
     browser: Browser | None = None
     person = world.people[who]
 
@@ -62,7 +60,7 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
         try:
             return a_code(person)
         finally:
-            # A thread's own.
+            # Each thread has its own connection.
             connection.close()
 
     for row in rows:
@@ -77,7 +75,7 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
                 page = browser.get(f"/access-requests/{row.pk}/decide/approve/")
                 if not page.path.endswith("/receipt/"):
                     form = page.form(having="digest")
-                    # A sign-in of the last minutes is proof enough, and is not asked for again.
+                    # If the sign-in is recent enough, the page asks for no password.
                     proof = {"password": PASSWORD, "code": code()} if "password" in form.values else {}
                     page = browser.submit(page, form, **proof)
                 if page.path.endswith("/receipt/"):
@@ -90,7 +88,7 @@ def decide_until_done(base: str, who: str, world: Cast, rows: list[AccessRequest
             raise AssertionError(f"{row.reference} could not be decided: {seen}")
 
 
-#: Whom the supervisor looks after, by what is in their command line; web server and cluster have children too.
+#: Words in the command lines of the supervisor's direct children. Web server and cluster also have children.
 PARTS = ("granian", "cluster", "beat")
 
 
@@ -162,10 +160,8 @@ def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[A
 
 
 def _let_the_leases_of_the_killed_run_out() -> None:
-    """End the leases and the pause: a killed drain's mails are free after two minutes, and a person's fourth mail after
-    15.
-
-    The test waits for neither.
+    """End the leases and the waiting times, which would take up to 15 minutes: a killed drain's mails and a person's
+    fourth mail.
     """
     time.sleep(8)
     at = clock.now()
@@ -188,7 +184,7 @@ def _nothing_lost_nothing_doubled(world: Cast, rows: list[AccessRequest], boxes:
         assert Grant.objects.filter(access_request=row).count() == 1
     assert verify(world.contoso.pk).is_good
     assert not OutboxMessage.objects.filter(state="parked").exists()
-    # What was decided before it could be sent asks nobody any more, and says so.
+    # If the access request was decided before its mail was sent, the mail is outdated and has a note.
     sent = OutboxMessage.objects.filter(lane="mail", rendered__isnull=False, last_error="")
     for message in sent:
         copies = boxes.taken[message.recipient, sent_id(message.rendered)]

@@ -1,4 +1,4 @@
-"""A real web server, one tenant's log that somebody holds, and more calls for it than there are threads."""
+"""A real web server, a tenant's log that another session locks, and more calls for this log than threads."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.tasks.conftest import Start, web_alone
 pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.postgres, pytest.mark.real_clock]
 
 CALLS = 200
-#: What others may wait for the sake of one tenant's log, in the middle of their calls. Those who wait for it wait
-#: nearly two seconds each.
+#: How many seconds the locked log may add to other tenants' calls. Calls for the locked log wait nearly two seconds
+#: each.
 ADDED = 1.0
-#: Where each tenant's calls come from. Calls of one address wait behind one another, and for five seconds at most.
+#: The address from which each tenant calls. Calls from one address wait behind each other, for at most five seconds.
 ADDRESSES = {"contoso": "127.0.0.1", "fabrikam": "127.0.0.2"}
 
 
@@ -82,7 +82,10 @@ def site(start: Start) -> Iterator[Site]:
 
 
 def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, float, Any]]]:
-    """Make many calls for one tenant, and some for another and to the probe; return the answers to both."""
+    """Make many calls for one tenant, some calls for another tenant, and calls of the probe.
+
+    Return both groups of responses.
+    """
     answers: list[tuple[int, float, Any]] = []
     clients = [threading.Thread(target=lambda: answers.append(site.ask("contoso"))) for _ in range(CALLS)]
     for client in clients:
@@ -99,14 +102,14 @@ def storm(site: Site) -> tuple[list[tuple[int, float, Any]], list[tuple[int, flo
 def test_calls_for_a_log_that_somebody_holds_delay_no_other_tenant_and_no_probe(site: Site) -> None:
     assert site.ask("contoso")[0] == site.ask("fabrikam")[0] == 200
     answers, others = storm(site)
-    # So many clients are work for the machine themselves. The test measures what the held log adds.
+    # The clients alone keep the machine busy. So the test first measures without the lock.
     usual = statistics.median(seconds for _, seconds, _ in others)
     before = ContentAccess.objects.filter(tenant=site.cast.contoso).count()
     with held(site.cast.contoso.pk):
         answers, others = storm(site)
     assert {status for status, _, _ in others} == {200}
     in_time(statistics.median(seconds for _, seconds, _ in others) < usual + ADDED, others)
-    # Most hear it from the log, in about two seconds; those that wait for a thread as long as one may, before it.
+    # Most calls give up after about two seconds of waiting for the log. The others wait too long for a thread.
     refused = Counter((status, again) for status, _, again in answers)
     assert refused.total() == CALLS
     assert (503, "5") in refused

@@ -1,4 +1,4 @@
-"""Tasks that don't know whether their transaction was committed: tried again, they do everything once."""
+"""Tasks for which it is unknown whether they were committed. They run again, and everything is done once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextlib.contextmanager
 def losing_commit(monkeypatch: pytest.MonkeyPatch, number: int, *, is_saved: bool) -> Iterator[None]:
-    """Lose the answer to the COMMIT of this number; the test decides whether it was done."""
+    """Lose the response to the COMMIT with this number. `is_saved` says whether the commit is done."""
     backend: Any = type(connections["default"])
     plain, seen = backend._commit, []
 

@@ -1,4 +1,4 @@
-"""A database that goes away ends nothing, and work continues when it is back."""
+"""An outage of the database ends no process, and work continues when the database is back."""
 
 import contextlib
 import os
@@ -23,9 +23,9 @@ NOTE = "tests.tasks.chores.note"
 
 
 class Gate:
-    """Passes connections on to a server while it is open; closed, it drops them and refuses new ones.
+    """A proxy to a server that can be open or closed. Closed, it drops connections and refuses new ones.
 
-    Frozen, it accepts data and does not answer, as a stopped server does: its kernel still acknowledges.
+    Frozen, it accepts data and does not answer, like a stopped server whose kernel still acknowledges data.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -58,7 +58,7 @@ class Gate:
         self._flow.set()
 
     def fail_over(self) -> None:
-        """Lead new connections to a server that answers; the existing ones hang for ever."""
+        """Lead new connections to the server. The existing connections hang without end."""
         self._flow = threading.Event()
         self._flow.set()
 
@@ -70,7 +70,7 @@ class Gate:
                 return
             far = socket.create_connection(self._target)
             with self._lock:
-                if not self._is_open:  # closed while this one came in
+                if not self._is_open:  # it was closed while this connection was opened
                     near.close()
                     far.close()
                     return
@@ -100,11 +100,11 @@ def test_an_outage_of_the_database_ends_nothing_and_work_continues_after_it(star
         running = start("lockbox", "--no-web", DATABASE_URL=url, HEARTBEAT_MAX_AGE_SECONDS="20")
         in_service()
         gate.close()
-        time.sleep(24)  # longer than the watchdog's patience
+        time.sleep(24)  # longer than the watchdog's limit
         running.family()
         gate.open()
         async_task(NOTE, notes.path, "after the outage")
-        # Where the machine is slow the queue delivers it twice.
+        # On a slow machine, the queue may deliver the task twice.
         wait_for(lambda: set(notes()) == {"after the outage"}, within=40, why="work goes on")
         back = clock.now()
         wait_for(lambda: Heartbeat.objects.get(name="beat").at > back, within=40, why="the beat goes on")
@@ -117,7 +117,7 @@ def test_an_outage_of_the_database_ends_nothing_and_work_continues_after_it(star
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("end", ["resumed", "failed over"])
 def test_work_continues_after_a_frozen_primary(start: Start, notes: Notes, end: str) -> None:
-    """No process waits for it for ever, and none is killed because it waited."""
+    """No process waits for the frozen server without end, and no process is killed because it waits."""
     with Gate(connection.settings_dict["HOST"] or "127.0.0.1", int(connection.settings_dict["PORT"] or 5432)) as gate:
         url = database_url(host="127.0.0.1", port=gate.port)
         running = start(
@@ -125,7 +125,7 @@ def test_work_continues_after_a_frozen_primary(start: Start, notes: Notes, end: 
         )
         in_service()
         gate.freeze()
-        time.sleep(24)  # longer than the watchdog's patience
+        time.sleep(24)  # longer than the watchdog's limit
         if end == "resumed":
             gate.thaw()
         else:
@@ -150,7 +150,7 @@ def test_a_cluster_that_is_stuck_after_an_outage_is_replaced(start: Start) -> No
         (cluster,) = [pid for pid in running.family() if runs(pid, "cluster") and os.getsid(pid) == pid]
         for pid in set(running.family()) & set(tree(cluster)):
             os.kill(pid, signal.SIGSTOP)
-        # The database blinks more often than the watchdog's patience is long.
+        # The database fails again before the watchdog's limit is over, several times.
         for _ in range(3):
             gate.close()
             time.sleep(1)

@@ -1,4 +1,4 @@
-"""A tree of processes ends as a whole, no matter which process started which in which session."""
+"""A tree of processes ends as a whole, no matter which process started it in which session."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from requests_app.work.processes import Child, kill_tree, tree
 from requests_app.work.undertaker import Undertaker
 from tests.tasks.conftest import wait_for
 
-# Ignores SIGTERM, starts a child in its own session and one that has left it, and says when all are there.
+# Ignores SIGTERM, starts one child in its own session and one that has left it, and prints a word when all are running.
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -32,7 +32,7 @@ time.sleep(60)
 @pytest.fixture
 def child(capfd: pytest.CaptureFixture[str]) -> Iterator[Child]:
     made = Child("stubborn", [sys.executable, "-c", STUBBORN], env=dict(os.environ), cwd=settings.BASE_DIR)
-    # Not by counting: the last one counts before it has left the session.
+    # Counting is not enough: the last process counts before it has left the session.
     wait_for(lambda: "three" in capfd.readouterr().out, within=10)
     assert len(tree(made.pid)) == 3
     yield made
@@ -103,7 +103,7 @@ def test_the_undertaker_ends_what_was_not_taken_back() -> None:
         undertaker.watch_over(process.pid)
     undertaker.forget(taken_back.pid)
     wait_for(lambda: _ignores(undertaker._process.pid, signal.SIGTERM), within=10)
-    os.kill(undertaker._process.pid, signal.SIGTERM)  # asked to go, it stays: its task has just begun
+    os.kill(undertaker._process.pid, signal.SIGTERM)  # it ignores the signal, because its task has just begun
     undertaker.dismiss()
     assert (ours.wait(timeout=120), forgotten.wait(timeout=120)) == (-signal.SIGKILL, -signal.SIGKILL)
     assert taken_back.poll() is None

@@ -1,4 +1,4 @@
-"""The schedule's rows are exactly the declared ones, even if somebody has changed them."""
+"""The rows of the schedule are exactly the declared ones, even if somebody changed them."""
 
 import datetime as dt
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Many strangers sign in at the same time: the web server's memory stays small, and others get their pages."""
+"""Many strangers sign in at the same time. The web server's memory stays small, and other people get their pages."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.tasks.conftest import Start, web_alone
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
 STRANGERS, SECONDS = 180, 10
-#: Asks for a page as somebody who is signed in: from an address of their own, as requests take turns by address, and
-#: in a process of its own, as the strangers' threads would delay it.
+#: Loads pages as a signed-in person. It has its own address, because calls wait by address, and its own process,
+#: because the strangers' threads would delay it.
 VISITOR = """
 import http.client, sys, time
 port, cookie, seconds = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -43,7 +43,7 @@ while time.monotonic() < until:
 
 
 def _megabytes(pid: int) -> int:
-    """Return the memory of the processes; the memory of a hash counts as long as they hold it."""
+    """Return the memory of these processes in megabytes, including the memory of running hashes."""
     total = 0
     for each in tree(pid):
         found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{each}/status").read_text())
@@ -52,7 +52,7 @@ def _megabytes(pid: int) -> int:
 
 
 def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
-    """Return the form's token and the cookie. With so many callers, some have to ask again."""
+    """Return the form's token and the cookie. With so many callers, some calls must be repeated."""
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/accounts/login/")
@@ -65,7 +65,7 @@ def _page(connection: http.client.HTTPConnection) -> tuple[str, str]:
 
 
 def _signs_in(port: int, number: int, barrier: threading.Barrier, answers: Counter[int]) -> None:
-    """Open the page; then send it together with all others, and again a moment after each answer."""
+    """Load the page. Then submit the form at the same time as all others, and again shortly after each response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     token, cookie = _page(connection)
     connection.close()
@@ -114,6 +114,6 @@ def test_180_strangers_take_little_memory(start: Start, capsys: pytest.CaptureFi
     assert {status for status, _seconds in seen} == {"200"}, "who is signed in sees the page"
     assert answers[503], "most are turned away"
     assert answers[200], "and some are judged"
-    # Each of the two processes hashes one at a time, which is 100 MiB.
+    # Each of the two processes runs one hash at a time, which needs 100 MiB.
     assert most - before < 2 * 100 + 200
     assert after - before < 150

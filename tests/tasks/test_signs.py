@@ -1,4 +1,4 @@
-"""A process of the web server that stops working is killed and replaced, and one that works is left alone."""
+"""A process of the web server that stops working is killed and replaced. A working process is left alone."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STALLED = 45.0
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A monotonic clock that the test moves: `now[0] += 1`."""
+    """Return a monotonic clock that the test moves: `now[0] += 1`."""
     now = [1000.0]
     monkeypatch.setattr(clock, "monotonic", lambda: now[0])
     return now
@@ -53,7 +53,10 @@ def send(heard: Signs, words: str) -> None:
 
 
 def after(heard: Signs, now: list[float], seconds: int, *words: str) -> list[int]:
-    """Listen every half second for so long, with these signs each second; return who is silent at the end."""
+    """Listen every half second for `seconds`, and send these signs each second.
+
+    Return the silent processes at the end.
+    """
     for _ in range(seconds):
         for each in words:
             send(heard, each)
@@ -76,7 +79,7 @@ def test_a_process_that_has_not_begun_to_speak_is_not_watched(heard: Signs, now:
 
 
 def test_nobody_is_silent_where_the_supervisor_was_away(heard: Signs, now: list[float]) -> None:
-    """For example a laptop that slept, or a machine that was paused."""
+    """For example, a laptop was asleep, or a machine was paused."""
     after(heard, now, 3, "7 0.0")
     now[0] += 3600
     assert heard.listen() == 3600
@@ -117,7 +120,7 @@ def test_the_socket_is_this_accounts_own_and_goes_with_it(heard: Signs) -> None:
 def test_without_a_place_for_the_socket_nobody_is_watched(
     tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk has no temporary directory; and the name of a socket has about 100 characters at most."""
+    """A full disk has no temporary directory. The name of a socket has at most about 100 characters."""
     for place in (tmp_path / "none", tmp_path / ("a" * 120)):
         if place.name != "none":
             place.mkdir()
@@ -181,7 +184,7 @@ def test_a_sender_without_a_listener_continues(heard: Signs) -> None:
 
 @pytest.mark.real_clock
 def test_a_process_without_a_free_descriptor_gives_signs(heard: Signs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients may hold all of them; if it were killed for that, everybody's requests would end."""
+    """Clients may use all descriptors. Killing the process for that would end all requests."""
     monkeypatch.setattr(signs, "EVERY_SECONDS", 0.01)
 
     def none_left(*_: object) -> None:
@@ -238,7 +241,7 @@ class Site:
 
     @property
     def main(self) -> int:
-        """The main process of the web server; 0 while it does not run."""
+        """Return the main process of the web server, or 0 if it does not run."""
         for pid in self.running.family():
             with contextlib.suppress(OSError):
                 if runs(pid, "granian") and os.getsid(pid) == pid:
@@ -275,7 +278,7 @@ def site(start: Start) -> Iterator[Site]:
     running.until("Ready:")
     site = Site(port, running)
     wait_for(lambda: len(site.workers) == 2, within=20)
-    # Each has said that it lives by then, and is watched.
+    # By now, each worker has given a sign and is watched.
     time.sleep(3)
     yield site
     running.stop()

@@ -1,4 +1,4 @@
-"""A real web server with more slow clients than threads: everybody else is answered as usual."""
+"""A real web server with more slow clients than threads. All others get their responses as usual."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ pytestmark = [
 ]
 
 THREADS = 4
-#: Three times as many as there are threads, of requests and of streams.
+#: Three times the number of threads, half of them requests and half streams.
 SLOW = 24
-#: Nobody waits for a slow client, which would take ten seconds at least. A machine with much to do takes its time.
+#: In seconds. A slow client takes at least ten seconds, so this shows that nobody waited for one.
 AT_ONCE = 8.0
 SIZE = 8 * 1024 * 1024
 
@@ -50,7 +50,7 @@ class Site:
         self._open: list[socket.socket] = []
 
     def send(self, text: str, *, takes: int = 65536) -> socket.socket:
-        """Send this on a separate connection, which stays open."""
+        """Send the text on a new connection, which stays open."""
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
         plain.settimeout(30)
@@ -76,7 +76,7 @@ class Site:
         return browser
 
     def answers(self) -> None:
-        """Assert that a person who signs in gets a page, and the probe an answer, each immediately."""
+        """Assert that a person who signs in gets a page and the probe gets a response, each without waiting."""
         began = time.monotonic()
         assert self.get("/healthz")[0] == 200
         in_time(time.monotonic() - began < AT_ONCE)
@@ -96,7 +96,7 @@ class Site:
         return operations.issue_access_token(made.row, scopes=frozenset(scopes)).secret
 
     def ends(self, status: int) -> list[dict[str, Any]]:
-        """Return the server's log lines about requests with this answer."""
+        """Return the server's log lines about requests with this status."""
         assert self.running is not None
         lines = (line.partition("| ")[2] for line in self.running.log.splitlines())
         found = [json.loads(line) for line in lines if '"request_finished"' in line and line.endswith("}")]
@@ -143,7 +143,7 @@ def test_bodies_that_come_slowly_hold_nobody_up(site: Site) -> None:
     answer = late.recv(12)
     in_time(answer != b"HTTP/1.1 408", "half a second was too long")
     assert answer == b"HTTP/1.1 400", "what is whole in time is answered as ever"
-    # The others get an answer, and the server does not wait for them any longer.
+    # The slow clients get a response, and the server no longer waits for them.
     assert {client.recv(12) for client in clients} == {b"HTTP/1.1 408"}
 
 
@@ -177,7 +177,7 @@ def test_those_who_wait_for_news_hold_nobody_up_and_hear_it(site: Site) -> None:
     polls = [site.send(f"GET {path}?after={size}&wait=30 HTTP/1.1\n{head}\n") for head, _number in waiting]
     assert {stream.recv(12) for stream in streams} == {b"HTTP/1.1 200"}
     site.answers()
-    # One more than may wait for a caller; that its two are under way is known here, and nothing else is.
+    # A caller can have two waiting calls, and this is the third. A 429 therefore shows that both wait.
     token = waiting[0][0].split("Authorization: ")[1].strip()
     assert site.get(f"{path}?wait=1", Authorization=token)[0] == 429
     operations.withdraw(row.pk, actor=site.cast.as_("priya"), note="Found it.")
@@ -198,7 +198,7 @@ def test_a_waiting_reader_who_loses_a_role_is_refused(site: Site) -> None:
     stream = site.send(f"GET {path} HTTP/1.1\n{head}Accept: text/event-stream\n\n")
     poll = site.send(f"GET {path}?wait=30 HTTP/1.1\n{head}\n")
     assert stream.recv(12) == b"HTTP/1.1 200"
-    # Both are under way when a third is one too many.
+    # A 429 for a third call shows that both calls wait.
     token = head.split("Authorization: ")[1].strip()
     wait_for(lambda: site.get(f"{path}?wait=1", Authorization=token)[0] == 429, within=AT_ONCE)
     Token.objects.update(expires_at="2001-01-01T00:00:00Z")

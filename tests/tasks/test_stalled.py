@@ -1,4 +1,4 @@
-"""A real web server with clients that stop reading: nobody waits for them, and their windows still end."""
+"""A real web server with clients that stop reading. Nobody waits for these clients, and their windows still end."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ pytestmark = [
 ]
 
 SIZE = 40 * 1024 * 1024
-#: What a client may still get after the cut, as docs/operators-worker.md says.
+#: How many bytes a client can still get after the end, as docs/operators-worker.md says.
 BOUND = 256 * 1024
-#: A second is promised, and asked for four times in it; a machine that has other things to do gets as much as four
-#: plain pages take on it. What is not cut waits for a minute.
+#: The product promises one second. A busy machine gets more: the time that four plain pages take on it. Without the
+#: end, a stalled stream waits a minute.
 PROMISED, PAGES = 1.5, 4
 
 
 class Site:
-    """A web server with one process, which allows two downloads, and its signed-in person."""
+    """A web server with one process that allows two downloads, and its signed-in person."""
 
     def __init__(self, port: int) -> None:
         self.port, self.cast = port, gather()
@@ -55,7 +55,10 @@ class Site:
         return self.cast.opened(ticket=self.cast.ticket(service_id=self.cast.sharepoint.pk))
 
     def ask(self, browser: Browser, grant: Grant) -> tuple[socket.socket, bytes]:
-        """Ask for the big document with a small receive buffer; return the socket and the answer's beginning."""
+        """Request the large document with a small receive buffer.
+
+        Return the socket and the beginning of the response.
+        """
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.jar)
         plain = socket.socket()
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -67,7 +70,7 @@ class Site:
 
 
 def bound(browser: Browser) -> float:
-    """Return the seconds within which a stream must be cut: from the slowest of three plain pages just before."""
+    """Return the seconds after which a stream must have ended, computed from the slowest of three plain pages."""
     return PROMISED + PAGES * max(_seconds_of_a_page(browser) for _ in range(3))
 
 
@@ -110,7 +113,7 @@ def close_now(browser: Browser, grant: Grant) -> None:
 
 
 def run_out(browser: Browser, grant: Grant) -> None:
-    """Let the window end while its streams are stalled."""
+    """Wait until the window has ended, while its streams are stalled."""
     assert browser.get(f"/access-requests/{grant.access_request_id}/").status == 200
     time.sleep(max(0.0, (grant.closes_at - clock.now()).total_seconds()))
 
@@ -120,7 +123,7 @@ def cuts(grant: Grant) -> int:
 
 
 def rest_of(plain: socket.socket) -> int:
-    """Return how many bytes come until the connection ends, in any way."""
+    """Return how many bytes arrive until the connection ends, by any cause."""
     taken = 0
     try:
         while piece := plain.recv(65536):
@@ -168,7 +171,7 @@ def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
 
 
 def events_of_end(end: Callable[[Browser, Grant], None]) -> list[str]:
-    # Nobody sweeps here: the entry of a window that ran out comes later.
+    # No worker runs here, so the entry about an elapsed window comes later.
     return ["grant.revoked"] if end is close_now else []
 
 

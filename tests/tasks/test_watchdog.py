@@ -1,4 +1,4 @@
-"""Silence counts as stuck only while the database can be read."""
+"""A silent process counts as stuck only while the database can be read."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from requests_app.domain import clock
 from requests_app.models import Heartbeat
 from requests_app.work.watchdog import Watchdog
 
-# The watchdog drops its connection after a failure, which a test's own transaction would not survive.
+# After a failure, the watchdog closes its connection. This would end a test's transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -27,7 +27,7 @@ class Scene:
         self.watchdog = Watchdog(stale_after=60.0)
 
     def after(self, seconds: float, *, beat: dt.datetime | None = None) -> bool:
-        """Check every second for so long, then return whether it seems stuck."""
+        """Check every second for `seconds`. Then return whether the cluster seems stuck."""
         if beat is not None:
             Heartbeat.objects.update_or_create(name="worker:c", defaults={"at": beat, "pid": 1})
         for _ in range(int(seconds)):
@@ -106,7 +106,7 @@ def test_a_cluster_that_beats_between_blinks_is_left_alone(scene: Scene) -> None
 
 def test_a_driver_that_hangs_is_no_silence(scene: Scene) -> None:
     scene.after(50, beat=EPOCH)
-    scene.now += 300  # no look has come back since
+    scene.now += 300  # no check has returned since
     assert not scene.watchdog.is_stuck("worker:c", started=scene.started)
     assert not scene.after(9), "nor is the time counted that the look took"
     assert scene.after(4)

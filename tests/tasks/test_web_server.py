@@ -1,4 +1,4 @@
-"""The real web server with expensive requests (threat 36): it answers or closes the connection, and continues."""
+"""The real web server with expensive requests (threat 36). It answers or closes the connection, and continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tasks.conftest import Running, Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
-#: How many honest calls a hostile one may cost of the processor, which is the same on a slow machine.
+#: The processor time that a hostile call may cost, in normal calls. This does not depend on the machine's speed.
 CALLS = 50
 
 
@@ -28,13 +28,13 @@ class Site:
         self.head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
 
     def send(self, *pieces: bytes) -> int:
-        """Return the status of the answer; 0 if the connection was closed."""
+        """Send the pieces. Return the status of the response, or 0 if the connection was closed."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=15)
         try:
             for piece in pieces:
                 plain.sendall(piece)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it has answered already, or hung up
+            pass  # the server has already answered or closed the connection
         answer = http.client.HTTPResponse(plain)
         try:
             answer.begin()
@@ -48,7 +48,7 @@ class Site:
         return self.send(f"{method} {path} HTTP/1.1\r\n{self.head}{headers}\r\n".encode(), *pieces)
 
     def spent(self) -> float:
-        """Return the processor seconds that the server's processes have used."""
+        """Return the processor time in seconds that the server's processes have used."""
         ticks = 0
         for pid in tree(self.running.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""A customer's witness as a process of its own, called by the task that calls all witnesses."""
+"""A customer's witness in a separate process, called by the task that calls all witnesses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = "witness.contoso.example"
 
 
 class Process:
-    """`lockbox_verify.py witness`, with the commands from the page of witnesses."""
+    """`lockbox_verify.py witness`, started with the commands from the page about witnesses."""
 
     def __init__(self, folder: Path, log: Verifier) -> None:
         self.folder, self.log = folder, log
@@ -69,7 +69,7 @@ class Process:
             self.process = None
 
     def forget(self) -> None:
-        """Make the witness forget what it has seen."""
+        """Delete everything that the witness has seen."""
         (self.folder / "witness.sqlite3").unlink()
 
     @property
@@ -102,7 +102,7 @@ def register(cast: Cast, process: Process) -> None:
 
 
 def due() -> None:
-    """Act as if the wait after a failure were over."""
+    """End the waiting time after a failure."""
     Witness.objects.update(due_at=AuditEntry.objects.order_by("at").values("at")[:1])
 
 
@@ -134,7 +134,7 @@ def test_windows_open_while_it_cosigns_and_no_longer(cast: Cast, start: Any, tra
     assert AccessRequest.objects.get(pk=rows[1].pk).state == "PENDING_CUSTOMER"
     assert Grant.objects.count() == 1
 
-    # The process lives in the present.
+    # The process uses the real time.
     travel.back()
     process.start()
     due()
@@ -159,7 +159,7 @@ def test_a_witness_notices_a_cut_and_a_forked_log(cast: Cast, start: Any) -> Non
     register(cast, process)
     tasks.cosign()
     seen = Checkpoint.objects.get(size=2)
-    # The witness stays as it was; the log is shown to it as a fork: the same size with another root.
+    # The witness does not change. It is shown a fork of the log: the same size with another root.
     forged = Note.parse(seen.note).text.splitlines()
     origin, size = forged[0], forged[1]
     assert (origin, size) == (checkpoints.origin_of(cast.contoso.pk, 0), "2")
@@ -168,7 +168,7 @@ def test_a_witness_notices_a_cut_and_a_forked_log(cast: Cast, start: Any) -> Non
     due()
     assert tasks.cosign() == 1
     assert Witness.objects.get().problem == "other_root"
-    # And as one that is shorter than what the witness has cosigned.
+    # Then it is shown a log that is shorter than the one that it has cosigned.
     Checkpoint.objects.filter(pk=seen.pk).update(note=seen.note)
     for _ in range(3):
         cast.ticket()
@@ -199,15 +199,13 @@ def test_a_witness_that_lost_its_state_begins_again(cast: Cast, start: Any) -> N
 
 
 def _signed(origin: str, size: int) -> str:
-    """Return a checkpoint of another tree of this size, signed by the log's own key: what a dishonest log
-    could show.
-    """
+    """Return a checkpoint of another tree of this size, signed with the log's key, as a dishonest log could make it."""
     text = Head(origin, size, bytes(range(32))).text
     return str(Note(text, (notes.sign(text, origin, keys.load().current),)))
 
 
 def _forget_checkpoints_above(size: int) -> None:
-    """Restore the database as in an earlier backup."""
+    """Restore the checkpoints of an earlier backup."""
     above = "SELECT id FROM audit_app_checkpoint WHERE size > %s"
     meddle(f"DELETE FROM audit_app_cosignature WHERE checkpoint_id IN ({above})", size)
     meddle("DELETE FROM audit_app_checkpoint WHERE size > %s", size)
@@ -220,7 +218,7 @@ def test_reading_the_state_neither_waits_for_a_cosigning_nor_delays_it(cast: Cas
     assert tasks.cosign() == 1
     state = sqlite3.connect(process.folder / "witness.sqlite3", isolation_level=None)
     try:
-        state.execute("BEGIN IMMEDIATE")  # as in the middle of cosigning
+        state.execute("BEGIN IMMEDIATE")  # as in the middle of a cosignature
         with urllib.request.urlopen(f"{process.url}status", timeout=5) as answer:
             assert checkpoints.origin_of(cast.contoso.pk, 0) in answer.read().decode()
     finally:

@@ -1,4 +1,4 @@
-"""Runs the verifier on a test's files, in this process."""
+"""Run the verifier in this process, on the files of a test."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from verify import lockbox_verify as lv
 
 
 def judged(path: Path, **options: Any) -> dict[str, Any]:
-    """Return the verdict as data; `keys`, `witnesses`, `previous` and `consistency` are given as texts.
+    """Return the verdict as data. Give `keys`, `witnesses`, `previous` and `consistency` as text.
 
-    A test that names no key is about something else, and uses the bundle's key.
+    Without `keys`, the verifier trusts the bundle's key.
     """
     options.setdefault("trust_bundle_key", options.get("keys") is None)
     for name in ("keys", "witnesses"):

@@ -1,4 +1,4 @@
-"""A correct bundle, and one fault at a time."""
+"""A correct bundle, and then one fault at a time."""
 
 import hashlib
 import json
@@ -73,7 +73,7 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
 def test_the_entry_about_a_removal_reaches_as_far_as_entries_are_missing(
     to: Any, is_named: bool, tmp_path: Path
 ) -> None:
-    """It can't be about later entries: otherwise a large number would allow all later removals."""
+    """An entry about a removal can't cover later entries. Otherwise a large number would allow all later removals."""
     log = Log.of([*story(random.Random(7), 100), pruning(100, to), *(entry(101 + n, 10**12 + n) for n in range(9))])
     assert is_good(verdict(bundle(log, pruned=70), tmp_path)) == is_named
 
@@ -191,7 +191,7 @@ def test_a_neighbour_with_another_number_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so(log: Log, tmp_path: Path) -> None:
-    """Otherwise the first entries of a period could be left out and called removed."""
+    """Otherwise somebody could leave out the first entries of a period and claim that they were removed."""
     for span in ((77, 205), (77, 77)):
         written = bundle(log, kind="period", span=span, pruned=77)
         assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
@@ -292,7 +292,7 @@ def test_the_key_of_the_bundle_itself_is_shown_to_be_compared(log: Log, tmp_path
     ]
 
 
-# --- What the manifest is for ----------------------------------------------------------------------------
+# --- The manifest ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -422,7 +422,7 @@ def test_doubled_members_of_a_json_file_are_refused(log: Log, tmp_path: Path) ->
     assert problems(judged(path)) == [(None, "manifest.json is not a JSON object")]
 
 
-# --- What a ZIP may try ----------------------------------------------------------------------------------
+# --- Hostile ZIP files -----------------------------------------------------------------------------------
 
 
 def test_unsafe_names_in_a_zip_are_refused(log: Log, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The verifier as an auditor runs it: as a program, isolated, with its output and exit status."""
+"""The verifier as an auditor runs it: a separate, isolated program with output and exit status."""
 
 import ast
 import contextlib
@@ -19,7 +19,7 @@ from tests.sources import nodes_of
 from tests.verify.runs import receipt
 from tests.verify.writer import Log, Signer, bundle, story
 
-#: Each begins a process or more.
+#: Each test starts at least one process.
 pytestmark = pytest.mark.slow
 
 FILE = Path(__file__).parents[2] / "verify" / "lockbox_verify.py"
@@ -27,7 +27,7 @@ W1 = Signer.of("w1")
 
 
 def run(*words: object, python: str = sys.executable) -> tuple[int, str, str]:
-    """Run the file without access to the product (`-I`), away from the repository."""
+    """Run the file outside the repository and without access to the product (`-I`)."""
     done = subprocess.run(
         [python, "-I", str(FILE), *map(str, words)],
         capture_output=True,
@@ -49,7 +49,7 @@ def evidence(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle(log).zip(tmp_path_factory.mktemp("evidence") / "evidence.zip")
 
 
-# --- It needs nothing else -------------------------------------------------------------------------------
+# --- Without other files ---------------------------------------------------------------------------------
 
 
 def test_the_file_imports_the_standard_library_and_cryptography_and_nothing_else() -> None:
@@ -89,7 +89,7 @@ def test_the_verifier_runs_on_a_newer_python(python: str, evidence: Path, log: L
 
 
 def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, log: Log, tmp_path: Path) -> None:
-    """No kind of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
+    """No form of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
     assert "no key of the log is named" in output
@@ -99,7 +99,7 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
         assert run("verify", evidence, how)[0] == 2
     assert run("verify", receipt(log, 3, tmp_path), "--trust-bundle-key")[0] == 2
     assert run("verify", evidence, "--key", log.vkey(), "--require-witness")[0] == 2
-    # A witness or a kept checkpoint whose signer the bundle does not have name no key either.
+    # A witness, or a stored checkpoint whose signer is not in the bundle, does not name a key either.
     assert run("verify", evidence, "--witness", W1.vkey("w1.example", 4))[0] == 2
 
 
@@ -234,7 +234,7 @@ def test_a_terminal_sees_progress_and_a_pipe_does_not(evidence: Path) -> None:
     assert shown.endswith("\r\x1b[K")
 
 
-# --- The witness's words ---------------------------------------------------------------------------------
+# --- The witness's output --------------------------------------------------------------------------------
 
 
 def test_a_witness_s_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:

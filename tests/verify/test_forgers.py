@@ -1,4 +1,4 @@
-"""Bundles of an attacker who has the log's key: each part is proven by other signatures, or is called not proven."""
+"""Bundles of an attacker who has the log's key. Each part is proven by other signatures or reported as not proven."""
 
 import json
 import random
@@ -19,7 +19,7 @@ NAMED = entry(0, 0, "tenant.created", subject=TENANT, detail={"name": "Contoso",
 
 
 def named_log(**rest: Any) -> Log:
-    """Return a log whose first entry names the tenant, as in every log."""
+    """Return a log whose first entry contains the tenant's name, as in every log."""
     return Log.of([NAMED, *(entry(1 + place, 1 + place) for place in range(40))], **rest)
 
 
@@ -28,7 +28,7 @@ def words(data: dict[str, Any]) -> str:
 
 
 def rewritten(log: Log, **lines: str) -> Written:
-    """Return the bundle with a checkpoint that ends in these signature lines."""
+    """Return a bundle whose checkpoint ends with these signature lines."""
     written, note = bundle(log), log.note()
     lines_left = [line for line in note.splitlines(keepends=True) if not any(f"— {each} " in line for each in lines)]
     written.files["checkpoint-0.txt"] = "".join([*lines_left, *lines.values()]).encode()
@@ -83,7 +83,7 @@ def test_a_pinned_witness_of_a_smaller_tree_has_not_cosigned_this_one(tmp_path: 
         f"the checkpoint of log 0 is not cosigned by the witness {NAME}, which you named; "
         "it cosigned an older one, of 20 entries, at 2025-06-27T04:53:25Z"
     ]
-    # Its line of the smaller tree under the larger one is false.
+    # The log's signature for the smaller tree is false under the checkpoint of the larger tree.
     written.files["checkpoint-0.txt"] += log.note(20).splitlines(keepends=True)[-1].encode()
     assert verdict(written, tmp_path, keys=[log.vkey()], witnesses=[PINNED])["exit"] == 1
 
@@ -168,7 +168,7 @@ def test_older_checkpoints_by_a_key_that_was_replaced_are_the_log_s(tmp_path: Pa
     log = Log(lines, signers=(new,), older=(20,), older_signers=(old,))
     data = verdict(bundle(log), tmp_path, keys=[log.vkey(new)])
     assert (data["exit"], data["logs"][0]["older_unproven"]) == (0, 0)
-    # Where the newest checkpoint is by a key that you did not name, nothing is proven of the older one.
+    # If you did not name the key of the newest checkpoint, the older checkpoint is not proven.
     data = verdict(bundle(log), tmp_path, keys=[FORGER.vkey(origin)])
     assert (data["exit"], data["problems"], data["logs"][0]["older_unproven"]) == (2, [], 1)
     assert "not proven: 1 of the older checkpoints, because you did not name their key" in words(data)
@@ -191,7 +191,7 @@ def test_a_false_time_or_cosignature_is_bad_under_every_checkpoint(where: str, w
     data = verdict(written, tmp_path, keys=[log.vkey()], witnesses=[PINNED])
     key = (log.signers[0] if who == HOST else WITNESS).key_id(who, 4).hex()
     assert (None, f"the signature of {who} ({key}) under the checkpoint is false") in problems(data)
-    # It is bad whether or not the log's key is named.
+    # The signature is bad whether the log's key is named or not.
     assert verdict(written, tmp_path, keys=[FORGER.vkey(log.origin)])["exit"] == 1
 
 

@@ -1,4 +1,4 @@
-"""Random data is bad, or can't be judged; it never causes a traceback, and is never good."""
+"""With random data, the result is bad or can't tell. It is never good, and never a traceback."""
 
 import json
 import random
@@ -33,7 +33,7 @@ _JSON = st.recursive(
 )
 
 
-#: The same without fractions, which no entry has.
+#: The same values without fractions, because entries have no fractions.
 _VALUE = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text("aZ0é日", max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
@@ -83,11 +83,11 @@ def test_a_receipt_with_a_piece_replaced(data: st.DataObject) -> None:
 @QUICK
 @given(st.data())
 def test_a_bundle_with_a_piece_of_a_file_replaced(kind: str, data: st.DataObject) -> None:
-    """The manifest is updated, so that each parser gets the random data."""
+    """The manifest is updated, so that each parser reads the random data."""
     files = dict(KINDS[kind].files)
     name = data.draw(st.sampled_from(sorted(files)))
     files[name] = _replaced(data, files[name])
-    # An older checkpoint or a text for people may go; what is judged must not be taken permanently with other bytes.
+    # Text for people or an older checkpoint can change. A part that is checked must not be accepted with other bytes.
     good = (
         name in ("README.txt", "timeline.html", "consistency-0.jsonl", "keys.json")
         or files[name] == KINDS[kind].files[name]
@@ -117,7 +117,7 @@ def test_a_zip_with_a_piece_replaced(kind: str, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         raw = KINDS[kind].zip(Path(folder) / "a.zip").read_bytes()
     changed = _replaced(data, raw)
-    # Dates and flags of a ZIP's directory say nothing that is judged.
+    # Some dates and flags in the directory of a ZIP do not affect the verdict.
     survives(lambda folder: _put(folder / "a.zip", changed), good=True)
 
 
@@ -133,7 +133,7 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
         data.draw(_JSON | st.fixed_dictionaries({"index": _JSON, "hashes": _JSON, "log": _JSON}))
     ).encode()
     files[name] = b"".join(line + b"\n" for line in lines)
-    # With a key that was named, those that the bundle brings along may say anything.
+    # If you name a key, the keys in the bundle can have any content.
     survives(lambda folder: Written(files, KINDS["period"].manifest).zip(folder / "a.zip"), good=name == "keys.json")
 
 
@@ -141,7 +141,7 @@ def test_a_line_of_json_replaced(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=300)
 @given(st.data())
 def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
-    """Signed and canonical, so that the replay and the list of decisions read them."""
+    """The entries are signed and canonical, so the check of the rules and the list of decisions read them."""
     entries = json.loads(json.dumps(life()))
     for _ in range(data.draw(st.integers(1, 3))):
         chosen = data.draw(st.sampled_from(entries))
@@ -151,7 +151,7 @@ def test_entries_with_members_of_any_shape(data: st.DataObject) -> None:
         value = data.draw(_VALUE | st.sampled_from([of.get(key), _deep(30), _deep(300), _deep(900), {"id": key}]))
         place[key] = value
     for _ in range(data.draw(st.integers(0, 2))):
-        # A step of a life too many, or of another one.
+        # One step of an access request too many, or a step of another one.
         copied = json.loads(json.dumps(data.draw(st.sampled_from(entries))))
         copied["event"] = data.draw(st.sampled_from(sorted(EVENTS | {copied["event"]})))
         place = data.draw(st.integers(0, len(entries)))

@@ -1,9 +1,9 @@
-"""10,000 single changes of an export of 100,000 entries: each is found, at its index; and 1,000 clean exports are good.
+"""Make 10,000 single changes to an export of 100,000 entries: each is found at its index. 1,000 clean exports are good.
 
-Reading and checking 100,000 entries takes a second, so most tests do not read them from a file each time: the blocks
-come from memory, and the results for unchanged blocks and good signatures are remembered. Everything else is the
-verifier's own code. The same changes are made to files on disk, but fewer and to shorter files. `bin/test deep` makes
-them all; every other run makes a few hundred, in an export of 8,000 entries.
+Reading and checking 100,000 entries takes a second. So most tests take the blocks from memory, and remember the results
+for unchanged blocks and good signatures. Everything else is the verifier's code. Some tests make the same changes to
+shorter files on disk. `bin/test deep` makes all changes. Every other run makes a few hundred, in an export of 8,000
+entries.
 """
 
 import functools
@@ -28,23 +28,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.sampled, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("MUTATION_SEED", "20261125"))
 ENTRIES, MUTATIONS, CLEAN = sample(100_000, 8_000), sample(10_000, 300), sample(1_000, 100)
-#: How many lines a block has: as many as lead up to the change without touching it, the longest first. The verifier
-#: takes blocks of any length, and so a few dozen of them lead to any place in the export.
+#: Numbers of lines in a block. The verifier accepts blocks of any length, so long blocks lead up to the change, and
+#: short ones to its exact place. So a few dozen blocks are enough.
 WIDTHS = (8192, 512, 32)
 WIDTH = WIDTHS[-1]
 OLDER = tuple(ENTRIES * percent // 100 for percent in (10, 35, 60, 85))
 
 
 class Change:
-    """One change to a list of lines: it replaces lines[start:end] by `by`, and the file may end early,
-    within a line.
-    """
+    """One change to a list of lines: `by` replaces lines[start:end]. With `cut`, the file ends there, within a line."""
 
     def __init__(self, start: int, end: int, by: list[bytes], bad: int, cut: bytes | None = None) -> None:
         self.start, self.end, self.by, self.bad, self.cut = start, end, by, bad, cut
 
     def lines(self, lines: list[bytes], begin: int = 0) -> Iterator[bytes]:
-        """Yield the changed lines from `begin`, which is before the change."""
+        """Yield the changed lines from `begin`, which is not after the change."""
         return itertools.chain(
             (lines[index] for index in range(begin, self.start)),
             self.by,
@@ -56,7 +54,7 @@ class Change:
 
 
 def flip(rng: random.Random, line: bytes) -> bytes:
-    """Flip one bit of one byte, but not so that the line is split in two."""
+    """Flip one bit of one byte, without making a line break."""
     while True:
         place = rng.randrange(len(line))
         changed = line[:place] + bytes([line[place] ^ 1 << rng.randrange(8)]) + line[place + 1 :]
@@ -90,7 +88,7 @@ def delete(rng: random.Random, lines: list[bytes]) -> Change:
 def insert(rng: random.Random, lines: list[bytes]) -> Change:
     at, source = rng.randrange(len(lines) + 1), rng.randrange(len(lines))
     by = rng.choice((lines[source], with_members(lines[source], door="admin"), b"", b"{}"))
-    # A copy of the entry that is here replaces it: the second of the two is the first bad one.
+    # If the new line is a copy of the entry at this place, the second of the two is the first bad line.
     return Change(at, at, [by], at + (at < len(lines) and by == lines[at]))
 
 
@@ -110,7 +108,7 @@ def back_date(rng: random.Random, lines: list[bytes]) -> Change:
 
 def truncate(rng: random.Random, lines: list[bytes]) -> Change:
     at = rng.randrange(len(lines))
-    # With the whole line and without its end of line, the entry is there; but a line it is not.
+    # If only the line break is missing, the entry is complete, but it is not a line.
     cut = lines[at][: rng.randrange(len(lines[at]) + 1)] if rng.random() < 0.5 else b""
     return Change(at, len(lines), [], at, cut)
 
@@ -129,7 +127,7 @@ KINDS: tuple[Callable[[random.Random, list[bytes]], Change], ...] = (
 
 
 class Memory:
-    """The files of a bundle, as a folder or a ZIP has them."""
+    """The files of a bundle, with the methods of a folder or a ZIP."""
 
     def __init__(self, files: dict[str, bytes], sizes: dict[str, int]) -> None:
         self.files, self.sizes = files, sizes
@@ -163,8 +161,9 @@ class Export:
         self.written = written
 
     def blocks(self, start: int, end: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """Yield the unchanged lines from `start` to `end`, both at the edge of a block, in as few blocks as
-        possible.
+        """Yield the unchanged lines from `start` to `end` in as few blocks as possible.
+
+        Both are at the edge of a block.
         """
         while start < end:
             width = next(each for each in WIDTHS if start % each == 0 and (start + each <= end or each == WIDTH))
@@ -182,7 +181,7 @@ class Export:
 
 
 class Changed(lv.Bundle):
-    """The bundle of an export with one change. `is_repaired`: the leaf hashes were updated for the entries."""
+    """The bundle of an export with one change. With `is_repaired`, the leaf hashes fit the changed entries."""
 
     def __init__(self, export: Export, changed: Change | None, *, is_repaired: bool) -> None:
         super().__init__(export.source)  # type: ignore[arg-type]  # has what is used of a folder
@@ -197,7 +196,7 @@ class Changed(lv.Bundle):
         begin = changed.start // WIDTH * WIDTH
         yield from export.blocks(0, begin)
         count = ENTRIES - (changed.end - changed.start) + len(changed.by)
-        # Where as many lines were put in as were taken out, the blocks behind the change are the old ones.
+        # If the number of lines is the same, the blocks after the change are the old ones.
         after = -(-changed.end // WIDTH) * WIDTH if count == ENTRIES else count
         rest = changed.lines(export.log.lines, begin)
         for place in range(begin, after, WIDTH):
@@ -221,7 +220,7 @@ def export() -> Export:
 
 @functools.lru_cache
 def _verified(public: bytes, signature: bytes, message: bytes) -> None:
-    """Raises InvalidSignature, which is not remembered."""
+    """Check a signature. InvalidSignature is raised and not remembered."""
     Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
 
 
@@ -266,7 +265,7 @@ def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(export: 
         assert problem["why"] == "the entries do not lead to the signed root"
         last = problem["index"] if problem["until"] is None else problem["until"]
         assert problem["index"] <= at <= last
-        # Between two older checkpoints, at the widest.
+        # The reported range is at most the part between two older checkpoints.
         assert max(edge for edge in edges if edge <= at) <= problem["index"]
         assert last < min(edge for edge in edges if edge > at)
 
@@ -294,7 +293,7 @@ def test_a_change_in_a_long_file_is_found_at_its_index(
 
 
 def small(rng: random.Random, size: int) -> tuple[Log, list[str]]:
-    """A log, and the access requests that its entries are about."""
+    """Return a log, and the access requests in its entries."""
     older = tuple(sorted(rng.sample(range(1, size), rng.randrange(min(size - 1, 4))))) if size > 1 else ()
     entries = story(rng, size)
     return Log.of(entries, older=older), [each["access_request"] for each in entries if each["access_request"]]
@@ -329,7 +328,7 @@ def test_changes_of_small_bundles_of_every_kind_are_found_at_their_index(tmp_pat
 
 
 def test_a_forger_who_repairs_everything_but_the_signature_is_found(tmp_path: Path) -> None:
-    """Hashes, counts, proofs and manifest are updated for the change: only the signed root is not."""
+    """Hashes, counts, proofs and manifest are updated for the change. Only the signed root is not."""
     for place in range(sample(200, 50)):
         rng = random.Random(f"{SEED + 6} {place}")
         log, _requests = small(rng, rng.randrange(3, 80))

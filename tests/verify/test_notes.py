@@ -1,4 +1,4 @@
-"""Signed notes, keys, checkpoints and cosignatures as C2SP and the Go library write them."""
+"""Signed notes, keys, checkpoints and cosignatures, as C2SP and the Go library write them."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ COSIGNED = (
     "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+"
     "mbIUBkBIfZ+qnA==\n"
 )
-#: From c2sp.org/tlog-witness: a request, and an answer to it.
+#: From c2sp.org/tlog-witness: a request and its response.
 REQUEST = (
     "old 20852014\nPlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\njrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=\n"
     "5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=\n/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=\n\n"
@@ -48,7 +48,7 @@ ANSWER = (
     "— witness.example/w2 AWui8Sk55XjYLOijihBjhqEH6nS1ndDymE0a+6idX7pLcnoB+dhnz0854aLZgrrKbYKA7nC3HNJhm/kWl7oJlqU3rXXv"
     "pysAdyP3wQ==\n"
 )
-#: From c2sp.org/tlog-proof, which leaves out most of each signature.
+#: From c2sp.org/tlog-proof, which omits most of each signature.
 PROOF = (
     "c2sp.org/tlog-proof@v1\nextra YWdlLXYxLjIuMS1kYXJ3aW4tYXJtNjQudGFyLmd6kYXJ3aW4tYXJ\nindex 73894\n"
     "gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=\nB95lDa8R83lS8n0eG+o0buTxRKQTYFi//1U8anccXmA=\n"
@@ -97,7 +97,7 @@ def test_the_request_of_the_specification_is_judged_by_the_keys_that_the_witness
     unknown = lv.key_of(signer.vkey("example.com/on-the-sofa"))
     assert answer(REQUEST.encode(), state, unknown) == (404, "unknown log\n")
     assert answer(REQUEST.encode(), state, key) == (403, "no signature by a key of this log\n")
-    # With a line of a known key more, the two of unknown keys are passed over, and nothing is held yet.
+    # If a line of a known key is added, the two lines of unknown keys are ignored. The witness has no checkpoint yet.
     text = REQUEST.split("\n\n")[1] + "\n"
     assert answer((REQUEST + signer.sign(origin, text)).encode(), state, key) == (409, "0\n")
     first = f"old 0\n\n{REQUEST.partition(chr(10) * 2)[2]}{signer.sign(origin, text)}"
@@ -197,7 +197,7 @@ def test_the_writer_of_these_tests_and_the_verifier_agree_on_canonical_json() ->
 
 
 def test_a_size_that_no_tree_has_is_refused() -> None:
-    """SQLite, in which a witness stores it, has no unsigned numbers of 64 bits either."""
+    """A witness stores the size in SQLite, which has no unsigned 64-bit integers."""
     for size, is_fine in ((2**63 - 1, True), (2**63, False), (9_999_999_999_999_999_999, False)):
         text = body(origin_of(), size, bytes(32))
         raw = f"{text}\n{Signer.of('log').sign(origin_of(), text)}".encode()

@@ -1,4 +1,4 @@
-"""The product's rules, replayed over a whole log: what can't have happened is named, and nothing else."""
+"""The product's rules, checked over a whole log: the verifier reports what can't have happened, and nothing else."""
 
 import copy
 import hashlib
@@ -29,7 +29,7 @@ from verify import lockbox_verify as lv
 
 AR, GRANT, MAILBOX, OTHER, CLIENT = (f"0000000{each}-0000-4000-8000-000000000000" for each in (1, 2, 3, 4, 5))
 HOUR = 3_600_000_000
-#: What the verifier says of a decision that no client made and no deputy.
+#: What the verifier reports about a decision without a client and without a deputy.
 BY_ONESELF = {"client": None, "deputy_for": None}
 ASKED = {
     "level": "read", "resources": [{"id": MAILBOX, "kind": "mailbox", "name": "finance@contoso.example"}],
@@ -40,7 +40,7 @@ Entries = list[dict[str, Any]]
 
 
 def life(asked: dict[str, Any] | None = None) -> Entries:
-    """One access request from its submission to the end of its window; the time is the index in minutes."""
+    """Return the entries of one access request, from submission to the end of its window, one per minute."""
     report = ASKED if asked is None else asked
     digest = hashlib.sha256(canonical(report)).hexdigest()
     decided = {"digest": digest, "reference": "AR-1"}
@@ -104,7 +104,7 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
 
 
 def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
-    """The opened item, as one that another service was permitted to open."""
+    """Change the opened item into an access that another service allowed."""
     entries[5] |= {"event": "content.access_allowed", **change}
     return _detail(entries, 5, action=action)
 
@@ -131,7 +131,7 @@ def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
 
 
 def _through_a_client(human: dict[str, Any]) -> dict[str, Any]:
-    """A machine that acts in a human's name, as the log has it."""
+    """Return the actor of a client that acts for this human, as the log contains it."""
     whose = {name: human[name] for name in ("id", "name", "email")}
     return {"kind": "client", "id": CLIENT, "name": "Desk", "side": human["side"], "email": "", "for": whose}
 
@@ -147,7 +147,7 @@ def test_a_life_in_which_machines_act_for_humans_is_good(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("human", [ENGINEER, PROVIDER])
 def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_path: Path) -> None:
-    """A person who asked, or approved before, can't approve again through a machine."""
+    """A person who raised or already approved an access request can't approve it with a client."""
     by_hand, through = life(), life()
     by_hand[2]["actor"], through[2]["actor"] = human, _through_a_client(human)
     (tmp_path / "a").mkdir()
@@ -158,7 +158,7 @@ def test_a_machine_that_decides_counts_as_its_human(human: dict[str, Any], tmp_p
 
 
 def _at(entries: Entries, index: int, micros: int) -> Entries:
-    """Move this entry and all later ones to a time."""
+    """Set the time of this entry and all later entries."""
     for each in entries[index:]:
         each["at"] = instant(micros)
     return entries
@@ -274,7 +274,7 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
 
 
 def _twice() -> Entries:
-    """Return the entries of an access request, and then of another one that uses the same grant."""
+    """Return the entries of an access request, and then those of another one that uses the same grant."""
     entries = _again(life(), 0, 1, 2)
     for each in entries[6:]:
         each["access_request"] = OTHER

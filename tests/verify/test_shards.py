@@ -37,7 +37,7 @@ def tombstone(closed: Log, seq: int, checkpoint: str, **change: Any) -> dict[str
 
 
 def two_logs(*, signed: int = 80, here: int = 80, **change: Any) -> tuple[Log, Log]:
-    """Return a log that was signed up to `signed` and still has `here` entries, and the log after it."""
+    """Return a log that is signed up to `signed` and contains `here` entries, and the log after it."""
     whole = Log.of(FIRST)
     closed = Log(whole.lines[:here], closed_by=80)
     entries = [tombstone(closed, 80, whole.note(signed), **change)]
@@ -139,7 +139,7 @@ def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp
     assert verdict(bundle(closed, kind="period", span=(0, 80), until=later), tmp_path)["exit"] == 2
 
 
-# --- A beginning that is not here ------------------------------------------------------------------------
+# --- A missing beginning ---------------------------------------------------------------------------------
 
 
 def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
@@ -150,7 +150,7 @@ def pruned_to(seq: int, *more: dict[str, Any]) -> Log:
 
 
 def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
-    """Return the bundle of both, as the product makes it after everything before this number was removed."""
+    """Return the bundle of both logs, as the product makes it after everything before this number was removed."""
     rest = bundle(opened, pruned=max(seq - 80, 0))
     written = bundle(closed, pruned=min(seq, 80))
     written.files |= {name: raw for name, raw in rest.files.items() if "-1." in name}
@@ -160,7 +160,7 @@ def as_pruned(closed: Log, opened: Log, seq: int) -> Written:
 
 @pytest.mark.parametrize("seq", [50, 80, 95])
 def test_the_next_log_tells_what_was_removed_of_the_one_before(seq: int, tmp_path: Path) -> None:
-    """Nothing of the closed log has to be left, and even the tombstone may be gone."""
+    """All entries of the closed log can be removed, and even the tombstone."""
     closed, _ = two_logs()
     assert is_good(verdict(as_pruned(closed, pruned_to(seq), seq), tmp_path, keys=[closed.vkey()]))
     data = verdict(as_pruned(closed, pruned_to(seq - 1), seq), tmp_path, keys=[closed.vkey()])
@@ -182,7 +182,7 @@ def test_a_whole_log_without_its_first_shard_is_not_whole(tmp_path: Path) -> Non
     _, opened = two_logs()
     data = verdict(bundle(opened), tmp_path, keys=[opened.vkey()])
     assert data["gaps"] == ["log 0 is not here"]
-    # A period that begins with the first entry of a log may have begun in the one before it.
+    # A period that begins with the first entry of a log may have begun in the log before it.
     data = verdict(bundle(opened, kind="period", span=(0, 21)), tmp_path, keys=[opened.vkey()])
     assert data["gaps"] == ["log 0 is not here"]
 
@@ -199,7 +199,7 @@ def test_a_stored_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Pat
 
 
 def third() -> Log:
-    """Return log 2, after a log 1 of 20 entries."""
+    """Return log 2, after a log 1 with 20 entries."""
     second = two_logs()[1]
     return Log.of([tombstone(second, 101, second.note()), entry(102, 10**13)], shard=2, first_seq=101)
 
@@ -274,7 +274,7 @@ def test_a_tombstone_that_no_trusted_key_signed_excuses_no_damage(broken: str, t
 
 
 def test_no_key_is_believed_for_entries_that_were_not_compared_with_the_root(tmp_path: Path) -> None:
-    """The entries end with one of a later version, so the root is never computed."""
+    """The last entry has a later version, so the verifier does not compute the root."""
     evil, real = Signer.of("evil"), Log.of(FIRST, closed_by=80)
     detail = {"old": [real.vkey()], "new": evil.vkey(real.origin)}
     fake = Log.of([entry(0, 0, "log.key_rotated", detail=detail), {**entry(1, 1), "v": 2}])

@@ -1,4 +1,4 @@
-"""Signed decisions in a bundle: whose passkey, in which log, and what happens if one letter is different."""
+"""Signed decisions in a bundle: who owns the passkey, which log has it, and what happens if one letter differs."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def signed_life(
     enrolment: Callable[[dict[str, Any]], None] = lambda found: None,
     prefix: bytes = b"lockbox-decision-v1\n",
 ) -> Entries:
-    """A passkey is added, access is asked for, and the customer's approval is signed; a test can make each
-    part wrong.
+    """Return entries: a passkey is added, access is requested, and the customer signs an approval.
+
+    A test can falsify each part.
     """
     added = of_key("passkey.enrolled", 0, 0, device)
     enrolment(added["detail"])
@@ -152,7 +153,7 @@ OTHER_KEY = base64.b64encode(
 ).decode()  # fmt: skip
 
 ELSE = "allows something different from the access request"
-#: What is wrong, how it is made so, and what the verifier says.
+#: By name: how the test falsifies the entries, and what the verifier reports.
 FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "one letter": ({"signature": _one_letter}, "signed something different from what is beside"),
     "not canonical": (
@@ -227,7 +228,7 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_every_fault_of_a_signature_is_named_with_its_entry(tmp_path: Path) -> None:
-    """The log itself is sound each time: the owner of the log and its key has written false data into it."""
+    """The log itself is consistent each time: its owner, who has its key, has written false data into it."""
     with collected() as case:
         for name in FALSE:
             with case(name):
@@ -309,7 +310,7 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
 
 
 def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
-    """Sign the provider's approval at this place with a key that no entry of this log names."""
+    """Sign the provider's approval at this place with a key that no entry of this log contains."""
     yes = entries[place]
     device.create({"rp": {"id": "lockbox.example"}, "challenge": "AAAA"})
     assert device.key is not None
@@ -331,7 +332,7 @@ def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: 
 
 
 def _again(entries: Entries, name: str, seq: int) -> Entries:
-    """Return another access request that the provider confirms, after the others."""
+    """Return another access request with the provider's approval, to add after the others."""
     found = []
     for offset, place in enumerate((1, 2)):
         text = json.dumps(entries[place]).replace(f'"{REQUEST}"', f'"{name}"').replace("AR-1", "AR-2")
@@ -340,7 +341,7 @@ def _again(entries: Entries, name: str, seq: int) -> Entries:
 
 
 def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(tmp_path: Path) -> None:
-    """The customer's own log only shows whether it was always the same key."""
+    """The customer's log only shows whether the key was always the same."""
     entries = signed_life(device())
     _provider_signs(entries, 2, pats := device(), "one")
     for number, (name, of_pat) in enumerate((("second", pats), ("third", device()), ("fourth", pats))):
@@ -361,7 +362,7 @@ def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(t
     assert f"signed in the name of {name} by key {key} (the first of theirs here)" in content
     assert f"signed in the name of {name} by key {key} (as number 2 is)" in content
     assert "(the first of theirs here; 1 other keys of theirs before)" in content
-    # One that does not hold is no less false than a customer's.
+    # If the signature is wrong, the result is as bad as for a customer's approval.
     entries[2]["detail"]["signature"]["manifest"] = entries[2]["detail"]["signature"]["manifest"].replace("Pat", "Pit")
     place = tmp_path / "false"
     place.mkdir()

@@ -1,6 +1,4 @@
-"""The verifier's tree, compared with the standard inputs of RFC 6962's first implementation, and with its
-definition.
-"""
+"""The verifier's tree, compared with the inputs of RFC 6962's first implementation and with the definition."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from tests.offenders import collected
 from tests.verify.writer import Tree, leaf
 from verify import lockbox_verify as lv
 
-#: The eight inputs of Certificate Transparency's own tests, and the roots of the trees of the first n of them.
+#: The eight inputs of Certificate Transparency's tests, and the roots over the first n of them.
 INPUTS = [bytes.fromhex(each) for each in (
     "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
 )]  # fmt: skip
@@ -27,7 +25,7 @@ ROOTS = [bytes.fromhex(each) for each in (
     "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 )]  # fmt: skip
-#: index, size: path. From the log verifiers' tests of Trillian.
+#: By index and size: the proof's hashes. From Trillian's tests of its log verifier.
 INCLUSIONS = {
     (0, 8): ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
              "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
@@ -125,7 +123,7 @@ def test_every_consistency_proof_up_to_256_is_accepted_and_no_tampered_one(tree:
             for tampered in _tampered(path, old):
                 assert not lv.is_consistent(old, new, old_root, root, tampered)
             assert not lv.is_consistent(old, new, _flipped(old_root), root, path)
-            # From the empty tree every tree follows; its proof says nothing of the new root.
+            # Every tree is consistent with the empty tree, so its proof says nothing about the new root.
             assert not old or not lv.is_consistent(old, new, old_root, _flipped(root), path)
             assert not lv.is_consistent(new + 1, new, root, root, path)
     assert accepted == (MOST + 1) * (MOST + 2) // 2

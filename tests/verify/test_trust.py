@@ -1,4 +1,6 @@
-"""Which keys are trusted: named ones, the bundle's own, rotated ones, witnesses, and a stored checkpoint's."""
+"""Which keys are trusted: keys that the reader names, the bundle's keys, rotated keys, witnesses' keys, and the key of
+a stored checkpoint.
+"""
 
 import json
 import random
@@ -31,7 +33,7 @@ ENTRIES = story(random.Random(5), 120)
 
 
 def rotated(*, new: Signer = NEW, at: int = 60, **rest: object) -> Log:
-    """Return a log that announces a new key in the middle, and is signed by the new key at its end."""
+    """Return a log that announces a new key in the middle, and whose end is signed with the new key."""
     entries = ENTRIES[:at]
     detail = {"old": [OLD.vkey(origin_of())], "new": new.vkey(origin_of())}
     entries.append(entry(at, 10**12, "log.key_rotated", actor=SYSTEM, subject=TENANT, detail=detail))
@@ -222,7 +224,7 @@ def test_a_false_cosignature_is_bad(tmp_path: Path) -> None:
     ]
 
 
-# --- A checkpoint that was kept --------------------------------------------------------------------------
+# --- A stored checkpoint ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 64, 119, 120])
@@ -259,14 +261,14 @@ def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -
 
 
 def growth(log: Log, old: int, new: int) -> str:
-    """Return a consistency proof as the log's page gives it: in the form for a witness."""
+    """Return a consistency proof in the form for a witness, as the log's page gives it."""
     hashes = "".join(f"{b64(each)}\n" for each in log.tree.consistency(old, new))
     return f"old {old}\n{hashes}\n{log.note(new)}"
 
 
 @pytest.mark.parametrize("new", [40, 77, 120])
 def test_a_separate_consistency_proof_continues_from_a_stored_checkpoint(new: int, tmp_path: Path) -> None:
-    """The proof leads to the newest checkpoint, or to one from which the bundle continues."""
+    """The proof leads to the newest checkpoint, or to an older checkpoint in the bundle."""
     log = Log.of(ENTRIES, older=(40,))
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
     named = {"keys": [log.vkey()], "previous": log.note(31)}
@@ -274,7 +276,7 @@ def test_a_separate_consistency_proof_continues_from_a_stored_checkpoint(new: in
     data = judged(path, **named, consistency=growth(log, 31, new))
     assert is_good(data)
     assert data["previous"]["holds"]
-    # With only the stored checkpoint, the key that signed it is as good as named.
+    # With only the stored checkpoint, the key that signed it counts as named.
     assert is_good(judged(path, previous=log.note(31), consistency=growth(log, 31, new), trust_bundle_key=False))
 
 
@@ -283,10 +285,10 @@ def test_a_consistency_proof_that_does_not_lead_there_is_no_proof(tmp_path: Path
     path = bundle(log, kind="period", span=(60, 100)).zip(tmp_path / "a.zip")
     fork = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]])
     named = {"keys": [log.vkey()], "previous": log.note(31)}
-    # From a size, to a size, that nobody asked about.
+    # Proofs from another size, and to another size.
     for proof in (growth(log, 30, 120), growth(log, 31, 59)):
         assert judged(path, **named, consistency=proof)["exit"] == 2
-    # Of a kept checkpoint of another log, and to one.
+    # From a stored checkpoint of another log, and then with a proof of that log.
     data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(log, 31, 120))
     assert problems(data) == [
         (None, "the consistency proof does not lead from the checkpoint you saved to the checkpoint of 120 entries")

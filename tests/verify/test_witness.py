@@ -1,4 +1,4 @@
-"""The customer's witness, answer by answer (https://c2sp.org/tlog-witness), and its state afterwards."""
+"""The customer's witness, response by response (https://c2sp.org/tlog-witness), and its state after each."""
 
 import contextlib
 import datetime as dt
@@ -43,7 +43,7 @@ class HttpAnswer(NamedTuple):
 
 
 class Asker:
-    """One connection to a witness on loopback, and the file with its state."""
+    """One connection to a witness on loopback, and the file with the witness's state."""
 
     def __init__(self, port: int, path: Path) -> None:
         self.path, self.port = path, port
@@ -58,7 +58,7 @@ class Asker:
             return HttpAnswer(response.status, response.headers["Content-Type"], response.read().decode())
 
     def raw(self, sent: bytes) -> bytes:
-        """Return everything that the witness sends until it closes the connection."""
+        """Send the bytes, and return everything that the witness sends until it closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as plain:
             plain.sendall(sent)
             plain.shutdown(socket.SHUT_WR)
@@ -68,8 +68,8 @@ class Asker:
 
 @pytest.fixture
 def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
-    """Yield a witness of LOG and NEW that has seen neither."""
-    # A line of the diary may come after the answer, when nobody listens to what a test writes.
+    """Yield a witness for LOG and NEW that has seen neither of them."""
+    # The witness may print a line after its response, when pytest no longer captures the output.
     monkeypatch.setattr(lv, "diary", lambda line: None)
     path = tmp_path / "state"
     server = lv.Server("127.0.0.1:0", lv.State(path, create=True), [key_of(LOG), key_of(NEW)], COSIGNER)
@@ -89,7 +89,7 @@ def at_seven(witness: Asker) -> Asker:
     return witness
 
 
-# --- Yes -------------------------------------------------------------------------------------------------
+# --- Accepted ------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_that_continues_the_log_is_cosigned_and_stored(witness: Asker) -> None:
@@ -128,7 +128,7 @@ def test_the_same_again_is_cosigned_again_and_changes_but_the_time(at_seven: Ask
         assert status == 200
         assert at >= before.at
         assert cosigned_heads(at_seven.path)[LOG.origin] == (7, before.root, at, note_held(LOG, line, 7))
-    # Repeated to the letter, it names an old size that is no longer held.
+    # The same body again contains an old size that the witness no longer has.
     assert at_seven.post(add_checkpoint_body(0, LOG, 7)) == (409, SIZE, "7\n")
 
 
@@ -143,7 +143,7 @@ def test_any_key_of_the_log_is_enough_and_signatures_of_others_are_not_stored(tm
     assert cosigned_heads(state.path)[LOG.origin].note == note_held(rotated, line)
 
 
-# --- No --------------------------------------------------------------------------------------------------
+# --- Refused -------------------------------------------------------------------------------------------
 
 
 def changed(raw: bytes, old: str, new: str) -> bytes:
@@ -208,7 +208,7 @@ def test_a_refusal_says_why_and_changes_nothing(case: str, at_seven: Asker) -> N
     before = cosigned_heads(at_seven.path)
     assert list(at_seven.post(sent)) == expected
     assert cosigned_heads(at_seven.path) == before
-    # And the log itself continues.
+    # The log can continue after this.
     assert at_seven.post(add_checkpoint_body(7, LOG)).status == 200
 
 
@@ -296,7 +296,7 @@ def test_other_pages_are_not_there_and_a_prefix_is_nothing_to_it(at_seven: Asker
     assert at_seven.post(GOOD, "/some/prefix/add-checkpoint").status == 200
 
 
-# --- What it holds ---------------------------------------------------------------------------------------
+# --- The witness's state ---------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_that_can_t_be_stored_is_not_cosigned(at_seven: Asker) -> None:
@@ -313,7 +313,8 @@ def test_a_checkpoint_that_can_t_be_stored_is_not_cosigned(at_seven: Asker) -> N
 def test_a_change_waits_for_nobody_s_half_and_is_on_the_disk_when_it_ends(tmp_path: Path) -> None:
     state = lv.State(tmp_path / "state", create=True)
     with state.changing() as db:
-        # EXTRA: also the removal of the journal, without which a power cut brought the old state back.
+        # With EXTRA (3), SQLite also syncs the removal of the journal. Otherwise a power failure could restore the old
+        # state.
         assert db.execute("PRAGMA synchronous").fetchone() == (3,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         with contextlib.closing(sqlite3.connect(state.path, timeout=0, isolation_level=None)) as other:
@@ -343,14 +344,14 @@ def test_no_later_cosignature_has_an_older_time(tmp_path: Path, travel: Any) -> 
     times = []
     for old, size, moved in ((0, 3, 0), (3, 7, -3600), (7, 7, -10 * 365 * 86400), (7, 9, 0), (9, 12, 5)):
         travel.to(noon + dt.timedelta(seconds=moved))
-        # As after a new start.
+        # As after a restart of the witness.
         state = lv.State(state.path, create=False)
         status, line = answer(add_checkpoint_body(old, LOG, size), state, key_of(LOG))
         assert status == 200
         times.append(dated(line, LOG, size) - int(noon.timestamp()))
         assert cosigned_heads(state.path)[LOG.origin].at - int(noon.timestamp()) == times[-1]
     assert times == [0, 0, 0, 0, 5]
-    # Each log has its own past.
+    # The times of one log do not affect another log.
     travel.to(noon - dt.timedelta(seconds=60))
     assert dated(answer(add_checkpoint_body(0, NEW), state, key_of(NEW))[1], NEW) == int(noon.timestamp()) - 60
 
@@ -372,7 +373,7 @@ def test_a_false_signature_of_any_key_of_the_log_is_refused(false_first: bool, t
 
 
 def test_a_repeated_line_is_stored_once_and_the_witness_starts_again(tmp_path: Path) -> None:
-    """Everybody who has seen a checkpoint can send it with its signature many times, without any key."""
+    """Everybody who has seen a checkpoint can send it with many copies of its signature, without any key."""
     state = lv.State(tmp_path / "state", create=True)
     line = LOG_KEY.sign(LOG.origin, text_of(LOG))
     often = f"{text_of(LOG)}\n{line * lv.MAX_SIGNATURES}"

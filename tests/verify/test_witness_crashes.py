@@ -1,4 +1,4 @@
-"""The customer's witness as a process: killed at any moment, it never cosigns two histories."""
+"""The customer's witness as a process: wherever it is killed, it never cosigns two histories."""
 
 import http.client
 import random
@@ -26,7 +26,7 @@ UNPROVEN = (422, "the consistency proof does not verify\n")
 
 
 def dies_in(place: str) -> tuple[str, ...]:
-    """Return the same command, whose process is killed (SIGKILL) when it reaches this function."""
+    """Return a command that runs the witness and kills it (SIGKILL) when it reaches this function."""
     return (sys.executable, "-c", (
         "import os, signal, sys\n"
         "from verify import lockbox_verify as lv\n"
@@ -36,7 +36,7 @@ def dies_in(place: str) -> tuple[str, ...]:
 
 
 class Witness:
-    """`lockbox_verify.py witness` on a port of its own."""
+    """`lockbox_verify.py witness`, on its own port."""
 
     def __init__(self, folder: Path, program: tuple[str, ...]) -> None:
         self.state, key = folder / "state", folder / "key"
@@ -56,12 +56,12 @@ class Witness:
                 break
         else:
             raise AssertionError(self.output)
-        # Read on, or it would stand still before a full pipe.
+        # Read the output all the time. Otherwise a full pipe would block the process.
         self.reader = threading.Thread(target=self.output.extend, args=(self.process.stderr,))
         self.reader.start()
 
     def post(self, body: bytes) -> tuple[int, str]:
-        """Send a request. Raises OSError or HTTPException without an answer."""
+        """Send a request. Raise OSError or HTTPException if there is no response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("POST", "/add-checkpoint", body)
@@ -110,12 +110,12 @@ def test_a_stored_checkpoint_without_an_answer_binds_the_next_process(start: Sta
     assert_holds(dying, LOG, 9)
 
     again = start()
-    # The same size, a longer fork, and the fork from where the log was last answered.
+    # A fork of the same size, a longer fork, and a fork from the size before the crash.
     assert again.post(add_checkpoint_body(9, FORK, 9)) == (409, "9\n")
     assert again.post(add_checkpoint_body(9, FORK, 12)) == UNPROVEN
     assert again.post(add_checkpoint_body(5, FORK, 12)) == (409, "9\n")
     assert_holds(again, LOG, 9)
-    # The log, which got no answer, asks again, gets the size, and continues.
+    # The log got no response. It asks again, gets the size, and continues.
     assert again.post(add_checkpoint_body(5, LOG, 9)) == (409, "9\n")
     status, line = again.post(add_checkpoint_body(9, LOG, 9))
     assert status == 200
@@ -145,7 +145,7 @@ def test_an_unstored_checkpoint_was_not_answered_and_binds_nobody(place: str, st
 
 def test_killed_at_any_moment_it_holds_all_that_it_answered(start: Start) -> None:
     rng, size, last = random.Random(5), 5, 0
-    # The program alone, and the time at which it is killed is nobody's choice.
+    # A real process, killed at a random time.
     witness = start()
     assert witness.post(add_checkpoint_body(0, LOG, size))[0] == 200
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Two contradicting checkpoints reach a witness at the same moment, a thousand times."""
+"""Two contradicting checkpoints reach a witness at the same time, a thousand times."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ Answer = tuple[int, str]
 
 
 class Round(NamedTuple):
-    """One log, which the witness has at `base`; `true` continues it, `fork` is another tree."""
+    """A log that the witness has stored at size `base`. `true` continues it, and `fork` is another tree."""
 
     base: int
     true: Log
@@ -32,7 +32,7 @@ class Round(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether both logs continue the stored checkpoint, so that the first one to arrive is right."""
+        """Return whether both logs continue the stored checkpoint. Then the first one to arrive is cosigned."""
         return self.fork.tree.root(self.base) == self.true.tree.root(self.base) and len(self.fork.lines) > self.base
 
 
@@ -42,7 +42,7 @@ def rounds(count: int, seed: int) -> list[Round]:
     for number in range(1, count + 1):
         base = rng.randrange(9)
         size, other = (base + rng.randrange(1, 6) for _ in range(2))
-        # One in three forked before what is held, and is at times no longer than that.
+        # One in three forks begins before the stored checkpoint, and sometimes the fork is not longer.
         fork_at = base
         if base and rng.random() < 1 / 3:
             fork_at, other = rng.randrange(base), rng.choice((base, other))
@@ -51,7 +51,7 @@ def rounds(count: int, seed: int) -> list[Round]:
 
 
 def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
-    """Send these one after the other, each when the other side sends its own."""
+    """Send these requests one after another, each at the same time as the other side's request."""
     answers = []
     for body, vkey in asks:
         meet(30)
@@ -87,7 +87,10 @@ def by_processes(states: list[lv.State], asks: list[list[Ask]]) -> list[list[Ans
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory if possible: waiting for a disk would not change the result, and takes most of a round."""
+    """Return a folder in memory if possible.
+
+    Waiting for a disk would take most of the time, and not change the result.
+    """
     memory = Path("/dev/shm")  # noqa: S108  # a folder of its own is made in it
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -120,7 +123,7 @@ def test_one_of_two_histories_is_cosigned_and_stored(count: int, states: int, ra
         assert stored[each.true.origin] == as_cosigned(each, both)
         too_late(each, both, opened[0])
     assert cosigned_heads(path) == stored
-    # Each order of arrival was there.
+    # Each order of arrival occurred.
     assert set(seen) >= {(True, 200, 409), (True, 409, 200), (False, 200, 409), (False, 200, 422)}, seen
 
 
@@ -129,7 +132,7 @@ def one_lineage(each: Round, both: list[Answer], size: int) -> None:
     if each.is_open:
         assert sorted((status, other)) == [200, 409]
     else:
-        # What contradicts the tree that is held is never cosigned; the size differs once the other came first.
+        # A tree that contradicts the stored one is never cosigned. If the other tree came first, the sizes differ.
         assert (status, other) in ((200, 422), (200, 409))
     for refused, words in both:
         if refused == 409:
@@ -146,7 +149,7 @@ def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
 
 
 def too_late(each: Round, both: list[Answer], state: lv.State) -> None:
-    """The loser asks again from the size that it got, as a log does, with the best proof that it has."""
+    """The side that lost asks again from the size that it got, with the best proof that it has, as a log does."""
     winner, loser = (each.true, each.fork) if both[0][0] == 200 else (each.fork, each.true)
     size, other = len(winner.lines), len(loser.lines)
     path = loser.tree.consistency(size) if size <= other else []

@@ -1,7 +1,7 @@
-"""Writes logs, evidence bundles and receipts with hashlib and without the product: a second implementation of the
+"""Write logs, evidence bundles and receipts with hashlib and without the product: a second implementation of the
 format.
 
-The tree is RFC 6962's recursive definition, word for word, which would be too slow for the product.
+The tree follows RFC 6962's recursive definition word for word. This would be too slow for the product.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Tree:
 
 
 def split(n: int) -> int:
-    """The largest power of two that is smaller than n."""
+    """Return the largest power of two that is smaller than n."""
     return 1 << (n - 1).bit_length() - 1
 
 
@@ -131,7 +131,7 @@ def canonical(value: Any) -> bytes:
 
 
 def instant(micros: int) -> str:
-    """Return microseconds after T0 in the form of entries."""
+    """Return a time in the form of entries: this number of microseconds after T0."""
     at = dt.datetime.fromtimestamp(T0, dt.UTC) + dt.timedelta(microseconds=micros)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -164,7 +164,7 @@ def entry(
 
 
 def story(rng: random.Random, count: int, first_seq: int = 0) -> list[dict[str, Any]]:
-    """Return `count` entries of a tenant's log, with whole lives of access requests in them, all by the rules."""
+    """Return `count` entries of a tenant's log, with complete access requests, all by the rules."""
     entries: list[dict[str, Any]] = []
     micros = 0
 
@@ -260,7 +260,7 @@ class Log:
 
 @dataclass
 class Written:
-    """A bundle's files before they are in a ZIP; `manifest` is updated when they are written."""
+    """A bundle's files before they are zipped. Writing them updates the manifest."""
 
     files: dict[str, bytes]
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -292,7 +292,7 @@ def _at(line: bytes) -> str:
 
 def bundle(*logs: Log, kind: str = "log", span: tuple[int, int] | None = None, request: str | None = None,
            pruned: int = 0, since: str | None = None, until: str | None = None) -> Written:  # fmt: skip
-    """Return the bundle of these shards. `span` are the indexes of a period; `request` selects the entries about it.
+    """Return the bundle of these shards. `span` is the indexes of a period. `request` selects the entries about it.
 
     By default, the entries at the edges of the span give the period.
     """
