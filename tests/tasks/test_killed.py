@@ -160,8 +160,9 @@ def _decide_while_killing(running: Running, base: str, world: Cast, rows: list[A
 
 
 def _let_the_leases_of_the_killed_run_out() -> None:
-    """End the leases and the waiting times, which would take up to 15 minutes: a killed drain's mails and a person's
-    fourth mail.
+    """End the waiting times, so that the test need not wait for them.
+
+    A killed drain's mails wait two minutes, and a person's fourth mail waits 15 minutes.
     """
     time.sleep(8)
     at = clock.now()

@@ -1,4 +1,4 @@
-"""Shared by the tests of pages: signing in, pressing buttons, and proof that nothing happened."""
+"""Helpers for the tests of pages: sign in, press buttons, and prove that nothing happened."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.factors import anybodys_code, stepped_up
 
 
 def signed_in(cast: Cast, name: str, *, fresh: bool = True) -> Any:
-    """Return a browser of this person, who has just proved who they are, unless it is not `fresh`.
+    """Return this person's browser. With `fresh`, they have just proved who they are.
 
-    Untyped, because Django adds to its answers at run time.
+    The type is Any, because Django adds attributes to its responses at run time.
     """
     client = Client()
     client.force_login(cast.people[name])
@@ -35,10 +35,10 @@ def page_of(row: AccessRequest, name: str = "access_request", *more: str) -> str
 
 
 def answer(row: AccessRequest, verdict: str = "approve", /, **fields: Any) -> dict[str, Any]:
-    """Return the confirm form as the page sends it: only an approval needs the password and a code."""
+    """Return the fields of the confirm form. Only an approval needs the password and a code."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": ""}
     if verdict == "approve":
-        # Made when it is sent: a code lives for half a minute, and travellers take longer.
+        # The code is made now, because it is valid for half a minute and a test may move the clock.
         shown |= {"password": PASSWORD, "code": anybodys_code()}
     return {**shown, **fields}
 
@@ -63,7 +63,7 @@ def nothing_happens() -> Iterator[None]:
 
 @contextmanager
 def only_a_refusal() -> Iterator[None]:
-    """Assert that nothing happens, except that the log has the attempt."""
+    """Assert that nothing happens, except that the log gets an entry about the refusal."""
     before = snapshot()
     yield
     after = snapshot()
@@ -79,10 +79,11 @@ def queries_of(client: Any, url: str, **headers: str) -> int:
 
 
 def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
-    """Assert that a page needs as many queries with many rows as with few: a number, or one for each of
-    several people.
+    """Assert that the number of queries does not grow with the number of rows.
+
+    `few` returns one number, or one for each person.
     """
-    few()  # The first page of a session also writes down when it began.
+    few()  # The first page of a session also saves when the session began.
     before = few()
     grow()
     after = few()
@@ -90,7 +91,7 @@ def same_queries(few: Callable[[], object], grow: Callable[[], None]) -> None:
 
 
 def look(cast: Cast, grant: Grant, *items: str, by: str = "priya") -> None:
-    """Record accesses as the content operations do, without a mailbox behind them."""
+    """Record accesses as the content operations do, without a mailbox."""
     resource = grant.access_request.scope.get().resource
     for item in items:
         content._record(

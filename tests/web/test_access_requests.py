@@ -1,4 +1,4 @@
-"""The list of access requests, the page of one, and its accesses to content, live."""
+"""The list of access requests, the page of one access request, and its accesses to content, live."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def references(cast: Cast, name: str, query: str = "") -> list[str]:
     return [line.row.reference for line in response.context["lines"]]
 
 
-# --- Who may see ---------------------------------------------------------------------------------------------
+# --- Who can see ---------------------------------------------------------------------------------------------
 
 
 def test_an_outsider_finds_nothing(cast: Cast) -> None:
@@ -86,7 +86,7 @@ def test_every_state_can_be_read_by_everybody_concerned(cast: Cast, state: str) 
                 assert "read messages in 1 mailbox (finance@contoso.example)" in shown(cast, name, row)
 
 
-# --- What it says --------------------------------------------------------------------------------------------
+# --- What the page says --------------------------------------------------------------------------------------
 
 
 def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
@@ -109,7 +109,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "Your answer",
         "Approve 2 hours of read access to 1 mailbox",
     ]
-    # From the heading on: the frame of the page has words of its own.
+    # Search after the heading, because the frame of the page can contain the same words.
     places = [page.index(words, page.index("<h1>")) for words in order]
     assert places == sorted(places)
 
@@ -219,7 +219,7 @@ def test_earlier_access_elsewhere_stays_there(cast: Cast) -> None:
     assert other.access_request.reference not in page
 
 
-# --- The story -----------------------------------------------------------------------------------------------
+# --- The history of an access request ------------------------------------------------------------------------
 
 
 def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cast) -> None:
@@ -266,7 +266,7 @@ def test_an_end_that_follows_from_a_closed_ticket_says_so(cast: Cast) -> None:
     assert "because of what Mia Test did" in page
 
 
-# --- Hostile words -------------------------------------------------------------------------------------------
+# --- Hostile text --------------------------------------------------------------------------------------------
 
 
 def test_strangers_text_is_escaped_and_visible(cast: Cast) -> None:
@@ -365,7 +365,7 @@ def test_an_address_that_the_page_shows_is_found(cast: Cast) -> None:
     assert references(cast, "ada", "?q=FINANCE@contoso.example") == [finance.reference]
     assert references(cast, "ada", "?q=sales") == [sales.reference]
     assert references(cast, "pat", "?q=priya@provider.example&tenant=Contoso") == [sales.reference, finance.reference]
-    # Of another tenant there is nothing to find.
+    # Nothing of another tenant can be found.
     assert references(cast, "frida", "?q=finance@contoso.example") == []
     assert len(references(cast, "pat", "?q=finance@")) == 2
 
@@ -406,7 +406,7 @@ def test_somebody_without_a_role_sees_an_honest_empty_list(cast: Cast) -> None:
 def test_paging_shows_every_row_once_there_and_back(cast: Cast, monkeypatch, name: str, query: str) -> None:
     monkeypatch.setattr(limits, "PENDING_MAX", 100)
     rows = [cast.submitted(by=by) for _ in range(4) for by in ("priya", "erik")]
-    # Several of one instant: the cursor must tell them apart.
+    # Several rows have the same time, and the cursor must distinguish them.
     AccessRequest.objects.filter(pk__in=[row.pk for row in rows[2:6]]).update(
         submitted_at=rows[0].submitted_at, decide_by=rows[0].decide_by
     )
@@ -555,7 +555,7 @@ def test_a_poll_is_cheap(cast: Cast) -> None:
     look(cast, grant, "<1@x.example>")
     client, url = signed_in(cast, "ada"), page_of(grant.access_request, "live")
     client.get(url, headers=HTMX)
-    # The session, the person, the roles, the row, the looks; and where the database is the clock, the time, twice.
+    # Queries: the session, the person, the roles, the row, the accesses. On PostgreSQL, also the time, twice.
     assert queries_of(client, url, **HTMX) <= 7
 
 

@@ -1,4 +1,4 @@
-"""Announcements of the provider's staff are on the customer's pages and in the API until they end."""
+"""The customer's pages and the API show a staff change that was announced, until it is applied or withdrawn."""
 
 from __future__ import annotations
 

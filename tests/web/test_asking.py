@@ -252,7 +252,7 @@ def test_a_muted_engineer_is_refused_with_the_end_and_the_typed_text(
     assert AccessRequest.objects.count() == 0
 
 
-# --- Who may, and when ---------------------------------------------------------------------------------------
+# --- Who can submit, and when --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_an_ended_ticket_carries_no_access_request(cast: Cast, as_: Callable[[st
     _nothing_happened()
 
 
-# --- Again ---------------------------------------------------------------------------------------------------
+# --- Asking again --------------------------------------------------------------------------------------------
 
 
 def test_asking_again_begins_with_what_was_asked_before(
@@ -365,7 +365,7 @@ def test_a_demand_without_its_facts_is_refused(
 def test_a_demand_is_raised_only_in_the_engineers_own_queue(cast: Cast, as_: Callable[[str], Client]) -> None:
     address = f"{DEMAND}?tenant={cast.contoso.pk}&service={cast.sharepoint.pk}"
     assert as_("erik").get(address).status_code == 404
-    # With one queue there is nothing to choose.
+    # If an engineer has one queue, the page offers no choice.
     assert as_("erik").get(f"{DEMAND}?tenant={cast.contoso.pk}").context["service"] == cast.exchange
 
 

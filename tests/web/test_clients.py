@@ -1,5 +1,5 @@
-"""The pages of a tenant's clients: its people see them, its administrator manages them, and each secret is
-shown once.
+"""The pages of a tenant's clients: its people see them, its administrator manages them, and each secret is shown
+once.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_nobody_else_changes_anything(cast: Cast, name: str) -> None:
         (page(cast, "client_change", client.pk), {"scopes": ["log:read"]}),
         (page(cast, "client_rotate", client.pk), {}),
     ]
-    # Staff may remove what they may not change, and nobody else may.
+    # Staff can remove a client although they can't change it. The others can do neither.
     if name != "stella":
         acts.append((page(cast, "client_remove", client.pk), {}))
     for where, form in acts:
@@ -141,7 +141,7 @@ def test_a_field_that_the_form_lacks_is_refused(cast: Cast) -> None:
     with nothing_happens():
         for extra in ({"tenant": str(cast.fabrikam.pk)}, {"account": str(cast.ada.pk)}, {"name": ["a", "b"]}):
             assert browser.post(page(cast), {**FORM, **extra}).status_code == 400
-        # The name is in the log, and so stays.
+        # The name can't change, because the log contains it.
         assert browser.post(page(cast, "client_change", client.pk), {**FORM, "name": "x"}).status_code == 400
         for name in ("client_rotate", "client_remove"):
             assert browser.post(page(cast, name, client.pk), {"now": "1"}).status_code == 400
@@ -236,7 +236,7 @@ def test_the_list_costs_the_same_with_many(cast: Cast) -> None:
 
 
 def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) -> None:
-    """Otherwise a removed client could be switched on alone, and would be back with its old secret."""
+    """Otherwise staff could switch on only the account of a removed client, and its old secret would work again."""
     made = add(cast)
     theirs, _secret = client_of(cast, None)
     operations.remove_client(made.row.pk, actor=cast.as_("ines"))
@@ -253,7 +253,10 @@ def test_the_account_of_a_client_is_managed_by_nobody_as_a_person(cast: Cast) ->
 
 
 def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> None:
-    """To decide, a person proves who they are. To make or take over a machine that decides, they must do so, too."""
+    """A person must confirm before they decide.
+
+    So they must also confirm before they create or take over a client that decides.
+    """
     browser = signed_in(cast, "ines", fresh=False)
     quiet = add(cast).row
     deciding = add(cast, scopes=["decisions:write"], decides_for_id=cast.ada.pk)
@@ -274,7 +277,7 @@ def test_a_session_alone_lets_no_machine_decide_or_keep_people(cast: Cast) -> No
     assert list(Client.objects.order_by("pk").values()) == before
     assert access_token(deciding.row, deciding.secret).status_code == 200
     assert outbox_topics() == messages
-    # That it decides no more needs no proof.
+    # Ending a client's right to decide needs no confirmation.
     taken = {"scopes": ["decisions:write"], "decides_for": ""}
     assert browser.post(page(cast, "client_change", deciding.row.pk), taken).status_code == 302
     proof = {"step-up-password": PASSWORD, "step-up-code": a_code(cast.ines)}

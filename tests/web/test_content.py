@@ -1,4 +1,4 @@
-"""The reader's pages: what they show and hide, and the headers of their answers."""
+"""The pages of a window: what they show and hide, and the headers of their responses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def library(cast: Cast) -> Grant:
-    """An open window of Priya for Contoso's documents."""
+    """Return an open window of Priya for Contoso's documents."""
     return cast.opened(ticket=cast.ticket(service_id=cast.sharepoint.pk))
 
 
@@ -66,7 +66,7 @@ def _url(name: str, grant: Grant, resource: Resource | None = None, **query: str
 
 
 def _body(response: Any) -> bytes:
-    """Return a whole answer; the client closes a stream at its end."""
+    """Return the whole body. The test client closes a stream at its end."""
     return b"".join(response.streaming_content) if response.streaming else response.content
 
 
@@ -198,7 +198,9 @@ def test_a_download_says_what_a_browser_must_not_do(as_: Callable[[str], Client]
 
 @pytest.mark.parametrize("name", ["page.html", "offer “ä”.pdf", "Contracts/Lease.txt"])
 def test_only_a_picture_is_shown_in_place(as_: Callable[[str], Client], library: Grant, name: str) -> None:
-    """Its entry says that it was shown, so it is not given as a file instead."""
+    """The entry already says that the item was shown, so a file that is not a picture is refused instead of
+    downloaded.
+    """
     response = as_("priya").get(_url("window_raw", library, id=name, inline="1"))
     assert (response.status_code, "Content-Disposition" in response) == (400, False)
     assert _looks(library) == ["opened"]
@@ -215,8 +217,8 @@ def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client
 
 
 def test_a_download_and_a_view_differ_in_every_text(cast: Cast, as_: Callable[[str], Client]) -> None:
-    """One message is shown, then downloaded, then an attachment of it: three entries of two events, in
-    different words.
+    """A message is shown and then downloaded, and its attachment is downloaded: entries of two events, in different
+    words.
     """
     grant = cast.opened()
     page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
@@ -246,7 +248,7 @@ def test_a_part_of_a_message_is_downloaded_by_itself(cast: Cast, as_: Callable[[
     response = as_("priya").get(_url("window_raw", grant, id=mail_id(), part=part))
     body = _body(response)
     assert body.split() == [b"a;b", b"1;2"]
-    # By it a client tells a part that was cut from a whole one.
+    # With this header, a browser notices that a part was cut off.
     assert response["Content-Length"] == str(len(body))
     assert response["Content-Disposition"] == 'attachment; filename="rows.csv"'
     assert ContentAccess.objects.filter(part=part, kind="downloaded").count() == 1
@@ -308,7 +310,7 @@ def test_an_item_without_a_name_is_no_question(cast: Cast, as_: Callable[[str], 
     assert _looks(grant) == []
 
 
-# --- Closed, or somebody else's ------------------------------------------------------------------------------
+# --- Closed windows and other people's windows ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["window_resource", "window_item", "window_raw"])

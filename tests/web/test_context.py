@@ -1,4 +1,4 @@
-"""The head of every page: who is signed in, the menu, and how much waits."""
+"""The head of every page: who is signed in, the menu, and how many access requests wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confirm, receipt, and the acts that are not decisions, through the pages."""
+"""Decisions on pages: confirm and receipt; and the acts that are not decisions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def words(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
 
-# --- Both verdicts at both stages ------------------------------------------------------------------------------
+# --- Approve and deny, at both stages --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_stranger_signs_in_first(cast: Cast, client: Any) -> None:
     assert response.url.startswith(reverse("account_login"))
 
 
-# --- The wrong person --------------------------------------------------------------------------------------------
+# --- People who can't decide -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)
@@ -291,7 +291,7 @@ def test_the_sixth_try_within_five_minutes_is_not_even_checked(cast: Cast, trave
 
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_the_limit_holds_in_every_process(cast: Cast, forgotten: bool) -> None:
-    """Another worker has another cache, and the tries are counted in the database; for any tenant."""
+    """The tries are counted in the database, so they count in every process and for every tenant."""
     row, other = cast.confirmed(), cast.confirmed("fabrikam")
     cast.fabrikam.memberships.create(person=cast.ada, role="approver", given_at=cast.fabrikam.created_at)
     client = signed_in(cast, "ada")
@@ -360,7 +360,7 @@ def test_a_session_alone_decides_nothing(cast: Cast) -> None:
     assert {**snapshot(), "entries": before["entries"]} == before
 
 
-# --- What was sent -----------------------------------------------------------------------------------------------
+# --- The form ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_a_comment_that_cannot_be_stored_is_refused_beside_its_field(cast: Cast)
     assert row.state == "PENDING_CUSTOMER"
 
 
-# --- Somebody was faster -----------------------------------------------------------------------------------------
+# --- Another person was faster -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("winner", ["approve_as_customer", "deny_as_customer"])
@@ -460,7 +460,7 @@ def test_the_second_click_of_two_leads_to_the_same_receipt(cast: Cast) -> None:
 
 
 def test_the_second_click_while_the_first_is_under_way(cast: Cast, monkeypatch) -> None:
-    """The page was loaded before the first click's decision, and the operation runs after it."""
+    """The page reads the row before the first decision, and its operation runs after that decision."""
     from requests_app.doors.web import decisions
 
     row, plain = cast.confirmed(), decisions.act_of
@@ -488,7 +488,7 @@ def test_an_approval_and_then_a_denial_of_the_same_person_is_a_conflict(cast: Ca
     assert "faster" not in words(response)
 
 
-# --- Why it can't be done any more, or not yet -------------------------------------------------------------------
+# --- Too late, or too early --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -737,7 +737,7 @@ def test_withdrawing_what_has_been_decided_is_too_late(cast: Cast) -> None:
         assert signed_in(cast, "priya").get(page_of(row, "access_request_act", "withdraw")).status_code == 409
 
 
-# --- Many --------------------------------------------------------------------------------------------------------
+# --- Many access requests ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The rules for every template and style sheet: contrast, no inline code, only vendored files."""
+"""The rules for every template and style sheet: contrast, no inline code, and no files from other servers."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ import pytest
 
 from tests.sources import ROOT, files_in, name_of, templates, text_of
 
-#: Mails and the timeline of an evidence bundle are no pages: they carry all that they need.
+#: The templates of pages. Mails and the timeline of a bundle are left out, because they contain all that they need.
 PAGES = {
     name_of(path): text_of(path) for path in templates() if not {"emails", "timeline"} & {*path.relative_to(ROOT).parts}
 }
 TOKENS = text_of(ROOT / "static/css/tokens.css")
 SPRITE = text_of(ROOT / "static/vendor/lucide/sprite.svg")
 
-#: Text on what it is written on: 4.5 to 1.
+#: Text colours with their backgrounds: contrast at least 4.5 to 1.
 TEXT = [
     *((ink, ground) for ink in ("ink", "ink-soft", "accent") for ground in ("n1", "n2", "n3", "raised")),
     *((state, "n1") for state in ("waiting", "open", "refused", "sealed")),
@@ -32,7 +32,7 @@ TEXT = [
     ("n1", "n12"),
     ("n1", "n11"),
 ]
-#: Lines, shapes and the focus ring, which must be seen but not read: 3 to 1.
+#: Lines, shapes and the focus ring with their backgrounds. They need not be read, so 3 to 1 is enough.
 SHAPES = [
     *((line, ground) for line in ("line-strong", "focus", "n9") for ground in ("n1", "n2", "raised")),
     *((f"{state}-line", "n1") for state in ("waiting", "open", "refused", "sealed", "over")),
@@ -52,7 +52,7 @@ def colour(name: str, theme: int) -> str:
 
 
 def luminance(hexadecimal: str) -> float:
-    """Relative luminance, WCAG 2.2."""
+    """Return the relative luminance as WCAG 2.2 defines it."""
     channels = [int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -92,7 +92,7 @@ def inline_code(template: str) -> list[str]:
     """Return styles and code inside a page, and scripts that the content policy would block."""
     found = _INLINE.findall(re.sub(r"\{[%#].*?[%#]\}", "", template, flags=re.S))
     scripts = re.findall(r"<script\b[^>]*>", template)
-    # No script runs without the nonce of the answer.
+    # A script needs the nonce of the response.
     return found + [tag for tag in scripts if "src=" not in tag or 'nonce="{{ csp_nonce }}"' not in tag]
 
 

@@ -1,4 +1,4 @@
-"""Engineers need a second factor before anything else, and without one no interface opens content."""
+"""Engineers need a second factor before anything else. Without one, no interface opens content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def root(tmp_path: Path, settings: Any) -> Path:
 
 @pytest.fixture
 def grant(cast: Cast) -> Grant:
-    """An open window of an engineer who no longer has a second factor."""
+    """Return an open window of an engineer who no longer has a second factor."""
     row = cast.opened()
     without_factor(cast, "priya")
     return row
@@ -74,7 +74,7 @@ def test_no_content_is_opened_without_one_in_any_way(cast: Cast, grant: Grant) -
 
 
 def test_no_page_of_content_opens_without_one(cast: Cast, grant: Grant) -> None:
-    """A session that began with a second factor is also sent to the set-up."""
+    """A session that began with a second factor is also redirected to the set-up."""
     resource, client = grant.access_request.scope.get().resource, signed_in(cast, "priya")
     pages = [reverse("web:window", args=[grant.pk]), reverse("web:window_resource", args=[grant.pk, resource.pk])]
     with nothing_happens():
@@ -83,7 +83,7 @@ def test_no_page_of_content_opens_without_one(cast: Cast, grant: Grant) -> None:
 
 
 def test_a_token_does_nothing_for_somebody_who_needs_one_and_has_none(cast: Cast) -> None:
-    """The API opens no content; everything else there is only for people who could sign in on the pages."""
+    """The API opens no content. Its other routes also require that the person could sign in on the pages."""
     caller = Caller(token_of(cast, "priya", fresh=False))
     assert caller.get("me").status_code == 200
     without_factor(cast, "priya")
@@ -114,6 +114,6 @@ def test_the_operator_may_leave_it_to_somebody_else(cast: Cast, grant: Grant, se
     client = signed_in(cast, "priya")
     assert client.get("/").status_code == 200
     assert looks(cast, grant)["list"]()
-    # Those who decide need theirs nevertheless.
+    # Approvers still need a second factor.
     without_factor(cast, "pat")
     assert signed_in(cast, "pat").get("/")["Location"] == f"{SET_UP}?next=/"

@@ -1,4 +1,4 @@
-"""Evidence on pages: what is available and to whom, the download, its timeline, and its progress."""
+"""Evidence on pages: what is available to whom, the download, its timeline, and its progress."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def newest(tenant: Tenant) -> dict[str, Any]:
 
 
 def opened_items(cast: Cast, grant: Grant, count: int, *, name: str = "Invoice") -> None:
-    """Write entries as the content page does, without the mailbox."""
+    """Write entries as the content page does, without a mailbox."""
     record_accesses(cast, grant, Event.CONTENT_OPENED, [{"reference": f"{name} {number}"} for number in range(count)])
 
 
@@ -100,7 +100,7 @@ def record_accesses(cast: Cast, grant: Grant, event: Event, details: list[dict[s
 
 @pytest.fixture
 def closed(cast: Cast) -> AccessRequest:
-    """A finished access request of Contoso, with a completely signed log."""
+    """Return a finished access request of Contoso. The whole log is signed."""
     row = cast.in_state("CLOSED")
     sign(cast.contoso)
     return row
@@ -128,7 +128,7 @@ def test_the_whole_log_is_taken_where_no_day_is_named(cast: Cast, closed: Access
     files = files_of(bundle)
     assert manifest_of(files)["kind"] == "log"
     seqs = [entry["seq"] for entry in records(files["entries-0.jsonl"])]
-    # That it was taken is the entry after them, which no checkpoint covers yet.
+    # The next entry is about this download. No checkpoint covers it yet.
     assert seqs == list(range(newest(cast.contoso)["seq"]))
     assert verified(bundle, tmp_path)[0] == 0
 
@@ -164,14 +164,14 @@ def test_the_download_is_an_entry_before_the_first_byte(cast: Cast, closed: Acce
         "access_request": str(closed.pk),
         "reference": closed.reference,
     }
-    # It is an act on the log, and none of the access request: what was taken is not changed by taking it.
+    # The entry belongs to the log, not to the access request. So the next bundle about the access request is the same.
     assert entry["access_request"] is None
     first, second = b"".join(response.streaming_content), taken(client, closed)
     assert files_of(first)["entries-0.jsonl"] == files_of(second)["entries-0.jsonl"]
 
 
 def test_the_file_has_a_name_that_is_safe_everywhere(cast: Cast, closed: AccessRequest, travel: Any) -> None:
-    # No form lets such a short name in; who owns the database could.
+    # No form accepts such a name, but the owner of the database could write it.
     Tenant.objects.filter(pk=cast.contoso.pk).update(slug='a/../b\r\nX-Evil: 1;"ü')
     travel.to(dt.datetime(2026, 3, 1, 12, 0, 5, tzinfo=dt.UTC))
     response = post(signed_in(cast, "otto"), closed)
@@ -181,7 +181,7 @@ def test_the_file_has_a_name_that_is_safe_everywhere(cast: Cast, closed: AccessR
     assert "no-store" in response["Cache-Control"]
 
 
-# --- Who may ---------------------------------------------------------------------------------------------
+# --- Who can download ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["mia", "priya", "pat"])
@@ -266,7 +266,7 @@ def test_invalid_days_are_explained_beside_the_field(cast: Cast, closed: AccessR
 def test_the_proof_from_a_stored_checkpoint_is_in_the_file(
     cast: Cast, closed: AccessRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With any number of later checkpoints, for every kind of evidence."""
+    """This works with any number of later checkpoints, for every kind of evidence."""
     monkeypatch.setattr(checkpoint_history, "MOST", 2)
     cast.ticket()
     sign(cast.contoso)
@@ -297,7 +297,7 @@ def test_an_unknown_checkpoint_is_explained_beside_the_field(cast: Cast, closed:
         assert f'value="{size}"' in page
 
 
-# --- What there is to take -------------------------------------------------------------------------------
+# --- What can be downloaded ------------------------------------------------------------------------------
 
 
 def test_the_page_says_how_many_entries_and_how_many_wait(cast: Cast, closed: AccessRequest) -> None:
@@ -360,7 +360,7 @@ def test_an_alarm_is_shown_and_earlier_signed_entries_are_offered(
     assert verified(taken(client, closed), tmp_path)[0] == 0
 
 
-# --- How far it is ---------------------------------------------------------------------------------------
+# --- The progress of a download --------------------------------------------------------------------------
 
 
 def test_the_page_hears_how_far_the_download_is(
@@ -389,7 +389,7 @@ def test_an_interrupted_download_is_reported_as_incomplete(
     client, download = signed_in(cast, "otto"), uuid4()
     response = post(client, closed, download=download)
     next(iter(response.streaming_content))
-    # As response.close() does, which would close the test's connection as well.
+    # Do what response.close() does, except closing the test's connection.
     for close in response._resource_closers:
         close()
     end = progress_text(client, cast.contoso, download)
@@ -489,7 +489,7 @@ def test_times_and_words_of_a_timeline_do_not_hang_on_who_takes_it(cast: Cast, c
 
 
 class _Tags(HTMLParser):
-    """Collects the elements of a page."""
+    """Collects the names of a page's elements and attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -542,13 +542,13 @@ def test_the_pdf_is_one_with_its_letters_in_it(cast: Cast) -> None:
         assert made.startswith(b"%PDF-1.")
         assert made.rstrip().endswith(b"%%EOF")
         assert b"DejaVuSans" in made
-        # Embedded faces only: what another machine has in their place may show other shapes.
+        # All fonts are embedded. Another machine could replace other fonts and show other characters.
         assert b"/BaseFont /Helvetica" not in made
         assert made.count(b"/FontFile2") >= 3
 
 
 def _printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect the marked-up text of the PDF's pages."""
+    """Collect the text with markup of the PDF's pages."""
     from reportlab.platypus import Paragraph
 
     found: list[str] = []
@@ -652,7 +652,7 @@ def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: 
 
 def test_the_queries_of_a_download_do_not_grow_with_every_entry(cast: Cast) -> None:
     grant, counts = cast.opened(), []
-    # With an older checkpoint from the first: that there is one at all costs queries of its own.
+    # Both downloads have an older checkpoint, because the first older checkpoint costs more queries.
     sign(cast.contoso)
     for more in (20, 180):
         opened_items(cast, grant, more)
@@ -661,7 +661,8 @@ def test_the_queries_of_a_download_do_not_grow_with_every_entry(cast: Cast) -> N
         with CaptureQueriesContext(connection) as seen:
             taken(client, cast.contoso)
         counts.append(len(seen))
-    # A few for one more checkpoint to show; 180 entries more are in pages that were read before, too.
+    # One more checkpoint costs a few queries. The 180 entries cost none, because they fit into pages that are read
+    # anyway.
     assert counts[1] - counts[0] <= 6
 
 
@@ -685,7 +686,7 @@ def test_nothing_of_the_reader_stays_behind_between_two_pieces(
 def test_row_level_security_applies_while_a_piece_is_made(
     cast: Cast, closed: AccessRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The view's middleware undoes its setting when the view has returned; the stream sets it again for itself."""
+    """The middleware's setting ends when the view has returned. The stream then sets row-level security itself."""
     seen = []
     plain = story.Story._lines_of
 

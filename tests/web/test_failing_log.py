@@ -1,4 +1,4 @@
-"""If the log can't store an entry, a page answers 503, and nothing is changed or shown."""
+"""If an entry can't be written, a page answers 503, and nothing is changed or shown."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_page_says_so_and_nothing_happened(
     shown = b"".join(response) if response.streaming else response.content
     assert CANARY.encode() not in shown
     assert b"disk is full" not in shown
-    # Mended, the same act goes through: it was the log, and nothing else, that was in its way.
+    # With a working log the same act succeeds, so nothing else was the reason.
     monkeypatch.setattr(recorder, "record", recording)
     done = tries()
     assert done.status_code in (200, 302)

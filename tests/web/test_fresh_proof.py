@@ -1,4 +1,7 @@
-"""A sign-in with a second factor is proof for five minutes; a used code is a mistake and not a guess."""
+"""A sign-in with a second factor is a confirmation for five minutes.
+
+A code that was used before is not counted as a guess.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ USED = "This code was already used. Wait for the next one (23 s)."
 
 
 def confirm(client: Client, row: AccessRequest, **proof: str) -> Any:
-    """Press the button of the page that confirms an approval."""
+    """Press the button of the page on which an approval is confirmed."""
     shown = {"digest": row.content_digest, "shown": row.state, "comment": "Please be quick."}
     return client.post(page_of(row, "decide", "approve"), {**shown, **proof})
 
 
 def asks_for(page: Any) -> list[str]:
-    """Return the proof's fields on a page."""
+    """Return the fields for password and code on a page."""
     return re.findall(r'<input type="(?:password|text)" name="(?:step-up-)?(password|code)"', page.content.decode())
 
 
@@ -55,7 +58,7 @@ def guesses_of(person: Person) -> int:
 
 @contextmanager
 def nothing_is_decided() -> Iterator[None]:
-    """Assert that nothing is decided; the log may have the attempt."""
+    """Assert that nothing is decided. An entry about the attempt is allowed."""
     before = snapshot()
     yield
     assert {**snapshot(), "entries": before["entries"]} == before
@@ -63,7 +66,7 @@ def nothing_is_decided() -> Iterator[None]:
 
 @pytest.fixture
 def at(travel: Traveller) -> dt.datetime:
-    """Stop the clock seven seconds after a new code, so that the next one comes in 23."""
+    """Stop the clock seven seconds after a new code, so that the next code comes in 23 seconds."""
     now = clock.now().replace(microsecond=0)
     return travel.to(now + dt.timedelta(seconds=37 - now.second % 30))
 
@@ -114,7 +117,7 @@ def test_a_sign_in_with_a_password_alone_counts_for_nothing_but_the_first_second
 
 
 def test_a_proof_by_password_alone_ends_with_a_second_factor(cast: Cast) -> None:
-    """Otherwise a stolen password would be enough to decide as soon as the thief had set up an app."""
+    """Otherwise a thief with the password could set up an app and then decide."""
     client = at_the_door(cast, "ada")
     assert client.post("/step-up/", {"password": PASSWORD}).status_code == 302
     set_up_app(client)
@@ -177,7 +180,7 @@ def test_a_proof_counts_up_to_five_minutes_and_not_at_them(cast: Cast, seconds: 
         policy.require_step_up(actor, at)
 
 
-# --- A code that was used -----------------------------------------------------------------------------------
+# --- A used code --------------------------------------------------------------------------------------------
 
 
 def test_a_used_code_is_no_refusal_and_the_next_one_alone_decides(
@@ -247,7 +250,7 @@ def test_a_used_code_where_another_act_asks_for_the_proof(cast: Cast, at: dt.dat
     travel.by(seconds=23)
     code = totp.code(SECRET, totp.step_at(clock.now()))
     with nothing_happens():
-        # Another form at the same address: the password was not given for this one.
+        # This is another form at the same address, and the password belongs to the first form.
         assert asks_for(client.post(page, {"window_cap": "7200", "step-up-code": code})) == ["password", "code"]
     assert client.post(page, {"window_cap": "3600", "step-up-code": code}).status_code == 302
     cast.contoso.refresh_from_db()
@@ -295,7 +298,7 @@ def test_a_code_of_an_earlier_time_that_was_never_used_is_a_wrong_guess(cast: Ca
     a_code(cast.ada)
     before, now, after = (totp.code(SECRET, totp.step_at(at) + off) for off in (-1, 0, 1))
     for code in (before, after):
-        # A clock that is up to half a minute slow or fast.
+        # These codes are from a clock that is up to half a minute slow or fast.
         assert client.post("/step-up/", {"password": PASSWORD, "code": code}).status_code == 302
     late = signed_in(cast, "ada", fresh=False)
     for code in (before, after):
@@ -316,7 +319,7 @@ def test_after_the_half_minute_a_used_code_says_that_the_next_one_is_there(
     travel.by(milliseconds=1)
     assert "your app shows now" in confirm(client, row, code=code).content.decode()
     travel.by(seconds=30)
-    # Out of the tolerance: it is looked at as any other wrong one is.
+    # The code is too old now, and is checked like any other wrong code.
     assert "The code is not right." in confirm(client, row, code=code).content.decode()
     assert guesses_of(cast.ada) == 1
 

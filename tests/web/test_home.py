@@ -1,4 +1,4 @@
-"""The first page of each side."""
+"""The home page of each side."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_a_person_without_a_role_gets_an_explanation(cast: Cast) -> None:
     assert "You have no role yet" in home(cast, "priya")
 
 
-# --- Hostile, and many -----------------------------------------------------------------------------------------
+# --- Hostile text, and many rows -------------------------------------------------------------------------------
 
 
 def test_strangers_text_is_escaped_and_visible(cast: Cast) -> None:
@@ -316,7 +316,8 @@ def grown(cast: Cast) -> None:
 def test_the_home_page_costs_the_same_with_many_rows(cast: Cast, monkeypatch, travel) -> None:
     monkeypatch.setattr(limits, "PENDING_MAX", 1000)
     monkeypatch.setattr(limits, "HOURLY_MAX", 1000)
-    # Each half minute a page notes the sign of life in its session, which costs queries of its own.
+    # The clock does not move. Otherwise a page would save the time of the last activity every half minute, with queries
+    # of its own.
     travel.freeze()
     clients = {name: signed_in(cast, name) for name in ("ada", "otto", "mia", "pat", "priya", "bea", "stella")}
     for _ in range(2):
@@ -347,9 +348,9 @@ def test_more_windows_than_fit_are_a_press_away(cast: Cast) -> None:
 
 @pytest.mark.sqlite
 def test_no_query_of_the_page_reads_a_whole_table(cast: Cast) -> None:
-    """SQLite shows its plan for each query: a scan of the big tables would cost a second with a million rows.
+    """SQLite shows its plan for each query. Scanning a large table would take a second with a million rows.
 
-    PostgreSQL scans tables as small as these on purpose.
+    PostgreSQL scans such small tables by design, so this runs on SQLite.
     """
     for by in ("priya", "erik"):
         cast.submitted(by=by)
@@ -369,13 +370,13 @@ def _no_scan_in(queries: list[dict[str, str]], name: str) -> None:
         if not query["sql"].startswith("SELECT"):
             continue
         with connection.cursor() as cursor:
-            # Without parameters: the captured text holds their values, and a percent sign is no placeholder.
+            # Pass no parameters. The captured text already contains their values, and may contain a percent sign.
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plan = [line[3] for line in cursor.fetchall()]
         assert not [step for step in plan if step.startswith("SCAN") and step.split()[1] in big], (name, query["sql"])
 
 
-# --- One press away ----------------------------------------------------------------------------------------------
+# --- Acts on the home page ---------------------------------------------------------------------------------------
 
 
 def test_out_of_office_is_one_press_from_an_approvers_home(cast: Cast) -> None:
@@ -391,5 +392,5 @@ def test_an_administrator_sees_on_the_first_page_where_lockbox_is_switched_on(ca
     operations.switch_lockbox(cast.contoso.pk, on=False, actor=cast.as_("ines"))
     assert link in home(cast, "ines")
     assert link not in home(cast, "ada")
-    # A plan without Lockbox offers nothing.
+    # With a plan without Lockbox, the page offers nothing.
     assert 'lockbox/on/"' not in home(cast, "noah")

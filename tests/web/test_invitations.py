@@ -1,4 +1,4 @@
-"""Invitations: sent, sent again, withdrawn, accepted; and that a link is useless to others."""
+"""Invitations: sent, sent again, withdrawn and accepted. A link does not work for anybody else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def link(secret: str) -> str:
 
 
 def sent_link() -> str:
-    """Return the link of the newest mail, as its reader finds it."""
+    """Return the link in the newest mail, as its reader finds it."""
     outbox.drain(limit=50)
     found = re.search(r"http://localhost:8000(/invitation/[^/\s]+/)", str(mail.outbox[-1].body))
     assert found is not None
@@ -53,7 +53,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
     here = sent_link()
     assert mail.outbox[-1].to == ["grace@contoso.example"]
     assert not Person.objects.filter(email=row.email).exists()
-    # A scanner that follows the link, or fills in nothing, changes nothing.
+    # A scanner that only opens the link changes nothing.
     with nothing_happens():
         for page in (Client().get(here), Client().head(here), Client().get(here)):
             assert page.status_code == 200
@@ -67,7 +67,7 @@ def test_somebody_is_invited_accepts_and_signs_in(cast: Cast, settings: Any) -> 
     assert events_in(cast.contoso)[1:] == ["invitation.accepted", "role.given"]
     assert outbox_topics()[-1] == "notify.approvers_changed"
     assert Client().post("/accounts/login/", {"login": grace.email, "password": GOOD}).status_code == 302
-    # Once. Only the mail has the secret of the link.
+    # The link works once. Only the mail contains the link's secret.
     with nothing_happens():
         assert Client().post(here, NEW).status_code == 404
     secret = here.split("/")[2]
@@ -103,14 +103,14 @@ def test_all_invalid_links_look_the_same(cast: Cast, travel: Any) -> None:
 
 
 def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
-    """Neither on the page nor in the API: an address that signs in elsewhere is invited like any other."""
+    """Neither the page nor the API shows whether the address has an account elsewhere."""
     ines, lines = signed_in(cast, "ines"), set()
     for email in ("frida@fabrikam.example", "priya@provider.example", "nobody@fabrikam.example"):
         page = ines.post(people_of(cast), {"email": email, "role": "member"}, follow=True)
         lines.add(re.sub(r"\s+|[0-9a-f-]{36}", "", page.content.decode().partition("<main")[2].partition("<table")[0]))
         lines = {text.replace(email, "") for text in lines}
     assert len(lines) == 1
-    # Only the reader of the address's mail learns it.
+    # Only a person who can read mail at the address learns that it has an account.
     for row in Invitation.objects.exclude(email__startswith="nobody"):
         page = Client().post(link(cast.link_of(row)), NEW)
         assert page.status_code == 422
@@ -174,7 +174,10 @@ def test_only_people_who_manage_the_tenants_people_invite(cast: Cast) -> None:
 
 
 def test_an_invitation_is_worth_what_its_sender_may_still_say(cast: Cast) -> None:
-    """An administrator who is removed leaves no valid invitation; nor do staff, once the tenant has deciders."""
+    """An invitation ends if its sender loses the role.
+
+    Invitations by staff end when the tenant has an administrator or approver.
+    """
     accept = Actor.stranger(door="pages")
     operations.give_role(cast.contoso.pk, cast.otto.pk, role="administrator", actor=cast.as_("ines"))
     row = cast.invited(by="otto", role="administrator")

@@ -1,4 +1,4 @@
-"""The page about what this product can't prevent: public, complete, and linked from every page."""
+"""The page about what this product can't prevent: it is public and complete, and every page links to it."""
 
 from __future__ import annotations
 

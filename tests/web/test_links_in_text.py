@@ -1,4 +1,4 @@
-"""Addresses in people's texts become links, and no link hides where it leads."""
+"""Addresses in people's text become links. No link hides where it leads."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_address_that_hides_its_host_shows_it() -> None:
 @pytest.mark.parametrize(
     ("text", "link", "shown"),
     [
-        # A browser takes a backslash for a slash: this one would lead to evil.example.
+        # A browser treats a backslash as a slash, so this link would lead to evil.example.
         ("https://evil.example\\@good.example/", "https://evil.example", "https://evil.example\\@good.example/"),
         ("https://good.example/\u202egpj.exe", "https://good.example/", "https://good.example/U+202Egpj.exe"),
         (

@@ -1,4 +1,4 @@
-"""The log in the browser: its readers, filters, sentences, pages, checks and exports."""
+"""The log in the browser: readers, filters, sentences, pages, checks and exports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text(response: Any) -> str:
 
 
 def numbers(response: Any) -> list[int]:
-    """Return the entries on the page, in its order."""
+    """Return the numbers of the entries, in the order of the page."""
     return [int(seq) for seq in re.findall(r'<tr id="entry-(\d+)"', response.content.decode())]
 
 
@@ -56,7 +56,7 @@ def sentences(response: Any) -> list[str]:
 
 
 def filled(cast: Cast, count: int, **fields: Any) -> None:
-    """Write entries without meaning, for tests about their number."""
+    """Write entries without meaning, for tests that need a number of entries."""
     values: dict[str, Any] = {
         "event": "ticket.commented",
         "door": "pages",
@@ -75,7 +75,7 @@ def filled(cast: Cast, count: int, **fields: Any) -> None:
         recorder.record([recorder.Witnessed(tenant_id=cast.contoso.pk, **values) for _ in range(count)], at=clock.now())
 
 
-# --- Who reads it --------------------------------------------------------------------------------------------
+# --- Who can read the log ------------------------------------------------------------------------------------
 
 
 def test_those_who_read_logs_read_it(cast: Cast) -> None:
@@ -359,7 +359,7 @@ def test_days_are_those_of_the_readers_own_zone(cast: Cast, travel: Any) -> None
     travel.to(clock.now().replace(year=2027, month=3, day=1, hour=11, minute=0))
     cast.ticket()
     client, here = signed_in(cast, "otto"), url(cast.contoso)
-    # 11:00 UTC on the first is already the second on Kiritimati, 14 hours ahead.
+    # On Kiritimati, 14 hours ahead of UTC, 11:00 UTC on the first is already the second.
     assert numbers(client.get(here, {"since": "2027-03-02"})) == [0]
     assert numbers(client.get(here, {"until": "2027-03-02"})) == [0]
     assert numbers(client.get(here, {"since": "2027-03-02", "until": "2027-03-02"})) == [0]
@@ -455,7 +455,7 @@ def test_pages_lead_through_the_whole_log_and_back(cast: Cast) -> None:
     seen, response = [], client.get(here)
     while True:
         seen += numbers(response)
-        filled(cast, 1)  # The log grows meanwhile, and no entry moves from page to page.
+        filled(cast, 1)  # the log grows, and no entry moves to another page
         if not response.context["older_url"]:
             break
         response = client.get(here + response.context["older_url"])
@@ -518,7 +518,7 @@ def test_a_page_costs_as_many_queries_with_many_entries_as_with_few(cast: Cast) 
 
 
 def _texts(node: ast.AST) -> list[str]:
-    """Return the strings in a statement, without the values that are filled in."""
+    """Return the strings in a statement, without values that are filled in."""
     joined = [each for each in ast.walk(node) if isinstance(each, ast.JoinedStr)]
     inside = {id(part) for each in joined for part in ast.walk(each)}
     plain = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and id(each) not in inside]
@@ -527,7 +527,7 @@ def _texts(node: ast.AST) -> list[str]:
 
 
 def _flaws_of_verification() -> set[str]:
-    """Return what entries.py yields, and what verify.py ends with or returns."""
+    """Return the texts of problems that entries.py and verify.py can report."""
     found: set[str] = set()
     for name in ("entries", "verify"):
         for node in nodes_of(ROOT / "audit_app" / f"{name}.py"):
@@ -550,7 +550,7 @@ def test_checking_takes_nothing_but_the_button(cast: Cast) -> None:
         assert signed_in(cast, "otto").post(url(cast.contoso, "log_verify"), {"until": "3"}).status_code == 400
 
 
-# --- Taking it along -----------------------------------------------------------------------------------------
+# --- Exports -------------------------------------------------------------------------------------------------
 
 
 def exported(client: Client, cast: Cast, kind: str, **filters: str) -> Any:
@@ -634,7 +634,7 @@ def test_five_thousand_entries_leave_in_constant_memory(cast: Cast) -> None:
         filled(cast, 10)
         lines += [line for chunk in chunks for line in chunk.splitlines()]
         assert len([query for query in captured if reads in query["sql"]]) == 5001 // audit.BATCH + 1
-    # With its own entry at the end, and without those that came while it was on its way.
+    # The export ends with its own entry, without the entries that were written during the download.
     assert [json.loads(line)["index"] for line in lines] == list(range(5001))
     assert ChainHead.objects.get(pk=cast.contoso.pk).size == 5011
     assert events_in(cast.contoso).count("log.exported") == 1

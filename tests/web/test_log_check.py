@@ -1,4 +1,4 @@
-"""The state of a log, on its page: what is signed and cosigned, what is wrong, and what the last check found."""
+"""The page about the state of a log: what is signed and cosigned, problems, and the result of the last check."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def poll(client: Client, cast: Cast) -> Any:
 
 
 def checked(cast: Cast, name: str = "otto") -> Any:
-    """Return the page after a person asked for a check and the workers did it."""
+    """Ask for a check as this person, run the workers, and return the page."""
     client = signed_in(cast, name)
     ask(client, cast)
     tasks.check_logs()
@@ -88,7 +88,7 @@ def test_a_check_that_waits_and_one_that_runs_say_how_far_they_are(cast: Cast, m
     page = response.content.decode()
     assert '<progress class="log-progress-bar" max="1500" value="1000"' in page
     assert f'hx-get="{url(cast.contoso, "log_check")}" hx-trigger="every 2s"' in page
-    # Without JavaScript there is a link.
+    # Without JavaScript, there is a link.
     assert f'href="{url(cast.contoso)}#log-check">See the progress</a>' in page
     checks.work_off_check()
     page = client.get(url(cast.contoso)).content.decode()
@@ -109,7 +109,7 @@ def test_the_poll_is_a_fragment_and_ends_with_the_check(cast: Cast) -> None:
     ended = poll(client, cast)
     assert ended.status_code == 286
     assert "All 3 entries were checked, and none is missing" in text(ended)
-    # The button that comes with it works.
+    # The page has a token for its button.
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', ended.content.decode())
     assert token is not None
 
@@ -121,13 +121,13 @@ def test_without_htmx_the_poll_leads_to_the_page(cast: Cast) -> None:
 
 
 def test_get_of_the_buttons_address_leads_to_the_button_and_starts_nothing(cast: Cast) -> None:
-    """So it is for a person who pressed it, and had to sign in first."""
+    """A person who pressed the button without a session comes here after the sign-in."""
     client = signed_in(cast, "otto")
     with nothing_happens():
         found = client.get(url(cast.contoso, "log_verify"))
     assert (found.status_code, found.url) == (302, url(cast.contoso, "log") + "#log-check")
     assert signed_in(cast, "mia").get(url(cast.contoso, "log_verify")).status_code == 403
-    # Any other button's address says so on a page.
+    # For any other button, a page explains the address.
     other = client.get(url(cast.contoso, "log_export", "csv"))
     assert (other.status_code, other["Allow"]) == (405, "POST")
     assert "This address belongs to a button of another page." in other.content.decode()
@@ -209,7 +209,7 @@ def test_a_log_of_any_length_is_checked_and_nobody_waits_for_it(cast: Cast) -> N
     assert "0 of 10,000,000 entries checked." in text(client.get(url(cast.contoso)))
 
 
-# --- Signed --------------------------------------------------------------------------------------------------
+# --- Signatures ----------------------------------------------------------------------------------------------
 
 
 def test_a_log_without_a_checkpoint_says_so(cast: Cast) -> None:
@@ -338,7 +338,7 @@ def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: 
     assert "Differs from the signed entries" in page
     assert "1 entry waits for the next checkpoint." in page
     assert "within a minute" not in page
-    # The last good checkpoint is still there to keep.
+    # The last good checkpoint can still be downloaded.
     assert "Download the checkpoint" in page
 
 
@@ -383,7 +383,7 @@ def test_everything_that_the_signer_refuses_has_words() -> None:
     assert codes == set(_log_state.ALARMS)
 
 
-# --- What is no longer there ---------------------------------------------------------------------------------
+# --- Removed entries -----------------------------------------------------------------------------------------
 
 
 def test_the_page_shows_what_was_pruned_and_where_the_check_began(cast: Cast) -> None:

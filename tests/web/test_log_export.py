@@ -43,11 +43,11 @@ def numbers(kind: str, response: Any) -> list[int]:
 
 
 def lose(cast: Cast, how: str) -> None:
-    """Take away Otto's right to read the log."""
+    """Take from Otto the right to read the log."""
     if how == "person":
         operations.switch_off_person(cast.people["otto"].pk, actor=cast.as_("stella"))
         return
-    # Somebody without any role would not be of the tenant any more.
+    # Without any role, he would no longer belong to the tenant.
     operations.give_role(cast.contoso.pk, cast.people["otto"].pk, role="member", actor=cast.as_("ines"))
     operations.take_role(cast.contoso.pk, cast.people["otto"].pk, role="auditor", actor=cast.as_("ines"))
 
@@ -70,7 +70,7 @@ def test_every_format_is_offered_and_holds_the_whole_log(cast: Cast, kind: str, 
     assert (response.status_code, response["Content-Type"]) == (200, content_type)
     assert response["Content-Disposition"].endswith(f'Z.{ending}"')
     assert response["Cache-Control"] == "no-store"
-    # Its own entry is the last line.
+    # The last line is the entry about the export.
     assert numbers(kind, response) == [0, 1, 2, 3, 4]
     entry = AuditEntry.objects.filter(event="log.exported").get()
     assert json.loads(bytes(entry.canonical))["detail"] == {"format": kind, "filters": {}}
@@ -92,7 +92,7 @@ def test_an_export_continues_where_the_last_one_ended(cast: Cast, kind: str) -> 
     filled(cast, 3)
     for _ in range(4):
         response = exported(client, cast, kind, after=after)
-        filled(cast, 2)  # The log grows while the answer is on its way; its end was fixed before.
+        filled(cast, 2)  # the log grows during the download, but its end was fixed before
         found = numbers(kind, response)
         assert found[-1] == ChainHead.objects.get(pk=cast.contoso.pk).size - 3
         seen += found
@@ -139,7 +139,7 @@ def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
     assert "The new file begins with the entry after it." in text(page)
 
 
-# --- How far it is ---------------------------------------------------------------------------------------
+# --- The progress of a download --------------------------------------------------------------------------
 
 
 def progress_text(client: Client, cast: Cast, download: UUID) -> str:
@@ -157,7 +157,7 @@ def test_the_page_names_a_download_and_asks_how_far_it_is(cast: Cast) -> None:
     assert f'hx-get="{reverse("web:evidence_progress", args=[cast.contoso.pk, download])}"' in page
     body(exported(client, cast, "csv", download=download))
     assert progress_text(client, cast, UUID(download)) == "The file is complete: 5 entries."
-    # It is no filter: the entry does not name it, nor does the next page.
+    # The id of the download is not a filter, so the entry and the next page do not contain it.
     entry = AuditEntry.objects.filter(event="log.exported").get()
     assert json.loads(bytes(entry.canonical))["detail"] == {"format": "csv", "filters": {}}
     assert download not in client.get(url(cast.contoso)).content.decode()
@@ -173,7 +173,7 @@ def test_the_page_hears_how_far_an_export_is(cast: Cast, kind: str, monkeypatch:
     seen = []
     for _chunk in response.streaming_content:
         seen.append(progress_text(client, cast, download))
-    # Not every entry is reported: there are two hundred steps at most.
+    # The progress has at most two hundred steps.
     assert re.fullmatch(r"4[89]\d of 1,201 entries|500 of 1,201 entries", seen[0])
     assert progress_text(client, cast, download) == "The file is complete: 1,201 entries."
 
@@ -196,14 +196,14 @@ def test_an_interrupted_export_is_reported_as_incomplete(cast: Cast) -> None:
     client, download = signed_in(cast, "otto"), uuid4()
     response = exported(client, cast, "jsonl", download=str(download))
     next(iter(response.streaming_content))
-    # As response.close() does, which would close the test's connection as well.
+    # Do what response.close() does, except closing the test's connection.
     for close in response._resource_closers:
         close()
     assert "The download was interrupted." in progress_text(client, cast, download)
 
 
 def test_one_person_has_a_few_exports_under_way_and_no_more(cast: Cast) -> None:
-    """Each export holds a thousand entries for as long as its reader likes."""
+    """An export keeps a thousand entries in memory until its reader continues."""
     filled(cast, 1200)
     client = signed_in(cast, "otto")
     running = [exported(client, cast, "jsonl") for _ in range(long_calls.MOST_PER_PERSON)]

@@ -1,4 +1,4 @@
-"""The page of a tenant's witnesses: their states, who changes what, and what deciders see."""
+"""The page of a tenant's witnesses: their states, who can change them, and what approvers see."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def refused() -> Iterator[None]:
     assert state() == before
 
 
-# --- Who may -----------------------------------------------------------------------------------------------
+# --- Who can act -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "stella"])
@@ -120,7 +120,7 @@ def test_only_the_administrator_changes_anything(cast: Cast, name: str) -> None:
             assert client.post(where, data).status_code == 403, where
     with no_change():
         assert client.get(removal(cast, witness)).status_code == 403
-        # A person who may not act learns nothing about what could not be done anyway.
+        # The rights are checked before the input, so a person without rights learns nothing about the input.
         assert client.post(page(cast), {"vkey": "", "url": ""}).status_code == 403
         assert client.post(page(cast), {"hours": "5"}).status_code == 403
 
@@ -256,7 +256,7 @@ def test_a_rule_of_another_length_is_shown_as_it_is(cast: Cast) -> None:
     assert "within the last 36 hours" in text(signed_in(cast, "otto").get(page(cast)))
 
 
-# --- What it shows -----------------------------------------------------------------------------------------
+# --- What the page shows -----------------------------------------------------------------------------------
 
 
 def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
@@ -301,7 +301,7 @@ def test_the_page_says_when_no_window_opens_now(cast: Cast, travel: Any) -> None
     client = signed_in(cast, "ada")
     assert "No window opens now" not in text(client.get(page(cast)))
     travel.by(hours=9)
-    # Signed in again: a decider's session ends while it is idle.
+    # Sign in again, because an approver's session ends without activity.
     client = signed_in(cast, "ada")
     assert "No window opens now: no witness has cosigned the log within the last 8 hours" in text(
         client.get(page(cast))
@@ -363,7 +363,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     assert "For a witness, this is another log. Stop the witness, and start it again with the key below" in shown
     assert "No window opens now: no witness has cosigned the log" in shown
     assert "the key line is not the same as before" in shown
-    # An auditor who looks at the log reads it there.
+    # An auditor finds the same message on the log's page.
     log = text(signed_in(cast, "otto").get(reverse("web:log", args=[cast.contoso.pk])))
     assert "the key line is not the same as before" in log
 
@@ -372,14 +372,14 @@ def test_ten_witnesses_cost_what_one_costs(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     register(cast, SmallWitness())
     rule(cast, 8)
-    client.get(page(cast))  # the first page of a session also writes it
+    client.get(page(cast))  # the first page of a session also saves the session
     one = queries_of(client, page(cast))
     for number in range(9):
         register(cast, SmallWitness(f"w{number}.example"))
     assert queries_of(client, page(cast)) == one
 
 
-# --- What deciders see -------------------------------------------------------------------------------------
+# --- What approvers see ------------------------------------------------------------------------------------
 
 
 def _held_up(cast: Cast, travel: Any, tenant: str = "contoso", by: str = "ines") -> None:

@@ -1,4 +1,4 @@
-"""A form that is sent twice acts once: a double click, a reload, the back button, a retry after a failure."""
+"""A form that is sent twice acts once: after a double click, a reload, the back button, or a retry after a failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TOKEN = "{% csrf_token %}"
 
 
 def once_of(answer: Any, *, action: str = "") -> str:
-    """Return the once-token of a form: of the first in the page's main part, or of the one for this address."""
+    """Return the once-token of the form for `action`, or of the first form in the main part of the page."""
     main = answer.content.decode().partition("<main")[2]
     if action:
         main = main.partition(f'action="{action}"')[2]
@@ -135,10 +135,10 @@ def test_a_form_that_waited_for_a_proof_is_done_once_from_either_page(cast: Cast
     done = client.post(page, {**held_by(asked), "once": once_of(asked), **proof(cast.ada)})
     assert done.status_code == 302
     mutes = Mute.objects.count()
-    # Back to the first page, and the same once more.
+    # The person goes back to the first page, and sends the same form again.
     with nothing_happens():
         assert client.post(page, typed)["Location"] == done["Location"]
-        # Nor does a code that is used by now matter.
+        # A code that has been used by now does not matter either.
         assert client.post(page, {**typed, **proof(cast.ada)})["Location"] == done["Location"]
     assert Mute.objects.count() == mutes
 
@@ -194,13 +194,13 @@ def test_a_refusal_leaves_the_token_unused(cast: Cast) -> None:
 
 
 def test_a_wrong_proof_leaves_the_token_unused(cast: Cast) -> None:
-    """Its entry is committed, but what the form asked for is not done."""
+    """The entry about the wrong proof is committed, but the act of the form is not done."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     wrong = answer(row, password="not the password", once="x")
     for _ in range(2):
         with only_a_refusal():
-            # And not "saved already".
+            # The answer is not "saved already".
             assert ada.post(page, wrong).status_code == 403
     assert not IdempotencyKey.objects.exists()
     assert ada.post(page, answer(row, once="x")).status_code == 302
@@ -223,7 +223,7 @@ def test_a_wrong_proof_on_the_page_that_asks_for_it_leaves_the_token_unused(cast
 
 
 def test_an_approval_that_is_sent_again_with_the_next_code_is_the_same_form(cast: Cast) -> None:
-    """A code counts once, so nobody can send exactly the same proof again."""
+    """A code can be used only once, so a repeated form never contains the same proof."""
     row = cast.confirmed()
     ada, page = signed_in(cast, "ada", fresh=False), page_of(row, "decide", "approve")
     done = ada.post(page, answer(row, once="x"))
@@ -244,7 +244,7 @@ def test_if_the_first_answer_was_not_stored_the_row_itself_is_shown(
 
     with monkeypatch.context() as failing:
         failing.setattr(operations, "keep_answer", fail)
-        # It is saved, and says so.
+        # The act is saved, and the page says so.
         assert erik.post(page, form).status_code == 302
     monkeypatch.setattr("requests_app.doors.web.once.ANSWER_SECONDS", 0.1)
     assert erik.post(page, form)["Location"] == reverse("web:ticket", args=[ticket.pk])
@@ -302,7 +302,7 @@ def test_forms_of_libraries_and_of_those_who_are_not_signed_in_have_it_too(cast:
 
 
 def test_no_template_writes_a_form_without_its_token() -> None:
-    """The tag writes both tokens: the one against forged requests, and the one by which the form acts once."""
+    """The tag `csrf_token` writes two tokens: one against forged calls, and one that makes the form act once."""
     forms = {
         name_of(path): re.findall(r'<form\b[^>]*method="post".*?</form>', text_of(path), re.DOTALL | re.IGNORECASE)
         for path in templates()

@@ -1,4 +1,4 @@
-"""Passkeys on the pages: added, used to sign in instead of a password or after it, used to confirm, and removed."""
+"""Passkeys on the pages: added, used instead of a password or after it, used to confirm, and removed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def without_factor(cast: Cast, name: str) -> Person:
 
 
 def holder(cast: Cast, name: str, **device: Any) -> Authenticator:
-    """The device of a person who has only a passkey and the password."""
+    """Return the device of a person who has only this passkey and the password."""
     without_factor(cast, name)
     made = Authenticator(**{"origin": ORIGIN, **device})
     assert added(signed_in(cast, name), made).status_code == 200
@@ -143,7 +143,7 @@ def test_a_stolen_session_neither_adds_nor_removes(cast: Cast) -> None:
     assert Passkey.objects.live().get() == row
 
 
-# --- Signing in with nothing else ---------------------------------------------------------------------------
+# --- Signing in with only a passkey -------------------------------------------------------------------------
 
 
 def test_a_passkey_alone_signs_in_and_is_second_factor_enough(cast: Cast) -> None:
@@ -160,7 +160,7 @@ def test_a_passkey_alone_signs_in_and_is_second_factor_enough(cast: Cast) -> Non
     row = Passkey.objects.get()
     assert row.sign_count == device.sign_count
     assert "Last used" in client.get("/security/").content.decode()
-    # It ends with the account's other sessions.
+    # The session ends together with the account's other sessions.
     Person.objects.filter(pk=cast.ada.pk).update(session_epoch=7)
     assert client.get(LATER).status_code == 302
 
@@ -208,7 +208,7 @@ def test_every_wrong_passkey_signs_nobody_in_and_gets_the_same_answer(cast: Cast
     assert "You are not signed in" in words.pop()
     Person.objects.filter(pk=cast.alan.pk).update(is_active=False)
     assert signs_in(Client(), other).status_code == 403
-    # It locks nobody out: the counter is that of the address that it came from.
+    # No person is locked out, because wrong passkeys are counted for the address of the caller.
     assert {row.subject.partition(":")[0] for row in Tries.objects.all()} <= {"passkey", "challenge"}
 
 

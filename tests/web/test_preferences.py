@@ -1,4 +1,4 @@
-"""A person's own settings: time zone, appearance, and the page to which its switch returns."""
+"""A person's settings: time zone, appearance, and the page to which the switch of the appearance returns."""
 
 from __future__ import annotations
 

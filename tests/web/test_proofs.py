@@ -1,4 +1,4 @@
-"""Downloads of proofs, checkpoints and receipts, and the page that says how to check them."""
+"""Downloads of proofs, checkpoints and receipts, and the page that explains how to check them."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_strangers_download_no_proofs(cast: Cast, name: str) -> None:
 
 
 def test_a_receipt_is_given_for_no_other_entry(cast: Cast) -> None:
-    """An engineer must not be able to read the tenant's log entry by entry."""
+    """Otherwise an engineer could read the tenant's log entry by entry."""
     row = closed(cast)
     other = closed(cast)
     size = AuditEntry.objects.filter(tenant_id=cast.contoso.pk).count()
@@ -253,7 +253,7 @@ def test_without_a_checkpoint_there_is_none_to_save(cast: Cast) -> None:
 
 
 def test_a_closed_part_keeps_the_longest_checkpoint_that_was_ever_signed(cast: Cast) -> None:
-    """The database was set back; the tombstone has what the signer had stored outside."""
+    """The database lost the longest checkpoint. The tombstone has it from the signer's file of heads."""
     filled(cast, 3)
     sign(cast)
     filled(cast, 2)
@@ -364,7 +364,10 @@ def guide(cast: Cast, name: str = "otto") -> Any:
 
 
 def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path) -> None:
-    """An auditor copies them one after the other; only those that need the internet, or never end, are left out."""
+    """An auditor copies the commands one after another.
+
+    Only commands that need the internet or never end are left out.
+    """
     filled(cast, 3)
     sign(cast)
     (tmp_path / "lockbox_verify.py").write_bytes(VERIFIER.read_bytes())
@@ -378,7 +381,7 @@ def test_the_commands_of_the_guide_work_to_the_letter(cast: Cast, tmp_path: Path
     assert ran[digest].stdout.split()[0] == hashlib.sha256(VERIFIER.read_bytes()).hexdigest()
     assert "GOOD" in ran[check].stdout
     assert ran[witness_key].stdout.startswith("witness.contoso.example+")
-    # What needs a bundle or a running witness is at least understood, and says what is missing.
+    # Commands that need a bundle or a running witness report what is missing.
     for command in (evidence, previous, named, last):
         assert _run(command, tmp_path).returncode in (1, 2)
     assert previous.endswith("--previous contoso-3.checkpoint")
@@ -439,7 +442,7 @@ def test_before_anything_is_signed_the_guide_says_that_the_key_will_come(cast: C
 def test_only_a_key_that_signs_now_is_saved(cast: Cast, settings: Any, tmp_path: Path) -> None:
     filled(cast, 1)
     sign(cast)
-    # A file of its own: the other tests go on with the one that is there.
+    # A separate file, because other tests use the existing one.
     settings.LOG_KEY_FILE = shutil.copy(settings.LOG_KEY_FILE, tmp_path / "log.key")
     keys.rotate()
     keys.retire()

@@ -1,4 +1,4 @@
-"""The customer's own recovery: a key on paper, a delay, and a mail to everybody."""
+"""The customer's recovery: a key on paper, a delay, and a mail to everybody."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_it_admits_an_administrator_after_three_days_and_everybody_gets_a_mail(c
     shown = OutboxMessage.objects.filter(lane="mail", topic="notify.recovery_key", payload__what="used")
     everybody = {f"{name}@contoso.example" for name in ("mia", "ada", "alan", "otto", "ines", "soc")}
     assert set(shown.values_list("recipient", flat=True)) == everybody
-    # Once, and by nobody before its time, no matter which workers ran meanwhile.
+    # The key works once, and the link does not work before its time. Running workers make no difference.
     assert used(cast, key).status_code == 422
     travel.to(at + dt.timedelta(hours=72) - dt.timedelta(microseconds=1))
     with pytest.raises(NotFound):
@@ -120,7 +120,7 @@ def test_a_few_wrong_keys_are_checked_and_all_get_the_same_answer(cast: Cast, tr
     assert events_in(cast.contoso) == ["recovery_key.made"]
     refused = AuditEntry.objects.filter(tenant_id=PROVIDER_LOG, event="recovery_key.refused")
     assert refused.count() == 5
-    # The sixth is not looked at, be it the right one; another address is not kept waiting.
+    # The sixth try is not checked, even with the right key. Another address can still try.
     with nothing_happens():
         assert used(cast, key).status_code == 429
     travel.to(at + dt.timedelta(minutes=15))
@@ -129,7 +129,7 @@ def test_a_few_wrong_keys_are_checked_and_all_get_the_same_answer(cast: Cast, tr
 
 
 def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) -> None:
-    """The owner of one IPv6 address has its whole network; and nobody can fill the provider's log from there."""
+    """The owner of one IPv6 address has its whole network. Without the limit, they could fill the provider's log."""
     key, named = made(cast), {"email": "next@contoso.example"}
     for number in range(5):
         wrong = {"recovery_key": recovery.make(), **named}
@@ -137,7 +137,7 @@ def test_wrong_keys_are_counted_for_the_network_that_they_come_from(cast: Cast) 
     for last in ("ffff", "1:2:3:4"):
         with nothing_happens():
             assert Client(REMOTE_ADDR=f"2001:db8::{last}").post(HERE, {"recovery_key": key, **named}).status_code == 429
-    # From elsewhere it works, and what was right counts for nothing there.
+    # From another network the key works, and a correct key is not counted.
     assert Client(REMOTE_ADDR="2001:db8:0:1::1").post(HERE, {"recovery_key": key, **named}).status_code == 200
     assert [row.count for row in Tries.objects.order_by("subject")] == [0, 5]
 

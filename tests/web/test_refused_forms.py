@@ -1,4 +1,4 @@
-"""A form with a mistake is shown again only to people who may act: all others are refused, and see nobody's id."""
+"""Only people who may act see a refused form again. All others get a refusal without anybody's id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.web.pages import only_a_refusal, page_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
-#: Everybody of the customer and of the provider who is in some test about this customer.
+#: People of the customer, of the provider and of another customer.
 _PEOPLE = ("mia", "ada", "alan", "otto", "ines", "priya", "erik", "samir", "pat", "paula", "stella", "finn", "frida")
 _LONG = "x" * 3000
 _FORMS: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
@@ -77,8 +77,9 @@ def test_a_deputy_cannot_name_another_whatever_the_form_holds(cast: Cast) -> Non
 def test_a_form_from_a_declaration_names_nobody_to_those_who_cannot_act(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Each act is tried as if it asked for a person, so that its form holds the ids of people and an empty one is
-    wrong.
+    """Each act is changed so that it asks for a person.
+
+    Then its form contains people's ids, and an empty form is wrong.
     """
     asked = Field("colleague", Kind.ID, of=Noun.PERSON, roles=frozenset({Role.APPROVER}))
     monkeypatch.setitem(acts._ACTS, name, replace(acts._ACTS[name], inputs=(asked,)))

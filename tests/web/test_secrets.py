@@ -1,4 +1,4 @@
-"""Secret fields of forms, which are stored nowhere; and nothing else is lost on the way."""
+"""Secret fields of forms are never stored. All other fields survive a confirmation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.factors import a_code
 from tests.web.pages import only_a_refusal, signed_in
 
 LOOKS_SECRET = re.compile(r"password|secret|credential|assertion|token|code|key|pin|otp|signature")
-#: Fields whose names look like a secret but that are public, with the reason.
+#: Public fields whose names look like a secret, each with the reason.
 PUBLIC = {
     ("ServiceForm", "key"): "the name by which the log and the API know a service",
     ("SignOnForm", "key_claim"): "the name of a claim",
@@ -27,7 +27,7 @@ OURS = ("requests_app.", "lockbox_site.")
 
 
 def loaded(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
-    """Yield every route; this imports their modules, and with them all forms."""
+    """Yield every route. This imports the routes' modules, and so all forms."""
     for each in (resolver or get_resolver()).url_patterns:
         if isinstance(each, URLResolver):
             yield from loaded(each)
@@ -55,7 +55,10 @@ def test_each_field_that_looks_like_a_secret_is_marked_or_is_named_as_public_and
 
 
 def test_no_form_uses_the_name_of_a_secret_for_another_field() -> None:
-    """A waiting field is judged by its name: such a field would be lost."""
+    """While a form waits for a confirmation, fields with the name of a secret are dropped.
+
+    Another field with such a name would be lost.
+    """
     lost = {
         f"{form.__module__}.{form.__qualname__}.{name}"
         for form, name, field in fields()
@@ -72,7 +75,7 @@ def test_the_sign_in_librarys_passwords_are_secrets() -> None:
 
 @pytest.mark.django_db
 def test_the_key_of_a_new_service_waits_for_the_proof_and_is_saved(cast: Cast) -> None:
-    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    # Before the first tenant has Lockbox on, no second member of the staff must confirm.
     Tenant.objects.update(lockbox_on=False)
     client, page = signed_in(cast, "stella", fresh=False), reverse("admin:requests_app_service_add")
     form = {"key": "teams", "name": "Teams", "connector": "folder"}

@@ -1,4 +1,4 @@
-"""Second factors: who needs one, how one is set up, and what the sign-in then asks for."""
+"""Second factors: who needs one, how people set one up, and what the sign-in then asks for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def without_factor(cast: Cast, name: str) -> Person:
 
 
 def at_the_door(cast: Cast, name: str, *, to: str = "/") -> Client:
-    """Return a browser in which this person has entered the password, and has no second factor yet."""
+    """Return a browser in which this person has entered the password. They have no second factor yet."""
     client = Client()
     sign_in(without_factor(cast, name), PASSWORD, client=client, to=to)
     return client
@@ -54,7 +54,7 @@ def entries() -> list[tuple[str, Any]]:
     return list(AuditEntry.objects.order_by("pk").values_list("event", "tenant_id"))
 
 
-# --- Who needs one ------------------------------------------------------------------------------------------
+# --- Who needs a second factor ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ada", "ines", "pat", "bea", "stella", "erik"])
@@ -80,13 +80,13 @@ def test_for_others_a_password_is_enough_until_they_are_given_such_a_role(cast: 
     client = signed_in(cast, name)
     assert client.get("/").status_code == 200
     if name in ("mia", "otto"):
-        # A deputy may decide from one moment to the next: that is no time to set one up.
+        # A deputy may have to decide at any moment, and then it would be too late for the set-up.
         role = "approver" if name == "mia" else "deputy"
         operations.give_role(cast.contoso.pk, cast.people[name].pk, role=role, actor=cast.as_("ines"))
         assert client.get("/")["Location"] == f"{SET_UP}?next=/"
 
 
-# --- Setting one up -----------------------------------------------------------------------------------------
+# --- Setting up a second factor -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "tenant"), [("ada", "contoso"), ("stella", "")])
@@ -101,7 +101,7 @@ def test_the_first_sign_in_sets_up_the_app_and_continues_to_the_wanted_page(
     found = re.search(r'data-copy="([A-Z2-7]{32})"', shown.content.decode())
     assert found is not None
     secret = found[1]
-    # The secret stays while it is being set up, and is not readable where it waits.
+    # The secret stays the same during the set-up, and the session does not contain it in plain text.
     assert secret in client.get(page).content.decode()
     assert secret not in str(dict(client.session))
     done = set_up_app(client, page=page)
@@ -121,7 +121,7 @@ def test_the_first_sign_in_sets_up_the_app_and_continues_to_the_wanted_page(
         code not in str(Authenticator.objects.get(user=cast.people[name], type="recovery_codes").data) for code in codes
     )
     assert outbox_topics() == ["notify.second_factor_changed"]
-    # The code by which it was tried is used up.
+    # The code from the set-up is used, and does not work again.
     again = Client()
     again.post(reverse("account_login"), {"login": cast.people[name].email, "password": PASSWORD})
     now = totp.code(secret, totp.step_at(clock.now()))
@@ -139,7 +139,7 @@ def test_a_wrong_code_sets_nothing_up(cast: Cast) -> None:
 
 
 def test_a_stolen_session_sets_nothing_up(cast: Cast, travel: Traveller) -> None:
-    """More than five minutes after the password, it is asked for again."""
+    """If the password is older than five minutes, the page asks for it again."""
     travel.freeze()
     client = at_the_door(cast, "ada")
     travel.by(minutes=5)
@@ -154,7 +154,7 @@ def test_a_stolen_session_sets_nothing_up(cast: Cast, travel: Traveller) -> None
         operations.set_up_totp(actor=cast.as_("otto", fresh=False), keep=factors.keeps_totp(SECRET))
 
 
-# --- Signing in with it -------------------------------------------------------------------------------------
+# --- Signing in with a second factor ------------------------------------------------------------------------
 
 
 def test_the_code_is_asked_for_after_the_password_and_counts_once(cast: Cast, travel: Traveller) -> None:
@@ -195,7 +195,7 @@ def test_a_recovery_code_works_once(cast: Cast) -> None:
     assert factors.codes_left(cast.ada) == 9
 
 
-# --- Changing it --------------------------------------------------------------------------------------------
+# --- Changing the second factor -----------------------------------------------------------------------------
 
 
 def proven(cast: Cast, name: str) -> Any:
@@ -287,7 +287,7 @@ def test_if_the_library_stores_nothing_there_is_no_entry(cast: Cast) -> None:
     assert not Person.objects.get(pk=cast.otto.pk).has_second_factor
 
 
-# --- Where one is signed in ---------------------------------------------------------------------------------
+# --- Open sessions ------------------------------------------------------------------------------------------
 
 
 def test_sessions_are_listed_and_ended_one_by_one_or_all_others_at_once(cast: Cast) -> None:
@@ -301,7 +301,7 @@ def test_sessions_are_listed_and_ended_one_by_one_or_all_others_at_once(cast: Ca
     assert str(there.session.session_key) not in page
     ids = re.findall(r'name="session" value="(\d+)"', page)
     assert len(ids) == 2
-    # Nobody ends another's.
+    # Nobody can end another person's session.
     assert stranger.post("/security/sessions/end/", {"session": ids[0]}).status_code == 404
     assert [client.get("/").status_code for client in (there, elsewhere)] == [200, 200]
     assert here.post("/security/sessions/end/", {"session": ids[0]}).status_code == 302

@@ -1,4 +1,4 @@
-"""The sentences on which people base decisions."""
+"""The sentences that people read before they decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sign-in pages: this product's layout, no inline code, and answers that reveal nothing to a stranger."""
+"""The sign-in pages have the product's layout and no inline code, and show a stranger nothing about accounts."""
 
 import re
 
@@ -85,7 +85,7 @@ def test_the_link_of_a_reset_opens_the_form_and_works_once(client: Client, ana: 
 
 
 def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
-    """The mailbox alone is not enough: the next sign-in asks for the code, and no session begins before."""
+    """The mailbox alone is not enough: the next sign-in asks for the code, and no session begins before that."""
     browser = Client()
     browser.post(reverse("account_reset_password"), {"email": cast.ada.email})
     outbox.drain(limit=50)
@@ -106,7 +106,7 @@ def test_a_reset_by_mail_leaves_the_second_factor_as_it_is(cast: Cast) -> None:
 def test_a_reset_for_a_stranger_looks_the_same_and_sends_nothing(client: Client, ana: Person) -> None:
     known = client.post(reverse("account_reset_password"), {"email": ana.email}, follow=True)
     stranger = client.post(reverse("account_reset_password"), {"email": "nobody@contoso.example"}, follow=True)
-    # What is written down for the two differs in the address alone: it is looked up when the mail leaves.
+    # The two messages differ only in the address. The account is looked up when the mail is sent.
     messages = OutboxMessage.objects.order_by("created_at").values_list("topic", "lane", "tenant", "payload__email")
     assert list(messages) == [
         ("notify.password_reset", "fanout", None, "ana@contoso.example"),

@@ -1,4 +1,4 @@
-"""Signing a decision on its page and over the API; where the signature is shown, and the tenant's rule about it."""
+"""Signing a decision on its page and over the API; where the signature is shown; and the tenant's rule about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 
 def offered(page: Any) -> tuple[str, dict[str, Any]]:
-    """Return the page's text to sign, and its request to the browser."""
+    """Return the text that the page offers to sign, and its request to the device."""
     body = page.content.decode()
     text = re.search(r'name="manifest" value="([^"]*)"', body)
     options = re.search(r'data-sign="([^"]*)"', body)
@@ -81,7 +81,10 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
 
 
 def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
-    """Both stages signed once, with a key that can be copied and with one that can't, and once not signed."""
+    """Both stages are signed once, one with a passkey that can be copied and one with a passkey that can't.
+
+    Another decision is not signed.
+    """
     (of_pat, pats), (of_ada, adas) = enrolled(cast, "pat"), enrolled(cast, "ada", is_backup_eligible=True)
     plain = cast.confirmed(by="erik")
     operations.deny_as_customer(plain.pk, actor=cast.as_("alan"))
@@ -110,7 +113,7 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
     }  # fmt: skip
     copied, bound = "the passkey “Phone”, which can be copied", "a passkey that can’t leave its device"
 
-    # The pages: of the access request, its receipts, and the log.
+    # The pages of the access request, its receipts, and the log.
     page = signed_in(cast, "otto").get(page_of(row)).content.decode()
     assert (page.count(f"Signed with {copied}"), page.count(f"Signed with {bound}")) == (1, 1)
     assert f"Signed with {bound}" in signed_in(cast, "pat").get(page_of(row, "receipt")).content.decode()
@@ -161,11 +164,11 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
         ("true", str(of_ada.pk), "false"),
     ]
 
-    # What a webhook is sent.
+    # The messages of webhooks.
     sent = [json.loads(each.body)["data"] for each in messages.of(rows, cast.contoso.pk)]
     assert [each.get("signature") for each in sent] == expected
 
-    # The mail about the closed window names both, and so does the administration.
+    # The mail about the closed window, and the administration.
     operations.revoke(row.pk, actor=cast.as_("ada"))
     while outbox.drain():
         pass
@@ -210,7 +213,9 @@ def test_a_person_without_a_passkey_is_asked_as_before(cast: Cast) -> None:
 
 
 def test_a_rule_of_signatures_accepts_only_signed_approvals_and_every_denial(cast: Cast) -> None:
-    """Through each interface: the page does not offer it, and a machine that decides for an approver can only deny."""
+    """The rule applies to each interface: the page offers no unsigned approval, and a client that decides for an
+    approver can only deny.
+    """
     phone, _key = enrolled(cast, "ada", is_backup_eligible=True)[1], cast.exchange
     ines = cast.as_("ines")
     with pytest.raises(errors.WrongState):
@@ -271,8 +276,7 @@ def test_a_token_signs_without_any_other_proof(cast: Cast) -> None:
     text = given["manifest"]
     assert given["digest"] == manifest.challenge_of(text).hex()
     assert json.loads(text)["decision"] == "approve"
-    # The text names this by its digest; the digest covers what was asked for, even if the mailbox has another name by
-    # now.
+    # The text contains a digest of the access request. The digest stays the same if the mailbox is renamed later.
     mailbox = Resource.objects.filter(pk=cast.resource().pk)
     mailbox.update(name="renamed@contoso.example")
     given_later = caller.get(f"{path}/manifest?decision=approve").json()["asked"]

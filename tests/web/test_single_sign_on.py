@@ -51,7 +51,7 @@ class _Stay(HTTPRedirectHandler):
 
 @dataclass
 class Provider:
-    """An identity provider, and the browser's way through it."""
+    """An identity provider, and the part of the sign-in that happens there."""
 
     issuer: str
 
@@ -61,13 +61,13 @@ class Provider:
         build_opener().open(sent, timeout=10).close()
 
     def comes(self, url: str, subject: str = "s-ada", **form: str) -> dict[str, str]:
-        """Sign in there as this subject, and return the answer that the browser carries back."""
+        """Sign in there as this subject. Return the parameters with which the browser comes back."""
         body = urlencode({"sub": subject, **form}).encode()
         answer: Any
         try:
             answer = build_opener(_Stay).open(Request(url, body), timeout=10)
         except OSError as refused:
-            answer = refused  # a redirect is an error to urllib
+            answer = refused  # for urllib, a redirect is an error
         with answer:
             parts = urlsplit(answer.headers["Location"])
         self.way_back = parts.path
@@ -84,7 +84,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def world(cast: Cast, provider: Provider) -> Cast:
-    """Contoso signs in at the provider; its domain is proven; Ada and Mia are known there."""
+    """Return the cast. Contoso signs in at the provider, its domain is proven, and the provider knows Ada and Mia."""
     connect(cast, provider)
     Domain.objects.create(
         tenant=cast.contoso, name="contoso.example", challenge="x", claimed_at=clock.now(), verified_at=clock.now()
@@ -108,7 +108,7 @@ def connect(cast: Cast, provider: Provider, **more: Any) -> SignOn:
 
 
 def begin(browser: Client, email: str = "somebody@contoso.example", **form: str) -> str:
-    """Enter an address, and return where the page leads."""
+    """Enter an address, and return the address to which the page leads."""
     page = browser.post(reverse("web:sso"), {"email": email, **form})
     assert page.status_code == 200, page.content.decode()
     return onward(page)
@@ -125,7 +125,7 @@ def way_back(cast: Cast) -> str:
 
 
 def comes(cast: Cast, provider: Provider, subject: str = "s-ada", *, browser: Client | None = None) -> Any:
-    """Do the whole round trip once; return the last page."""
+    """Do a whole sign-in once, and return the last page."""
     browser = browser or Client()
     back = provider.comes(begin(browser), subject)
     page: Any = browser.get(provider.way_back, back)
@@ -143,7 +143,7 @@ def test_somebody_signs_in_and_is_known_by_issuer_and_subject_from_then_on(world
     identity = Identity.objects.get()
     assert (identity.issuer, identity.subject, identity.person) == (provider.issuer, "s-ada", world.ada)
     assert events_in(world.contoso)[-1] == "identity.linked"
-    # The address says nothing any more: neither a new one, nor one that another subject has taken over.
+    # From now on, the address does not matter: neither a new address, nor another subject with the old address.
     provider.knows("s-ada", email="other@elsewhere.example", email_verified=False)
     assert who(comes(world, provider).browser) == str(world.ada.pk)
     provider.knows("s-thief", email="ada@contoso.example", email_verified=True)
@@ -198,7 +198,7 @@ def test_an_address_whose_verification_is_written_as_a_text_counts(world: Cast, 
 
 @pytest.fixture
 def userinfo_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider sends the claims only at its UserInfo endpoint, as certified ones do by default."""
+    """The provider sends the claims only at its UserInfo endpoint, as certified providers do by default."""
     from oidc_provider_mock import _app
 
     monkeypatch.setattr(_app.OpenIDCode, "generate_user_info", lambda _self, user, _scope: {"sub": user.sub})
@@ -263,7 +263,7 @@ def test_the_sign_in_does_not_say_who_exists(world: Cast) -> None:
 def test_nothing_counts_twice_or_in_another_browser_or_too_late(world: Cast, provider: Provider, travel: Any) -> None:
     browser = Client()
     back = provider.comes(begin(browser))
-    # Another browser, without the cookie; then one with its own.
+    # Try another browser without the cookie, and one with another cookie.
     for other in (Client(), Client()):
         if other is not browser:
             begin(other)
@@ -292,7 +292,7 @@ def test_an_answer_that_was_changed_on_the_way_signs_nobody_in(world: Cast, prov
         back = provider.comes(begin(browser))
         page = browser.get(way_back(world), {**back, **change})
         assert (page.status_code in (403, 502), who(browser)) == (True, ""), change
-    # The way back of one connection does not take the answer of another.
+    # The return address of one connection does not accept the answer for another.
     browser = Client()
     back = provider.comes(begin(browser))
     other = reverse("web:sso_callback", args=[world.fabrikam.pk])
@@ -378,7 +378,7 @@ def test_signed_in_this_way_one_still_proves_to_decide(world: Cast, provider: Pr
 
 
 def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, provider: Provider) -> None:
-    """The identity provider, or an attacker who controls it, can sign anybody in, and approves nothing."""
+    """The identity provider, or an attacker who controls it, can sign anybody in, but this is not enough to approve."""
     claims = {"email": world.ada.email, "email_verified": True, "amr": ["pwd", "otp", "mfa"], "acr": "phr"}
     provider.knows("s-ada", **claims, auth_time=int(clock.now().timestamp()))
     row, browser = world.confirmed(), comes(world, provider).browser
@@ -391,7 +391,7 @@ def test_a_second_factor_of_the_identity_provider_is_no_proof_here(world: Cast, 
 
 
 def test_without_a_second_factor_here_the_sign_in_is_all_the_proof_there_is(world: Cast, provider: Provider) -> None:
-    """It ends as soon as there is a second factor: an approver's second factor is always one of this site."""
+    """This ends when the person sets up a second factor. Approvers always need a second factor of this site."""
     browser = comes(world, provider, "s-mia").browser
     form = {"name": "laptop", "scopes": ["tickets:read"], "days": "7"}
     assert browser.post("/tokens/", form).status_code == 200
@@ -413,7 +413,7 @@ def test_a_key_that_the_issuer_has_changed_counts_at_once_and_the_one_before_no_
         assert who(comes(world, provider).browser) == str(world.ada.pk)
         former, storage.jwk = storage.jwk, RSAKey.generate_key(2048, {"kid": "next", "use": "sig", "alg": "RS256"})
         assert who(comes(world, provider).browser) == str(world.ada.pk)
-        # A token by the key of before, where the list names the one of now alone.
+        # A token signed with the old key, when the issuer's list has only the new key.
         listed = json.dumps(KeySet([storage.jwk]).as_dict(private=False)).encode()
         storage.jwk, question = former, outbound.get
         monkeypatch.setattr(
@@ -446,7 +446,7 @@ def test_a_silent_issuer_is_reported_and_not_asked_again_immediately(
         assert (page.status_code, "does not answer" in page.content.decode()) == (502, True)
         assert cookie()[0] not in page.cookies
     assert len(calls) == 1
-    # The one who gets in nevertheless does; the test of the administrator asks each time.
+    # The break-glass person can still sign in. The administrator's test always calls the provider.
     connect(world, provider, is_only=True, break_glass_id=world.ines.pk)
     glass = Client()
     sign_in(world.ines, PASSWORD, client=glass)
@@ -458,7 +458,8 @@ def test_a_silent_issuer_is_reported_and_not_asked_again_immediately(
     browser = Client()
     back = provider.comes(begin(browser))
     monkeypatch.setattr(outbound, "get", down)
-    # Down again on the way back: nobody is signed in, and a person who begins again within a minute is redirected.
+    # The provider fails again before the browser returns: nobody is signed in. For a minute, a new sign-in is still
+    # redirected.
     page = browser.get(way_back(world), back)
     assert (page.status_code, who(browser)) == (502, "")
     assert begin(Client()).startswith(provider.issuer)
@@ -672,8 +673,9 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
 
 
 def test_the_second_of_two_simultaneous_changes_of_sign_on_is_refused(cast: Cast, provider: Provider) -> None:
-    """The whole connection is set: otherwise the first one's change would be lost without notice, such as the
-    break-glass person.
+    """The form sets the whole connection.
+
+    Otherwise the second change would silently undo the first, for example the break-glass person.
     """
     ines, page = signed_in(cast, "ines"), reverse("web:sign_on", args=[cast.contoso.pk])
 
@@ -695,7 +697,7 @@ def test_the_second_of_two_simultaneous_changes_of_sign_on_is_refused(cast: Cast
     assert SignOn.objects.values().get() == was
     assert ines.post(page, form(ines.get(page))).status_code == 302
     assert not SignOn.objects.get().is_only
-    # Over the API, the one who read before somebody set it up at all.
+    # Over the API, the caller has read the settings before anybody set up a connection.
     changed_at = SignOn.objects.get().changed_at
     connection = Connection(issuer=provider.issuer, client_id="x", role_map={})
     for seen in (None, changed_at - dt.timedelta(microseconds=1)):
@@ -718,7 +720,7 @@ def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider:
     assert (who(staff), Identity.objects.count()) == (str(cast.stella.pk), 0)
     for name in ("ines", "priya", "pat"):
         assert signed_in(cast, name).post(reverse("web:sso_test")).status_code == 403, name
-    # Begun by staff, and come back to when they no longer are: by the cookie that says who began it.
+    # A member of staff begins the test, and is no longer staff on return. The cookie says who began it.
     back = provider.comes(onward(staff.post(reverse("web:sso_test"))), "s-priya")
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=False)
     assert staff.get(provider.way_back, back).status_code == 403
@@ -749,20 +751,20 @@ def test_an_unlinked_person_is_signed_out_immediately_and_found_again(world: Cas
     assert (Identity.objects.count(), events_in(world.contoso)[-1]) == (0, "identity.unlinked")
     assert browser.get("/").status_code == 302
     assert Person.objects.get(pk=pk).human_id == human
-    # The account has a new subject at the issuer.
+    # The person gets a new subject at the issuer.
     provider.knows("s-ada-2", email="ada@contoso.example", email_verified=True)
     assert who(comes(world, provider, "s-ada-2").browser) == str(pk)
     assert Identity.objects.get().subject == "s-ada-2"
 
 
 def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: Provider) -> None:
-    """A thief of its secret could sign in as anybody of the tenant."""
+    """A thief of the client's secret could sign in as anybody of the tenant."""
     with pytest.raises(Unacceptable):
         client_of(world, "contoso", Scope.SIGN_ON_MANAGE)
     caller = caller_for(world, "contoso", Scope.TENANT_MANAGE, Scope.TENANT_READ)
     address = f"tenants/{world.contoso.pk}/sign-on"
     assert caller.put(address, {"issuer": "https://evil.example", "client_id": "x"}).status_code == 403
-    # Not even with a scope that somebody wrote into the database.
+    # A scope that was written into the database does not help either.
     both = ["tenant:manage", "sign-on:manage"]
     Client_.objects.update(scopes=both)
     Token.objects.update(scopes=both)
@@ -778,7 +780,7 @@ def test_a_machine_says_nothing_of_where_people_sign_in(world: Cast, provider: P
 
 
 def test_the_provider_cannot_change_a_tenants_sign_on_through_any_interface(world: Cast, provider: Provider) -> None:
-    """The owner of the issuer can sign in as an approver there (threat 16)."""
+    """The owner of the issuer could sign in as an approver of the tenant (threat 16)."""
     comes(world, provider)
     known, domain, pk = Identity.objects.get(), Domain.objects.get(), world.contoso.pk
     was = list(SignOn.objects.values()), list(Domain.objects.values()), list(Identity.objects.values())
@@ -904,7 +906,7 @@ def test_a_domain_is_proven_by_its_web_server(cast: Cast, monkeypatch: pytest.Mo
     shown["body"] = f"\n{row.challenge}\n".encode()
     assert ines.post(page, {"check_domain": row.pk}).status_code == 302
     assert events_in(cast.contoso)[-1] == "domain.verified"
-    # Another tenant may say so too, and proves nothing by it.
+    # Another tenant can claim the same domain, and has not proven it.
     finn, other = signed_in(cast, "finn"), reverse("web:sign_on_domains", args=[cast.fabrikam.pk])
     finn.post(other, {"name": "contoso.example"})
     theirs = Domain.objects.get(tenant=cast.fabrikam)

@@ -1,4 +1,4 @@
-"""A proof that is asked for during an act: what was sent waits, and is then done."""
+"""If an act needs a confirmation, the page stores the submitted form in hidden fields and then carries it out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def held_by(answer: Any) -> dict[str, list[str]]:
-    """Return what waits on the page, as a browser sends it again."""
+    """Return the stored fields on the page, as a browser sends them again."""
     found: dict[str, list[str]] = {}
     main = answer.content.decode().partition("<main")[2]
     for name, value in re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', main):
@@ -82,7 +82,7 @@ def test_values_of_one_name_all_wait(cast: Cast) -> None:
 
 
 def test_after_too_many_wrong_proofs_none_is_checked(cast: Cast, travel: Traveller) -> None:
-    """The attempt is in the log: once a minute, for any number of attempts."""
+    """The log gets an entry about the attempts once a minute, for any number of attempts."""
     travel.freeze()
     client, page = signed_in(cast, "ines", fresh=False), reverse("web:tenant", args=[cast.contoso.pk])
     before = snapshot()
@@ -99,7 +99,7 @@ def test_after_too_many_wrong_proofs_none_is_checked(cast: Cast, travel: Travell
 
 
 def refusals_in(cast: Cast) -> list[tuple[str, str]]:
-    """Return the refused attempts in the tenant's log."""
+    """Return action and code of the refused attempts in the tenant's log."""
     rows = AuditEntry.objects.filter(tenant_id=cast.contoso.pk, event="act.refused").order_by("seq")
     details = [json.loads(bytes(row.canonical))["detail"] for row in rows]
     assert {row.subject_id for row in rows} <= {str(cast.ines.pk)}
@@ -124,7 +124,7 @@ def test_the_proof_is_checked_like_every_other_post(cast: Cast) -> None:
 
 
 def test_staff_are_asked_too(cast: Cast) -> None:
-    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    # Before the first tenant has Lockbox on, no second member of the staff must confirm.
     Tenant.objects.update(lockbox_on=False)
     client = signed_in(cast, "stella", fresh=False)
     page = reverse("admin:requests_app_person_act", args=[cast.erik.pk, "queue"])
@@ -145,8 +145,11 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
 
 
 def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
-    """Forms with a secret ask for the proof first. If that was too long ago, only the secret is typed again."""
-    # Before a tenant has Lockbox on, no second member of the staff is asked.
+    """A form with a secret asks for the confirmation first.
+
+    If it is too old on submission, only the secret must be typed again.
+    """
+    # Before the first tenant has Lockbox on, no second member of the staff must confirm.
     Tenant.objects.update(lockbox_on=False)
     secret = "nobody-else-knows"
     connection = {
@@ -176,8 +179,8 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
         assert client.post(page, {**typed, field: secret}).status_code == 302
     row = SignOn.objects.get()
     assert sealing.opened(row.sealed) == secret
-    # A person who left it empty is asked for nothing more, and it stays; a person who typed another one does not learn
-    # that it is set.
+    # If the secret field was empty, the stored secret stays. If it had a new secret, the page does not claim that the
+    # secret is saved.
     late = signed_in(cast, "ines", fresh=False)
     page = forms[0][2]
     asked = late.post(page, {**connection, "client_secret": "", "shown": row.changed_at.isoformat()})

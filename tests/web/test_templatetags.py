@@ -1,4 +1,4 @@
-"""Times, states, names and strangers' text, as every page shows them."""
+"""How every page shows times, states, names and text of strangers."""
 
 import re
 import zoneinfo
@@ -35,7 +35,7 @@ def test_an_instant_is_shown_in_the_readers_zone() -> None:
         ("Europe/Berlin", datetime(2025, 11, 25, 13, 5, tzinfo=UTC)): "Tue 25 Nov, 14:05 CET",
         ("Europe/Berlin", datetime(2025, 7, 1, 12, 0, tzinfo=UTC)): "Tue 1 Jul, 14:00 CEST",
         ("Europe/Berlin", datetime(2024, 11, 25, 13, 5, tzinfo=UTC)): "Mon 25 Nov 2024, 14:05 CET",
-        # In Berlin it is already next year.
+        # In Berlin, it is already the next year.
         ("Europe/Berlin", datetime(2025, 12, 31, 23, 30, tzinfo=UTC)): "Thu 1 Jan 2026, 00:30 CET",
         ("America/Sao_Paulo", datetime(2025, 11, 25, 13, 5, tzinfo=UTC)): "Tue 25 Nov, 10:05 UTC−3",
         ("Asia/Kathmandu", datetime(2025, 11, 25, 13, 5, tzinfo=UTC)): "Tue 25 Nov, 18:50 UTC+5:45",
@@ -108,7 +108,7 @@ DEADLINE = "{% deadline closes opened=opened kind=kind %}"
 
 
 def visible_words(html: str) -> str:
-    """Return the text without elements that have `hidden`."""
+    """Return the text without elements that have the attribute `hidden`."""
     return " ".join(strip_tags(re.sub(r"<span[^>]*\bhidden>.*?</span>", "", html, flags=re.S)).split())
 
 
@@ -220,7 +220,7 @@ def test_a_length_of_time_knows_its_grammatical_number() -> None:
 # --- Text of strangers ----------------------------------------------------------------------------
 
 
-#: Each prepares text of strangers for a page.
+#: The filters that prepare text of strangers for a page.
 FILTERS = ("visible", "visible_line")
 HIDDEN = (
     "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\u200c\u200d\u2060\ufeff"

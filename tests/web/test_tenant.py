@@ -1,4 +1,4 @@
-"""A tenant's own pages: Lockbox and the effects of its switch, the longest window, people and roles, addresses."""
+"""A tenant's pages: Lockbox and what switching it does, the longest window, people and roles, addresses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def text(response: Any) -> str:
 
 
 def house() -> list[Any]:
-    """Return everything that these pages could change."""
+    """Return everything that these pages can change."""
     return [
         list(Tenant.objects.order_by("pk").values_list("pk", "lockbox_on", "window_cap")),
         list(Membership.objects.order_by("pk").values_list("pk", "role", "person_id")),
@@ -84,7 +84,7 @@ def posts(cast: Cast) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-# --- Who may -------------------------------------------------------------------------------------------------
+# --- Who can act ---------------------------------------------------------------------------------------------
 
 
 def test_everybody_of_the_tenant_reads(cast: Cast) -> None:
@@ -113,7 +113,7 @@ def test_only_the_administrator_changes_anything(cast: Cast, name: str) -> None:
     client, all_posts = signed_in(cast, name), posts(cast)
     for where, data in all_posts:
         if (name, data.get("act")) == ("stella", "switch_off"):
-            # Staff may switch anybody off: somebody who left must not keep a key because nobody is at work.
+            # Staff can switch anybody off, for example if a person left and no administrator is available.
             continue
         with refused():
             assert client.post(where, data).status_code == 403, (where, data)
@@ -438,7 +438,7 @@ def test_an_address_of_another_tenant_is_absent_though_one_manages_both(cast: Ca
     assert client.post(url(cast.fabrikam, "addresses"), {"remove": str(theirs.pk)}).status_code == 302
 
 
-# --- Cost ----------------------------------------------------------------------------------------------------
+# --- Number of queries ---------------------------------------------------------------------------------------
 
 
 def _crowd(cast: Cast, count: int, first: int) -> None:

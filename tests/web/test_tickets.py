@@ -1,4 +1,4 @@
-"""Tickets in the browser: the list, a new one, the conversation, and the page before ending one."""
+"""Tickets in the browser: the list, a new ticket, the conversation, and the page before a ticket ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_(cast: Cast) -> Callable[[str], Client]:
 
 @pytest.fixture
 def taken(cast: Cast) -> Ticket:
-    """A ticket of Mia that Priya works on."""
+    """Return a ticket of Mia that Priya works on."""
     ticket = cast.ticket()
     return operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
 
@@ -161,7 +161,7 @@ def test_the_list_says_which_access_is_going_on(cast: Cast, as_: Callable[[str],
     assert "Open now" not in _text(as_("priya").get(LIST))
 
 
-# --- A new one -----------------------------------------------------------------------------------------------
+# --- A new ticket --------------------------------------------------------------------------------------------
 
 
 def _report(cast: Cast, **fields: Any) -> dict[str, Any]:
@@ -390,7 +390,7 @@ def test_a_person_who_may_only_read_is_refused_with_an_entry(
     assert not TicketComment.objects.exists()
 
 
-# --- The end of one ------------------------------------------------------------------------------------------
+# --- The end of a ticket -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("action", "person"), [("resolve_ticket", "priya"), ("close_ticket", "mia")])
@@ -471,7 +471,7 @@ def test_after_seven_days_a_closed_ticket_stays_closed(
     assert _state(taken) == "CLOSED"
 
 
-# --- Access beside it ----------------------------------------------------------------------------------------
+# --- Access requests of a ticket -----------------------------------------------------------------------------
 
 
 def test_the_ticket_shows_who_must_act_next(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
@@ -496,7 +496,7 @@ def test_ended_access_can_be_asked_for_again(cast: Cast, as_: Callable[[str], Cl
     assert again not in _text(as_("mia").get(_page(taken)))
 
 
-# --- What has no place ---------------------------------------------------------------------------------------
+# --- Unknown fields ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("extra", ["state", "tenant", "closed_at", "author"])
@@ -512,7 +512,7 @@ def test_an_unknown_field_of_a_form_is_refused_and_not_ignored(
     assert Ticket.objects.get().state == "ASSIGNED"
 
 
-# --- What it is called elsewhere -----------------------------------------------------------------------------
+# --- References in other systems -----------------------------------------------------------------------------
 
 LINK = {"external_reference": "INC-4711", "external_url": "https://desk.example/cases/4711"}
 

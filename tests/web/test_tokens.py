@@ -1,4 +1,4 @@
-"""The pages of personal tokens: one's own, each shown once, and those of a tenant's people for its administrator."""
+"""The pages of personal tokens: your own, each shown once; and those of a tenant's people, for its administrator."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_only_what_ones_roles_can_use_is_offered(cast: Cast, name: str, offered:
 
 @pytest.mark.parametrize("name", ["mia", "ada", "otto", "ines", "priya", "pat", "stella"])
 def test_the_scope_of_every_act_of_a_person_is_offered(cast: Cast, name: str) -> None:
-    """And the reverse: a token that is made here is enough for every case of an act that this person does."""
+    """A token with these scopes is also enough for every case of an act that this person does."""
     actor = cast.as_(name)
     for case_name, case in CASES.items():
         act = act_of(case_name)
@@ -156,7 +156,7 @@ def test_the_administrator_sees_and_revokes_those_of_the_tenants_people(cast: Ca
     answer = client.post(revoke_page(made))
     assert answer["Location"] == where
     assert Caller(made.secret).get("me").status_code == 401
-    # The message on the next page names it once more.
+    # The next page shows a message with the token's name once.
     client.get("/")
     assert "nightly" not in client.get(where).content.decode()
     assert client.post(revoke_page(mine))["Location"] == HERE
@@ -246,7 +246,7 @@ def test_a_person_who_is_switched_off_makes_no_token(cast: Cast) -> None:
 
 @pytest.mark.parametrize("name", ["otto", "priya"])
 def test_a_session_alone_makes_no_token(cast: Cast, name: str, settings: Any) -> None:
-    """A stolen session ends within the day; it must not continue as a token."""
+    """A stolen session ends within a day. It must not continue as a token."""
     settings.ENGINEER_SECOND_FACTOR = False
     without_factor(cast, name)
     client = signed_in(cast, name, fresh=False)

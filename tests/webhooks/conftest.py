@@ -1,4 +1,4 @@
-"""Receivers on loopback, which are private addresses."""
+"""Receivers on loopback, which has private addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback. It stores what it gets and answers as the test sets it."""
+"""A receiver of webhooks on loopback. It stores the messages, and answers as the test sets it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Got:
 
 
 class Receiver:
-    """`say` returns the answer to each message; `got` has those that were answered well."""
+    """`say` returns the response to each message. `tried` has all messages, `got` those with a successful response."""
 
     def __init__(self) -> None:
         receiver = self
@@ -82,14 +82,14 @@ class Receiver:
 def add(
     cast: Cast, receiver: Receiver, tenant: str | None = "contoso", by: str = "", events: tuple[str, ...] = ("*",)
 ) -> operations.Issued:
-    """Add a webhook of a tenant, by its administrator; or the provider's own, by staff."""
+    """Add a webhook: of a tenant as its administrator, or of the provider as staff."""
     by = by or {"contoso": "ines", "fabrikam": "finn", None: "stella"}[tenant]
     pk = cast.tenants[tenant].pk if tenant else None
     return operations.add_webhook(pk, url=receiver.url, events=events, actor=cast.as_(by))
 
 
 def verified(issued: operations.Issued, got: Got) -> Any:
-    """Verify a message with the standard's own library."""
+    """Verify a message with the standard's library."""
     return Verifier(issued.keys.whsec).verify(got.body, got.headers)
 
 

@@ -1,4 +1,4 @@
-"""From an entry of the log to a receiver: each once by its id, in order, and no receiver delays another."""
+"""From an entry of the log to a receiver: each message once by its id, in order, and no receiver delays another."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deliver() -> int:
-    """Drain until nothing more is due at this moment."""
+    """Drain until no more messages are due at this time."""
     done = 0
     while found := delivery.drain():
         done += found
@@ -64,7 +64,7 @@ def test_bundled_events_are_sent_to_webhooks_separately(cast: Cast, receiver: Re
         ["ada@contoso.example"],
         ["alan@contoso.example"],
     ]
-    # In order for each access request, and not among several.
+    # The messages of one access request are in order. Those of several access requests may mix.
     assert sorted(got.message["data"]["access_request"] for got in receiver.got) == sorted(str(row.pk) for row in rows)
 
 
@@ -72,7 +72,7 @@ def test_an_entry_arrives_signed_and_says_ids_alone(cast: Cast, receiver: Receiv
     issued = add(cast, receiver)
     row = cast.submitted(justification="Zanzibar: the invoices are missing, and nothing else shows why.")
     assert deliver() == 2
-    # Between a ticket and its access request there is no order on the way.
+    # Messages about a ticket and about its access request can arrive in any order.
     opened, submitted = sorted(receiver.got, key=lambda got: got.message["data"]["log"]["index"])
     words = verified(issued, submitted)
     entry = AuditEntry.objects.get(event="access_request.submitted")
@@ -177,14 +177,14 @@ def test_the_providers_own_hears_of_every_log_those_of_later_tenants_included(ca
         (str(later.pk), "tenant.created"),
     }
     assert len(receiver.got) == 4
-    # No customer may see what the provider's webhooks get.
+    # Customers must not see what the provider's webhooks get.
     assert not OutboxMessage.objects.filter(lane="webhook").exclude(tenant=None).exists()
 
 
 def test_an_event_has_one_id_for_every_receiver(cast: Cast, receivers: Callable[[], Receiver]) -> None:
     first, second, mine = receivers(), receivers(), receivers()
     add(cast, first)
-    # The second hears of the first's being tested and so on, and both of the ticket.
+    # The first receiver also gets messages about the second webhook. All receivers get the one about the ticket.
     add(cast, second, events=("ticket.opened",))
     add(cast, mine, None, events=("ticket.opened",))
     cast.ticket()
@@ -207,13 +207,13 @@ def test_an_act_costs_nothing_where_nobody_listens_and_where_somebody_does(cast:
             cast.ticket()
         return len(queries)
 
-    cost()  # The first entry also makes the log's head.
+    cost()  # the first entry also creates the log's head
     before = cost()
     add(cast, receiver)
     assert cost() == before
 
 
-# --- Where it continues --------------------------------------------------------------------------------------
+# --- The cursor --------------------------------------------------------------------------------------------
 
 
 def test_each_entry_becomes_one_message_for_any_number_of_dispatchers(cast: Cast, receiver: Receiver) -> None:
@@ -241,7 +241,7 @@ def test_a_place_beyond_the_end_of_a_log_that_was_set_back_is_brought_back(cast:
 def test_removed_or_lost_entries_are_skipped(cast: Cast, receiver: Receiver) -> None:
     add(cast, receiver)
     cast.ticket()
-    # As a tombstone leaves it: numbers of lost entries are never used again.
+    # This is the state after a tombstone: numbers of lost entries are never used again.
     ChainHead.objects.filter(pk=cast.contoso.pk).update(size=40)
     cast.ticket()
     deliver()
@@ -276,7 +276,7 @@ def test_no_more_than_so_many_wait_in_the_outbox(
     assert receiver.types() == ["ticket.opened"] * 8
 
 
-# --- Again, until it arrives -------------------------------------------------------------------------------
+# --- Retries -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -295,7 +295,8 @@ def test_a_receiver_that_is_down_for_a_day_gets_each_once_and_in_order(
             operations.deny_as_customer(rows[1].pk, actor=cast.as_("ada"), note="No.")
         if tenth == 30:
             operations.sweeps.close_elapsed(actor=cast.system(), limit=10)
-    # 5 s, 5 min, 30 min, 2 h, 5 h and 10 h after one another lie in the first day. Those about the same wait for it.
+    # The first day has retries after 5 s, 5 min, 30 min, 2 h, 5 h and 10 h. Later messages about the same access
+    # request wait.
     tries = Counter(got.id for got in receiver.tried if got.message["type"] != "grant.closed")
     assert tries == Counter(dict.fromkeys(tries, 7))
     assert {got.message["type"] for got in receiver.tried} == {
@@ -413,7 +414,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
         operations.assign_ticket(ticket.pk, actor=cast.as_("priya"))
     grant = cast.opened(ticket=refused)
     deliver()
-    # At the same instant: neither the other ticket nor the access request on this one waits.
+    # The messages about the other ticket and about the access request on this ticket do not wait.
     about = Counter(got.message["data"]["subject"]["id"] for got in receiver.got)
     assert about == Counter({str(other.pk): 2, str(grant.access_request_id): 3})
     for _ in range(schedule.MOST_ATTEMPTS - 1):
@@ -421,7 +422,7 @@ def test_a_refused_message_delays_only_later_ones_about_the_same_ticket(
         deliver()
     waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
     assert waits == list(schedule.STEPS)
-    # Given up, it is no longer waited for; it can be sent again, under its id.
+    # After the last attempt, the message delays nothing. It can be sent again with its id.
     parked = OutboxMessage.objects.get(lane="webhook", state="parked")
     assert (parked.topic, parked.attempts, waiting()) == ("ticket.opened", 10, 0)
     assert receiver.got[-1].message["type"] == "ticket.assigned"
@@ -493,7 +494,7 @@ def test_the_end_of_access_is_announced_though_the_outbox_is_full(
     OutboxMessage.objects.filter(lane="webhook").update(next_attempt_at=clock.now())
     while dispatch.has_news():
         deliver()
-    # Told of once, though the dispatcher came by a second time.
+    # Each message is sent once, although the dispatcher read its entry twice.
     assert Counter(receiver.types())["grant.revoked"] == 3
     assert len({got.id for got in receiver.got}) == len(receiver.got)
 
@@ -534,11 +535,11 @@ def test_one_message_that_always_fails_holds_up_its_own_access_request_alone(
     for _ in range(80):
         deliver()
         travel.by(hours=1)
-    # After its last attempt it is given up, and no longer waited for.
+    # After the last attempt, the message delays nothing.
     assert OutboxMessage.objects.get(lane="webhook", state="parked").topic == "access_request.submitted"
 
 
-# --- Nobody waits for another ------------------------------------------------------------------------------
+# --- No receiver delays another ----------------------------------------------------------------------------
 
 
 def test_a_hanging_receiver_delays_nobody_else(
@@ -552,7 +553,7 @@ def test_a_hanging_receiver_delays_nobody_else(
     holding: list[int] = []
 
     def hang(_got: Got) -> tuple[int, str]:
-        """Wait until all the others have arrived, or, for this test, for ever."""
+        """Wait until all other messages have arrived, in this test without a limit."""
         ended.wait(120)
         by_then.append(len(arrived))
         return 500, ""
@@ -572,7 +573,7 @@ def test_a_hanging_receiver_delays_nobody_else(
     delivery.drain()
     assert len(well.got) == 30
     assert set(by_then) == {30}
-    # Those that hung, at once; the rest after them.
+    # A few messages to the hanging receiver are sent at the same time, and the others after them.
     assert holding == [delivery._Lane.FIRST.least]
     assert set(WebhookAttempt.objects.filter(webhook=stuck.webhook).values_list("status", flat=True)) == {500}
 
@@ -618,7 +619,7 @@ def test_receivers_that_hang_leave_threads_to_all_others(
 def test_drains_side_by_side_send_each_message_once(
     transactional_db: None, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a killed worker: one drain's lease has ended, and it continues beside the next."""
+    """A drain's lease has ended, and the drain continues beside the next one, as after a killed worker."""
     from tests.cast import gather
 
     monkeypatch.setattr(delivery.cache, "add", lambda *_args, **_options: True)
@@ -684,7 +685,7 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
     reported: list[Any] = []
 
     def claim(self: Any, *pools: Any) -> None:
-        # While the first hangs, something happens.
+        # An entry is written while the first message hangs.
         if self.sending and not reported:
             reported.append(operations.save_plan(actor=cast.as_("stella"), name="E7", includes_lockbox=True))
         plain(self, *pools)
@@ -697,7 +698,7 @@ def test_new_work_is_taken_while_a_receiver_is_waited_for(
     assert hanging.types() == ["ticket.opened"]
 
 
-# --- What the answer means ---------------------------------------------------------------------------------
+# --- Responses ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -765,7 +766,7 @@ def test_a_webhook_that_fails_for_days_is_switched_off_and_continues_where_it_st
     receiver.answer(200)
     operations.enable_webhook(issued.webhook.pk, actor=cast.as_("ines"))
     deliver()
-    # The first one was given up after its last attempt; the others waited, in the outbox and in the log.
+    # The first message was given up after its last attempt. The others waited in the outbox or in the log.
     assert len(receiver.got) == 2
     assert events_in(cast.contoso)[-1] == "webhook.enabled"
 
@@ -809,7 +810,7 @@ def test_only_the_beginning_of_an_answer_is_stored_and_nothing_is_hidden(cast: C
     assert not set(answer) & set("\x00\u202e\r")
 
 
-# --- Where it does not go ----------------------------------------------------------------------------------
+# --- Forbidden addresses -----------------------------------------------------------------------------------
 
 
 def test_a_receiver_in_a_closed_private_network_gets_nothing(cast: Cast, receiver: Receiver, settings: Any) -> None:
@@ -838,7 +839,7 @@ def test_a_name_that_now_has_a_private_address_is_not_connected_to(
 def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or_checked_by(
     cast: Cast, receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
-    """Its path and its keys are as secret as passwords."""
+    """The path of the address and the keys are as secret as passwords."""
     issued = add(cast, receiver)
     for status in (500, 410):
         receiver.answer(status)
@@ -867,11 +868,11 @@ def test_neither_logs_nor_mails_nor_the_portal_say_what_a_receiver_is_reached_or
         assert [each for each in hidden if each in words] == []
 
 
-# --- Killed, forged, forgotten -----------------------------------------------------------------------------
+# --- Killed workers, forged rows, old rows -----------------------------------------------------------------
 
 
 class Killed(BaseException):
-    """Raised in place of a SIGKILL: nothing catches it."""
+    """Raised instead of a SIGKILL. No code catches it."""
 
 
 def test_killed_between_sending_and_marking_it_is_sent_again_under_the_same_id(
@@ -959,7 +960,7 @@ def test_keys_sealed_with_a_former_key_are_sealed_again_within_the_hour(
     assert sealing.opened(webhook.sealed) != issued.keys
 
 
-# --- Who rings ---------------------------------------------------------------------------------------------
+# --- The bell ----------------------------------------------------------------------------------------------
 
 
 def test_asking_the_witnesses_is_scheduled() -> None:
@@ -1019,7 +1020,7 @@ def test_a_test_is_tried_once_and_reaches_one_that_is_off_or_rests(cast: Cast, r
     receiver.answer(200)
     operations.send_webhook_test(issued.webhook.pk, actor=actor)
     deliver()
-    # It works again, and what waited need not wait any longer.
+    # The webhook works again, so waiting messages are sent immediately.
     assert receiver.types() == ["webhook.test", "ticket.opened"]
     operations.disable_webhook(issued.webhook.pk, actor=actor)
     operations.send_webhook_test(issued.webhook.pk, actor=actor)

@@ -1,4 +1,4 @@
-"""The document for integrators names every event and the numbers of the code, and its code works."""
+"""The document for integrators contains every event and the code's numbers, and its code works."""
 
 from __future__ import annotations
 

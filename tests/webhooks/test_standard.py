@@ -1,4 +1,4 @@
-"""Signatures exactly by the standard, and keys that only this installation can read."""
+"""Signatures exactly as in the standard, and keys that only this installation can read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from requests_app.domain import clock
 from requests_app.messages.webhooks import sealing
 from requests_app.messages.webhooks.standard import Keys, headers
 
-#: From the standard and its libraries.
+#: Examples from the standard and its libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ID, AT, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
 SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -33,7 +33,7 @@ def sent(keys: list[Keys], body: bytes = BODY) -> dict[str, str]:
 
 
 def is_v1a(whpk: str, found: dict[str, str], body: bytes) -> bool:
-    """Whether one of the `v1a` signatures is good, checked as the standard tells a receiver."""
+    """Return whether one of the `v1a` signatures is good, checked as the standard tells a receiver."""
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(whpk.removeprefix("whpk_")))
     signed = f"{found['webhook-id']}.{found['webhook-timestamp']}.".encode() + body
     for each in found["webhook-signature"].split(" "):
@@ -99,7 +99,7 @@ def test_keys_do_not_show_themselves() -> None:
     assert repr(keys.secret)[2:10] not in f"{keys!r} {keys}"
 
 
-# --- At rest -----------------------------------------------------------------------------------------------
+# --- Stored keys -------------------------------------------------------------------------------------------
 
 
 def test_stored_keys_show_nothing_and_are_read_back() -> None:

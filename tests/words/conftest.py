@@ -1,4 +1,4 @@
-"""The demo world in the language that disguises every word that was marked for translation."""
+"""The demo world in the test language, in which every word that was marked for translation is disguised."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from requests_app.work import schedules
 from tests.words.crawl import add_callers, add_passkeys, add_webhooks, add_witnesses
 from tests.words.reading import World
 
-#: The fields whose text is typed by people or given by the set-up; every other word on a page is ours.
+#: Fields whose text people type or the set-up gives. All other words on a page must be marked.
 TYPED: dict[Any, tuple[str, ...]] = {
     models.Passkey: ("name", "algorithm", "rp_id", "origin", "aaguid"),
     models.Person: ("name",),
@@ -53,7 +53,7 @@ def in_the_database() -> Iterator[str]:
 
 
 def on_disk() -> Iterator[str]:
-    """Yield names of documents and folders, and the listed fields of each message of a mailbox."""
+    """Yield names of documents and folders, and the listed fields of each message."""
     root = Path(project.CONTENT_ROOT)
     for path in root.rglob("*"):
         yield path.name
@@ -78,7 +78,7 @@ def by_programs() -> Iterator[str]:
         yield " ".join(*names)
     yield from models.Token.objects.values_list("hint", flat=True)
     yield from Scope
-    yield "webhooks"  # as the system is called in the log where it gives one up
+    yield "webhooks"  # the name in the log of the system when it gives up a webhook
     yield from (schedule.name for schedule in schedules.PERIODIC)
     yield from (topic.purpose for topic in Topic)
     yield from models.OutboxMessage.objects.values_list("lane", flat=True).distinct()

@@ -36,8 +36,7 @@ from requests_app.queries import actor_of
 from tests.factors import stepped_up
 from tests.witness import SmallWitness
 
-#: One person for every role, and those beside them who have what the first ones have not. What looks the same to
-#: several of a group is looked at once.
+#: People with all roles, in groups. If several people of a group see the same page, the page is checked once.
 GROUPS = {
     "nobody": [""],
     "customer": ["ada.keller", "otto.brandt", "ines.vogel", "mia.weber", "frida.olsen", "noah.kim"],
@@ -45,29 +44,29 @@ GROUPS = {
     "staff": ["stella.okafor"],
 }
 PEOPLE = [login for group in GROUPS.values() for login in group]
-#: One page of every kind in every state is wanted; a hundredth message of a mailbox is not.
+#: How many pages of one route are opened. This covers every state, and skips most messages of a mailbox.
 PER_ROUTE = 4
-#: Files, not pages; and the document of the API, which is for programs and in one language wherever it is shown.
+#: Routes of files, and the API's document, which is for programs and has only one language.
 FILES = frozenset({"window_raw", "log_export", "reader"})
 
 
-#: Who has a link and has not followed it.
+#: A person who has a link and has not opened it.
 INVITED = "invited@contoso.example"
 
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Roll back everything inside: a form that needs no input would really act."""
+    """Roll back everything inside the block, because a form without required input would really act."""
     block = transaction.atomic()
-    # As the test's own transaction, which durable ones may stand in.
-    block._from_testcase = True  # type: ignore[attr-defined]  # what Django's TestCase sets
+    # Mark the block as a test's transaction, because durable transactions may only be inside such a block.
+    block._from_testcase = True  # type: ignore[attr-defined]  # Django's TestCase sets it
     with block:
         yield
         transaction.set_rollback(True)
 
 
 def addresses(login: str) -> tuple[str, ...]:
-    """Return where a person starts: the first page, and pages without a link from there."""
+    """Return the addresses at which a person starts: the home page, and pages without a link from it."""
     if not login:
         invited = Invitation.objects.filter(email=INVITED).first()
         links = ([link_secrets.of(invited.pk, invited.sends)] if invited else []) + ["no-secret"]
@@ -79,13 +78,13 @@ def addresses(login: str) -> tuple[str, ...]:
         first += [f"/access-requests/{rows['CLOSED'].pk}/{page}/" for page in ("live", "decide/approve")]
         first += ["/access-requests/?q=nothing", "/step-up/?next=/"]
     if login == "ines.vogel":
-        # One of several clients, and the only one that has this page.
+        # Of several clients, only this one has the page.
         directories = Caller.objects.filter(tenant__slug="contoso", scopes=["members:provision"])
         first += [reverse("web:client_token", args=[row.tenant_id, row.pk]) for row in directories]
     if login == "otto.brandt":
-        # Without the role to decide.
+        # The page for a person without the role to decide.
         first += [f"/access-requests/{rows['PENDING_CUSTOMER'].pk}/decide/approve/"]
-        # What a mail leads to.
+        # Addresses to which mails link.
         links = [link_secrets.of(pk, 1) for pk in AddressChange.objects.values_list("pk", flat=True)]
         first += [f"/address/{secret}/" for secret in (*links, "no-secret")]
     if login == "frida.olsen":
@@ -101,7 +100,7 @@ def addresses(login: str) -> tuple[str, ...]:
 
 
 def add_witnesses() -> None:
-    """Add what the demo world lacks, because nothing would answer there: a tenant's witnesses, one in each state."""
+    """Add a tenant's witnesses, one in each state. The demo world has none, because no server would answer."""
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name, problem in (("new", ""), ("away", "timeout"), ("forked", "longer 1200")):
         vkey = SmallWitness(f"{name}.witness.example").vkey
@@ -110,7 +109,10 @@ def add_witnesses() -> None:
 
 
 def add_webhooks() -> None:
-    """Add what the demo world lacks for the same reason: webhooks that are on, fail and are off, with deliveries."""
+    """Add webhooks that are on, failing and off, with deliveries.
+
+    The demo world has none, because no server would answer.
+    """
     tenant, at = Tenant.objects.get(slug="contoso"), clock.now()
     for name in ("on", "failing", "off"):
         url = f"https://{name}.hooks.example/in"
@@ -131,7 +133,7 @@ def add_webhooks() -> None:
 
 
 def add_callers() -> None:
-    """Add what the demo world lacks: clients, one that decides among them, tokens and an invitation."""
+    """Add clients (one decides for an approver), tokens and an invitation, which the demo world does not have."""
     tenant, ines = Tenant.objects.get(slug="contoso"), _named("ines.vogel")
     ada = _named("ada.keller")
     actor = actor_of(ines, door="pages", stepped_up_at=clock.now())
@@ -196,7 +198,7 @@ def links(html: str, base: str) -> list[str]:
 
 
 def route_of(address: str) -> str:
-    """Return the route's name, with the kinds of its query: a filtered list is another page than the whole one."""
+    """Return the route's name with the keys of its query: a filtered list is a different kind of page."""
     parts = urlsplit(address)
     try:
         match = resolve(parts.path)
@@ -208,12 +210,12 @@ def route_of(address: str) -> str:
 
 
 def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE) -> Iterator[Visited]:
-    """Follow every link from the first pages on, as this person; a limited number of pages of each kind."""
+    """Follow all links from the first pages, as this person. Open at most `per_route` pages of each kind."""
     client = Client()
     if login:
         person = Person.objects.get(email__startswith=f"{login}@")
         client.force_login(person)
-        # What comes after a fresh proof is a page as well.
+        # Pages that need a recent confirmation are included.
         stepped_up(client, person)
     waiting, known, taken = deque(first), set(first), Counter[str]()
     while waiting:
@@ -232,7 +234,7 @@ def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_R
             yield Visited(login, route, address, answer.status_code, html)
             onward = links(html, address)
         for link in onward:
-            # The portal offers thousands of ways to sort and filter each of its lists.
+            # The portal has thousands of addresses that sort and filter its lists.
             if link not in known and not (link.startswith("/admin/") and "?" in link):
                 known.add(link)
                 waiting.append(link)

@@ -1,4 +1,4 @@
-"""The refusals of forms that are sent empty, or with invalid values."""
+"""Refusals of forms that are sent empty or with invalid values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test import Client
 from requests_app.models import Person
 from tests.words.crawl import Visited, undone
 
-#: What no field takes: too long for a line, no address, no date, no number, no choice.
+#: A value that no field accepts: too long for a line, and not an address, date, number or choice.
 UNFIT = "?" * 5000
 _TYPED = frozenset({"text", "search", "email", "password", "date", "number", "url"})
 
@@ -56,14 +56,14 @@ def forms(html: str) -> list[Form]:
     return [form for form in parser.found if form.method == "post" and form.typed]
 
 
-#: These only look, and see no form that the others do not.
+#: These people only read. All their forms are also forms of others.
 LOOKERS = frozenset({"otto.brandt", "noah.kim"})
-#: Statuses that refuse, or ask again.
+#: Statuses of a refusal or of a new question.
 REFUSED = (200, 400, 403, 409, 422, 429)
 
 
 def refusals(page: Visited, form: Form) -> Iterator[Any]:
-    """Yield the answers to a form of this page that is sent empty, and with invalid values. Both are rolled back."""
+    """Yield the responses to this form, sent empty and with invalid values. Both are rolled back."""
     for values in ({}, dict.fromkeys(form.typed, UNFIT)):
         with undone():
             client = Client()

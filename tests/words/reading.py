@@ -1,4 +1,4 @@
-"""Finds our words, which are disguised where they were marked for translation, among the data around them."""
+"""Find the product's words that were not marked for translation. Marked words are disguised, and other text is data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 
-#: A disguised word has none of these left.
+#: Letters that do not occur in a disguised word.
 TELLTALE = re.compile(r"[AEIOUaeiouCcNnSsYyZz]")
-#: What is data by its form: addresses, references, ids, digests, instants, names that programs give.
+#: Text that is data because of its form: addresses, references, ids, digests, times, names of programs.
 FORMS = re.compile(
     r"""
       <?[\w.+%'-]+@[\w.-]+>?                              # an e-mail address, a Message-ID
@@ -30,16 +30,16 @@ FORMS = re.compile(
 WORD = re.compile(r"[^\W\d_]+")
 SPOKEN = ("title", "alt", "aria-label", "aria-description", "placeholder", "data-label", "data-copied", "label")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s")
-#: Words that are the same in every language: names, and units of measure.
+#: Words that are the same in every language: names and units.
 SAME_EVERYWHERE = {"UTC", "KB", "MB", "GB"}
-#: Four words in a row that stand so in a text of the world are a piece of it.
+#: Four consecutive words count as data if they also occur in a text of the world.
 PIECE = 4
 
 Words = tuple[str, ...]
 
 
 class _Spoken(HTMLParser):
-    """Collects what a person sees or hears, without the texts of messages and records."""
+    """Collects the text that a person sees or hears, without the text of messages and records."""
 
     FOREIGN = ("letter-text", "letter-html", "digest-value")
     VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
@@ -58,7 +58,7 @@ class _Spoken(HTMLParser):
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.texts.append(given.get("value", ""))
         if tag == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
-            # For scripts: patterns by name, with placeholders.
+            # Patterns for scripts, by name, with placeholders.
             self.texts += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
         if tag in self.VOID:
             return
@@ -67,7 +67,7 @@ class _Spoken(HTMLParser):
             self._silent.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        # Elements that HTML lets stay open end with the one around them.
+        # An element whose end tag is missing ends together with the element around it.
         while tag in self._open:
             closed = self._open.pop()
             if self._silent:
@@ -91,7 +91,7 @@ def words_of(text: str) -> Words:
 
 
 class World:
-    """The texts that are data, by their words."""
+    """The texts that are data, indexed by their words."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._starting: dict[str, set[Words]] = defaultdict(set)
@@ -104,7 +104,7 @@ class World:
         self._known: dict[str, list[str]] = {}
 
     def raw(self, texts: Iterable[str]) -> Iterator[str]:
-        """Yield those of our words that were not disguised, each with its place."""
+        """Yield the product's words that were not disguised, each with its place."""
         for text in texts:
             text = " ".join(text.split())
             if text not in self._known:
@@ -135,7 +135,7 @@ class World:
         return max(whole, length + PIECE - 1 if length else 0)
 
     def _excuse_cut_end(self, text: str, words: Words, suspects: list[bool]) -> None:
-        """Excuse the last word of a cut text: it is the beginning of a word of the world."""
+        """Excuse the last word of a shortened text if it is the beginning of a word of the world."""
         if len(words) < PIECE or not text.rstrip("”\"' ").endswith("…") or not suspects[-1]:
             return
         before = words[-PIECE:-1]

@@ -1,4 +1,4 @@
-"""Every word of ours on pages, and in the refusals of forms, is marked for translation."""
+"""On pages and in refusals of forms, every word of the product is marked for translation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.words.crawl import GROUPS, Visited, addresses, crawl, route_of, undon
 from tests.words.forms import LOOKERS, Form, forms, refusals
 from tests.words.reading import World, spoken
 
-#: Pages of one kind whose forms are sent: another has the same form about another row.
+#: For how many pages of one kind the forms are sent. Other pages have the same forms for other rows.
 FORMS_OF = 2
 
 
@@ -21,7 +21,7 @@ FORMS_OF = 2
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_word_on_every_page_and_of_every_refusal_is_marked(world: World, group: str) -> None:
-    """One world for each group; what a visit wrote is rolled back before the next person comes."""
+    """Each group has one world. What a visit wrote is rolled back before the next person."""
     found: dict[tuple[str, str], str] = {}
     refused = 0
     for login in GROUPS[group]:
@@ -56,6 +56,6 @@ def _forms(pages: list[Visited]) -> Iterator[tuple[Visited, Form]]:
 
 
 def _kind(each: tuple[Visited, Form]) -> str:
-    """Return the kind of a page without ids, so that it is the same in every run."""
+    """Return the kind of page and form without ids, so that it is the same in every run."""
     page, form = each
     return f"{page.login} {page.route} {route_of(urljoin(page.address, form.action))} {form.typed}"

@@ -1,4 +1,4 @@
-"""The linter finds each word that must not be used, in each kind of text, and nothing in texts that are in order."""
+"""The linter finds each word that must not be used, in each kind of text, and reports nothing in correct text."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_without_an_area_it_reads_all_areas(tree: Any, capsys: pytest.CaptureFix
     shown = capsys.readouterr()
     for area in ("templates", "docs", "strings", "api", "comments", "names"):
         assert [str(each) for each in tree.offences(area) if str(each) not in shown.out.splitlines()] == [], area
-    # The tree is not a repository.
+    # The tree is not a Git repository.
     assert "Commit subjects were not read." in shown.err
 
 

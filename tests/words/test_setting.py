@@ -1,4 +1,4 @@
-"""The setting that shows the test language to a person who searches for unmarked words."""
+"""The setting that shows the test language to a person who looks for words that are not marked."""
 
 from __future__ import annotations
 

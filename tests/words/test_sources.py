@@ -16,15 +16,15 @@ from django.template.base import Lexer, TokenType
 from tests.sources import PACKAGES, ROOT, name_of, templates, text_of
 from tests.words.reading import FORMS, World, spoken, words_of
 
-#: The names of typefaces, which are part of a style.
+#: A template with names of typefaces, which belong to a style.
 STYLES = ROOT / "templates" / "emails" / "_font.html"
 TEMPLATES = {name_of(path): text_of(path) for path in templates(".html", ".txt") if path != STYLES}
-#: Between these words are marked, or are names of classes.
+#: Words inside these blocks are marked, or are names of classes.
 _MARKED = {"blocktranslate": "endblocktranslate", "block page_class": "endblock"}
 
 
 def raw_in(template: str) -> list[str]:
-    """Return the words of a template that are not marked."""
+    """Return the words of a template that are not marked for translation."""
     pieces, until = [], ""
     for token in Lexer(template).tokenize():
         words = token.contents.split() if token.token_type is TokenType.BLOCK else [""]
@@ -79,8 +79,8 @@ def test_the_reader_tells_words_from_data() -> None:
 
 
 def unbound_in(template: str) -> list[str]:
-    """Return values that `blocktranslate` renders as nothing: it looks up whole names, so a dot or a filter finds no
-    value.
+    """Return values that `blocktranslate` would show as nothing: it accepts only plain names, without a dot or
+    filter.
     """
     found, is_inside = [], False
     for token in Lexer(template).tokenize():
@@ -121,12 +121,12 @@ def test_the_catalogue_is_made_without_a_warning(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        # It needs no settings, and those of the tests are not in this folder.
+        # The command needs no settings, and the tests' settings are not in this directory.
         env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
     )
     assert made.returncode == 0, made.stderr
     assert "warning" not in (made.stdout + made.stderr).lower()
     catalogue = (tmp_path / "locale" / "django.pot").read_text()
     assert catalogue.count("\nmsgid ") > 500
-    # A message with line breaks or indents in it comes from a block that was not trimmed.
+    # If a message contains line breaks or indentation, its block was not trimmed.
     assert re.findall(r'^"[^"\n]*\\n[^"\n]*"$', catalogue.partition("\n\n")[2], re.MULTILINE) == []
