@@ -72,7 +72,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def duration_number(seconds: float) -> int:
-    """`{{ seconds|duration_number }}`: the number that chooses "1 hour is …" or "2 hours are …"."""
+    """`{{ seconds|duration_number }}`: the number for singular or plural: "1 hour is …", "2 hours are …"."""
     return times.duration_number(seconds)
 
 

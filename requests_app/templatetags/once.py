@@ -26,5 +26,5 @@ class TokensNode(CsrfTokenNode):
 
 @register.tag
 def csrf_token(parser: template.base.Parser, token: template.base.Token) -> TokensNode:
-    """Render Django's field against forged requests, and a one-time token, so that a form acts only once."""
+    """Render Django's CSRF field, and a one-time token, so that a form acts only once."""
     return TokensNode()

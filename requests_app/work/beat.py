@@ -24,7 +24,7 @@ from requests_app.work.webhooks import delivery as webhooks
 logger = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-#: If a statement takes longer, the beat closes its connections and opens new ones. They may lead to another database.
+#: If a statement takes longer, the beat opens new connections. After a failover, these lead to the new server.
 WAIT_SECONDS = 5.0
 #: The longest pause after failures. It is far below the age at which the watchdog treats a heartbeat as too old.
 LONGEST_PAUSE_SECONDS = 3.0

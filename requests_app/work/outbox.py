@@ -1,7 +1,7 @@
 """Sends the messages of the outbox: claims due messages, delivers them, and waits longer after each failure.
 
-A message leaves at least once, even if any process is killed at any time: a claimed message comes back when its lease
-ends, and one that was sent but not marked is sent again under the same Message-ID.
+Each message is sent at least once, even if any process is killed at any time. A claimed message becomes available again
+when its lease ends. If a message was sent but not marked as sent, it is sent again under the same Message-ID.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ LEASE = timedelta(minutes=2)
 #: How many messages a drain claims in one step. The number is small, so that parallel drains share the work and a
 #: killed drain delays few messages.
 CHUNK = 50
-#: After this time a drain releases the messages that it has not begun. django-q2's time-out would kill it much later.
+#: After this time a drain releases the messages that it has not begun. django-q2's time-out would kill the drain much
+#: later.
 LONGEST_SECONDS = 10.0
 #: How long other drains wait for the turn of a killed drain. This is longer than two dialogues with a server that
 #: hangs.
@@ -220,7 +221,7 @@ def _settle(message: OutboxMessage, note: str) -> None:
         settled = waiting.update(
             state=OutboxMessage.State.DELIVERED, delivered_at=clock.now(), claimed_until=None, last_error=note[:500]
         )
-        if settled and note:  # with a note, the mail was not sent: the messages that it contains end too
+        if settled and note:  # a note means that the mail was not sent; its messages end too
             together.end(message, OutboxMessage.State.DELIVERED, note)
 
 

@@ -26,7 +26,7 @@ LABEL = "lockbox"
 WEB, CLUSTER, BEAT = "web", "cluster", "beat"
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-#: A child that has run for this long works again. The pause after its next end is short again.
+#: After a child has run for this long, the pause after its next end is short again.
 STEADY_AFTER_SECONDS = 60.0
 WEB_MUST_ANSWER_WITHIN_SECONDS = 60.0
 #: How long the web server can take to replace a process that has ended.
@@ -103,7 +103,7 @@ def web_command() -> list[str]:
 def most_connections() -> int:
     """Return how many connections to accept.
 
-    It leaves descriptors for the database and content, which every answer needs.
+    The limit leaves descriptors for the database and for content. No request can be answered without them.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))

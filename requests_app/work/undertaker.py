@@ -36,7 +36,7 @@ class Undertaker:
     def dismiss(self) -> None:
         """Close the pipe, and wait for the undertaker to kill the remaining sessions.
 
-        Kill the undertaker after five seconds.
+        Kill the undertaker if this takes more than five seconds.
         """
         self._close_pipe()
         try:

@@ -61,6 +61,6 @@ def verbs(things: str) -> Iterator[Verb]:
 
 
 def _members(body: type[Any]) -> dict[str, type[Any]]:
-    """Return the names and types of a body's members. Members with a fixed value are left out."""
+    """Return the names and types of a body's members. Members that a caller can't set are left out."""
     hints = get_type_hints(body, vars(import_module(body.__module__)))
     return {each.name: hints[each.name] for each in body.__attrs_attrs__ if each.init}

@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The program that reads the output has closed the pipe. Otherwise Python would write the buffered output at its
-        # exit.
+        # The program that reads the output has closed the pipe. Python must not write the buffered output again when it
+        # exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
 

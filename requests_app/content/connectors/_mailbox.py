@@ -64,7 +64,7 @@ def is_folder_name(name: str) -> bool:
 def folders(box: int) -> list[str]:
     """Return the names of the mailbox's folders.
 
-    Other directories with such a name are only detected when they are opened.
+    A directory can have such a name without being a folder. This is detected when the directory is opened.
     """
     with _paths.translated(), os.scandir(box) as entries:
         names = [entry.name for entry in entries if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False)]

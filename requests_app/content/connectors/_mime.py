@@ -132,7 +132,10 @@ class _Scanner:
         return self._next_part(match)
 
     def _read_headers(self, position: int) -> tuple[_headers.Headers, int, "_Match | None"]:
-        """Return the headers, where the body begins, and the boundary line if one ends the headers before any body."""
+        """Return the headers, where the body begins, and a boundary line.
+
+        The boundary line is given only if it ends the headers, so that there is no body.
+        """
         start = max(position - 1, 0)
         first = self._read(position, 2)
         if position == 0 and first.startswith((b"\n", b"\r\n")):

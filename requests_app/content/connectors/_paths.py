@@ -150,7 +150,7 @@ def has_exactly(parent: int, name: str) -> bool:
 
 
 def _require(parent: int, name: str, is_wanted: Callable[[int], bool], is_from_listing: bool = False) -> None:
-    # This check makes sure that a device is never opened. If the entry is replaced after the check, opening it still is
+    # This check makes sure that a device is never opened. If the entry is replaced after the check, opening is still
     # safe.
     if not is_wanted(facts_of(parent, name).st_mode) or not (is_from_listing or has_exactly(parent, name)):
         raise ItemNotFound("Nothing of this kind has exactly this name.")

@@ -60,8 +60,8 @@ class StaffAdmin(SealedAdmin):
     acts: ClassVar[Sequence[AdminAction]] = ()
     adding: ClassVar[AdminAction | None] = None
     search: ClassVar[Search | None] = None
-    #: Related rows that are read with one query each for the rows of one page. SQLite would join all rows of a large
-    #: table before it sorts them and takes the first fifty.
+    #: Related tables. Each is read with one query for the rows of one page. With a join, SQLite would join all rows of
+    #: a large table before it sorts them and takes the first fifty.
     reads: ClassVar[tuple[str, ...]] = ()
     list_select_related = ()
     lead: ClassVar[str | Promise] = ""

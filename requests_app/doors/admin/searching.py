@@ -14,7 +14,7 @@ from requests_app.domain.ids import as_id
 from requests_app.models import Person, Tenant
 
 _REFERENCE = re.compile(r"(AR|T)-?([2-9A-Z]{4})-?([2-9A-Z]{4})")
-#: How many tenants or people of a name are searched. A name that matches more is too short.
+#: How many tenants or people a typed name can match. If more match, the name is too short to help.
 NAMESAKES = 50
 
 

@@ -46,7 +46,7 @@ def proof(row: Domain) -> str:
 def belongs_to_provider(row: Identity) -> bool:
     """Return whether the identity belongs to a person of the provider.
 
-    Only a customer's administrator can unlink theirs.
+    Only a customer's administrator can unlink an identity of the customer's people.
     """
     return row.tenant_id is None
 

@@ -363,8 +363,8 @@ class _Decision(ApiView):
     def _require_as_read(self, row: AccessRequest) -> None:
         """Raise an error unless the row is the version that the caller has read.
 
-        The operation calls this under the lock. A caller who has already decided repeats a call. Its `If-Match` names
-        the version before the decision, so skip the check.
+        The operation calls this under the lock. If the caller has already decided, this is a repeated call. Its
+        `If-Match` names the version before the decision, so there is no check.
         """
         if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
             access.complete(row)

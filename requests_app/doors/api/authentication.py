@@ -1,4 +1,4 @@
-"""Authenticates callers by a bearer token (RFC 6750). The token's hash leads to its account, with its present roles."""
+"""Authenticates callers by a bearer token (RFC 6750): its hash finds the account and the account's present roles."""
 
 from __future__ import annotations
 

@@ -108,9 +108,9 @@ def batch_in(body: Any) -> Batch | None:
 
 
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
-    """Return one question.
+    """Return one question. Its members replace the default members of the same name.
 
-    Its members replace the default members of the same name, except the names in `_INHERITED`.
+    The names in `_INHERITED` are still taken from the default member, if the question's member does not have them.
     """
     try:
         parts = _parts(asked)
@@ -172,8 +172,8 @@ class EvaluationContext(serializers.Serializer):
     """`reason` is a code that never changes its meaning.
 
     A permission comes with `grant`, and is valid until `closes_at`. A denial comes with `ended` if a window for this
-    resource was closed. `entry` is the number of the entry in the tenant's log, if the question was about access. If
-    this question of several could not be read, only `error` is given.
+    resource was closed. `entry` is the number of the entry in the tenant's log, if the purpose was `access`. If this
+    question of several could not be read, only `error` is given.
     """
 
     reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)

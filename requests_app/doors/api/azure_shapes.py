@@ -41,7 +41,7 @@ class InvalidFilter(Malformed):
 
 # --- Statuses ------------------------------------------------------------------------------------------------
 
-#: All statuses of the contract. An act here is one step, so most of the statuses that end in -ing never occur.
+#: All statuses of the contract. This product uses the statuses in `_OF_STATE`, Revoked and Completed.
 STATUSES = (
     "Initializing",
     "Pending",

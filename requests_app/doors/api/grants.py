@@ -64,8 +64,8 @@ class GrantLine(WindowOut):
 class SeenOut(serializers.Serializer):
     """How much was accessed: different items that were shown (`opened`) or downloaded, and downloaded attachments.
 
-    `resources` is the number of resources in which this happened. `allowed` is how often another service was given
-    permission. This API does not know what was opened there.
+    `resources` is the number of resources in which this happened. `listed` is the number of listed names. `allowed` is
+    how often another service was given permission. This API does not know what was opened there.
     """
 
     opened = serializers.IntegerField()

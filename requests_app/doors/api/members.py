@@ -136,7 +136,8 @@ class TakeRole(ApiView):
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
         """Only the tenant's administrator can do this.
 
-        A tenant's last approver and last administrator must keep their role, and a person must keep one role.
+        A tenant's last approver and last administrator must keep this role, and every person must keep at least one
+        role.
         """
         row = queries.tenant(tenant, actor=self.actor)
         operations.take_role(row.pk, person, **self.body(RoleIn), actor=self.actor)

@@ -72,10 +72,11 @@ class Mutes(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """Only an approver can do this, after `me/step-up`. Each pending access request is denied by its own decision.
+        """Only an approver can do this. Each pending access request is denied by its own decision.
 
-        Until the mute ends, a new access request that would need this tenant's approval is refused as `muted`. The
-        provider can't pass one on to the tenant either.
+        This needs `me/step-up` only if the new mute ends before the mute that it replaces. Until the mute ends, a new
+        access request that would need this tenant's approval is refused as `muted`. Also, the provider can't pass an
+        access request on to the tenant.
         """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)

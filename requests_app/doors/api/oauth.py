@@ -181,7 +181,7 @@ def _is_ambiguous(request: HttpRequest) -> bool:
 def _is_readable(request: HttpRequest) -> bool:
     """Return whether Authlib can read the client's id and secret.
 
-    If they are not text, it would fail with a server error.
+    If they are not text, Authlib would fail with a server error.
     """
     try:
         extract_basic_authorization(request.headers)

@@ -98,7 +98,7 @@ class Proposals(ListView):
 
 
 class Announced(ListView):
-    """The changes that affect the tenant and that the provider's staff plan."""
+    """The changes that the provider's staff plan and that affect the tenant."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = AnnouncedOut

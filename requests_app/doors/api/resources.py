@@ -86,9 +86,9 @@ class ResourceFilter(django_filters.FilterSet):
 
 
 class Resources(ListView):
-    """The tenant's people and staff see all resources. Engineers see the resources of their queues.
+    """The tenant's people and staff see all resources.
 
-    They can submit access requests for these.
+    Engineers see the resources of their queues. They can submit access requests for these resources.
     """
 
     scopes: ClassVar = _READ

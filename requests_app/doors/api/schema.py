@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the code. This adds every route's common answers, and how to authenticate."""
+"""The OpenAPI 3.1 document, made from the code, with every route's common answers and how to authenticate."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ class EnableLockbox(_Lockbox):
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this.
 
-        It applies to access requests that the provider has not approved yet.
+        Lockbox then applies to access requests that the provider has not approved yet.
         """
         return self._switched(tenant, on=True)
 

@@ -37,9 +37,9 @@ ALARMS: dict[str, Promise] = {
     ),
     "outside_unreadable": gettext_lazy("The signer’s record outside the database can’t be read."),
 }
-#: Problems of the signer: it can't compare the log, so these codes don't mean damage. All other codes do.
+#: Problems of the signer: it can't compare the log, so these codes don't mean damage. All other codes mean damage.
 OF_THE_SIGNER = frozenset({"signature", "outside_behind", "outside_unreadable"})
-#: If no worker has begun or continued a check for so long, the check is forgotten.
+#: If no worker has begun or continued a check for so long, the check counts as forgotten.
 FORGOTTEN_AFTER = dt.timedelta(minutes=3)
 
 

@@ -394,7 +394,7 @@ class _Words:
 def _person(name: str, organisation: str, _language: str | None) -> SafeString:
     """Return the actor's name as HTML.
 
-    The result is cached, because a log has few people and many entries. It depends on the language.
+    The result is cached, because a log has few people and many entries. The result depends on the language too.
     """
     values = {
         "name": name,

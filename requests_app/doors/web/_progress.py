@@ -12,7 +12,7 @@ from django.core.cache import cache
 
 ENTRIES, TIMELINE, DONE, STOPPED = "entries", "timeline", "done", "stopped"
 _STORED_FOR = 3600
-#: The most reports for one step, and the fewest new entries for a report.
+#: _STEPS: the most reports for one step. _LEAST: how many new entries a report needs at least.
 _STEPS, _LEAST = 200, 1000
 
 

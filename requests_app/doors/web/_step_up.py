@@ -1,4 +1,4 @@
-"""The step-up on pages: a person proves that they are still the same person. Also, how long this proof counts."""
+"""The step-up on pages: a person proves that they are still the same person, and the session remembers the proof."""
 
 from __future__ import annotations
 

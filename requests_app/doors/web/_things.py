@@ -77,7 +77,7 @@ Address = Callable[[Visit], str]
 
 
 def to(name: str, *parts: str) -> Address:
-    """Return the address of a page by its name and by the names of its ids: "tenant", "thing"."""
+    """Return the address of a page. `parts` names the objects in the address: "tenant", "thing"."""
     return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
 
 

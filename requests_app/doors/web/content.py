@@ -64,7 +64,7 @@ def reader(view: View) -> View:
     @wraps(view)
     def wrapped(request: HttpRequest, pk: UUID, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if "prefetch" in request.headers.get("Sec-Purpose", ""):
-            # The browser would otherwise put an access into the log that nobody wanted.
+            # A prefetch would put an access into the log that nobody asked for.
             return HttpResponse(status=425)
         try:
             return view(request, pk, *args, **kwargs)

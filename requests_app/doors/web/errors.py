@@ -71,7 +71,10 @@ def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
 
 
 def _way_back(request: HttpRequest) -> dict[str, str]:
-    """Return the link to the form that was postponed. The form then leads to the page that the person wanted."""
+    """Return the link back to the form that a busy server did not accept.
+
+    The form then leads to the page that the person wanted.
+    """
     if request.user.is_authenticated:
         # Some addresses accept only POST.
         return {}

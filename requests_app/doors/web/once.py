@@ -150,7 +150,10 @@ def _if_done(once: Once) -> IdempotencyKey | None:
 
 
 def _keep(once: Once, response: HttpResponseBase) -> None:
-    """Store where the answer redirected, but no page, because a page can show a secret. A failure here is ignored."""
+    """Store the address to which the answer redirected. A failure here is ignored.
+
+    A page is not stored, because it can show a secret.
+    """
     headers = {"Location": response["Location"]} if response.has_header("Location") else {}
     try:
         operations.keep_answer(once.claim, status=response.status_code, headers=headers, body=None)
@@ -160,7 +163,7 @@ def _keep(once: Once, response: HttpResponseBase) -> None:
 
 def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResponse:
     row = _with_answer(once, row)
-    # If the answer was a page, the page showed a secret. Its address now shows what exists.
+    # If the answer was a page, the page showed a secret. The page's address now shows the present state.
     about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
     target = row.headers.get("Location") or (request.path if row.status == _SHOWN else page_about(about))
     if row.asked != once.asked:

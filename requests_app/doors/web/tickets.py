@@ -36,7 +36,7 @@ from requests_app.words import sentences
 
 #: If there are more tenants than this, the person must search.
 TENANTS_LISTED = 20
-#: Acts that have a page before them. It says what ends with the ticket, or asks for the reason.
+#: Acts with a confirmation page. The page says what ends with the ticket, or asks for the reason.
 CONFIRMED = frozenset({"resolve_ticket", "close_ticket", "reopen_ticket"})
 #: Acts that need only the text of a form. The other acts on a ticket have their own forms.
 _ACTS: dict[str, Act] = {act.name: act for act in plain_acts(Noun.TICKET, Door.PAGES)}
@@ -172,7 +172,7 @@ def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
 
 
 def _worded(form: ReplyForm, actor: Actor, is_answer: bool) -> ReplyForm:
-    """Set the label of the form, which names the people who will read the text."""
+    """Set the form's label. The label names the people who will read the text."""
     words = _("Your answer") if is_answer else _("Write to %(provider)s") % {"provider": settings.PROVIDER_NAME}
     form.fields["note"].label = words if actor.side is Side.CUSTOMER else _("Write to the customer")
     return form
@@ -249,7 +249,7 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Show what resolving or closing the ticket ends. Do it only after the person has read that page."""
+    """Show what resolving or closing the ticket ends. Do the act after the person has confirmed that page."""
     at, edge = instant(request), TICKET_TRANSITIONS[action]
     if not edge.roles & actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id):
         return _refuse(request, row, action, actor)

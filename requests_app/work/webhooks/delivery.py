@@ -35,7 +35,7 @@ from requests_app.work.webhooks import dispatch
 
 logger = structlog.get_logger(__name__)
 
-#: How many messages are sent at the same time. The same number again can be messages that end access.
+#: How many messages are sent at the same time. In addition, as many messages that end access can be sent.
 MOST_AT_ONCE = 64
 #: How many of these messages can be in doubt: their receiver fails, or this is a repeated attempt.
 MOST_IN_DOUBT = MOST_AT_ONCE // 2

@@ -67,7 +67,7 @@ def _unknown() -> Iterator[tuple[UUID, UUID]]:
 
 
 def _begin(webhook_id: UUID, log_id: UUID) -> None:
-    """Create the webhook's cursor for one log. It begins at the first entry since the webhook was added."""
+    """Create the webhook's cursor for one log, at the first entry since the webhook was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
         size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)

@@ -37,7 +37,7 @@ State = dict[str, Any]
 def profile_of(state: State, *, before: State | None = None) -> Profile:
     """Return the input for the operation.
 
-    The changed name counts, and among several changed names the most exact one.
+    A User can have several names. The changed name counts, and among several changed names the most exact one.
     """
     names = state.get("name") or {}
     given, family = _text(names, "givenName"), _text(names, "familyName")

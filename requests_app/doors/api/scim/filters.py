@@ -1,7 +1,7 @@
 """Filters and paths of SCIM (RFC 7644, sections 3.4.2.2 and 3.5.2). A library parses them.
 
-They are tested on the resources as answers show them. Only a filter's values get into a query, as parameters. A filter
-can only name attributes of the schema, and only reads the tenant's own resources.
+Filters are tested on the resources as answers show them. Only a filter's values get into a query, as parameters. A
+filter can only name attributes of the schema, and only reads the tenant's own resources.
 """
 
 from __future__ import annotations

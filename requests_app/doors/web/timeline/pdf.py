@@ -199,8 +199,8 @@ class _Document:
         from reportlab.platypus import Table
 
         style: list[Any] = [
-            # Paragraphs don't use this font. But the file would name a font that it does not contain, if it were not
-            # set here.
+            # The cells are paragraphs with their own font. Without this line, the file would also name the library's
+            # default font, which it does not contain.
             ("FONTNAME", (0, 0), (-1, -1), _SANS),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LEFTPADDING", (0, 0), (-1, -1), 0),
