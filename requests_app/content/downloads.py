@@ -1,4 +1,4 @@
-"""Streams downloads, and checks every second whether the reader is still allowed to read the log."""
+"""Streams downloads and re-checks the reader's permission every second."""
 
 from __future__ import annotations
 
