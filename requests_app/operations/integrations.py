@@ -142,10 +142,7 @@ _UNCHANGED = object()
 def change_client(
     client_id: object, *, scopes: Iterable[str] | None = None, decides_for_id: object = _UNCHANGED, actor: Actor
 ) -> Client:
-    """Set the scopes of a client, and the approver for whom it decides.
-
-    With `decides_for_id` None, it decides for nobody.
-    """
+    """Set the scopes of a client, and the approver for whom it decides (None: nobody)."""
     before: dict[str, Any] = {}
 
     def check(current: Step) -> None:
@@ -188,10 +185,7 @@ def _is_given_to_decide(client: Client, before: dict[str, Any]) -> bool:
 
 
 def _to_announce(client: Client, before: Iterable[str]) -> Terms | None:
-    """Return the terms of an announcement if a provider's client would get scopes that need one.
-
-    Otherwise return None.
-    """
+    """Return the scopes that a provider's client would get and that must be announced first, or None."""
     gained = in_order((known(client.scopes) - known(before)) & _ANNOUNCED_SCOPES)
     terms = {"client": str(client.pk), "name": client.account.name, "gained": gained}
     return terms if client.tenant_id is None and gained and is_announced(LET_CLIENT_ASK, terms) else None
@@ -341,10 +335,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """End the newest of a client's lasting tokens after OVERLAP, and all others now.
-
-    Return the id of the newest token, or None.
-    """
+    """End the newest of a client's lasting tokens after OVERLAP and all others now; return the newest one's id."""
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:
@@ -403,10 +394,7 @@ def _require_token_room(current: Step) -> None:
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:
-    """End a token. Its owner, the administrator of the owner's tenant, or staff can do this.
-
-    It can also be the token of a directory.
-    """
+    """End a token, for its owner, the administrator of the owner's tenant, or staff."""
     with perform(REVOKE_TOKEN, token_id, actor=actor) as current:
         token: Token = current.row
         person = token.account
@@ -442,10 +430,7 @@ def step_up_token(*, is_proven: Callable[[Person], bool], actor: Actor) -> datet
 
 
 def note_use(token: Token, *, at: datetime) -> None:
-    """Record when a token was last used.
-
-    The caller does this at most once a minute, so that not every call is a write.
-    """
+    """Record when a token was last used. The caller does this at most once a minute."""
     Token.objects.filter(pk=token.pk).update(last_used_at=at)
 
 
@@ -481,20 +466,14 @@ def keep_answer(claim: UUID, *, status: int, headers: dict[str, str], body: byte
 
 
 def release_key(claim: UUID) -> None:
-    """Release a key with which nothing was done.
-
-    If its act has committed, the key stays, but other calls no longer wait for its answer.
-    """
+    """Release a key without a committed act. If its act has committed, other calls no longer wait for its answer."""
     mine = IdempotencyKey.objects.filter(claim=claim)
     mine.filter(done_at=None).delete()
     mine.filter(status=None).update(claimed_until=clock.now())
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete old access tokens and idempotency keys.
-
-    An access token is deleted a week after it expired, and a key after 48 hours, when nobody repeats its call any more.
-    """
+    """Delete access tokens a week after they expired, and idempotency keys after 48 hours."""
     ended = Token.objects.filter(kind=Token.Kind.ACCESS, expires_at__lt=at - TOKENS_STORED_FOR).values("pk")[:limit]
     count = Token.objects.filter(pk__in=list(ended.values_list("pk", flat=True))).delete()[0]
     old = IdempotencyKey.objects.filter(begun_at__lt=at - KEYS_STORED_FOR).values_list("pk", flat=True)[:limit]
@@ -505,18 +484,12 @@ def forget_old(at: datetime, *, limit: int = 1000) -> int:
 
 
 def _may_hold_secret(current: Step) -> None:
-    """Raise InsufficientScope unless the actor has all scopes of the client.
-
-    With the client's secret, the actor could use them.
-    """
+    """Raise InsufficientScope unless the actor has all scopes of the client, because its secret gives them."""
     _require_held(current.actor, current.row.scopes)
 
 
 def _account(name: str, client: Client, *, at: datetime) -> Person:
-    """Return the account of the client.
-
-    Nobody signs in with it, and its address gets no mail, because ".invalid" is no domain (RFC 2606).
-    """
+    """Return the client's account. Nobody can sign in with it, and its address gets no mail (RFC 2606)."""
     account = Person(
         email=f"{client.pk}@client.invalid",
         name=name,
@@ -542,10 +515,7 @@ def _require_held(actor: Actor, wanted: Iterable[str]) -> None:
 
 
 def _needs_two(client: Client) -> bool:
-    """Return whether two-person control applies now.
-
-    It is read under the turn at the log. An act that switches the control takes the same turn.
-    """
+    """Return whether two-person control applies now. Call it under the turn at the log."""
     return client.tenant_id is not None and Tenant.objects.filter(pk=client.tenant_id, needs_two=True).exists()
 
 
@@ -580,10 +550,7 @@ def _revoke_all(account: Person, current: Step) -> None:
 
 
 def _tell_of_decider(current: Step, client: Client) -> None:
-    """Send a mail to the approvers about the client that decides.
-
-    The people and clients that decide for a tenant must never change without a message.
-    """
+    """Send a mail to the approvers, because who decides for a tenant must never change without a message."""
     if client.tenant_id is None or client.decides_for is None:
         return
     current.tell(

@@ -143,8 +143,7 @@ def _set_window_cap(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
     """Set the tenant's approval requirements: signed or not, signed, or signed with a device-bound passkey.
 
-    The rule applies to all later approvals, also of access requests that wait now. It is refused if nobody could meet
-    it.
+    The rule applies to all later approvals, also of waiting access requests. It is refused if nobody could meet it.
     """
 
     def state(current: Step) -> None:
@@ -309,8 +308,7 @@ def save_service(
 ) -> Service:
     """Add or change a service. For a service that is not covered, tenants are treated as if they had no Lockbox.
 
-    If a service becomes covered, the change is immediate. Every other change, and a new service that is not covered, is
-    announced.
+    Covering a service is immediate. Every other change, and a new service that is not covered, is announced.
     """
     wanted = {"key": key, "name": name, "connector": connector, "is_covered": is_covered}
 
@@ -408,10 +406,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
 
 
 def _require_lasting(plan: Plan, at: datetime) -> None:
-    """Raise WrongState if an announced change takes Lockbox out of the plan.
-
-    A tenant that gets the plan now has got no message about that.
-    """
+    """Raise WrongState if an announced change takes Lockbox out of this plan: a new tenant got no message about it."""
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
@@ -500,10 +495,7 @@ def _add_resource_agreed(current: Step, terms: Terms) -> None:
 
 
 def _tenant_of_resource(terms: Terms) -> list[UUID]:
-    """Return the resource's tenant if an access request ever named the resource.
-
-    Otherwise nobody has approved anything under its name.
-    """
+    """Return the resource's tenant, if an access request ever named the resource. Otherwise return nothing."""
     resource = Resource.objects.filter(pk=terms["resource"])
     if not AccessRequestResource.objects.filter(resource=terms["resource"]).exists():
         return []
@@ -555,8 +547,7 @@ def _witness_coverage(current: Step, service: Service) -> None:
 def _require_place(resource: Resource, locator: object) -> None:
     """Raise Unacceptable unless a resource is under its tenant's root, and neither above nor below another resource.
 
-    Otherwise a resource with a harmless name, or of a tenant without Lockbox, could give access to another tenant's
-    content.
+    Otherwise a resource with a harmless name could give access to another tenant's content.
     """
     path = PurePosixPath(locator if isinstance(locator, str) else "")
     if not is_own_place(resource.tenant, str(path)):
@@ -576,10 +567,7 @@ def _tenant(current: Step) -> Tenant:
 
 
 def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
-    """Set the allowed fields, validate them, save the row, and record the old values.
-
-    If no value differs, nothing is saved.
-    """
+    """Set the allowed fields, validate and save the row, and record the old values. If nothing differs, do nothing."""
     if unknown := sorted(set(wanted) - allowed):
         raise Unacceptable(_("This cannot be changed here."), field=unknown[0])
     is_new = row._state.adding
