@@ -1,4 +1,4 @@
-"""Read-only pages of the logs for staff. The portal's admin site registers these classes."""
+"""Read-only pages of the logs for staff. The portal's administration registers these classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audit_app.models import AuditEntry
 
 
 class CappedPaginator(Paginator):
-    """Counts no further than MOST rows, because counting millions takes seconds."""
+    """A paginator that counts at most MOST rows, because counting millions of rows takes seconds."""
 
     MOST = 10_000
 
@@ -30,13 +30,13 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def _counted(self) -> int:
-        # Drop order and columns: the database would sort and join rows that it only has to count.
+        # Without the order and the columns, the database need not sort or join rows that it only counts.
         rows: Any = self.object_list
         return rows.order_by().values_list("pk")[: self.MOST + 1].count()
 
 
 class SealedAdmin(admin.ModelAdmin):
-    """Rows that all staff may read and nobody, superusers included, may add, change or delete here.
+    """Rows that all staff may read. Nobody may add, change or delete them here, not even a superuser.
 
     Django's own permissions are not used.
     """
@@ -64,19 +64,19 @@ class SealedAdmin(admin.ModelAdmin):
 
 
 class AuditEntryAdmin(SealedAdmin):
-    """One entry: its canonical bytes, and whether the stored hash belongs to them."""
+    """One entry: its canonical bytes, and whether the stored hash belongs to these bytes."""
 
     list_display: tuple[Any, ...] = ("seq", "at", "event", "door", "actor_name", "subject_type", "tenant_id")
     fields = (
         *("tenant_id", "seq", "at", "event", "door", "actor_kind", "actor_id", "actor_name"),
         *("subject_type", "subject_id", "correlation_id", "record", "leaf", "is_intact"),
     )
-    # Ordered by the key, which grows with time and has an index over all logs.
+    # Ordered by the key: it grows with time, and its index covers all logs.
     ordering = ("-id",)
 
     @admin.display(description=_("Canonical record"))
     def record(self, entry: AuditEntry) -> str:
-        """Return the hashed bytes laid out for people. Bytes that are not JSON are shown as they are."""
+        """Return the canonical bytes laid out for people. Bytes that are not JSON are shown as they are."""
         raw = bytes(entry.canonical)
         try:
             return json.dumps(json.loads(raw), indent=2, ensure_ascii=False)
@@ -93,7 +93,7 @@ class AuditEntryAdmin(SealedAdmin):
 
 
 class ChainHeadAdmin(SealedAdmin):
-    """How long each tenant's log is."""
+    """The length of each tenant's log."""
 
     list_display: tuple[Any, ...] = ("tenant_id", "size", "last_at")
     fields = list_display

@@ -1,4 +1,4 @@
-"""Chooses the entries of a tenant's log that go into an evidence bundle, and the signed trees that contain them."""
+"""Chooses the entries of a tenant's log for an evidence bundle, and the signed trees that contain them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from audit_app.tree import BadProof
 
 LOG, PERIOD, ACCESS_REQUEST = "log", "period", "access_request"
 BATCH = 1000
-#: A shard with more entries than this may exceed 2 GiB, and then needs the ZIP64 format.
+#: The files of a shard with more entries than this may exceed 2 GiB, and then need the ZIP64 format.
 _BIG = 20_000
 
 
@@ -33,14 +33,14 @@ class RemovedMeanwhile(LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceScope:
-    """The entries to give evidence of: all of them, a period (`until` excluded), or one access request."""
+    """The entries that the evidence is about: all of them, a period (`until` is not in it), or one access request."""
 
     tenant_id: UUID
     tenant_name: str
     access_request: UUID | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    #: The size of a checkpoint that the reader has. The bundle always holds the consistency proof from there.
+    #: The size of a checkpoint that the reader has. The bundle then contains the consistency proof from this size.
     previous_size: int | None = None
 
     @property
@@ -52,12 +52,11 @@ class EvidenceScope:
 
 @dataclass(frozen=True, kw_only=True)
 class BundledShard:
-    """The entries of one shard that go into the bundle, and the signed tree that contains them.
+    """The entries of one shard that are in the bundle, and the signed tree that contains them.
 
-    `start` and `end` are indexes in that tree. `requested` counts the entries that were asked for. The log's entries
-    about itself come with them: a reader with an old key learns of the new one, and a shard after a damaged one begins
-    with its tombstone. `pruning` is the number of the entry that records what was removed, if that entry is in this
-    shard.
+    `start` and `end` are indexes in that tree. `requested` counts the requested entries. The log's entries about itself
+    are always added: from them, a reader with an old key learns of the new key, and a shard after a damaged one begins
+    with its tombstone. `pruning` is the number of the entry about a removal, if this shard has that entry.
     """
 
     tenant_id: UUID
@@ -86,7 +85,10 @@ class BundledShard:
 
     @property
     def neighbours(self) -> list[int]:
-        """Return the indexes just outside the period. They prove that nothing of the period was left out."""
+        """Return the indexes just before and just after the period.
+
+        Their entries prove that nothing of the period is missing.
+        """
         if not self.is_contiguous:
             return []
         return [index for index in (self.start - 1, self.end) if self.pruned <= index < self.size]
@@ -96,14 +98,17 @@ class BundledShard:
         return self.count > _BIG
 
     def sources(self) -> list[QuerySet[AuditEntry]]:
-        """Return the rows as queries that do not overlap. Each one has an index; their union would not."""
+        """Return the rows as queries that do not overlap.
+
+        Each query has an index. One query for all rows would have none.
+        """
         rows = self._rows(self.start, self.end)
         return [rows] if self.is_contiguous else [rows.filter(correlation_id=self.access_request), *self._of_the_log()]
 
     def batches(self) -> Iterator[list[AuditEntry]]:
-        """Yield the entries in batches. Raises RemovedMeanwhile.
+        """Yield the entries in batches. Raises RemovedMeanwhile if retention removed entries before they were read.
 
-        Entries that are missing for another reason are left out: the verifier then reports the damage.
+        Entries that are missing for another reason are skipped. The verifier then reports the damage.
         """
         rows, count = merge(*map(_paged, self.sources()), key=lambda entry: entry.seq), 0
         while batch := list(islice(rows, BATCH)):
@@ -113,7 +118,7 @@ class BundledShard:
             raise RemovedMeanwhile(f"entries of shard {self.shard} were removed while they were read")
 
     def beside(self) -> list[AuditEntry]:
-        """Return the log's entries about itself outside start to end, in their order. There are only a few."""
+        """Return the log's few entries about itself that are not between `start` and `end`, in order."""
         first, end = self.first_seq + self.start, self.first_seq + self.end
         rows = [entry for found in self._of_the_log() for entry in found if not first <= entry.seq < end]
         return sorted(rows, key=lambda entry: entry.seq) if self.is_contiguous else []
@@ -148,7 +153,7 @@ class BundledShard:
 
 @dataclass(frozen=True, kw_only=True)
 class UnsignedShard:
-    """A shard that was closed before any of it was signed. The bundle names it and holds nothing of it."""
+    """A shard that was closed before any part of it was signed. The bundle has its name and none of its entries."""
 
     shard: int
     origin: str
@@ -162,7 +167,10 @@ class UnsignedShard:
 
 
 def _paged(rows: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
-    """Yield the rows page by page, each by its own query, so that no transaction stays open while somebody reads."""
+    """Yield the rows page by page, with one query for each page.
+
+    So no transaction stays open while the reader downloads.
+    """
     next_seq = 0
     while page := list(rows.filter(seq__gte=next_seq)[:BATCH]):
         yield from page
@@ -182,7 +190,7 @@ class _Shard:
 
 @dataclass(frozen=True)
 class BundleSelection:
-    """What a bundle holds. `waiting` more entries will belong to it once a checkpoint covers them."""
+    """The content of a bundle. `waiting` more entries belong to it, but no checkpoint covers them yet."""
 
     parts: tuple[BundledShard, ...]
     waiting: int
@@ -190,10 +198,10 @@ class BundleSelection:
 
 
 def choose(wanted: EvidenceScope) -> BundleSelection:
-    """Choose what goes into a bundle. Raises NotProven with one of three codes.
+    """Choose the content of a bundle. Raises NotProven with one of three codes.
 
-    `unsigned`: no checkpoint covers the entries yet, or the entry that records a removal. `absent`: the log never had
-    them, or no longer has them. `damaged`: the tree has lost hashes that a proof needs.
+    `unsigned`: no checkpoint covers the entries yet, or the entry about a removal. `absent`: the log never had the
+    entries, or has them no longer. `damaged`: the tree has lost hashes that a proof needs.
     """
     head = ChainHead.objects.filter(pk=wanted.tenant_id).first() or ChainHead(tenant_id=wanted.tenant_id)
     closed = ClosedShard.objects.filter(tenant_id=wanted.tenant_id).order_by("shard")
@@ -222,10 +230,10 @@ def choose(wanted: EvidenceScope) -> BundleSelection:
 
 
 def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
-    """Return the shards that prove what a period holds, and that it holds nothing more.
+    """Return the shards that prove which entries a period has, and that it has no others.
 
-    They reach from the last shard with an older entry to the first shard with a newer one. No entry is older than an
-    entry of the shard before it.
+    The first one is the last shard with an entry from before the period, and the last one is the first shard with an
+    entry from after it. No entry is older than an entry of an earlier shard.
     """
     first = max((place for place, part in enumerate(found) if part.start > 0), default=0)
     end = next((place for place in range(first, len(found)) if found[place].end < found[place].size), len(found))
@@ -235,9 +243,9 @@ def _of_the_period(found: list[BundledShard]) -> list[BundledShard]:
 def _unsigned(
     wanted: EvidenceScope, shards: list[_Shard], found: list[BundledShard], parts: list[BundledShard]
 ) -> Iterator[UnsignedShard]:
-    """Yield the unsigned shards between those of the bundle.
+    """Yield the unsigned shards between the shards of the bundle.
 
-    A period whose first shard has an older entry begins with that shard.
+    If the first shard of a period has an older entry, unsigned shards before it are left out.
     """
     signed, last = {part.shard for part in found}, parts[-1].shard
     first = 0 if wanted.kind == LOG or parts[0].start == 0 else parts[0].shard
@@ -252,17 +260,18 @@ def _unsigned(
 
 
 def _closed(row: ClosedShard) -> _Shard:
-    # No bundle with a shard that lacks signed entries verifies, so such a shard joins only when it is asked for.
+    # A bundle with a shard that lacks signed entries can't be verified. So such a shard is added only if it is
+    # requested.
     is_short = row.end_seq - row.first_seq > row.found_size
     return _Shard(row.shard, row.first_seq, closed_by=row.end_seq, is_short=is_short)
 
 
 def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledShard) -> bool:
-    """Return whether a shard that was not asked for is needed to judge the others.
+    """Return whether a shard that was not requested is needed to verify the others.
 
-    It holds the announcement of a key, or the record of a removal. The newest tree is always included, because it was
-    dated within the last hour and a closed shard was not. The key that signed it may have been announced in any earlier
-    shard.
+    Such a shard has the entry about a new key, or the entry about a removal. The newest tree is always included,
+    because it was dated within the last hour, unlike a closed shard. The entry about the key that signed it may be in
+    any earlier shard.
     """
     of_keys = AuditEntry.objects.filter(
         tenant_id=part.tenant_id,
@@ -276,7 +285,10 @@ def _belongs(part: BundledShard, parts: list[BundledShard], *, newest: BundledSh
 
 
 def _is_sound(part: BundledShard) -> bool:
-    """Return whether all that the bundle has of the shard leads to its root. A damaged shard spoils no other."""
+    """Return whether everything that the bundle has of this shard leads to its root.
+
+    A damaged shard must not make the others unusable.
+    """
     tiles, root = Tiles(part.tenant_id, part.shard), bytes(part.checkpoint.root)
     entries = part.beside() if part.is_contiguous else [entry for batch in part.batches() for entry in batch]
     try:
@@ -293,7 +305,7 @@ def _is_sound(part: BundledShard) -> bool:
 
 
 def _part(wanted: EvidenceScope, shard: _Shard, head: ChainHead, pruning: AuditEntry | None) -> BundledShard | None:
-    """Return what the shard has of the scope, or None if nothing of the shard was ever signed."""
+    """Return the part of the shard that belongs to the scope, or None if nothing of the shard was ever signed."""
     checkpoint = newest(wanted.tenant_id, shard.number)
     if checkpoint is None:
         return None
@@ -327,10 +339,13 @@ def _part(wanted: EvidenceScope, shard: _Shard, head: ChainHead, pruning: AuditE
 
 
 def _between(wanted: EvidenceScope, part: BundledShard) -> tuple[int, int]:
-    """Return the indexes of the period's entries. Within a shard, entries are in order of time."""
+    """Return the indexes of the period's first entry, and of the entry after its last one.
+
+    Within a shard, the entries are in order of time.
+    """
     [rows] = part.sources()
     otherwise = part.first_seq + part.end
-    # Search by time, which has an index. By number alone the database would read the log from its start.
+    # Search by time, which has an index. With the number alone, the database would read the log from its start.
     start = _first(rows.filter(at__gte=wanted.since), otherwise) if wanted.since else part.first_seq + part.start
     end = _first(rows.filter(at__gte=wanted.until), otherwise) if wanted.until else otherwise
     return start - part.first_seq, max(start, end) - part.first_seq
@@ -351,7 +366,7 @@ def _matching(wanted: EvidenceScope, first: int, end: int) -> QuerySet[AuditEntr
 
 
 def _require_proofs(part: BundledShard) -> None:
-    """Raise NotProven before the first byte if the tree can't prove even the first and the last entry."""
+    """Raise NotProven, before any byte is sent, if the tree can't prove the first and the last entry."""
     try:
         tiles = Tiles(part.tenant_id, part.shard)
         ends = {part.start, max(part.end - 1, part.start)} if part.count else set()

@@ -1,4 +1,4 @@
-"""The canonical bytes of a record that are hashed: JSON as in RFC 8785 (JCS)."""
+"""The canonical bytes of a record, which are hashed: JSON in the form of RFC 8785 (JCS)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import rfc8785
 from audit_app import tree
 
 VERSION = 1
-#: RFC 8785, section 3.2.2.3: the integers that a double holds exactly.
+#: The largest integer that a double stores exactly (RFC 8785, section 3.2.2.3).
 _SAFE = 2**53 - 1
 
 
 def instant(at: datetime) -> str:
-    """Return the time as RFC 3339 in UTC, always with six digits, so that equal instants have equal bytes."""
+    """Return the time in UTC (RFC 3339), always with six digits, so that equal times have equal bytes."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def encode(record: dict[str, Any]) -> bytes:
     """Return the canonical bytes (RFC 8785) of the record.
 
-    For the values in our records, Python's own encoder in C writes the same bytes ten times as fast: ASCII names sort
-    alike by code point and by UTF-16, and short escapes and integers are written alike. Any other value goes to the
-    library, which raises an error for what it can't write.
+    For the values in the product's records, Python's own encoder in C writes the same bytes ten times as fast: names in
+    ASCII have the same order by code point and by UTF-16, and short escapes and integers look the same. All other
+    values are given to the library, which raises an error for a value that it can't write.
     """
     if not _is_plain(record):
         return rfc8785.dumps(record)
@@ -45,10 +45,13 @@ def _is_plain(value: Any) -> bool:
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """SHA-256(0x00 || entry): the leaf of RFC 6962, section 2.1."""
+    """Return SHA-256(0x00
+
+    entry), the leaf hash of RFC 6962, section 2.1.
+    """
     return tree.leaf(entry)
 
 
 def digest(record: dict[str, Any]) -> bytes:
-    """SHA-256 of the canonical bytes; for digests that are shown to people, not for leaves."""
+    """Return the SHA-256 hash of the canonical bytes. It is for digests that people see, not for leaves."""
     return hashlib.sha256(encode(record)).digest()

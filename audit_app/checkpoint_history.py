@@ -1,4 +1,4 @@
-"""The newest checkpoint of a shard and a selection of the older ones, each with its cosignatures."""
+"""Returns the newest checkpoint of a shard and a selection of older ones, each with its cosignatures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from audit_app import log_events, notes
 from audit_app.models import ChainHead, Checkpoint, ClosedShard, Cosignature
 from audit_app.notes import Note
 
-#: At most this many older checkpoints are chosen: half of them are the newest, the others are spread evenly over the
+#: The most older checkpoints that are chosen. Half of them are the newest ones; the others are spread evenly over the
 #: rest.
 MOST = 1000
 _BATCH = 50
 
-#: A checkpoint as a note with its cosignatures, and the verifier keys of those that cosigned.
+#: A checkpoint, its note with the cosignatures, and the verifier keys of the witnesses that cosigned it.
 Signed = tuple[Checkpoint, Note, list[str]]
 
 
@@ -36,15 +36,15 @@ def _signed(checkpoint: Checkpoint, lines: list[tuple[str, str]]) -> Signed:
 
 
 def is_known(tenant_id: UUID, size: int) -> bool:
-    """Whether a checkpoint of this size was ever signed, in any shard of the log."""
+    """Return whether a checkpoint of this size was ever signed, in any shard of the log."""
     return Checkpoint.objects.filter(tenant_id=tenant_id, size=size).exists()
 
 
 def older(checkpoint: Checkpoint, *, previous_size: int | None = None) -> Iterator[list[Signed]]:
     """Yield at most MOST of the shard's checkpoints before this one, the oldest first, in batches.
 
-    Among them are the one of `previous_size`, if it exists, and each that is the first to cover an entry about a new
-    key. The old key signed those too, so a reader who has only the old key can follow from there.
+    The checkpoint of `previous_size` is among them, if it exists. So is each checkpoint that is the first one to cover
+    an entry about a new key: the old key also signed it, so a reader who has only the old key can continue from there.
     """
     chosen = _chosen(checkpoint, previous_size)
     for at in range(0, len(chosen), _BATCH):
@@ -62,13 +62,13 @@ def _chosen(checkpoint: Checkpoint, previous_size: int | None) -> list[int]:
     spread = _every(rest, step) if step else []
     chosen = [*spread, *reversed(newest)]
     needed = set(_needed(before, checkpoint, previous_size))
-    # A reader accepts no more than MOST, so the needed ones replace some of the oldest.
+    # A reader accepts at most MOST checkpoints, so the needed ones replace some of the oldest.
     others = [each for each in chosen if each not in needed]
     return [pk for _size, pk in sorted([*needed, *others[max(0, len(others) + len(needed) - MOST) :]])]
 
 
 def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int | None) -> Iterator[tuple[int, int]]:
-    """Yield the checkpoints without which some reader could not follow."""
+    """Yield the size and the id of each checkpoint that some reader needs to follow the log."""
     rows = before.order_by("size").values_list("size", "pk")
     if previous_size is not None:
         yield from rows.filter(size=previous_size)
@@ -82,7 +82,10 @@ def _needed(before: QuerySet[Checkpoint], newest: Checkpoint, previous_size: int
 
 
 def _every(rows: QuerySet[Checkpoint], step: int) -> list[tuple[int, int]]:
-    """Return the first row by size and every step-th after it. The database counts, as there may be a million rows."""
+    """Return the first row by size, and every `step`-th row after it.
+
+    The database numbers the rows, because there may be a million of them.
+    """
     numbered = rows.order_by().annotate(place=Window(RowNumber(), order_by=F("size").asc()))
     chosen = numbered.annotate(left=Mod("place", step)).filter(left=1 % step)
     return list(chosen.order_by("size").values_list("size", "pk"))

@@ -1,9 +1,9 @@
 """Signs a log's next checkpoint, or records why it can't be signed.
 
-A head is signed only if it follows from the head that is stored outside the database (heads.py), and only after two
-ways to its root agree: from the stored frontier and the entries' bytes, in memory; and from the tiles, as the database
-returns them. The signed head is compared with the tiles once more before it is stored. Any difference is a Refusal: it
-is recorded as an alarm, and nothing is signed.
+A head is signed only if it continues the head that is stored outside the database (heads.py), and only if two
+computations give the same root: one in memory, from the stored frontier and the bytes of the entries, and one from the
+tiles, as the database returns them. The signed head is compared with the tiles once more before it is stored. Any
+difference is a Refusal: it is recorded as an alarm, and nothing is signed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from audit_app.tree import Frontier
 
 logger = structlog.get_logger(__name__)
 
-#: Entries read for one checkpoint. A longer backlog gets several checkpoints, one after the other.
+#: The most entries that are read for one checkpoint. If more entries wait, several checkpoints are made.
 MOST_ENTRIES = 20_000
-#: The least number of signed entries that are compared again before each signature: 8 tiles. See rechecks.py.
+#: The smallest number of signed entries that are compared again before each signature: 8 tiles (see rechecks.py).
 LOOK_BACK = 8 * WIDTH
-#: An alarm is checked again no sooner than this.
+#: A log with an alarm is checked again only after this time.
 RETRY_AFTER = dt.timedelta(seconds=60)
 
 _SYSTEM = {"kind": "system", "id": None, "name": "signer", "side": "system", "email": ""}
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Work:
-    """What one round of the signer did. `failed` logs could not be read or written, and are tried again next round."""
+    """The result of one round. Logs in `failed` could not be read or written, and are tried again in the next round."""
 
     signed: int = 0
     dated: int = 0
@@ -60,7 +60,7 @@ class Work:
 
 
 def origin_of(tenant_id: UUID, shard: int) -> str:
-    """Return the first line of this shard's checkpoints, which no other log has."""
+    """Return the first line of this shard's checkpoints. No other shard or log has the same line."""
     return log_name.origin(log_name.of_log(tenant_id), tenant_id, shard)
 
 
@@ -68,11 +68,11 @@ def origin_of(tenant_id: UUID, shard: int) -> str:
 
 
 def work(now: Callable[[], dt.datetime], *, limit: int, is_over: Callable[[], bool] = lambda: False) -> Work:
-    """Sign up to `limit` logs that grew, then date those that did not change for an hour.
+    """Sign at most `limit` logs that have new entries, then date those that had no new checkpoint for an hour.
 
-    Raises NoKey if this machine has no key (another one signs), WrongName if LOG_ORIGIN contradicts what was signed,
-    and HeadsUnavailable if no head can be stored. A log that is refused, or can't be read or written, does not delay
-    the others. If another process of this machine is signing, there is nothing to do.
+    Raises NoKey if this machine has no key (another machine signs), WrongName if LOG_ORIGIN differs from the signed
+    name, and HeadsUnavailable if no head can be stored. A log that is refused, or that can't be read or written, does
+    not delay the others. If another process of this machine is signing, nothing is done.
     """
     have = keys.load()
     log_name.require()
@@ -97,7 +97,7 @@ def _date_all(done: Work, now: Callable[[], dt.datetime], have: Keys, limit: int
         try:
             dated = redating.date(some, at=now(), have=have)
         except DatabaseError:
-            # One at a time, so that a failure shows which log's rows caused it.
+            # Afterwards they are dated one by one, so that a failure shows which log's rows caused it.
             dated = set()
         done = replace(done, dated=done.dated + len(dated))
         for tenant_id in some:
@@ -142,9 +142,10 @@ def _alarmed(at: dt.datetime) -> list[UUID]:
 
 
 def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Checkpoint | None:
-    """Sign a log's newest entries and date its checkpoint. Returns None if the log is empty or another signer has it.
+    """Sign a log's newest entries and date its checkpoint. Returns None for an empty log, or if another signer signs
+    it.
 
-    Raises Refusal, after it was recorded as an alarm, and NoKey. A successful signature clears the alarm.
+    Raises Refusal, after it was recorded as an alarm, and NoKey. A successful signature removes the alarm.
     """
     have = have or keys.load()
     log_name.require()
@@ -172,7 +173,7 @@ def sign(tenant_id: UUID, *, at: dt.datetime, have: Keys | None = None) -> Check
 
 @dataclass
 class _Reading:
-    """What was read to make one signature."""
+    """What was read for one signature."""
 
     tenant_id: UUID
     shard: int
@@ -193,13 +194,13 @@ class _Reading:
 
 
 def _step(tenant_id: UUID, have: Keys, at: dt.datetime) -> tuple[Checkpoint, bool] | None:
-    """Sign one checkpoint. Returns it, and whether there is more to sign."""
+    """Sign one checkpoint. Return it, and whether more entries wait; None if there is nothing to sign."""
     reading = _read(tenant_id)
     if reading is None:
         return None
     size = min(reading.size, reading.before.size + MOST_ENTRIES)
     tiled = min(reading.signed.size, size)
-    # After a crash or a restore the tiles and the stored head may have different lengths.
+    # After a crash or a restore, the tiles and the stored head may have different lengths.
     start = min(tiled, reading.before.size)
     computed, stored = _leaves(reading, start, size)
     frontier = reading.before
@@ -232,8 +233,8 @@ def _read(tenant_id: UUID) -> _Reading | None:
     if signed.shard < head.shard:
         signed.shard, signed.size, signed.checked_to = head.shard, 0, 0
         SignedHead.objects.filter(pk=tenant_id, shard__lt=head.shard).update(shard=head.shard, size=0, checked_to=0)
-    # The order matters. Another signer stores a head before it writes its checkpoint, and has read the entries before
-    # that. Read in any other order, the other signer's work in between would look like a log that was cut.
+    # The order matters. Another signer first reads the entries, then stores a head, and then writes its checkpoint. If
+    # these were read here in another order, its work could look like a log that was cut.
     latest = newest(tenant_id, head.shard)
     stored = heads.get(origin_of(tenant_id, head.shard))
     head = ChainHead.objects.get(pk=tenant_id)
@@ -245,7 +246,7 @@ def _read(tenant_id: UUID) -> _Reading | None:
     if stored is not None and stored.head.size > size:
         raise Refusal("shorter", signed=stored.head.size, found=size, checkpoint=stored.note)
     if (later := heads.get(origin_of(tenant_id, head.shard + 1))) is not None:
-        # The database was restored to a state before a tombstone.
+        # The database was restored to a state from before a tombstone.
         found = heads.get_many([origin_of(tenant_id, shard) for shard in range(head.shard + 2)])
         end = sum(each.head.size for each in found.values())
         raise Refusal("shorter", signed=later.head.size, found=0, checkpoint=later.note, end=end)
@@ -255,9 +256,9 @@ def _read(tenant_id: UUID) -> _Reading | None:
 
 
 def _require_tombstone(head: ChainHead) -> None:
-    """Require that a new shard begins with a tombstone, above everything that was ever signed.
+    """Raise Refusal unless a new shard begins with a tombstone whose number is above everything that was ever signed.
 
-    Otherwise a log that was cut or rewritten would be signed without notice, under the next shard's name.
+    Otherwise a log that was cut or rewritten would be signed without an alarm, under the name of the next shard.
     """
     if why := log_events.flaw_of_tombstone(head, closes=origin_of(head.pk, head.shard - 1)):
         raise Refusal("no_tombstone", seq=head.first_seq, why=why)
@@ -267,15 +268,16 @@ def _require_tombstone(head: ChainHead) -> None:
 
 
 def _signed_before(head: ChainHead) -> int:
-    """Return how many entries the earlier shards had at least, by the heads outside the database."""
+    """Return how many entries the earlier shards had at least, by the heads outside of the database."""
     known = heads.get_many([origin_of(head.pk, shard) for shard in range(head.shard)])
     return sum(each.head.size for each in known.values())
 
 
 def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list[bytes]]:
-    """Return the leaf hashes of entries start to size twice: from their bytes, and as stored beside them.
+    """Return the leaf hashes of the entries from `start` to `size` twice: computed from the bytes, and as stored.
 
-    They are equal here. Each list goes its own way to the root, so that a fault on one way is noticed.
+    The two lists are equal. Each list is used for one of the two computations of the root, so that a fault in one of
+    them is detected.
     """
     first = expected = reading.first_seq + start
     rows = AuditEntry.objects.filter(
@@ -296,7 +298,7 @@ def _leaves(reading: _Reading, start: int, size: int) -> tuple[list[bytes], list
 
 
 def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
-    """Require that both ways lead to one root, through the root that was signed last. Reads the tiles back."""
+    """Raise Refusal unless both computations lead to one root, through the last signed root. Reads the tiles again."""
     tiles.forget()
     if reading.last and tiles.frontier(reading.last.head.size).root() != reading.last.head.root:
         raise Refusal("different", signed=reading.last.head.size, checkpoint=reading.last.note)
@@ -305,16 +307,16 @@ def _agree(reading: _Reading, tiles: Tiles, frontier: Frontier) -> None:
 
 
 def _head_again(tenant_id: UUID, shard: int, size: int) -> Head:
-    """Compute the head once more from tiles that are read from the database again."""
+    """Compute the head once more, from tiles that are read from the database again."""
     return Head(origin_of(tenant_id, shard), size, Tiles(tenant_id, shard).frontier(size).root())
 
 
 def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | None, again: Callable[[], Head]) -> Note:
-    """Return the checkpoint signed with every key, after checking it from its text as a stranger would.
+    """Return the checkpoint, signed with every key, after checking its text as an independent reader would.
 
-    `last` is the head that was signed last. If it is this head, the signatures of keys that are retired by now are
-    kept. `again` computes the head a second time, after the signatures were made: a bit that flips in memory after all
-    comparisons would otherwise be signed, and a signature can't be taken back.
+    `last` is the head that was signed last. If it is the same head, the signatures of retired keys are added. `again`
+    computes the head a second time, after the signatures were made. Without this, a bit that flips in memory after all
+    comparisons would be signed, and a signature can't be taken back.
     """
     signatures = [notes.sign(head.text, head.origin, key) for key in have.keys]
     clock = [notes.cosign(head.text, log_name.current(), key, int(at.timestamp())) for key in have.keys]
@@ -331,7 +333,7 @@ def signed_note(head: Head, have: Keys, at: dt.datetime, *, last: StoredHead | N
 
 
 def _of_retired(head: Head, have: Keys, stored: StoredHead | None) -> list[Signature]:
-    """Return retired keys' signatures on this head, by which a reader with only an old key learns of the new one."""
+    """Return retired keys' signatures on this head. They lead a reader who has only an old key to the new key."""
     if stored is None or stored.head != head:
         return []
     current_keys = [keys.log_key(head.origin, public) for public in have.publics]
@@ -368,7 +370,7 @@ def _write(reading: _Reading, head: Head, note: Note, have: Keys, locked: Signed
 
 
 def _mark(reading: _Reading, size: int, at: dt.datetime) -> None:
-    """Update how long entries have waited, outside the signer's transaction, which must not wait for the log's lock."""
+    """Update since when entries have waited. Runs outside the signer's transaction, which must not wait for the log."""
     row = ChainHead.objects.filter(pk=reading.tenant_id, unsigned_since__isnull=False)
     end = reading.first_seq + size
     if not row.filter(size=end, shard=reading.shard).update(unsigned_since=None):
@@ -385,7 +387,7 @@ def _announce(tenant_id: UUID, have: Keys, at: dt.datetime) -> None:
         recorder.lock(tenant_id)
         head = ChainHead.objects.get(pk=tenant_id)
         if not SignedHead.objects.filter(pk=tenant_id, key=last_key).update(key=new):
-            return  # another process has recorded it meanwhile
+            return  # another process has recorded the key meanwhile
         origin = origin_of(tenant_id, head.shard)
         entry = recorder.Witnessed(
             tenant_id=tenant_id,
@@ -412,7 +414,7 @@ def alarm(tenant_id: UUID, refusal: Refusal, at: dt.datetime) -> None:
 
 
 def _look_back(reading: _Reading, at: dt.datetime) -> None:
-    """Compare the next few signed tiles with the bytes of their entries, and each with the tile above it."""
+    """Compare the next few signed tiles with the bytes of their entries, and each tile with the tile above it."""
     _require_pruning_logged(reading)
     part = rechecks.due(reading.signed, at, least=LOOK_BACK)
     tiles = Tiles(reading.tenant_id, reading.shard)
@@ -433,7 +435,7 @@ def _require_pruning_logged(reading: _Reading) -> None:
 
 
 def _was_pruned(reading: _Reading) -> bool:
-    """Return whether retention removed entries between the reading of the head and the reading of the entries."""
+    """Return whether retention removed entries after the head was read and before the entries were read."""
     before, reading.pruned_to = reading.pruned_to, ChainHead.objects.get(pk=reading.tenant_id).pruned_to
     return reading.pruned_to != before
 
@@ -459,7 +461,7 @@ def _look_at_tile(reading: _Reading, tiles: Tiles, start: int, end: int) -> None
 
 
 def look_above(tiles: Tiles, number: int) -> None:
-    """Require that a full tile's root is its hash one level up, and so on while that tile is full too."""
+    """Raise Refusal unless a full tile's root is its hash one level up, and so on while that tile is full too."""
     level, last = 0, WIDTH - 1
     while last == WIDTH - 1:
         if tiles.root(level, number) != tiles.subtree((level + 1) * BITS, number):
@@ -530,14 +532,14 @@ def state(tenant_id: UUID) -> LogState:
     )
 
 
-# --- The way back ----------------------------------------------------------------------------------------
+# --- Recovery --------------------------------------------------------------------------------------------
 
 
 def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     """Close the shard that can't be signed any more, open the next one, and return the tombstone's detail.
 
-    Runs inside the caller's transaction, which holds the log's lock and writes the tombstone as the next entry. The new
-    shard begins above everything that was ever signed, so no number is used for two entries.
+    It runs inside the caller's transaction, which has the log's lock and writes the tombstone as the next entry. The
+    new shard begins above everything that was ever signed, so that no number is used for two entries.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     origin, found = origin_of(tenant_id, head.shard), head.size - head.first_seq
@@ -547,7 +549,7 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
         stored = None
     latest = newest(tenant_id, head.shard)
     alarm = LogAlarm.objects.filter(pk=tenant_id).first()
-    # This machine may not be the one that signs, and then has no file of heads. The alarm holds what that file said.
+    # This machine may not be the one that signs, and then has no file of heads. The alarm has the data of that file.
     alarm_detail = alarm.detail if alarm else {}
     known = [
         (latest.size, latest.note) if latest else (0, ""),
@@ -555,7 +557,7 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
         (stored.head.size, stored.note) if stored else (0, ""),
     ]
     signed, last = max(known, key=lambda each: (each[0], bool(each[1])))
-    # The alarm's `end` covers entries that a forged shard may lack. Their numbers must not be used again.
+    # The alarm's `end` also covers entries that a forged shard may lack. Their numbers must not be used again.
     end = max(head.first_seq + max(signed, found), int(alarm_detail.get("end", 0)))
     ClosedShard.objects.create(
         tenant_id=tenant_id,
@@ -568,7 +570,8 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
     )
     ChainHead.objects.filter(pk=tenant_id).update(shard=head.shard + 1, first_seq=end, size=end)
     LogAlarm.objects.filter(pk=tenant_id).delete()
-    # What a witness reported was about the closed shard. It is asked about the new one at once, from size 0.
+    # The problems that witnesses reported were about the closed shard. They are asked immediately about the new one,
+    # from size 0.
     Witness.objects.filter(tenant_id=tenant_id).update(problem="", failures=0, due_at=at)
     return {
         "closes": origin,
@@ -581,10 +584,10 @@ def close_shard(tenant_id: UUID, *, at: dt.datetime) -> dict[str, Any]:
 
 
 def adopt(tenant_id: UUID) -> Head:
-    """Store the database's newest checkpoint outside again after the outside file was lost. Raises Refusal.
+    """Store the database's newest checkpoint outside again, after that file was lost. Raises Refusal.
 
-    The person who does this vouches that the database was not restored meanwhile. A witness or a saved checkpoint can
-    tell.
+    The person who does this guarantees that the database was not restored meanwhile. A witness or a saved checkpoint
+    can show whether it was.
     """
     current = state(tenant_id)
     if current.checkpoint is None:

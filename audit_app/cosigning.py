@@ -1,4 +1,4 @@
-"""Asks tenants' witnesses to cosign the newest checkpoint of their logs (C2SP tlog-witness, add-checkpoint)."""
+"""Asks the witnesses of tenants to cosign the newest checkpoint of their logs (C2SP tlog-witness, add-checkpoint)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from audit_app.witnesses import ALARMS, PROBLEMS, WitnessProblem, cosigned_at, i
 
 logger = structlog.get_logger(__name__)
 
-#: Witnesses asked at the same time. One that hangs blocks one thread, for as long as one request may take.
+#: How many witnesses are asked at the same time. A witness that does not answer blocks one thread until its request
+#: ends.
 AT_ONCE = 8
-#: A witness without a problem is asked again after this time even if nothing is new: the shortest rule is one hour.
+#: A witness without a problem is asked again after this time, even if nothing is new, because the shortest rule is one
+#: hour.
 ASK_AGAIN = dt.timedelta(minutes=30)
 #: The wait after the first failure. It doubles with each further failure, up to the longest wait.
 FIRST_WAIT, LONGEST_WAIT = dt.timedelta(seconds=30), dt.timedelta(minutes=15)
-#: A witness's clock may be off by this much.
+#: The clock of a witness may differ by this much.
 CLOCK_SKEW = dt.timedelta(minutes=5)
 SIZE_TYPE = "text/x.tlog.size"
 
@@ -47,16 +49,17 @@ class Answer(Protocol):
     def body(self) -> bytes: ...
 
 
-#: Sends a body to a URL, within limits of its own. Raises OSError if no answer came; the first argument is a code.
+#: A function that sends a body to a URL, within its own limits. It raises OSError without an answer; the first argument
+#: is a code.
 Post = Callable[[str, bytes], Answer]
 
 
-# --- Asking ----------------------------------------------------------------------------------------------
+# --- Requests --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Round:
-    """The result of asking: how many witnesses cosigned, and how many failed."""
+    """The result of one round: how many witnesses cosigned, and how many failed."""
 
     cosigned: int = 0
     failed: int = 0
@@ -68,7 +71,7 @@ class Round:
 
 @dataclass
 class _Ask:
-    """One question to a witness: about which checkpoint, and from which size on."""
+    """One request to a witness: the checkpoint, and the size that the witness has seen."""
 
     witness: Witness
     checkpoint: Checkpoint
@@ -83,10 +86,10 @@ class _Ask:
 def collect(
     now: Callable[[], dt.datetime], post: Post, *, is_over: Callable[[], bool] = lambda: False, at_once: int = AT_ONCE
 ) -> Round:
-    """Ask every witness that is due, until all were asked or time is over.
+    """Ask every witness that is due, until all were asked or the time is over.
 
-    The threads only call `post`. The database is read and written in this thread, and no transaction is open while an
-    answer is awaited. Witnesses that answered last time come first, so that dead ones can't starve them.
+    The threads only call `post`. This thread reads and writes the database, and no transaction is open while it waits
+    for an answer. Witnesses that answered last time are asked first, so that those that never answer can't delay them.
     """
     done = Round()
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="witness") as pool:
@@ -120,7 +123,7 @@ def collect(
 
 
 def request(checkpoint: Checkpoint, old_size: int) -> bytes:
-    """Return the body of add-checkpoint: the witness's size, the proof from there, and the log's signed note."""
+    """Return the body of add-checkpoint: the witness's size, the proof from this size, and the log's signed note."""
     try:
         path = _proof(checkpoint, old_size)
     except NotProven as error:
@@ -133,7 +136,8 @@ def _proof(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
         return []
     same = Q(tenant_id=checkpoint.tenant_id, shard=checkpoint.shard, size=old_size)
     older = Checkpoint.objects.filter(same).first()
-    # If the older checkpoint is known, check the proof here first: a damaged tile must not look like a fork.
+    # If the older checkpoint is known, the proof is checked here first, so that a damaged tile does not look like a
+    # fork.
     return proofs.consistency(older, checkpoint) if older else proofs.consistency_to(checkpoint, old_size)
 
 
@@ -142,7 +146,7 @@ def _url(witness: Witness) -> str:
 
 
 def _due(at: dt.datetime) -> QuerySet[Witness]:
-    """Return the witnesses whose time has come, and those without a problem that lack the newest checkpoint."""
+    """Return the witnesses that are due, and those without a problem that have not cosigned the newest checkpoint."""
     newest = Checkpoint.objects.filter(tenant_id=OuterRef("tenant_id")).order_by("-shard", "-size").values("pk")[:1]
     signed = Cosignature.objects.filter(
         tenant_id=OuterRef("tenant_id"), checkpoint_id=OuterRef("newest"), vkey=OuterRef("vkey")
@@ -153,9 +157,9 @@ def _due(at: dt.datetime) -> QuerySet[Witness]:
 
 
 def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
-    """Claim the due witnesses one by one, each as if it had failed, so that no other process asks it too.
+    """Claim the due witnesses one by one. Each is marked as failed, so that no other process asks it too.
 
-    A success resets this. A process that dies during a request does not, so the witness is asked less often.
+    A success resets this. If a process is killed during a request, the mark stays, and the witness is asked less often.
     """
     passed: set[UUID] = set()
     while True:
@@ -170,7 +174,7 @@ def _claimed(now: Callable[[], dt.datetime]) -> Iterator[_Ask]:
         row.failures += 1
         checkpoint = checkpoints.newest(row.tenant_id, _shard(row))
         if checkpoint is not None:
-            # Its size in a closed shard means nothing here. It will report its size.
+            # The size that the witness has of a closed shard does not apply here. The witness will report its size.
             yield _Ask(row, checkpoint, row.held_size if row.held_size <= checkpoint.size else 0)
 
 
@@ -179,7 +183,10 @@ def _shard(row: Witness) -> int:
 
 
 def _wait(failures: int) -> dt.timedelta:
-    """Return the wait after failures: it doubles, less a random part of up to half, so that retries spread out."""
+    """Return the wait after this many failures.
+
+    It doubles with each failure. A random part of up to a half is subtracted, so that retries are spread out.
+    """
     longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures - 1, 10))
     return longest * random.uniform(0.5, 1)  # noqa: S311  # spreads load, hides nothing
 
@@ -188,7 +195,7 @@ def _wait(failures: int) -> dt.timedelta:
 
 
 def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None:
-    """Store the cosignature, or return the next question. Raises WitnessProblem."""
+    """Store the cosignature, or return the next request. Raises WitnessProblem."""
     try:
         answer = future.result()
     except OSError as error:
@@ -202,7 +209,7 @@ def _answered(ask: _Ask, future: Future[Answer], at: dt.datetime) -> _Ask | None
         line, when = cosigned_at(ask.head, answer.body.decode(), Verifier.parse(ask.witness.vkey))
     except (UnicodeDecodeError, BadNote) as error:
         raise WitnessProblem("no_cosignature") from error
-    # A cosignature from the future would count as fresh long after it was made.
+    # A cosignature with a time in the future would count as recent for too long.
     if when > at + CLOCK_SKEW:
         raise WitnessProblem("clock")
     _keep(ask, line, when, at)
@@ -219,16 +226,16 @@ def _refusal(status: int) -> WitnessProblem:
 
 
 def _other_size(ask: _Ask, answer: Answer) -> _Ask:
-    """Return the question to ask once more from the size that the witness reports. Raises WitnessProblem."""
+    """Return a second request, from the size that the witness reports. Raises WitnessProblem."""
     kind = answer.content_type.partition(";")[0].strip().lower()
     held_size = _SIZE.match(answer.body.decode(errors="replace"))
     if kind != SIZE_TYPE or not held_size:
-        # At equal sizes this answer says that the roots differ.
+        # If both sizes are equal, this answer means that the roots differ.
         raise WitnessProblem("other_root" if ask.old_size == ask.checkpoint.size else "undecided")
     size = int(held_size[1])
     if size == ask.old_size == ask.checkpoint.size:
         raise WitnessProblem("other_root")
-    # Another worker may have got a newer checkpoint cosigned meanwhile.
+    # Another worker may have got a cosignature for a newer checkpoint meanwhile.
     newest = checkpoints.newest(ask.checkpoint.tenant_id, ask.checkpoint.shard) or ask.checkpoint
     if size > newest.size:
         raise WitnessProblem("longer", size)
@@ -238,7 +245,10 @@ def _other_size(ask: _Ask, answer: Answer) -> _Ask:
 
 
 def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
-    """Store the line, replacing an older one under the same checkpoint, unless the witness was removed meanwhile."""
+    """Store the cosignature in place of an older one under the same checkpoint.
+
+    Nothing is stored if the witness was removed meanwhile.
+    """
     with transaction.atomic():
         witness = Witness.objects.filter(pk=ask.witness.pk)
         well = {"failures": 0, "problem": "", "due_at": at + ASK_AGAIN}
@@ -256,9 +266,9 @@ def _keep(ask: _Ask, line: str, when: dt.datetime, at: dt.datetime) -> None:
 
 
 def _failed(witness: Witness, problem: WitnessProblem, at: dt.datetime) -> None:
-    """Record the problem on the row and in the operator's log, and postpone the next attempt.
+    """Record the problem in the row and in the operator's log, and postpone the next attempt.
 
-    A witness that has seen another log keeps that problem until it cosigns again, even if it is switched off meanwhile.
+    If a witness has seen another log, this problem stays until it cosigns again, even if it does not answer meanwhile.
     """
     row = Witness.objects.filter(pk=witness.pk)
     if not row.update(failures=witness.failures, due_at=at + _wait(witness.failures)):

@@ -1,6 +1,6 @@
-"""Reads from a decision's entry what it says about its signature, for people and other systems.
+"""Reads the fields about the signature from a decision's entry, for people and other systems.
 
-Nothing is verified here. To verify, run the verifier: it checks exactly the bytes that are read here.
+Nothing is verified here. The verifier checks exactly the bytes that are read here.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: The prefix of the text that is signed (docs/evidence.md).
+#: The prefix of the signed text (docs/evidence.md).
 _PREFIX = b"lockbox-decision-v1\n"
 _FLAGS, _BACKUP_ELIGIBLE = 32, 0x08  # W3C Web Authentication, Level 3, section 6.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionSignature:
-    """The key with which a decision was signed. All fields are empty if nothing was signed.
+    """The key with which a decision was signed. All fields are empty if the decision was not signed.
 
-    `digest` is the SHA-256 of what was signed, `key` that of the public key (SubjectPublicKeyInfo), both in
+    `digest` is the SHA-256 hash of the signed text, and `key` is that of the public key (SubjectPublicKeyInfo), both in
     hexadecimal. `is_device_bound` can be unknown (None).
     """
 
@@ -34,7 +34,7 @@ class DecisionSignature:
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON for programs."""
+        """Return the fields as JSON for programs."""
         if not self.is_signed:
             return {"signed": False}
         return {
@@ -48,7 +48,10 @@ class DecisionSignature:
 
 
 def of(detail: Mapping[str, Any]) -> DecisionSignature | None:
-    """Return the signature that the detail describes, or None if the entry is no decision or too old to say."""
+    """Return the signature that the detail describes.
+
+    Return None if the entry is not a decision, or is from before signatures were recorded.
+    """
     is_signed, signature = detail.get("signed"), detail.get("signature")
     if not isinstance(is_signed, bool):
         return None
@@ -73,7 +76,7 @@ def _text(signature: Mapping[str, Any], name: str) -> str:
 
 
 def _bytes(text: object) -> bytes:
-    """Decode base64 in either alphabet; return nothing if the text is not base64."""
+    """Decode Base64 in either alphabet. Return no bytes if the text is not Base64."""
     plain = text.replace("-", "+").replace("_", "/") if isinstance(text, str) else ""
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)

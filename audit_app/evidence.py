@@ -1,7 +1,7 @@
-"""The evidence bundle: entries, their signed checkpoints and the proofs between them, as a ZIP that streams.
+"""The evidence bundle: entries, their signed checkpoints and the proofs between them, as a streamed ZIP.
 
-A bundle ends at the newest checkpoint at the time it was begun; later entries are not in it. Only one batch of entries
-is in memory, so a million of them take no more memory than a thousand.
+A bundle ends at the checkpoint that was the newest one when the bundle was begun. Only one batch of entries is in
+memory, so a million entries need no more memory than a thousand.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _KINDS = {LOG: "the whole log", PERIOD: "a period of the log", ACCESS_REQUEST: "
 Extra = tuple[str, Iterable[bytes]]
 
 
-# --- What is in a bundle ---------------------------------------------------------------------------------
+# --- The content of a bundle -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A bundle before its first byte: its entries and checkpoints. `waiting` entries are not signed yet."""
+    """A bundle before its first byte is sent: its entries and checkpoints. `waiting` entries are not signed yet."""
 
     wanted: EvidenceScope
     at: dt.datetime
@@ -51,7 +51,7 @@ class Evidence:
         return sum(part.count for part in self.parts)
 
     def entries(self) -> Iterator[AuditEntry]:
-        """Yield every entry of the bundle in order, in batches."""
+        """Yield every entry of the bundle in order. They are read in batches."""
         for part in self.parts:
             for batch in part.batches():
                 yield from batch
@@ -59,10 +59,10 @@ class Evidence:
     def stream(
         self, extras: Sequence[Extra] = (), *, progress: Callable[[int], None] = lambda count: None
     ) -> Iterator[bytes]:
-        """Yield the bytes of the ZIP. `progress` gets the number of entries added since its last call.
+        """Yield the bytes of the ZIP. `progress` gets the number of entries that were added since its last call.
 
-        If the stream fails (a tile is missing, or entries were pruned meanwhile), the ZIP has no end and can't be
-        opened.
+        If the stream fails (a tile is missing, or entries were pruned meanwhile), the end of the ZIP is missing, so
+        nobody can open it.
         """
         bundle, vkeys = ZipStream(self.at), _Vkeys(self.wanted.tenant_id, self.parts)
         yield from bundle.add("README.txt", [_readme(self)])
@@ -94,9 +94,9 @@ class Evidence:
 
 
 def prepare(wanted: EvidenceScope, *, at: dt.datetime) -> Evidence:
-    """Choose what goes into the bundle; see `bundle_selection.choose`. Raises NotProven.
+    """Choose the content of the bundle; see `bundle_selection.choose`. Raises NotProven.
 
-    The tenant has the name that the signed entries give it: a newer name would contradict them.
+    The tenant's name is taken from the signed entries, because a newer name would contradict them.
     """
     chosen = choose(wanted)
     newest = chosen.parts[-1]
@@ -127,7 +127,7 @@ def _add_part(
 
 @dataclass
 class _Seen:
-    """What was seen of the entries while they were written, to compare it with what was signed."""
+    """Compares the entries, while they are written, with what was signed."""
 
     part: BundledShard
     frontier: Frontier = field(init=False)
@@ -153,7 +153,7 @@ class _Seen:
         self.flaw = index if self.flaw is None else min(self.flaw, index)
 
     def report(self) -> None:
-        """Log an error if the entries differ from what was signed. The verifier and the signer find this too."""
+        """Log an error if the entries differ from what was signed. The verifier and the signer detect this too."""
         part = self.part
         if self.flaw is None and part.is_contiguous and part.count:
             signed = Tiles(part.tenant_id, part.shard).frontier(part.end)
@@ -163,7 +163,10 @@ class _Seen:
 
 
 def _leaf_hashes(part: BundledShard) -> Iterator[bytes]:
-    """Yield the leaves of the signed tree itself. The hash stored with an entry proves no more than the entry."""
+    """Yield the leaf hashes from the signed tree.
+
+    The hash that is stored with an entry would prove no more than the entry itself.
+    """
     if part.is_contiguous:
         for number in range(part.start // WIDTH, -(-part.end // WIDTH) if part.count else 0):
             hashes = Tiles(part.tenant_id, part.shard).leaves(number)
@@ -176,7 +179,10 @@ def _leaf_hashes(part: BundledShard) -> Iterator[bytes]:
 
 
 def _inclusions(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
-    """Yield proofs of the first and the last entry if none between them is missing, otherwise of each entry."""
+    """Yield the inclusion proofs.
+
+    If no entry between the first and the last one is missing, these two are enough. Otherwise each entry has a proof.
+    """
     if part.is_contiguous:
         tiles = Tiles(part.tenant_id, part.shard)
         for index in sorted({part.start, part.end - 1}) if part.count else ():
@@ -198,7 +204,7 @@ def _inclusions_of(entries: Sequence[AuditEntry], part: BundledShard, seen: _See
 
 
 def _neighbours(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
-    """Yield the entry before a period and the one after it, each with its proof."""
+    """Yield the entry before a period and the entry after it, each with its proof."""
     seqs = [part.first_seq + index for index in part.neighbours]
     rows = AuditEntry.objects.filter(tenant_id=part.tenant_id, seq__in=seqs)
     bodies = {seq - part.first_seq: bytes(body) for seq, body in rows.values_list("seq", "canonical")}
@@ -214,7 +220,10 @@ def _neighbours(part: BundledShard, seen: _Seen) -> Iterator[bytes]:
 
 
 def _check(seen: _Seen, index: int, leaf: bytes, path: list[bytes]) -> None:
-    """Note a proof that leads elsewhere. It is still written: the bundle must show that the log was changed."""
+    """Check a proof, and record its index if it leads to another root.
+
+    The proof is still written, because the bundle must show that the log was changed.
+    """
     try:
         tree.check_inclusion(index, seen.part.size, leaf, path, bytes(seen.part.checkpoint.root))
     except BadProof:
@@ -238,13 +247,13 @@ def _consistency(part: BundledShard, vkeys: _Vkeys, previous_size: int | None) -
 
 
 class _Vkeys:
-    """The keys whose signatures the bundle holds. A reader compares the log's keys with keys from another source."""
+    """The keys of the signatures in the bundle. A reader must compare the log's keys with keys from another source."""
 
     def __init__(self, tenant_id: UUID, parts: Sequence[BundledShard]) -> None:
         self._origins = [part.origin for part in parts]
         self._publics = [bytes(public) for public in LogKey.objects.values_list("pk", flat=True)]
         registered = Witness.objects.filter(tenant_id=tenant_id).order_by("added_at").values_list("vkey", flat=True)
-        # A removed witness's signatures remain, so the key of each signature is added.
+        # The signatures of a removed witness remain, so the key of every signature is added.
         self._witnesses = dict.fromkeys([*registered, *(vkey for part in parts for vkey in part.witnesses)])
 
     def saw(self, witnesses: Iterable[str]) -> None:

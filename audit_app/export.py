@@ -1,4 +1,4 @@
-"""Exports a log as JSON Lines and CSV, line by line, in constant memory."""
+"""Exports a log as JSON Lines and CSV, line by line, with constant memory."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ COLUMNS = (
     "device_bound",
     "deputy_for",
 )
-#: A spreadsheet treats a cell that begins with one of these as a formula.
+#: A spreadsheet treats a cell that begins with one of these characters as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def json_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
-    """Yield one line per entry: the record as it is hashed, its position in the tree and its leaf hash.
+    """Yield one line for each entry: the record that is hashed, its position in the tree, and its leaf hash.
 
-    Bytes that are not JSON, because somebody damaged them, are given in Base64.
+    If somebody damaged the bytes, so that they are not JSON, the line has them in Base64.
     """
     for entry in entries:
         position, body = shards.position(entry.seq), bytes(entry.canonical)
@@ -51,12 +51,15 @@ def json_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
             line["entry"] = parse(body)
         except ValueError:
             line |= {"entry": None, "bytes": base64.b64encode(body).decode()}
-        # Some readers split lines at Unicode line separators, so these are escaped.
+        # Some readers split lines at Unicode's line separators, so these are escaped.
         yield json.dumps(line, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
 def csv_lines(entries: Iterable[AuditEntry], shards: Shards) -> Iterator[str]:
-    """Yield CSV (RFC 4180) with a header. A leading apostrophe disarms cells that a spreadsheet would run."""
+    """Yield CSV (RFC 4180) with a header.
+
+    A cell that a spreadsheet would treat as a formula gets an apostrophe in front.
+    """
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
     for row in entries:
@@ -67,7 +70,7 @@ def neutral(cell: object) -> str:
     """Return the cell as text on one line that no spreadsheet treats as a formula."""
     text = str(cell) if cell is not None else ""
     is_formula = text.startswith(_FORMULA)
-    # splitlines() knows every line break, also those of Unicode, at which some readers split.
+    # splitlines() knows every line break, also those of Unicode, which some readers use too.
     text = " ".join(f"{text}.".splitlines())[:-1].encode(errors="backslashreplace").decode()
     return f"'{text}" if is_formula else text
 
@@ -96,7 +99,7 @@ def _cells(row: AuditEntry, shards: Shards) -> list[Any]:
 
 
 def _signed(entry: ExportedEntry) -> list[str]:
-    """Return the columns about a decision's signature; empty for other entries."""
+    """Return the columns about a decision's signature. They are empty for other entries."""
     found = entry.signature
     if found is None:
         return ["", "", ""]
@@ -105,7 +108,7 @@ def _signed(entry: ExportedEntry) -> list[str]:
 
 
 class _Echo:
-    """A file for csv.writer that returns each line instead of storing it."""
+    """A file for csv.writer that returns each line and stores nothing."""
 
     def write(self, line: str) -> str:
         return line

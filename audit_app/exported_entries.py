@@ -1,7 +1,7 @@
-"""One entry as an export reads it: from its hashed bytes, or from its columns if the bytes are damaged.
+"""An entry for an export, read from its canonical bytes, or from its columns if the bytes are damaged.
 
-An export that stopped at a damaged entry would hide everything after it. So it continues, and marks that line as not
-intact.
+If an export stopped at a damaged entry, it would hide all entries after it. So the export continues, and marks this
+line as not intact.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedEntry:
-    """What an entry says. `raw` holds the hashed bytes as text; it is empty if they are not a record.
+    """The content of an entry. `raw` has the canonical bytes as text; it is empty if they are not a record.
 
-    `in_name_of` is the human in whose name a client acted, in the form of `actor`; otherwise empty.
+    `in_name_of` is the human in whose name a client acted, in the same form as `actor`. Otherwise it is empty.
     """
 
     tenant: uuid.UUID
@@ -45,22 +45,22 @@ class ExportedEntry:
 
     @property
     def guid(self) -> str:
-        """The same for the same entry in every export, so that a reader recognises a line that is sent twice."""
+        """An id that is the same in every export, so that a reader recognises a line that is sent twice."""
         return str(uuid.uuid5(self.tenant, f"entry/{self.seq}"))
 
     @property
     def at_ms(self) -> int:
-        """Whole milliseconds since 1970, rounded down."""
+        """The time in whole milliseconds since 1970, rounded down."""
         return (self.at - _EPOCH) // timedelta(milliseconds=1)
 
     @property
     def who(self) -> dict[str, str]:
-        """The human in whose name a client acted, otherwise the actor."""
+        """The human in whose name a client acted, or else the actor."""
         return self.in_name_of or self.actor
 
     @property
     def through(self) -> dict[str, str]:
-        """The client that acted in a human's name; empty if a human acted, or a client in its own name."""
+        """The client that acted in a human's name. It is empty if a human acted, or a client in its own name."""
         return self.actor if self.in_name_of else {}
 
     @property
@@ -70,11 +70,11 @@ class ExportedEntry:
 
     @property
     def signature(self) -> decision_signatures.DecisionSignature | None:
-        """For a decision: whether it is signed, and by which key."""
+        """For a decision: whether it is signed, and with which key."""
         return decision_signatures.of(self.detail)
 
     def detail_text(self, name: str) -> str:
-        """Return one value of the detail as text; empty if it is missing or neither text nor a number."""
+        """Return a value of the detail as text; "" if it is missing, or is neither text nor a number."""
         value = self.detail.get(name)
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
@@ -105,9 +105,10 @@ def read(row: AuditEntry, shards: Shards) -> ExportedEntry:
 
 
 def parse(body: bytes) -> Any:
-    """Return the JSON of an entry's bytes. Raises ValueError, also for what only Python's parser accepts.
+    """Return the JSON of an entry's bytes.
 
-    No real record is nested deeper than a few levels. Deeper nesting is an attempt to break the readers of the export.
+    Raises ValueError, also for values that only Python's parser accepts. No real record is nested deeper than a few
+    levels; deeper nesting is an attempt to break the readers of the export.
     """
     try:
         found = json.loads(body.decode(), parse_constant=_refuse)

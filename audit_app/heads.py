@@ -1,7 +1,7 @@
-"""Stores the heads that were signed last, outside the database that they vouch for.
+"""Stores the heads that were signed last, outside of the database that they protect.
 
-A database that was restored, cut or exchanged can't know that a longer log was signed once; this file does. It is an
-SQLite file of its own, because SQLite writes a row as a whole or not at all. Nothing in it is secret.
+A database that was restored, cut or replaced can't show that a longer log was signed before. This file can. It is a
+separate SQLite file, because SQLite writes a row completely or not at all. Nothing in it is secret.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _SELECT = "SELECT origin, size, root, frontier, note FROM heads WHERE origin"
 
 
 class HeadsUnavailable(RuntimeError):
-    """The file can't be read or written. Nothing is signed without it."""
+    """The file can't be read or written. Without it, nothing is signed."""
 
 
 class HeadConflict(RuntimeError):
-    """The head to be stored does not follow from the one in the file: another process signed meanwhile, or worse."""
+    """The head does not continue the one in the file: another process has signed meanwhile, or the log was changed."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class StoredHead:
 
 
 def get(origin: str) -> StoredHead | None:
-    """Return the head of this log that was signed last; None if this file knows none."""
+    """Return the last signed head of this log; None if this file has none."""
     with _opened() as file:
         row = file.execute(f"{_SELECT} = ?", (origin,)).fetchone()
     return _stored(*row) if row else None
 
 
 def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
-    """Return the heads of these logs. A damaged one is left out; get() reports it."""
+    """Return the heads of these logs. A damaged head is left out; get() reports it."""
     found = {}
     with _opened() as file:
         marks = ", ".join("?" * len(origins))
@@ -60,7 +60,7 @@ def get_many(origins: Sequence[str]) -> dict[str, StoredHead]:
 
 
 def every() -> list[StoredHead]:
-    """Return all stored heads. Raises HeadsUnavailable if one is damaged."""
+    """Return all stored heads. Raises HeadsUnavailable if one of them is damaged."""
     with _opened() as file:
         return [_stored(*row) for row in file.execute(f"{_SELECT} IS NOT NULL ORDER BY origin")]
 
@@ -78,7 +78,10 @@ def _stored(origin: str, size: int, root: bytes, frontier: bytes, note: str) -> 
 
 @contextmanager
 def turn() -> Iterator[bool]:
-    """Take the signer's lock; False if another process of this machine has it. The lock ends with the process."""
+    """Take the signer's lock and yield True.
+
+    Yield False if another process of this machine has the lock. The lock ends with the process.
+    """
     path = Path(settings.LOG_HEADS_FILE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,10 @@ def require_usable() -> None:
 
 
 def put(head: Head, frontier: Frontier, note: str, *, after: Head | None) -> None:
-    """Store this head in place of `after`, on disk before it returns. Raises HeadConflict if another one is stored."""
+    """Store this head in place of `after`. When this returns, the head is on the disk.
+
+    Raises HeadConflict if another head than `after` is stored.
+    """
     expected = (after.size, after.root) if after else None
     values = (head.size, head.root, b"".join(frontier.hashes), note, head.origin)
     with _opened() as file:
@@ -125,7 +131,7 @@ def _opened() -> Iterator[sqlite3.Connection]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = sqlite3.connect(path, timeout=20, isolation_level=None)
         try:
-            # FULL: a head is on the disk before its signature is published.
+            # FULL: a head must be on the disk before its signature is published.
             file.execute("PRAGMA synchronous=FULL")
             file.execute(_TABLE)
             yield file

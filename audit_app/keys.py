@@ -1,8 +1,8 @@
-"""The key that signs the logs' heads. It is stored outside the database: in the environment or in a file.
+"""The keys that sign the heads of the logs. They are outside of the database: in the environment or in a file.
 
-A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The first line signs and dates. The lines
-below it are keys to be retired: they sign too, so that a reader who knows only an old key still has a signature to
-check.
+A key is a line `lockbox-log-key-v1 <base64 of the 32-byte Ed25519 seed>`. The key in the first line signs and dates.
+The keys in the lines below are being retired. They sign too, so that a reader who has only an old key still finds a
+signature to check.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _OPEN_TO_OTHERS = (
 
 
 class NoKey(RuntimeError):
-    """This machine has no key. The message never holds a key."""
+    """This machine has no key. The message never contains a key."""
 
 
 class BadKey(NoKey):
-    """A key is configured but can't be used, so an operator must look."""
+    """A key is configured but can't be used, so an operator must act."""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The private keys. The first one is the current one."""
+    """The private keys. The first one is the current key."""
 
     keys: tuple[Ed25519PrivateKey, ...]
 
@@ -52,23 +52,26 @@ class Keys:
 
 
 def log_key(origin: str, public: bytes) -> Verifier:
-    """Return the key under the name of one log, as it signs that log's checkpoints."""
+    """Return the key under the name of one log, for the signatures of that log's checkpoints."""
     return Verifier(origin, public)
 
 
 def clock_key(public: bytes, *, name: str = "") -> Verifier:
-    """Return the same key as the cosigner that dates every log's checkpoints."""
+    """Return the same key as the cosigner that dates the checkpoints of all logs."""
     from audit_app import log_name  # which imports an error from this module
 
     return Verifier(name or log_name.current(), public, COSIGNATURE)
 
 
 def load() -> Keys:
-    """Return the keys of this machine. They are read each time, so a rotation needs no restart. Raises NoKey."""
+    """Return the keys of this machine. Raises NoKey.
+
+    They are read each time, so that a new key needs no restart.
+    """
     raw = settings.LOG_KEY
     if not raw:
         try:
-            # A file that is not text holds no key. The parser of its lines says so.
+            # A file that is not text contains no key. The parser of its lines reports this.
             with Path(settings.LOG_KEY_FILE).open(errors="replace") as handle:
                 if _is_open_to_others(os.fstat(handle.fileno())):
                     raise BadKey(_OPEN_TO_OTHERS)
@@ -81,7 +84,7 @@ def load() -> Keys:
 
 
 def trouble() -> str:
-    """Describe the problem with the permissions of the key's file. Return "" if there is no problem or no file."""
+    """Return the problem with the permissions of the key's file, or "". There is also no problem if no file exists."""
     if settings.LOG_KEY:
         return ""
     try:
@@ -91,7 +94,10 @@ def trouble() -> str:
 
 
 def create() -> bytes:
-    """Make the first key and return the public one; the file appears as a whole. Raises NoKey if there is a key."""
+    """Make the first key and return its public key. Raises NoKey if a key exists.
+
+    The file appears only when it is complete.
+    """
     path = Path(settings.LOG_KEY_FILE)
     line, key = _new()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +112,7 @@ def create() -> bytes:
 
 
 def rotate() -> bytes:
-    """Put a new key in front of the present ones, which continue to sign too. Return the new public key."""
+    """Put a new key in front of the present ones, which also continue to sign. Return the new public key."""
     path = _key_file()
     line, key = _new()
     lines = [line.strip(), *(each for each in path.read_text().splitlines() if each.strip())]
@@ -115,7 +121,7 @@ def rotate() -> bytes:
 
 
 def retire() -> int:
-    """Remove all keys but the first; return how many were removed."""
+    """Remove all keys except the first. Return how many were removed."""
     path = _key_file()
     lines = [each for each in path.read_text().splitlines() if each.strip()]
     os.replace(_draft(path, lines[0] + "\n"), path)
@@ -123,7 +129,7 @@ def retire() -> int:
 
 
 def _is_open_to_others(facts: os.stat_result) -> bool:
-    """Return whether others may read the file. Outside POSIX the permission bits say nothing."""
+    """Return whether other users may read the file. Outside of POSIX, the permission bits mean nothing."""
     return os.name == "posix" and bool(facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 

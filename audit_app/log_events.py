@@ -1,6 +1,6 @@
-"""Entries in which a log reports on itself: new keys, closed shards, removed entries, and people's signing keys.
+"""The entries of a log about itself: new keys, closed shards, removed entries, and people's signing keys.
 
-Without the entry about a person's key, nothing that it signed can be verified.
+Without the entry about a person's key, no signature with this key can be verified.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from audit_app.entries import flaws_of
 from audit_app.models import AuditEntry, ChainHead, ClosedShard
 
 KEY_ROTATED, TOMBSTONED, PRUNED = "log.key_rotated", "log.tombstoned", "log.pruned"
-#: Event names of the application that writes the log: people's keys are added and removed.
+#: The events about people's keys, with the names that the application uses.
 OF_PEOPLES_KEYS = ("passkey.enrolled", "passkey.removed")
-#: Events that name a tenant. A later name is in the `set` of the change.
+#: The events that name a tenant. After a change, the new name is in `set`.
 NAMES = ("tenant.created", "tenant.changed")
-#: Retention keeps these: a reader with an old key learns of a new key or shard only from them.
+#: Retention never removes these events: only from them, a reader with an old key learns of a new key or a new shard.
 RETAINED = (KEY_ROTATED, TOMBSTONED, *OF_PEOPLES_KEYS)
 
 
@@ -28,7 +28,7 @@ def retained(tenant_id: UUID) -> QuerySet[AuditEntry]:
 
 
 def name_in(tenant_id: UUID, end: int) -> str:
-    """Return the tenant's name in the newest entry below number `end` that names it; empty if none is left."""
+    """Return the tenant's name from the newest entry below the number `end` that has it, or ""."""
     rows = AuditEntry.objects.filter(tenant_id=tenant_id, event__in=NAMES, seq__lt=end).order_by("-seq")
     for row in rows.iterator(chunk_size=100):
         detail = detail_of(row)
@@ -44,17 +44,17 @@ def _set(detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def pruning_entry(head: ChainHead) -> AuditEntry | None:
-    """Return the newest entry about a removal, if it says that exactly the entries before `pruned_to` went."""
+    """Return the newest entry about a removal, if it names exactly the entries before `pruned_to`."""
     rows = AuditEntry.objects.filter(tenant_id=head.pk, event=PRUNED, seq__gte=head.pruned_to, seq__lt=head.size)
     row = rows.order_by("-seq").first()
     return row if row is not None and detail_of(row).get("to") == head.pruned_to else None
 
 
 def is_pruning_logged(head: ChainHead) -> bool:
-    """Return whether an entry records what was removed, or it was all in closed shards.
+    """Return whether an entry records what was removed, or all of it was in closed shards.
 
-    Closed shards are known to be damaged. If more is removed meanwhile, it looks again, because the entry that it
-    looked for may have been removed as well.
+    Closed shards are known to be damaged. If more entries are removed during the search, it searches again, because the
+    entry about the removal may have been removed too.
     """
     while head.pruned_to > head.first_seq and pruning_entry(head) is None:
         before, head = head, ChainHead.objects.get(pk=head.pk)
@@ -64,7 +64,7 @@ def is_pruning_logged(head: ChainHead) -> bool:
 
 
 def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
-    """Return why the current shard does not begin with a tombstone that closes shard `closes`; empty if it does."""
+    """Return why the current shard does not begin with a tombstone that closes the shard `closes`; "" if it does."""
     closed = ClosedShard.objects.filter(tenant_id=head.pk, shard=head.shard - 1).first()
     if closed is None or closed.end_seq != head.first_seq:
         return "nothing was closed where this part of the log begins"
@@ -75,7 +75,10 @@ def flaw_of_tombstone(head: ChainHead, *, closes: str) -> str:
 
 
 def detail_of(entry: AuditEntry) -> dict[str, Any]:
-    """Return the detail in the hashed bytes; empty if the bytes were changed or the columns differ from them."""
+    """Return the detail in the canonical bytes.
+
+    It is empty if the bytes were changed, or the columns differ from them.
+    """
     if next(flaws_of(entry, entry.seq, None), None):
         return {}
     detail = json.loads(bytes(entry.canonical)).get("detail")

@@ -1,7 +1,7 @@
-"""The name of this installation's logs: the first part of the origin line of each checkpoint (C2SP tlog-checkpoint).
+"""The name of this installation's logs, in the origin line of each checkpoint (C2SP tlog-checkpoint).
 
-It is stored in the database once, before the first signature. From then on no setting changes it. Under another name a
-log would be another log, without a stored head, and unknown to customers and witnesses.
+It is stored in the database once, before the first signature. After that, no setting changes it. Under another name, a
+log would be another log: it would have no stored head, and customers and witnesses would not know it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.conf import settings
 from audit_app.keys import BadKey
 from audit_app.models import Checkpoint, LogOrigin
 
-#: What this process has read. Rows never change, so this can't be out of date.
+#: What this process has read. The rows never change, so this is never out of date.
 _rows: dict[int, LogOrigin] = {}
 _of_log: dict[UUID, str] = {}
 
@@ -24,16 +24,19 @@ class WrongName(BadKey):
 
 
 def current() -> str:
-    """Return the name under which checkpoints are dated and new logs begin."""
+    """Return the name for dating checkpoints and for new logs."""
     if (row := _row()) is not None:
         return row.origin
     newest = Checkpoint.objects.order_by("-pk").first()
-    # No row, but a checkpoint: the previous version has signed after the database was migrated.
+    # Without a row but with a checkpoint, the previous version has signed after the database was migrated.
     return name_in(newest.note) if newest is not None else settings.LOG_ORIGIN
 
 
 def of_log(tenant_id: UUID) -> str:
-    """Return the name of one log. It differs from the current one if the host was renamed before names were stored."""
+    """Return the name of one log.
+
+    It differs from the current name if the host was renamed before names were stored.
+    """
     row = _row()
     if row is None or not row.is_mixed:
         return current() if row is None else row.origin
@@ -46,24 +49,24 @@ def of_log(tenant_id: UUID) -> str:
 
 
 def is_recorded() -> bool:
-    """Return whether the name is stored, and so can't change any more."""
+    """Return whether the name is stored, so that it can't change any more."""
     return _row() is not None
 
 
 def record(at: dt.datetime) -> None:
-    """Store the name, unless it is stored already."""
+    """Store the name, if none is stored."""
     if _row() is None:
         LogOrigin.objects.bulk_create([LogOrigin(origin=current(), kept_at=at)], ignore_conflicts=True)
 
 
 def require() -> None:
-    """Raise WrongName if LOG_ORIGIN differs from the name that was signed."""
+    """Raise WrongName if LOG_ORIGIN differs from the name in the signed checkpoints."""
     if why := contradiction():
         raise WrongName(why)
 
 
 def contradiction() -> str:
-    """Return why LOG_ORIGIN is wrong and what to do; empty if it is not set or is right."""
+    """Return why LOG_ORIGIN is wrong and what to do; "" if it is not set, or is right."""
     if not settings.LOG_ORIGIN_IS_SET or (signed := current()) == settings.LOG_ORIGIN:
         return ""
     return (
@@ -85,7 +88,7 @@ def name_in(note: str) -> str:
 
 
 def log_in(origin: str) -> tuple[UUID, int] | None:
-    """Return the tenant and the shard in a log's origin line; None if it names no log."""
+    """Return the tenant and the shard in an origin line; None if the line does not have the form of a log's."""
     tenant_id, _slash, shard = origin.rpartition("/log/")[2].partition("/")
     try:
         return UUID(tenant_id), int(shard or 0)
@@ -94,7 +97,7 @@ def log_in(origin: str) -> tuple[UUID, int] | None:
 
 
 def forget() -> None:
-    """Forget what this process has read. For tests, which change databases."""
+    """Clear what this process has read. For tests, which change databases."""
     _rows.clear()
     _of_log.clear()
 

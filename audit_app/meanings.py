@@ -1,6 +1,6 @@
 """The meaning of a log's event in OCSF: class, activity, severity and outcome. Pure.
 
-The log does not know the product. The application that writes the log sets the meanings of its events with
+The log does not know the product. The application that writes the log sets the meanings of its events in
 `settings.LOG_MEANINGS`.
 """
 
@@ -13,7 +13,7 @@ _NONE: dict[int, str] = {}
 
 
 class Family(Enum):
-    """The OCSF event classes that the log uses: class, category and activities."""
+    """The OCSF event classes that the log uses, each with its category and activities."""
 
     BASE = (0, "Base Event", 0, "Uncategorized", _NONE)
     LOG = (1008, "Event Log Activity", 1, "System Activity", {2: "Delete", 3: "Export"})
@@ -50,7 +50,7 @@ class Family(Enum):
 
 
 class Severity(IntEnum):
-    """`severity_id` of OCSF."""
+    """The `severity_id` of OCSF."""
 
     INFORMATIONAL = 1
     LOW = 2
@@ -59,12 +59,12 @@ class Severity(IntEnum):
 
     @property
     def of_ten(self) -> int:
-        """Return the severity on CEF's scale: 0 to 3 is low, 4 to 6 medium, 7 and 8 high."""
+        """Return the severity on CEF's scale: 0 to 3 is low, 4 to 6 is medium, 7 and 8 are high."""
         return {1: 1, 2: 3, 3: 5, 4: 8}[self.value]
 
 
 class Action(IntEnum):
-    """`action_id` of OCSF's profile security_control."""
+    """The `action_id` of OCSF's profile security_control."""
 
     ALLOWED = 1
     DENIED = 2
@@ -75,9 +75,9 @@ OTHER = 99
 
 @dataclass(frozen=True)
 class Meaning:
-    """The meaning of one event. `name` names the activity if OCSF has no number for it.
+    """The meaning of one event. `name` is the name of the activity if OCSF has no number for it.
 
-    `by_action` gives another meaning if the entry's detail names that `action`.
+    If the entry's detail has an `action`, `by_action` can give another meaning.
     """
 
     family: Family

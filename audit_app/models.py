@@ -1,4 +1,4 @@
-"""One append-only log per tenant. Rows hold strings and ids only, so deleting a person never deletes evidence."""
+"""One append-only log per tenant. The rows have only strings and ids, so deleting a person never deletes evidence."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db import models
 
 
 class ChainHead(models.Model):
-    """The length of a tenant's log. Its row is the lock under which the next entry gets its number.
+    """The length of a tenant's log. The lock on its row makes sure that each number is given to only one entry.
 
-    `size` is the sequence number of the next entry. Of the entries before `pruned_to` only hashes are left. The current
-    shard, which is signed now, begins at `first_seq`.
+    `size` is the number of the next entry. For entries before `pruned_to`, only hashes are stored. The current shard,
+    which is the one that is signed now, begins at `first_seq`.
     """
 
     tenant_id = models.UUIDField(primary_key=True)
@@ -20,8 +20,8 @@ class ChainHead(models.Model):
     shard = models.PositiveIntegerField(default=0)
     first_seq = models.PositiveBigIntegerField(default=0)
     pruned_to = models.PositiveBigIntegerField(default=0)
-    # Set by the first entry after a checkpoint. The signer finds the few logs that grew by it, and it shows how long
-    # they have waited.
+    # The first entry after a checkpoint sets this. With it, the signer finds the few logs that have new entries, and
+    # people see how long these have waited.
     unsigned_since = models.DateTimeField(null=True)
 
     class Meta:
@@ -39,7 +39,7 @@ class ChainHead(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One entry. `canonical` is the evidence; all other columns are indexes into it and are checked against it."""
+    """One entry. The evidence is `canonical`. All other columns are only for searching, and are checked against it."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -76,13 +76,14 @@ class AuditEntry(models.Model):
 
 
 class ClosedShard(models.Model):
-    """A shard that a tombstone closed: the last that was signed of it, and where the next one begins."""
+    """A shard that a tombstone closed: its last signed checkpoint, and where the next shard begins."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
     shard = models.PositiveIntegerField()
     first_seq = models.PositiveBigIntegerField()
-    # One above the last entry that ever existed, found or not. The tombstone has this number.
+    # One more than the number of the last entry that ever existed, whether it was found or not. The tombstone has this
+    # number.
     end_seq = models.PositiveBigIntegerField()
     found_size = models.PositiveBigIntegerField()
     checkpoint = models.TextField(default="")
@@ -98,7 +99,10 @@ class ClosedShard(models.Model):
 
 
 class Tile(models.Model):
-    """Up to 256 hashes of one level of a shard's tree (C2SP tlog-tiles). A level's last tile grows until it is full."""
+    """At most 256 hashes of one level of a shard's tree (C2SP tlog-tiles).
+
+    The last tile of a level grows until it is full.
+    """
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -122,9 +126,9 @@ class SignedHead(models.Model):
     shard = models.PositiveIntegerField(default=0)
     size = models.PositiveBigIntegerField(default=0)
     dated_at = models.DateTimeField(null=True)
-    # The public key in the newest entry about a key. Another key is announced by an entry before it signs.
+    # The public key in the newest entry about a key. An entry must announce another key before that key signs.
     key = models.BinaryField(max_length=32, default=b"")
-    # Where the signer's next re-check of old entries begins.
+    # Where the signer's next comparison of old entries begins.
     checked_to = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -136,7 +140,10 @@ class SignedHead(models.Model):
 
 
 class Checkpoint(models.Model):
-    """A signed head of a shard (C2SP tlog-checkpoint). A heartbeat dates it again; size and root never change."""
+    """A signed head of a shard (C2SP tlog-checkpoint).
+
+    The heartbeat dates it again. Its size and its root never change.
+    """
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -157,7 +164,7 @@ class Checkpoint(models.Model):
 
 
 class LogKey(models.Model):
-    """A public key that has signed here. To trust a key, get it from another source than this table."""
+    """A public key that has signed here. Do not trust a key because it is here: get it from another source."""
 
     public = models.BinaryField(max_length=32, primary_key=True)
     first_used_at = models.DateTimeField()
@@ -171,13 +178,13 @@ class LogKey(models.Model):
 
 
 class LogOrigin(models.Model):
-    """The name of this installation's logs in their checkpoints: one row, written once. See log_name.py."""
+    """The name of this installation's logs in their checkpoints. It is one row, written once (log_name.py)."""
 
     ONLY = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
     origin = models.CharField(max_length=300)
-    # Whether some logs were signed under other names before this row existed. Each keeps its name.
+    # Whether some logs were signed under other names before this row existed. Each of them keeps its name.
     is_mixed = models.BooleanField(default=False)
     kept_at = models.DateTimeField()
 
@@ -190,7 +197,7 @@ class LogOrigin(models.Model):
 
 
 class LogAlarm(models.Model):
-    """Why a tenant's log is not signed any more. The row exists as long as that is so."""
+    """Why a tenant's log is not signed any more. The row is deleted when the log is signed again."""
 
     tenant_id = models.UUIDField(primary_key=True)
     since = models.DateTimeField()
@@ -214,7 +221,7 @@ class Witness(models.Model):
     vkey = models.CharField(max_length=300)
     url = models.CharField(max_length=300)
     added_at = models.DateTimeField()
-    # The next attempt, postponed by failures; the size that the witness reported; the last problem.
+    # When the next attempt is due (failures postpone it), the size that the witness has reported, and the last problem.
     due_at = models.DateTimeField()
     failures = models.PositiveIntegerField(default=0)
     held_size = models.PositiveBigIntegerField(default=0)
@@ -233,7 +240,7 @@ class Witness(models.Model):
 
 
 class Cosignature(models.Model):
-    """A witness's line under a checkpoint. It remains when the witness is removed."""
+    """A witness's signature line under a checkpoint. It remains if the witness is removed."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField()
@@ -252,7 +259,7 @@ class Cosignature(models.Model):
 
 
 class LogCheck(models.Model):
-    """A verification that somebody started: how far it is, and what it found."""
+    """A check of a log that somebody requested: its progress, and what it found."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant_id = models.UUIDField()
@@ -260,7 +267,7 @@ class LogCheck(models.Model):
     asked_at = models.DateTimeField()
     size = models.PositiveBigIntegerField()
     done = models.PositiveBigIntegerField(default=0)
-    # The frontier so far and the time of the last entry, so that a new task can continue a long check.
+    # The frontier so far and the time of the last entry, so that another task can continue a long check.
     kept = models.JSONField(default=dict)
     worked_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)

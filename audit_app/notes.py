@@ -1,7 +1,7 @@
-"""C2SP texts: signed notes, verifier keys, checkpoints, cosignatures, and proofs in one file.
+"""Texts of C2SP: signed notes, verifier keys, checkpoints, cosignatures, and proofs in one file.
 
 https://c2sp.org/signed-note, /tlog-checkpoint, /tlog-cosignature, /tlog-proof. A parser accepts exactly what the
-specification allows, so that two readers can't read one text in two ways.
+specification allows, so that two readers can't understand one text in two ways.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-#: Signature types of signed-note and tlog-cosignature.
+#: The signature types of signed-note and of tlog-cosignature.
 ED25519, COSIGNATURE = 0x01, 0x04
 PROOF = "c2sp.org/tlog-proof@v1"
-#: A checkpoint with dozens of cosignatures has a few kilobytes; a larger text is refused.
+#: A checkpoint with dozens of cosignatures has a few kilobytes. A text that is longer than this is refused.
 MAX_NOTE = 64 * 1024
 MAX_PATH = 63
 
@@ -33,7 +33,7 @@ class BadNote(ValueError):
 
 @dataclass(frozen=True)
 class Verifier:
-    """A public key under its name, as in the vkey `name+hex key id+base64(type ‖ key)`."""
+    """A public key with its name. As a text, it is the vkey `name+hex key id+base64(type ‖ key)`."""
 
     name: str
     public: bytes
@@ -48,7 +48,7 @@ class Verifier:
 
     @classmethod
     def parse(cls, vkey: str) -> Verifier:
-        # The base64 part may contain a plus sign; a name may not.
+        # The Base64 part may contain a plus sign, but a name may not.
         name, _, rest = vkey.partition("+")
         key_id, _, material = rest.partition("+")
         raw = _bytes(material)
@@ -60,7 +60,10 @@ class Verifier:
         return found
 
     def check(self, text: str, signature: bytes) -> int | None:
-        """Return when a cosignature was made (seconds since 1970), or None for a plain signature. Raises BadNote."""
+        """Check a signature. Raises BadNote if it is wrong.
+
+        Return the time of a cosignature (seconds since 1970), or None for a plain signature.
+        """
         try:
             if self.kind == ED25519:
                 Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
@@ -92,7 +95,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Note:
-    """A text that ends in a newline, and its signatures."""
+    """A text that ends with a line feed, and its signatures."""
 
     text: str
     signatures: tuple[Signature, ...]
@@ -110,7 +113,10 @@ class Note:
         return cls(text + "\n", signature_lines(tail))
 
     def times(self, verifier: Verifier) -> list[int | None]:
-        """Check every signature of this key and ignore those of other keys. Raises BadNote without one of this key."""
+        """Check every signature of this key, and return their times. Signatures of other keys are ignored.
+
+        Raises BadNote if one is wrong, or if the note has no signature of this key.
+        """
         matching = [each for each in self.signatures if each.is_of(verifier)]
         if not matching:
             raise BadNote(f"there is no signature of {verifier.name} ({verifier.key_id.hex()})")
@@ -122,7 +128,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Head:
-    """The body of a checkpoint: the log's name, its size and its root."""
+    """The body of a checkpoint: the name of the log, its size and its root."""
 
     origin: str
     size: int
@@ -134,7 +140,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
-        """Read the three lines. Extension lines, which this product never writes, may follow."""
+        """Return the head from its three lines. Extension lines may follow; this product never writes them."""
         lines = text.split("\n")
         if len(lines) < 4 or lines[-1] != "" or not all(lines[:-1]):
             raise BadNote("a checkpoint has an origin, a size and a root")
@@ -145,7 +151,10 @@ class Head:
 
 @dataclass(frozen=True)
 class Proof:
-    """A `.tlog-proof`: one entry's index under a checkpoint. `extra` holds the entry's bytes, which are not trusted."""
+    """A `.tlog-proof`: the index of one entry in a checkpoint's tree, and the path to the root.
+
+    `extra` has the bytes of the entry. They are not trusted.
+    """
 
     index: int
     path: tuple[bytes, ...]
@@ -167,7 +176,7 @@ def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
 
 
 def cosign(text: str, name: str, key: Ed25519PrivateKey, at: int) -> Signature:
-    """Sign that, at this time in seconds since 1970, this is the largest consistent tree that the signer has seen."""
+    """Sign that this is the largest consistent tree that the signer has seen at this time (seconds since 1970)."""
     verifier = Verifier(name, public_bytes(key), COSIGNATURE)
     return Signature(name, verifier.key_id, at.to_bytes(8) + key.sign(_cosigned(text, at)))
 
@@ -215,7 +224,10 @@ def _b64(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Decode strictly: padding and last bits must be as an encoder writes them, so that a value has one spelling."""
+    """Decode Base64.
+
+    The padding and the last bits must be as an encoder writes them, so that one value has one spelling.
+    """
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Proofs from the database: that an entry is in a signed tree, and that one tree grew out of another."""
+"""Proofs from the database: that an entry is in a signed tree, and that one tree continues another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audit_app.tree import BadProof
 
 
 class NotProven(Exception):
-    """There is no proof: not yet, or not any more. `code` is `unsigned`, `absent` or `damaged`."""
+    """There is no proof yet, or no proof any more. `code` is `unsigned`, `absent` or `damaged`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -22,7 +22,7 @@ class NotProven(Exception):
 
 @dataclass(frozen=True)
 class TreePosition:
-    """An entry's shard and its index in that shard's tree."""
+    """The shard of an entry, and the entry's index in that shard's tree."""
 
     shard: int
     first_seq: int
@@ -30,7 +30,7 @@ class TreePosition:
 
 
 def tree_position(tenant_id: UUID, seq: int) -> TreePosition:
-    """Return the shard that has this entry, and the entry's index in its tree. Raises NotProven."""
+    """Return the shard of an entry, and the entry's index in its tree. Raises NotProven."""
     head = ChainHead.objects.filter(pk=tenant_id).first()
     if head is None or not 0 <= seq < head.size:
         raise NotProven("absent")
@@ -44,7 +44,7 @@ def tree_position(tenant_id: UUID, seq: int) -> TreePosition:
 
 
 def cosigned(checkpoint: Checkpoint) -> Note:
-    """Return the checkpoint as a note, with its witnesses' cosignatures."""
+    """Return the checkpoint as a note, with the cosignatures of its witnesses."""
     lines = Cosignature.objects.filter(checkpoint=checkpoint).order_by("pk").values_list("line", flat=True)
     return Note.parse(checkpoint.note).with_signatures(notes.signature_lines("".join(lines)) if lines else ())
 
@@ -58,7 +58,7 @@ def covering(tenant_id: UUID, shard: int, index: int) -> Checkpoint:
 
 
 def receipt(tenant_id: UUID, seq: int) -> Proof:
-    """Return a `.tlog-proof` of one entry under the newest checkpoint, after checking it. Raises NotProven."""
+    """Return a `.tlog-proof` of one entry under the newest checkpoint. The proof is checked first. Raises NotProven."""
     place = tree_position(tenant_id, seq)
     checkpoint = covering(tenant_id, place.shard, place.index)
     entry = AuditEntry.objects.filter(tenant_id=tenant_id, seq=seq).first()
@@ -89,7 +89,7 @@ def consistency(old: Checkpoint, new: Checkpoint) -> list[bytes]:
 
 
 def consistency_to(checkpoint: Checkpoint, old_size: int) -> list[bytes]:
-    """Return the path from a size that a reader has. The reader checks whether their root fits."""
+    """Return the path from `old_size`, a size that a reader has. The reader checks whether their root fits."""
     try:
         return Tiles(checkpoint.tenant_id, checkpoint.shard).consistency(old_size, checkpoint.size)
     except (MissingTile, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Removes old entries whose hashes a checkpoint covers, so that all that remains can still be proven.
+"""Removes old entries if a checkpoint covers their hashes, so that all remaining entries can still be proven.
 
-`ChainHead.pruned_to` says what was removed. It only grows, and only up to what is signed, and an entry records the same
-number. Triggers enforce this, and that nothing else is ever deleted, nor an entry about a new key or a closed shard.
-The tiles keep the hashes of removed entries.
+`ChainHead.pruned_to` records what was removed. It only grows, never beyond the signed entries, and an entry has the
+same number. Triggers in the database enforce this. They also make sure that nothing else is ever deleted, and no entry
+about a new key or a closed shard. The tiles still have the hashes of removed entries.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, ClosedShard, SignedHead
 from audit_app.tiles import WIDTH, MissingTile, Tiles
 
-#: The most entries that are removed under one entry. They are checked once more before.
+#: The most entries that one entry about a removal covers. They are all checked once more before.
 MOST_ENTRIES = 50_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Entries `start` to `end` (exclusive) may be removed. The checkpoint is the one that covers their hashes."""
+    """The entries from `start` to `end` (`end` is not included) may be removed. The checkpoint covers their hashes."""
 
     tenant_id: UUID
     start: int
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def entry_detail(self) -> dict[str, Any]:
-        """The detail of the entry that records the removal."""
+        """The detail of the entry about the removal."""
         return {"from": self.start, "to": self.end, "checkpoint": self._described_checkpoint()}
 
     def _described_checkpoint(self) -> dict[str, Any]:
@@ -49,8 +49,9 @@ class Plan:
 def plan(tenant_id: UUID, *, before: dt.datetime, keep: list[UUID]) -> Plan | None:
     """Return which entries older than `before` may be removed, or None.
 
-    Nothing from the first entry about an access request in `keep` is removed, nor an entry that no checkpoint covers.
-    Unsigned entries of a closed shard are removed once the next shard is signed, as nothing will ever cover them.
+    All entries from the first one about an access request in `keep` stay, and so do entries that no checkpoint covers.
+    Unsigned entries of a closed shard can be removed when the next shard is signed, because no checkpoint will ever
+    cover them.
     """
     head = ChainHead.objects.get(pk=tenant_id)
     remaining = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=head.pruned_to)
@@ -79,10 +80,10 @@ def _covered(head: ChainHead) -> tuple[int, Checkpoint | None]:
 
 
 def require_hashes(wanted: Plan) -> None:
-    """Raise Refusal unless the tiles hold the hashes of these entries and lead to the checkpoint.
+    """Raise Refusal unless the tiles have the hashes of these entries and lead to the checkpoint.
 
-    A changed entry must not be removed before somebody has seen it. A Refusal also points the signer to the place, so
-    that it raises an alarm. Shards that a tombstone closed are known to be damaged and are not checked.
+    A changed entry must not be removed before anybody has seen it. The Refusal also shows the place to the signer,
+    which then raises an alarm. Shards that a tombstone closed are known to be damaged and are not checked.
     """
     first = max(wanted.start, wanted.first_seq) - wanted.first_seq
     end = wanted.end - wanted.first_seq
@@ -115,16 +116,16 @@ def _compare(wanted: Plan, number: int, start: int, end: int) -> None:
 
 
 def allow(wanted: Plan) -> bool:
-    """Allow the removal of the plan's entries; False if the log was pruned or closed meanwhile.
+    """Allow the removal of the plan's entries. Return False if the log was pruned or closed meanwhile.
 
-    Runs inside the caller's transaction, which holds the log's lock and writes the entry about the removal.
+    It runs inside the caller's transaction, which has the log's lock and writes the entry about the removal.
     """
     same = ChainHead.objects.filter(pk=wanted.tenant_id, pruned_to=wanted.start, shard=wanted.shard)
     return bool(same.update(pruned_to=wanted.end))
 
 
 def remove(tenant_id: UUID, *, limit: int) -> int:
-    """Delete up to `limit` entries whose removal was allowed; return how many. It may be interrupted at any point."""
+    """Delete at most `limit` entries that may be removed. Return how many. It may be interrupted at any time."""
     gone = AuditEntry.objects.filter(
         tenant_id=tenant_id,
         seq__lt=ChainHead.objects.filter(pk=tenant_id).values("pruned_to"),
@@ -136,7 +137,7 @@ def remove(tenant_id: UUID, *, limit: int) -> int:
 
 
 def unfinished() -> list[UUID]:
-    """Return the logs that still have entries whose removal was allowed, because a removal was interrupted."""
+    """Return the logs that still have entries whose removal was allowed, because the removal was interrupted."""
     left = AuditEntry.objects.filter(tenant_id=OuterRef("pk"), seq__lt=OuterRef("pruned_to"))
     left = left.exclude(event__in=log_events.RETAINED)
     return list(ChainHead.objects.filter(Exists(left), pruned_to__gt=0).order_by("pk").values_list("pk", flat=True))

@@ -16,7 +16,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which entries of a log to show. `before` is a sequence number, the cursor of the previous page."""
+    """The conditions for the entries to show. `before` is the number at which the previous page ended."""
 
     event: str = ""
     actor_id: UUID | None = None
@@ -45,7 +45,10 @@ def matching(tenant_id: UUID, wanted: Filter) -> QuerySet[AuditEntry]:
 
 
 def page(tenant_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
-    """Return one page, newest first. Ask for one entry more than is shown to learn whether there is a next page."""
+    """Return one page, newest first.
+
+    To learn whether there is a next page, ask for one entry more than is shown.
+    """
     rows = matching(tenant_id, wanted)
     if before is not None:
         rows = rows.filter(seq__lt=before)
@@ -59,7 +62,10 @@ def about(tenant_id: UUID, correlation_id: UUID, *, limit: int = 500) -> list[Au
 
 
 def in_order(tenant_id: UUID, *, until: int | None = None) -> Iterator[AuditEntry]:
-    """Yield every entry from the first one, in constant memory. `until` is a size, so that a growing log has an end."""
+    """Yield every entry from the first one, with constant memory.
+
+    `until` is a size of the log, so that the loop ends although the log grows.
+    """
     next_seq = 0
     while True:
         rows = AuditEntry.objects.filter(tenant_id=tenant_id, seq__gte=next_seq).order_by("seq")

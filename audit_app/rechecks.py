@@ -1,4 +1,4 @@
-"""Chooses the old signed entries that are compared again with each signature, so that a day covers the whole log."""
+"""Chooses the old signed entries that are compared again with each signature. In one day, they cover the whole log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from audit_app.models import SignedHead
 from audit_app.tiles import WIDTH
 from audit_app.tree import Range
 
-#: A turn through a whole log takes no longer than this, whether it is signed every ten seconds or dated once an hour.
+#: The longest time in which all entries of a log are compared once, whether it is signed every ten seconds or dated
+#: once an hour.
 TURN = dt.timedelta(days=1)
-#: The most entries that are compared with one signature, so that a long log does not delay the others. If a day of
-#: heartbeats can't cover a log at this rate, its turn takes longer.
+#: The most entries that are compared with one signature, so that a long log does not delay the others. If this is too
+#: few for a log within a day, its comparison takes longer.
 MOST_ENTRIES = 100_000
 
 
 @dataclass(frozen=True)
 class Recheck:
-    """At most two ranges of entries, in the order in which they are compared. Each begins where a tile does."""
+    """At most two ranges of entries, in the order of their comparison. Each range begins where a tile begins."""
 
     ranges: tuple[Range, ...]
 
@@ -35,18 +36,18 @@ class Recheck:
 
     @property
     def tiles(self) -> Iterator[Range]:
-        """The ranges tile by tile."""
+        """The ranges, divided into tiles."""
         for start, end in self.ranges:
             for first in range(start, end, WIDTH):
                 yield first, min(first + WIDTH, end)
 
 
 def due(signed: SignedHead, at: dt.datetime, *, least: int) -> Recheck:
-    """Return the part of a turn that the time since the last signature asks for, in whole tiles, at least `least`.
+    """Return the entries to compare now: the part of a day since the last signature, in whole tiles, at least `least`.
 
-    After the last entry it continues with the first. The part depends on time and not on the number of signatures. So a
-    log that grows all the time compares almost nothing per signature. A log that is dated hourly compares a
-    twenty-fourth of itself.
+    After the last entry, it continues with the first. The part depends on the time and not on the number of signatures.
+    So for a log that grows all the time, almost nothing is compared with each signature. For a log that is dated once
+    an hour, a twenty-fourth of its entries is compared.
     """
     since = at - signed.dated_at if signed.dated_at else dt.timedelta()
     wanted = max(least, min(math.ceil(signed.size * (since / TURN)), MOST_ENTRIES))

@@ -1,4 +1,4 @@
-"""Appends entries to tenants' logs, inside the caller's transaction. Nothing else writes entries."""
+"""Adds entries to the logs of tenants, inside the caller's transaction. Nothing else writes entries."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from audit_app.models import AuditEntry, ChainHead
 
 
 class NotInTransaction(RuntimeError):
-    """record() was called outside a transaction, where a change could be saved without its entry."""
+    """record() was called outside of a transaction, where a change could be saved without its entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Witnessed:
-    """An entry to write. `actor` is {kind, id, name, side, ...}; `detail` is JSON of strings, integers and lists."""
+    """An entry to write. `actor` is {kind, id, name, side, ...}. `detail` is JSON with strings, integers and lists."""
 
     tenant_id: UUID
     event: str
@@ -38,15 +38,15 @@ class Witnessed:
 def record(
     entries: Sequence[Witnessed], *, at: datetime, locked_head: ChainHead | None = None, beside: Beside | None = None
 ) -> list[AuditEntry]:
-    """Append the entries, each to its tenant's log, and return them with their sequence numbers.
+    """Add each entry to the log of its tenant. Return the rows with their numbers.
 
-    A head's row is locked until the caller commits, so a tenant's numbers are dense and in commit order, and tenants
-    never wait for each other. Heads are always locked in the same order, so writers to several tenants never deadlock.
-    An entry is never older than the one before it: if the clock was set back, the log's time does not move until the
-    clock has caught up.
+    The row of the head is locked until the caller commits. So the numbers of a tenant have no gaps and are in the order
+    of the commits, and tenants never wait for each other. Heads are always locked in the same order, so writers to
+    several logs never deadlock. An entry is never older than the one before it: if the clock was set back, the log's
+    time stays the same until the clock has caught up.
 
-    `locked_head` is the head of the only log that is written to, if a statement of this transaction has locked and read
-    it already (`audit_lock_head`). `beside` is a row of the caller's that is inserted together with the one entry, on
+    `locked_head` is the head of the only log that is written to, if a statement of this transaction has already locked
+    and read it (`audit_lock_head`). `beside` is a row of the caller that is inserted together with the only entry, on
     PostgreSQL in the same statement.
     """
     if not connection.in_atomic_block:
@@ -65,16 +65,16 @@ def record(
     return rows
 
 
-#: From this many rows on, PostgreSQL gets each column as one array, several times as fast as a tuple per row. COPY
-#: would be faster still, but is refused where row-level security applies to the role.
+#: From this number of rows on, PostgreSQL gets one array for each column, which is several times as fast as one tuple
+#: for each row. COPY would be even faster, but is not allowed for a role with row-level security.
 ARRAYS_FROM = 20
-#: More heads than this are locked in one statement.
+#: If there are more heads than this, they are locked in one statement.
 EACH_FOR_ITSELF = 20
 _FIELDS = [field for field in AuditEntry._meta.concrete_fields if field.column != "id"]
 _COLUMNS = [str(field.column) for field in _FIELDS]
 _INTO = f"{AuditEntry._meta.db_table} ({', '.join(_COLUMNS)})"
 _HEADS = ChainHead._meta.db_table
-#: One entry and its head in one statement: what nearly every act writes. It is spelled once, because building it from
+#: One entry and its head in one statement, which nearly every act writes. The text is fixed, because building it from
 #: the model took longer than running it.
 _ONE = f"""
     WITH head AS (UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE tenant_id = %s)
@@ -83,7 +83,7 @@ _ONE = f"""
 
 
 class Beside:
-    """A row of the caller's that is inserted together with an entry, and the text of the statement for both."""
+    """A row of the caller that is inserted together with an entry, and the text of the statement for both."""
 
     def __init__(self, row: Model) -> None:
         self.row = row
@@ -110,7 +110,10 @@ _MOVE = f"UPDATE {_HEADS} SET size = %s, last_at = %s, unsigned_since = %s WHERE
 
 
 def _move(heads: list[ChainHead]) -> None:
-    """Move the heads on in one statement: a sweep changes hundreds of logs, and the model would send one for each."""
+    """Update the heads in one statement.
+
+    A sweep changes hundreds of logs, and Django would send one statement for each.
+    """
     values = [[each.get_db_prep_save(getattr(head, each.attname), connection) for each in _MOVED] for head in heads]
     with connection.cursor() as cursor:
         cursor.executemany(_MOVE, values)
@@ -123,7 +126,7 @@ def _write_one(row: AuditEntry, head: ChainHead, beside: Beside | None) -> None:
 
 
 def _write(rows: list[AuditEntry]) -> None:
-    """Insert the rows as they are. The database gives them ids, which are not read back."""
+    """Insert the rows. The database gives them ids, which are not read back."""
     if connection.vendor == "postgresql" and len(rows) >= ARRAYS_FROM:
         arrays = ", ".join(f"%s::{_type(field)}[]" for field in _FIELDS)
         with connection.cursor() as cursor:
@@ -135,7 +138,10 @@ def _write(rows: list[AuditEntry]) -> None:
 
 
 def _type(field: Field[Any, Any]) -> str:
-    """Return PostgreSQL's type without a length: a cast would cut a long text, where the column refuses it."""
+    """Return PostgreSQL's type without a length.
+
+    A cast with a length would cut a long text. Without it, the column refuses such a text.
+    """
     return str(field.db_type(connection)).partition("(")[0]
 
 
@@ -144,20 +150,20 @@ def _values(row: AuditEntry) -> list[Any]:
 
 
 def lock(*tenant_ids: UUID, is_holding: bool = False) -> datetime | None:
-    """Lock these logs until the caller commits, and return the time of their newest entry.
+    """Lock these logs until the caller commits. Return the time of their newest entry.
 
-    A caller that holds locks of other logs says so, because their tenants wait meanwhile. Read the clock after this
-    call: then no wait can delay an act's entry past the deadline by which it was judged.
+    A caller that already has locks of other logs sets `is_holding`, because the tenants of these logs wait too. Read
+    the clock after this call, so that a wait can't move an act beyond the deadline by which it was judged.
     """
     heads = _locked_heads(set(tenant_ids), is_holding=is_holding).values()
     return max((head.last_at for head in heads if head.last_at is not None), default=None)
 
 
 def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
-    """Take the turn at one log until the caller commits, and return its head.
+    """Take the turn at one log until the caller commits. Return its head, and the time if the database returned it.
 
-    PostgreSQL also returns the time after the wait: the function in FROM takes the lock before the database works out
-    what is selected. Other databases return no instant (None), and the caller asks its clock.
+    PostgreSQL returns the time after the wait: the function in FROM takes the lock before the selected values are
+    computed. Other databases return None, and the caller reads its clock.
     """
     if connection.vendor != "postgresql":
         return _locked_heads({tenant_id})[tenant_id], None
@@ -168,7 +174,7 @@ def turn(tenant_id: UUID) -> tuple[ChainHead, datetime | None]:
 
 
 def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
-    """The entry as a row at the end of its log; the head moves on with it."""
+    """Return the entry as a row at the end of its log, and update the head."""
     at = at if head.last_at is None else max(at, head.last_at)
     body = canonical.encode(
         {
@@ -207,10 +213,11 @@ def _appended(entry: Witnessed, head: ChainHead, at: datetime) -> AuditEntry:
 
 
 def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UUID, ChainHead]:
-    """Lock the heads, usually one by one, so that calls for one log that is held for long can't occupy every thread.
+    """Lock the heads, usually one by one.
 
-    While a log is held already, the wait for the next one is short, because other calls wait for the held log. Many
-    heads are locked in one statement. All such statements count as waiting for the same lock.
+    So calls for one log that is held for a long time can't occupy every thread. While a log is already held, the wait
+    for the next one is short, because other calls wait for the held log. Many heads are locked in one statement. All
+    such statements count as waiting for the same lock.
     """
     if connection.vendor != "postgresql" or len(tenant_ids) > EACH_FOR_ITSELF:
         with connection.awaiting(_HEADS, is_holding=is_holding or len(tenant_ids) > 1):  # type: ignore[attr-defined]  # our own
@@ -225,7 +232,7 @@ def _locked_heads(tenant_ids: set[UUID], *, is_holding: bool = False) -> dict[UU
 def _locked_or_made(tenant_ids: set[UUID]) -> dict[UUID, ChainHead]:
     heads = _lock(tenant_ids)
     if missing := sorted(tenant_ids - heads.keys()):
-        # Two writers may both find no head; ON CONFLICT DO NOTHING lets one make it, and both then lock it.
+        # Two writers may both find no head. With ON CONFLICT DO NOTHING, one of them creates it, and then both lock it.
         ChainHead.objects.bulk_create([ChainHead(tenant_id=pk) for pk in missing], ignore_conflicts=True)
         heads |= _lock(set(missing))
     return heads

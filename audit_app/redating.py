@@ -1,7 +1,8 @@
-"""The heartbeat: dates logs that did not change, many at a time, as 200,000 of them are due every hour.
+"""The heartbeat: dates the checkpoints of logs without new entries, many at a time. 200,000 logs may be due every hour.
 
-With each dating, one tile of a short log is compared again, and as many tiles of a long log as cover it in a day. A log
-that differs in any way from what was signed last is left to checkpoints.sign(), which refuses it properly.
+With each dating, one tile of a short log is compared again, or as many tiles of a long log as cover the whole log in a
+day. If a log differs in any way from what was signed last, it is left to checkpoints.sign(), which refuses it and
+records the reason.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, Signed
 from audit_app.notes import Head
 from audit_app.tiles import WIDTH, MissingTile, Tiles, places
 
-#: Logs that are read, signed and written together, with about one tile of entries for each. Long logs, with more to
-#: compare, come in smaller batches.
+#: The number of logs that are read, signed and written together, with about one tile of entries each. Long logs, with
+#: more to compare, are in smaller batches.
 BATCH = 100
 
 
 def batches(rows: Iterable[SignedHead], *, at: dt.datetime) -> Iterator[list[UUID]]:
-    """Group the logs that are dated together. All that is read of one group is in memory at once."""
+    """Group the logs that are dated together. Everything that is read for one group is in memory at the same time."""
     some: list[UUID] = []
     entries = 0
     for row in rows:
@@ -59,7 +60,7 @@ class _Log:
 
     def __post_init__(self) -> None:
         self.tiles = Tiles(self.signed.tenant_id, self.signed.shard)
-        # Only the hashes are left of pruned entries.
+        # Only the hashes of pruned entries are left.
         pruned = self.head.pruned_to - self.head.first_seq
         bounds = [(max(start, pruned), end) for start, end in sorted(self.part.ranges)]
         self.ranges = [(start, end) for start, end in bounds if start < end]
@@ -86,9 +87,10 @@ class _Log:
 
 
 def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID]:
-    """Date the newest checkpoints of the logs that are exactly as they were signed; return which those are.
+    """Date the newest checkpoints of the logs that are exactly as they were signed. Return these logs.
 
-    Some entries of each log are compared with their tiles, by their bytes alone, from where the last comparison ended.
+    Some entries of each log are compared with their tiles, by their bytes alone. The comparison continues where the
+    last one ended.
     """
     logs = [log for log in _read(tenant_ids, have, at) if log.is_as_signed]
     _read_tiles(logs)
@@ -105,9 +107,12 @@ def date(tenant_ids: Sequence[UUID], *, at: dt.datetime, have: Keys) -> set[UUID
 
 
 def _read(tenant_ids: Sequence[UUID], have: Keys, at: dt.datetime) -> Iterable[_Log]:
-    """Read in the same order as checkpoints._read, so that another signer's work in between is not mistaken."""
+    """Read in the same order as checkpoints._read.
+
+    In another order, the work of another signer could look like a changed log.
+    """
     alarmed = LogAlarm.objects.filter(pk__in=tenant_ids).values("pk")
-    # A new key is first announced in the log, and a log with an alarm is checked as a whole.
+    # A new key is first announced in the log, and a log with an alarm is checked completely. So both are left out.
     signed = SignedHead.objects.filter(pk__in=tenant_ids, key=have.publics[0]).exclude(pk__in=alarmed)
     rows = {row.pk: row for row in signed}
     checkpoints = {each.tenant_id: each for each in _newest(rows)}
@@ -137,7 +142,7 @@ def _newest(rows: dict[UUID, SignedHead]) -> QuerySet[Checkpoint]:
 
 
 def _read_tiles(logs: list[_Log]) -> None:
-    # One condition per range of tiles, of any length, because a database limits the number of conditions.
+    # There is one condition for each range of tiles, of any length, because a database limits the number of conditions.
     wanted: dict[tuple[int, int, int, int], list[UUID]] = defaultdict(list)
     for log in logs:
         runs = [(0, start // WIDTH, -(-end // WIDTH)) for start, end in log.part.ranges]
@@ -154,7 +159,7 @@ def _read_tiles(logs: list[_Log]) -> None:
 
 
 def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
-    """Return the hashes of the bytes of the entries that are compared this time, with their indexes."""
+    """Return the leaf hashes of the entries that are compared this time, from their bytes, with their indexes."""
     wanted: dict[tuple[int, int], list[UUID]] = defaultdict(list)
     firsts = {}
     for log in logs:
@@ -172,7 +177,7 @@ def _read_entries(logs: list[_Log]) -> dict[UUID, list[tuple[int, bytes]]]:
 
 
 def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
-    """Return whether the tiles lead to the root to be signed again, and the compared entries to their tiles."""
+    """Return whether the tiles lead to the root that is signed again, and the compared entries fit their tiles."""
     if not log_events.is_pruning_logged(log.head):
         return False
     try:
@@ -192,7 +197,7 @@ def _is_sound(log: _Log, entries: list[tuple[int, bytes]]) -> bool:
 
 
 def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUID]:
-    """Write the datings that no other signer has overtaken."""
+    """Write the new dates, except for logs that another signer has changed meanwhile."""
     with transaction.atomic():
         ids = [log.signed.tenant_id for log in logs]
         locked = {row.pk: row for row in SignedHead.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
@@ -200,7 +205,7 @@ def _write(logs: list[_Log], notes: dict[UUID, str], at: dt.datetime) -> set[UUI
         for log in same:
             log.checkpoint.note, log.checkpoint.dated_at = notes[log.signed.tenant_id], at
             log.signed.dated_at, log.signed.checked_to = at, log.part.end
-        # Both rows exist, so each statement updates many rows.
+        # Both rows exist, so that each statement updates many rows.
         Checkpoint.objects.bulk_create(
             [log.checkpoint for log in same],
             update_conflicts=True,

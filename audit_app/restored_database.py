@@ -1,8 +1,8 @@
-"""Finds a database that was restored to an older state, before a starting process adds an entry to any log.
+"""Detects a database that was restored to an older state, before a starting process adds an entry to any log.
 
 The signer compares each log before it signs. That is too late for a restored database: new entries would already follow
-the gap. This compares all logs with the stored heads at once, signs nothing, and raises an alarm for each log that is
-not what was signed.
+the gap. This module compares all logs with the stored heads at the start. It signs nothing, and raises an alarm for
+each log that differs from what was signed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from audit_app.heads import HeadsUnavailable, StoredHead
 from audit_app.models import AuditEntry, ChainHead, Checkpoint, LogAlarm, SignedHead
 from audit_app.tiles import MissingTile, Tiles
 
-#: Logs that are compared in one statement.
+#: The number of logs that are compared in one statement.
 AT_ONCE = 200
-#: How long others wait for a running comparison. It must not lock anybody out.
+#: How long others wait for a running comparison. After that they continue, so that it can't lock anybody out.
 WAIT_SECONDS = 10
 #: The codes of alarms about a restored database.
 CODES = ("shorter", "different")
@@ -38,23 +38,23 @@ _Log = tuple[UUID, int]
 
 @dataclass
 class Comparison:
-    """Whether this process has compared the logs, and why it could not."""
+    """Whether this process has compared the logs, or why it could not."""
 
     is_made: bool = False
     problem: str = ""
     is_under_way: bool = False
 
 
-#: The comparison of this process, made once.
+#: The comparison of this process. It is made once.
 made = Comparison()
 _turn = threading.RLock()
 
 
 def compare_once(at: dt.datetime) -> Comparison:
-    """Compare the logs, unless this process has done so.
+    """Compare the logs, unless this process has already done so.
 
-    Raises the database's errors; the caller then tries again. If the stored heads can't be read, the next call tries
-    again.
+    Errors of the database are raised, and the caller tries again. If the stored heads can't be read, the next call
+    tries again.
     """
     if made.is_made or not _turn.acquire(timeout=WAIT_SECONDS):
         return made
@@ -80,10 +80,11 @@ def _compare_now(at: dt.datetime) -> None:
 
 
 def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
-    """Compare when the first connection is made, before it is used: for a process that started without its database.
+    """Compare the logs when the first connection is made, before it is used.
 
-    Other threads wait for it, so nothing is added to a log before. If the file of heads can't be read, nobody is held
-    up: `/readyz` reports it. A forked process compares for itself.
+    For a process that started without its database. Other threads wait for the comparison, so that nothing is added to
+    a log before it. If the file of heads can't be read, nobody waits: `/readyz` reports it. A forked process makes its
+    own comparison.
     """
 
     def compare_first(**_: object) -> None:
@@ -96,9 +97,9 @@ def compare_when_connected(now: Callable[[], dt.datetime]) -> None:
 
 
 def compare(at: dt.datetime) -> list[UUID]:
-    """Raise an alarm for every log that does not follow from its stored head; return their tenants.
+    """Raise an alarm for every log that does not continue its stored head. Return the tenants of these logs.
 
-    If no heads are stored, as on a machine that does not sign, there is nothing to compare.
+    If no heads are stored, as on a machine that does not sign, nothing is compared.
     """
     found = []
     for (tenant_id, shard), stored in _doubtful():
@@ -111,12 +112,12 @@ def compare(at: dt.datetime) -> list[UUID]:
 
 
 def alarms() -> int:
-    """Return how many logs are refused because the database was restored."""
+    """Return how many logs are not signed because the database was restored."""
     return LogAlarm.objects.filter(code__in=CODES).count()
 
 
 def _stored_heads() -> dict[_Log, StoredHead]:
-    """Return the stored head of each tenant's last shard, of the logs under this installation's name."""
+    """Return the stored head of each tenant's last shard. Only logs with this installation's name are included."""
     if not Path(settings.LOG_HEADS_FILE).exists():
         return {}
     last: dict[UUID, tuple[int, StoredHead]] = {}
@@ -131,9 +132,9 @@ def _stored_heads() -> dict[_Log, StoredHead]:
 
 
 def _doubtful() -> Iterator[tuple[_Log, StoredHead]]:
-    """Yield the logs to be compared one by one: all whose stored head is not a checkpoint in the database.
+    """Yield the logs that must be compared one by one: those whose stored head is not a checkpoint in the database.
 
-    The stored heads are read first, because an entry is in the database before a head over it is stored.
+    The stored heads are read first, because a signer stores a head only after its entries are in the database.
     """
     logs = list(_stored_heads().items())
     for some in (logs[at : at + AT_ONCE] for at in range(0, len(logs), AT_ONCE)):
@@ -174,7 +175,10 @@ def _require_follows(tenant_id: UUID, shard: int, stored: StoredHead) -> None:
 
 
 def _root(head: ChainHead, size: int) -> bytes:
-    """Return the root over the first entries of a shard: from the tiles, and from entries that no tile covers yet."""
+    """Return the root over the first `size` entries of a shard.
+
+    It is computed from the tiles, and from the entries that no tile covers yet.
+    """
     signed = SignedHead.objects.filter(pk=head.pk, shard=head.shard).first()
     tiled = min(signed.size, size) if signed is not None else 0
     frontier = Tiles(head.pk, head.shard).frontier(tiled)

@@ -1,4 +1,4 @@
-"""Finds an entry's position: its shard in the tenant's log, and its index in that shard's tree."""
+"""Finds the position of an entry: its shard in the tenant's log, and its index in that shard's tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from audit_app.models import ChainHead, ClosedShard
 
 @dataclass(frozen=True)
 class ShardPosition:
-    """An entry's shard and index. An inclusion proof uses the index; the sequence number counts over all shards."""
+    """The shard and the index of an entry.
+
+    An inclusion proof uses the index. The sequence number counts over all shards.
+    """
 
     origin: str
     shard: int
@@ -23,7 +26,7 @@ class ShardPosition:
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of one tenant's log as they are now. A later tombstone opens one that is not known here."""
+    """The shards of one tenant's log at this time. A shard that a later tombstone opens is not included."""
 
     tenant_id: UUID
     first_seqs: tuple[int, ...] = (0,)

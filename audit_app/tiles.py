@@ -1,7 +1,7 @@
-"""The tree's hashes as tiles of 256 (C2SP tlog-tiles), so that a proof costs a handful of reads.
+"""The hashes of the tree as tiles of 256 (C2SP tlog-tiles), so that a proof needs only a few reads.
 
-Tile (level, number) holds the hashes of complete subtrees of 256**level leaves. The last tile of a level grows; one
-that is full gives its root to the level above and never changes again.
+The tile (level, number) has the hashes of complete subtrees with 256**level leaves. The last tile of a level grows.
+When it is full, its root is added to the level above, and it never changes again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ _Place = tuple[int, int]
 
 
 class MissingTile(LookupError):
-    """A hash that should be in the tiles is not there."""
+    """A hash that must be in the tiles is missing."""
 
 
 class Tiles:
-    """One shard's tiles. What was read is cached, so use one instance for one proof or one signature."""
+    """The tiles of one shard.
+
+    Tiles that were read are cached, so use one instance for one proof or one signature.
+    """
 
     def __init__(self, tenant_id: UUID, shard: int) -> None:
         self.tenant_id = tenant_id
@@ -35,7 +38,7 @@ class Tiles:
         self._read: dict[_Place, bytes] = {}
 
     def subtree(self, level: int, index: int) -> bytes:
-        """Return the hash of a complete subtree; see tree.Subtree."""
+        """Return the hash of a complete subtree (see tree.Subtree)."""
         tile_level, height = divmod(level, BITS)
         first = index << height
         place = (tile_level, first >> BITS)
@@ -63,7 +66,7 @@ class Tiles:
         return self._hashes((0, number))
 
     def root(self, level: int, number: int) -> bytes:
-        """Return the root over one tile's hashes, as many as it has."""
+        """Return the root over the hashes of one tile, which need not be full."""
         return root_of(self._hashes((level, number)))
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
@@ -73,12 +76,12 @@ class Tiles:
         return self.hashes_of(tree.consistency(old, new))
 
     def extend(self, size: int, leaf_hashes: Sequence[bytes]) -> None:
-        """Append leaves to a tree of this size. Runs inside the caller's transaction, under the signer's lock."""
+        """Add leaves to a tree of this size. It runs inside the caller's transaction, under the signer's lock."""
         level, count, added = 0, size, list(leaf_hashes)
         rows = []
         while added:
             number, width = count >> BITS, count & (WIDTH - 1)
-            # Cut to the width that the size says, so that nothing is built on what a crash left.
+            # Cut to the width that follows from the size, so that nothing depends on the rest of a crashed write.
             start = self._hashes((level, number))[: width * _HASH] if width else b""
             if len(start) != width * _HASH:
                 raise MissingTile(f"tile {(level, number)} of shard {self.shard} is too short")
@@ -129,12 +132,12 @@ class Tiles:
 
 
 def root_of(hashes: bytes) -> bytes:
-    """The root over a tile's hashes."""
+    """Return the root over the hashes of a tile."""
     return tree.root_of(hashes[at : at + _HASH] for at in range(0, len(hashes), _HASH))
 
 
 def places(part: Range) -> Iterable[_Place]:
-    """Return the tiles, as (level, number), that hold the hashes of a range of leaves."""
+    """Return the tiles, as (level, number), that have the hashes for a range of leaves."""
     for level, index in tree.subtrees(part):
         tile_level, height = divmod(level, BITS)
         yield tile_level, (index << height) >> BITS

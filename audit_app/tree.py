@@ -1,7 +1,7 @@
 """The Merkle tree of RFC 6962, section 2.1: hashes, proofs and their verification. Pure.
 
-A tree of n leaves splits at the largest power of two below n. A *complete subtree* has 2**level leaves and starts at
-index << level; a proof is a list of hashes of ranges, and each range is a handful of complete subtrees.
+A tree of n leaves is split at the largest power of two below n. A *complete subtree* has 2**level leaves and begins at
+index << level. A proof is a list of hashes of ranges. Each range consists of a few complete subtrees.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-#: The hash of the complete subtree (level, index).
+#: A function that returns the hash of the complete subtree (level, index).
 Subtree = Callable[[int, int], bytes]
-#: Leaves from start to end, `end` excluded.
+#: The leaves from start to end. `end` is not included.
 Range = tuple[int, int]
 
 EMPTY = hashlib.sha256(b"").digest()
@@ -30,9 +30,9 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """The complete subtrees along the right edge: all that is needed to append leaves and to know the root.
+    """The complete subtrees along the right edge. With them, leaves can be added and the root can be computed.
 
-    One hash for each bit that is set in the size, the largest subtree first (a compact range that starts at 0).
+    It has one hash for each bit that is set in the size, the largest subtree first (a compact range that begins at 0).
     """
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
@@ -66,7 +66,7 @@ class Frontier:
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """Return MTH(D[n]) of RFC 6962 over leaves that are hashed already."""
+    """Return MTH(D[n]) of RFC 6962 over hashes of leaves."""
     frontier = Frontier()
     frontier.extend(leaf_hashes)
     return frontier.root()
@@ -76,11 +76,11 @@ def frontier_at(size: int, subtree: Subtree) -> Frontier:
     return Frontier(size, [subtree(level, index) for level, index in subtrees((0, size))])
 
 
-# --- What a proof consists of ----------------------------------------------------------------------------
+# --- The parts of a proof --------------------------------------------------------------------------------
 
 
 def subtrees(part: Range) -> Iterator[tuple[int, int]]:
-    """Yield the complete subtrees, from left to right, of a range of the tree whose start is aligned."""
+    """Yield the complete subtrees of a range, from left to right. The start of the range must be aligned."""
     start, end = part
     while start < end:
         level = (end - start).bit_length() - 1
@@ -91,7 +91,7 @@ def subtrees(part: Range) -> Iterator[tuple[int, int]]:
 
 
 def hash_of(part: Range, subtree: Subtree) -> bytes:
-    """Return MTH of the leaves in this range of the tree."""
+    """Return the MTH of the leaves in this range of the tree."""
     hashes = [subtree(level, index) for level, index in subtrees(part)]
     found = hashes.pop()
     while hashes:
@@ -100,7 +100,7 @@ def hash_of(part: Range, subtree: Subtree) -> bytes:
 
 
 def inclusion(index: int, size: int) -> list[Range]:
-    """Return the ranges of PATH(index, D[size]), RFC 6962, section 2.1.1, from the leaf's sibling up."""
+    """Return the ranges of PATH(index, D[size]) (RFC 6962, section 2.1.1), from the leaf's sibling upwards."""
     if not 0 <= index < size:
         raise ValueError(f"there is no entry {index} in a tree of {size}")
     found, start, end = [], 0, size
@@ -116,7 +116,10 @@ def inclusion(index: int, size: int) -> list[Range]:
 
 
 def consistency(old: int, new: int) -> list[Range]:
-    """Return the ranges of PROOF(old, D[new]), RFC 6962, section 2.1.2; none from size 0 or to the same size."""
+    """Return the ranges of PROOF(old, D[new]) (RFC 6962, section 2.1.2).
+
+    The list is empty from size 0, or to the same size.
+    """
     if not 0 <= old <= new:
         raise ValueError(f"a tree of {new} does not follow from one of {old}")
     if old in (0, new):
@@ -145,7 +148,7 @@ def _split(size: int) -> int:
 
 
 def check_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[bytes], root: bytes) -> None:
-    """RFC 9162, section 2.1.3.2. Raises BadProof."""
+    """Check an inclusion proof (RFC 9162, section 2.1.3.2). Raises BadProof."""
     if not 0 <= index < size:
         raise BadProof(f"there is no entry {index} in a tree of {size}")
     fn, sn, found = index, size - 1, leaf_hash
@@ -166,7 +169,10 @@ def check_inclusion(index: int, size: int, leaf_hash: bytes, proof: Sequence[byt
 
 
 def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
-    """RFC 9162, section 2.1.4.2. Raises BadProof. Every tree is consistent with the empty one."""
+    """Check a consistency proof (RFC 9162, section 2.1.4.2). Raises BadProof.
+
+    Every tree is consistent with the empty one.
+    """
     if not 0 <= old <= new:
         raise BadProof(f"a tree of {new} does not follow from one of {old}")
     if old == 0:

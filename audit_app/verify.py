@@ -1,6 +1,6 @@
-"""Recomputes a tenant's log: dense numbers, hashes, columns that match the bytes, and every signed root.
+"""Checks a tenant's log: numbers without gaps, hashes, columns that match the bytes, and every signed root.
 
-It begins with the oldest entry that is left, in the current shard. A shard that a tombstone closed is known to be
+It begins with the oldest entry that remains in the current shard. A shard that a tombstone closed is known to be
 damaged and is not checked.
 """
 
@@ -24,7 +24,7 @@ from audit_app.tree import Frontier
 
 @dataclass(frozen=True)
 class Flaw:
-    """What is wrong, and the first sequence number that shows it."""
+    """What is wrong, and the first number at which it shows."""
 
     tenant_id: UUID
     seq: int
@@ -46,7 +46,7 @@ class Verdict:
 
 
 def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Check the whole log and stop at the first flaw. Entries that are added meanwhile are not read."""
+    """Check the whole log, and stop at the first flaw. Entries that are added meanwhile are not read."""
     found = Verification.begin(tenant_id)
     while not found.has_ended:
         found.advance(queries.BATCH)
@@ -57,7 +57,7 @@ def verify(tenant_id: UUID, *, progress: Callable[[int], None] | None = None) ->
 
 @dataclass
 class Verification:
-    """A running check. Another process can continue it: `saved` stores it, `resume` takes it up again."""
+    """A running check. Another process can continue it: `saved` stores its state, and `resume` continues it."""
 
     tenant_id: UUID
     shard: int
@@ -104,7 +104,7 @@ class Verification:
         }
 
     def advance(self, limit: int) -> None:
-        """Check the next entries and the signed heads among them. `has_ended` tells whether that was all."""
+        """Check the next entries and the signed heads among them. Afterwards, `has_ended` says if these were all."""
         if self.has_ended:
             return
         end = min(self.size, self.seq + limit)
@@ -126,7 +126,7 @@ class Verification:
         return None
 
     def _was_pruned(self) -> bool:
-        """Continue after entries that retention removed while this check runs; False if it removed none."""
+        """Continue after entries that retention removed during this check. Return False if it removed none."""
         head = ChainHead.objects.get(pk=self.tenant_id)
         if head.shard != self.shard or head.pruned_to <= self.seq or not log_events.is_pruning_logged(head):
             return False
@@ -164,7 +164,10 @@ class Verification:
 
 
 def _flaw_of_note(checkpoint: Checkpoint) -> str:
-    """Return why the newest checkpoint's signature is bad. Only keys that are known to have signed here count."""
+    """Return why the signature of the newest checkpoint is bad; "" if it is good.
+
+    Only keys that are known to have signed here are accepted.
+    """
     origin = checkpoints.origin_of(checkpoint.tenant_id, checkpoint.shard)
     try:
         note = Note.parse(checkpoint.note)

@@ -1,6 +1,6 @@
 """A tenant's witnesses: who may be one, what they cosigned and when, and what is wrong with them.
 
-cosigning.py asks them. A cosignature counts because its signature is good, not because a row says so.
+cosigning.py asks them. A cosignature counts because its signature is valid, and not because a row exists.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MOST_VKEY = 300
 
 
 class NoWitness(ValueError):
-    """The key is good but may not be a witness's here. The text is for the person who registers it."""
+    """The key is valid, but may not be used for a witness here. The text is for the person who registers it."""
 
 
 class WitnessProblem(Exception):
-    """Why there is no cosignature: a code of PROBLEMS and a number that belongs to it."""
+    """Why there is no cosignature: a code of PROBLEMS, and a number that belongs to it."""
 
     def __init__(self, code: str, number: int | None = None) -> None:
         super().__init__(code)
@@ -40,9 +40,9 @@ class WitnessProblem(Exception):
         return self.code if self.number is None else f"{self.code} {self.number}"
 
 
-#: The witness has seen a log that differs from this one, so one of the two is false.
+#: The codes for a witness that has seen a log that differs from this one. One of the two logs is false.
 ALARMS = frozenset({"longer", "other_root"})
-#: What can be wrong with a witness, in words that say what to do. {n} is the problem's number.
+#: The problems of witnesses, in words that say what to do. {n} is the problem's number.
 PROBLEMS: dict[str, Promise] = {
     "longer": gettext_lazy(
         "It has cosigned {n} entries of this log, which is more than the log has now. Entries are missing: save what "
@@ -80,13 +80,13 @@ PROBLEMS: dict[str, Promise] = {
 
 
 def problem_words(problem: str) -> str:
-    """Describe the problem and its remedy. A code from a newer version is shown unchanged."""
+    """Return the words about a problem and its remedy. A code of a newer version is returned unchanged."""
     code, _gap, number = problem.partition(" ")
     words = PROBLEMS.get(code)
     return str(words).replace("{n}", number) if words else problem
 
 
-# --- What is known of a tenant's witnesses ---------------------------------------------------------------
+# --- The witnesses of a tenant ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class WitnessStatus:
 
 
 def of(tenant_id: UUID) -> list[WitnessStatus]:
-    """The tenant's witnesses, the longest registered first, each with what it cosigned of the current shard."""
+    """Return the tenant's witnesses, the first registered first, with their last cosignatures in the current shard."""
     shard = _shard(tenant_id)
     newest = checkpoints.newest(tenant_id, shard)
     found = []
@@ -128,10 +128,11 @@ def of(tenant_id: UUID) -> list[WitnessStatus]:
 
 
 def freshest(tenant_id: UUID) -> dt.datetime | None:
-    """Return when a registered witness last cosigned the log as it is now; None if none has.
+    """Return when a registered witness last cosigned the current shard of the log; None if none has.
 
-    It is read from the signatures and not from the columns beside them, because somebody who can write only those
-    columns could make an old log look witnessed. A witness never goes back, so its newest checkpoint is its latest.
+    The time is read from the signatures and not from the columns: somebody who can write only the columns could make an
+    old log look witnessed. A witness never goes back to a smaller checkpoint, so its newest checkpoint is also its last
+    one.
     """
     lines = _newest_lines(tenant_id, _shard(tenant_id))
     return max((at for _size, at in _good(lines)), default=None)
@@ -141,16 +142,17 @@ class Doubt(StrEnum):
     """Why a log does not count as witnessed."""
 
     ALARM = "alarm"  # a witness has seen another log
-    STALE = "stale"  # none has cosigned for too long
-    UNCOVERED = "uncovered"  # what is cosigned leaves out something that is too old to wait for its turn still
+    STALE = "stale"  # no witness has cosigned for too long
+    UNCOVERED = "uncovered"  # an entry that is not cosigned is too old to be still waiting for a cosignature
 
 
 def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
-    """Return what keeps the log from being witnessed within so many hours before this instant; None if nothing does.
+    """Return why the log was not witnessed within this many hours before this instant; None if it was.
 
-    The last checkpoint itself need not be cosigned: every entry makes a new one, which reaches no witness before the
-    next act. The age is that of entries and not of checkpoints, by the time in the entries' own bytes. So a column
-    can't make them younger, and entries that the signer leaves unsigned count too.
+    The last checkpoint itself need not be cosigned: every entry makes a new checkpoint, and the next act comes before a
+    witness can cosign it. The age is that of the entries and not of the checkpoints, by the time in the bytes of the
+    entries. So nobody can make an entry younger by changing a column, and entries that the signer leaves unsigned count
+    too.
     """
     if Witness.objects.filter(in_alarm(), tenant_id=tenant_id).exists():
         return Doubt.ALARM
@@ -164,7 +166,7 @@ def doubt(tenant_id: UUID, hours: int, at: dt.datetime) -> Doubt | None:
 
 
 def in_alarm() -> Q:
-    """Return the witnesses that have seen another log and have not cosigned this one since."""
+    """Return a condition for the witnesses that have seen another log, and have not cosigned this log since."""
     found = Q()
     for code in ALARMS:
         found |= Q(problem=code) | Q(problem__startswith=f"{code} ")
@@ -172,7 +174,7 @@ def in_alarm() -> Q:
 
 
 def failing() -> int:
-    """Return how many witnesses of all tenants have a problem now. For information of the operator."""
+    """Return how many witnesses of all tenants have a problem now, for the operator."""
     return Witness.objects.exclude(problem="").count()
 
 
@@ -181,7 +183,7 @@ def _shard(tenant_id: UUID) -> int:
 
 
 def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignature | None]]:
-    """Yield each witness with its cosignature of the newest checkpoint of the shard that it cosigned."""
+    """Return each witness with its cosignature of the newest checkpoint in the shard that it cosigned."""
     lines = Cosignature.objects.filter(tenant_id=tenant_id, vkey=OuterRef("vkey"), checkpoint__shard=shard)
     newest = Subquery(lines.order_by("-checkpoint_id").values("pk")[:1])
     rows = list(Witness.objects.filter(tenant_id=tenant_id).annotate(newest=newest).order_by("added_at", "pk"))
@@ -191,7 +193,7 @@ def _newest_lines(tenant_id: UUID, shard: int) -> list[tuple[Witness, Cosignatur
 
 
 def _good(lines: list[tuple[Witness, Cosignature | None]]) -> list[tuple[int, dt.datetime]]:
-    """Return how many entries the valid signatures cover, and when they were made."""
+    """Return how many entries each valid signature covers, and when it was made."""
     found = [_signed(line, witness.vkey) for witness, line in lines if line is not None]
     return [each for each in found if each is not None]
 
@@ -219,9 +221,10 @@ def _is_old(tenant_id: UUID, seq: int, since: dt.datetime) -> bool:
 
 
 def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datetime]:
-    """Return the witness's latest good line and its time. Lines of other keys are ignored, as the spec requires.
+    """Return the witness's latest valid line and its time.
 
-    Raises WitnessProblem if the witness has no line here, or a bad one.
+    Lines of other keys are ignored, as the specification requires. Raises WitnessProblem if the witness has no line
+    here, or an invalid one.
     """
     try:
         lines = notes.signature_lines(raw)
@@ -237,7 +240,7 @@ def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datet
     line = max(times, key=lambda each: times[each])
     try:
         return line, dt.datetime.fromtimestamp(times[line], tz=dt.UTC)
-    except (OverflowError, ValueError, OSError) as error:  # beyond the year 9999
+    except (OverflowError, ValueError, OSError) as error:  # after the year 9999
         raise WitnessProblem("clock") from error
 
 
@@ -247,7 +250,7 @@ def cosigned_at(head: Head, raw: str, verifier: Verifier) -> tuple[str, dt.datet
 def verifier_of(vkey: str, tenant_id: UUID) -> Verifier:
     """Return the witness's key. Raises BadNote if it is not a key, and NoWitness if it may not be a witness.
 
-    With the log's own key or name, the log's operator could pose as its witness.
+    With the log's own key or name, the operator of the log could pretend to be a witness.
     """
     found = Verifier.parse(vkey.strip())
     if found.kind != COSIGNATURE:

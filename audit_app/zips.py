@@ -1,4 +1,4 @@
-"""A ZIP that is sent while it is written: one file after the other, none of them held in memory."""
+"""A ZIP that is sent while it is written, one file after the other. No file is in memory as a whole."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-#: Bytes that are gathered before a piece is sent, because every piece has a cost for the server.
+#: The number of bytes that are collected before a piece is sent, because each piece has a cost for the server.
 PIECE = 128 * 1024
-#: Text of this kind compresses to a tenth at level 3. Higher levels take twice the time for a few percent.
+#: At level 3, text of this kind shrinks to a tenth. Higher levels take twice the time for a few percent.
 _LEVEL = 3
 
 
 class ZipStream:
-    """Iterate over what `add` and `end` return. `files` then lists size and SHA-256 of every file."""
+    """A ZIP that is written piece by piece. Iterate over the results of `add` and `end`.
+
+    After that, `files` has the size and the SHA-256 hash of every file.
+    """
 
     def __init__(self, at: dt.datetime) -> None:
         self.files: dict[str, dict[str, Any]] = {}
@@ -26,7 +29,10 @@ class ZipStream:
     def add(
         self, name: str, chunks: Iterable[bytes], *, is_packed: bool = True, is_big: bool = False
     ) -> Iterator[bytes]:
-        """Write one file. `is_big`: it may exceed 2 GiB and needs the 64-bit format, which old tools can't read."""
+        """Write one file.
+
+        `is_big` says that it may exceed 2 GiB and needs the 64-bit format, which old tools can't read.
+        """
         info = zipfile.ZipInfo(name, date_time=self._at)
         info.compress_type = zipfile.ZIP_DEFLATED if is_packed else zipfile.ZIP_STORED
         info._compresslevel = _LEVEL  # type: ignore[attr-defined]  # public from Python 3.13 on, as compress_level
@@ -42,13 +48,13 @@ class ZipStream:
         self.files[name] = {"sha256": digest.hexdigest(), "bytes": size}
 
     def end(self) -> Iterator[bytes]:
-        """Write the directory, without which the file is no ZIP. So a transfer that broke off is noticed."""
+        """Write the directory of the ZIP. Without it, the file is not a ZIP, so a broken transfer is detected."""
         self._zip.close()
         yield self._pipe.take()
 
 
 class _Pipe:
-    """A file for zipfile that can't seek. zipfile then writes sizes after each file (APPNOTE 4.4.4)."""
+    """A file for zipfile that can't seek. zipfile then writes the sizes after each file (APPNOTE 4.4.4)."""
 
     def __init__(self) -> None:
         self.size = 0

@@ -1,4 +1,4 @@
-"""The log for other systems: the formats by name, one line per entry, in constant memory."""
+"""The formats of the log for other systems, by name. Each writes one line for each entry, with constant memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["FORMATS", "Format", "Source"]
 
 @dataclass(frozen=True)
 class Format:
-    """`ending` is the file name's. A format without a header can be continued by the next export."""
+    """One format. `ending` is that of the file's name.
+
+    An export in a format without a header can be continued by the next export.
+    """
 
     content_type: str
     ending: str

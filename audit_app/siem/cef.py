@@ -1,4 +1,4 @@
-"""The log in the Common Event Format: "Implementing ArcSight Common Event Format (CEF)", version 0 of the format."""
+"""The log in the Common Event Format: "Implementing ArcSight Common Event Format (CEF)", version 0."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from audit_app.models import AuditEntry
 from audit_app.siem.events import meaning_of, title_of
 from audit_app.siem.source import PRODUCT, Source
 
-#: Fields whose length the format's dictionary limits. The detail has its own field, which has no limit.
+#: The fields with a limited length in the format's dictionary. The detail has its own field without a limit.
 LIMITS = {"act": 63, "externalId": 40}
 _LIMIT = 1023
 DETAIL = "CustomerLockboxDetail"
-#: Characters that some readers treat as a line end, beside line feed and carriage return (str.splitlines).
+#: Characters that some readers treat as line ends, in addition to line feed and carriage return (str.splitlines).
 _OTHER_BREAKS = re.compile("[\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
@@ -73,7 +73,10 @@ def _item(entry: ExportedEntry) -> str:
 
 
 def _signed(entry: ExportedEntry) -> dict[str, str]:
-    """Return for a decision whether it is signed, by which passkey, and whether that passkey can't leave its device."""
+    """Return whether a decision is signed, with which passkey, and whether that passkey can't leave its device.
+
+    The result is empty for other entries.
+    """
     found = entry.signature
     if found is None:
         return {}
@@ -99,21 +102,24 @@ def _labelled(key: str, label: str, text: str) -> dict[str, str]:
 
 
 def value(text: str) -> str:
-    """Escape backslash, equal sign and line breaks, so that a value stays one value on one line.
+    """Escape the backslash, the equal sign and line breaks, so that a value remains one value on one line.
 
-    The format has escapes for two line breaks only; every other one becomes a line feed. Unescaped, text in a field
-    could appear as a line of its own, and look like an entry.
+    The format has escapes for only two line breaks. Every other line break becomes a line feed. Without escapes, text
+    in a field could appear as a separate line and look like an entry.
     """
     text = _OTHER_BREAKS.sub("\n", plain(text)).replace("\\", "\\\\").replace("=", "\\=")
     return text.replace("\r", "\\r").replace("\n", "\\n")
 
 
 def _header(text: str) -> str:
-    """Return a header field. The header has no escape for line breaks, so they become spaces."""
+    """Return a field of the header.
+
+    The header has no escapes for line breaks, so they become spaces.
+    """
     text = _OTHER_BREAKS.sub(" ", plain(text)).replace("\r", " ").replace("\n", " ")
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def plain(text: str) -> str:
-    """Return text that can be sent as UTF-8 and that no reader cuts at a zero byte."""
+    """Return text that can be sent as UTF-8, and that no reader cuts at a zero byte."""
     return text.encode(errors="backslashreplace").decode().replace("\x00", "\ufffd")

@@ -1,6 +1,6 @@
-"""The meaning of a log's event to a SIEM, by the event's name.
+"""The meaning of a log's event for a SIEM, by the name of the event.
 
-A name that is not declared comes from a newer version and gets OCSF's base event.
+A name without a declaration comes from a newer version and gets OCSF's base event.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNKNOWN = Meaning(Family.BASE)
 
 @cache
 def declared() -> Mapping[str, Meaning]:
-    """Return the meanings in `settings.LOG_MEANINGS` by event name."""
+    """Return the meanings in `settings.LOG_MEANINGS`, by the name of the event."""
     return cast("Mapping[str, Meaning]", import_string(settings.LOG_MEANINGS))
 
 
@@ -30,5 +30,5 @@ def meaning_of(event: str, action: str = "") -> Meaning:
 
 
 def title_of(event: str) -> str:
-    """Return an untranslated title for people, so that a SIEM rule about it works in every language."""
+    """Return a title for people. It is not translated, so that a SIEM rule about it works in every language."""
     return event.replace(".", " ").replace("_", " ").capitalize()

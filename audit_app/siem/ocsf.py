@@ -14,15 +14,18 @@ from audit_app.siem.events import meaning_of, title_of
 from audit_app.siem.source import PRODUCT, Source
 
 VERSION = "1.8.0"
-#: The pattern of the schema's type email_t, anchored at the end of the text.
+#: The pattern of the schema's type email_t, for the whole text.
 _EMAIL = re.compile(r"[a-zA-Z0-9!#$%&'*+-/=?^_`{|}~.]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+")
-#: `type_id` of managed_entity. Everything else is the schema's "Other".
+#: The `type_id` of managed_entity. All other subjects have the schema's "Other".
 _ENTITY_TYPES = {"person": 2, "tenant": 4}
 _KINDS_OF_USER = {"person": (1, "User"), "system": (3, "System"), "client": (4, "Service")}
 
 
 def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
-    """One event a line, with the hashed record itself in `raw_data`: a line can be checked against a checkpoint."""
+    """Yield one event per line.
+
+    `raw_data` has the record that is hashed, so that a line can be checked against a checkpoint.
+    """
     requesters = _Requesters(source)
     for row in entries:
         entry = read(row, source.shards)
@@ -57,7 +60,7 @@ def event(entry: ExportedEntry, source: Source, requesters: _Requesters) -> dict
     if code := entry.detail_text("code"):
         found["status_code"] = code
     if entry.raw:
-        # The hash of the leaf covers a zero byte and the record, so the schema has no number for its algorithm.
+        # The leaf hash covers a zero byte and the record. So the schema has no number for its algorithm.
         leaf = {"algorithm_id": OTHER, "algorithm": "RFC 6962 leaf, SHA-256", "value": entry.leaf_hash}
         found |= {"raw_data": entry.raw, "raw_data_size": len(entry.raw.encode()), "raw_data_hash": leaf}
     return found
@@ -101,7 +104,7 @@ def _unmapped(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _of_family(entry: ExportedEntry, meaning: Meaning, requesters: _Requesters) -> dict[str, Any]:
-    """Return the fields that the event's class requires, beside those of every event."""
+    """Return the fields that the event's class requires, in addition to those of every event."""
     actor = {"user": _actor(entry), **_application(entry)}
     match meaning.family:
         case Family.LOG:
@@ -122,7 +125,7 @@ def _of_family(entry: ExportedEntry, meaning: Meaning, requesters: _Requesters) 
 
 
 def _application(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the client that acted in a human's name. The user is then that human."""
+    """Return the client that acted in a human's name. The `user` is then that human."""
     client = entry.through
     return {"app_name": client["name"] or "unknown", "app_uid": client["id"] or "unknown"} if client else {}
 
@@ -142,7 +145,7 @@ def _user(*, uid: str, name: str, email: str) -> dict[str, Any]:
 
 
 def _affected_person(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the person whom the act is about, if its detail names one."""
+    """Return the person whom the act is about, if the entry's detail names one."""
     uid, name, email = (entry.detail_text(part) for part in ("person", "name", "email"))
     return _user(uid=uid, name=name, email=email) if uid or name else {}
 
@@ -157,7 +160,7 @@ def _entity(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _opened(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
-    """Return the window that this decision opened, if any, and its engineer: one entry records both."""
+    """Return the window that this decision opened, with its engineer, if it opened one. One entry records both."""
     grant = entry.detail_text("grant")
     if not grant:
         return {}
@@ -169,7 +172,10 @@ def _opened(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
 
 
 def _access(entry: ExportedEntry, requesters: _Requesters) -> dict[str, Any]:
-    """Return who has the privilege. A window belongs to the engineer who asked for it, also when others close it."""
+    """Return who has the privilege.
+
+    A window belongs to the engineer who asked for it, even if another person closes it.
+    """
     if role := entry.detail_text("role"):
         return {"privileges": [role], "user": _affected_person(entry) or {"name": "unknown"}}
     grant = entry.detail_text("grant")
@@ -188,7 +194,7 @@ def _call(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _content(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the resource as the databucket and the item as a file in it."""
+    """Return the resource as the databucket, and the item as a file in it."""
     name = entry.detail_text("resource_name") or entry.detail_text("resource") or entry.subject_id or "unknown"
     bucket: dict[str, Any] = {"name": name, "type_id": OTHER, "type": "Customer content"}
     if uid := entry.detail_text("resource"):
@@ -201,12 +207,12 @@ def _content(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def _door(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the door as the endpoint: the log stores no network address."""
+    """Return the interface as the endpoint, because the log has no network address."""
     return {"name": entry.door or "unknown", "svc_name": PRODUCT}
 
 
 class _Requesters:
-    """Finds who raised an access request, from the log itself, and remembers the last ones."""
+    """Finds in the log who raised an access request, and stores the last results."""
 
     MOST = 1000
 

@@ -1,4 +1,4 @@
-"""The log as records of the Office 365 Management Activity API: its common schema, and fields of our own.
+"""The log as records of the Office 365 Management Activity API: its common schema, and the product's own fields.
 
 https://learn.microsoft.com/office/office-365-management-api/office-365-management-activity-api-schema
 """
@@ -16,9 +16,9 @@ from audit_app.models import AuditEntry
 from audit_app.siem.events import meaning_of
 from audit_app.siem.source import Source
 
-#: AuditLogRecordType: Exchange's administration logs a decision as its cmdlet.
+#: AuditLogRecordType: Exchange's administration records a decision as a cmdlet.
 EXCHANGE_ADMIN, APPLICATION_AUDIT = 1, 67
-#: UserType by side. The provider's people are its datacenter operators (DcAdmin).
+#: UserType, by side. The provider's people are the datacenter operators (DcAdmin).
 _REGULAR, _DC_ADMIN, _SYSTEM, _APPLICATION = 0, 3, 4, 5
 _USER_TYPES = {"customer": _REGULAR, "provider": _DC_ADMIN}
 DECIDES = "Set-AccessToCustomerDataRequest"
@@ -31,9 +31,10 @@ def lines(entries: Iterable[AuditEntry], source: Source) -> Iterator[str]:
 
 
 def record(entry: ExportedEntry) -> dict[str, Any]:
-    """Return one record. Unlike in the original, a decision's `UserId` is the human who decided, not a service account.
+    """Return one record.
 
-    If a client acted in a human's name, `ExtendedProperties` names the client.
+    Unlike in the original, `UserId` of a decision is the human who decided, and not a service account. If a client
+    acted in a human's name, `ExtendedProperties` names the client.
     """
     meaning, who = meaning_of(entry.event, entry.detail_text("action")), entry.who
     return {
@@ -49,7 +50,7 @@ def record(entry: ExportedEntry) -> dict[str, Any]:
         "ResultStatus": "Failed" if meaning.has_failed else "Succeeded",
         "ObjectId": _object(entry),
         "UserId": who["email"] or who["name"] or "unknown",
-        # The log stores no network address; the schema uses null for this.
+        # The log has no network address. The schema uses null for this.
         "ClientIP": None,
         "Scope": 0,
         **_client(entry),
@@ -78,7 +79,7 @@ def _user_type(who: dict[str, str]) -> int:
 
 
 def _client(entry: ExportedEntry) -> dict[str, Any]:
-    """Return the client that acted for the human of `UserId`, and for whom that human was the deputy."""
+    """Return the client that acted for the human of `UserId`, and the approvers for whom that human was the deputy."""
     client = entry.through
     given = {"ActedThrough": "client", "ClientId": client["id"], "ClientName": client["name"]} if client else {}
     if entry.deputy_for:
@@ -89,12 +90,15 @@ def _client(entry: ExportedEntry) -> dict[str, Any]:
 
 
 def operation_of(event: str) -> str:
-    """Return the event's name as the service writes operations: `grant.revoked` is GrantRevoked."""
+    """Return the event's name in the form of the service's operations: `grant.revoked` is GrantRevoked."""
     return "".join(word.capitalize() for word in event.replace(".", "_").split("_")) or "Unknown"
 
 
 def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
-    """Return the cmdlet's parameters, and whether somebody outside the organization ran it (Exchange Admin schema)."""
+    """Return the parameters of the cmdlet, and whether somebody outside the organization ran it.
+
+    The names are those of the Exchange Admin schema.
+    """
     given = {
         "RequestId": entry.access_request,
         "ApprovalDecision": meaning.activity_name,
@@ -109,7 +113,7 @@ def _decision(entry: ExportedEntry, meaning: Meaning) -> dict[str, Any]:
 
 
 def _object(entry: ExportedEntry) -> str:
-    """Return what was acted on: the item that was accessed, else the access request, else the subject."""
+    """Return what the act was about: the accessed item, or else the access request, or else the subject."""
     item = entry.detail_text("reference") or entry.detail_text("item")
     if entry.event.startswith("content.") and item:
         return item

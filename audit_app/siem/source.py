@@ -13,7 +13,7 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class Source:
-    """`vendor` is the provider: to its customers, it is the maker of the product."""
+    """The source of an export. `vendor` is the provider, because to its customers the provider makes the product."""
 
     shards: Shards
     vendor: str

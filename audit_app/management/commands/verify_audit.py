@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: recompute every log, or one tenant's; exit 0 good, 1 bad, 2 no such log."""
+"""`manage.py verify_audit`: checks every log, or one tenant's log. Exit status 0: good, 1: bad, 2: no such log."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Command(BaseCommand):
 
 
 def _beyond(state: LogState) -> str:
-    """Return what the log alone can't show: that a longer log was signed once, or that the signer refuses it."""
+    """Return what the log alone can't show: that a longer log was signed before, or that the signer refuses it."""
     try:
         stored = heads.get(state.origin)
     except HeadsUnavailable:
         stored = None
-    # Read after the check: the log may have grown and been signed since the check began.
+    # Read after the check, because the log may have grown and been signed since the check began.
     now = checkpoints.state(state.tenant_id)
     if stored is not None and now.shard == state.shard and stored.head.size > now.size - now.first_seq:
         return f"missing: {stored.head.size} entries were signed"
@@ -77,7 +77,7 @@ def _about(state: LogState) -> str:
 
 @dataclass
 class _Bars:
-    """A progress bar for all logs and one for the current log, on standard error if that is a terminal."""
+    """Two progress bars, for all logs and for the current log. They are on standard error, if that is a terminal."""
 
     bar: Progress
     logs: int
