@@ -1,1 +1,1 @@
-"""Measurements, never assertions: `bin/bench` runs them on SQLite and on PostgreSQL."""
+"""Measurements without assertions. `bin/bench` runs them on SQLite and on PostgreSQL."""

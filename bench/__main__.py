@@ -1,4 +1,4 @@
-"""`python -m bench`: measures decisions, opens, sweeps, pages, the log, the decision point and the sign-in."""
+"""`python -m bench`: measure decisions, accesses, sweeps, pages, the log, the decision point and the sign-in."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _acts(cast: Any, count: int, bar: Any) -> list[Any]:
 
 
 def _lift_limits() -> None:
-    """Lift the limits on one engineer and on a tenant's clients, which are not measured."""
+    """Remove the limits on an engineer's access requests and on a tenant's clients."""
     from requests_app.domain import limits
     from requests_app.operations import integrations
 

@@ -1,4 +1,4 @@
-"""Measures evidence: written by the command, with timelines, and read by the verifier, each in its own process."""
+"""Measure evidence: the command writes it, with timelines, and the verifier reads it, each in its own process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from requests_app.domain import clock
 from requests_app.models import Plan, Tenant
 
 ROOT = Path(__file__).resolve().parents[1]
-#: The number of entries for which the verifier has its aims.
+#: The aims for the verifier are for this number of entries.
 _AIMED_AT = 1_000_000
 
 
 def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
-    """Measure bundles of logs of several lengths, which shows memory that grows with the log."""
+    """Measure bundles of logs of several lengths. This shows whether memory grows with the log."""
     ticking = bar.add_task("evidence, written and verified", total=2 * len(logs))
     plan = Plan.objects.create(name="Measured", includes_lockbox=True)
     results = []
@@ -36,7 +36,7 @@ def run(bar: Any, logs: Sequence[tuple[UUID, int]]) -> list[Result]:
             lockbox_on=True,
             created_at=clock.now(),
         )
-        # The command signs first. A signature after weeks is not what is measured.
+        # The command would sign first. Signing all entries is not part of the measurement, so it is done before.
         checkpoints.sign(tenant, at=clock.now())
         path = Path(settings.DATA_DIR) / f"evidence-{count}.zip"
         results.append(_written(tenant, count, path))
@@ -63,7 +63,7 @@ def _verified(tenant: UUID, count: int, path: Path) -> Result:
 
 
 def _database_url() -> str:
-    """Return the database of this measurement as a URL for another process."""
+    """Return the address of this measurement's database, for another process."""
     parts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{parts['NAME']}"

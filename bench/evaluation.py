@@ -1,4 +1,4 @@
-"""Measures answers of the decision point, as advice and as access with its entry, beside those of other products."""
+"""Measure the decision point, as advice and as access with an entry, and compare it with other products."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from tests.cast import Cast
 
 CONNECTIONS, ROUNDS = 8, 3
 PEERS = Path(__file__).parent / "peers"
-#: Where peers are installed; they stay between runs.
+#: Where the other products are installed. They stay for later runs.
 PLACE = Path("var/bench/peers")
-#: The npm package, and the SHA-256 of its file.
+#: The npm package of Cerbos, and the SHA-256 of its file.
 _CERBOS = "@cerbos/cerbos-linux-x64@0.55.0"
 _CERBOS_SUM = "dab3152a1530bec16b945473e9aea9af493fee123c477c4196a990fad58656d1"
 _LACKS = "no database, no log"
 
 
 def run(cast: Cast, sizes: Sequence[int], *, each: int, with_peers: bool, bar: Any) -> tuple[list[Result], list[str]]:
-    """Measure at each number of grants, and the peers beside the first. Also return what could not be measured."""
+    """Measure at each number of grants, and other products at the first. Also return what could not be measured."""
     results: list[Result] = []
     missing: list[str] = []
     if connection.vendor != "postgresql":
@@ -80,7 +80,7 @@ def _ours(cast: Cast, pairs: list[grants.Pair], each: int, size: str, bar: Any) 
 
 
 def _one_log(cast: Cast, pairs: list[grants.Pair], each: int, bar: Any) -> Result:
-    """Measure all calls at one tenant, whose log is one queue."""
+    """Measure with all calls at one tenant, whose log takes one entry at a time."""
     service = service_of(cast)
     return _measured(
         "access, all to one tenant", lambda question: allow_access(question, actor=service), pairs[:1], each, "", bar
@@ -102,7 +102,7 @@ def _measured(
     ticking = bar.add_task(name, total=ROUNDS)
     questions = [_question(pair) for pair in pairs]
     seconds, wall = [], 0.0
-    # The children open their own connections; with the parent's open they would close it.
+    # Child processes open their own connections. They would close an open connection of the parent.
     connection.close()
     for _ in range(ROUNDS):
         found, took = together.measure(make, questions, processes=CONNECTIONS, each=each)
@@ -123,7 +123,7 @@ def _question(pair: grants.Pair) -> Question:
     )
 
 
-# --- Peers ------------------------------------------------------------------------------------------------------
+# --- Other products ---------------------------------------------------------------------------------------------
 
 
 def _peers(pairs: list[grants.Pair], each: int, bar: Any) -> tuple[list[Result], list[str]]:
@@ -166,7 +166,7 @@ def _peer_answer(python: str, name: str, program: str, questions: str, each: int
 
 
 def _environment() -> str:
-    """Return the peers' own Python, with only what their lock file names."""
+    """Return the Python of the other products, which has only the packages of their lock file."""
     python, lock = PLACE / "venv" / "bin" / "python", PEERS / "requirements.txt"
     stamp = PLACE / "venv" / lock.name
     if not stamp.exists() or stamp.read_text() != lock.read_text():
@@ -179,7 +179,7 @@ def _environment() -> str:
 
 
 def _cerbos() -> str:
-    """Return the server's program from npm. A file with another hash is not run."""
+    """Return the program of Cerbos from npm. Refuse a file with another hash."""
     program = PLACE / "cerbos" / "package" / "cerbos-linux-x64"
     if not program.exists():
         npm = shutil.which("npm")

@@ -1,4 +1,4 @@
-"""Fills a database with millions of grants, a few thousand of them live, with PostgreSQL itself."""
+"""Fill a database with millions of grants, a few thousand of them live, with SQL inside PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.cast import Cast
 
-#: Numbers of tenants (made by bench.world), engineers, resources per tenant, and live grants.
+#: Numbers of tenants (bench.world makes them), engineers, resources of each tenant, and live grants.
 TENANTS, ENGINEERS, RESOURCES, LIVE = 1_000, 1_000, 10, 4_000
 STEP = 250_000
 _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "requests_app_grant")
@@ -18,7 +18,7 @@ _TABLES = ("requests_app_accessrequest", "requests_app_accessrequestresource", "
 
 @dataclass(frozen=True)
 class Pair:
-    """An engineer with an open window on a resource, and what a peer needs to know about it."""
+    """An engineer with an open window for a resource, and the data that other products need about it."""
 
     engineer: str
     resource: str
@@ -27,7 +27,7 @@ class Pair:
 
 
 def people(cast: Cast) -> None:
-    """Return engineers of one queue, and mailboxes of every tenant."""
+    """Create engineers of one queue, and mailboxes of every tenant."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO requests_app_person (id, kind, password, is_superuser, email, name, side, human_id, time_zone,"
@@ -51,10 +51,10 @@ def people(cast: Cast) -> None:
 
 
 def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) -> None:
-    """Increase the number of grants from `start` to `total`. The live ones exist from the beginning.
+    """Increase the number of grants from `start` to `total`. The live grants exist from the beginning.
 
-    Rows are written without indexes and without checks of foreign keys, which take ten times as long as the rows. Both
-    are restored afterwards.
+    Rows are written without indexes and foreign-key checks, which would take ten times as long as the rows. Both are
+    restored afterwards.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
@@ -70,7 +70,7 @@ def fill(cast: Cast, start: int, total: int, progress: Callable[[int], None]) ->
 
 
 def _drop_indexes(cursor: Any) -> list[str]:
-    """Drop the indexes that no constraint needs; return the statements that restore them."""
+    """Drop the indexes that no constraint needs. Return the statements that restore them."""
     run = cursor.execute
     run(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -84,7 +84,10 @@ def _drop_indexes(cursor: Any) -> list[str]:
 
 
 def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None:
-    """Insert with one statement per table. A number determines all of a row, so that its references fit together."""
+    """Insert with one statement for each table.
+
+    All values of a row follow from its number, so references fit together.
+    """
     run = cursor.execute
     run("DROP TABLE IF EXISTS bench_numbers")
     run(
@@ -122,7 +125,7 @@ def _insert(cursor: Any, cast: Cast, first: int, end: int, *, live: int) -> None
 
 
 def pairs() -> list[Pair]:
-    """Return every live pair of engineer and resource that may be read."""
+    """Return every live pair of engineer and resource that allows reading."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT g.engineer_id::text, line.resource_id::text, extract(epoch FROM g.closes_at)::float8, g.level"

@@ -1,4 +1,4 @@
-"""Measures the log: appending with tiles and checkpoints, signing again, verifying, and making proofs."""
+"""Measure the log: appending with tiles and checkpoints, signing again, verifying, and making proofs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from bench.entries import AT, entry
 from bench.measure import Result, timed
 
 BATCH = 500
-#: Entries of an idle log.
+#: How many entries an idle log has.
 SHORT = 20
-#: How often the beat asks for checkpoints. Here the signer's time is part of the appender's.
+#: How often the beat asks for checkpoints, in seconds. Here, the appending process also signs.
 SIGN_EVERY = 10.0
 
 
 def run(entries: int, proven: int, bar: Any) -> list[Result]:
     keys.create()
-    # First, because a round takes any log that is due.
+    # This comes first, because a round signs any log that is due.
     idle = _heartbeats(bar, 2_000)
     alone = _append(bar, "entry appended alone", 5_000, 1, "≥ 1,000/s on PostgreSQL")[1]
     tenant, batched = _append(bar, f"batch of {BATCH} entries appended", entries, BATCH, "≥ 10,000 entries/s")
@@ -85,7 +85,7 @@ def _receipts(bar: Any, tenant: UUID, count: int) -> Result:
 
 
 def _proven(bar: Any, size: int) -> list[Result]:
-    """Measure proofs in a tree of this size, which has tiles and no entries: a proof reads nothing else."""
+    """Measure proofs in a tree of this size. The tree has tiles and no entries, because a proof reads only tiles."""
     tenant = uuid4()
     _grow(tenant, size, bar)
     root = Tiles(tenant, 0).frontier(size).root()
@@ -106,7 +106,7 @@ def _proven(bar: Any, size: int) -> list[Result]:
 
 
 def _peer(tenant: UUID, size: int, root: bytes) -> Callable[[int], None] | None:
-    """Run another implementation over our tiles, if the Python is new enough for it."""
+    """Return a check with another implementation over our tiles, or None if it is not installed."""
     try:
         import aics_tlog
     except ImportError:
@@ -141,7 +141,7 @@ def _leaf(index: int) -> bytes:
 
 
 def _heartbeats(bar: Any, count: int) -> Result:
-    """Measure how rounds of the signer date idle logs of a few entries again; 200,000 in an hour are the aim."""
+    """Measure how fast the signer renews the dates of idle logs with a few entries. The aim is 200,000 logs an hour."""
     tenants = [uuid4() for _ in range(count)]
     ticking = bar.add_task("heartbeats", total=2 * count)
     for tenant in tenants:
@@ -163,7 +163,7 @@ def _heartbeats(bar: Any, count: int) -> Result:
 
 
 def _heartbeats_of_one(bar: Any, tenant: UUID, count: int) -> Result:
-    """Measure a day of a long log that does not change: every entry is compared once again."""
+    """Measure one day of a long log without new entries. In this time every entry is compared once."""
     ticking, have = bar.add_task("heartbeats of a long log", total=24), keys.load()
 
     def beat(hour: int) -> None:

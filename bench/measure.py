@@ -1,4 +1,4 @@
-"""Times single acts and describes the machine."""
+"""Time single acts, and describe the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from django.db import connection
 
 @dataclass(frozen=True)
 class Result:
-    """`seconds` has one figure per act; `rate` counts acts, or their parts, in the wall-clock time of all."""
+    """The result of a measurement.
+
+    `seconds` has one number for each act. `rate` counts acts or units in the total time.
+    """
 
     name: str
     seconds: list[float]
@@ -29,7 +32,7 @@ class Result:
     aim: str = ""
     units: int = 0
     unit: str = ""
-    #: The peak of memory in bytes; 0 if it was not measured.
+    #: The largest use of memory in bytes, or 0 if it was not measured.
     peak: int = 0
 
     @property
@@ -58,14 +61,14 @@ def timed(name: str, acts: Iterable[Callable[[], Any]], *, aim: str = "", tick: 
 
 
 def process(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Run a command in its own process; return its seconds, and its peak in bytes with all children.
+    """Run a command in its own process. Return its seconds, and the largest memory of it and its children in bytes.
 
-    Raises SystemExit with its output if it fails.
+    If the command fails, raise SystemExit with its output.
     """
     env = {**os.environ, **(environment or {})}
     begun = time.perf_counter()
     with tempfile.TemporaryFile() as output:
-        # In a session of its own, by which its children are found.
+        # The process has its own session, by which its children are found.
         run = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
         peak = 0
         try:
@@ -80,15 +83,15 @@ def process(command: Sequence[str], *, environment: Mapping[str, str] | None = N
         if run.returncode:
             output.seek(0)
             raise SystemExit(f"{' '.join(command)}: {output.read().decode(errors='replace')[-2000:]}")
-    # On other systems than Linux: only the largest of them.
+    # On other systems than Linux, this is only the largest child.
     return wall, peak or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _memory_of_session(leader: int) -> int:
-    """Return the memory of all its processes together. Pages that they share count once (PSS)."""
+    """Return the memory of all processes in the session. Pages that they share count once (PSS)."""
     found = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):  # one that has just ended
+        with suppress(OSError, ValueError, IndexError):  # the process has just ended
             if int(path.read_text().rpartition(")")[2].split()[3]) == leader:
                 rollup = path.with_name("smaps_rollup").read_text()
                 found += int(rollup.partition("\nPss:")[2].split()[0]) * 1024

@@ -1,4 +1,4 @@
-"""Measures the decision point over HTTP: the product's own web server, a client's token, and open connections."""
+"""Measure the decision point over HTTP, with the product's web server, a client's token and open connections."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from requests_app.domain.scopes import Scope
 from requests_app.work.supervisor import web_command
 from tests.cast import Cast
 
-#: As many processes as the machine has cores, each with as many threads as there are callers.
+#: One process for each core. Each process has as many threads as there are callers.
 WORKERS = os.cpu_count() or 2
-#: The quota is not measured.
+#: So high that the quota does not limit the measurement.
 _PLENTY = "100000000"
 
 
 def measure(cast: Cast, pairs: Sequence[grants.Pair], *, each: int, callers: int, bar: Any) -> list[Result]:
-    """Measure advice and access over HTTP, with so many callers at once."""
+    """Measure advice and access over HTTP, with this number of simultaneous callers."""
     scopes = frozenset({Scope.EVALUATE})
     made = cast.own_client("Gateway", sorted(scopes))
     secret = operations.issue_access_token(made.row, scopes=scopes).secret
@@ -73,11 +73,11 @@ def _caller(port: int, secret: str) -> Callable[[], Callable[[str], None]]:
 
 @contextmanager
 def _server(callers: int) -> Iterator[int]:
-    """Run the web server over this database, on loopback, until the block ends."""
+    """Run the web server with this database on loopback, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    # The children open their own connections; with the parent's open they would close it.
+    # Child processes open their own connections. They would close an open connection of the parent.
     connection.close()
     environment = {**os.environ, "DATABASE_URL": address(), "EVALUATIONS_PER_MINUTE": _PLENTY}
     threads = max(2, callers // WORKERS)
@@ -106,7 +106,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def address() -> str:
-    """Return this connection's database as a DATABASE_URL."""
+    """Return the address of this connection's database, in the form of DATABASE_URL."""
     so = connection.settings_dict
     user = quote(so["USER"], safe="") + (f":{quote(so['PASSWORD'], safe='')}" if so["PASSWORD"] else "")
     host = quote(so["HOST"], safe="")

@@ -1,4 +1,4 @@
-"""Measures whether the sign-in reveals who has an account: known and unknown addresses with a wrong password."""
+"""Measure whether the sign-in shows who has an account: known and unknown addresses with a wrong password."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from requests_app.domain import clock
 from requests_app.identity import guesses
 from requests_app.models import OutboxMessage, Person, Tries
 
-#: The most milliseconds between the medians of two that nobody may tell apart.
+#: The largest difference in milliseconds between the medians of known and unknown addresses.
 AIM = 2.0
-#: Parts that differ between any two answers: tokens, nonces, request ids, and the typed address.
+#: Parts that differ between any two responses: tokens, nonces, request ids, and the typed address.
 _FIXED = (
     re.compile(rb'(name="(csrfmiddlewaretoken|once)" value=")[^"]+'),
     re.compile(rb"(csrftoken=)[^;]+"),
@@ -34,8 +34,8 @@ _PASSWORD = "not the password of anybody"
 
 
 def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
-    """Make `count` sign-in attempts and as many resets, half of them each for existing people."""
-    # Each failure is a line of the security log, which would appear between the figures.
+    """Try to sign in `count` times, and ask for as many resets. Half of each are for existing people."""
+    # Each failed sign-in is logged, and the lines would appear between the numbers.
     logging.disable(logging.WARNING)
     people = _people(count // 2)
     results: list[Result] = []
@@ -45,7 +45,7 @@ def run(count: int, bar: Any) -> tuple[list[Result], list[str]]:
         times: dict[bool, list[float]] = {True: [], False: []}
         answers: dict[bool, set[bytes]] = {True: set(), False: set()}
         for number in range(-5, count // 2):
-            # The first few read templates and open connections.
+            # The first attempts read templates and open connections, so they do not count.
             for is_known in (True, False) if number % 2 else (False, True):
                 email = f"{'k' if is_known else 'n'}{abs(number) % people:06d}@contoso.example"
                 seconds, answer = _timed(partial(act, email, number))
@@ -69,7 +69,10 @@ def _verdict(name: str, times: dict[bool, list[float]], answers: dict[bool, set[
 
 
 def _people(count: int) -> int:
-    """Return people with the hash of a real installation. Each is tried only a few times, within the limits."""
+    """Create people with a password hash as in a real installation.
+
+    Each is tried only a few times, within the limits.
+    """
     at, hashed = clock.now(), make_password("a quite long password of theirs")
     wanted = max(1, -(-count // (guesses.OF_ACCOUNT.most - 1)))
     Person.objects.bulk_create(
@@ -95,7 +98,7 @@ def _reset(email: str, number: int) -> Any:
 
 
 def _browser(number: int) -> Client:
-    """Return a browser with an address of its own, because calls from one address are limited."""
+    """Return a browser with its own address, because calls from one address are limited."""
     place = number % 65_000 + 1
     return Client(REMOTE_ADDR=f"10.{place // 256}.{place % 256}.7")
 
@@ -108,7 +111,9 @@ def _timed(act: Callable[[], Any]) -> tuple[float, bytes]:
 
 
 def plain(response: Any) -> bytes:
-    """Return all of an answer that a stranger sees, except what differs anyway: status, headers, cookies, body."""
+    """Return everything that a stranger sees of a response, without parts that always differ: status, headers, cookies,
+    body.
+    """
     head = [f"{response.status_code}", *(f"{name}: {value}" for name, value in sorted(response.items()))]
     cookies = [morsel.OutputString() for _name, morsel in sorted(response.cookies.items())]
     found = "\n".join([*head, *cookies]).encode() + b"\n\n" + bytes(response.content)

@@ -1,4 +1,4 @@
-"""Measures a page and the probes of the web server while hundreds of clients send, read or wait slowly."""
+"""Measure a page and the probes of the web server while hundreds of clients send, read or wait slowly."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from tests.factors import a_code
 SIZE = 40 * 1024 * 1024
 PAGE, PROBES = "/", ("/healthz", "/readyz?part=web")
 AIM_OF_A_PAGE, AIM_OF_A_PROBE = "p99 ≤ 500 ms", "p99 ≤ 100 ms"
-#: The bytes per second that a slow client sends or reads.
+#: How many bytes a slow client sends or reads in a second.
 A_SECOND = 1024
-#: The seconds after which all of them are connected. Slow bodies and headers end after ten and fifteen.
+#: After this number of seconds, all slow clients are connected. Slow headers end after ten seconds, slow bodies after
+#: fifteen.
 SETTLED = 2
 
 
@@ -133,7 +134,7 @@ class Site:
 
 
 class Slow:
-    """Clients that have sent this, and from then on send and read a kilobyte a second."""
+    """Clients that have sent these heads, and from then on send and read a kilobyte a second."""
 
     def __init__(self, port: int, heads: list[str]) -> None:
         self._lines: list[tuple[socket.socket, bool]] = []
@@ -144,7 +145,8 @@ class Slow:
             line.connect(("127.0.0.1", port))
             line.sendall(head.replace("\n", "\r\n").encode())
             if head.startswith("GET /windows/"):
-                # One after the other, because slow clients are measured and not hundreds of connections at once.
+                # The windows are opened one after another, because many simultaneous connections are not what is
+                # measured.
                 line.settimeout(60)
                 if not (found := line.recv(12)).endswith(b"200"):
                     raise SystemExit(f"no: {found!r}")

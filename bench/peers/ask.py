@@ -1,7 +1,8 @@
-"""Asks one peer the benchmark's questions, in the peers' own Python: `ask.py NAME PROGRAM QUESTIONS EACH PROCESSES`.
+"""Ask another product the benchmark's questions: `ask.py NAME PROGRAM QUESTIONS EACH PROCESSES`.
 
-Each peer gets the grant with the question, and evaluates the same rule over it: this engineer, this resource, before
-the window's end, a sufficient level. Prints {"version", "seconds", "wall"} as JSON.
+It runs in the Python of the other products. Each product gets the grant with the question, and evaluates the same rule:
+this engineer, this resource, before the window's end, a sufficient level. The output is {"version", "seconds", "wall"}
+as JSON.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def regopy() -> Ask:
 
     def ask(question: Question) -> bool:
         rego.set_input({**question, "now": int(time.time())})
-        # A denial is a result without any expression.
+        # A denial is a result without an expression.
         return list(rego.query("data.lockbox.allow").results[0].expressions) == [True]
 
     return ask
@@ -107,7 +108,7 @@ def cerbos(port: int) -> Callable[[], Ask]:
 
 
 def surely(make: Callable[[], Ask]) -> Callable[[], Callable[[Question], None]]:
-    """Return the peer's call, which ends the run if the peer confuses the two answers."""
+    """Return the product's call. The call ends the run if the product gives a wrong answer."""
 
     def made() -> Callable[[Question], None]:
         ask = make()
@@ -127,7 +128,7 @@ def surely(make: Callable[[], Ask]) -> Callable[[], Callable[[Question], None]]:
 
 
 class Server:
-    """Cerbos, on loopback, without telemetry, audit log or admin API, until the block ends."""
+    """Cerbos on loopback, without telemetry, audit log or admin API, until the block ends."""
 
     def __init__(self, program: str) -> None:
         self.program, self.port = program, free_port()

@@ -1,4 +1,4 @@
-"""A storm: many clients act through every door while processes and the database are killed, frozen and cut off.
+"""A storm: clients act through every interface while processes and the database are killed, stopped and disconnected.
 
-`python -m bench.storm --help` says how to run it; `docs/reliability.md` says what it found.
+`python -m bench.storm --help` explains how to run it. `docs/reliability.md` has the results.
 """

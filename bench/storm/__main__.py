@@ -1,4 +1,4 @@
-"""`python -m bench.storm`: run one storm over a tree of this product, and report. Exit 1 if anything is wrong."""
+"""`python -m bench.storm`: run one storm on a source tree of this product, and report. Exit 1 if anything is wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.storm.storm import Storm
 ROOT = Path(__file__).resolve().parents[2]
 
 
-#: The faults of a short storm: one of the web, one of the database and one of the workers.
+#: The faults of a short storm: one each of the web server, the database and the workers.
 SHORT = {
     "sqlite": ("kill one web worker", "SQLite is locked", "kill the cluster"),
     "postgres": ("cut at COMMIT's answer", "PostgreSQL crashes", "kill one web worker"),
@@ -31,7 +31,7 @@ DISK_BYTES = 700_000_000
 
 
 def main() -> int:
-    # So that started processes are ended, too.
+    # With this handler, started processes are ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = _arguments()
     seed = SHORT_SEED if arguments.short else secrets.randbelow(10**6)
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _small_disk(directory: Path) -> Path:
-    """Mount a file system for the database, which the storm may fill. Only root can mount one."""
+    """Mount a file system for the database, so that the storm can fill it. Only root can do this."""
     disk = directory / "disk"
     disk.mkdir()
     directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The acts of the callers: one client is one thread that plays a few people and draws its next act by its own dice."""
+"""The acts of the callers. One client is one thread that plays a few people and chooses its acts at random."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ API_VERSION = "api-version=2018-02-28-preview"
 SCIM_USER, SCIM_PATCH = (
     "urn:ietf:params:scim:schemas:core:2.0:User", "urn:ietf:params:scim:api:messages:2.0:PatchOp",
 )  # fmt: skip
-#: A comment, which is an answer if the ticket waits for one.
+#: A comment or an answer: the same act is an answer if the ticket waits for one.
 COMMENTED = "ticket.said"
 LIVE = ("NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER")
-#: How often a caller tries while the answer is that nothing was changed, or there is no answer.
+#: How often a caller tries an act if nothing was changed or no response came.
 TRIES = 3
-#: How many of a client's people are signed in when the storm begins, and how long each may take.
+#: How many people of a client are signed in at the beginning, and how many seconds each may take.
 ARRIVED, ARRIVES_WITHIN = 2, 20.0
-#: One command at a time, because a starting process takes both cores from all others.
+#: Only one command runs at a time, because a starting process would take all processor time.
 _ONE_COMMAND = threading.Semaphore(1)
 
 
 @dataclass
 class StormTarget:
-    """What every client has to know about the installation under storm."""
+    """What every client knows about the installation."""
 
     port: int
     tree: Path
-    #: Where the generated part of the command line is.
+    #: The directory with the generated part of the command line.
     client: Path
     env: dict[str, str]
     windows: tuple[int, ...]
@@ -55,7 +55,7 @@ class StormTarget:
 
 
 class Client:
-    """One of the sixteen. `chores` lists its acts with how often each is picked."""
+    """One of the sixteen clients. `chores` lists its acts, each with its frequency."""
 
     def __init__(
         self, number: int, seed: int, target: StormTarget, cast: Cast, board: Board, journal: Journal,
@@ -68,14 +68,14 @@ class Client:
         self.browser_line = Line(target.port, f"10.9.{number}.2")
         self.seen_events: dict[str, int] = {}
         self.crashes: list[str] = []
-        #: How many acts were tried, to notice a chore that found nothing to do.
+        #: How many acts were tried. If the number does not grow, a chore had nothing to do.
         self.tried = 0
 
     # --- The loop ----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         while not self.stop.is_set():
-            # If one of them has nothing to do, or their app shows no new code yet, somebody else acts.
+            # If a person has nothing to do, or their app shows no new code yet, another person acts.
             for _ in range(6):
                 tried = self.tried
                 self._one()
@@ -86,7 +86,7 @@ class Client:
         self.browser_line.hang_up()
 
     def arrive(self) -> None:
-        """Sign some of its people in before the storm, like people who have been at work for a while."""
+        """Sign in some people before the storm, as if they had already been at work."""
         for person in self.people[:ARRIVED]:
             until = time.monotonic() + ARRIVES_WITHIN
             while self._browser(person) is None and time.monotonic() < until:
@@ -97,7 +97,8 @@ class Client:
         chore = self._chore(person)
         try:
             chore()
-        except Exception as crash:  # the harness's own mistake: shown in the report, and no answer of the product
+        # an error of the storm's own code: the report shows it, and does not count it as a response
+        except Exception as crash:
             self.crashes.append(f"{crash!r} {traceback.format_exc()[-700:]}")
 
     @staticmethod
@@ -133,7 +134,7 @@ class Client:
                     (self.revoke_api, 2), (self.revoke_page, 1)]  # fmt: skip
         return chores
 
-    # --- Acting, and writing down what was answered ------------------------------------------------------------
+    # --- Acting, and recording the response --------------------------------------------------------------------
 
     def _act(self, door: str, name: str, who: str, tenant: str, event: str, mark: str = "") -> IntendedAct:
         number = self.journal.number()
@@ -143,7 +144,7 @@ class Client:
         self, act: IntendedAct, send: Callable[[], Answer], *, is_repeatable: bool,
         refusals: frozenset[int] = frozenset(),
     ) -> Answer:  # fmt: skip
-        """Send it, and if that is safe repeat it with the same key, until the outcome is known."""
+        """Send the call. If it is safe, repeat it with the same key until the outcome is known."""
         self.tried += 1
         for attempt in range(1, TRIES + 1):
             begun = time.time()
@@ -158,7 +159,7 @@ class Client:
             )  # fmt: skip
             if outcome in (Outcome.DONE, Outcome.REFUSED, Outcome.WRONG):
                 break
-            # Half of the callers without an answer stop: then only the log says what happened.
+            # Half of the callers without a response give up. For their acts, only the log shows the outcome.
             gives_up = attempt == 1 and outcome is not Outcome.BUSY and self.dice.random() < 0.5
             if not is_repeatable or gives_up or attempt == TRIES or self.stop.wait(1.0):
                 break
@@ -169,7 +170,7 @@ class Client:
         self, act: IntendedAct, who: Person | Machine, method: str, path: str, body: Any = None, *,
         refusals: frozenset[int] = frozenset(), scim: bool = False, **headers: str,
     ) -> Answer:  # fmt: skip
-        """Call the API with this act's key as its Idempotency-Key."""
+        """Call the API with this act's key as the Idempotency-Key."""
         token = who.token or self._token_of(who)  # type: ignore[arg-type]  # a person has a token from the beginning
         if not token:
             return Answer(0, lost="no token")
@@ -180,7 +181,7 @@ class Client:
             content = json.dumps(body).encode()
         if method == "POST" and act.changes and not scim:
             sent["Idempotency-Key"] = f"{act.key}-storm"
-        # Only with a key is a second try the same act. Two exports are two acts.
+        # Without a key, a second try would be a second act, for example a second export.
         is_repeatable = "Idempotency-Key" in sent
         return self._try(
             act, lambda: self.line.call(method, path, content, sent), is_repeatable=is_repeatable, refusals=refusals
@@ -201,7 +202,10 @@ class Client:
         return self._api(self._act("api", name, who.name, who.tenant, ""), who, "GET", path)
 
     def _proven(self, person: Person) -> bool:
-        """Confirm with password and code, if the last time was too long ago."""
+        """Confirm with password and code if the last confirmation is too old.
+
+        Return whether the person has confirmed.
+        """
         if person.token_is_proven:
             return True
         code = person.next_code()
@@ -218,7 +222,7 @@ class Client:
     # --- Browsers ----------------------------------------------------------------------------------------------
 
     def _browser(self, person: Person) -> Browser | None:
-        """Return a browser in which this person is signed in, with their code; None if that failed."""
+        """Return a browser in which this person is signed in, or None if signing in failed."""
         browser = Browser(self.browser_line, self.target.base)
         browser.cookies = person.cookies
         if person.signed_in_at:
@@ -249,7 +253,7 @@ class Client:
         return browser.post("/accounts/code/", form.filled(code=code)) if page.status == 200 else page
 
     def _page(self, browser: Browser, person: Person, path: str, name: str) -> Answer:
-        """Get a page. A person who is led to the sign-in has lost their session, which no outage may take."""
+        """Get a page. A redirect to the sign-in means that the session was lost, and no outage may cause this."""
         act = self._act("pages", name, person.name, person.tenant, "")
         answer = self._try(
             act, lambda: _unless_signed_out(browser, browser.get(path)), is_repeatable=False,
@@ -263,9 +267,9 @@ class Client:
         self, browser: Browser, person: Person, act: IntendedAct, path: str, form: Form, *,
         refusals: frozenset[int] = frozenset({422}), is_file: bool = False, **given: str | list[str],
     ) -> Answer:  # fmt: skip
-        """Send a form. Only a redirect is a receipt: a page that comes back with its form has done nothing.
+        """Send a form. Only a redirect means success: a page that shows the form again has done nothing.
 
-        A form that gives out a file is not sent again: each file is an entry of its own.
+        A form that downloads a file is not repeated, because each file writes an entry.
         """
 
         def send() -> Answer:
@@ -335,7 +339,7 @@ class Client:
             self._cli(act, person, "tickets", "comment", ticket.reference, act.key)
 
     def work_ticket(self, person: Person) -> None:
-        """An engineer takes a ticket, asks the customer, or resolves it now and then."""
+        """Take a ticket, ask the customer, or sometimes resolve the ticket, as an engineer."""
         ticket = self._ticket_for(person, *LIVE)
         if ticket is None:
             return
@@ -357,7 +361,7 @@ class Client:
 
     def _move_ticket(self, person: Person, ticket: Ticket, verb: str, state: str, event: str) -> None:
         act = self._act("api", f"{verb} ticket", person.name, ticket.tenant, event)
-        # Taking a ticket has no comment by which it could be found again; everything else does.
+        # Taking a ticket has no comment, so its entry is found by ticket and person. Other entries contain the key.
         act.mark = f"{ticket.id} {person.id}" if verb == "assign" else act.key
         body = {} if verb == "assign" else {"comment": act.key}
         answer = self._api(act, person, "POST", f"/api/v1/tickets/{ticket.id}/{verb}", body)
@@ -375,7 +379,10 @@ class Client:
             ticket.state = json.loads(answer.body)["state"]
 
     def _ticket_for(self, person: Person, *states: str) -> Ticket | None:
-        """Return one of the tenant's tickets, for the provider's people one of any tenant. If needed, one is opened."""
+        """Return a ticket of the person's tenant, or of any tenant for the provider's people.
+
+        Open one if needed.
+        """
         tenant = person.tenant or self.dice.choice(list(self.cast.tenants))
         found = self.board.ticket(self.dice, tenant, *states)
         if found is None and person.is_a("member", "approver", "administrator"):
@@ -394,7 +401,7 @@ class Client:
                 "window_seconds": self.dice.choice(self.target.windows),
                 "tried": "Rebuilt the index, and read the log.",
                 "justification": f"{act.key} Nothing else shows why the invoices are missing."}  # fmt: skip
-        # 422: a ticket that was closed meanwhile carries no access request.
+        # 422: the ticket was closed meanwhile, so the access request is refused.
         answer = self._api(act, person, "POST", "/api/v1/access-requests", body, refusals=frozenset({422}))
         if answer.status == 201:
             found = json.loads(answer.body)
@@ -423,7 +430,7 @@ class Client:
             self.board.put_asked(Asked(found, ticket.tenant, person.name, changed=time.time()))
 
     def _to_decide(self, person: Person) -> tuple[Asked, str, str] | None:
-        """Return an access request that waits for this person, with the verdict and the event that it leaves."""
+        """Return an access request that waits for this person, with a verdict and its event."""
         if person.side == "provider":
             row = self.board.access_request(self.dice, "PENDING_PROVIDER", untried_by=person.name)
         else:
@@ -468,7 +475,7 @@ class Client:
             proof = {"password": person.password, "code": code}
         act = self._act("pages", verdict, person.name, row.tenant, event)
         act.mark = act.key
-        # If no proof was asked for, the last one may have become too old since; then the form asks for it.
+        # If the form asked for no password, the confirmation may have become too old since, and then 403 is expected.
         refusals = frozenset({422} if proof else {422, 403})
         answer = self._send(browser, person, act, path, form, refusals=refusals, comment=act.key, **proof)
         if answer.status == 302:
@@ -477,7 +484,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_cli(self, person: Person) -> None:
-        """The command reads, shows and decides. The token was confirmed before, so it asks for nothing."""
+        """Decide with the command line. The token is already confirmed, so the command asks for no password."""
         found = self._to_decide(person) if self._proven(person) else None
         if found is None:
             return
@@ -503,7 +510,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def decide_machine(self, person: Person) -> None:
-        """The tenant's machine decides for the approver that its administrator named; the two are one human."""
+        """Decide with the tenant's client, in the name of an approver. Client and approver count as one human."""
         machine = self.cast.machines[person.tenant]
         named = f"boris-{person.tenant.rpartition('-')[2]}"
         row = self.board.access_request(self.dice, "PENDING_CUSTOMER", tenant=person.tenant, untried_by=named)
@@ -521,7 +528,7 @@ class Client:
         self._heard(row, answer)
 
     def _heard(self, row: Asked, answer: Answer) -> bool:
-        """Record the state in an answer, if there is one; return whether the access request still waits."""
+        """Record the state in a response, if it has one. Return whether the access request still waits."""
         if answer.status == 200:
             found = json.loads(answer.body)
             if found["state"] != row.state:
@@ -534,7 +541,7 @@ class Client:
         return row.state.startswith("PENDING")
 
     def _decided_elsewhere(self, row: Asked, answer: Answer) -> None:
-        """Somebody was faster, or time was over: read the state with the engineer's own token."""
+        """Read the state with the engineer's token, after somebody else decided or the deadline passed."""
         engineer = self.cast.people[row.engineer]
         shown = self._read(engineer, f"/api/v1/access-requests/{row.id}", "see an access request")
         if shown.status == 200:
@@ -581,7 +588,7 @@ class Client:
     # --- Content -----------------------------------------------------------------------------------------------
 
     def look(self, person: Person) -> None:
-        """Open an item, or list the names, on the page of an open window."""
+        """Open an item or list the names, on the page of an open window."""
         found = self._window(person)
         if found is None:
             return
@@ -618,8 +625,8 @@ class Client:
 
         def send() -> Answer:
             answer = _unless_signed_out(browser, browser.get(path))
-            # A page that says that the window is closed is no access. Every content page contains these words, to show
-            # them when its window ends.
+            # The response says that the window is closed, so it is no access. Content pages also contain
+            # `reader-closed`, hidden, but only they contain `closed-notice`.
             if answer.status == 200 and b"reader-closed" in answer.body and b'id="closed-notice"' not in answer.body:
                 return Answer(409, answer.body, answer.headers)
             return answer
@@ -631,7 +638,7 @@ class Client:
             self._decided_elsewhere(row, answer)
 
     def evaluate(self, person: Person) -> None:
-        """A service that enforces windows asks whether somebody may read now, and reports that they do."""
+        """Ask as a service whether an engineer can read now, and report the access."""
         row = self.board.access_request(self.dice, "OPEN", tenant=person.tenant)
         if row is None:
             return
@@ -650,7 +657,7 @@ class Client:
 
         def send() -> Answer:
             answer = self.line.call("POST", "/access/v1/evaluation", json.dumps(body).encode(), headers)
-            # A denial has status 200 there, and leaves no entry.
+            # A denial also has status 200, and writes no entry.
             if answer.status == 200 and json.loads(answer.body).get("decision") is not True:
                 return Answer(409, answer.body, answer.headers)
             return answer
@@ -664,7 +671,7 @@ class Client:
         self._file_of_the_log(act, person, "export?format=jsonl&")
 
     def _file_of_the_log(self, act: IntendedAct, person: Person, what: str) -> None:
-        """The filter is in the entry, so each file has one of its own."""
+        """Download a file of the log. The filter in its entry makes each file different."""
         act.mark = f"2001-01-01T00:00:{act.number // 10**6 % 60:02}.{act.number % 10**6:06}Z"
         tenant = self.cast.tenants[person.tenant]["id"]
         self._api(act, person, "GET", f"/api/v1/tenants/{tenant}/log/{what}since={act.mark}")
@@ -689,7 +696,7 @@ class Client:
     def long_poll(self, person: Person) -> None:
         tenant = self.cast.tenants[person.tenant]["id"]
         if self.dice.random() < 0.3:
-            # The beginning of a stream; then the reader hangs up.
+            # The reader reads the beginning of a stream, and closes the connection.
             act = self._act("api", "stream of events", person.name, person.tenant, "")
             headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {person.token}"}
             path = f"/api/v1/tenants/{tenant}/events?after=0"
@@ -704,7 +711,7 @@ class Client:
     # --- SCIM --------------------------------------------------------------------------------------------------
 
     def provision(self, person: Person) -> None:
-        """A directory adds somebody, switches somebody off or on, or deletes somebody."""
+        """Add, switch off, switch on or delete a person, as a directory."""
         machine, users = self.cast.directories[person.tenant], self.board.users.setdefault(person.tenant, [])
         if len(users) < 3 or self.dice.random() < 0.4:
             act = self._act("scim", "add user", machine.name, person.tenant, "person.created")
@@ -729,7 +736,7 @@ class Client:
     def _admin(
         self, person: Person, path: str, name: str, slug: str, event: str, mark: str = "", **given: str
     ) -> Answer | None:
-        """One act of the administration: its page, its form, its redirect."""
+        """Do one act of the administration: open its page, send its form, expect a redirect."""
         if (browser := self._browser(person)) is None:
             return None
         page = self._page(browser, person, path, "see an act's page")
@@ -778,7 +785,7 @@ class Client:
         self._command(act, [sys.executable, "-m", "lockbox_cli", *words, "--json"], env, refusals={1})
 
     def manage_export(self, person: Person) -> None:
-        """An operator exports a tenant's log on the machine itself."""
+        """Export a tenant's log on the machine itself, as an operator."""
         slug = self.dice.choice(list(self.cast.tenants))
         act = self._act("command line", "export", "operator", slug, "log.exported", "command")
         command = [sys.executable, "manage.py", "export_log", slug, "--format", "jsonl", "--limit", "50"]
@@ -802,14 +809,15 @@ class Client:
 
 
 def _of_command(status: int, text: str, refusals: set[int]) -> str:
-    """Sort how a command ended, by its exit status and the code of the problem that it printed."""
+    """Return the outcome of a command, from its exit status and the problem's code in its output."""
     if status == 0:
         return Outcome.DONE
     if "outcome_unknown" in text or "know whether" in text:
         return Outcome.UNKNOWN
     if "store_unavailable" in text:
         return Outcome.NOTHING
-    # 4: nobody answered. Every other end of a command that works on the database itself says nothing either way.
+    # With status 4, no response came. For a command that uses the database directly, any other status says nothing
+    # about the act.
     return Outcome.REFUSED if status in refusals else Outcome.LOST
 
 
@@ -832,7 +840,7 @@ def _is_redirect(answer: Answer) -> bool:
 
 
 def _unless_signed_out(browser: Browser, answer: Answer) -> Answer:
-    """Count a redirect to the sign-in as 401 and not as a receipt: a signed-in person must never get one."""
+    """Turn a redirect to the sign-in into status 401, so that it does not count as success."""
     if _is_redirect(answer) and "/accounts/login" in browser.path_of(answer):
         return Answer(401, b"The session is gone.", answer.headers)
     return answer

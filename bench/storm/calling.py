@@ -1,4 +1,4 @@
-"""A caller's simple connection to the web server, and forms that are read from pages."""
+"""A caller's connection to the web server, and forms that are read from pages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from urllib.parse import urlencode, urlsplit
 
-#: Longer than any wait in the product; a call that takes longer hangs.
+#: In seconds. Longer than any wait in the product, so a call that takes longer hangs.
 PATIENCE = 40.0
 
 
 @dataclass
 class Answer:
-    """An answer. Status 0 means that there was none, and `lost` says why."""
+    """A response. Status 0 means that there was none, and `lost` says why."""
 
     status: int
     body: bytes = b""
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Line:
-    """A connection to one web server, opened again if it breaks. Calls come from one thread at a time."""
+    """A connection to one web server, opened again if it breaks. Only one thread at a time uses it."""
 
     def __init__(self, port: int, address: str) -> None:
         self.port, self.address = port, address
@@ -43,7 +43,7 @@ class Line:
         *, read_at_most: int = -1, patience: float = PATIENCE,
     ) -> Answer:  # fmt: skip
         connection = self._connection(patience)
-        # The web server trusts one proxy, so each caller has an address of its own.
+        # The web server trusts one proxy, so this header gives each caller an address.
         sent = {"X-Forwarded-For": self.address, "X-Forwarded-Proto": "http", **(headers or {})}
         try:
             connection.request(method, path, body, sent)
@@ -58,7 +58,7 @@ class Line:
             return Answer(0, lost=type(failure).__name__)
         if response.will_close:
             self.hang_up()
-        # Several Set-Cookie lines stay apart.
+        # The values of several Set-Cookie lines are not joined.
         found = {name.lower(): value for name, value in response.getheaders() if name.lower() != "set-cookie"}
         found["set-cookie"] = "\n".join(response.headers.get_all("Set-Cookie") or [])
         return Answer(response.status, content, found)
@@ -69,7 +69,10 @@ class Line:
             self._opened = None
 
     def _connection(self, patience: float) -> http.client.HTTPConnection:
-        """Return the open connection, unless the server has closed it: that would look like a lost answer."""
+        """Return the open connection, unless the server has closed it.
+
+        A closed connection would look like a lost response.
+        """
         opened = self._opened
         if opened is not None and opened.sock is not None and not select.select([opened.sock], [], [], 0)[0]:
             opened.sock.settimeout(patience)
@@ -81,12 +84,12 @@ class Line:
 
 @dataclass
 class Form:
-    """One form of a page, with the values that a browser would send if nobody touched it."""
+    """One form of a page, with the values that a browser sends for an unchanged form."""
 
     action: str
     method: str
     values: list[tuple[str, str]] = field(default_factory=list)
-    #: Names of the fields that people write into.
+    #: The names of the fields into which people write.
     texts: list[str] = field(default_factory=list)
 
     @property
@@ -95,11 +98,11 @@ class Form:
 
     @property
     def is_once(self) -> bool:
-        """Whether it has a token by which a second try can't act twice."""
+        """Return whether the form has a once-token, with which a second try can't act twice."""
         return any("once" in name for name, _value in self.values)
 
     def filled(self, **given: str | list[str]) -> bytes:
-        """Return the body with these values replacing the form's own."""
+        """Return the body of the form with these values."""
         unchanged = [(name, value) for name, value in self.values if name not in given]
         new = [(name, v) for name, value in given.items() for v in ([value] if isinstance(value, str) else value)]
         return urlencode([*unchanged, *new]).encode()
@@ -163,7 +166,7 @@ def forms_of(page: str) -> list[Form]:
 
 
 class Browser:
-    """Cookies, and pages that lead on. Without JavaScript, as the product promises to work."""
+    """A browser with cookies and without JavaScript."""
 
     def __init__(self, line: Line, base: str) -> None:
         self.line, self.base = line, base
@@ -176,7 +179,7 @@ class Browser:
         return self._call("POST", path, body)
 
     def follow(self, answer: Answer) -> Answer:
-        """Go where a redirect leads, once."""
+        """Follow one redirect."""
         return self.get(self.path_of(answer)) if 300 <= answer.status < 400 else answer
 
     @staticmethod

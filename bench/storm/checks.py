@@ -1,4 +1,4 @@
-"""The invariants of a storm. Each takes plain data, so that a test can forge what it must find."""
+"""The invariants of a storm. Each takes plain data, so that a test can forge a violation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from bench.storm.journal import IntendedAct, Outcome
 from bench.storm.lifecycle import LOOKS, Replay
 
 KEY = re.compile(r"K\d{6,}Q")
-#: Their entry is written before anything is shown. If the window closes in between, an access is recorded and refused.
+#: Events whose entry is written before anything is shown. If the window closes in between, the access is recorded and
+#: refused.
 RECORDED_FIRST = LOOKS | {"log.exported", "log.evidence_taken"}
 
 
 @dataclass(frozen=True)
 class Violation:
-    """`kind` groups them in the report. Those of `safety` break what the product promises; the rest are answers."""
+    """A broken invariant.
+
+    `kind` groups violations in the report. `safety` violations break the product's promises, others are wrong
+    responses.
+    """
 
     kind: str
     words: str
@@ -32,7 +37,7 @@ Mark = tuple[str, str, str]
 
 
 def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[str]:
-    """By what the journal may know this entry again: its key in the detail, or what it is about."""
+    """Yield the marks of an entry by which the journal finds it: a key in the detail, or what the entry is about."""
     detail = entry["detail"]
     text = json.dumps(detail) + comments.get(str(detail.get("comment_id", "")), "")
     yield from set(KEY.findall(text))
@@ -51,7 +56,7 @@ def marks_of(entry: Mapping[str, Any], comments: Mapping[str, str]) -> Iterable[
 
 
 def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, str]) -> Counter[Mark]:
-    """How often each (tenant, event, mark) is in the logs."""
+    """Count how often each (tenant, event, mark) is in the logs."""
     found: Counter[Mark] = Counter()
     for tenant, lines in logs.items():
         for line in lines:
@@ -59,14 +64,15 @@ def found_in(logs: Mapping[str, list[dict[str, Any]]], comments: Mapping[str, st
             if entry is not None:
                 marks = list(marks_of(entry, comments))
                 found.update((tenant, entry["event"], mark) for mark in marks)
-                # A comment is an answer where the ticket waits for one, so all of these have one name, too.
+                # If a ticket waits for an answer, a comment becomes an answer. So all these entries are also counted
+                # under one name.
                 if entry["event"].startswith("ticket."):
                     found.update((tenant, "ticket.said", mark) for mark in marks)
     return found
 
 
 def once(acts: Iterable[IntendedAct], found: Counter[Mark]) -> list[Violation]:
-    """Every acknowledged act is in the log exactly once; what was refused, or changed nothing, is not."""
+    """Check that every acknowledged act is in the log exactly once, and that refused acts are not."""
     groups: dict[Mark, list[IntendedAct]] = defaultdict(list)
     for act in acts:
         if act.changes and act.calls:
@@ -99,7 +105,7 @@ def _violation(kind: str, group: list[IntendedAct], there: int, *, safety: bool 
 
 
 def answers(acts: Iterable[IntendedAct]) -> list[Violation]:
-    """Answers that must not be: 5xx other than 503, 4xx that do not fit, and "nothing was changed" before a replay."""
+    """Find wrong responses: 5xx other than 503, 4xx that do not fit, and "nothing was changed" before a replay."""
     wrong = []
     for act in acts:
         for call in act.calls:
@@ -114,7 +120,7 @@ def answers(acts: Iterable[IntendedAct]) -> list[Violation]:
 
 
 def rows_agree(replay: Replay, rows: Mapping[str, Mapping[str, Any]]) -> list[Violation]:
-    """The rows of one tenant say what its log says. `rows` has "asked", "tickets", "grants", each by id."""
+    """Check that the rows of one tenant agree with its log. `rows` has "asked", "tickets" and "grants", each by id."""
     wrong = []
 
     def compare(what: str, reported: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
@@ -136,7 +142,7 @@ def replayed(tenant: str, replay: Replay, at: datetime, grace: Any) -> list[Viol
 
 
 def signed(tenant: str, lines: list[dict[str, Any]], notes: Iterable[str]) -> list[Violation]:
-    """Every checkpoint that was seen at any time is one of this very log."""
+    """Check that every checkpoint that was ever seen belongs to this log."""
     leaves = [bytes.fromhex(line["leaf_hash"]) for line in lines]
     found = [tree.follows(leaves, note) for note in notes]
     return [Violation("the log is not what was signed", f"{tenant}: {words}") for words in found if words]
@@ -146,7 +152,8 @@ def signed(tenant: str, lines: list[dict[str, Any]], notes: Iterable[str]) -> li
 
 
 def mails(received: Iterable[tuple[str, str, bytes]], sent: Iterable[tuple[str, str]]) -> list[Violation]:
-    """What the outbox calls delivered did arrive; and what arrived again was the same to the byte.
+    """Check that every mail that the outbox calls delivered has arrived, and that repeated mails are equal byte by
+    byte.
 
     `received`: (Message-ID, recipient, bytes); `sent`: (Message-ID, recipient) of the delivered rows.
     """
@@ -169,9 +176,7 @@ def mails(received: Iterable[tuple[str, str, bytes]], sent: Iterable[tuple[str, 
 
 
 def row_of(message_id: str) -> str:
-    """The row of the outbox that a Message-ID names: the part before its first dot. After the dot there may
-    be a hash.
-    """
+    """Return the id of the outbox row from a Message-ID: the part before the first dot. A hash can follow the dot."""
     return message_id.strip("<>").partition("@")[0].partition(".")[0]
 
 
@@ -184,7 +189,7 @@ def _difference(first: bytes, second: bytes) -> str:
 def engineers_got_mail(
     replay: Replay, texts_by_address: Mapping[str, str], address_of: Mapping[str, str]
 ) -> list[Violation]:
-    """Each engineer got at least one mail about each of their decided or ended access requests."""
+    """Check that each engineer got at least one mail about each of their access requests that ended."""
     wrong = []
     for life in replay.lives.values():
         if life.state in ("DENIED", "EXPIRED", "CLOSED"):
@@ -202,7 +207,9 @@ def hooks(
     since: int,
     events: Iterable[str],
 ) -> list[Violation]:
-    """Each entry of these events, from number `since` on, was sent at least once, always in the same words."""
+    """Check that each entry of these events, from number `since` on, was sent at least once, and always with the same
+    body.
+    """
     bodies: dict[int, set[bytes]] = defaultdict(set)
     ids: dict[int, set[str]] = defaultdict(set)
     for number, body in messages:

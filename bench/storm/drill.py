@@ -1,6 +1,6 @@
-"""The backup and restore drill: a backup under load with the documented commands, a loss, and a restore elsewhere.
+"""The drill: make a backup under load with the documented commands, lose the machine, and restore on another.
 
-The commands are read from docs/operators.md of the tree under test, so the drill tests what operators read.
+The commands come from docs/operators.md of the source tree, so the drill tests what operators read.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from bench.storm.reading import Database, Reader
 from bench.storm.storm import Storm
 from bench.storm.tree import checkpoint, follows
 
-#: How far into the storm the backup begins.
+#: When the backup begins, as a part of the storm's time.
 AFTER = 0.5
 
 
 def commands(tree: Path) -> dict[str, str]:
-    """Return the commands of docs/operators.md for backup and restore."""
+    """Return the commands for backup and restore in docs/operators.md."""
     text = (tree / "docs" / "operators.md").read_text()
     section = text.partition("\n## Backups\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```(?:sh|text)\n(.*?)```", section, re.DOTALL)
@@ -43,7 +43,7 @@ def commands(tree: Path) -> dict[str, str]:
 
 
 class Drill(Storm):
-    """A storm without faults, with a backup in the middle; then the machine is lost, and a new one takes over."""
+    """A storm without faults and with a backup in the middle. Then the machine is lost, and a new one replaces it."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **{**named, "with_faults": False})
@@ -51,7 +51,7 @@ class Drill(Storm):
         self.backup = self.directory / "backup"
         self.backup_begun = self.backup_took = 0.0
 
-    # --- While it blows --------------------------------------------------------------------------------------
+    # --- During the storm ------------------------------------------------------------------------------------
 
     def while_it_blows(self, begun: float) -> None:
         time.sleep(max(0.0, begun + self.seconds * AFTER - time.monotonic()))
@@ -60,20 +60,20 @@ class Drill(Storm):
         started = time.monotonic()
         self._shell(self.commands["dump" if self.server else "sqlite"], self.installation, cwd=self.backup)
         self.backup_took = time.monotonic() - started
-        # "Apart from all of these, back up the log's key and heads": the key once, of the heads the newest copy.
+        # As documented, back up the log's key separately. `_burn` copies the newest heads.
         shutil.copy(self.installation.data / "log_key", self.backup / "log_key")
         shutil.copy(self.installation.data / "secret_key", self.backup / "secret_key")
         shutil.copytree(self.installation.data / "content", self.backup / "content")
         print(f"The backup took {self.backup_took:.1f} s", flush=True)
 
     def _shell(self, command: str, installation: Installation, *, cwd: Path, **more: str) -> str:
-        """Run a printed command as an operator does, in the directory of the code or where the backup goes."""
+        """Run a printed command as an operator does, in this directory."""
         env = {**installation.env, **more}
         if self.server is not None:
-            # The wheel's programs, the server's own version, are found first.
+            # The programs in the server's own version come first.
             env["PATH"] = f"{self.server.bin}:{env['PATH']}"
             env["LD_LIBRARY_PATH"] = os.environ.get("LD_LIBRARY_PATH", "")
-        # `.venv` and `var` are named from the directory of the code; the copy goes where the drill keeps it.
+        # The document has paths relative to the code. Here they lead to the installation's directory.
         line = command.replace("var/", f"{installation.data}/").replace(".venv/bin/python", sys.executable)
         done = subprocess.run(["sh", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
         if done.returncode:
@@ -83,7 +83,7 @@ class Drill(Storm):
     # --- Afterwards --------------------------------------------------------------------------------------------
 
     def calm_down_and_check(self, journal: Any) -> list[Violation]:
-        """End everything at once without calming down: only the backup, the key and the newest heads are left."""
+        """End everything immediately. Only the backup, the key and the newest heads are left."""
         self.memory_ended = processes.memory(self.installation.family())
         heads = self.directory / "log_heads.sqlite3"
         notes_before = Reader(self.installation, self.cast).heads()
@@ -97,7 +97,7 @@ class Drill(Storm):
         assert self.installation.process is not None
         self.installation.process.wait(30)
         self.installation.process = None
-        # The heads are kept elsewhere all the time, and are not restored from a backup.
+        # The heads are always stored on another machine, so they do not come from the backup.
         for suffix in ("", "-wal", "-shm"):
             source = self.installation.data / f"log_heads.sqlite3{suffix}"
             if source.exists():
@@ -109,7 +109,7 @@ class Drill(Storm):
             self.proxy.kill()
 
     def _restore(self, heads: Path) -> None:
-        """Restore on a new machine: a new directory, a new server, and what was saved."""
+        """Restore on a new machine: a new directory, a new server, and the saved files."""
         elsewhere = self.directory / "elsewhere"
         url = ""
         if self.server is not None:
@@ -134,7 +134,7 @@ class Drill(Storm):
     def _check_restored(self, acts: list[IntendedAct], notes_before: list[str]) -> list[Violation]:
         found = self._reported_as_documented()
         self.installation.start()
-        # Long enough for the signer to look at every log.
+        # Long enough for the signer to check every log.
         time.sleep(8)
         reader = Reader(self.installation, self.cast)
         logs = {slug: reader.log(slug) for slug in self.cast.tenants}
@@ -154,7 +154,7 @@ class Drill(Storm):
         return found
 
     def _reported_as_documented(self) -> list[Violation]:
-        """`verify_audit` prints BAD and the signed length of each log that is shorter than its head."""
+        """Check that `verify_audit` prints BAD and the signed length of each log that is shorter than its head."""
         try:
             output = self._shell(self.commands["verify"], self.installation, cwd=self.tree)
             status = 0
@@ -166,7 +166,7 @@ class Drill(Storm):
         return []
 
     def _signed_as_documented(self, reader: Reader, logs: dict[str, Any], notes: list[str]) -> list[Violation]:
-        """A log as long as its head is signed again; a shorter one is refused, with an alarm that says so."""
+        """Check that a log as long as its head is signed again, and that a shorter log is refused with an alarm."""
         found, shorter = [], 0
         for slug, lines in logs.items():
             tenant = self.cast.tenants[slug]["id"]

@@ -1,4 +1,4 @@
-"""The faults of a storm: drawn from the seed before it, and recorded as they happen."""
+"""The faults of a storm. The seed determines them before the storm, and each is recorded when it happens."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from bench.storm.installation import Installation
 from bench.storm.postgres import Server
 from bench.storm.receivers import Hooks, MailServer
 
-#: Seconds between one fault and the next.
+#: The least and the most seconds between two faults.
 EVERY = (10.0, 20.0)
-#: How soon acts must succeed again after the fault is over; None if the fault delays no act.
+#: How many seconds after a fault acts must succeed again. None if the fault delays no act.
 BOUNDS: dict[str, float | None] = {
-    # From the kill if nobody has to start anything; otherwise from the new start or the first connection.
+    # The time begins with the kill, or with the new start or first connection if something must be started.
     "kill one web worker": 2.0,
     "freeze one web worker": 10.0,
     "kill all web workers": 10.0,
@@ -66,7 +66,7 @@ _SQLITE = ("SQLite is locked", "SQLite is locked", "kill one web worker", "kill 
 
 @dataclass
 class Fault:
-    """One fault. `over` is when nothing prevented acts any more; the limit counts from then."""
+    """One fault. `over` is when nothing prevented acts any more, and the limit counts from then."""
 
     at: float
     kind: str
@@ -83,9 +83,9 @@ class Fault:
 def plan(
     seed: int, seconds: float, database: str, *, kinds: Sequence[str] = (), has_small_disk: bool = False
 ) -> list[Fault]:
-    """Draw the faults of a storm. The same seed gives the same ones at the same times.
+    """Draw the faults of a storm. The same seed gives the same faults at the same times.
 
-    With `kinds`, these happen once each, in this order, spread over its time.
+    With `kinds`, each of these happens once, in this order, spread over the storm.
     """
     dice = random.Random(f"faults {seed}")
     if kinds:
@@ -97,10 +97,10 @@ def plan(
     found: list[Fault] = []
     at = dice.uniform(5.0, 8.0)
     bag: list[str] = []
-    # Nothing begins in the last seconds: each fault is to be seen to its end.
+    # No fault begins in the last seconds, so that each fault can be observed to its end.
     while at < seconds - 12.0:
         if not bag:
-            # Every kind happens before one happens again.
+            # Every kind happens once before a kind happens again.
             bag = dice.sample(every, len(every))
         found.append(Fault(at, bag.pop(), round(dice.uniform(3.0, 8.0), 1)))
         at += dice.uniform(*EVERY)
@@ -109,7 +109,7 @@ def plan(
 
 @dataclass
 class Weather:
-    """Makes the planned faults happen to one installation, one after the other."""
+    """Carries out the planned faults in one installation, one after another."""
 
     installation: Installation
     mail: MailServer
@@ -132,7 +132,7 @@ class Weather:
             print(f"{fault.at:7.1f} s  {fault.kind}", flush=True)
             try:
                 _HAPPENS[fault.kind](self, fault)
-            except Exception as failure:  # a fault that could not be made is no reason to end the storm
+            except Exception as failure:  # a fault that could not be caused does not end the storm
                 self.problems.append(f"{fault.kind}: {failure!r}")
                 traceback.print_exc()
             fault.over = fault.over or time.time()
@@ -147,7 +147,7 @@ class Weather:
         fault.note = f"one of {len(workers)}"
 
     def freeze_one_worker(self, fault: Fault) -> None:
-        """SIGSTOP, and SIGCONT only after longer than a supervisor may look on."""
+        """Stop a worker, and continue it only after the supervisor must have noticed."""
         workers = self.installation.web_workers()
         if not workers:
             return
@@ -196,7 +196,7 @@ class Weather:
         if beat:
             processes.send(signal.SIGKILL, beat)
 
-    # --- Those whom it talks to --------------------------------------------------------------------------------
+    # --- Mail server and webhook receivers ---------------------------------------------------------------------
 
     def mail_is(self, manner: str) -> Callable[[Fault], None]:
         def happens(fault: Fault) -> None:
@@ -227,7 +227,7 @@ class Weather:
         fault.over = self.server.restart()
 
     def hang(self, fault: Fault) -> None:
-        """Stop the server, but do not kill it: its kernel still acknowledges, so no TCP timeout notices."""
+        """Stop the server without killing it. Its kernel still acknowledges data, so no TCP time limit notices."""
         assert self.server is not None
         family = self.server.freeze()
         self._probe(fault)
@@ -235,7 +235,7 @@ class Weather:
         processes.send(signal.SIGCONT, *family)
 
     def _probe(self, fault: Fault) -> None:
-        """How long /healthz takes while the database hangs."""
+        """Record how long /healthz takes while the database hangs."""
         time.sleep(0.5)
         status, seconds, _body = self.installation.probe("/healthz", timeout=30.0)
         fault.note = f"/healthz {status} in {seconds:.2f} s"
@@ -275,7 +275,7 @@ class Weather:
         self._order("cut-before-commit 0")
 
     def fill_disk(self, fault: Fault) -> None:
-        """Leave the database no free byte. A server that ends itself is started again once there is room."""
+        """Fill the disk of the database completely. If the server ends, start it again when there is space."""
         assert self.small_disk is not None
         filler = self.small_disk / "filler"
         with filler.open("wb") as file:
@@ -298,7 +298,7 @@ class Weather:
             fault.over = self.server.wait_until_up()
 
     def lock_sqlite(self, fault: Fault) -> None:
-        """Hold the write lock, as a copy or a careless operator does."""
+        """Hold SQLite's write lock, as a copy program or a careless operator does."""
         path = Path(self.installation.env["DATA_DIR"]) / "lockbox.sqlite3"
         holder = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
@@ -345,6 +345,6 @@ def start_proxy(port: int, server_port: int) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    # Nobody reads what it says from here on but this thread, so that its pipe never fills.
+    # Only this thread reads the output from now on, so that the pipe never fills.
     threading.Thread(target=lambda: list(process.stdout or ()), daemon=True).start()
     return process

@@ -1,4 +1,4 @@
-"""One installation of the tree under storm: its directory, port and database, and its processes by their duty."""
+"""The installation under test: its directory, port and database, and its processes by their task."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from bench.storm import processes
 
-#: Short enough that deadlines pass and windows close within the storm.
+#: In seconds. So short that deadlines pass and windows close during the storm.
 PROVIDER_SECONDS, CUSTOMER_SECONDS, WINDOWS = 45, 40, (20, 45)
 READY_WITHIN = 120.0
 
 
 def free_port() -> int:
-    """Return a port that nobody uses, below those that the system gives to outgoing connections."""
+    """Return a port that nobody uses, below the ports that the system gives to outgoing connections."""
     while True:
         port = random.SystemRandom().randrange(12_000, 20_000)
         with socket.socket() as probe:
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Installation:
-    """An installation that runs from a source tree: starts it, finds its processes, and stops or kills them."""
+    """An installation that runs from a source tree. It starts it, finds its processes, and stops or kills them."""
 
     def __init__(
         self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0, data: Path | None = None
@@ -64,12 +64,12 @@ class Installation:
     # --- Setting up --------------------------------------------------------------------------------------------
 
     def prepare(self, *, tenants: int) -> None:
-        """An empty database, the log's key, the world, and what the command line is built on."""
+        """Create an empty database, the log's key, the world, and the package for the command line."""
         self.manage("migrate", "--noinput", "-v0")
         self.manage("log_key", "create", "--if-missing")
         self.run([sys.executable, str(Path(__file__).with_name("world.py")), str(self.facts), str(tenants)])
         builder = self.tree / "clients" / "python" / "build_client.py"
-        # An earlier version has the generated package in its tree.
+        # An earlier version has the generated package in its source tree.
         if builder.exists():
             self.run([sys.executable, str(builder), str(self.client / "lockbox_client")])
 
@@ -106,7 +106,7 @@ class Installation:
         raise CannotStart(f"The installation did not come up: {self.log.read_text(errors='replace')[-3000:]}")
 
     def stop(self, within: float = 60.0) -> None:
-        """Stop it with SIGTERM, as an operator does, and kill what has not ended then."""
+        """Stop with SIGTERM, as an operator does. Then kill processes that have not ended."""
         if self.process is None:
             return
         family = processes.tree(self.process.pid)
@@ -119,7 +119,7 @@ class Installation:
         self.process = None
 
     def kill_supervisor(self) -> None:
-        """Kill only the supervisor: its helper ends the children, and nobody starts them again."""
+        """Kill only the supervisor. Its helper ends the children, and nothing starts them again."""
         assert self.process is not None
         family = processes.tree(self.process.pid)
         self.process.kill()
@@ -130,7 +130,7 @@ class Installation:
         processes.send(signal.SIGKILL, *family[1:])
 
     def probe(self, path: str, timeout: float = 5.0) -> tuple[int, float, str]:
-        """Ask a probe: status (0 without an answer), seconds, and what it said."""
+        """Call a probe. Return the status (0 without a response), the seconds and the body."""
         begun = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -149,7 +149,7 @@ class Installation:
         return processes.tree(self.process.pid) if self.process is not None else []
 
     def part(self, kind: str) -> int | None:
-        """The supervisor's own child that is the web server's master, a cluster or the beat."""
+        """Return the supervisor's child of this kind: the web server's main process, a cluster or the beat."""
         if self.process is None:
             return None
         for pid in processes.children(self.process.pid):
@@ -162,19 +162,19 @@ class Installation:
         return None
 
     def web_workers(self) -> list[int]:
-        """The processes that answer: the master's children that are no helper of Python's own."""
+        """Return the processes that answer calls: the main process's children except Python's helper."""
         master = self.part("web")
         found = processes.children(master) if master else []
         return [pid for pid in found if "resource_tracker" not in processes.command(pid)]
 
     def cluster_workers(self) -> list[int]:
-        """All below the cluster, its guards and its workers."""
+        """Return all processes below the cluster: its guards and its workers."""
         cluster = self.part("cluster")
         return processes.tree(cluster)[1:] if cluster else []
 
 
 class CannotStart(Exception):
-    """The storm can't begin, or can't go on: something of its own did not come up."""
+    """The storm can't begin or continue, because a part of its own did not start."""
 
 
 class CommandFailed(Exception):

@@ -1,4 +1,4 @@
-"""What the callers saw: every call with its answer, written as it comes, and the outcome of each act."""
+"""What the callers saw: every call with its response, written as it comes, and the outcome of each act."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ from bench.storm.calling import Answer
 
 
 class Outcome(StrEnum):
-    """What an answer tells its caller about the act."""
+    """What a response tells the caller about the act."""
 
-    #: It is done.
+    #: The act is done.
     DONE = "done"
-    #: The domain said no: the state, the deadline, the role, the quota.
+    #: The product refused the act, because of the state, the deadline, the role or the quota.
     REFUSED = "refused"
     #: 503: nothing was changed.
     NOTHING = "nothing changed"
-    #: 503: too many want this at once. This try was not begun, and it is no outage.
+    #: 503: too many calls want this at the same time. This call did not begin, and there is no outage.
     PUT_OFF = "put off"
     #: 503: it is not known whether this was saved.
     UNKNOWN = "not known"
-    #: An equal call is still under way.
+    #: An equal call is still in progress.
     BUSY = "under way"
-    #: No answer came.
+    #: No response came.
     LOST = "no answer"
-    #: An answer that must not happen: 5xx other than 503, or a 4xx that does not fit what was sent.
+    #: A response that must not happen: 5xx other than 503, or a 4xx that does not fit the call.
     WRONG = "wrong answer"
 
 
-#: The answer of every door after a commit with unknown outcome; the API's code, in Azure's spelling too.
+#: What every interface answers after a commit with an unknown outcome: the API's code, and its form in Azure's
+#: contract.
 UNKNOWN_CODES = frozenset({"outcome_unknown", "OutcomeUnknown"})
 UNKNOWN_WORDS = ("know whether this was saved", "know whether it was saved")
 PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy", "streams_full"}), "Go back and send it again"
 BUSY_CODES = frozenset({"idempotency_in_progress", "IdempotencyInProgress"})
-#: 4xx that any valid call may get: somebody was faster, the page is out of date, the quota is used up.
+#: 4xx for valid calls: somebody was faster, the page is out of date, or the quota is used up.
 RACES = frozenset({409, 412, 429})
 
 
 def code_of(answer: Answer) -> str:
-    """The stable code of a problem; of Azure's contract and SCIM theirs; of a page nothing."""
+    """Return the stable code of a problem, or that of Azure's contract or SCIM. Return an empty text for a page."""
     try:
         found = json.loads(answer.body)
     except ValueError:
@@ -61,7 +62,10 @@ def says_unknown(answer: Answer) -> bool:
 
 
 def judged(answer: Answer, *, refusals: frozenset[int] = frozenset()) -> Outcome:
-    """Sort an answer. `refusals` are statuses, beside those of races, by which this act may be refused."""
+    """Return the outcome in a response.
+
+    `refusals` are statuses with which this act may be refused, in addition to RACES.
+    """
     if answer.status == 0:
         return Outcome.LOST
     if answer.status == 503:
@@ -85,7 +89,7 @@ _STRONGEST_FIRST = (
 
 @dataclass
 class Call:
-    """One try: when it was made, and what was answered."""
+    """One try: its times and its response."""
 
     begun: float
     ended: float
@@ -98,9 +102,9 @@ class Call:
 
 @dataclass
 class IntendedAct:
-    """One thing that somebody wanted done once, with every try at it.
+    """One act that somebody wanted to do once, with all its tries.
 
-    `event` and `mark` identify its entry in the log of `tenant`. An act without an event is a read.
+    `event` and `mark` identify its entry in the log of `tenant`. An act without an event only reads.
     """
 
     number: int
@@ -116,7 +120,7 @@ class IntendedAct:
 
     @property
     def outcome(self) -> Outcome:
-        """All its tries together: done if one was done; open if one may have been."""
+        """Return the outcome of all tries together: done if one try succeeded, open if one may have succeeded."""
         seen = {call.outcome for call in self.calls}
         for each in _STRONGEST_FIRST:
             if each in seen:
@@ -137,7 +141,7 @@ class IntendedAct:
 
 
 class Journal:
-    """Every act, in memory and as a line of a file, which is whole though the storm is killed."""
+    """Every act, in memory and as a line of a file. The file is complete even if the storm is killed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", buffering=1)

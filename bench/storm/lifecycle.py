@@ -1,6 +1,6 @@
-"""The life cycles of docs/lifecycle.md as data of the storm's own, and the replay of a log against them.
+"""The life cycles of docs/lifecycle.md as separate data, and the check of a log against them.
 
-Nothing here is imported from the product: what is wrong in its table would be wrong here, too.
+Nothing here is imported from the product. Otherwise an error in its table would also be here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-#: event -> (from which states, to which states, who: a side or "system"; "both" for what either side may do)
+#: event -> (earlier states, later states, who: a side, "system", or "both" if either side can do it)
 ACCESS_REQUEST: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "access_request.submitted": ((), ("PENDING_PROVIDER",), "provider"),
     "access_request.approved_by_provider": (("PENDING_PROVIDER",), ("PENDING_CUSTOMER", "OPEN"), "provider"),
@@ -32,7 +32,7 @@ TICKET: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "ticket.closed": (("NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER", "RESOLVED"), ("CLOSED",), "both"),
     "ticket.reopened": (("RESOLVED", "CLOSED"), ("ASSIGNED", "NEW"), "both"),
 }
-#: A deadline counts before its instant; what the system ends, from it on.
+#: These events need a time before the deadline. The system's events need the deadline or a later time.
 BEFORE_DEADLINE = frozenset(ACCESS_REQUEST) - {"access_request.submitted", "access_request.expired", "grant.closed"}
 LOOKS = frozenset({"content.list_asked", "content.listed", "content.opened", "content.downloaded",
                    "content.access_allowed"})  # fmt: skip
@@ -44,7 +44,7 @@ def instant(text: str) -> datetime:
 
 @dataclass
 class Life:
-    """One access request as its log tells it."""
+    """One access request, as its log describes it."""
 
     id: str
     engineer: str
@@ -62,7 +62,7 @@ class Life:
 
 @dataclass
 class Replay:
-    """What one tenant's log says: the lives in it, and anything in it that must not be."""
+    """What one tenant's log says: the access requests in it, and everything in it that must not be."""
 
     provider_for: timedelta
     customer_for: timedelta
@@ -73,7 +73,7 @@ class Replay:
     last_at: datetime | None = None
 
     def read(self, lines: Iterable[dict[str, Any]]) -> Replay:
-        """Go through the lines of an export, in its order."""
+        """Read the lines of an export, in order."""
         for number, line in enumerate(lines):
             entry = line["entry"]
             if entry is None:

@@ -1,4 +1,4 @@
-"""The people and machines of a storm, and the board that lists what they can do."""
+"""The people and clients of a storm, and the board that lists what they can do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 
 from bench.storm.calling import Answer
 
-#: An approval takes a proof that is younger than five minutes; this leaves a slow machine some time.
+#: In seconds. An approval needs a confirmation within five minutes, and a slow machine needs some time.
 PROOF_SECONDS = 240.0
 STEP_SECONDS = 30
 
 
 def totp(secret: str, step: int) -> str:
-    """The code that an authenticator app shows in this half minute (RFC 6238)."""
+    """Return the code that an authenticator app shows in this half minute (RFC 6238)."""
     digest = hmac.new(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1).digest()
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
@@ -29,7 +29,7 @@ def totp(secret: str, step: int) -> str:
 
 @dataclass
 class Person:
-    """Somebody with a browser, a token and an authenticator app. One client plays them, so nothing is shared."""
+    """A person with a browser, a token and an authenticator app. Only one client plays this person."""
 
     name: str
     id: str
@@ -46,7 +46,10 @@ class Person:
     last_step: int = 0
 
     def next_code(self) -> str:
-        """A code that was not used before, or "" where the app shows none yet. The next one counts, too."""
+        """Return a code that was not used before, or "" if the app shows none yet.
+
+        The code of the next half minute is also valid.
+        """
         now = int(time.time()) // STEP_SECONDS
         step = max(self.last_step + 1, now)
         if step > now + 1:
@@ -55,7 +58,7 @@ class Person:
         return totp(self.secret, step)
 
     def keep_code(self, answer: Answer) -> None:
-        """Where nothing was changed, the code was not used: it is typed once more."""
+        """If nothing was changed, the code was not used, and can be typed again."""
         if answer.status == 503:
             self.last_step -= 1
 
@@ -69,7 +72,7 @@ class Person:
 
 @dataclass
 class Machine:
-    """A client of the API: it proves its secret, and gets a token for an hour."""
+    """A client of the API. It proves its secret, and gets a token for an hour."""
 
     name: str
     id: str
@@ -90,7 +93,7 @@ class Ticket:
 
 @dataclass
 class Asked:
-    """An access request as the callers know it. `tried` says who has decided it, and how, with any outcome."""
+    """An access request as the callers know it. `tried` contains who has tried which act, with any outcome."""
 
     id: str
     tenant: str
@@ -103,7 +106,7 @@ class Asked:
 
 
 class Board:
-    """What the callers know, shared by all of them. Only the product knows the truth."""
+    """What the callers know. All callers share it, and it may be out of date."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -120,7 +123,7 @@ class Board:
             self.asked.setdefault(row.id, row)
 
     def ticket(self, dice: random.Random, tenant: str | None, *states: str) -> Ticket | None:
-        """A ticket of this tenant, one of the newest, in one of these states as far as is known."""
+        """Return one of the tenant's newest tickets in one of these states, as far as the callers know."""
         with self._lock:
             rows = [row for row in self.tickets.values() if tenant in (None, row.tenant) and row.state in states]
         return dice.choice(rows[-40:]) if rows else None
@@ -139,7 +142,10 @@ class Board:
         return dice.choice(rows[-60:]) if rows else None
 
     def try_once(self, row: Asked, who: str, what: str) -> bool:
-        """Take the one try that this human has at this act. A second try would look like a second act."""
+        """Return whether this human has not tried this act before, and record the try.
+
+        A second try would look like a second act.
+        """
         with self._lock:
             if (who, what) in row.tried:
                 return False
@@ -148,7 +154,7 @@ class Board:
 
 
 class Cast:
-    """Everybody, read from the file that world.py wrote."""
+    """All people and clients, read from the file that world.py wrote."""
 
     def __init__(self, world: dict[str, Any]) -> None:
         self.world = world

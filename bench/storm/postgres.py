@@ -1,6 +1,6 @@
-"""A PostgreSQL server of the storm's own: durable, with the role that docs/operators.md asks for, and easy to hurt.
+"""A PostgreSQL server for the storm: durable, with the role of docs/operators.md, and easy to stop and crash.
 
-The application's connections lead through a proxy that can cut or hold them; the harness itself connects past it.
+The application's connections lead through a proxy that can cut or hold them. The storm's own connections do not.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bench.storm import processes
 from bench.storm.installation import CannotStart, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-#: As docs/operators.md has it.
+#: The statements of docs/operators.md.
 ROLE = "CREATE ROLE lockbox LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD 'choose one'"
 DATABASE = "CREATE DATABASE lockbox OWNER lockbox"
 OPTIONS = {"max_connections": "120", "listen_addresses": "127.0.0.1", "shared_buffers": "256MB", "fsync": "on"}
 
 
 def _programs() -> ModuleType:
-    """`bin/_with_postgres.py`, which knows where PostgreSQL's programs are and as whom they may run."""
+    """Return `bin/_with_postgres.py`, which finds PostgreSQL's programs and the account that can run them."""
     spec = importlib.util.spec_from_file_location("_with_postgres", ROOT / "bin" / "_with_postgres.py")
     assert spec is not None
     assert spec.loader is not None
@@ -41,11 +41,11 @@ def _programs() -> ModuleType:
 
 
 class Server:
-    """One server; `disk` is where its data is, a small file system of its own if the disk is to fill up."""
+    """One server. `disk` is the directory of its data: a small file system if the disk is to fill up."""
 
     def __init__(self, log: Path, *, disk: Path | None = None) -> None:
         self.log, self.port = log, free_port()
-        # A directory of its own: as root the server runs as another account, which has to reach its data.
+        # Another account must reach the directory: if the storm is root, the server runs as another account.
         self.directory = directory = Path(tempfile.mkdtemp(prefix="lockbox-storm-pg-"))
         self._with = _programs()
         self._user = self._with.account()
@@ -70,7 +70,7 @@ class Server:
             admin.execute(DATABASE)
 
     def start(self) -> float:
-        """Start it, and return when it accepted connections (after a crash, once it has recovered)."""
+        """Start the server. Return when it accepted connections, after a crash and recovery too."""
         settings = [part for name, value in OPTIONS.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -91,22 +91,22 @@ class Server:
         raise CannotStart(f"PostgreSQL did not come up: {self.log.read_text(errors='replace')[-2000:]}")
 
     def connect(self, database: str = "lockbox", **options: Any) -> psycopg.Connection[Any]:
-        """As the superuser, past the proxy."""
+        """Connect as the superuser, without the proxy."""
         return psycopg.connect(
             host="127.0.0.1", port=self.port, user="postgres", dbname=database, autocommit=True, **options
         )
 
     def url(self, port: int, database: str = "lockbox") -> str:
-        """As the documented role, by the given port: the server's own or the proxy's."""
+        """Return the address for the documented role, with the port of the server or of the proxy."""
         return f"postgres://lockbox:choose%20one@127.0.0.1:{port}/{database}"
 
-    # --- Hurting it --------------------------------------------------------------------------------------------
+    # --- Faults ------------------------------------------------------------------------------------------------
 
     def family(self) -> list[int]:
         return processes.tree(self.process.pid) if self.process is not None else []
 
     def crash(self) -> None:
-        """Kill the postmaster and every backend: what was not on the disk is gone."""
+        """Kill the postmaster and every backend. Data that was not on the disk is lost."""
         assert self.process is not None
         processes.send(signal.SIGKILL, *self.family())
         self.process.wait(30)
@@ -118,7 +118,7 @@ class Server:
 
     def restart(self) -> float:
         assert self.process is not None
-        # Fast shutdown: PostgreSQL ends the sessions and writes what was committed.
+        # Fast shutdown: PostgreSQL ends the sessions and writes committed data.
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
         return self.start()
@@ -133,7 +133,7 @@ class Server:
         return len(chosen)
 
     def destroy(self) -> None:
-        """Stop it, and remove all that it held."""
+        """Stop the server, and remove its files."""
         if self.process is not None and self.process.poll() is None:
             processes.send(signal.SIGCONT, *self.family())
             self.process.send_signal(signal.SIGINT)

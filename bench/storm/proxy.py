@@ -1,12 +1,12 @@
-"""A proxy between the application and PostgreSQL that loses connections at the worst moments.
+"""A proxy between the application and PostgreSQL that breaks connections at bad moments.
 
-Usage: python proxy.py LISTEN-PORT SERVER-PORT. It runs as a process of its own, takes one order per line on standard
+Usage: python proxy.py LISTEN-PORT SERVER-PORT. It runs in its own process, reads one order per line from standard
 input, and prints what it did:
 
-    cut SHARE            cuts this share of all connections, after a random number of further bytes
-    cut-at-commit N      cuts the next N connections when their COMMIT is acknowledged, before the client learns it
-    cut-before-commit N  cuts the next N connections when their COMMIT is on its way to the server, and drops it
-    hold SECONDS         lets nothing through for so long, like a network that loses every packet
+    cut SHARE            cut this share of all connections, each after a random number of further bytes
+    cut-at-commit N      cut the next N connections after their COMMIT was acknowledged, before the client learns it
+    cut-before-commit N  cut the next N connections before their COMMIT reaches the server, and drop the COMMIT
+    hold SECONDS         pass nothing on for this time, like a network that loses every packet
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ CHUNK = 65_536
 
 
 class Line:
-    """One connection of the application, and the one to the server that belongs to it."""
+    """One connection of the application, and the connection to the server that belongs to it."""
 
     def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.proxy, self.client, self.server = proxy, client, server
-        #: After so many bytes more from the server it is cut; None: never.
+        #: The connection is cut after this number of further bytes from the server, or never for None.
         self.bytes_left: int | None = None
         self.awaits_commit = False
 
     def cut(self) -> None:
         for side in (self.client, self.server):
-            # Not closed: aborted, so that nothing that waits is delivered.
+            # Abort the connections, so that no waiting data is delivered.
             side.transport.abort()
         self.proxy.lines.discard(self)
 
@@ -52,7 +52,7 @@ class Line:
     def _lets_through(self, data: bytes, *, is_server: bool) -> bool:
         proxy = self.proxy
         if not is_server:
-            # A simple query, which is how a transaction is ended.
+            # A transaction ends with a simple query.
             if b"COMMIT" in data:
                 if proxy.before_commit:
                     proxy.before_commit -= 1

@@ -1,4 +1,4 @@
-"""Reads what is left after a storm: logs and evidence through the API, rows and heads by SQL of the storm's own."""
+"""Read what is left after a storm: logs and evidence through the API, rows and heads with separate SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TABLE = "requests_app_"
 
 
 class Database:
-    """A few reads of the product's tables. UUIDs come as the API writes them."""
+    """A few queries of the product's tables. UUIDs have the form that the API uses."""
 
     def __init__(self, installation: Installation, server: Server | None) -> None:
         self.path, self.server = Path(installation.env["DATA_DIR"]) / "lockbox.sqlite3", server
@@ -63,9 +63,9 @@ class Database:
         }
 
     def bring_forward(self, *, claims: bool = False) -> None:
-        """What waits for its next attempt is tried now: hours of back-off are no part of a storm.
+        """Make waiting messages due now, because a storm can't wait hours for their next attempt.
 
-        With `claims` the leases are over as well; only where no process is left that could hold one.
+        With `claims`, also end their leases. Use it only if no process is left that may hold one.
         """
         also = ", claimed_until = NULL" if claims else ""
         self.do(
@@ -77,7 +77,7 @@ class Database:
         return [" ".join(str(value) for value in row) for row in self.rows(sql)]
 
     def mails(self) -> list[tuple[str, str, str, Any]]:
-        # What was found to be out of date when its turn came is settled with a note, and is not sent.
+        # If a mail was out of date, its row has a note, and nothing was sent.
         of = "WHERE lane = 'mail' AND state = 'delivered' AND last_error = ''"
         sql = f"SELECT id, recipient, topic, rendered FROM {_TABLE}outboxmessage {of}"
         return self.rows(sql)
@@ -106,7 +106,7 @@ class Reader:
             answer = self.line.call("GET", f"/api/v1/tenants/{tenant['id']}/{path}", None, headers)
             if answer.status not in (0, 429, 503):
                 break
-            # A slow machine is no reason to give up what the storm is judged by.
+            # A slow machine must not end the storm before it is checked.
             time.sleep(1)
         if answer.status != 200:
             raise CannotRead(f"{path} of {slug}: {answer.status} {answer.lost} {answer.text[:300]}")
@@ -119,7 +119,7 @@ class Reader:
         return self.get(slug, "log/checkpoint", "text/plain", tries=tries).decode()
 
     def verified(self, slug: str, directory: Path) -> list[Violation]:
-        """Take the evidence of the whole log, and hand it to the verifier, which knows nothing of the product."""
+        """Download evidence of the whole log, and verify it with the verifier, which needs nothing of the product."""
         bundle = directory / f"{slug}.zip"
         bundle.write_bytes(self.get(slug, "log/evidence"))
         key = directory / f"{slug}.key"
@@ -134,7 +134,7 @@ class Reader:
         return [Violation("the verifier does not say GOOD", f"{slug}: {done.stdout[-600:]}{done.stderr[-300:]}")]
 
     def heads(self) -> list[str]:
-        """The notes of the heads that are kept outside of the database."""
+        """Return the notes of the heads that are stored outside the database."""
         path = Path(self.installation.env["DATA_DIR"]) / "log_heads.sqlite3"
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:

@@ -1,4 +1,4 @@
-"""Where mails and webhooks of the storm arrive: servers that write everything down, and behave badly when told to."""
+"""Servers that receive the storm's mails and webhooks. They record everything, and can be told to behave badly."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from bench.storm.installation import free_port
 
 
 class MailServer:
-    """SMTP, spoken by hand, so that it can hang at any line. `manner` says how it behaves to what comes next.
+    """An SMTP server that can hang at any line. `manner` is how it treats the next connections.
 
-    well: takes every mail · hang: accepts the connection and says nothing · deaf: takes the mail and cuts the
-    connection before it says so · busy: puts everything off (451)
+    well: accepts every mail · hang: accepts the connection and sends nothing · deaf: accepts the mail and cuts the
+    connection before it says so · busy: answers 451 to everything
     """
 
     def __init__(self, record: Path) -> None:
         self.port, self.manner = free_port(), "well"
-        #: (Message-ID, recipient, the bytes) of every mail that was received whole, whether that was said or not.
+        #: (Message-ID, recipient, bytes) of every mail that was received completely, even if the sender did not learn
+        #: it.
         self.mails: list[tuple[str, str, bytes]] = []
         self._record = record.open("a", buffering=1)
         self._loop = asyncio.new_event_loop()
@@ -105,11 +106,11 @@ class MailServer:
 
 
 class Hooks:
-    """A receiver of webhooks. `manner`: well · fail (500) · slow · endless (an answer without an end) · cut."""
+    """A receiver of webhooks. `manner`: well · fail (500) · slow · endless (a response without an end) · cut."""
 
     def __init__(self, record: Path) -> None:
         self.port, self.manner = free_port(), "well"
-        #: (path, webhook-id, body) of every message that came whole.
+        #: (path, webhook-id, body) of every message that was received completely.
         self.messages: list[tuple[str, str, bytes]] = []
         self._record = record.open("a", buffering=1)
         hooks = self

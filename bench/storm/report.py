@@ -1,4 +1,4 @@
-"""The report of a storm, in words and numbers: acts by door, faults and recovery, availability, violations."""
+"""The report of a storm, in words and numbers: acts by interface, faults and recovery, availability, violations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.storm.storm import Result
 
 DOORS = ("pages", "api", "azure", "scim", "admin", "command line")
 WELL = frozenset({Outcome.DONE, Outcome.REFUSED, Outcome.PUT_OFF})
-#: A call that was answered badly counts as an outage's where it overlaps one; so much longer is allowed for it.
+#: A failed call counts as part of a fault if it overlaps the fault, or begins within this number of seconds after it.
 AFTER = 10.0
 
 
@@ -25,7 +25,7 @@ def acknowledged(acts: Iterable[IntendedAct]) -> list[IntendedAct]:
 
 
 def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
-    """Seconds from the fault's end to the first acknowledgement of an act that was begun after it."""
+    """Return the seconds from the fault's end to the first success of an act that began after it."""
     ended = [
         call.ended
         for act in acts
@@ -37,7 +37,7 @@ def recovery(fault: Fault, acts: list[IntendedAct]) -> float | None:
 
 
 def last_failure(fault: Fault, calls: list[Call], until: float) -> float:
-    """Seconds from the fault's end to the end of the last call that it broke, before the next fault."""
+    """Return the seconds from the fault's end to the end of the last call that it broke, before the next fault."""
     ended = [
         call.ended
         for call in calls
@@ -47,7 +47,7 @@ def last_failure(fault: Fault, calls: list[Call], until: float) -> float:
 
 
 def availability(calls: list[Call], faults: list[Fault]) -> tuple[float, int]:
-    """The share of calls that were answered well, of those that overlap no fault; and how many those are."""
+    """Of the calls that overlap no fault, return the share with an expected response, and their number."""
     outside = [
         call
         for call in calls
@@ -74,7 +74,7 @@ def machine() -> str:
 
 
 def numbers(result: Result) -> dict[str, Any]:
-    """What the table of docs/reliability.md is made of."""
+    """Return the numbers for the table of docs/reliability.md."""
     done = acknowledged(result.acts)
     calls = [call for act in result.acts for call in act.calls]
     lasted = [act.ended - act.begun for act in done]
@@ -82,9 +82,9 @@ def numbers(result: Result) -> dict[str, Any]:
     for fault in result.faults:
         again = recovery(fault, result.acts)
         if again is None and fault.over + (fault.bound or 0) > result.ended:
-            # The storm ended too early to tell.
+            # The storm ended too early to know.
             continue
-        # Infinity, where no act was done again: it must not drop out of the table.
+        # If no act succeeded again, the value is infinite, so that the fault stays in the table.
         recoveries[fault.kind].append(again if again is not None else float("inf"))
     return {
         "database": result.database, "seed": result.seed, "seconds": result.seconds, "machine": machine(),

@@ -1,4 +1,4 @@
-"""One storm from its beginning to its report: set up, let people act while things break, calm down, check."""
+"""One storm: set up, act while faults happen, calm down, check."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from bench.storm.receivers import Hooks, MailServer
 CLIENTS, TENANTS = 16, 10
 #: How many tenants have a webhook.
 HOOKED = 4
-#: The events for which a webhook of the storm is registered.
+#: The events for which the storm's webhooks are registered.
 HOOK_EVENTS = sorted(ACCESS_REQUEST)
-#: The seconds after the last fault within which the sweep must have closed what has ended.
+#: How long after the last fault the sweep must have closed what has ended.
 GRACE = dt.timedelta(seconds=30)
 #: The least and the most seconds to wait after the storm.
 LEAST_CALM, LONGEST_CALM = 12.0, 900.0
@@ -44,7 +44,7 @@ LEAST_CALM, LONGEST_CALM = 12.0, 900.0
 
 @dataclass
 class Result:
-    """All that a report needs."""
+    """Everything that a report needs."""
 
     seed: int
     seconds: float
@@ -60,13 +60,13 @@ class Result:
     entries: int = 0
     mails: int = 0
     hook_messages: int = 0
-    #: How long the messages that had piled up took to leave, in seconds.
+    #: How many seconds it took to send the messages that had piled up.
     calm: float = 0.0
     problems: list[str] = field(default_factory=list)
 
 
 class Storm:
-    """`directory` holds everything of it: data, logs, journal, and what was received."""
+    """A storm. `directory` contains all its files: data, logs, the journal, and what the receivers got."""
 
     def __init__(
         self, tree: Path, directory: Path, database: str, *, seed: int, seconds: float, pace: float = 1.0,
@@ -86,7 +86,7 @@ class Storm:
         self.problems: list[str] = []
         self.memory_peak, self.calm_took = 0, 0.0
 
-    # --- From beginning to end ---------------------------------------------------------------------------------
+    # --- From start to report ----------------------------------------------------------------------------------
 
     def run(self) -> Result:
         try:
@@ -149,7 +149,7 @@ class Storm:
         return result
 
     def while_it_blows(self, begun: float) -> None:
-        """Called during the storm: the drill takes its backup here."""
+        """Do nothing. The drill makes its backup in this call during the storm."""
 
     def clean_up(self) -> None:
         if hasattr(self, "installation"):
@@ -160,7 +160,7 @@ class Storm:
         if self.server is not None:
             self.server.destroy()
 
-    # --- Beginning ---------------------------------------------------------------------------------------------
+    # --- Setting up --------------------------------------------------------------------------------------------
 
     def _callers(self, journal: Journal, stop: threading.Event) -> list[Client]:
         here = self.installation
@@ -172,7 +172,7 @@ class Storm:
         ]
 
     def _add_webhooks(self) -> None:
-        """As each tenant's administrator does it, with a fresh proof."""
+        """Add webhooks as each tenant's administrator, after a confirmation."""
         here = self.installation
         line = Client(
             99, self.seed, StormTarget(here.port, self.tree, here.client, {}, WINDOWS, 1), self.cast, Board(),
@@ -190,7 +190,7 @@ class Storm:
             self.hooked_since[slug] = len(Reader(self.installation, self.cast).log(slug))
 
     def _watch(self, stop: threading.Event) -> None:
-        """Keep checkpoints outside, as an auditor does, and look how much memory is in use."""
+        """Store checkpoints outside the installation, as an auditor does, and record its use of memory."""
         reader, number = Reader(self.installation, self.cast), 0
         while not stop.wait(3.0):
             slug = f"tenant-{number % len(self.cast.tenants)}"
@@ -207,10 +207,10 @@ class Storm:
         self.mail.manner = self.hooks.manner = "well"
         processes.send(signal.SIGCONT, *self.installation.family())
         self.memory_ended = processes.memory(self.installation.family())
-        # A killed worker keeps its claim on a message for two minutes. Act as if they were over.
+        # A killed worker holds its lease on a message for two minutes. End the leases now.
         self.installation.stop()
         self.rows.bring_forward(claims=True)
-        # A storm leaves thousands of mails. Each worker beyond the usual ones sends them, too.
+        # After a storm, thousands of mails wait. More workers send them faster.
         self.installation.env["WORKERS"] = "8"
         self.installation.start()
         self._calm_down()
@@ -218,15 +218,15 @@ class Storm:
         return self.check(journal.acts)
 
     def _calm_down(self) -> None:
-        """Wait until every message has left and every deadline that has passed is written down, or patience ends.
+        """Wait until every message is sent and every passed deadline is recorded, or the time limit is over.
 
-        A backlog may take its time, up to a bound, but must get shorter all the while.
+        A long queue may take its time, up to a limit, if it gets shorter all the time.
         """
         began = shorter_at = time.monotonic()
         self.calmed_at, fewest = dt.datetime.now(dt.UTC), math.inf
         while time.monotonic() < min(shorter_at + self.calm_seconds, began + LONGEST_CALM):
             try:
-                # What has ended by now must be closed; what ends later need not be yet.
+                # What has ended by now must be closed. What ends later need not be.
                 self.calmed_at = dt.datetime.now(dt.UTC)
                 self.rows.bring_forward()
                 waiting = len(self.rows.outbox("waiting"))
@@ -247,7 +247,7 @@ class Storm:
         return any(self.rows.rows(sql.format(past)) for sql in (text, window))
 
     def _stop_all_but_web(self) -> None:
-        """Stop everything that works by itself; the web server stays to answer questions."""
+        """Stop everything except the web server, which stays for the checks."""
         self.installation.stop()
         self.installation.manage("checkpoint")
         with self.installation.log.open("ab") as out:
@@ -268,7 +268,7 @@ class Storm:
         found += checks.answers(acts)
         addresses = {person.id: person.email for person in self.cast.people.values()}
         texts = _texts(self.mail.mails)
-        # A mail may tell of several access requests by their references; the row of its own text has them all.
+        # A mail about several access requests contains all their references.
         for slug, lines in logs.items():
             tenant = self.cast.tenants[slug]
             replay = self._replay(slug, lines)
@@ -292,7 +292,7 @@ class Storm:
         ).read(lines)  # fmt: skip
 
     def _heads(self, reader: Reader, logs: dict[str, list[dict[str, Any]]]) -> list[Violation]:
-        """The heads that are kept outside of the database agree with what the database gives out."""
+        """Check that the heads outside the database agree with the logs from the API."""
         found = []
         by_id = {self.cast.tenants[slug]["id"]: slug for slug in logs}
         for note in reader.heads():
@@ -302,7 +302,9 @@ class Storm:
         return found
 
     def _delivered(self) -> list[tuple[str, str]]:
-        """Message-ID and recipient of each mail that the outbox calls delivered and that left as a mail of its own."""
+        """Return Message-ID and recipient of each mail that the outbox calls delivered and that was sent as a separate
+        mail.
+        """
         found = []
         for _number, recipient, _topic, rendered in self.rows.mails():
             content = json.loads(rendered) if isinstance(rendered, str) else rendered
@@ -312,7 +314,7 @@ class Storm:
 
 
 def _texts(received: list[tuple[str, str, bytes]]) -> dict[str, str]:
-    """All that was sent to each address, as text."""
+    """Return the text of everything that was sent to each address."""
     import email
     from email import policy
 

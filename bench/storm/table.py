@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, made of the results that storms left.
+"""Make the table of docs/reliability.md from the results of storms.
 
 Usage: python -m bench.storm.table LABEL=RESULT.json ...
 """

@@ -1,4 +1,4 @@
-"""The Merkle tree of RFC 6962 over leaf hashes, and the checkpoints that were signed of it (C2SP tlog-checkpoint)."""
+"""The Merkle tree of RFC 6962 over leaf hashes, and checkpoints of it (C2SP tlog-checkpoint)."""
 
 from __future__ import annotations
 
