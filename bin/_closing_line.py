@@ -1,9 +1,9 @@
-"""Prints how each part of the test run went, and one closing line over all of them in pytest's form."""
+"""Print the result of each part of the test run, and one closing line over all parts in pytest's form."""
 
 import sys
 from collections import Counter
 from pathlib import Path
-from xml.etree import ElementTree  # the files were written by this very run
+from xml.etree import ElementTree  # this run wrote the files itself
 
 ORDER = ("failed", "passed", "skipped", "errors")
 
@@ -36,7 +36,7 @@ def counted(counts: Counter[str]) -> str:
 
 
 def main(results: Path, took: float | None = None) -> int:
-    """Print the lines. `took` is how long all of it took; without it the parts' times are added up."""
+    """Print the lines. `took` is the time of the whole run. Without it, the times of the parts are added."""
     total: Counter[str] = Counter()
     seconds = 0.0
     again: list[str] = []
@@ -47,7 +47,7 @@ def main(results: Path, took: float | None = None) -> int:
             counts, lasted = counts_of(report)
             seconds += lasted
             again += tried_again(report)
-            # A run that broke off without a failed test must not look like a success.
+            # If a run broke off without a failed test, it must not look like a success.
             if status and not counts["failed"] and not counts["errors"]:
                 counts["errors"] += 1
             outcome = f"{counted(counts)} in {lasted:.0f} s"

@@ -1,11 +1,11 @@
-"""Prints the numbers that show how the tree is built, and compares them with docs/numbers.md.
+"""Print numbers about the structure of the source tree, and compare them with docs/numbers.md.
 
 Usage: python bin/_measure.py [--check] [DIRECTORY]
 
-Without an option it prints a table of what it counted in DIRECTORY (by default this project). With --check it fails
-where a number is larger than the column "now" of docs/numbers.md says. Migrations and the lines of an area grow with
-the product and are not compared. The cases and seconds of tests are those of the last `bin/test` of all tests; without
-one they are left out, and they are never compared, as a slow machine breaks no rule.
+Without an option, print a table of the numbers in DIRECTORY (by default this project). With --check, fail if a number
+is larger than in the column "now" of docs/numbers.md. Migrations and the lines of an area grow with the product, so
+they are not compared. The numbers and seconds of tests come from the last `bin/test` of all tests, if there was one.
+They are never compared, because a slow machine breaks no rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("requests_app", "audit_app", "lockbox_site")
-#: Django's own places, which are no rooms.
+#: Directories that Django requires, which do not count as rooms.
 DJANGOS = {"__init__", "apps", "migrations", "management", "templatetags", "tasks"}
 AREAS = (
     "requests_app",
@@ -37,9 +37,9 @@ AREAS = (
     "bench",
     "docs",
 )
-#: The budgets of tests/parity/test_statements.py, as they are named there.
+#: The limits in tests/parity/test_statements.py, with the names that they have there.
 BUDGETS = {"INSIDE": "in the operation", "WEB": "on the page", "API": "over the API"}
-#: They grow with the product.
+#: These numbers grow with the product.
 GROWING = {"Migrations", *(f"Lines of {area}" for area in AREAS)}
 ROW = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<before>[^|]*?) \| (?P<now>[^|]*?) \|$", re.MULTILINE)
 
@@ -50,7 +50,9 @@ def rooms(root: Path) -> list[str]:
 
 
 def arrows(root: Path, places: list[str]) -> tuple[int, int]:
-    """Return how many pairs of rooms have an import from the first to the second, and how many have one both ways."""
+    """Return how many pairs of rooms have an import from the first to the second, and how many have imports both
+    ways.
+    """
     sys.path.insert(0, str(root))
     graph = grimp.build_graph("requests_app", cache_dir=None)
     pairs = set()
@@ -84,7 +86,7 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def statements(root: Path) -> dict[str, int]:
-    """Return how many statements a decision may take, which tests hold."""
+    """Return how many statements a decision can take. Tests check these limits."""
     source = (root / "tests" / "parity" / "test_statements.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == f"({', '.join(BUDGETS)})":
@@ -94,13 +96,13 @@ def statements(root: Path) -> dict[str, int]:
 
 
 def unclear_words(root: Path) -> dict[str, int]:
-    """Return the places that `bin/test static` refuses by itself, by area."""
+    """Return how many places `bin/test static` would refuse, by area."""
     tree = _plain_words.Tree(root)
     return {f"Unclear words in {area}": len(list(tree.offences(area))) for area in _plain_words.AREAS}
 
 
 def last_run(root: Path) -> dict[str, int]:
-    """Return the cases and seconds of each part of the last run of all tests; nothing where there was none."""
+    """Return the cases and seconds of each part of the last run of all tests, or nothing if there was no such run."""
     reports = {name: root / "var" / "test-results" / f"{name}.xml" for name in ("full", "sqlite", "browser")}
     if not all(path.exists() for path in reports.values()):
         return {}

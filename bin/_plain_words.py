@@ -1,7 +1,7 @@
-"""Finds words that make a text hard to read, and prints what to write instead.
+"""Find words that make a text hard to read, and print what to write instead.
 
-Usage: bin/_plain_words.py [AREA...]. Without an area it reads all of them.
-The words are the tables of docs/writing.md: a new row there is a new rule here.
+Usage: bin/_plain_words.py [AREA...]. Without an area, read all areas. The words come from the tables of
+docs/writing.md: a new row there is a new rule here.
 """
 
 import ast
@@ -17,17 +17,17 @@ from pathlib import Path
 
 RULES = "docs/writing.md"
 AREAS = ("templates", "docs", "commits", "strings", "api", "comments", "names")
-#: Subjects of this commit and of earlier ones are not judged. They were published before the rules, and published
-#: history is not rewritten.
+#: This commit and earlier ones are not checked. They were published before the rules, and published history does not
+#: change.
 RULES_SINCE = "e336bba11f49be84abc14a4d4448498dc267d742"
 LONGEST_SUBJECT = 72
 
 PRODUCT = ("audit_app", "clients/python/lockbox_cli", "lockbox_site", "requests_app", "verify")
 PYTHON = (*PRODUCT, "bench", "bin", "tests")
-#: Directories with texts of others, and with files that a program wrote.
+#: Directories with other people's files, and with generated files.
 NOT_OURS = {"__pycache__", "node_modules", "vendor", "lockbox_client", "migrations", "var"}
 
-#: Names that keep such a word because others rely on them: columns, parameters of the API, and their fields.
+#: Names that have such a word because others rely on them: columns, parameters of the API, and their fields.
 STABLE = {
     ("audit_app/models.py", "kept"),  # a column
     ("audit_app/models.py", "kept_at"),  # a column
@@ -35,12 +35,12 @@ STABLE = {
     ("requests_app/operations/checks.py", "kept"),  # the attribute of a column
     ("requests_app/doors/api/log_files.py", "kept"),  # a parameter of the API
     ("requests_app/doors/api/tenants.py", "log_kept_days"),  # a field of the API
-    ("requests_app/doors/web/forms/evidence.py", "kept"),  # a field in addresses
+    ("requests_app/doors/web/forms/evidence.py", "kept"),  # Django names it after the field
     ("requests_app/doors/web/forms/evidence.py", "clean_kept"),  # named by Django after the field
 }
 
 _SUBJECT = re.compile(r"[a-z0-9][\w ./-]*: [A-Z0-9]\S*( \S+)*")
-#: Between the two ends of a phrase with a gap, in the same sentence.
+#: Matches up to four words between the two ends of a phrase, in the same sentence.
 _GAP = r"(?:[\w’'-]+\s+){1,4}?"
 _CODE = re.compile(r"^```.*?^```|``[^`\n]+``|`[^`]+`", re.MULTILINE | re.DOTALL)
 _ADDRESS = re.compile(r"https?://[^\s)>\"']+|(?<=\]\()[^)\s]+|[\w./-]+\.(?:html|md|py|txt)\b|[\w.+-]+@[\w.-]+")
@@ -72,9 +72,9 @@ class Offence:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of a table: a phrase that is looked for as whole words, and what to write."""
+    """One row of a table: a phrase that is searched as whole words, and what to write."""
 
-    #: A text without it needs no search.
+    #: If a text does not contain this word, it needs no search.
     first_word: str
     pattern: re.Pattern[str]
     write: str
@@ -83,12 +83,12 @@ class Rule:
     def from_row(cls, phrase: str, write: str) -> "Rule":
         halves = [r"\s+".join(re.escape(word) for word in half.split()) for half in phrase.split("…")]
         words = (r"\s+" + _GAP).join(halves)
-        # A hyphen makes another word of it: "a no-reply address".
+        # With a hyphen, it is another word, as in "a no-reply address".
         return cls(phrase.split()[0].lower(), re.compile(rf"(?<![\w-]){words}(?![\w-])", re.IGNORECASE), write)
 
 
 def rows_of(document: str, heading: str) -> list[tuple[str, str]]:
-    """Return the phrases in backticks of a section's table, each with its right column."""
+    """Return the phrases in backticks in a section's table, each with its right column."""
     _, _, section = document.partition(f"\n## {heading}\n")
     section, _, _ = section.partition("\n## ")
     rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
@@ -97,7 +97,7 @@ def rows_of(document: str, heading: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of docs/writing.md, by the kind of text they are for."""
+    """The rules of docs/writing.md, by kind of text."""
 
     phrases: tuple[Rule, ...]
     subjects: tuple[Rule, ...]
@@ -115,7 +115,7 @@ class Rules:
         return found
 
     def offences(self, text: str, file: str, first_line: int = 1, rules: Iterable[Rule] = ()) -> Iterator[Offence]:
-        """Yield each place in a text where a phrase occurs, in upper or lower case, over the ends of lines too."""
+        """Yield each place where a phrase occurs in a text, in upper or lower case, also across line ends."""
         lower_case = text.lower()
         for rule in (*self.phrases, *rules):
             if rule.first_word not in lower_case:
@@ -126,18 +126,18 @@ class Rules:
 
 
 def _blank(match: re.Match[str]) -> str:
-    """Spaces in place of a piece, so that every other piece stays on its line."""
+    """Return spaces for a match, so that all other text stays on its line."""
     return re.sub(r"[^\n]", " ", match.group())
 
 
 def text_of_template(source: str) -> str:
-    """The words of a template that are marked for translation, which are all that it shows; all else is blank."""
+    """Return the words of a template that are marked for translation. Everything else is blank."""
     source = _TEMPLATE_COMMENT.sub(_blank, source)
     text, at = [], 0
     for marked in _MARKED.finditer(source):
         kind = marked.lastgroup or "block"
         start, end = marked.span(kind)
-        # Another word between two texts, so that no phrase reaches from one into the other.
+        # A full stop between two texts, so that no phrase is found across them.
         text += [re.sub(r"[^\n]", " ", source[at : max(start - 1, at)]), ".", source[start:end]]
         at = end
     text.append(re.sub(r"[^\n]", " ", source[at:]))
@@ -146,14 +146,14 @@ def text_of_template(source: str) -> str:
 
 
 def text_of_markdown(source: str) -> str:
-    """The words of a document without code, addresses and quotations."""
+    """Return the words of a document without code, addresses and quotations."""
     for skipped in (_CODE, _QUOTATION, _ADDRESS):
         source = skipped.sub(_blank, source)
     return source
 
 
 def strings_of(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and text of each string of a Python file that has at least two words, but not of docstrings."""
+    """Yield the line and text of each string of a Python file that has at least two words. Docstrings are left out."""
     tree = ast.parse(source)
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -172,7 +172,7 @@ def strings_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def comments_of(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and text of each docstring, and of each block of comments."""
+    """Yield the line and text of each docstring and of each block of comments."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value
@@ -205,7 +205,7 @@ def names_of(source: str) -> Iterator[tuple[int, str]]:
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of a name. "own" before a noun ("own_server", "its_own_code") is plain, and is left out."""
+    """Return the words of a name. "own" before a noun ("own_server", "its_own_code") is allowed, and is left out."""
     words = name.strip("_").lower().split("_")
     return [
         word
@@ -215,7 +215,7 @@ def words_of(name: str) -> list[str]:
 
 
 class Tree:
-    """The files of a checkout; it has a method for each area."""
+    """The files of a checkout, with one method for each area."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -225,7 +225,7 @@ class Tree:
         yield from getattr(self, area)(rules)
 
     def files(self, *places: str, ending: str) -> Iterator[tuple[str, str]]:
-        """Yield the path and text of each file of ours below these places."""
+        """Yield the path and text of each of the project's files below these places."""
         for place in places:
             for path in sorted((self.root / place).rglob(f"*{ending}")):
                 name = path.relative_to(self.root)
@@ -286,7 +286,7 @@ def judge_subject(rules: Rules, commit: str, subject: str) -> Iterator[Offence]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """Return what git prints, or None if it fails or is not installed."""
+    """Return the output of git, or None if git fails or is not installed."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     except OSError:
@@ -297,9 +297,9 @@ def git(root: Path, *arguments: str) -> str | None:
 def why_history_is_missing(root: Path, base: str) -> str:
     """Return why the commits since this one can't be read, or an empty text.
 
-    Ends the program if it has the whole history and this commit is not in it.
+    End the program if the history is complete and does not contain this commit.
     """
-    # The prefix of a directory inside another repository is not empty.
+    # In a directory inside another repository, the prefix is not empty.
     if git(root, "rev-parse", "--show-prefix") != "":
         return "There is no git repository here."
     if git(root, "merge-base", "--is-ancestor", base, "HEAD") is not None:
@@ -313,7 +313,7 @@ def why_history_is_missing(root: Path, base: str) -> str:
 
 
 def subjects_since(root: Path, base: str) -> list[tuple[str, str]]:
-    """Return id and subject of each commit after a commit. If there is no history to read, say so and return none."""
+    """Return id and subject of each commit after `base`. If the history can't be read, print why and return nothing."""
     if reason := why_history_is_missing(root, base):
         print(f"Commit subjects were not read. {reason}", file=sys.stderr)
         return []

@@ -1,4 +1,4 @@
-"""Makes sure that the settings are sound and the port is free, before anything takes time."""
+"""Check that the settings are valid and the port is free, before the slow steps of a start."""
 
 import os
 import socket
@@ -12,13 +12,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 
 def why_not(host: str, port: int) -> str:
-    """Return why nothing can listen there, or ""."""
+    """Return why no server can listen there, or an empty text."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        # `localhost` means two addresses; the server takes the one of IPv4.
+        # `localhost` has two addresses, and the server uses the one of IPv4.
         family, kind, _protocol, _name, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         with socket.socket(family, kind) as probe:
-            # As the server does: a port whose last connection is still fading away counts as free.
+            # The server sets this option, too: a port whose last connection is still closing counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen()

