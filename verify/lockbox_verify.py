@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Verify what a Customer Lockbox exported of its log, and witness such logs; one file, for somebody who trusts nobody.
+"""Verify exports of a Customer Lockbox's log, and witness such logs: one file, for a reader who trusts nobody.
 
     lockbox_verify.py verify evidence.zip --key K... [--previous checkpoint.txt [--consistency proof.txt]]
                                           [--witness W]... [--require-witness] [--max-age HOURS]
@@ -12,12 +12,12 @@ It needs Python 3.11 and the package `cryptography` (for signatures only), share
 `verify` opens no network connection. It is written to be read from top to bottom:
 
     1  Limits and outcomes          6  Where the files come from     10  The verdict in words
-    2  The Merkle tree              7  One log of a bundle           11  A witness: what it keeps
-    3  Signed notes and keys        8  Who signed, and whom to trust 12  A witness: how it is asked
+    2  The Merkle tree              7  One log of a bundle           11  A witness: its state
+    3  Signed notes and keys        8  Who signed, and whom to trust 12  A witness: its interface
     4  Entries                      9  A bundle, a receipt           13  The command line
     5  Signed decisions
 
-Exit status of `verify`: 0 everything that was offered holds; 1 something is false; 2 it can't be told.
+Exit status of `verify`: 0 everything is valid; 1 something is false; 2 something that is needed is missing.
 """
 
 from __future__ import annotations
@@ -61,33 +61,36 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 # === 1  Limits and outcomes ==============================================================================
-# The author of the file may be an attacker, so everything that is read whole has a limit.
+# The author of the file may be an attacker, so everything that is read as a whole has a limit.
 
 FORMAT = "lockbox-evidence-v1"
 RECEIPT = "c2sp.org/tlog-proof@v1"
-BLOCK = 256 << 10  # bytes of entries that are checked in one go
-POOL_FROM = 8 << 20  # below this many bytes of entries, other processes are not worth their start
+BLOCK = 256 << 10  # bytes of entries that are checked together
+POOL_FROM = 8 << 20  # with fewer bytes of entries, starting other processes takes longer than it saves
 MAX_LINE = 8 << 20  # one entry, or one line of proofs
 MAX_SMALL = 4 << 20  # manifest, keys, a receipt
 MAX_NOTE = 256 << 10
 MAX_OLDER = 1000  # older checkpoints in a bundle
 MAX_PATH = 63  # hashes in a proof: trees have fewer than 2^63 leaves
 MAX_NUMBER = (1 << 63) - 1
-MAX_KEYS = 1000  # of a kind in keys.json, and announced by one log
+MAX_KEYS = 1000  # of each kind in keys.json, and announced by one log
 MAX_SIGNATURES = 100  # under one note
 LONGEST_VKEY = 1000  # of a witness's key that is compared as text
 MAX_SHARDS = 100
-MAX_RATIO = 200  # a member of more than 64 MiB that was packed better than this is a bomb
-LISTED = 1000  # decisions, unproven and signed ones, that are named one by one
+MAX_RATIO = 200  # a member of more than 64 MiB with a higher compression ratio is refused as a bomb
+LISTED = 1000  # decisions, unproven and signed ones, that are listed one by one
 MAX_MANIFEST = 256 << 10  # the text that a decision signs
-MAX_ANSWER = 64 << 10  # what a passkey answered, and a public key
-#: A log without events gets a new date each hour. One hour more is for a signer that is restarted, or has many logs to
-#: date. A longer pause needs an explanation, for any cause.
+MAX_ANSWER = 64 << 10  # the passkey's answer, or a public key
+#: In seconds. A log without new entries gets a new date each hour. One more hour is for a signer that was restarted or
+#: has many logs. A longer pause needs an explanation, for any cause.
 STALE = 2 * 3600
 
 
 class Bad(Exception):
-    """An offered part is false. `index` is the first bad entry; `until` is set if the place is known only roughly."""
+    """A part of the input is false.
+
+    `index` is the first bad entry. If the place is known only roughly, `until` is the end of the range.
+    """
 
     def __init__(self, why: str, *, index: int | None = None, until: int | None = None) -> None:
         super().__init__(why)
@@ -95,7 +98,7 @@ class Bad(Exception):
 
 
 class CannotTell(Exception):
-    """A part that is needed to judge is missing."""
+    """A part that is needed for the verdict is missing."""
 
 
 # === 2  The Merkle tree: RFC 6962 section 2.1, RFC 9162 section 2.1 ======================================
@@ -112,10 +115,9 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def walk(index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> tuple[bytes | None, list[bytes]]:
-    """Compute a tree's root from a leaf and its path (RFC 9162, 2.1.3.2), or return None for a path of the wrong
-    length.
+    """Compute a tree's root from a leaf and its path (RFC 9162, 2.1.3.2).
 
-    Also returns the hashes of the path that are to the left of the leaf, lowest first.
+    A path of the wrong length gives no root. Also return the hashes of the path to the left of the leaf, lowest first.
     """
     if not 0 <= index < size:
         return None, []
@@ -165,20 +167,23 @@ def is_consistent(old: int, new: int, old_root: bytes, new_root: bytes, path: Se
 
 
 class Frontier:
-    """The roots of the perfect subtrees over the first `size` leaves, largest first: one for each bit that is set in
+    """The roots of the perfect subtrees over the first `size` leaves, largest first. There is one for each bit set in
     `size`.
 
-    They are all that is needed to append leaves, and to compute the root.
+    They are enough to append leaves and to compute the root.
     """
 
     def __init__(self, size: int = 0, lefts: Iterable[bytes] = ()) -> None:
-        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them: exactly these subtrees."""
+        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them.
+
+        They are exactly these subtrees.
+        """
         self.size = size
         levels = [level for level in range(size.bit_length()) if size >> level & 1]
         self.stack = list(zip(levels, lefts, strict=True))[::-1]
 
     def push(self, level: int, subtree: bytes) -> None:
-        """Append a perfect subtree of 2^level leaves; `size` must be a multiple of that."""
+        """Append a perfect subtree of 2^level leaves. `size` must be a multiple of 2^level."""
         self.size += 1 << level
         while self.stack and self.stack[-1][0] == level:
             subtree = node_hash(self.stack.pop()[1], subtree)
@@ -199,7 +204,10 @@ class Frontier:
 
 
 def subtrees(first: int, leaves: Sequence[bytes], cuts: Sequence[int]) -> list[tuple[int, bytes]]:
-    """The largest perfect subtrees over these leaves; the first leaf has index `first`. None reaches over a cut."""
+    """Return the largest perfect subtrees over these leaves.
+
+    The first leaf has index `first`. No subtree contains a cut.
+    """
     found: list[tuple[int, bytes]] = []
     edges, start = [*cuts, first + len(leaves)], 0
     for edge in edges:
@@ -219,12 +227,12 @@ ED25519, COSIGNATURE = 0x01, 0x04
 _SIGNATURE_LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
-#: <host>/log/<tenant>, and /<shard> from the second shard on.
+#: <host>/log/<tenant>, with /<shard> from the second shard on.
 _ORIGIN = re.compile(r"((.+)/log/([0-9a-f-]{36}))(?:/([1-9][0-9]{0,8}))?")
 
 
 def decoded(text: str) -> bytes:
-    """Decode Base64 (RFC 4648, section 4), only in the spelling of an encoder. Raises ValueError."""
+    """Decode Base64 (RFC 4648, section 4). Raise ValueError for a text that no encoder writes."""
     raw = base64.b64decode(text, validate=True)
     if encoded(raw) != text:
         raise binascii.Error("not canonical")
@@ -254,7 +262,7 @@ def _key_id(name: str, kind: int, public: bytes) -> bytes:
 
 
 class Key(NamedTuple):
-    """A public Ed25519 key under a name; as text the vkey `name+key id+base64(type, key)` of signed-note."""
+    """A public Ed25519 key with its name. As text it is the vkey of signed-note: `name+key id+base64(type, key)`."""
 
     name: str
     kind: int
@@ -269,12 +277,12 @@ class Key(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the 32 bytes of the key: the same for all names of one key."""
+        """Return the SHA-256 of the key's 32 bytes. It is the same for all names of a key."""
         return hashlib.sha256(self.public).hexdigest()
 
 
 def key_of(vkey: str) -> Key:
-    """Read a vkey. Raises ValueError."""
+    """Read a vkey. Raise ValueError if it is invalid."""
     name, _, rest = vkey.partition("+")
     key_id, _, material = rest.partition("+")
     raw = decoded(material)
@@ -291,7 +299,7 @@ class Note:
     text: str
     signatures: list[tuple[str, bytes, bytes]]  # name, key id, signature
     by_id: dict[tuple[str, bytes], list[bytes]] = field(default_factory=dict)
-    times: dict[Key, list[int]] = field(default_factory=dict, init=False)  # what signatures_by has found
+    times: dict[Key, list[int]] = field(default_factory=dict, init=False)  # filled by signatures_by
 
 
 class Checkpoint(NamedTuple):
@@ -306,7 +314,7 @@ def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
 
 
 def note_of(raw: bytes) -> Note:
-    """Read a signed note. Raises ValueError."""
+    """Read a signed note. Raise ValueError if it is invalid."""
     if len(raw) > MAX_NOTE:
         raise ValueError("too long for a note")
     whole = raw.decode()
@@ -327,7 +335,7 @@ def note_of(raw: bytes) -> Note:
 
 
 def checkpoint_of(raw: bytes) -> Checkpoint:
-    """Read a checkpoint. Raises ValueError."""
+    """Read a checkpoint. Raise ValueError if it is invalid."""
     note = note_of(raw)
     lines = note.text[:-1].split("\n")
     if len(lines) < 3 or not all(lines):
@@ -341,10 +349,10 @@ def cosigned(text: str, at: int) -> bytes:
 
 
 def signatures_by(note: Note, key: Key) -> list[int]:
-    """Return when `key` cosigned the note, newest last; empty if it did not. A plain signature has no time and counts
-    as 0.
+    """Return the times at which `key` signed the note, newest last, or an empty list. A plain signature has no time,
+    and gives 0.
 
-    Raises Bad if a signature has this key's id but is false: such a note is refused as a whole (signed-note).
+    Raise Bad if a signature has this key's id but is false. Such a note is refused as a whole (signed-note).
     """
     if key in note.times:
         return note.times[key]
@@ -365,11 +373,11 @@ def signatures_by(note: Note, key: Key) -> list[int]:
     return note.times[key]
 
 
-# === 4  Entries: RFC 8785 (JCS) JSON, one a line =========================================================
+# === 4  Entries: RFC 8785 (JCS) JSON, one per line =======================================================
 
 
 def _exact_integer(text: str) -> int:
-    # RFC 8785 writes numbers as IEEE 754 doubles do: beyond this, two numbers may look the same.
+    # RFC 8785 writes numbers as IEEE 754 doubles do. Above this limit, two different numbers can have the same form.
     if len(text) > 15 and (len(text) > 17 or abs(int(text)) >= 1 << 53):
         raise ValueError("a number that is not exact")
     return int(text)
@@ -380,7 +388,7 @@ def _no_float(text: str) -> NoReturn:
 
 
 _parsed = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float, parse_int=_exact_integer).raw_decode
-# RFC 8785 for values without fractions, if nothing is beyond Unicode's first 65,536 characters (four bytes in UTF-8).
+# This writes RFC 8785 for values without fractions and without characters beyond U+FFFF (four bytes in UTF-8).
 _written = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _BEYOND = re.compile(rb"[\xf0-\xf4]")
 _INSTANT = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{6}Z", re.ASCII)
@@ -393,26 +401,26 @@ _CLOSED = frozenset({"grant.released", "grant.revoked", "grant.closed"})
 _ALLOWED = "content.access_allowed"
 _OPENED, _DOWNLOADED = "content.opened", "content.downloaded"
 _ACCESSED = frozenset({"content.list_asked", "content.listed", _OPENED, _DOWNLOADED, _ALLOWED})
-#: Where a log tells of the keys that people sign with. They come with every bundle, as what it says of itself does.
+#: Entries about the keys with which people sign. Every bundle contains them, like all entries of the log about itself.
 ENROLLED, REMOVED = "passkey.enrolled", "passkey.removed"
 _OF_THE_LOG = frozenset({"log.key_rotated", "log.tombstoned", "log.pruned", ENROLLED, REMOVED})
 _SUBMITTED = "access_request.submitted"
-#: What the log says about the tenant's name and its witnesses; each is read where it is in the bundle.
+#: Entries about the tenant's name and its witnesses. They are read wherever they are in the bundle.
 _NAMES = frozenset({"tenant.created", "tenant.changed"})
 WITNESS_ADDED, WITNESS_REMOVED = "witness.added", "witness.removed"
 _REPLAYED = _ENDED | _CLOSED | _ACCESSED | {_SUBMITTED}
-#: What is kept of an entry's detail for the chapters below; everything else is too long to carry around.
+#: The parts of an entry's detail that the chapters below need. All other parts are dropped, because they are long.
 _TERMS = ("digest", "state", "grant", "opens_at", "closes_at", "reference", "window_for", "level")
 
 
 def canonical(value: Any) -> str:
-    """Return canonical JSON (RFC 8785), except for fractions."""
+    """Return canonical JSON (RFC 8785) for a value without fractions."""
     text: str = _written(value)
     return text if text.isascii() or max(text) < "\U00010000" else _ordered(value)
 
 
 def _ordered(value: Any) -> str:
-    """Sort members by the UTF-16 units of their names (section 3.2.3); Python would sort by code points."""
+    """Sort members by the UTF-16 units of their names (section 3.2.3). Python would sort by code points."""
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be", "surrogatepass"))
         return "{" + ",".join(f"{_written(name)}:{_ordered(each)}" for name, each in members) + "}"
@@ -422,7 +430,7 @@ def _ordered(value: Any) -> str:
 
 
 def entry_of(line: bytes) -> dict[str, Any]:
-    """Return the entry in these bytes. Raises Bad, or CannotTell for a later version of the format."""
+    """Return the entry in these bytes. Raise Bad, or CannotTell for a later version of the format."""
     try:
         text = line.decode()
         entry, end = _parsed(text)
@@ -466,7 +474,7 @@ class Fact(NamedTuple):
 
 
 def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -> Fact:
-    """Return the fact. `share` stores equal texts once, which halves the data that one process sends to another."""
+    """Return the fact of an entry. `share` stores equal texts once, which halves the data between processes."""
     at, event, detail, request = entry["at"], entry["event"], entry["detail"], entry["access_request"]
     event, request, subject = share(event, event), share(request, request), str(entry["subject"].get("id"))
     if event in _ACCESSED:
@@ -496,7 +504,7 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
     elif event in DECISIONS and "signature" in detail:
         data["signed"] = proof_of(entry)
     if isinstance(actor.get("for"), dict):
-        # A client, in somebody's name: it is that human who counts.
+        # A client acted in the name of a human. The human is the actor.
         data["client"], actor = str(actor.get("name")), actor["for"]
     if event in DECISIONS and detail.get("deputy_for"):
         data["deputy_for"] = str(detail["deputy_for"])
@@ -505,12 +513,12 @@ def _fact(index: int, entry: dict[str, Any], share: Callable[[Any, Any], Any]) -
 
 
 def _terms(engineer: Any, service: Any, level: Any, resources: list[str]) -> bytes:
-    """Return 16 bytes that stand for what is allowed to whom, to compare what was signed with what was asked for."""
+    """Return 16 bytes that identify who may do what, to compare the signed text with the access request."""
     return hashlib.sha256(canonical([engineer, service, level, sorted(resources)]).encode()).digest()[:16]
 
 
 def how_decided(fact: Fact) -> dict[str, Any]:
-    """Return the client that acted in the human's name, and the people whose deputy the human was, as the log says."""
+    """Return the client that acted for the human, and the people whose deputy the human was, as the log says."""
     return {name: fact.detail.get(name) for name in ("client", "deputy_for")}
 
 
@@ -524,9 +532,9 @@ _TOO_DEEP = "lists and objects are nested too deeply"
 
 
 class Expected(NamedTuple):
-    """What every entry of a file must say, and whether the entries are replayed (see Rules).
+    """What every entry of a file must contain, and whether the entries are replayed (see Rules).
 
-    `access_request` is set for a bundle of one access request: its entries have gaps between them.
+    In a bundle about one access request, `access_request` is set, and its entries have gaps between them.
     """
 
     tenant: str
@@ -534,7 +542,7 @@ class Expected(NamedTuple):
     is_replayed: bool = False
     access_request: str | None = None
     since: str = ""
-    until: str = "~"  # which is after all digits
+    until: str = "~"  # this is after all digits
 
 
 class Checked(NamedTuple):
@@ -553,10 +561,10 @@ class Checked(NamedTuple):
 
 
 def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], expected: Expected) -> Checked:
-    """Check whole lines of an entries file, which come with their part of the leaf hashes, up to the first bad one.
+    """Check whole lines of an entries file, with their part of the leaf hashes, up to the first bad line.
 
-    `first` is the index that the first line must have. The function reads nothing but its arguments, so several
-    processes can check blocks. An empty block with a hash means a line that is missing at the end.
+    The first line must have the index `first`. The function uses only its arguments, so that several processes can
+    check blocks. An empty block with a hash means that a line is missing at the end.
     """
     *lines, rest = block.split(b"\n")
     bad = None
@@ -611,7 +619,7 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
 
 @dataclass
 class Asked:
-    """An access request under way. `by` are the people who asked and decided."""
+    """An access request in progress. `by` are the people who raised it or decided on it."""
 
     detail: dict[str, Any]
     by: set[str]
@@ -627,20 +635,21 @@ class Window(NamedTuple):
 
 
 class Rules:
-    """Replays a whole log from its first entry: who asked, who approved, and what was accessed in the window.
+    """Replay a whole log from its first entry: who asked, who approved, and what was accessed in the window.
 
     It reports only what the product can never do. It ignores what depends on settings outside the log: deadlines, and
-    whether a service is covered. For each ended access request it stores only 16 bytes, so that it stays small.
+    whether a service is covered. For each access request that has ended it stores only 16 bytes, so it needs little
+    memory.
     """
 
     def __init__(self) -> None:
         self.asked: dict[str, Asked] = {}
         self.windows: dict[str, Window] = {}  # by grant
-        self.known: set[bytes] = set()  # everything that was asked for or opened; nothing is twice
+        self.known: set[bytes] = set()  # all access requests and grants so far: none may occur twice
         self.looks = self.downloads = self.opened = self.by_provider_alone = 0
 
     def see(self, fact: Fact) -> None:
-        """Replay one entry. Raises Bad."""
+        """Replay one entry. Raise Bad if it can't have happened."""
         request = fact.access_request or ""
         if fact.event == _SUBMITTED:
             self._new(fact, "access request", request)
@@ -659,7 +668,10 @@ class Rules:
             self._accessed(fact, request)
 
     def _new(self, fact: Fact, what: str, name: str) -> None:
-        """Refuse a second one of that name: it would put other terms under an approval that was given to the first."""
+        """Refuse a second access request or grant with the same name.
+
+        It could put other terms under an earlier approval.
+        """
         known = hashlib.sha256(f"{what} {name}".encode()).digest()[:16]
         if not name or known in self.known:
             raise Bad(f"the {what} has no id, or an id that was used before", index=fact.leaf_index)
@@ -696,7 +708,7 @@ class Rules:
     def _opens(self, fact: Fact, request: str, asked: Asked) -> None:
         start, end = str(fact.detail.get("opens_at")), str(fact.detail.get("closes_at"))
         try:
-            # They are compared with entries as text, which only the one form allows that entries have.
+            # The times are compared with those of entries as text, so they must have exactly the same form.
             if not (_INSTANT.fullmatch(start) and _INSTANT.fullmatch(end)):
                 raise ValueError("another form")
             length = (instant(end) - instant(start)).total_seconds()
@@ -715,7 +727,7 @@ class Rules:
 
     def _accessed(self, fact: Fact, request: str) -> None:
         self.looks += 1
-        # What another service was let do counts as if it was done.
+        # An access that was allowed through another service counts as done.
         action = fact.detail.get("action") if fact.event == _ALLOWED else ""
         is_download = fact.event == _DOWNLOADED or action == "download"
         is_opened = is_download or fact.event == _OPENED or (fact.event == _ALLOWED and action != "list")
@@ -732,25 +744,27 @@ class Rules:
 
 
 def instant(text: str) -> dt.datetime:
-    """Read an instant of RFC 3339. Raises ValueError."""
+    """Read a time in the form of RFC 3339. Raise ValueError if it is invalid."""
     at = dt.datetime.fromisoformat(text)
     return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
 
 
 # === 5  Signed decisions: W3C Web Authentication, Level 3, section 7.2 ==================================
-# The entry of a decision holds what was signed, what the passkey answered, and where the log tells of the passkey.
+# The entry of a decision contains the signed text, the passkey's answer, and the number of the entry about the passkey.
 
 MANIFEST = "lockbox-decision-v1"
 PROVIDER_LOG = "00000000-0000-0000-0000-000000000000"
 _USER_PRESENT, _USER_VERIFIED, _BACKUP_ELIGIBLE = 0x01, 0x04, 0x08
-#: Seconds from a decision to the end of what was signed for it: five minutes, and as much for clocks that differ.
+#: Seconds from a decision to the end of its signed text: five minutes, and five more for clocks that differ.
 _SIGNED_FOR = 600
 _TEXTS = ("manifest", "passkey", "credential", "public_key", "algorithm", "rp_id")
 
 
 class Proof(NamedTuple):
-    """A signature under a decision. `why` is empty if it is valid under the key beside it. The key's owner is checked
-    when the whole bundle was read. `is_unknown`: it is of a later version, and this program can't judge it.
+    """A signature under a decision. `why` is empty if the signature is valid under the key that comes with it.
+
+    The key's owner is checked after the whole bundle was read. `is_unknown` marks a later version, which this program
+    can't judge.
     """
 
     why: str = ""
@@ -771,7 +785,7 @@ class Proof(NamedTuple):
 
 
 def proof_of(entry: dict[str, Any]) -> Proof:
-    """Verify the signature in a decision's entry, from the entry alone."""
+    """Verify the signature in a decision's entry, with this entry alone."""
     signature = entry["detail"]["signature"]
     if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
         return Proof(why="this version does not know this kind of signature", is_unknown=True)
@@ -784,7 +798,7 @@ def proof_of(entry: dict[str, Any]) -> Proof:
 
 
 def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
-    """Verify it. Raises Bad, or Python's error for a part that is missing or of another type."""
+    """Verify the signature. Raise Bad, or Python's error for a part that is missing or has another type."""
     text, passkey, credential, public_key, algorithm, rp_id = (_worded(signature[name]) for name in _TEXTS)
     enrolled, assertion = signature["enrolled"], signature["assertion"]
     manifest, end = _parsed(text)
@@ -813,7 +827,7 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
 
 
 def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
-    """Require that exactly this decision was signed, and that its window is no longer than what was signed."""
+    """Require that exactly this decision was signed, and that its window is no longer than the signed text allows."""
     verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
     actor = entry["actor"].get("for") or entry["actor"]
     if manifest["tenant"]["id"] != entry["tenant"]:
@@ -834,7 +848,7 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
         raise Bad("what was signed has no nonce")
     if entry["detail"].get("state") == "OPEN":
         opens, closes = (instant(_worded(entry["detail"][name])) for name in ("opens_at", "closes_at"))
-        # Whole minutes are signed, and a window may be of any number of seconds.
+        # The signed text has whole minutes, and a window can have any number of seconds.
         if (closes - opens).total_seconds() >= (_whole(manifest["minutes"]) + 1) * 60:
             raise Bad("the window is longer than what was signed")
 
@@ -846,7 +860,7 @@ def _terms_signed(manifest: dict[str, Any]) -> bytes:
 
 
 def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
-    """Return why the browser's part is wrong: it must have asked for this, on a page of the passkey's own site."""
+    """Return the page's origin. Raise Bad if the passkey did not sign this challenge, or not on its own site."""
     if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
     if _base64url(client["challenge"]) != challenge:
@@ -903,7 +917,7 @@ def _base64url(text: Any) -> bytes:
 
 
 class Enrolment(NamedTuple):
-    """A passkey by the log's entries, and the number from which it signs nothing any more."""
+    """A passkey as the log's entries describe it, and the number of the entry from which it is no longer valid."""
 
     seq: int
     detail: dict[str, Any]
@@ -911,7 +925,7 @@ class Enrolment(NamedTuple):
 
 
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
-    """Return why the log does not show that this key belonged to the decider when they decided, at number `seq`."""
+    """Return why the log does not show that this key belonged to the decider at the decision, which is number `seq`."""
     if found is None or found.seq != proof.seq:
         return "no passkey was added in the entry whose number it names"
     detail = found.detail
@@ -931,7 +945,7 @@ def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
 
 # === 6  Where the files come from: a ZIP, or a folder ====================================================
 
-#: What `zipfile` raises for a ZIP that is damaged, or that it does not understand.
+#: The errors that `zipfile` raises for a ZIP that is damaged or unknown.
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -953,7 +967,7 @@ class Folder:
 
 
 class Zip:
-    """A ZIP that is never unpacked to disk. Its directory is not trusted: names, duplicates, sizes."""
+    """A ZIP that is never unpacked to disk. Its directory is checked: names, duplicates, sizes."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -983,7 +997,7 @@ class Zip:
 
 
 class Member:
-    """A file of the bundle. When it has been read, it must have the size and digest of the manifest."""
+    """A file of the bundle. At its end it must have the size and digest of the manifest."""
 
     def __init__(self, name: str, stream: Any, listed: dict[str, Any]) -> None:
         self.name, self.stream, self.listed = name, stream, listed
@@ -1009,7 +1023,7 @@ class Member:
 
 
 def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
-    """Read an object without duplicate members. Raises Bad."""
+    """Read a JSON object without duplicate members. Raise Bad for anything else."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
@@ -1026,7 +1040,7 @@ def parsed_json(raw: bytes, what: str) -> dict[str, Any]:
 
 
 class Bundle:
-    """The files and the manifest, which must name all of them."""
+    """The files, and the manifest, which must list all files."""
 
     def __init__(self, source: Folder | Zip) -> None:
         self.source = source
@@ -1111,7 +1125,7 @@ def _is_listed(file: Any) -> bool:
 
 @dataclass
 class Older:
-    """An older checkpoint. Its tree was shown to be the beginning of the newest one's."""
+    """An older checkpoint. It was shown that the newest checkpoint's tree begins with its tree."""
 
     checkpoint: Checkpoint
     path: list[bytes]
@@ -1119,7 +1133,7 @@ class Older:
 
 @dataclass
 class Shard:
-    """One log as the manifest describes it, and the results."""
+    """One log as the manifest describes it, with the results."""
 
     number: int
     origin: str
@@ -1136,16 +1150,18 @@ class Shard:
     older: list[Older] = field(default_factory=list)
     count: int = 0
     last_at: str = ""
-    roots: dict[int, bytes] = field(default_factory=dict)  # of the first n entries, as they are in the bundle
+    # the roots over the first n entries, computed from the bundle
+    roots: dict[int, bytes] = field(default_factory=dict)
     rotations: list[Fact] = field(default_factory=list)
     prunings: list[Fact] = field(default_factory=list)
     ends: tuple[bytes, bytes] = (b"", b"")  # the leaf hashes of the first and of the last entry here
-    is_closed: bool | None = None  # whether the next log's first entry says so; None: that is not here
+    is_closed: bool | None = None  # whether the next log's first entry says so; None if that entry is not here
     dated_at: int | None = None
-    tombstone: Checkpoint | None = None  # and this is what it says was signed of this one last
-    is_opened: bool | None = None  # whether its own first entry closes the log before it; None: that is not here
-    edges: set[int] = field(default_factory=set)  # neighbours of a period that were shown to lie outside of it
-    named: str = ""  # what the last entry here that names the tenant calls it
+    tombstone: Checkpoint | None = None  # the last signed checkpoint of this log, as that entry says
+    # whether this log's first entry closes the log before it; None if that entry is not here
+    is_opened: bool | None = None
+    edges: set[int] = field(default_factory=set)  # entries just outside a period that were checked
+    named: str = ""  # the tenant's name in the last entry here that contains it
     flaw: Bad | None = None
     gap: str = ""
 
@@ -1155,23 +1171,23 @@ class Shard:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the entries were compared with the root and lead to it."""
+        """Return whether the entries were compared with the signed root and lead to it."""
         return self.flaw is None and not self.gap
 
     @property
     def before(self) -> str:
-        """The origin of the log that this one continues."""
+        """Return the origin of the log that this log continues."""
         return f"{self.base}/{self.number - 1}" if self.number > 1 else self.base
 
 
 class Unsigned(NamedTuple):
-    """A log that was closed before any of it was signed: it has no checkpoint, and no files."""
+    """A log that was closed before any of its entries was signed. It has no checkpoint and no files."""
 
     number: int
     closed_by: int
 
 
-#: Takes each entry that the chapters below need something of.
+#: A function that gets each entry that the chapters below need.
 See = Callable[[Shard, Fact], None]
 
 
@@ -1253,7 +1269,7 @@ def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def read_older(bundle: Bundle, shard: Shard) -> None:
-    """Read the older checkpoints. The newest one must continue each of them (RFC 6962, section 2.1.2)."""
+    """Read the older checkpoints. The newest checkpoint must continue each of them (RFC 6962, section 2.1.2)."""
     name = f"consistency-{shard.number}.jsonl"
     for place, line in enumerate(bundle.lines(name) if name in bundle.files else ()):
         if place >= MAX_OLDER:
@@ -1277,7 +1293,7 @@ def check_older(shard: Shard) -> None:
 
 
 class Scan:
-    """Gives blocks to `check_block`, in this process or in several, and yields the results in order."""
+    """Run `check_block` in this process or in several, and yield the results in order."""
 
     def __init__(self, jobs: int, progress: Callable[[int], None]) -> None:
         self.jobs, self.progress = jobs, progress
@@ -1300,7 +1316,7 @@ class Scan:
                         if len(waiting) > 2 * self.jobs + 1:
                             yield waiting.popleft().result()
                 except (Bad, CannotTell) as error:
-                    flaw = error  # The entries that were read before it are judged first: an index says more.
+                    flaw = error  # The entries before this error are judged first, because a bad entry has an index.
                 while waiting:
                     yield waiting.popleft().result()
             except concurrent.futures.BrokenExecutor as error:
@@ -1324,11 +1340,11 @@ class Scan:
 
 
 def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, sizes: set[int], see: See) -> None:
-    """Check the entries start to end of the tree, without a gap, and the roots of the tree at these `sizes`.
+    """Check all entries from start to end, and compute the roots of the tree at these `sizes`.
 
-    The proofs of the first and the last entry show that they are what was signed. The left siblings of the first one
-    cover all earlier entries. The left siblings of the last one must be the hashes that the entries themselves give.
-    Both proofs lead to the signed root.
+    The proofs of the first and the last entry show that they are signed. The left siblings of the first entry cover all
+    earlier entries. The left siblings of the last entry must be equal to the hashes computed from the entries. Both
+    proofs lead to the signed root.
     """
     proofs = _two_proofs(bundle, shard)
     lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
@@ -1359,7 +1375,7 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
 
 
 def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
-    """Return the proofs of the first and the last entry. A whole log leads to its root without them."""
+    """Return the proofs of the first and the last entry. A whole log needs no proofs."""
     name, proofs = f"proofs-{shard.number}.jsonl", []
     if name in bundle.files or (shard.entries and not shard.is_whole):
         for proof in proofs_in(bundle, name):
@@ -1400,10 +1416,10 @@ def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: lis
 
 
 def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
-    """Narrow down the place of the first false entry.
+    """Return the range in which the first false entry is.
 
-    It is after the largest older checkpoint that agrees and before the smallest that does not, in the first differing
-    one of the subtrees before the last entry.
+    It is after the largest older checkpoint that agrees, and before the smallest that does not. Within this range, it
+    is in the first subtree that differs, of the subtrees before the last entry.
     """
     low, high = shard.start, shard.end
     for each in sorted(shard.older, key=lambda each: each.checkpoint.size):
@@ -1428,7 +1444,7 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
 def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
     """Check the entries just before and after a period, each with its inclusion proof.
 
-    Time never goes back within a log, so two entries outside of the period prove that nothing of it was left out.
+    Times never go back within a log, so two entries outside the period prove that none of its entries was left out.
     """
     name = f"neighbours-{shard.number}.jsonl"
     for line in bundle.lines(name) if name in bundle.files else ():
@@ -1450,7 +1466,7 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
 
 
 def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see: See) -> None:
-    """Check entries with gaps between them: each has its own inclusion proof (RFC 6962, section 2.1.1)."""
+    """Check entries with gaps between them. Each has its own inclusion proof (RFC 6962, section 2.1.1)."""
     proofs, before = proofs_in(bundle, f"proofs-{shard.number}.jsonl"), -1
     for checked in scan.outcomes(bundle, shard, expected, ()):
         for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
@@ -1464,7 +1480,7 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
             before = index
         _take(shard, checked, checked.indexes[0] if checked.indexes else 0, see)
         if checked.bad:
-            # What a bad line says of itself is not to be trusted; its place is that of the next proof.
+            # The content of a bad line can't be trusted, so its place is that of the next proof.
             raise _flaw(shard, checked, next(proofs, (before + 1, []))[0])
         scan.progress(checked.good)
     if shard.count != shard.entries or next(proofs, None) is not None:
@@ -1472,7 +1488,7 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
 
 
 def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> None:
-    """Check the log's entries about itself outside the wanted ones, each with its own inclusion proof."""
+    """Check the log's entries about itself that are in a separate file. Each has its own inclusion proof."""
     name = f"log-entries-{shard.number}.jsonl"
     if name not in bundle.files:
         return
@@ -1491,7 +1507,7 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
 
 
 class Growth(NamedTuple):
-    """A consistency proof from a file of its own: the tree of `checkpoint` begins with that of `old` leaves."""
+    """A consistency proof from a separate file: the tree of `checkpoint` begins with the tree of `old` leaves."""
 
     old: int
     path: list[bytes]
@@ -1499,7 +1515,10 @@ class Growth(NamedTuple):
 
 
 def growth_of(raw: bytes) -> Growth:
-    """Read the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint. Raises ValueError."""
+    """Read the form of tlog-witness: `old` and a size, the hashes, an empty line, a checkpoint.
+
+    Raise ValueError if it is invalid.
+    """
     head, gap, tail = raw.partition(b"\n\n")
     first, *lines = head.decode("ascii").split("\n")
     if not gap or not first.startswith("old ") or len(lines) > MAX_PATH:
@@ -1508,9 +1527,9 @@ def growth_of(raw: bytes) -> Growth:
 
 
 def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | None = None) -> None:
-    """Require that the log begins with the tree of another checkpoint. Raises Bad (a fork), or CannotTell (no proof).
+    """Require that the log begins with the tree of another checkpoint. Raise Bad (a fork) or CannotTell (no proof).
 
-    `growth` leads to a checkpoint between the two, or to the newest itself.
+    `growth` leads to a checkpoint between the two, or to the newest checkpoint.
     """
     new = shard.checkpoint
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
@@ -1535,16 +1554,16 @@ def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | 
 class Trust:
     """The keys of the log that are trusted, and why.
 
-    One key signs all logs of an installation, under each log's own name. So a key that you named for one log of a
-    tenant counts for the tenant's other logs (after a tombstone), and never for another tenant's.
+    One key signs all logs of an installation, under each log's own name. If you name a key for one log of a tenant, it
+    is trusted for the tenant's other logs (after a tombstone), and never for another tenant's logs.
     """
 
     def __init__(
         self, bases: set[str], named: list[Key] | None, offered: dict[str, list[Key]], saved: Checkpoint | None = None
     ) -> None:
-        """Raises Bad. Without a named key, the key that signed the checkpoint `saved` is trusted.
+        """Raise Bad if a key is invalid. Without a named key, the key that signed the checkpoint `saved` is trusted.
 
-        Without both, the bundle's own keys are used to check its signatures, which does not prove who made them.
+        Without both, the bundle's own keys check its signatures. This does not prove who made the signatures.
         """
         self.offered = {key.public for key in offered["log"]}
         self.why: dict[bytes, str] = {}
@@ -1558,12 +1577,13 @@ class Trust:
         self._ids = {}
 
     def signers(self, checkpoint: Checkpoint, publics: Container[bytes]) -> list[Key]:
-        """Return the keys that signed. Raises Bad if a signature with the id of one of the keys is false."""
+        """Return the keys that signed. Raise Bad if a signature with the id of one of these keys is false."""
         return self._signed(checkpoint, checkpoint.origin, ED25519, publics)
 
     def clocks(self, checkpoint: Checkpoint, clock: str) -> list[Key]:
-        """Return the log's keys, trusted or only offered, that dated it. Raises Bad if one of their signatures is
-        false.
+        """Return the log's keys, trusted or only offered, that dated the checkpoint.
+
+        Raise Bad if one of their signatures is false.
         """
         return self._signed(checkpoint, clock, COSIGNATURE, self.offered | self.why.keys())
 
@@ -1574,8 +1594,9 @@ class Trust:
         return [key for key in keys if signatures_by(checkpoint.note, key)]
 
     def _known(self, name: str, kind: int) -> dict[bytes, list[Key]]:
-        """Return the log's keys under this name, by id: a file may have many keys, and many signatures of
-        unknown keys.
+        """Return the log's keys under this name, by id.
+
+        A file can have many keys, and many signatures of unknown keys.
         """
         if (name, kind) not in self._ids:
             found = self._ids[name, kind] = {}
@@ -1585,7 +1606,9 @@ class Trust:
         return self._ids[name, kind]
 
     def vouch(self, shards: Iterable[Shard], saved: Checkpoint | None) -> None:
-        """Trust the new key in a `log.key_rotated` entry if a trusted key signed a checkpoint over this entry."""
+        """Trust the new key in a `log.key_rotated` entry if a trusted key signed a checkpoint that covers this
+        entry.
+        """
         rotated = [(shard, list(_announced(shard))) for shard in shards if shard.rotations]
         grown = -1
         while grown != len(self.why):
@@ -1612,19 +1635,18 @@ class Trust:
         )
 
     def dated(self, checkpoint: Checkpoint, clock: str) -> int | None:
-        """Return when a trusted key last stated that this is the newest tree: it cosigns under the
-        installation's name.
+        """Return when a trusted key last dated the checkpoint: it cosigns the newest tree under the installation's
+        name.
         """
         keys = [key for key in self.clocks(checkpoint, clock) if key.public in self.why]
         return max((at for key in keys for at in signatures_by(checkpoint.note, key)), default=None)
 
     def check_older(self, shard: Shard, after: list[Shard]) -> int:
-        """Return how many older checkpoints depend on a key that is only offered. Raises Bad if the log did not sign
-        one.
+        """Return how many older checkpoints depend on a key that is only offered. Raise Bad if the log did not sign one
+        of them.
 
-        The log signed an older checkpoint at that time; without its signature it proves nothing. If the key has been
-        replaced since, the entry about its replacement names it. That entry is in this log or in one of those `after`
-        it.
+        An older checkpoint without the log's signature proves nothing. If the key was replaced later, the entry about
+        the replacement contains it. That entry is in this log or in one of the logs in `after`.
         """
         here, unproven = [shard, *after], 0
         is_here = all(each.is_sound for each in here) and here[-1].number - shard.number == len(after)
@@ -1643,13 +1665,13 @@ class Trust:
 
 
 class Witnesses:
-    """The witnesses that cosigned: by the keys that you named, and separately by keys that only the bundle names.
+    """The witnesses that cosigned: with keys that you named, and separately with keys that only the bundle contains.
 
-    Anybody who invents a bundle can put a key of their own into it, under any name, and sign with it.
+    Anybody can invent a bundle, put their own key into it under any name, and sign with this key.
     """
 
     def __init__(self, named: list[Key] | None, offered: list[Key], logs: Container[bytes]) -> None:
-        """`logs` are the log's keys: the log can't be its own witness."""
+        """`logs` are the log's keys. The log can't be its own witness."""
         self.named = list(dict.fromkeys(named or ()))
         self.not_outside = [key for key in self.named if key.public in logs]
         self.pinned = [key for key in self.named if key.kind == COSIGNATURE and key not in self.not_outside]
@@ -1659,14 +1681,15 @@ class Witnesses:
 
     @staticmethod
     def cosigned(checkpoint: Checkpoint, keys: list[Key]) -> dict[Key, int]:
-        """Return when each of the keys last cosigned. Raises Bad if one of their signatures is false."""
+        """Return when each of the keys last cosigned. Raise Bad if one of their signatures is false."""
         present = checkpoint.note.by_id
         seen = {key: signatures_by(checkpoint.note, key) for key in keys if (key.name, key.id) in present}
         return {key: times[-1] for key, times in seen.items() if times}
 
     def check_older(self, shard: Shard) -> dict[Key, tuple[int, int]]:
-        """Return the largest older tree that each named witness cosigned, and when. Raises Bad for a false
-        signature.
+        """Return the largest older tree that each named witness cosigned, and when.
+
+        Raise Bad if a signature is false.
         """
         largest: dict[Key, tuple[int, int]] = {}
         for each in shard.older:
@@ -1685,7 +1708,7 @@ def _announced(shard: Shard) -> Iterator[tuple[int, bytes]]:
 
 
 def _replaced(shard: Shard) -> Iterator[bytes]:
-    """Yield the keys that signed before, by an entry of the log."""
+    """Yield the earlier keys of the log, from its entries."""
     for fact in shard.rotations:
         old = fact.detail.get("old")
         for vkey in old if isinstance(old, list) else ():
@@ -1701,7 +1724,10 @@ def _base(name: str) -> str:
 
 
 def keys_named(words: Sequence[str]) -> list[Key]:
-    """Return keys. Each word is a vkey, or a file with one on each line; `#` begins a comment. Raises CannotTell."""
+    """Return keys.
+
+    Each word is a vkey or a file with one vkey per line, in which `#` begins a comment. Raise CannotTell.
+    """
     keys = []
     for word in words:
         try:
@@ -1735,7 +1761,7 @@ def keys_offered(bundle: Bundle) -> dict[str, list[Key]]:
 
 
 class Report:
-    """The report, for people and for programs."""
+    """The results, for people and for programs."""
 
     def __init__(self, path: str) -> None:
         self.data: dict[str, Any] = {"path": path, "logs": [], "keys": [], "problems": [], "gaps": [], "notes": []}
@@ -1745,10 +1771,10 @@ class Report:
         self.decisions: Counter[str] = Counter()
         self.signed = self.holds = self.vouches = 0
         self.proofs: list[tuple[Shard, Fact]] = []
-        # By access request: the digest and the terms of what was asked for.
+        # By access request: the digest and the terms of the access request.
         self.asked: dict[str | None, tuple[str, bytes]] = {}
         self.enrolled: dict[str, Enrolment] = {}
-        # The witnesses that the log's entries call registered: by key, the entry that says so.
+        # The witnesses that the log's entries register: by key, the number of the entry.
         self.registered: dict[str, int] = {}
 
     def bad(self, flaw: Bad, shard: Shard | None = None) -> None:
@@ -1763,7 +1789,7 @@ class Report:
         self.data["notes"].append(what)
 
     def decided(self, shard: Shard, fact: Fact) -> None:
-        """Record a decision. A signed one is judged at the end, after all entries about passkeys."""
+        """Record a decision. A signed decision is judged at the end, after all entries about passkeys."""
         if "signed" in fact.detail:
             self.signed += 1
             self.proofs.append((shard, fact))
@@ -1771,7 +1797,7 @@ class Report:
             self.not_proven(shard, fact)
 
     def not_proven(self, shard: Shard, fact: Fact, why: str = "") -> None:
-        """Record that nobody can check a signature, so that it proves nothing."""
+        """Record a signature that nobody can check, so that it proves nothing."""
         self.decisions[fact.event] += 1
         if len(self.unproven) < LISTED:
             self.unproven.append({**self._named(shard, fact), **({"why": why} if why else {})})
@@ -1782,7 +1808,7 @@ class Report:
         return {"log": shard.number, "index": fact.leaf_index, **who, **how_decided(fact)}
 
     def tells_of_key(self, shard: Shard, fact: Fact) -> None:
-        """Record that a passkey was added, or removed. If the log says so twice, the first time counts."""
+        """Record that a passkey was added or removed. If the log says so twice, the first time counts."""
         seq, before = shard.first_seq + fact.leaf_index, self.enrolled.get(fact.subject)
         if fact.event == ENROLLED:
             if before is None or before.seq < 0 or seq < before.seq:
@@ -1800,9 +1826,9 @@ class Report:
             self.registered[vkey] = shard.first_seq + fact.leaf_index
 
     def judge_signed(self, tenant: str, *, is_receipt: bool = False) -> None:
-        """Find the owner of the key of each valid signature: the log must name the key before the decision."""
+        """Find the owner of the key of each valid signature. The log must contain the key before the decision."""
         nonces: set[str] = set()
-        # By person at the provider: each key of theirs, and the entry in which it signed first.
+        # By person at the provider: each of their keys, with the number of the entry that it signed first.
         seen: dict[str, dict[str, int]] = {}
         for shard, fact in sorted(self.proofs, key=lambda each: (each[0].number, each[1].leaf_index)):
             proof: Proof = fact.detail["signed"]
@@ -1842,9 +1868,10 @@ class Report:
                 self.proven.append({**self._named(shard, fact), **key, "digest": proof.digest})
 
     def _vouched(self, shard: Shard, fact: Fact, proof: Proof, keys: dict[str, int]) -> None:
-        """The provider's own approvals: the signature is valid, but only the provider's own log names the key's owner.
+        """Record a signed approval of the provider. The signature is valid, but only the provider's log proves the
+        key's owner.
 
-        This log does show whether one person's decisions were all signed by one key.
+        This log only shows whether one key signed all decisions of a person.
         """
         seq = shard.first_seq + fact.leaf_index
         first = keys.setdefault(proof.public_key, seq)
@@ -1875,9 +1902,9 @@ class Report:
 @dataclass
 class Options:
     keys: list[Key] | None = None
-    trust_bundle_key: bool = False  # where no key is named, take the bundle's own
+    trust_bundle_key: bool = False  # if no key is named, use the bundle's own keys
     witnesses: list[Key] | None = None
-    require_witness: bool = False  # a verdict needs the cosignature of a witness that is named
+    require_witness: bool = False  # a good verdict needs the cosignature of a witness that is named
     previous: Checkpoint | None = None
     consistency: Growth | None = None
     max_age: float | None = None  # in seconds, by the clock of this machine
@@ -1886,7 +1913,7 @@ class Options:
 
 
 def verify(path: Path, options: Options) -> dict[str, Any]:
-    """Judge a bundle or a receipt; never raises for what is in it."""
+    """Judge a bundle or a receipt. Its content never causes an exception."""
     report = Report(str(path))
     try:
         if path.is_file() and _is_receipt(path):
@@ -1908,7 +1935,7 @@ def verify(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Return text of a manifest that is repeated in the report. A value of any other type may not even be shown."""
+    """Return a text of the manifest for the report. A value of any other type is left out."""
     return value if isinstance(value, str) else None
 
 
@@ -1975,19 +2002,19 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
         counts["downloads"] = rules.downloads
         report.data["rules"] = counts
     judge_files(bundle, shards, report)
-    # After a flaw some files were not read to their end; what they would add is no better than what is known.
+    # After a flaw, some files were not read to their end. They could only add less important problems.
     for name in sorted(bundle.unread) if not report.data["problems"] else ():
         bundle.open(name).finish()
 
 
-#: Names of files that are what was signed, or lead to it.
+#: Names of files that contain signed data or proofs of it.
 _OF_PROOF = re.compile(
     r"(?:entries|proofs|log-entries|log-proofs|neighbours|consistency)-.*\.jsonl|leaf-hashes-.*\.bin|checkpoint-.*\.txt"
 )
 
 
 def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
-    """Refuse files that look like a part of the proof; all others are unproven."""
+    """Refuse files that look like a part of the proof. All other files are unproven."""
     ours = {"keys.json"}
     for shard in shards:
         names = ["entries-%d.jsonl", "proofs-%d.jsonl", "consistency-%d.jsonl"]
@@ -2003,9 +2030,9 @@ def judge_files(bundle: Bundle, shards: list[Shard], report: Report) -> None:
 
 
 def judge_name(manifest: dict[str, Any], shards: list[Shard], report: Report) -> None:
-    """Find the tenant's name: in the last entry that names it, if all later entries are here, too.
+    """Find the tenant's name in the last entry that contains it, if all later entries are here.
 
-    The manifest is not signed. If its name were believed, one tenant's log could be shown as another's.
+    The manifest is not signed. If its name were trusted, one tenant's log could be presented as another's.
     """
     name = _text(manifest["tenant"].get("name"))
     newest = next((place for place in range(len(shards) - 1, -1, -1) if shards[place].named), None)
@@ -2054,7 +2081,10 @@ def check_shard(
 
 
 def read_tombstone(bundle: Bundle, closed: Shard | None, opened: Shard) -> None:
-    """Read the first entry of the log that follows a damaged one: it names the closed log, and what was signed last."""
+    """Read the first entry of the log after a damaged log.
+
+    It contains the closed log and its last signed checkpoint.
+    """
     name = f"entries-{opened.number}.jsonl"
     if opened.start or opened.number == 0 or name not in bundle.files:
         return
@@ -2075,7 +2105,7 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
 
 
 def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Judge what the files mean: whose signatures, which doubts, which damage."""
+    """Judge what the files mean: who signed, what is doubtful, and what is damaged."""
     whole = [shard for shard in shards if shard.is_sound]
     saved = options.previous
     try:
@@ -2103,7 +2133,7 @@ def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Opti
     judge_registered(shards[-1], witnesses, options, report)
     if saved is not None:
         judge_previous(shards, saved, trust, options, report)
-    # Who only has the bundle's word for a key must be able to compare it.
+    # A reader who has a key only from the bundle must be able to compare it.
     for public, why in trust.why.items():
         vkeys = [str(Key(shard.origin, ED25519, public)) for shard in shards]
         report.data["keys"].append({"vkeys": vkeys, "fingerprint": hashlib.sha256(public).hexdigest(), "why": why})
@@ -2128,7 +2158,10 @@ def _described(shard: Shard) -> dict[str, Any]:
 
 
 def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
-    """Report damage. Only a tombstone that a trusted key signed excuses it; anybody can invent one."""
+    """Report damage.
+
+    Only a tombstone that a trusted key signed excuses damage, because anybody can invent a tombstone.
+    """
     assert shard.flaw is not None
     if not (shard.is_closed and after and after.is_sound and trust.signers(after.checkpoint, trust.why)):
         report.bad(shard.flaw, shard)
@@ -2156,7 +2189,7 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
 
 
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Report the witnesses whose cosignature is missing though the options or the log's entries name them."""
+    """Report witnesses whose cosignature is missing although the options or the log's entries require it."""
     if options.require_witness and not witnesses.named:
         report.gap("you asked for a witness's cosignature, but you named no witness's key: name it with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
@@ -2176,7 +2209,7 @@ def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, repor
 
 def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Report, log: dict[str, Any]) -> None:
     checkpoint, what = shard.checkpoint, f"the checkpoint of log {shard.number}"
-    # First what is false, no matter who signed it; missing parts come after.
+    # False signatures of anybody come first. Missing parts come after.
     trust.clocks(checkpoint, shard.clock)
     log["older_unproven"] = trust.check_older(shard, after)
     log["signed_by"] = [str(key) for key in trust.check(checkpoint, what)]
@@ -2187,7 +2220,7 @@ def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Rep
     if at is None:
         report.gap(f"{what} has no time: the cosignature of {shard.clock} is missing")
     elif at > time.time() + 600:
-        # It could be shown as the newest for as long.
+        # Otherwise the checkpoint could be presented as the newest until that time.
         report.gap(f"{what} is dated in the future, by the clock of this machine")
 
 
@@ -2218,7 +2251,7 @@ def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Repor
 
 
 def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
-    """Judge whether the bundle is complete: that no log is missing, and no entry at an edge of a period."""
+    """Judge whether the bundle is complete: no log is missing, and no entry at an edge of a period."""
     if manifest["kind"] == "access_request":
         report.note(
             "this does not show that these are all entries about the access request, only that each entry is in the log"
@@ -2230,8 +2263,8 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
     here = sorted([*(shard.number for shard in shards), *(each.number for each in unsigned)])
     first, last = 0, here[-1]
     if manifest["kind"] == "period":
-        # What came before it is shown by one entry that is older, and what came after it by one that is newer; logs
-        # beyond these have nothing of it, and may be here for what they say of keys or of what was removed.
+        # One older entry shows where the period begins, and one newer entry where it ends. Logs before and after these
+        # contain nothing of the period. They may be here for entries about keys or removals.
         first = max((shard.number for shard in shards if shard.start > 0), default=0)
         last = next((shard.number for shard in shards if shard.number >= first and shard.end < shard.size), last)
     for number in sorted(set(range(first, last)) - set(here)):
@@ -2252,18 +2285,17 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
 def judge_beginning(shards: list[Shard], report: Report) -> None:
     """Require a signed entry about the removal of a whole log's first entries, or of those before a period.
 
-    If the manifest were believed, any beginning could be hidden. Each removal leaves such an entry, and only a later
-    removal may remove it.
+    If the manifest were trusted, any beginning could be hidden. Each removal leaves such an entry, and only a later
+    removal can remove it.
     """
     doubted = shards if report.data["kind"] == "log" else []
     if report.data["kind"] == "period":
-        # If the next older entry is beside the period, nothing of the period was removed, and nothing in the shards
-        # before.
+        # If the bundle has the entry just before the period, nothing of the period was removed.
         doubted = [shard for shard in shards if shard.start > 0][-1:]
         doubted = [shard for shard in doubted if shard.start <= shard.pruned]
     removed = [(shard.first_seq + fact.leaf_index, fact.detail.get("to")) for shard in shards if not shard.flaw
             for fact in shard.prunings]  # fmt: skip
-    # What came after an entry it can't tell of.
+    # An entry about a removal can't cover entries after itself.
     gone = max((to for seq, to in removed if type(to) is int and to <= seq), default=0)
     for shard in shards:
         if shard.pruned:
@@ -2280,15 +2312,15 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
 
 
 def _is_over(shard: Shard, report: Report) -> bool:
-    """Whether the period of the bundle had ended when its newest checkpoint was dated."""
+    """Return whether the bundle's period had ended when its newest checkpoint was dated."""
     until = report.data.get("until")
     return bool(until and shard.dated_at is not None and instant(until).timestamp() <= shard.dated_at)
 
 
 def judge_age(shard: Shard, options: Options, report: Report) -> None:
-    """Judge how old the newest checkpoint is: if entries are held back, its date grows old.
+    """Judge how old the newest checkpoint is. If entries are held back, its date becomes old.
 
-    The signer states each hour that the tree did not grow. The bundle itself claims when it was made, so a reader can
+    The signer states each hour that the tree did not grow. The time of the bundle is only its own claim, so readers can
     set a limit by their own clock.
     """
     at = shard.dated_at
@@ -2307,7 +2339,7 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
 
 
 def judge_previous(shards: list[Shard], saved: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
-    """Check `--previous`: a checkpoint that you stored earlier, or that a witness has."""
+    """Check `--previous`: a checkpoint that you stored earlier, or one from a witness."""
     report.data["previous"] = {"origin": saved.origin, "size": saved.size, "root": encoded(saved.root), "holds": False}
     shard = next((shard for shard in shards if shard.origin == saved.origin), None)
     try:
@@ -2331,7 +2363,7 @@ def _is_receipt(path: Path) -> bool:
 
 
 def verify_receipt(path: Path, options: Options, report: Report) -> None:
-    """Verify a receipt (c2sp.org/tlog-proof): one entry (in `extra`), its index, its inclusion proof, and the
+    """Verify a receipt (c2sp.org/tlog-proof): an entry (in `extra`), its index, its inclusion proof, and the
     checkpoint.
     """
     with open(path, "rb") as stream:
@@ -2375,7 +2407,7 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
 
 
 def lasting(seconds: int) -> str:
-    """Return a length of time in words: in its largest whole unit, if that gives at least two."""
+    """Return a length of time in words, in the largest unit that gives at least the number two."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:,} {unit}"
@@ -2393,20 +2425,21 @@ def _time(at: int) -> str:
 
 
 def shown(text: object) -> str:
-    """Make text from a file safe for a terminal: letters that could move the cursor or turn the line are written as
-    codes.
+    """Make text from a file safe for a terminal.
+
+    Characters that could move the cursor or turn the text are written as codes.
     """
     short = str(text) if len(str(text)) < 300 else str(text)[:300] + "…"
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in short)
 
 
 def ascii_of(text: str) -> str:
-    """Return a key's name; a letter that only looks like another one is written as its code."""
+    """Return a key's name. A character that only looks like another one is written as its code."""
     return "".join(each if " " <= each <= "~" else f"\\u{ord(each):04x}" for each in text[:100])
 
 
 def quoted(text: object) -> str:
-    """Return text that somebody else chose, shortened so that the rest of the line is still read."""
+    """Return text that somebody else chose, shortened so that the rest of the line stays visible."""
     return f"“{text if len(str(text)) <= 100 else str(text)[:100] + '…'}”"
 
 
@@ -2556,9 +2589,9 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… in all {sums} (--json names them one by one, up to {LISTED:,})")
 
 
-# === 11  A witness: what it keeps (c2sp.org/tlog-witness) ================================================
+# === 11  A witness: its state (c2sp.org/tlog-witness) ====================================================
 
-#: Marks the file as a witness's state, so that no other database is taken for one ("LBXW").
+#: Marks the file as a witness's state ("LBXW"), so that no other database is used by mistake.
 APPLICATION = 0x4C425857
 _SCHEMA = """CREATE TABLE IF NOT EXISTS head (
     origin TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, at INTEGER NOT NULL, note TEXT NOT NULL)"""
@@ -2573,10 +2606,10 @@ class Refused(Exception):
 
 
 class State:
-    """The last cosigned checkpoint of each log. Several processes may share the file."""
+    """The last cosigned checkpoint of each log. Several processes can share the file."""
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        """Raises CannotTell, with the reason in one line, for a file that is damaged or of another program."""
+        """Raise CannotTell, with the reason in one line, for a file that is damaged or belongs to another program."""
         self.path = path
         if not create and not path.is_file():
             raise CannotTell(f"{path} is not there")
@@ -2598,10 +2631,9 @@ class State:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Run one transaction beside which no process writes, and that is on the disk when this returns.
+        """Run one transaction during which no other process writes. When it returns, the data is on the disk.
 
-        EXTRA is FULL, and also writes the removal of the journal to the disk: a power cut can't bring the old state
-        back.
+        EXTRA is FULL and also syncs the removal of the journal, so that a power failure can't restore the old state.
         """
         with contextlib.closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous = EXTRA")
@@ -2615,14 +2647,14 @@ class State:
                 raise
 
     def heads(self) -> list[tuple[str, int, int, str]]:
-        # A plain read: a caller who asks for the witness's state must not delay its cosigning.
+        # Only a read, so that a request for the witness's state does not delay its cosigning.
         with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as db:
             return db.execute("SELECT origin, size, at, note FROM head ORDER BY origin").fetchall()
 
 
 @dataclass(frozen=True)
 class Cosigner:
-    """The witness's key under its name."""
+    """The witness's key with its name."""
 
     name: str
     private: Ed25519PrivateKey
@@ -2632,12 +2664,12 @@ class Cosigner:
         return Key(self.name, COSIGNATURE, self.private.public_key().public_bytes_raw())
 
     def line(self, text: str, at: int) -> str:
-        """Return a cosignature of type 0x04: eight bytes of time, and a signature over it and the checkpoint."""
+        """Return a cosignature of type 0x04: eight bytes of time, and a signature over the time and the checkpoint."""
         return signature_line(self.name, self.key.id, at.to_bytes(8) + self.private.sign(cosigned(text, at)))
 
     @classmethod
     def load(cls, path: Path, name: str) -> Cosigner:
-        """Read `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raises CannotTell."""
+        """Read `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raise CannotTell if it is invalid."""
         try:
             if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise CannotTell(f"{path} can be read by others: chmod 600 {path}")
@@ -2672,10 +2704,10 @@ class Cosigner:
 
 
 def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosigner) -> tuple[str, str]:
-    """Answer one add-checkpoint request: the cosignature line, and the text for the diary. Raises Refused.
+    """Answer one add-checkpoint request. Return the cosignature line and the text for the diary, or raise Refused.
 
-    The order of the checks is that of tlog-witness. The comparison with the newest checkpoint and its replacement are
-    one transaction, which is on the disk before anything is answered.
+    The order of the checks is that of tlog-witness. One transaction compares with the newest checkpoint and replaces
+    it. It is on the disk before the answer is sent.
     """
     try:
         head, gap, raw = body.partition(b"\n\n")
@@ -2691,7 +2723,7 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
         raise Refused(404, "unknown log\n", f"{shown(new.origin)}: unknown log")
     what = f"{shown(new.origin)} {old} -> {new.size}"
     try:
-        # Every key is checked: a false signature that was stored would make the whole note false for its readers.
+        # Every key is checked: if a false signature were stored, readers would refuse the whole note.
         if not sum(len(signatures_by(new.note, key)) for key in keys):
             raise Bad("no signature by a key of this log")
     except Bad as flaw:
@@ -2707,10 +2739,11 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
             raise Refused(409, f"{size}\n", f"{what}: FORK, another root at the same size")
         if not (is_consistent(old, new.size, root, new.root, path) if old else not path):
             raise Refused(422, "the consistency proof does not verify\n", f"{what}: FORK or a false proof")
-        # A clock that was set back must not say that a smaller tree was the newest later than a larger one.
+        # If the clock was set back, a smaller tree must not get a later time than a larger one.
         at = max(int(time.time()), at)
         line = signer.line(new.note.text, at)
-        # One line each: repeated lines can't make the note longer than the limit for reading it at the next start.
+        # Each line is stored once. Repeated lines could make the note longer than the limit for reading it at the next
+        # start.
         parts = dict.fromkeys(signature_line(*each) for each in new.note.signatures if (each[0], each[1]) in _ids(keys))
         note = f"{new.note.text}\n{''.join(parts)}{line}"
         if len(note.encode()) > MAX_NOTE or len(parts) >= MAX_SIGNATURES:
@@ -2724,15 +2757,15 @@ def _ids(keys: Iterable[Key]) -> set[tuple[str, bytes]]:
     return {(key.name, key.id) for key in keys}
 
 
-# === 12  A witness: how it is asked ======================================================================
+# === 12  A witness: its interface ========================================================================
 
 MAX_BODY = MAX_NOTE + MAX_PATH * 45 + 64
-REQUEST_SECONDS = 20  # for a whole request, and for the pause before the next one
+REQUEST_SECONDS = 20  # for a whole request, and for the pause before the next request
 CONNECTIONS = 128
 
 
 class _Timed(io.RawIOBase):
-    """The receiving half of a connection. Reading ends at a fixed time, no matter how slowly a client sends."""
+    """The receiving half of a connection. Reading ends at a fixed time, however slowly a client sends."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.until = connection, 0.0
@@ -2749,7 +2782,7 @@ class _Timed(io.RawIOBase):
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # keeps connections alive, as tlog-witness asks for
+    protocol_version = "HTTP/1.1"  # keeps connections open, as tlog-witness requires
     server_version, sys_version = "lockbox-witness", ""
     disable_nagle_algorithm = True
     server: Server
@@ -2816,7 +2849,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         diary(f"{status} {why} from {self.client_address[0]}")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Write nothing: `_answer` writes the decision."""
+        """Write nothing, because `_answer` writes the decision."""
 
     def log_message(self, format: str, *args: Any) -> None:
         diary(f"--- {shown(format % args)} from {self.client_address[0]}")
@@ -2838,7 +2871,7 @@ class Server(http.server.ThreadingHTTPServer):
             raise CannotTell(f"{shown(listen)} can't be listened on: {error}") from error
 
     def server_bind(self) -> None:
-        # Without HTTPServer's look-up of the machine's name, which may hang.
+        # HTTPServer would look up the machine's name here, and this may hang.
         socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -2866,7 +2899,7 @@ def diary(line: str) -> None:
 
 
 def run_witness(server: Server) -> None:
-    """Run until SIGTERM or Ctrl-C. A request under way may stay unanswered; an answered one is on the disk."""
+    """Run until SIGTERM or Ctrl-C. A request in progress may get no answer. An answered request is on the disk."""
 
     def stop(_signal: int, _frame: Any) -> NoReturn:
         raise KeyboardInterrupt
@@ -2893,7 +2926,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """One line on a terminal that is overwritten."""
+    """A line on a terminal that is overwritten."""
 
     def __init__(self, is_shown: bool) -> None:
         self.is_shown, self.next = is_shown, 0.0
@@ -2913,7 +2946,7 @@ class Progress:
 def do_verify(args: argparse.Namespace) -> int:
     progress = Progress(sys.stderr.isatty() and not args.quiet)
     options = Options(jobs=args.jobs or min(os.cpu_count() or 1, 8), progress=progress)
-    # Nothing here refers to itself in a circle, and looking for circles takes a tenth of the time.
+    # No objects here form cycles, and looking for cycles takes a tenth of the time.
     gc.disable()
     try:
         options.keys = keys_named(args.key) if args.key else None
