@@ -1,6 +1,7 @@
 """The name of the logs is stored at the first signature, and no setting changes it afterwards."""
 
 import datetime as dt
+import shutil
 from io import StringIO
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from audit_app.models import Checkpoint, LogAlarm, LogOrigin
 from audit_app.notes import Note
 from lockbox_site import readiness
 from requests_app import tasks
+from tests import ground
 from tests.audit.test_checkpoints import AT, TENANT, append
 from tests.site.test_settings import manage
 
@@ -192,7 +194,7 @@ print(checkpoints.sign(tenant, at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC)).note.s
 
 @pytest.mark.slow
 def test_the_web_server_does_not_start_under_another_name(tmp_path: Any) -> None:
-    assert manage(tmp_path, "migrate").returncode == 0
+    shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     done = manage(tmp_path, "shell", "--no-imports", "-c", SIGN)
     assert done.stdout == f"localhost/log/{UUID(int=7)}\n", done.stderr
     script = "import lockbox_site.rsgi"

@@ -1,5 +1,6 @@
 """Without static files no page can be made. So nothing starts, and the probe for load balancers reports it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.test import Client
 
 from requests_app.management import _fitness
 from requests_app.platform import statics
+from tests import ground
 from tests.site.test_settings import manage
 
 COMMAND = "Run: manage.py collectstatic --noinput"
@@ -88,7 +90,7 @@ def test_debug_serves_the_files_of_the_code(storage: ManifestStaticFilesStorage,
 
 @pytest.mark.slow
 def test_nothing_that_serves_pages_starts_without_them(tmp_path: Path) -> None:
-    assert manage(tmp_path, "migrate").returncode == 0
+    shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
     done = manage(tmp_path, "lockbox", PORT="8951")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"CommandError: The static files are not collected. {COMMAND}\n"
