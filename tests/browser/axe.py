@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 from tests.words.crawl import route_of
+from tests.words.reading import VOID
 
 T = TypeVar("T")
 WIDTHS = (360, 1280)
@@ -22,11 +24,11 @@ RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
 #: The smallest target on a page where people decide, in CSS pixels.
 TARGET = 44
 _RUN = """
-async (rules) => {
+async ({only, without}) => {
   const found = await axe.run(
     {include: [["html"]], exclude: [[".letter-html *"]]},
-    {resultTypes: ["violations"], preload: {assets: ["media"]},
-     rules: {"target-size": {enabled: true}}, ...(rules ? {runOnly: rules} : {})});
+    {resultTypes: ["violations"], preload: {assets: ["media"]}, ...(only ? {runOnly: only} : {}),
+     rules: {"target-size": {enabled: true}, ...Object.fromEntries(without.map((rule) => [rule, {enabled: false}]))}});
   return found.violations.map((violation) => [violation.id, violation.help, violation.nodes.slice(0, 3).map(
     (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)} ${node.failureSummary}`)]);
 }
@@ -47,11 +49,11 @@ _MEASURE = """
 """
 
 
-def violations(page: Page, rules: list[str] | None = None) -> list[Any]:
-    """Return axe-core's violations, without those in a message's HTML, which somebody else wrote."""
+def violations(page: Page, *, only: list[str] | None = None, without: Sequence[str] = ()) -> list[Any]:
+    """Return axe-core's violations, except in the HTML of a displayed message."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    return list(page.evaluate(_RUN, rules))
+    return list(page.evaluate(_RUN, {"only": only, "without": list(without)}))
 
 
 class _Shape(HTMLParser):
@@ -60,17 +62,29 @@ class _Shape(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.pieces: set[tuple[Any, ...]] = set()
+        #: Elements with the element around them, on whose background they are drawn.
+        self.nested: set[tuple[Any, ...]] = set()
+        self._open: list[tuple[str, str | None]] = [("", None)]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self.pieces.add((tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
+        piece = (tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given))
+        self.pieces.add(piece)
+        self.nested.add((self._open[-1], piece))
+        if tag not in VOID:
+            self._open.append((tag, given.get("class")))
+
+    def handle_endtag(self, tag: str) -> None:
+        while len(self._open) > 1 and self._open.pop()[0] != tag:
+            pass
 
 
 class Shapes:
-    """Remembers which elements were seen on each kind of page."""
+    """Remembers which elements were seen on each kind of page; with `nested`, in which element each of them was."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, nested: bool = False) -> None:
         self._seen: dict[object, set[Any]] = defaultdict(set)
+        self._nested = nested
 
     def is_new(self, kind: object, html: str) -> bool:
         """Return whether the page has an element that earlier pages of this kind did not have, and remember its
@@ -78,8 +92,9 @@ class Shapes:
         """
         shape, known = _Shape(), self._seen[kind]
         shape.feed(html)
-        is_new = not shape.pieces <= known
-        known |= shape.pieces
+        elements = shape.nested if self._nested else shape.pieces
+        is_new = not elements <= known
+        known |= elements
         return is_new
 
 
@@ -105,8 +120,13 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
 
-def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS) -> list[Any]:
-    """Return the faults at these widths. axe-core takes seconds, so it checks only the widths in `read`."""
+def faults(
+    page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS, with_colours: bool = True
+) -> list[Any]:
+    """Return the faults at these widths.
+
+    axe-core takes seconds, so it checks only the widths in `read`. Colours take most of these seconds.
+    """
     found: list[Any] = []
     # A page that is still loading has no body.
     page.wait_for_load_state()
@@ -121,10 +141,13 @@ def faults(page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...
         if width not in read:
             continue
         page.emulate_media(color_scheme="light")
-        found += [(page.url, width, "light", *violation) for violation in violations(page)]
+        without = () if with_colours else RULES_OF_COLOUR
+        found += [(page.url, width, "light", *violation) for violation in violations(page, without=without)]
+        if not with_colours:
+            continue
         page.emulate_media(color_scheme="dark")
         # A theme changes only colours: test_a_theme_changes_colours_alone proves it.
-        found += [(page.url, width, "dark", *violation) for violation in violations(page, RULES_OF_COLOUR)]
+        found += [(page.url, width, "dark", *violation) for violation in violations(page, only=RULES_OF_COLOUR)]
     if before:
         page.set_viewport_size(before)
     return found

@@ -109,7 +109,7 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
     """The crawl skips this page because of its text. The page is long, and the same for everybody."""
     visitor = visit("")
     visitor.goto("/api/")
-    assert faults(visitor.page) == []
+    assert faults(visitor.page, read=(width_for("/api/", WIDTHS),)) == []
 
 
 @pytest.mark.timeout(1800)
@@ -119,11 +119,13 @@ def test_pages_have_no_fault(visit: Visit, group: str) -> None:
 
     All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show shorter
     texts. axe-core takes most of the time, so it checks only the first page of each kind and pages with a new element.
-    A group is one test, because opening its people's pages takes as long as checking them.
+    It checks colours, which take most of its time, only where an element is new or is inside another element than
+    before: everywhere else, the colours of text and background were checked already. A group is one test, because
+    opening its people's pages takes as long as checking them.
     """
     lengthen()
     found: list[Any] = []
-    kinds, pieces = set(), Shapes()
+    kinds, pieces, places = set(), Shapes(), Shapes(nested=True)
     for login, there in pages(GROUPS[group]).items():
         visitor = visit(login)
         visitor.watch.expected |= {403, 404, 409}
@@ -131,8 +133,10 @@ def test_pages_have_no_fault(visit: Visit, group: str) -> None:
             visitor.goto(page.address)
             kind = (page.route.partition(" ")[0], page.status)
             is_read = pieces.is_new("any", page.html) or kind not in kinds
+            with_colours = places.is_new("any", page.html)
             kinds.add(kind)
-            found += faults(visitor.page, read=(width_for(page.route, WIDTHS),) if is_read else ())
+            read = (width_for(page.route, WIDTHS),) if is_read or with_colours else ()
+            found += faults(visitor.page, read=read, with_colours=with_colours)
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
@@ -160,6 +164,14 @@ def test_a_page_is_read_again_where_it_has_a_piece_that_was_not_read() -> None:
     assert not shapes.is_new("page", "<p>Two</p><p>Three</p>")
     assert shapes.is_new("page", "<p>One</p><p class='hint'>Two</p>")
     assert shapes.is_new("other page", "<p>One</p>")
+
+
+def test_colours_are_checked_again_where_an_element_is_in_another_one() -> None:
+    places = Shapes(nested=True)
+    assert places.is_new("page", "<div class='panel'><br><p>One</p></div><i>Two</i>")
+    assert not places.is_new("page", "<div class='panel'><p>Three</p><br></div>")
+    assert places.is_new("page", "<div class='alert'><p>Four</p></div>")
+    assert places.is_new("page", "<p>Five</p>")
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:

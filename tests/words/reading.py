@@ -35,6 +35,9 @@ SAME_EVERYWHERE = {"UTC", "KB", "MB", "GB"}
 #: Four consecutive words count as data if they also occur in a text of the world.
 PIECE = 4
 
+#: Elements without an end.
+VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
+
 Words = tuple[str, ...]
 
 
@@ -42,7 +45,6 @@ class _Spoken(HTMLParser):
     """Collects the text that a person sees or hears, without the text of messages and records."""
 
     FOREIGN = ("letter-text", "letter-html", "digest-value")
-    VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +62,7 @@ class _Spoken(HTMLParser):
         if tag == "meta" and given.get("name") == "lockbox-words" and given["content"].startswith("{"):
             # Patterns for scripts, by name, with placeholders.
             self.texts += [_PLACEHOLDER.sub("", words) for words in json.loads(given["content"]).values()]
-        if tag in self.VOID:
+        if tag in VOID:
             return
         self._open.append(tag)
         if self._silent or is_foreign:
