@@ -111,22 +111,21 @@ def require_entitled(actor: Actor, act: Act, subject: Subject) -> None:
     if act.is_public:
         return
     roles = (subject.is_providers and act.provider_roles) or act.roles
-    held = actor.roles_on(tenant_id=subject.log_id, service_id=subject.service_id)
-    if Role.ENGINEER in held and actor.human_id in subject.parties.get(Party.REQUESTER, ()):
-        held |= {Role.REQUESTER}
+    held = _roles_on(actor, subject)
     is_holder = act.is_holders and actor.machine is None and actor.is_person and actor.person_id == subject.holder
     if not (roles & held or is_holder):
         raise NotAllowed
     if act.humans_only and (actor.machine is not None or not actor.is_person):
         raise NotAllowed
-    if act.is_of_approver and actor.deciding_human is None:
+    if act.is_deciding and actor.deciding_human is None:
         raise MachineMayNotDecide
 
 
 def require_separate(actor: Actor, act: Act, subject: Subject) -> None:
     """Raise NotAllowed, or a subclass, if this human has a part in the row that excludes them from the act."""
+    human = actor.deciding_human if act.is_deciding else actor.human_id
     for party in act.separate_from:
-        if actor.human_id in subject.parties.get(party, ()):
+        if human in subject.parties[party]:
             raise _EXCLUDED[party]
 
 
@@ -151,10 +150,19 @@ def roles_of(actor: Actor, row: Raised) -> frozenset[Role]:
 
     The human who raised it is REQUESTER, whichever of their accounts they use.
     """
-    held = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    if actor.human_id is not None and actor.human_id == row.requester_human and Role.ENGINEER in held:
+    return _roles_on(actor, _subject(row))
+
+
+def _roles_on(actor: Actor, subject: Subject) -> frozenset[Role]:
+    held = actor.roles_on(tenant_id=subject.log_id, service_id=subject.service_id)
+    if Role.ENGINEER in held and actor.human_id in subject.parties.get(Party.REQUESTER, ()):
         held |= {Role.REQUESTER}
     return held
+
+
+def _subject(row: Raised, decided_by: frozenset[UUID] = frozenset()) -> Subject:
+    parties = {Party.REQUESTER: frozenset({row.requester_human}), Party.DECIDER: decided_by}
+    return Subject(log_id=row.tenant_id, service_id=row.service_id, parties=parties)
 
 
 def is_visible(actor: Actor, row: Raised) -> bool:
@@ -188,17 +196,10 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
     `decided_by` holds the humans who decided on this access request at an earlier stage.
     """
-    require_act(actor, edge.action)
-    if not edge.roles & roles_of(actor, row):
-        raise NotAllowed
-    if not edge.is_decision:
-        return
-    if actor.deciding_human is None:
-        raise MachineMayNotDecide
-    if actor.deciding_human == row.requester_human:
-        raise OwnAccessRequest
-    if actor.deciding_human in decided_by:
-        raise AlreadyDecidedByYou
+    act, subject = ACTS[edge.action], _subject(row, decided_by)
+    require_act(actor, act.name)
+    require_entitled(actor, act, subject)
+    require_separate(actor, act, subject)
 
 
 def may_act(actor: Actor, action: str) -> bool:

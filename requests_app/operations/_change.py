@@ -19,7 +19,7 @@ from audit_app import recorder
 from audit_app.models import AuditEntry, ChainHead
 from requests_app.domain import clock, limits, policy
 from requests_app.domain.actors import Actor, Side
-from requests_app.domain.acts.declaration import Act, Party, StepUp
+from requests_app.domain.acts.declaration import Act, Comment, Party, StepUp
 from requests_app.domain.errors import (
     DeadlinePassed,
     DomainError,
@@ -168,6 +168,11 @@ class Step:
         if needed:
             policy.require_step_up(self.actor, self.at)
 
+    def read_note(self, note: str) -> None:
+        """Set the comment, within its limits, if the act takes one."""
+        if self.act.comment is not Comment.NONE:
+            self.note = limits.require_note(note, needed=self.act.comment is Comment.NEEDED)
+
     def witness(
         self,
         event: str,
@@ -188,7 +193,7 @@ class Step:
             tenant_id=self.tenant_id,
             event=str(event),
             door=self.actor.door,
-            actor=_described(self.actor, decides=self.is_decision or self.act.is_of_approver),
+            actor=_described(self.actor, decides=self.act.is_deciding),
             subject_type=self.subject_type,
             subject_id=self.subject_id,
             correlation_id=self.correlation_id,
@@ -313,7 +318,7 @@ def change(
                 # Nobody has decided yet: each decision in this state ends the state, and is made under this lock.
                 whose = whose.none()
             prefetch_related_objects([row], Prefetch("decisions", whose))
-        earlier = row.deciders_before(edge.stage) if edge.is_decision else frozenset()
+        earlier = row.deciders_before(edge.stage) if Party.DECIDER in declared.separate_from else frozenset()
         policy.require(outer.actor, edge, row, decided_by=earlier)
         if still is not None:
             still(row)
@@ -326,7 +331,7 @@ def change(
         else:
             standing.require_move(row, edge, at=step.at)
             outer.require_proof(needed=edge.needs_step_up and not is_signed)
-            step.note = limits.require_note(note, needed=edge.needs_note)
+            step.read_note(note)
             yield step
             apply(step)
     if step.grant is None:
@@ -372,6 +377,7 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
         outer.concerns("ticket", row, row.tenant_id, service_id=row.service_id)
         assert outer.subject is not None
         policy.require_entitled(outer.actor, declared, outer.subject)
+        policy.require_separate(outer.actor, declared, outer.subject)
         _require_ticket_edge(row, edge, outer.at)
         step = TicketMove(actor=outer.actor, act=declared, at=outer.at, row=row, edge=edge, notes=outer.notes)
         step.tenant_id, step.subject_type, step.subject_id = (
@@ -379,7 +385,7 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
             outer.subject_type,
             outer.subject_id,
         )
-        step.note = limits.require_note(note, needed=edge.needs_note)
+        step.read_note(note)
         yield step
         row.state = step.target or edge.target
         touch_ticket(row, at=step.at)

@@ -13,9 +13,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from requests_app.domain import inputs as fields
-from requests_app.domain import limits, policy
+from requests_app.domain import policy
 from requests_app.domain.actors import Actor
-from requests_app.domain.acts.declaration import Act, Comment, Field, Proposal, StepUp
+from requests_app.domain.acts.declaration import Act, Field, Proposal, StepUp
 from requests_app.domain.errors import Unacceptable
 from requests_app.domain.lifecycle import STAYING
 from requests_app.models import Tenant
@@ -70,8 +70,7 @@ def perform(
         _ask(state, current)
         if declared.step_up is StepUp.ALWAYS:
             current.require_proof()
-        if declared.comment is not Comment.NONE:
-            current.note = limits.require_note(note, needed=declared.comment is Comment.NEEDED)
+        current.read_note(note)
         current.inputs = {each.name: _read(each, (inputs or {}).get(each.name), current) for each in declared.inputs}
         _ask(check, current)
         _wait_for_second(current, holds, announces)

@@ -56,6 +56,7 @@ def require_may(declared: Act, row_id: object, *, is_offered: bool, actor: Actor
         FINDERS[declared.noun](current, row_id)
         assert current.subject is not None
         policy.require_entitled(current.actor, declared, current.subject)
+        policy.require_separate(current.actor, declared, current.subject)
         if not is_offered:
             raise NotAllowed
 

@@ -38,7 +38,7 @@ from requests_app.domain.acts.declaration import (
 from requests_app.domain.events import NAMES
 from requests_app.domain.events import Event as Name
 from requests_app.domain.scopes import Scope
-from requests_app.domain.states import State
+from requests_app.domain.states import State, Timing
 from requests_app.messages import topics
 from requests_app.operations._announced import ANNOUNCED
 from requests_app.operations._second import CONTROLLED
@@ -48,6 +48,7 @@ WORDS = _("words")
 WALKERS = frozenset({Role.ENGINEER})
 MOVES = Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,))
 PAGES = frozenset({Door.PAGES})
+PARTIES = (Party.REQUESTER, Party.DECIDER)
 OPEN_AND_CLOSED = "anybody can try walk, but it names who is allowed"
 #: Functions of the kernel that take an act.
 KERNEL = frozenset({"act", "change", "change_ticket", "own_act", "perform"})
@@ -65,6 +66,11 @@ def walk(name: str = "walk", **more: Any) -> Act:
     """Return an act of engineers on a ticket. It has no fault except those in `more`."""
     sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
     return Act(name, **{**sound, **more})
+
+
+def decision(*, separate_from: tuple[Party, ...], timing: Timing = Timing.ANY) -> Act:
+    moves = replace(MOVES, is_decision=True, timing=timing)
+    return walk(noun=Noun.ACCESS_REQUEST, title=WORDS, events=(event(),), moves=moves, separate_from=separate_from)
 
 
 def test_the_declarations_are_sound() -> None:
@@ -108,7 +114,16 @@ def test_the_declarations_are_sound() -> None:
         ),
         ([walk(roles=frozenset())], [], "nobody is allowed to walk"),
         ([walk(is_public=True)], [], "anybody can try walk, but it names who is allowed"),
-        ([walk(roles=frozenset(), is_public=True, separate_from=(Party.SUBJECT,))], [], OPEN_AND_CLOSED),
+        (
+            [walk(noun=Noun.PERSON, roles=frozenset(), is_public=True, separate_from=(Party.SUBJECT,))],
+            [],
+            OPEN_AND_CLOSED,
+        ),
+        (
+            [walk(separate_from=(Party.DECIDER,))],
+            [],
+            "walk excludes the decider, but a row of its kind has none",
+        ),
         (
             [walk(roles=frozenset(), is_holders=True, provider_roles=WALKERS)],
             [],
@@ -163,14 +178,24 @@ def test_the_declarations_are_sound() -> None:
             "walk moves a state, but it also names states that it leaves as they are",
         ),
         (
+            [walk(title=WORDS, events=(event(),), moves=MOVES, inputs=(Field("far", Kind.FLAG),))],
+            [event()],
+            "walk moves a state, and the kernel reads no inputs of such an act",
+        ),
+        (
             [walk(title=WORDS, events=(event(),), moves=replace(MOVES, targets=()))],
             [event()],
             "walk leads to no state",
         ),
         (
-            [walk(title=WORDS, events=(event(),), moves=replace(MOVES, is_decision=True))],
+            [decision(separate_from=PARTIES)],
             [event()],
             "walk decides without a deadline",
+        ),
+        (
+            [decision(separate_from=PARTIES[:1], timing=Timing.BEFORE)],
+            [event()],
+            "walk decides, but it does not exclude the requester and the decider",
         ),
     ],
 )

@@ -10,14 +10,25 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Actor, Role
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.access_requests import REVOKE
 from requests_app.domain.acts.declaration import Act, Comment, Door, Field, Kind, Noun, Party, StepUp
-from requests_app.domain.errors import DomainError, NotAllowed, OwnAccount, StepUpRequired, Unacceptable
+from requests_app.domain.errors import (
+    AlreadyDecidedByYou,
+    DomainError,
+    NotAllowed,
+    OwnAccount,
+    StepUpRequired,
+    Unacceptable,
+)
 from requests_app.domain.events import PROVIDER_LOG
 from requests_app.models import Person
 from requests_app.operations._change import Step
 from requests_app.operations._perform import perform
+from requests_app.queries import access
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db
@@ -147,6 +158,27 @@ def test_a_human_with_a_part_in_the_row_is_left_out(cast: Cast) -> None:
 
     assert type(refused(apart, cast, cast.as_("ines"), find=of("ines"))) is OwnAccount
     assert tried(apart, cast, cast.as_("ines"), find=of("ada")).row == cast.ada
+
+
+def test_the_same_fields_judge_a_move_and_its_button(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ada approved. If who has decided may not close the window, Alan still may, and only he sees the button."""
+    row = cast.opened().access_request
+
+    def offered(name: str) -> list[str]:
+        found = access.allowed_actions(row, actor=cast.as_(name), at=clock.now())
+        return [edge.action for edge in found]
+
+    assert (offered("ada"), offered("alan")) == (["revoke"], ["revoke"])
+    monkeypatch.setitem(ACTS, "revoke", replace(REVOKE, separate_from=(Party.DECIDER,), humans_only=True))
+    assert (offered("ada"), offered("alan")) == ([], ["revoke"])
+    monkeypatch.setattr("requests_app.operations.grants.REVOKE", ACTS["revoke"])
+    with pytest.raises(AlreadyDecidedByYou):
+        operations.revoke(row.pk, actor=cast.as_("ada"))
+    with pytest.raises(NotAllowed):
+        operations.revoke(row.pk, actor=cast.system())
+    row.refresh_from_db()
+    assert row.state == "OPEN"
+    operations.revoke(row.pk, actor=cast.as_("alan"))
 
 
 def test_a_comment_is_read_as_it_is_declared(cast: Cast) -> None:

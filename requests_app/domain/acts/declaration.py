@@ -314,6 +314,11 @@ class Act:
     own_order: str = ""
     own_doors: str = ""
 
+    @property
+    def is_deciding(self) -> bool:
+        """Whether a client does it in the name of the approver for whom it decides (`Actor.deciding_human`)."""
+        return self.is_of_approver or (self.moves is not None and self.moves.is_decision)
+
 
 def has(name: str, value: object = None, *, and_also: str = "") -> Condition:
     """Return a condition: the detail has a non-empty value under `name`, or exactly `value` if it is given.

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind, Noun
+from requests_app.domain.acts.declaration import Act, Comment, Door, Event, Field, Kind, Noun, Party
 from requests_app.domain.states import Timing
 
 _ACT = re.compile(r"[a-z]+(_[a-z]+)*")
@@ -16,6 +16,12 @@ _OFFERING = frozenset({Door.PAGES, Door.ADMIN})
 #: The interfaces that build a form or a body from the declaration, and the names that are reserved there.
 _ASKING = frozenset({Door.PAGES, Door.API})
 _OF_FORMS = ("comment", "next")
+#: The humans whom the kernel knows of a row, besides the person who acts.
+_PARTIES: dict[Noun, frozenset[Party]] = {
+    Noun.ACCESS_REQUEST: frozenset({Party.REQUESTER, Party.DECIDER}),
+    Noun.PERSON: frozenset({Party.SUBJECT}),
+    Noun.PROPOSAL: frozenset({Party.PROPOSER}),
+}
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
@@ -52,6 +58,8 @@ def _of_people(act: Act) -> Iterator[str]:
         yield f"anybody can try {act.name}, but it names who is allowed"
     if act.provider_roles and not act.roles:
         yield f"{act.name} names only roles of the provider"
+    for party in sorted(set(act.separate_from) - _PARTIES.get(act.noun, frozenset())):
+        yield f"{act.name} excludes the {party}, but a row of its kind has none"
     if not act.doors:
         yield f"{act.name} has no door"
     if act.doors & _OFFERING and (act.tried is None or act.title is None) and not act.own_order:
@@ -92,12 +100,16 @@ def _of_moves(act: Act) -> Iterator[str]:
         return
     if act.during:
         yield f"{act.name} moves a state, but it also names states that it leaves as they are"
+    if act.moves.sources and act.inputs:
+        yield f"{act.name} moves a state, and the kernel reads no inputs of such an act"
     if act.title is None or len(act.events) != 1:
         yield f"{act.name} moves a state, but it does not have one title and one event"
     if not act.moves.targets:
         yield f"{act.name} leads to no state"
     if act.moves.is_decision and act.moves.timing is not Timing.BEFORE:
         yield f"{act.name} decides without a deadline"
+    if act.moves.is_decision and not {Party.REQUESTER, Party.DECIDER} <= set(act.separate_from):
+        yield f"{act.name} decides, but it does not exclude the requester and the decider"
 
 
 def _twice(kind: str, names: Iterable[str]) -> Iterator[str]:
