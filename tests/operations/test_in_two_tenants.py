@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -24,8 +24,6 @@ from tests.cast import Cast, events_in
 pytestmark = pytest.mark.django_db
 
 Run = Callable[[Cast, Any, Actor], object]
-#: In both orders of the tenants' ids: the person, their first tenant, the second tenant, and its administrator.
-_EACH_WAY = [("mia", "contoso", "fabrikam", "finn"), ("fred", "fabrikam", "contoso", "ines")]
 
 
 def _token(cast: Cast, name: str) -> Any:
@@ -46,18 +44,37 @@ def _switched_off(cast: Cast, name: str) -> Any:
     return cast.people[name].pk
 
 
-_ACTS: list[tuple[Callable[[Cast, str], Any], Run, str]] = [
-    (_token, lambda cast, pk, actor: operations.revoke_token(pk, actor=actor), "token.revoked"),
-    (_person, lambda cast, pk, actor: operations.switch_off_person(pk, actor=actor), "person.switched_off"),
-    (_switched_off, lambda cast, pk, actor: operations.switch_on_person(pk, actor=actor), "person.switched_on"),
-    (
+class Case(NamedTuple):
+    """What an administrator does, what it is about, and its entry."""
+
+    make: Callable[[Cast, str], Any]
+    run: Run
+    event: str
+
+
+class Way(NamedTuple):
+    """The person, their first tenant, the second, and its administrator."""
+
+    name: str
+    first: str
+    second: str
+    administrator: str
+
+
+_CASES = [
+    Case(_token, lambda cast, pk, actor: operations.revoke_token(pk, actor=actor), "token.revoked"),
+    Case(_person, lambda cast, pk, actor: operations.switch_off_person(pk, actor=actor), "person.switched_off"),
+    Case(_switched_off, lambda cast, pk, actor: operations.switch_on_person(pk, actor=actor), "person.switched_on"),
+    Case(
         _with_app,
         lambda cast, pk, actor: operations.reset_second_factors(pk, actor=actor, keep=factors.drops_all),
         "person.second_factors_reset",
     ),
 ]
-_each_act = pytest.mark.parametrize(("make", "run", "event"), _ACTS, ids=[event for *_rest, event in _ACTS])
-_each_way = pytest.mark.parametrize(("name", "first", "second", "administrator"), _EACH_WAY)
+#: In both orders of the tenants' ids.
+_WAYS = [Way("mia", "contoso", "fabrikam", "finn"), Way("fred", "fabrikam", "contoso", "ines")]
+_each_case = pytest.mark.parametrize("case", _CASES, ids=[case.event for case in _CASES])
+_each_way = pytest.mark.parametrize("way", _WAYS, ids=[way.name for way in _WAYS])
 
 
 def _joined(cast: Cast, name: str, tenant: str, role: str = "member") -> None:
@@ -65,58 +82,43 @@ def _joined(cast: Cast, name: str, tenant: str, role: str = "member") -> None:
     Membership.objects.create(tenant=row, person=cast.people[name], role=role, given_at=row.created_at)
 
 
-@_each_act
-@_each_way
-def test_the_administrator_of_each_tenant_may_act(
-    cast: Cast,
-    make: Any,
-    run: Run,
-    event: str,
-    name: str,
-    first: str,
-    second: str,
-    administrator: str,
-) -> None:
-    pk = make(cast, name)
-    _joined(cast, name, second)
-    before = len(events_in(cast.tenants[first]))
-    with only_tenants([cast.tenants[second].pk]):
-        run(cast, pk, cast.as_(administrator))
-    assert event in events_in(cast.tenants[second])
-    if event != "person.second_factors_reset":
-        assert len(events_in(cast.tenants[first])) == before
+def _prepared(cast: Cast, case: Case, way: Way) -> tuple[Any, int]:
+    """Return the id of what the act is about, and how many entries the log of the first tenant has."""
+    pk = case.make(cast, way.name)
+    _joined(cast, way.name, way.second)
+    return pk, len(events_in(cast.tenants[way.first]))
 
 
-@_each_act
+@_each_case
 @_each_way
-def test_a_refusal_is_in_the_log_of_the_actors_tenant(
-    cast: Cast,
-    make: Any,
-    run: Run,
-    event: str,
-    name: str,
-    first: str,
-    second: str,
-    administrator: str,
-) -> None:
+def test_the_administrator_of_each_tenant_may_act(cast: Cast, case: Case, way: Way) -> None:
+    pk, before = _prepared(cast, case, way)
+    with only_tenants([cast.tenants[way.second].pk]):
+        case.run(cast, pk, cast.as_(way.administrator))
+    assert case.event in events_in(cast.tenants[way.second])
+    if case.event != "person.second_factors_reset":
+        assert len(events_in(cast.tenants[way.first])) == before
+
+
+@_each_case
+@_each_way
+def test_a_refusal_is_in_the_log_of_the_actors_tenant(cast: Cast, case: Case, way: Way) -> None:
     """The actor belongs to the second tenant and lacks the role, or can't see the row."""
-    pk = make(cast, name)
-    _joined(cast, name, second)
-    Membership.objects.filter(person=cast.people[administrator]).update(role="auditor")
-    before = len(events_in(cast.tenants[first]))
-    with only_tenants([cast.tenants[second].pk]), pytest.raises((NotAllowed, NotFound)) as refusal:
-        run(cast, pk, cast.as_(administrator))
-    assert len(events_in(cast.tenants[first])) == before
+    pk, before = _prepared(cast, case, way)
+    Membership.objects.filter(person=cast.people[way.administrator]).update(role="auditor")
+    with only_tenants([cast.tenants[way.second].pk]), pytest.raises((NotAllowed, NotFound)) as refusal:
+        case.run(cast, pk, cast.as_(way.administrator))
+    assert len(events_in(cast.tenants[way.first])) == before
     if not isinstance(refusal.value, NotFound):
-        [entry] = AuditEntry.objects.filter(tenant_id=cast.tenants[second].pk, event="act.refused")
-        assert json.loads(bytes(entry.canonical))["actor"]["name"] == cast.people[administrator].name
+        [entry] = AuditEntry.objects.filter(tenant_id=cast.tenants[way.second].pk, event="act.refused")
+        assert json.loads(bytes(entry.canonical))["actor"]["name"] == cast.people[way.administrator].name
 
 
 @_each_way
-def test_the_role_counts_and_not_the_order(cast: Cast, name: str, first: str, second: str, administrator: str) -> None:
+def test_the_role_counts_and_not_the_order(cast: Cast, way: Way) -> None:
     """The actor and the person share two tenants. The act belongs to the tenant that the actor administers."""
-    pk = _token(cast, name)
-    _joined(cast, name, second)
-    _joined(cast, administrator, first)
-    operations.revoke_token(pk, actor=cast.as_(administrator))
-    assert events_in(cast.tenants[second]) == ["token.revoked"]
+    pk = _token(cast, way.name)
+    _joined(cast, way.name, way.second)
+    _joined(cast, way.administrator, way.first)
+    operations.revoke_token(pk, actor=cast.as_(way.administrator))
+    assert events_in(cast.tenants[way.second]) == ["token.revoked"]
