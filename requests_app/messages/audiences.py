@@ -37,13 +37,15 @@ def resolve(message: OutboxMessage) -> list[Recipient]:
 
 
 def _of_audience(name: str, message: OutboxMessage) -> list[Recipient]:
-    """Return the people of an audience, or the person in the field of the row that `name` names."""
+    """Return the people of an audience, or the person in a field of the row, if they now hold a role on the row."""
     if not name.startswith(OF_ROW):
         return _READERS[Audience(name)](message)
     topic = topic_of(message.topic)
     assert isinstance(topic, PlainTopic)
     row = _ROWS[topic.noun](message)
-    return _of_people([getattr(row, name.removeprefix(OF_ROW))])
+    person_id = getattr(row, f"{name.removeprefix(OF_ROW)}_id")
+    holders = Person.objects.get_queryset().holding(topic.roles, tenant_id=row.tenant_id, service_id=row.service_id)
+    return _of_people(holders.filter(pk=person_id))
 
 
 def concerned(messages: Iterable[OutboxMessage], rows: Mapping[UUID, AccessRequest]) -> set[UUID]:

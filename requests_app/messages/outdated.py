@@ -30,17 +30,17 @@ def of_each(messages: Sequence[OutboxMessage], at: datetime) -> dict[UUID, str]:
     concerned = audiences.concerned(messages, rows)
     notes = {}
     for message in messages:
-        needed = topic_of(message.topic).sending.state
+        during = topic_of(message.topic).sending.during
         note = "" if message.pk in concerned else _("Not sent: the message no longer concerns the recipient.")
         notes[message.pk] = (
-            note if rows[message.about].state_at(at) is needed else _("Not sent: the state has changed.")
+            note if rows[message.about].state_at(at) in during else _("Not sent: the state has changed.")
         )
     return notes
 
 
 def _of_one(message: OutboxMessage, at: datetime) -> str:
     sending = topic_of(message.topic).sending
-    if sending.state is not None and AccessRequest.objects.get(pk=message.about).state_at(at) is not sending.state:
+    if sending.during and AccessRequest.objects.get(pk=message.about).state_at(at) not in sending.during:
         return _("Not sent: the state has changed.")
     if sending.is_of_live_ticket and not Ticket.objects.get(pk=message.about).is_live:
         return _("Not sent: the state has changed.")

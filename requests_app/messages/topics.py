@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
+from requests_app.domain.actors import Role
 from requests_app.domain.acts import ACTS
-from requests_app.domain.acts.declaration import MailWords, Noun, Tell
+from requests_app.domain.acts.declaration import Act, MailWords, Noun, Tell
 from requests_app.domain.states import State
 from requests_app.models import OutboxMessage
 from requests_app.models.outbox import FANOUT
@@ -21,13 +22,14 @@ class Sending:
     """When and how the mails of a topic are sent.
 
     `is_awaited` mails are sent before all others: somebody must answer them, or waits for them in front of a page.
-    `is_grouped` mails each ask for an answer, and many of them become one mail. With `state`, a mail is sent only while
-    its access request is in this state. With `is_of_live_ticket`, a mail is sent only while its ticket is open.
+    `is_grouped` mails each ask for an answer, and many of them become one mail. With states in `during`, a mail is sent
+    only while its access request is in one of them. With `is_of_live_ticket`, a mail is sent only while its ticket is
+    open.
     """
 
     is_awaited: bool = False
     is_grouped: bool = False
-    state: State | None = None
+    during: frozenset[str] = frozenset()
     is_of_live_ticket: bool = False
 
 
@@ -49,16 +51,19 @@ class Topic(StrEnum):
     TICKET_ANSWERED = "notify.ticket_answered"
     DECIDE_AS_PROVIDER = (
         "notify.decide_as_provider",
-        Sending(is_awaited=True, is_grouped=True, state=State.PENDING_PROVIDER),
+        Sending(is_awaited=True, is_grouped=True, during=frozenset({State.PENDING_PROVIDER})),
     )
     DECIDE_AS_CUSTOMER = (
         "notify.decide_as_customer",
-        Sending(is_awaited=True, is_grouped=True, state=State.PENDING_CUSTOMER),
+        Sending(is_awaited=True, is_grouped=True, during=frozenset({State.PENDING_CUSTOMER})),
     )
-    REMINDER = "notify.reminder", Sending(is_awaited=True, is_grouped=True, state=State.PENDING_CUSTOMER)
+    REMINDER = (
+        "notify.reminder",
+        Sending(is_awaited=True, is_grouped=True, during=frozenset({State.PENDING_CUSTOMER})),
+    )
     ACCESS_REQUEST_ENDED = "notify.access_request_ended"
-    WINDOW_OPENED = "notify.window_opened", Sending(is_awaited=True, state=State.OPEN)
-    CLOSING_SOON = "notify.closing_soon", Sending(is_awaited=True, state=State.OPEN)
+    WINDOW_OPENED = "notify.window_opened", Sending(is_awaited=True, during=frozenset({State.OPEN}))
+    CLOSING_SOON = "notify.closing_soon", Sending(is_awaited=True, during=frozenset({State.OPEN}))
     WINDOW_CLOSED = "notify.window_closed"
     LOCKBOX_SWITCHED = "notify.lockbox_switched"
     APPROVERS_CHANGED = "notify.approvers_changed"
@@ -86,17 +91,17 @@ class Topic(StrEnum):
 
 
 class PlainTopic(str):
-    """A topic that only a declaration names. It has the words of its mails, and the kind of row that they are about."""
+    """A topic that only a declaration names. Its mails are sent while the act that tells it is possible."""
 
-    __slots__ = ("mail", "noun")
+    __slots__ = ("noun", "roles", "sending")
 
-    mail: MailWords
     noun: Noun
-    sending = Sending()
+    roles: frozenset[Role]
+    sending: Sending
 
-    def __new__(cls, name: str, mail: MailWords, noun: Noun) -> PlainTopic:
-        topic = super().__new__(cls, name)
-        topic.mail, topic.noun = mail, noun
+    def __new__(cls, act: Act, tell: Tell) -> PlainTopic:
+        topic = super().__new__(cls, tell.topic)
+        topic.noun, topic.roles, topic.sending = act.noun, tell.roles, Sending(during=act.during)
         return topic
 
     @property
@@ -109,7 +114,7 @@ MAILS: dict[str, MailWords] = {
     tell.topic: tell.mail for act in ACTS.values() for tell in act.tells if tell.mail is not None
 }
 _PLAIN = {
-    tell.topic: PlainTopic(tell.topic, tell.mail, act.noun)
+    tell.topic: PlainTopic(act, tell)
     for act in ACTS.values()
     for tell in act.tells
     if tell.mail is not None and tell.topic not in Topic._value2member_map_
@@ -128,7 +133,10 @@ def problems() -> Iterator[str]:
         if tell.topic not in Topic._value2member_map_ and tell.mail is None:
             yield f"{act.name} tells {tell.topic}, which is no topic"
         for name in tell.to:
-            if name not in Audience._value2member_map_ and not name.startswith(OF_ROW):
+            if name.startswith(OF_ROW):
+                if tell.topic in Topic._value2member_map_ or not tell.roles:
+                    yield f"{act.name} tells {name}, but not with words of its own and to which roles"
+            elif name not in Audience._value2member_map_:
                 yield f"{act.name} tells {name}, which is no audience"
     sent = {tell.topic for _act, tell in declared} | SCHEDULED
     yield from (f"no act tells {topic}" for topic in Topic if topic not in sent)

@@ -56,6 +56,13 @@ class PersonQuerySet(models.QuerySet["Person"]):
         has_role = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
         return self.active().humans().filter(**has_role).distinct()
 
+    def holding(self, roles: Iterable[str], *, tenant_id: object, service_id: object) -> Self:
+        """The people who hold one of these roles in the tenant, or in the service's queue."""
+        names = sorted(roles)
+        in_tenant = Q(memberships__tenant_id=tenant_id, memberships__role__in=names)
+        in_queue = Q(queue_assignments__service_id=service_id, queue_assignments__role__in=names)
+        return self.active().humans().filter(in_tenant | in_queue).distinct()
+
 
 class PersonManager(BaseUserManager["Person"]):
     def get_queryset(self) -> PersonQuerySet:

@@ -244,11 +244,12 @@ def test_every_kind_of_row_is_found_in_one_place_or_says_why_not() -> None:
 
 def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(topics.problems()) == []
-    tells = (Tell("notify.nothing", ("customer",)), Tell("notify.mute", ("nobody",)))
+    tells = (Tell("notify.nothing", ("customer",)), Tell("notify.mute", ("nobody", "row.assignee")))
     monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(tells=tells)})
     assert list(topics.problems()) == [
         "walk tells notify.nothing, which is no topic",
         "walk tells nobody, which is no audience",
+        "walk tells row.assignee, but not with words of its own and to which roles",
     ]
     monkeypatch.setattr(topics, "ACTS", {name: act for name, act in acts.ACTS.items() if "mute" not in name})
     assert list(topics.problems()) == ["no act tells notify.mute"]

@@ -235,13 +235,15 @@ class MailWords:
 class Tell:
     """A message that an act sends: its topic, and who can get it.
 
-    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". A topic with
-    `mail` needs no templates, and only the facts that every row of its kind has.
+    Each name in `to` is an audience, or a field of the row that holds a person, as in "row.assignee". This person gets
+    the message only if they hold one of `roles` on the row when it is sent. A topic with `mail` needs no templates, and
+    only the facts that every row of its kind has.
     """
 
     topic: str
     to: tuple[str, ...]
     mail: MailWords | None = None
+    roles: frozenset[Role] = frozenset()
 
 
 @dataclass(frozen=True)
