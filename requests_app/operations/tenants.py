@@ -39,7 +39,7 @@ from requests_app.domain.acts.tenants import (
     SET_YES_RULE,
     SWITCH_LOCKBOX,
 )
-from requests_app.domain.errors import Unacceptable, WrongState
+from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.events import Event
 from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import (
@@ -298,7 +298,7 @@ def save_plan(*, actor: Actor, plan_id: object = None, name: str, includes_lockb
 
 
 def _plan_or_new(current: Step, plan_id: object) -> Plan:
-    plan = _plan(plan_id, is_locked=True) if plan_id else Plan()
+    plan = _plan(plan_id, is_locked=True, is_row=True) if plan_id else Plan()
     current.concerns("plan", plan, PROVIDER_LOG)
     return plan
 
@@ -592,13 +592,13 @@ def _validated(row: Any) -> Any:
     return row
 
 
-def _plan(plan_id: Any, *, is_locked: bool = False) -> Plan:
-    """Return the plan. With `is_locked`, lock it, so that no tenant gets a plan that is losing Lockbox."""
+def _plan(plan_id: Any, *, is_locked: bool = False, is_row: bool = False) -> Plan:
+    """Return the plan. `is_locked`: no tenant may get a plan that is losing Lockbox. `is_row`: the act is about it."""
     plans = Plan.objects.select_for_update(no_key=True) if is_locked else Plan.objects
     try:
         return plans.get(pk=plan_id)
     except (Plan.DoesNotExist, ValidationError, ValueError, TypeError):
-        raise Unacceptable(_("There is no such plan."), field="plan") from None
+        raise (NotFound if is_row else Unacceptable(_("There is no such plan."), field="plan")) from None
 
 
 def _zone(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -58,6 +59,15 @@ def test_a_customer_can_not_tell_another_tenants_account_from_none(cast: Cast) -
     for account in (cast.ada.pk, "nobody"):
         with pytest.raises(NotFound):
             operations.link_accounts(account, cast.pat.pk, actor=cast.as_("frida"))
+
+
+@pytest.mark.parametrize("plan_id", [UUID(int=7), "nothing"])
+def test_a_plan_that_does_not_exist_is_not_found(cast: Cast, plan_id: object) -> None:
+    before = _rows()
+    for name in ("stella", "mia"):
+        with pytest.raises(NotFound):
+            operations.save_plan(plan_id=plan_id, name="E7", includes_lockbox=True, actor=cast.as_(name))
+    assert _rows() == before
 
 
 def test_only_staff_learn_whether_somebody_works_in_a_queue(cast: Cast) -> None:
