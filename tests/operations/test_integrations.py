@@ -75,7 +75,7 @@ def _on(name: str) -> Callable[[Client, Any], Any]:
 
 #: Every declared act on one client, by name.
 OF_ONE: dict[str, Callable[[Client, Any], Any]] = {
-    name: _on(name) for name, act in ACTS.items() if act.noun is Noun.CLIENT and not act.makes
+    name: _on(name) for name, act in ACTS.items() if act.noun is Noun.CLIENT
 }
 
 

@@ -62,7 +62,7 @@ def _on(name: str) -> Callable[[Webhook, Any], Any]:
 ACTS: dict[str, Callable[[Webhook, Any], Any]] = {
     name: _on(name)
     for name, act in acts.ACTS.items()
-    if act.noun in (Noun.WEBHOOK, Noun.MESSAGE) and not act.makes and act.tried is not None
+    if act.noun in (Noun.WEBHOOK, Noun.MESSAGE) and act.tried is not None
 }
 
 

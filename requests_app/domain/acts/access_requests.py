@@ -119,7 +119,6 @@ GRANT_CLOSED = Event(
 SUBMIT = Act(
     "submit",
     noun=Noun.TICKET,
-    makes=Noun.ACCESS_REQUEST,
     title=_("Ask for access"),
     roles=frozenset({Role.ENGINEER}),
     moves=Moves(sources=frozenset(), targets=(State.PENDING_PROVIDER,)),

@@ -64,7 +64,6 @@ LET_CLIENT_ASK = Proposal(
 CREATE_CLIENT = Act(
     "create_client",
     noun=Noun.TENANT,
-    makes=Noun.CLIENT,
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
@@ -140,7 +139,6 @@ MAKE_LASTING_TOKEN = Act(
 CREATE_TOKEN = Act(
     "create_token",
     noun=Noun.ACCOUNT,
-    makes=Noun.TOKEN,
     is_holders=True,
     humans_only=True,
     title=_("Make a token"),

@@ -262,11 +262,12 @@ class Route:
 class Act:
     """One thing that somebody can do. The kernel judges each act by this declaration (`operations._perform`).
 
-    `noun` is what the act is about, and `makes` is the kind of row that it creates. The actor needs one of `roles` on
-    the row, or one of `provider_roles` if the row belongs to the provider and to no tenant. With `is_holders`, the
-    person to whom the row belongs may do it too. With `is_public`, anybody may try it: the act checks a secret that
-    they bring, or it changes nothing. `humans_only` excludes the clients of the API. A human with one of the parts in
-    `separate_from` may not do the act. The body of an act may refuse more actors than the declaration, and never fewer.
+    `noun` is what the act is about. An act that creates a row is about the row to which the new one belongs. The actor
+    needs one of `roles` on the row, or one of `provider_roles` if the row belongs to the provider and to no tenant.
+    With `is_holders`, the person to whom the row belongs may do it too. With `is_public`, anybody may try it: the act
+    checks a secret that they bring, or it changes nothing. `humans_only` excludes the clients of the API. A human with
+    one of the parts in `separate_from` may not do the act. The body of an act may refuse more actors than the
+    declaration, and never fewer.
 
     `moves` says how the act changes the row's state. An act that does not change the state can name in `during` the
     states in which it is possible; on an access request it is then possible only before the deadline. `scope` is the
@@ -289,7 +290,6 @@ class Act:
 
     name: str = field(kw_only=False)
     noun: Noun
-    makes: Noun | None = None
     title: Promise | None = None
     explains: str | Promise = ""
     roles: frozenset[Role] = frozenset()

@@ -25,7 +25,6 @@ OUT_OF_OFFICE_ENDED = Event(
 SET_OUT_OF_OFFICE = Act(
     "set_out_of_office",
     noun=Noun.TENANT,
-    makes=Noun.DEPUTY,
     roles=frozenset({Role.APPROVER}),
     humans_only=True,
     title=_("Name a deputy"),

@@ -127,7 +127,6 @@ SAVE_RESOURCE = Act(
 ADD_PERSON = Act(
     "add_person",
     noun=Noun.INSTALLATION,
-    makes=Noun.PERSON,
     roles=frozenset({Role.STAFF}),
     title=_("Add an account"),
     step_up=StepUp.DEPENDS,

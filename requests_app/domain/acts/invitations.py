@@ -55,7 +55,6 @@ RECOVERY_KEY_REFUSED = Event(
 INVITE_PERSON = Act(
     "invite_person",
     noun=Noun.TENANT,
-    makes=Noun.INVITATION,
     roles=frozenset({Role.ADMINISTRATOR, Role.STAFF}),
     title=_("Invite somebody"),
     inputs=(Field("email", Kind.EMAIL),),
@@ -97,7 +96,6 @@ WITHDRAW_INVITATION = Act(
 ACCEPT_INVITATION = Act(
     "accept_invitation",
     noun=Noun.INVITATION,
-    makes=Noun.PERSON,
     is_public=True,
     title=_("Accept an invitation"),
     events=(INVITATION_ACCEPTED,),
@@ -113,7 +111,6 @@ ACCEPT_INVITATION = Act(
 MAKE_RECOVERY_KEY = Act(
     "make_recovery_key",
     noun=Noun.TENANT,
-    makes=Noun.RECOVERY_KEY,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
     title=_("Make a recovery key"),
@@ -136,7 +133,6 @@ TRY_RECOVERY_KEY = Act(
 USE_RECOVERY_KEY = Act(
     "use_recovery_key",
     noun=Noun.RECOVERY_KEY,
-    makes=Noun.INVITATION,
     is_public=True,
     title=_("Use a recovery key"),
     events=(RECOVERY_KEY_USED,),

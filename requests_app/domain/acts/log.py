@@ -167,7 +167,6 @@ SET_COSIGNING = Act(
 ADD_WITNESS = Act(
     "add_witness",
     noun=Noun.TENANT,
-    makes=Noun.WITNESS,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Register a witness"),
     step_up=StepUp.ALWAYS,

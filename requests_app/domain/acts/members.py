@@ -135,7 +135,6 @@ RESET_SECOND_FACTORS = Act(
 PROVISION_MEMBER = Act(
     "provision_member",
     noun=Noun.TENANT,
-    makes=Noun.PERSON,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Add a person from the directory"),
     step_up=StepUp.DEPENDS,

@@ -25,7 +25,6 @@ MUTE_LIFTED = Event(
 DENY_ALL_AND_MUTE = Act(
     "deny_all_and_mute",
     noun=Noun.TENANT,
-    makes=Noun.MUTE,
     roles=frozenset({Role.APPROVER}),
     comment=Comment.OPTIONAL,
     title=_("Deny all waiting access requests and mute"),

@@ -115,7 +115,6 @@ CONFIRM_ADDRESS = Act(
 ENROL_PASSKEY = Act(
     "enrol_passkey",
     noun=Noun.ACCOUNT,
-    makes=Noun.PASSKEY,
     is_holders=True,
     title=_("Add a passkey to your account"),
     inputs=(Field("name", at_most=60),),

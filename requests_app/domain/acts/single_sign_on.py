@@ -78,7 +78,6 @@ SET_SIGN_ON = Act(
 CLAIM_DOMAIN = Act(
     "claim_domain",
     noun=Noun.TENANT,
-    makes=Noun.DOMAIN,
     roles=frozenset({Role.ADMINISTRATOR}),
     humans_only=True,
     title=_("Add a domain"),

@@ -76,7 +76,6 @@ MOVE_TENANT = Proposal(
 CREATE_TENANT = Act(
     "create_tenant",
     noun=Noun.INSTALLATION,
-    makes=Noun.TENANT,
     roles=frozenset({Role.STAFF}),
     title=_("Set up a tenant"),
     inputs=(Field("name", Kind.TEXT, at_most=120),),
@@ -158,7 +157,6 @@ SET_APPROVAL_PAGE = Act(
 ADD_ADDRESS = Act(
     "add_address",
     noun=Noun.TENANT,
-    makes=Noun.NOTIFICATION_ADDRESS,
     roles=frozenset({Role.ADMINISTRATOR}),
     title=_("Add a notification address"),
     inputs=(Field("email", Kind.EMAIL), Field("label", Kind.TEXT, at_least=0, at_most=80)),

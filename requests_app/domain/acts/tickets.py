@@ -107,7 +107,6 @@ RECORDED = MailWords(
 OPEN_TICKET = Act(
     "open_ticket",
     noun=Noun.TENANT,
-    makes=Noun.TICKET,
     title=_("Open a ticket"),
     # A title becomes the subject of a mail, so it has no line breaks.
     inputs=(

@@ -68,7 +68,6 @@ WEBHOOK_REDELIVERED = Event(
 ADD_WEBHOOK = Act(
     "add_webhook",
     noun=Noun.TENANT,
-    makes=Noun.WEBHOOK,
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     title=_("Add a webhook"),
