@@ -21,7 +21,6 @@ ED25519, COSIGNATURE = 0x01, 0x04
 PROOF = "c2sp.org/tlog-proof@v1"
 #: A checkpoint with dozens of cosignatures has a few kilobytes. A text that is longer than this is refused.
 MAX_NOTE = 64 * 1024
-MAX_PATH = 63
 
 _SIGNATURE = re.compile(r"\A— (\S+) ([A-Za-z0-9+/]+={0,2})\Z")
 _NUMBER = re.compile(r"\A(0|[1-9][0-9]{0,18})\Z")

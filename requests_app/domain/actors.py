@@ -37,9 +37,6 @@ class Role(StrEnum):
 
 
 CUSTOMER_ROLES = frozenset({Role.MEMBER, Role.APPROVER, Role.AUDITOR, Role.ADMINISTRATOR, Role.DEPUTY})
-PROVIDER_ROLES = frozenset({Role.ENGINEER, Role.PROVIDER_APPROVER})
-#: The roles with a short session: it ends after 15 minutes without activity.
-DECIDING_ROLES = frozenset({Role.APPROVER, Role.PROVIDER_APPROVER})
 #: The role that each scope gives to a customer's client. The client has this role only for the acts of that scope.
 CLIENT_ROLES: dict[Scope, Role] = {
     Scope.TENANT_READ: Role.AUDITOR,

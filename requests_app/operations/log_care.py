@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from audit_app import checkpoints, heads, log_events, pruning
 from audit_app.checkpoints import Refusal
 from audit_app.models import AuditEntry, ChainHead, LogAlarm
-from requests_app.domain import clock, limits
+from requests_app.domain import clock
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import ADOPT_LOG_HEAD, PRUNE_LOG, SET_LOG_RETENTION, TOMBSTONE
 from requests_app.domain.errors import DomainError, NotAllowed, NotFound, Unacceptable, WrongState
@@ -30,8 +30,6 @@ from requests_app.operations._second import controlled
 
 logger = structlog.get_logger(__name__)
 
-#: The smallest and the largest number of days for which a tenant's log is retained (Tenant.log_retention_days).
-SHORTEST_RETENTION, LONGEST_RETENTION = limits.LOG_RETENTION_DAYS
 #: The number of entries that are deleted in one transaction.
 REMOVED_AT_ONCE = 2000
 

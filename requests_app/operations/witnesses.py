@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy
 from audit_app import witnesses
 from audit_app.models import Witness
 from audit_app.notes import BadNote
-from requests_app.domain import limits
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
@@ -27,8 +26,6 @@ from requests_app.platform.outbound import BadTarget, Target
 
 #: The most witnesses of a tenant: for every checkpoint, the product asks each of them for a cosignature.
 MOST_WITNESSES = 10
-#: The smallest and the largest number of hours in the rule (Tenant.cosigned_within).
-SHORTEST_RULE, LONGEST_RULE = limits.COSIGNED_WITHIN_HOURS
 
 _BAD_URL: dict[str, Promise] = {
     "shape": gettext_lazy("Enter the address of the witness, such as https://witness.example.com/."),

@@ -23,7 +23,6 @@ from requests_app.messages.mails import email, words
 from requests_app.messages.topics import Topic
 from requests_app.models import OutboxMessage, Person, Tenant
 from requests_app.operations import sweeps
-from requests_app.work import outbox
 from tests.cast import Cast
 from tests.factors import SECRET
 from tests.notifications.conftest import Mails, parts
@@ -342,26 +341,6 @@ def test_a_mail_in_another_year_names_the_year(world: Cast, mails: Mails, travel
     travel.to(dt.datetime(2026, 12, 31, 20, 0, tzinfo=dt.UTC))
     world.confirmed()
     assert "Answer by Fri 1 Jan 2027, 09:00 CET." in mails.send()("ada", "decide_as_customer").body
-
-
-def test_the_admins_preview_shows_what_would_leave_and_changes_nothing(world: Cast) -> None:
-    world.confirmed()
-    outbox._drain_lane("fanout", 100, clock.monotonic() + 60, outbox.Postman())
-    message = OutboxMessage.objects.get(recipient="ada@contoso.example", topic=Topic.DECIDE_AS_CUSTOMER)
-    preview = email.render_preview(message)
-    message.refresh_from_db()
-    assert message.rendered is None
-    assert mail.outbox == []
-    outbox.drain()
-    message.refresh_from_db()
-    assert message.rendered == preview
-    assert email.render_preview(message) == message.rendered
-
-
-def test_a_note_that_has_no_recipient_yet_can_be_previewed_too(world: Cast) -> None:
-    world.confirmed()
-    note = OutboxMessage.objects.get(lane="fanout", topic=Topic.DECIDE_AS_CUSTOMER)
-    assert "answer by Wed 06:35 IST" in email.render_preview(note)["subject"]
 
 
 @pytest.mark.slow

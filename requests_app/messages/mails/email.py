@@ -15,7 +15,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
-from requests_app.domain import clock, link_secrets
+from requests_app.domain import link_secrets
 from requests_app.domain.acts.declaration import MailWords
 from requests_app.messages.mails import facts, words
 from requests_app.messages.mails.receipts import CLOSING, Receipt
@@ -71,11 +71,6 @@ def _filled(mail: MailWords, found: facts.Facts) -> dict[str, Any]:
     lead = [str(part).format_map(found) for part in mail.lead]
     one_line = {name: str(getattr(mail, name)).format_map(found) for name in ("subject", "headline", "link")}
     return {**one_line, "lead": lead}
-
-
-def render_preview(message: OutboxMessage) -> dict[str, Any]:
-    """Return the mail as it was sent, or as it would be sent now. Nothing is stored or sent."""
-    return message.rendered or render(message, clock.now())
 
 
 class Mail(EmailMultiAlternatives):
