@@ -343,8 +343,8 @@ def _forget_counts() -> None:
     TURNS._forget(float("inf"))
     quota.CALLS.clear()
     events._sizes.clear()
-    if long_calls._places or streams._places:
-        # A stream that a test did not read to its end frees its place only when it is collected.
+    if long_calls.CALLS.taken() or streams.DOWNLOADS.taken():
+        # A stream that a test did not read to its end frees its slot only when it is collected.
         gc.collect()
 
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from requests_app.domain import clock
-from requests_app.domain.errors import DomainError, TooMany
+from requests_app.domain.errors import DomainError
 from requests_app.models import Grant
+from requests_app.platform.slots import Slot, Slots
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +28,12 @@ RECHECK_SECONDS = 0.25
 #: The most downloads at the same time under one grant, in one process.
 MOST_PER_GRANT = 2
 
-#: Re-entrant, because the garbage collector may release the place of an abandoned download while this thread holds the
-#: lock.
+DOWNLOADS = Slots(
+    own_taken=_("Two downloads run under this window already. Wait until one of them has ended."),
+    all_taken=_("Too many downloads run here at the moment. Try again when some of them have ended."),
+)
+#: Re-entrant, because the garbage collector may end an abandoned stream while this thread holds the lock.
 _lock = threading.RLock()
-_places: Counter[UUID] = Counter()
 _open: set[Watched] = set()
 _begun = threading.Event()
 
@@ -41,33 +42,11 @@ class WindowClosed(Exception):
     """Raised while a stream is read: the window is closed, or the database does not answer."""
 
 
-class DownloadSlot:
-    """A place for one download.
-
-    Each download holds memory and a connection for as long as its reader needs.
-    """
+class DownloadSlot(Slot):
+    """A slot for one download under one grant."""
 
     def __init__(self) -> None:
-        self._grant_id: UUID | None = None
-
-    def take(self, grant_id: UUID) -> None:
-        """Take a place. Raises TooMany if too many downloads run under this window, or in this process."""
-        with _lock:
-            if _places[grant_id] >= MOST_PER_GRANT:
-                raise TooMany(_("Two downloads run under this window already. Wait until one of them has ended."))
-            if _places.total() >= settings.WEB_STREAMS // 2:
-                raise TooMany(_("Too many downloads run here at the moment. Try again when some of them have ended."))
-            _places[grant_id] += 1
-            self._grant_id = grant_id
-
-    def leave(self) -> None:
-        """Release the place. It may be called more than once."""
-        with _lock:
-            if self._grant_id is not None:
-                _places[self._grant_id] -= 1
-                if not _places[self._grant_id]:
-                    del _places[self._grant_id]
-                self._grant_id = None
+        super().__init__(DOWNLOADS, most=MOST_PER_GRANT)
 
 
 class Watched:

@@ -6,52 +6,31 @@ together may use half of the capacity, so that there is room for downloads of co
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.conf import settings
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
-from requests_app.domain.errors import TooMany
+from requests_app.platform.slots import Slot, Slots
 
 #: The most long calls in one process for a caller of the API, and for a person with a browser.
 MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
-# Re-entrant, because the garbage collector may release a call while this thread holds the lock.
-_lock = threading.RLock()
-_places: Counter[UUID] = Counter()
+CALLS = Slots(
+    own_taken=_(
+        "You have as many downloads and waiting calls under way as you are allowed. Wait until one of them has ended."
+    ),
+    all_taken=_("Too many calls wait here at the moment. Try again when some of them have ended."),
+)
 
 
-class LongCall:
+class LongCall(Slot):
     """One long call of one caller. Raises TooMany if the caller, or all callers together, have too many."""
 
-    _account_id: UUID | None = None
-
     def __init__(self, account_id: UUID, *, most: int = MOST_PER_CALLER) -> None:
-        with _lock:
-            if _places[account_id] >= most:
-                raise TooMany(
-                    _(
-                        "You have as many downloads and waiting calls under way as you are allowed. Wait until one of "
-                        "them has ended."
-                    )
-                )
-            if _places.total() >= settings.WEB_STREAMS // 2:
-                raise TooMany(_("Too many calls wait here at the moment. Try again when some of them have ended."))
-            _places[account_id] += 1
-        self._account_id = account_id
-
-    def leave(self) -> None:
-        """Release the place for the next call. It may be called more than once."""
-        with _lock:
-            if self._account_id is not None:
-                _places[self._account_id] -= 1
-                if not _places[self._account_id]:
-                    del _places[self._account_id]
-                self._account_id = None
+        super().__init__(CALLS, most=most)
+        self.take(account_id)
 
     def __enter__(self) -> LongCall:
         return self
@@ -100,5 +79,4 @@ def long_call(account_id: UUID) -> Iterator[None]:
 
 
 def under_way() -> int:
-    with _lock:
-        return _places.total()
+    return CALLS.taken()
