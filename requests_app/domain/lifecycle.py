@@ -89,6 +89,11 @@ def _staying(noun: Noun) -> dict[str, Transition]:
 STAYING = _staying(Noun.ACCESS_REQUEST)
 
 
+def deciding_act(verdict: str, side: str) -> Act:
+    """The act by which this side approves or denies; a side has the name of its stage."""
+    return ACTS[f"{verdict}_as_{side}"]
+
+
 def plain_acts(noun: Noun, door: Door) -> list[Act]:
     """Return the acts on this kind of row that this interface builds from their declarations.
 

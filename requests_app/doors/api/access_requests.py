@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -14,9 +13,10 @@ from rest_framework.response import Response
 
 from requests_app import operations
 from requests_app.domain import clock, manifest
-from requests_app.domain.actors import Actor, Side
+from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Noun
 from requests_app.domain.errors import Unacceptable
+from requests_app.domain.lifecycle import deciding_act
 from requests_app.domain.scopes import Scope
 from requests_app.domain.states import State
 from requests_app.doors.api.base import ApiView, ListView
@@ -348,10 +348,10 @@ class _Decision(ApiView):
     shows = "access_request"
     for_approval_page = True
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
-    by_side: ClassVar[dict[Side, Callable[..., AccessRequest]]]
+    verdict: ClassVar[Decision.Verdict]
 
     def _decided(self, pk: UUID) -> Response:
-        found, decide = self.body(DecisionIn), self.by_side[self.actor.side]
+        found, decide = self.body(DecisionIn), operations.of(deciding_act(self.verdict, self.actor.side))
         given = found.get("signature")
         signature = operations.Signed(**given) if given is not None else None
         with in_words_of(_FIELDS):
@@ -388,10 +388,7 @@ def _decision_schema(verdict: str, summary: str) -> Any:
 
 
 class Approve(_Decision):
-    by_side: ClassVar = {
-        Side.PROVIDER: operations.approve_as_provider,
-        Side.CUSTOMER: operations.approve_as_customer,
-    }
+    verdict = Decision.Verdict.APPROVE
 
     @_decision_schema("approve", "Approve, for the caller's side")
     def post(self, request: Any, pk: UUID) -> Response:
@@ -399,7 +396,7 @@ class Approve(_Decision):
 
 
 class Deny(_Decision):
-    by_side: ClassVar = {Side.PROVIDER: operations.deny_as_provider, Side.CUSTOMER: operations.deny_as_customer}
+    verdict = Decision.Verdict.DENY
 
     @_decision_schema("deny", "Deny, for the caller's side")
     def post(self, request: Any, pk: UUID) -> Response:
@@ -425,7 +422,7 @@ class Manifest(ApiView):
         verdict = request.query_params.get("decision", "")
         if verdict not in Decision.Verdict.values:
             raise Unacceptable(_("Send approve or deny."), field="decision")
-        access.require_offered(row, f"{verdict}_as_{self.actor.side}", actor=self.actor, at=at)
+        access.require_offered(row, deciding_act(verdict, self.actor.side).name, actor=self.actor, at=at)
         text = signing.text_to_sign(row, actor=self.actor, verdict=verdict, at=at)
         challenge = manifest.challenge_of(text)
         keys = signing.passkeys(self.actor, row.tenant_id)

@@ -19,6 +19,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.domain.actors import Side
 from requests_app.domain.errors import Malformed, NotFound, WrongState
+from requests_app.domain.lifecycle import deciding_act
 from requests_app.domain.scopes import Scope
 from requests_app.doors.api import azure_shapes as shapes
 from requests_app.doors.api.base import ApiView
@@ -195,12 +196,6 @@ class UpdateApproval(AzureView):
     """The decision of the caller's side."""
 
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
-    operations_of: ClassVar[dict[tuple[Side, str], Callable[..., AccessRequest]]] = {
-        (Side.PROVIDER, "Approve"): operations.approve_as_provider,
-        (Side.PROVIDER, "Deny"): operations.deny_as_provider,
-        (Side.CUSTOMER, "Approve"): operations.approve_as_customer,
-        (Side.CUSTOMER, "Deny"): operations.deny_as_customer,
-    }
 
     @extend_schema(
         operation_id="azure_requests_update_approval",
@@ -214,7 +209,8 @@ class UpdateApproval(AzureView):
         self.row(subscription, pk)
         status, reason = shapes.approval(self.body(shapes.ApprovalIn))
         try:
-            row = self.operations_of[self.actor.side, status](pk, actor=self.actor, note=reason)
+            decide = operations.of(deciding_act(status.lower(), self.actor.side))
+            row = decide(pk, actor=self.actor, note=reason)
         except WrongState:
             self.current_status = shapes.status_of(self.row(subscription, pk), clock.now())
             raise

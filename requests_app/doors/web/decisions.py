@@ -24,6 +24,7 @@ from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.domain.actors import Actor, Side
 from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.access_requests import APPROVE_AS_CUSTOMER
 from requests_app.domain.errors import (
     CodeAlreadyUsed,
     DeviceBoundRequired,
@@ -42,7 +43,7 @@ from requests_app.domain.errors import (
     Unacceptable,
     WrongState,
 )
-from requests_app.domain.lifecycle import TRANSITIONS, Transition
+from requests_app.domain.lifecycle import TRANSITIONS, Transition, deciding_act
 from requests_app.doors.web import _known_password
 from requests_app.doors.web._access import grant_of
 from requests_app.doors.web._known_password import act_of
@@ -59,12 +60,6 @@ from requests_app.queries import access, review, signing
 
 security_log = structlog.get_logger("security")
 
-_DECIDE: dict[tuple[Side, str], str] = {
-    (Side.PROVIDER, "approve"): "approve_as_provider",
-    (Side.PROVIDER, "deny"): "deny_as_provider",
-    (Side.CUSTOMER, "approve"): "approve_as_customer",
-    (Side.CUSTOMER, "deny"): "deny_as_customer",
-}
 _READERS = {
     Side.PROVIDER: _("The engineer reads it, and so does the customer."),
     Side.CUSTOMER: _("The engineer and the provider's approvers read it."),
@@ -140,7 +135,7 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
     POST does it, with an earlier proof that still counts or with a proof in the form.
     """
     actor = actor_in(request)
-    edge = TRANSITIONS[_DECIDE[actor.side, verdict]]
+    edge = TRANSITIONS[deciding_act(verdict, actor.side).name]
     if request.method == "POST":
         return _decided(request, access.to_decide(pk, actor=actor), edge)
     row, at = access.access_request(pk, actor=actor), instant(request)
@@ -238,7 +233,7 @@ def _confirm(
     if row.get_deferred_fields():
         row = access.access_request(row.pk, actor=actor_in(request))
     context = facts(row, actor=actor_in(request), at=instant(request))
-    context |= {"form": form, "edge": edge, "is_yes": edge.action.startswith("approve")}
+    context |= {"form": form, "edge": edge, "is_yes": edge.verdict == Decision.Verdict.APPROVE}
     context |= _to_sign(request, row, edge, is_proof_possible=context["may_decide"])
     return render(request, "access_requests/confirm.html", context, status=status)
 
@@ -246,12 +241,12 @@ def _confirm(
 def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_proof_possible: bool) -> dict[str, Any]:
     """Return what the page offers to sign: a new text each time, and the passkeys that can sign it."""
     actor = actor_in(request)
-    must_sign = edge.action == "approve_as_customer" and row.tenant.wants_signature
+    must_sign = edge.action == APPROVE_AS_CUSTOMER.name and row.tenant.wants_signature
     counts_for = row.tenant if must_sign else None
     keys = signing.passkeys(actor, row.tenant_id, counts_for=counts_for) if is_proof_possible else []
     found: dict[str, Any] = {"must_sign": must_sign, "passkeys": keys}
     if keys:
-        text = signing.text_to_sign(row, actor=actor, verdict=edge.action.partition("_as_")[0], at=instant(request))
+        text = signing.text_to_sign(row, actor=actor, verdict=edge.verdict, at=instant(request))
         challenge = manifest.challenge_of(text)
         found |= {"manifest": text, "manifest_digest": challenge.hex(), "manifest_lines": manifest.shown(text)}
         found["options"] = json.dumps(signing.options(keys, challenge))
@@ -299,7 +294,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
     decision = next((d for d in row.decisions.all() if d.stage == actor.side), None)
     if decision is None:
         raise NotFound
-    edge = TRANSITIONS[f"{decision.verdict}_as_{decision.stage}"]
+    edge = TRANSITIONS[deciding_act(decision.verdict, decision.stage).name]
     is_yes = decision.verdict == Decision.Verdict.APPROVE
     entry = review.decision_entry(row, edge.event)
     context = {
