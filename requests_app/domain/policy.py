@@ -196,7 +196,19 @@ def require(actor: Actor, edge: Transition, row: Raised, *, decided_by: frozense
 
     `decided_by` holds the humans who decided on this access request at an earlier stage.
     """
-    act, subject = ACTS[edge.action], _subject(row, decided_by)
+    _require_allowed(actor, ACTS[edge.action], _subject(row, decided_by))
+
+
+def is_allowed(actor: Actor, act: Act, subject: Subject) -> bool:
+    """Whether a page should offer the act on this row. The row's state and fresh proof are checked later."""
+    try:
+        _require_allowed(actor, act, subject)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _require_allowed(actor: Actor, act: Act, subject: Subject) -> None:
     require_act(actor, act.name)
     require_entitled(actor, act, subject)
     require_separate(actor, act, subject)

@@ -12,6 +12,8 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain import limits, policy
 from requests_app.domain.actors import Actor, Role, Side
+from requests_app.domain.acts import ACTS
+from requests_app.domain.acts.declaration import Act
 from requests_app.domain.acts.tickets import COMMENT, LINK_TICKET, OPEN_TICKET
 from requests_app.domain.errors import NotFound, Unacceptable
 from requests_app.domain.ids import as_id
@@ -99,24 +101,25 @@ def _readable_comments(actor: Actor) -> ScopedQuerySet:
 
 def allowed_actions(row: Ticket, *, actor: Actor, at: datetime) -> list[Transition]:
     """Return the transitions that this actor may make on the ticket now."""
-    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
     return [
         edge
         for edge in actions_from(row.state, TICKET_TRANSITIONS)
-        if edge.roles & roles and policy.may_act(actor, edge.action) and _in_time(row, edge, at)
+        if is_allowed(row, ACTS[edge.action], actor=actor) and _in_time(row, edge, at)
     ]
 
 
+def is_allowed(row: Ticket, act: Act, *, actor: Actor) -> bool:
+    """Return whether the declaration allows this actor the act on the ticket, in any state of it."""
+    return policy.is_allowed(actor, act, policy.Subject(log_id=row.tenant_id, service_id=row.service_id))
+
+
 def may_comment(row: Ticket, *, actor: Actor) -> bool:
-    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    allowed = policy.may_act(actor, COMMENT.name) and bool(COMMENT.roles & roles)
-    return row.state != TicketState.CLOSED and allowed
+    return row.state != TicketState.CLOSED and is_allowed(row, COMMENT, actor=actor)
 
 
 def may_link(row: Ticket, *, actor: Actor) -> bool:
     """Return whether this actor may set the ticket's reference in another system. A closed ticket can get one too."""
-    roles = actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id)
-    return policy.may_act(actor, LINK_TICKET.name) and bool(LINK_TICKET.roles & roles)
+    return is_allowed(row, LINK_TICKET, actor=actor)
 
 
 def may_ask(row: Ticket, *, actor: Actor) -> bool:

@@ -377,6 +377,15 @@ def test_an_unknown_act_is_absent(as_: Callable[[str], Client], taken: Ticket) -
     assert as_("priya").post(_act(taken, "open_ticket")).status_code == 404
 
 
+def test_a_refusal_never_closes_a_ticket(
+    as_: Callable[[str], Client], taken: Ticket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mia gets her role after the page has judged her, and before the attempt is recorded."""
+    monkeypatch.setattr("requests_app.queries.tickets.is_allowed", lambda *_given, **_named: False)
+    assert as_("mia").post(_act(taken, "close_ticket"), {"note": "", "ends": ""}).status_code == 403
+    assert _state(taken) == "ASSIGNED"
+
+
 @pytest.mark.parametrize("person", ["otto", "pat"])
 @pytest.mark.parametrize("action", ["comment", "close_ticket", "assign_ticket"])
 def test_a_person_who_may_only_read_is_refused_with_an_entry(

@@ -251,7 +251,7 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
     """Show what resolving or closing the ticket ends. Do the act after the person has confirmed that page."""
     at, edge = instant(request), TICKET_TRANSITIONS[action]
-    if not edge.roles & actor.roles_on(tenant_id=row.tenant_id, service_id=row.service_id):
+    if not queries.is_allowed(row, _ACTS[action], actor=actor):
         return _refuse(request, row, action, actor)
     ends = queries.ends_with(row, at=at) if action != "reopen_ticket" else []
     shown = {"ends": " ".join(str(found.pk) for found in ends)}
@@ -280,9 +280,9 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 
 
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Refuse a person who can't do this act. The operation also records the attempt in the log."""
+    """Refuse a person who can't do this act. The log records the attempt, as for the act itself."""
     if request.method == "POST":
-        operations.of(_ACTS[action])(row.pk, actor=actor, note="")
+        operations.require_may(_ACTS[action], row.pk, is_offered=False, actor=actor)
     raise NotAllowed
 
 
