@@ -109,6 +109,8 @@ class PlainTopic(str):
         return self.partition(".")[2]
 
 
+#: The kinds of rows that a mail without templates can be about.
+PLAIN_NOUNS = frozenset({Noun.ACCESS_REQUEST, Noun.TICKET})
 #: The words of the mails without templates, by their topics.
 MAILS: dict[str, MailWords] = {
     tell.topic: tell.mail for act in ACTS.values() for tell in act.tells if tell.mail is not None
@@ -132,6 +134,8 @@ def problems() -> Iterator[str]:
     for act, tell in declared:
         if tell.topic not in Topic._value2member_map_ and tell.mail is None:
             yield f"{act.name} tells {tell.topic}, which is no topic"
+        elif tell.topic not in Topic._value2member_map_ and act.noun not in PLAIN_NOUNS:
+            yield f"{act.name} tells {tell.topic}, but a mail about such a row needs templates"
         for name in tell.to:
             if name.startswith(OF_ROW):
                 if tell.topic in Topic._value2member_map_ or not tell.roles:

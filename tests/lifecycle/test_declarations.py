@@ -25,6 +25,7 @@ from requests_app.domain.acts.declaration import (
     Event,
     Field,
     Kind,
+    MailWords,
     Moves,
     Noun,
     Party,
@@ -251,6 +252,9 @@ def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.Monkey
         "walk tells nobody, which is no audience",
         "walk tells row.assignee, but not with words of its own and to which roles",
     ]
+    mail = Tell("notify.walk", ("tenant",), MailWords(subject=WORDS, headline=WORDS, lead=(WORDS,), link=WORDS))
+    monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(noun=Noun.TENANT, tells=(mail,))})
+    assert list(topics.problems()) == ["walk tells notify.walk, but a mail about such a row needs templates"]
     monkeypatch.setattr(topics, "ACTS", {name: act for name, act in acts.ACTS.items() if "mute" not in name})
     assert list(topics.problems()) == ["no act tells notify.mute"]
 

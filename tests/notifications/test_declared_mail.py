@@ -10,7 +10,8 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Role
 from requests_app.domain.acts.declaration import Act, Door, MailWords, Noun, Tell
 from requests_app.domain.states import State
-from requests_app.messages import topics
+from requests_app.messages import audiences, topics
+from requests_app.messages.mails.facts import PLAIN_READERS
 from requests_app.messages.topics import PlainTopic, note_of, post
 from requests_app.models import AccessRequest, OutboxMessage, QueueAssignment
 from tests.cast import Cast
@@ -38,6 +39,10 @@ def nudged(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> AccessRequest:
     row = cast.submitted()
     post([note_of(NUDGE, row, mark="1")], at=clock.now())
     return row
+
+
+def test_a_mail_without_templates_has_its_facts_and_its_row() -> None:
+    assert topics.PLAIN_NOUNS == audiences._ROWS.keys() == PLAIN_READERS.keys()
 
 
 def test_the_person_in_the_field_gets_the_mail(nudged: AccessRequest, mails: Mails) -> None:
