@@ -44,7 +44,6 @@ class ActForm(forms.Form):
         max_length=limits.COMMENT_MAX,
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        error_messages={"required": _("A denial needs a reason: write one sentence.")},
     )
 
     def refuse_unknown(self) -> None:

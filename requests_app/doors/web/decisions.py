@@ -95,6 +95,7 @@ class DecisionForm(ProofForm, ActForm):
         self.is_proof_typed = bool(self.data.get("password") or self.data.get("code"))
         self.is_proven = is_proven and not self.is_proof_typed
         self.fields["comment"].required = edge.needs_note
+        self.fields["comment"].error_messages["required"] = _("A denial needs a reason: write one sentence.")
         self.fields["comment"].help_text = _READERS[side]
         # A value that is not JSON counts too: it is refused as a signature, and the form asks for no password.
         self.is_signed = bool(self.data.get("assertion"))
