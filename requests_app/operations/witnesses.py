@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.utils.functional import Promise
@@ -17,9 +16,9 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.log import ADD_WITNESS, REMOVE_WITNESS, SET_COSIGNING
 from requests_app.domain.errors import NotFound, Unacceptable, WrongState
 from requests_app.domain.events import Event
-from requests_app.domain.ids import as_id
 from requests_app.models import Tenant
 from requests_app.operations._change import Step
+from requests_app.operations._people import key
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.platform.outbound import BadTarget, Target
@@ -101,7 +100,7 @@ def _remove_witness(current: Step, tenant: Tenant, terms: dict[str, Any]) -> Non
 
 def _removable(tenant: Tenant, witness_id: object) -> Witness:
     witnesses = Witness.objects.filter(tenant_id=tenant.pk)
-    witness = witnesses.filter(pk=_id(witness_id)).first()
+    witness = witnesses.filter(pk=key(witness_id)).first()
     if witness is None:
         raise NotFound
     if tenant.cosigned_within is not None and witnesses.count() == 1:
@@ -164,13 +163,6 @@ def _url(url: str) -> str:
     except BadTarget as error:
         raise Unacceptable(_BAD_URL[error.code], field="url") from error
     return url
-
-
-def _id(value: object) -> UUID:
-    found = as_id(value)
-    if found is None:
-        raise NotFound
-    return found
 
 
 def _described(witness: Witness) -> dict[str, Any]:

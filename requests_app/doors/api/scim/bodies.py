@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from requests_app.doors.api.scim import filters
-from requests_app.doors.api.scim.shapes import PATCH, USER, Fault
+from requests_app.doors.api.scim.shapes import PATCH, USER, Fault, folded
 from requests_app.operations import Profile
 
 MOST_OPERATIONS, MOST_VALUES = 100, 20
@@ -81,7 +81,7 @@ def replaced(body: Any, before: State | None = None) -> State:
 
 def patched(before: State, body: Any) -> State:
     """Apply the operations in order. The spelling of Entra ID and of Okta is accepted too."""
-    body = _folded(body)
+    body = folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
         raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
@@ -89,7 +89,7 @@ def patched(before: State, body: Any) -> State:
         raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     state = copy.deepcopy(before)
     for each in asked:
-        each = _folded(each)
+        each = folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
             raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
@@ -188,32 +188,25 @@ def _change_values(
 
 
 def _whole(body: Any) -> State:
-    body = _folded(body)
+    body = folded(body)
     if USER not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A User must name its schema: %(schema)s.") % {"schema": USER})
     state: State = {name: body[name.lower()] for name in _STORED if body.get(name.lower()) is not None}
     if not _text(state, "userName"):
         raise Fault("invalidValue", _("%(member)s is missing.") % {"member": "userName"})
     if "name" in state:
-        state["name"] = {_PARTS[key]: each for key, each in _folded(state["name"]).items() if key in _PARTS}
+        state["name"] = {_PARTS[key]: each for key, each in folded(state["name"]).items() if key in _PARTS}
     for name in ("emails", "roles"):
         if name in state:
             state[name] = _rows(state[name])
     return state
 
 
-def _folded(body: Any) -> dict[str, Any]:
-    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
-    if not isinstance(body, dict):
-        raise Fault("invalidSyntax", _("This is not an object."))
-    return {str(name).lower(): value for name, value in body.items()}
-
-
 def _rows(value: Any) -> list[dict[str, Any]]:
     values = value if isinstance(value, list) else [value]
     if len(values) > MOST_VALUES:
         raise Fault("invalidValue", _("There are too many values."))
-    rows = [_folded({"value": each} if isinstance(each, str) else each) for each in values]
+    rows = [folded({"value": each} if isinstance(each, str) else each) for each in values]
     if not all(isinstance(row.get("value"), str) for row in rows):
         raise Fault("invalidValue", _("A value must be text."))
     return rows

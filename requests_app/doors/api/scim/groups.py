@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from requests_app.domain.ids import as_id
 from requests_app.doors.api.scim import filters
-from requests_app.doors.api.scim.shapes import GROUP, PATCH, Fault
+from requests_app.doors.api.scim.shapes import GROUP, PATCH, Fault, folded
 
 #: A directory sends some hundred members in each call.
 MOST_OPERATIONS, MOST_MEMBERS = 100, 1000
@@ -24,7 +24,7 @@ Members = frozenset[UUID]
 
 def patched(resource: dict[str, Any], body: Any) -> Members:
     """Return the members after applying the operations in order (RFC 7644, section 3.5.2)."""
-    body = _folded(body)
+    body = folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
         raise Fault("invalidSyntax", _("A change must be a PatchOp with its Operations."))
@@ -32,7 +32,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
         raise Fault("invalidValue", _("One call can have at most %(max)d operations.") % {"max": MOST_OPERATIONS})
     members = members_of(resource)
     for each in asked:
-        each = _folded(each)
+        each = folded(each)
         kind, path, value = str(each.get("op", "")).lower(), each.get("path"), each.get("value")
         if kind not in ("add", "replace", "remove"):
             raise Fault("invalidSyntax", _("An operation must be add, replace or remove."))
@@ -50,7 +50,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
 
 def replaced(resource: dict[str, Any], body: Any) -> Members:
     """Read a whole Group. If it has no attribute `members`, its members do not change."""
-    body = _folded(body)
+    body = folded(body)
     if GROUP not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})
     _require_name(resource, body.get("displayname"))
@@ -107,7 +107,7 @@ def _listed(value: Any) -> Members:
         raise Fault("invalidValue", _("There are too many values."))
     found = set()
     for each in values:
-        row = _folded({"value": each} if isinstance(each, str) else each)
+        row = folded({"value": each} if isinstance(each, str) else each)
         if str(row.get("type", "User")).lower() != "user":
             raise Fault("invalidValue", _("Members are people: a group can’t be a member of a role."))
         found.add(_key(row.get("value")))
@@ -119,10 +119,3 @@ def _key(value: Any) -> UUID:
     if found is None:
         raise Fault("invalidValue", _("Name a member by the id of a User."))
     return found
-
-
-def _folded(body: Any) -> dict[str, Any]:
-    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
-    if not isinstance(body, dict):
-        raise Fault("invalidSyntax", _("This is not an object."))
-    return {str(name).lower(): value for name, value in body.items()}

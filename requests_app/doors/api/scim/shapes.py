@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
@@ -41,6 +42,13 @@ class Fault(Malformed):
     def __init__(self, scim_type: str, message: Any) -> None:
         super().__init__(message)
         self.scim_type = scim_type
+
+
+def folded(body: Any) -> dict[str, Any]:
+    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
+    if not isinstance(body, dict):
+        raise Fault("invalidSyntax", _("This is not an object."))
+    return {str(name).lower(): value for name, value in body.items()}
 
 
 # --- Answers -------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django import forms
@@ -11,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from audit_app import checkpoint_history
 from requests_app.domain.ids import IdField
-from requests_app.doors.web.forms.log import LAST, day_widget, start_of, usable
+from requests_app.doors.web.forms.log import LAST, DaysForm, day_widget
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Tenant
 
@@ -42,7 +41,7 @@ class DownloadForm(StrictForm):
         return size
 
 
-class PeriodForm(DownloadForm):
+class PeriodForm(DaysForm, DownloadForm):
     field_order = ("download", "since", "until")
 
     since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
@@ -52,24 +51,3 @@ class PeriodForm(DownloadForm):
         widget=day_widget(),
         input_formats=["%Y-%m-%d"],
     )
-
-    def clean_since(self) -> dt.date | None:
-        return usable(self.cleaned_data["since"])
-
-    def clean_until(self) -> dt.date | None:
-        return usable(self.cleaned_data["until"])
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        since, until = values.get("since"), values.get("until")
-        if since and until and until < since:
-            self.add_error("until", _("This day is before the first one."))
-        return values
-
-    def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
-        """Return the beginning of the first day and the end of the last day, in the reader's time zone."""
-        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
-        return (
-            start_of(since) if since else None,
-            start_of(until + dt.timedelta(days=1)) if until else None,
-        )

@@ -44,7 +44,32 @@ def day_widget() -> forms.DateInput:
     return forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
 
 
-class LogFilter(StrictForm):
+class DaysForm(StrictForm):
+    """A form with the first and the last day of a period, `since` and `until`."""
+
+    def clean_since(self) -> dt.date | None:
+        return usable(self.cleaned_data["since"])
+
+    def clean_until(self) -> dt.date | None:
+        return usable(self.cleaned_data["until"])
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        since, until = values.get("since"), values.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This day is before the first one."))
+        return values
+
+    def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """Return the beginning of the first day and the end of the last day, in the reader's time zone."""
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        return (
+            start_of(since) if since else None,
+            start_of(until + dt.timedelta(days=1)) if until else None,
+        )
+
+
+class LogFilter(DaysForm):
     """The filters. `as_asked` returns them as text, for addresses, for the export and for the export's entry."""
 
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
@@ -71,19 +96,6 @@ class LogFilter(StrictForm):
             raise forms.ValidationError(_("A reference looks like AR-7K2M-Q4XD."))
         return f"AR-{match[1]}-{match[2]}".upper() if match else ""
 
-    def clean_since(self) -> dt.date | None:
-        return usable(self.cleaned_data["since"])
-
-    def clean_until(self) -> dt.date | None:
-        return usable(self.cleaned_data["until"])
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        since, until = values.get("since"), values.get("until")
-        if since and until and until < since:
-            self.add_error("until", _("This day is before the first one."))
-        return values
-
     def as_asked(self) -> dict[str, str]:
         """Return the filters that are set, as text."""
         found = {name: self.cleaned_data.get(name) for name in self.filters}
@@ -93,7 +105,7 @@ class LogFilter(StrictForm):
 
     def search(self) -> queries.Search | None:
         """Return the filters for the query, or None if the tenant has no such access request."""
-        values = self.cleaned_data
+        values, (since, until) = self.cleaned_data, self.bounds()
         request_id = None
         if values["request"]:
             request_id = queries.access_request_id(self.tenant, values["request"])
@@ -102,8 +114,8 @@ class LogFilter(StrictForm):
         wanted = Filter(
             event=values["event"],
             correlation_id=request_id,
-            since=start_of(values["since"]) if values["since"] else None,
-            until=start_of(values["until"] + dt.timedelta(days=1)) if values["until"] else None,
+            since=since,
+            until=until,
             words=values["q"],
         )
         return queries.Search(wanted=wanted, person=values["person"])
