@@ -126,9 +126,14 @@ def test_the_declarations_are_sound() -> None:
             "walk excludes the decider, but a row of its kind has none",
         ),
         (
-            [walk(roles=frozenset(), is_holders=True, provider_roles=WALKERS)],
+            [walk(noun=Noun.TOKEN, roles=frozenset(), is_holders=True, provider_roles=WALKERS)],
             [],
             "walk names only roles of the provider",
+        ),
+        (
+            [walk(is_holders=True)],
+            [],
+            "walk names an owner or the provider, but a row of its kind belongs to a tenant",
         ),
         ([walk(doors=frozenset())], [], "walk has no door"),
         ([walk(doors=PAGES, title=WORDS)], [], "walk is offered to people, but it has no words"),

@@ -22,6 +22,8 @@ _PARTIES: dict[Noun, frozenset[Party]] = {
     Noun.PERSON: frozenset({Party.SUBJECT}),
     Noun.PROPOSAL: frozenset({Party.PROPOSER}),
 }
+#: Rows that always belong to a tenant, and to none of its people.
+_OF_TENANTS = frozenset({Noun.ACCESS_REQUEST, Noun.TICKET})
 
 
 def problems(acts: Iterable[Act], events: Iterable[Event]) -> Iterator[str]:
@@ -58,6 +60,8 @@ def _of_people(act: Act) -> Iterator[str]:
         yield f"anybody can try {act.name}, but it names who is allowed"
     if act.provider_roles and not act.roles:
         yield f"{act.name} names only roles of the provider"
+    if act.noun in _OF_TENANTS and (act.is_holders or act.provider_roles):
+        yield f"{act.name} names an owner or the provider, but a row of its kind belongs to a tenant"
     for party in sorted(set(act.separate_from) - _PARTIES.get(act.noun, frozenset())):
         yield f"{act.name} excludes the {party}, but a row of its kind has none"
     if not act.doors:
