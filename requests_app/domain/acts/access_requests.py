@@ -167,7 +167,7 @@ DENY_AS_PROVIDER = Act(
     scope=Scope.DECISIONS_WRITE,
     events=(ACCESS_REQUEST_DENIED_BY_PROVIDER,),
     tried=_("deny an access request for the provider"),
-    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers", "customer")),),
+    tells=(Tell("notify.access_request_ended", ("engineer", "provider_approvers")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 APPROVE_AS_CUSTOMER = Act(

@@ -87,7 +87,6 @@ SET_TWO_PERSON_CONTROL = Act(
     events=(TWO_PERSON_SWITCHED_ON, TWO_PERSON_SWITCHED_OFF),
     tried=_("switch two-person control on or off"),
     proposes=(Proposal("set_two_person_control", _("switch two-person control %(on)s")),),
-    tells=(Tell("notify.proposal", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CONFIRM_PROPOSAL = Act(

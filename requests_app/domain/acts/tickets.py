@@ -149,7 +149,7 @@ ASK_CUSTOMER = Act(
     events=(TICKET_ANSWER_ASKED,),
     tried=_("ask the customer a question"),
     done=_("The question is sent. The ticket waits for the customer."),
-    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
+    tells=(Tell("notify.ticket_answered", ("ticket_customers",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "ask", "Ask the customer a question, and wait for the answer", "It needs the comment, which is the question."
@@ -166,7 +166,7 @@ ANSWER_TICKET = Act(
     events=(TICKET_ANSWERED,),
     tried=_("answer on a ticket"),
     done=_("Your answer is sent."),
-    tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
+    tells=(Tell("notify.ticket_answered", ("ticket_workers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route("answer", "Answer the question to the customer", "It needs the comment, which is the answer."),
 )
