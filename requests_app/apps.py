@@ -1,4 +1,4 @@
-"""Names the application and its admin to Django."""
+"""Names the application and its administration to Django."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -15,6 +15,6 @@ class RequestsConfig(AppConfig):
 
 
 class LockboxAdminConfig(AdminConfig):
-    """Puts the project's own site in place of Django's, so that each registration lands there."""
+    """Puts the project's own site in place of Django's, so that all registrations are made there."""
 
     default_site = "requests_app.doors.admin.site.LockboxAdminSite"

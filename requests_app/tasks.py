@@ -1,4 +1,4 @@
-"""The tasks of the workers. Each can be lost, run late, or run twice side by side without harm."""
+"""The tasks of the workers. Each task can be lost, run late, or run twice at the same time without harm."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -23,23 +23,26 @@ from requests_app.work.webhooks import dispatch, tidying
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
-#: A task hands over to a new one well before django-q2's time-out, which would count as a failure.
+#: After this time, a task queues a new one and ends. django-q2's time-out comes later and would count as a failure.
 LONGEST_SECONDS = 20.0
-#: A round of witnesses ends after LONGEST_SECONDS, and after the last question's own limit.
+#: A round of witnesses ends LONGEST_SECONDS after its start, and when the last request has reached its own limit.
 COSIGN_TURN_SECONDS = 45
 
 
 @guarded
 def sweep() -> int:
-    """Record what has expired or elapsed, and make the staff's announced changes that are due.
+    """Record what has expired or ended, and make the staff's announced changes that are due.
 
-    A failure of one half does not stop the other; the task raises it at the end.
+    If one half fails, the other half still runs. The task raises the failure at the end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
     halves = [sweeps.close_elapsed, sweeps.expire_overdue]
 
     def once() -> int:
-        """How many were found: a batch in which every row was passed over is not the last one."""
+        """Return how many rows were found.
+
+        Rows that were passed over count too, because a batch of only such rows is not the last batch.
+        """
         done, before = 0, len(passed_over)
         for half in list(halves):
             try:
@@ -51,7 +54,7 @@ def sweep() -> int:
 
     done = _until_done(bell.SWEEP, once) - len(passed_over)
     try:
-        # Once: what waits for something under way stays due.
+        # Called once: a change that waits for an access request stays due.
         done += proposals.apply_due(actor=actor, limit=BATCH)
     except Exception as failure:
         failures.append(failure)
@@ -62,7 +65,10 @@ def sweep() -> int:
 
 @guarded
 def drain_outbox() -> int:
-    """Deliver due messages. Every change that causes one may also be an event for webhooks."""
+    """Deliver the due messages.
+
+    A change that causes a message may also be an event for webhooks, so their task is queued too.
+    """
     if dispatch.has_news():
         bell.ring(bell.DELIVER_WEBHOOKS)
     return _until_done(bell.DRAIN_OUTBOX, lambda: outbox.drain(limit=BATCH))
@@ -70,7 +76,7 @@ def drain_outbox() -> int:
 
 @guarded
 def deliver_webhooks() -> int:
-    """Send webhooks the new entries of the logs, and retry what failed."""
+    """Send the new entries of the logs to the webhooks, and retry failed messages."""
     return webhooks.drain()
 
 
@@ -88,21 +94,21 @@ def tidy_webhooks() -> int:
 
 @guarded
 def closing_soon() -> int:
-    """Tell the people of a window that it closes soon."""
+    """Send a mail to the people of each window that closes soon."""
     return sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=BATCH)
 
 
 @guarded
 def remind() -> int:
-    """Remind deciders who have not decided yet."""
+    """Remind the deciders who have not decided yet."""
     return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
 
 
 @guarded
 def checkpoint() -> int:
-    """Sign the logs that grew, and date those that did not change.
+    """Sign the logs with new entries, and date the checkpoints of the others.
 
-    Without the key there is nothing to do: another machine has it. Entries that nobody signs show on /readyz.
+    Without the key, nothing is done, because another machine has it. /readyz reports entries that nobody signs.
     """
     started = clock.monotonic()
 
@@ -112,7 +118,7 @@ def checkpoint() -> int:
     try:
         done = _until_done(bell.CHECKPOINT, lambda: _sign_once(is_over))
         if is_over():
-            # A round that ended before its first log found nothing, but there is still more to do.
+            # A round that ended before its first log found nothing, but there is still work.
             bell.ring(bell.CHECKPOINT)
         return done
     except WrongName as why:
@@ -140,13 +146,13 @@ def forget_calls() -> int:
 
 @guarded
 def check_logs() -> int:
-    """Continue the checks of logs that somebody started."""
+    """Continue the checks of logs that people requested."""
     return _until_done(bell.CHECK_LOGS, checks.work_off_check)
 
 
 @guarded
 def cosign() -> int:
-    """Ask the witnesses that are due to cosign their tenants' checkpoints; the rest is due in the next round."""
+    """Ask the witnesses that are due to cosign their tenants' checkpoints. The next round asks the rest."""
     started = clock.monotonic()
     with turns.taken("cosign", seconds=COSIGN_TURN_SECONDS) as turn:
         if turn is None:
@@ -159,13 +165,13 @@ def _asked(url: str, body: bytes) -> outbound.Answer:
     try:
         return outbound.post(url, body, private=settings.WITNESS_PRIVATE_NETWORK)
     except outbound.BadTarget:
-        # Registered while witnesses in private networks were allowed.
+        # The witness was registered while witnesses in private networks were allowed.
         raise outbound.Unreachable("address") from None
 
 
 @guarded
 def prune_logs() -> int:
-    """Remove the entries that tenants no longer keep."""
+    """Remove the entries that tenants no longer retain."""
     started = clock.monotonic()
 
     def is_over() -> bool:
@@ -179,11 +185,11 @@ def prune_logs() -> int:
 
 @guarded
 def heartbeat() -> None:
-    """Do nothing: that it completes is the heartbeat."""
+    """Do nothing. When this task succeeds, its heartbeat is written."""
 
 
 def _until_done(task: str, batch: Callable[[], int]) -> int:
-    """Work in batches until one finds nothing; after LONGEST_SECONDS leave the rest to a new task."""
+    """Work in batches until one finds nothing. After LONGEST_SECONDS, a new task does the rest."""
     started, done = clock.monotonic(), 0
     while found := batch():
         done += found
