@@ -1,4 +1,4 @@
-"""What this product changes in allauth's sign-in."""
+"""The product's changes to the sign-in of allauth."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ security_log = structlog.get_logger("security")
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Administrators and staff add people; nobody signs up."""
+    """Closes the sign-up, because administrators and staff add people."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
@@ -53,7 +53,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Log the failure without the address that was typed: people type their password there by mistake."""
+        """Log the failure without the entered address: people sometimes enter their password there by mistake."""
         security_log.warning("sign_in.failed", ip=request.META.get("REMOTE_ADDR", ""))
 
     def set_password(self, user: Any, password: str) -> None:
@@ -72,7 +72,7 @@ class AccountAdapter(DefaultAccountAdapter):
         user.password = person.password
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
-        """Refuse people who may only sign in through single sign-on. A passkey does not bypass this."""
+        """Refuse people who may sign in only with single sign-on, even if they used a passkey."""
         if user.signs_in_elsewhere():
             security_log.warning("sign_in.elsewhere", user_id=str(user.pk))
             return redirect("web:sso")
@@ -89,11 +89,11 @@ class AccountAdapter(DefaultAccountAdapter):
         remember_sign_in(request)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send nothing from within a request: the time that it takes would tell who has an account."""
+        """Send nothing during a request, because the time that it takes would reveal who has an account."""
         raise NotImplementedError
 
     def _ask_to_verify(self, request: HttpRequest, user: Any) -> HttpResponse:
-        """Refuse a sign-in with an unverified address and send a link to it, where its reader sets a password."""
+        """Refuse a sign-in with an unverified address. Send a link to the address, where its reader sets a password."""
         ip = request.META.get("REMOTE_ADDR", "")
         security_log.info("sign_in.unverified", user_id=str(user.pk))
         if guesses.at_reset(user.email, ip).count():
@@ -103,10 +103,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Seals stored secrets, and binds passkeys to the site that the operator named."""
+    """Encrypts stored secrets, and binds passkeys to the site in the operator's settings."""
 
     def is_mfa_enabled(self, user: Any, types: Any = None) -> bool:
-        """Ask the domain what counts as a second factor; the library's rows do not decide it."""
+        """Return whether the domain counts a second factor. The library's rows do not decide this."""
         return bool(user.is_authenticated and user.has_second_factor)
 
     def encrypt(self, text: str) -> str:
@@ -119,4 +119,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return {"id": settings.PASSKEY_RP_ID, "name": f"{settings.PROVIDER_NAME} Customer Lockbox"}
 
     def send_notification_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Send nothing here: mails about second factors leave through the outbox, with the change."""
+        """Send nothing here: mails about second factors are sent through the outbox, with the change."""

@@ -1,4 +1,4 @@
-"""Wires libraries to this project once the settings are there."""
+"""Connects libraries to this project after the settings are loaded."""
 
 from django.apps import AppConfig
 from django.conf import settings

@@ -10,10 +10,10 @@ from lockbox_site import views
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
-    """Return the provider's name, the id to quote when something went wrong, and the nonce of the page's scripts."""
+    """Return the provider's name, the id of the request for error reports, and the nonce for the page's scripts."""
     return {
         "provider_name": settings.PROVIDER_NAME,
         "request_id": getattr(request, "request_id", ""),
-        # Lazy: a response without scripts has no nonce in its policy.
+        # Lazy: if a response has no scripts, its policy has no nonce.
         "csp_nonce": SimpleLazyObject(lambda: views.nonce_of(request)),
     }

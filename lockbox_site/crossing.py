@@ -1,8 +1,8 @@
-"""Limits what other sites can make a browser request here: they may link to a page, and nothing else.
+"""Limits what other sites can make a browser do here: they may link to a page, and nothing else.
 
-Browsers say where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
-write these headers. Programs and browsers too old to send them pass; cookies, tokens and the page's policy protect
-against them.
+Browsers report where a request comes from (W3C Fetch Metadata: `Sec-Fetch-Site`, `-Mode`, `-Dest`), and no script can
+write these headers. Requests without these headers are allowed: they come from programs and from very old browsers, and
+cookies, tokens and the page's policy protect against them.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from lockbox_site import views
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-#: A sibling host ("same-site") also belongs to somebody else.
+#: Another host of the same domain ("same-site") may belong to somebody else.
 FROM_HERE = frozenset({"same-origin", "none"})
 
-#: Every name that the framework accepts for UTF-8 or a part of it.
+#: All names that Django accepts for UTF-8 or a part of it.
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 security_log = structlog.get_logger("security")
 
 
 class CrossingMiddleware:
-    """Refuses what another site sends for a person, and lets a link from a mail enter before cookies count.
+    """Refuses requests that another site sends for a person, and makes links from mails work.
 
-    The cookies are `SameSite=Strict`: a browser leaves them out when it follows a link on another site. Such a request
-    is answered with a page that requests the same address once more, now from this site and with the cookies.
+    The cookies are `SameSite=Strict`: a browser does not send them when it follows a link on another site. The answer
+    to such a request is a page that requests the same address again, from this site and so with the cookies.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -50,7 +50,7 @@ class CrossingMiddleware:
 
 
 def _is_a_link(request: HttpRequest) -> bool:
-    """Return whether this is a page in a tab of its own, requested without a body."""
+    """Return whether this is a request for a page in its own tab, without a body."""
     headers = request.headers
     return (
         request.method in ("GET", "HEAD")
@@ -60,7 +60,7 @@ def _is_a_link(request: HttpRequest) -> bool:
 
 
 def _is_only_from_here(request: HttpRequest) -> bool:
-    """Return whether the view allows no links from other sites (`from_here_only`), as it records content access."""
+    """Return whether the view allows no links from other sites (`from_here_only`): it records a content access."""
     try:
         view: Any = resolve(request.path_info).func
     except Resolver404:
@@ -90,7 +90,7 @@ def _step_inside(request: HttpRequest) -> HttpResponse:
 
 
 def _page(template: str, request: HttpRequest, **context: object) -> str:
-    """Render without any context processor, so that another site's request looks nobody up."""
+    """Render without context processors, so that a request of another site causes no query about a person."""
     known = {"request_id": getattr(request, "request_id", ""), "csp_nonce": views.nonce_of(request)}
     return str(loader.get_template(template).render({**known, **context}))
 
@@ -98,8 +98,8 @@ def _page(template: str, request: HttpRequest, **context: object) -> str:
 class BodyLimitMiddleware:
     """Answers 413 before it reads a body that is longer than any form of this product.
 
-    Otherwise files in a form have no limit, because the framework's limit does not count files. On paths for programs,
-    a form with files is refused here too; other bodies that are too long get the API's own answer.
+    Otherwise files in a form would have no limit, because Django's limit does not count files. On addresses for
+    programs, a form with files is refused here too. All other bodies that are too long get the API's own answer.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -117,14 +117,14 @@ class BodyLimitMiddleware:
 
 
 class CharsetMiddleware:
-    """Answers 415 to a body in any encoding but UTF-8, before anything reads it."""
+    """Answers 415 to a body in any encoding except UTF-8, before anything reads the body."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         charset = (request.content_params or {}).get("charset", "").strip().lower()
-        # Without a body there is nothing to refuse.
+        # Without a body, nothing must be refused.
         if not charset or charset in UTF_8 or request.method in ("GET", "HEAD", "OPTIONS"):
             return self.get_response(request)
         security_log.warning("charset.refused", charset=charset[:40], path=request.path)

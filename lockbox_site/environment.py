@@ -1,4 +1,4 @@
-"""Reads single values from the environment, and refuses those that could be misread."""
+"""Reads single values from the environment, and refuses values that could be misunderstood."""
 
 import os
 import secrets
@@ -18,10 +18,10 @@ OFF = frozenset({"off", "false", "no", "0"})
 
 
 def switch(name: str, *, default: bool) -> bool:
-    """Return an on/off value. Any other value refuses the start.
+    """Return an on/off value. Raises ImproperlyConfigured for any other value.
 
-    django-environ's own boolean turns every unknown word into False, so that `SECURE=ture` would silently switch a
-    protection off.
+    The boolean of django-environ reads every unknown word as False, so `SECURE=ture` would switch a protection off
+    without a message.
     """
     raw = str(env.str(name, default="on" if default else "off")).strip().lower()
     if raw in ON:
@@ -32,7 +32,7 @@ def switch(name: str, *, default: bool) -> bool:
 
 
 def whole_number(name: str, *, default: int, least: int = 0, most: int | None = None) -> int:
-    """Return an integer within its bounds."""
+    """Return an integer within its limits."""
     raw = str(env.str(name, default=str(default))).strip()
     try:
         value = int(raw)
@@ -45,12 +45,12 @@ def whole_number(name: str, *, default: int, least: int = 0, most: int | None = 
 
 
 def seconds(name: str, *, default: int, most: int | None = None) -> int:
-    """Return a length of time of at least one second."""
+    """Return a number of seconds, at least one."""
     return whole_number(name, default=default, least=1, most=most)
 
 
 def seconds_list(name: str, *, default: list[int]) -> list[int]:
-    """Return rising lengths of time, written as `1800,3600`."""
+    """Return increasing numbers of seconds, written as `1800,3600`."""
     raw = str(env.str(name, default=",".join(map(str, default))))
     try:
         values = [int(part) for part in raw.split(",") if part.strip()]
@@ -70,7 +70,7 @@ def words(name: str, *, default: list[str]) -> list[str]:
 
 
 def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
-    """Return one of a few allowed words."""
+    """Return one of the allowed words."""
     raw = str(env.str(name, default=default)).strip()
     if raw not in allowed:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {raw!r}.")
@@ -78,17 +78,17 @@ def choice(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def text(name: str, *, default: str = "") -> str:
-    """Return a value as it is."""
+    """Return a value unchanged."""
     return str(env.str(name, default=default))
 
 
 def http_address(name: str, *, default: str) -> str:
-    """Return an http or https address without a trailing slash."""
+    """Return an http or https address without a slash at the end."""
     raw = text(name, default=default).strip().rstrip("/")
     try:
         parts = urlsplit(raw)
         is_sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # a port that is no number, or half of an IPv6 address
+    except ValueError:  # a port that is not a number, or half of an IPv6 address
         is_sound = False
     if not is_sound or parts.username is not None or parts.query or parts.fragment:
         raise ImproperlyConfigured(f"{name} must be an address like https://lockbox.example.com, not {raw!r}.")
@@ -96,10 +96,13 @@ def http_address(name: str, *, default: str) -> str:
 
 
 def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> dict[str, Any]:
-    """Return what `read` makes of an address with a scheme. The error does not quote it: it may hold a password."""
+    """Return the result of `read` for an address with a scheme.
+
+    The error does not quote the address, because it may contain a password.
+    """
     try:
         with warnings.catch_warnings():
-            # It warns, in two lines, about an unknown scheme.
+            # django-environ prints a warning of two lines about an unknown scheme.
             warnings.simplefilter("error")
             return read(name, default=default)
     except (ImproperlyConfigured, ValueError, KeyError, UserWarning):
@@ -110,7 +113,7 @@ def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> d
 
 
 def directory(path: Path) -> Path:
-    """Make a directory if it does not exist."""
+    """Return the directory. It is made if it does not exist."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
@@ -121,10 +124,10 @@ def directory(path: Path) -> Path:
 
 
 def secret_in_file(path: Path) -> str:
-    """Return the secret in `path`, made on the first call and readable by its owner alone.
+    """Return the secret in `path`. It is made at the first call, and only its owner can read it.
 
-    The file appears by a hard link, which fails where it exists: two processes that start together end up
-    with the same secret, and neither ever reads half a file.
+    The complete file gets its name with a hard link, which fails if the name exists. So two processes that start at the
+    same time get the same secret, and neither of them reads half a file.
     """
     try:
         return _secret_in(path)

@@ -1,4 +1,4 @@
-"""What this product changes in the forms of allauth's sign-in."""
+"""The product's changes to the forms of allauth's sign-in."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ class ResetPasswordForm(LibraryResetForm):
 
 
 class ChangePasswordForm(LibraryChangeForm):
-    """Counts the present password as a guess, like any other."""
+    """Counts the present password as a guess, like any other password."""
 
     def clean_oldpassword(self) -> str:
         typed: str = self.cleaned_data["oldpassword"]
@@ -52,7 +52,7 @@ class ChangePasswordForm(LibraryChangeForm):
 
 
 class CodeForm(forms.Form):
-    """The code after the password. A code is used up when it is checked, and counts as a guess."""
+    """Asks for the code after the password. A code is used up when it is checked, and counts as a guess."""
 
     code = code_field()
 
@@ -77,7 +77,7 @@ class CodeForm(forms.Form):
         return typed
 
     def save(self) -> None:
-        """Tell the library that the second factor was given, and the product that it is a fresh proof."""
+        """Tell the library that the second factor was given, and the product that this is a fresh proof."""
         note_second_factor(context.request)
         used = Authenticator.objects.filter(user=self.user, last_used_at__isnull=False)
         latest = used.exclude(type=Authenticator.Type.WEBAUTHN).order_by("-last_used_at").first()

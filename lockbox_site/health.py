@@ -1,7 +1,7 @@
-"""Tells operators and load balancers whether this process is alive, and whether a part of the installation works.
+"""Tells operators and load balancers whether this process runs, and whether a part of the installation works.
 
-No answer takes longer than `ANSWER_WITHIN`. Three threads ask the database, however many callers there are: one checks
-that it can be read, one that it can be written, one the state of the other parts.
+No answer takes longer than `ANSWER_WITHIN`. However many callers there are, only three threads ask the database: one
+checks that it can be read, one that it can be written, and one checks the state of the other parts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from requests_app.platform import statics
 from requests_app.platform.database import bounds
 
 ANSWER_WITHIN = 1.5
-#: A write is tried no more often than this.
+#: Seconds between two attempts to write.
 WRITE_EVERY = 10.0
-#: A result of a write counts for this long, while the next write runs. On SQLite that write may have to wait.
+#: For how many seconds the result of a write is valid while the next write runs. On SQLite, that write may have to
+#: wait.
 WRITE_COUNTS_FOR = 12.0
-#: How long to wait for the next result while the last one still counts.
+#: How many seconds to wait for the next result while the last one is still valid.
 SHORTLY = 0.08
 
 _Checks = dict[str, Check]
 
 
 class Prober:
-    """Runs one set of checks in its own thread, never twice at a time, and keeps the result.
+    """Runs one set of checks in its own thread, never twice at the same time, and stores the result.
 
     Each wait for the database has a limit. A check that takes longer blocks this thread and its connection, but no
     caller.
@@ -47,7 +48,10 @@ class Prober:
         self._found: tuple[float, _Checks] | None = None
 
     def ask(self, until: float) -> _Checks:
-        """Return a recent result, or one that is ready by `until`; else say that the database did not answer."""
+        """Return a recent result, or one that is ready by `until`.
+
+        Otherwise return that the database did not answer.
+        """
         now = clock.monotonic()
         with self._lock:
             last, age = self._recent(now)
@@ -70,7 +74,7 @@ class Prober:
             return {"database": bad(late)}
 
     def settle(self) -> None:
-        """Wait until nothing runs and forget the results. For tests, which change databases."""
+        """Wait until no check runs, and delete the results. For tests, which change databases."""
         while (running := self._running) is not None:
             running.exception()
         self._found = None
@@ -99,14 +103,17 @@ PROBERS = (_base, _write, _states)
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Say that the process answers and can render pages. It asks no database: a sick one would cause restarts."""
+    """Answer whether this process can render pages.
+
+    It does not ask the database: if the database failed, the answer would cause restarts that do not help.
+    """
     if why := statics.why_not_served():
         return _answer({"status": "unavailable", "detail": why}, 503)
     return _answer({"status": "ok"}, 200)
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether a part works, or without `?part=` whether all parts do; 503 if one check fails."""
+    """Answer whether a part works, or without `?part=` whether all parts work. The status is 503 if a check fails."""
     part = request.GET.get("part")
     if part is not None and part not in PARTS:
         return _answer(

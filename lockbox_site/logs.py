@@ -9,15 +9,16 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_NAMES = re.compile(r"passw|secret|token|cookie|authorization|session_?key|api_?key|signature", re.IGNORECASE)
 REDACTED = "[redacted]"
-# Parts of an address that work like a password: the link of an invitation, and of a new password.
+# Parts of an address that are as secret as a password: the links of an invitation, an address change, and a new
+# password.
 SECRET_PATHS = re.compile(r"(/invitation/|/address/|/accounts/password/reset/key/)[^/\s]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-# These hold a traceback, whose line breaks matter. JSON escapes them anyway.
+# These have a traceback, which needs its line breaks. JSON escapes them.
 MANY_LINES = frozenset({"exception", "stack", "exc_info", "stack_info"})
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank every value with the name of a secret, at any depth."""
+    """Replace every value that has the name of a secret, at any depth."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 
@@ -50,7 +51,7 @@ def _shared() -> list[Processor]:
     ]
 
 
-#: One list, however often the settings are read, because loggers in use keep their first one.
+#: There is only one list, however often the settings are read, because loggers in use do not change to another list.
 _PROCESSORS: list[Processor] = [
     structlog.stdlib.filter_by_level,
     *_shared(),
@@ -61,7 +62,7 @@ _PROCESSORS: list[Processor] = [
 
 
 def configure_structlog() -> None:
-    """Send structlog's events through the standard library, so that all logs leave in one way."""
+    """Send structlog's events through the standard library, so that all logs are written in the same way."""
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -90,13 +91,13 @@ def configuration(*, level: str, form: str) -> dict[str, Any]:
         "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["out"], "level": level},
         "loggers": {
-            # Django's own handlers would print every event a second time, unformatted.
+            # Django's own handlers would print every event a second time, without a format.
             "django": {"handlers": [], "level": level, "propagate": True},
             "django.server": {"handlers": [], "level": level, "propagate": True},
             # Each request has its own event, with its traceback if it failed. This logger would repeat it.
             "django.request": {"handlers": [], "level": "CRITICAL", "propagate": True},
             "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
-            # Refusals that no tenant's log holds: unknown addresses, throttled sign-ins, forged requests.
+            # Refusals that are in no tenant's log: unknown addresses, limited sign-ins, forged requests.
             "security": {"handlers": [], "level": "INFO", "propagate": True},
         },
     }

@@ -30,7 +30,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 STARTED_AT, SEEN_AT = "session_started_at", "session_seen_at"
-# Writing the stamp on every request would make each page view a database write.
+# The time is not written for every request, because each page view would then be a write.
 SEEN_GRAIN = dt.timedelta(seconds=30)
 
 log = structlog.get_logger("django_structlog.middlewares.request")
@@ -38,7 +38,7 @@ security_log = structlog.get_logger("security")
 
 
 class RequestIdMiddleware:
-    """Gives the request its id and the client's real address."""
+    """Gives the request its id, and the client's real address."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -57,10 +57,10 @@ class RequestIdMiddleware:
 
 
 class IsolationMiddleware:
-    """Isolates each answer from other sites, which may not embed it, read it or keep a hold on its window.
+    """Isolates each answer from other sites: they can't embed it, read it, or keep access to its window.
 
-    It also refuses programs without TLS. Callers of the API with a token are not affected: these headers bind only what
-    a page embeds (Fetch, section 3.7).
+    It also refuses programs without TLS. Callers of the API with a token are not affected, because these headers apply
+    only to what a page embeds (Fetch, section 3.7).
     """
 
     HEADERS: ClassVar[dict[str, str]] = {
@@ -83,8 +83,8 @@ class IsolationMiddleware:
 def client_address(environ: Mapping[str, Any]) -> str:
     """Return the address that the outermost trusted proxy saw.
 
-    Each trusted proxy appends the address from which it was called, so the honest part of the list is counted from its
-    end. The caller wrote what comes before, and it may be anything.
+    Each trusted proxy appends the address from which it was called. So the trusted part of the list is counted from its
+    end. The caller wrote the rest, and it may contain anything.
     """
     direct = str(environ.get("REMOTE_ADDR", ""))
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
@@ -93,7 +93,7 @@ def client_address(environ: Mapping[str, Any]) -> str:
 
 
 class RequestLogMiddleware(RequestMiddleware):
-    """Logs one event per request, without the query string. It never reads the session for the log's sake."""
+    """Logs one event per request, without the query string. It never reads the session only for the log."""
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:
@@ -105,14 +105,14 @@ class RequestLogMiddleware(RequestMiddleware):
 
     @staticmethod
     def bind_user_id(request: HttpRequest) -> None:
-        # Only a person whom the page itself looked up. Asking here would cost two queries per request, and would fail
-        # the answer when the database is away.
+        # Only a person whom the page itself has read. A query here would cost two queries per request, and would make
+        # the answer fail if the database does not answer.
         person = getattr(request, "_cached_user", None)
         if person is not None and person.pk:
             structlog.contextvars.bind_contextvars(user_id=str(person.pk))
 
     def _process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Leave a 503 to the request's own line. The library would log a failure and a 500."""
+        """Log nothing for a 503, because the request has its own line. The library would log a failure and a 500."""
         if isinstance(exception, (OperationalError, InterfaceError)):
             return
         if isinstance(exception, DomainError) and exception.status == 503:
@@ -163,7 +163,7 @@ class ProbeMiddleware:
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Serves static files, and names them, so that the web server can send them without a thread."""
+    """Serves static files, and stores their names, so that the web server can send them without a thread."""
 
     paths: ClassVar[Mapping[str, object]] = {}
 
@@ -175,8 +175,8 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 class FirstPieceMiddleware:
     """Makes the first piece of a stream while the request still runs.
 
-    Nothing has been sent by then, so a failure is answered like any other, by code that knows which acts were
-    committed. Later the only way is to break the connection.
+    Nothing has been sent then. So a failure gets an answer like any other failure, from code that knows which acts were
+    committed. After the first piece, only the connection can be broken.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -196,10 +196,10 @@ class FirstPieceMiddleware:
 
 
 class StoreUnavailableMiddleware:
-    """Answers 503 if the database is away, full or locked.
+    """Answers 503 if the database does not answer, is full or is locked.
 
-    A view's exception passes here. One from a middleware further in becomes a 500 on the way, and `views.server_error`
-    recognises it.
+    It handles the exceptions of views. An exception of an inner middleware becomes a 500 before it arrives here, and
+    `views.server_error` handles it.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -215,13 +215,13 @@ class StoreUnavailableMiddleware:
 
 
 class SessionLimitsMiddleware:
-    """Ends a session after 12 hours, and a decider's after 15 minutes without activity."""
+    """Ends a session after 12 hours, and a decider's session after 15 minutes without activity."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # Without a session cookie there is nothing to end, and no query to make.
+        # Without a session cookie, no session must be ended, and no query is made.
         if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
             request.began_at = at = clock.now()  # type: ignore[attr-defined]  # read by context.began()
             why = self.reason_to_end(request, at)
@@ -230,7 +230,7 @@ class SessionLimitsMiddleware:
         return self.get_response(request)
 
     def reason_to_end(self, request: HttpRequest, at: dt.datetime) -> str:
-        """Return why the session is over, or "" after recording activity."""
+        """Return why the session has ended, or "" after recording the activity."""
         started_at = _instant(request, STARTED_AT)
         seen_at = _instant(request, SEEN_AT)
         if started_at is None or seen_at is None:
@@ -254,7 +254,7 @@ class SessionLimitsMiddleware:
             return HttpResponse(status=401, headers={"HX-Refresh": "true"})
         target = request.get_full_path() if request.method in ("GET", "HEAD") else "/"
         if fields:
-            # The person typed this address, and returns to it after the sign-in.
+            # The person entered this text. They can continue with it after the sign-in.
             keeping.keep(request, fields, person_id=person_id, at=clock.now())
             target = reverse("web:resume")
         return cast(HttpResponse, redirect_to_login(target))
@@ -266,12 +266,15 @@ def _instant(request: HttpRequest, name: str) -> dt.datetime | None:
 
 
 def is_background(request: HttpRequest) -> bool:
-    """Return whether a page sent this by itself. A screen that refreshes does not prove that somebody is there."""
+    """Return whether a page sent this automatically.
+
+    A page that refreshes does not prove that a person is there.
+    """
     return request.headers.get("HX-Request") == "true" and request.method == "GET"
 
 
 def decides(request: HttpRequest) -> bool:
-    """Return whether this person may decide access requests, on either side, also as a deputy."""
+    """Return whether this person may decide on access requests, on either side. A deputy counts too."""
     from requests_app.models import Membership, QueueAssignment
 
     person = str(request.user.pk)

@@ -1,4 +1,4 @@
-"""Signing in with a passkey, instead of the password or after it."""
+"""Sign-in with a passkey, in place of the password or after it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class AnswerForm(StrictForm):
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """GET returns the options, the same for everybody. POST signs in the owner of the passkey that answered."""
+    """Return the options (GET), or sign in the owner of the passkey that answered (POST).
+
+    The options are the same for everybody.
+    """
     if request.method != "POST":
         challenge = challenges.issue(Purpose.SIGN_IN, at=clock.now())
         return JsonResponse(webauthn.assertion_options(party=webauthn.own_party(), challenge=challenge))
@@ -70,7 +73,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, onward: str) -> HttpResponse:
-    """Show the page again with the same words for every failure, so that nobody learns which passkeys exist."""
+    """Show the page again. The words are the same for every failure, so that nobody learns which passkeys exist."""
     context = {"form": LoginForm(request=request), "redirect_field_value": onward, "passkey_refused": True}
     return render(request, "account/login.html", context, status=PasskeyRefused.status)
 
@@ -85,7 +88,7 @@ def _note(request: HttpRequest, person: Person, **more: bool) -> None:
 
 
 class PasskeyAfterPasswordForm(forms.Form):
-    """A passkey after the password. It counts as a guess like a code does."""
+    """Asks for a passkey after the password. Like a code, it counts as a guess."""
 
     assertion = assertion_field(error_messages={"invalid": PasskeyRefused.default, "required": PasskeyRefused.default})
 
@@ -107,7 +110,7 @@ class PasskeyAfterPasswordForm(forms.Form):
 
 
 class SecondFactorView(AuthenticateView):
-    """Asks for a code or a passkey. The product judges them, not the library."""
+    """Asks for a code or a passkey. The product checks them, and not the library."""
 
     def _build_forms(self) -> forms.Form | None:
         user, data = self.stage.login.user, self.request.POST if self.request.method == "POST" else None

@@ -1,4 +1,4 @@
-"""The rules that settings must meet before the production profile starts. Pure: reads no environment."""
+"""The rules for settings in production. A process does not start if one is not met. Pure: it reads no environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAKE_A_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(64))'"
 
 
 def problems(*, keys: Mapping[str, Sequence[str]], allowed_hosts: Sequence[str], base_url: str) -> list[str]:
-    """Return one sentence for each unsafe setting. No sentence quotes a key."""
+    """Return one sentence for each unsafe setting. The sentences never quote a key."""
     return [*_weak_keys(keys), *_open_hosts(allowed_hosts), *_open_address(base_url)]
 
 

@@ -1,4 +1,4 @@
-"""A test language that changes every translated text and no other."""
+"""A test language that changes every translated text, and no other text."""
 
 import re
 
@@ -7,27 +7,27 @@ from django.utils.translation import trans_real
 LANGUAGE = "en-xa"
 OPENING, CLOSING = "⟦", "⟧"
 ACCENTS = str.maketrans("AEIOUaeiouCcNnSsYyZz", "ÅÉÎÖÛåéîöûÇçÑñŠšÝýŽž")
-# Placeholders, tags and entities are for programs and stay unchanged.
+# Placeholders, tags and entities are for programs, so they are not changed.
 UNCHANGED = re.compile(r"(%\([^)]*\)[#0\- +]*[\d.]*[a-zA-Z]|%[#0\- +]*[\d.]*[a-zA-Z%]|\{[^{}]*\}|<[^<>]*>|&[#\w]+;)")
 
-#: Contexts whose messages are patterns for dates.
+#: The contexts of messages that are patterns for dates.
 PATTERNS = "instant of"
 
 
 def disguise(message: str) -> str:
-    """Return a text with accents and in brackets. What programs read stays unchanged."""
+    """Return the text in brackets and with accents. The parts for programs are not changed."""
     parts = UNCHANGED.split(message)
-    # split() with one group puts the separators at the odd places.
+    # split() with one group puts the separators at the odd positions.
     accented = "".join(part if index % 2 else part.translate(ACCENTS) for index, part in enumerate(parts))
     return f"{OPENING}{accented}{CLOSING}"
 
 
 class PseudoTranslation(trans_real.DjangoTranslation):
-    """Answers each message with its disguise, so that no catalogue has to be compiled."""
+    """Translates each message with `disguise`, so that no catalogue must be compiled."""
 
     def gettext(self, message: str) -> str:
         context, _separator, words = message.rpartition(trans_real.CONTEXT_SEPARATOR)
-        # A program reads the letters of a date pattern; the result is translated itself.
+        # A program reads the letters of a date pattern. Its result is translated later.
         return words if context.startswith(PATTERNS) else disguise(words)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
@@ -35,5 +35,5 @@ class PseudoTranslation(trans_real.DjangoTranslation):
 
 
 def install() -> None:
-    """Make the language known to Django's translation machinery."""
+    """Make the language known to Django."""
     trans_real._translations[LANGUAGE] = PseudoTranslation(LANGUAGE)  # type: ignore[attr-defined]  # untyped

@@ -1,4 +1,4 @@
-"""The checks that say whether each part of the installation works."""
+"""The checks whether each part of the installation works."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from django.db.models import Max, Min, QuerySet
 from requests_app.domain import clock
 from requests_app.platform import statics
 
-# The task writes this row when it succeeds.
+# The name of the heartbeat that the sweep writes when it succeeds.
 SWEEP = "sweep"
-# Counting stops here: the answer is the same, and a count over every tenant takes long.
+# Counting stops here: more would not change the answer, and a count over all tenants takes long.
 MOST_COUNTED = 1000
 
 Check = dict[str, Any]
 
-#: What each part needs to do its work. A part whose own probe fails can be taken out of service or restarted; the whole
-#: installation, without a part, is for alarms.
+#: The checks that each part needs for its work. If the check of a part fails, that part can be taken out of service or
+#: restarted. The check without a part is for alarms.
 PARTS = {
     "web": ("static", "database", "migrations", "write"),
     "worker": ("database", "migrations", "worker", "outbox", "sweep", "tasks"),
@@ -46,7 +46,7 @@ def bad(detail: str) -> Check:
 
 
 def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
-    """Run these checks now, for commands and tests. A web server asks health.py, which does not wait."""
+    """Run these checks now, for commands and tests. A web server uses health.py, which does not wait."""
     wanted = tuple(names)
     checks = {"static": static()} if "static" in wanted else {}
     database = base()
@@ -57,7 +57,7 @@ def run_checks(names: Iterable[str] = ALL) -> dict[str, Check]:
     return {name: check for name, check in checks.items() if name in wanted}
 
 
-# --- What everything needs ---------------------------------------------------------------------------------
+# --- For every part ----------------------------------------------------------------------------------------
 
 
 def static() -> Check:
@@ -65,11 +65,14 @@ def static() -> Check:
 
 
 def base() -> dict[str, Check]:
-    """Return the state of the database. A failure's text is never shown: it may hold addresses or passwords."""
+    """Return the state of the database.
+
+    The text of a failure is never shown, because it may contain addresses or passwords.
+    """
     try:
         clock.now()
         unapplied = _unapplied_migrations()
-    except Exception as failure:  # any driver's error means the same here
+    except Exception as failure:  # every error of the driver means the same here
         return {"database": bad(f"The database can't be used ({type(failure).__name__}).")}
     return {"database": {"ok": True}, "migrations": {"ok": not unapplied, "unapplied": unapplied}}
 
@@ -81,24 +84,24 @@ def _unapplied_migrations() -> int:
 
 # --- Whether an act can be written -----------------------------------------------------------------------
 
-#: As long as an entry with a long justification. On SQLite it is never written to disk, and exceeds one page.
+#: As long as an entry with a long justification. On SQLite, it is never written to disk, and is longer than one page.
 _TEXT = {"postgresql": "." * 1500, "sqlite": "." * 65536}
 
 
 def write() -> Check:
-    """Return whether an act can be written: commit this host's heartbeat, and roll an audit entry back."""
+    """Return whether an act can be written: commit this host's heartbeat, and roll back an audit entry."""
     try:
         try_to_write()
-    except Exception as failure:  # any error here would fail an act as well
+    except Exception as failure:  # any error here would make an act fail too
         return bad(f"No act can be written ({_kind_of(failure)}).")
     return {"ok": True}
 
 
 def try_to_write() -> None:
-    """Write as an act does, in one transaction, and leave only this host's own row.
+    """Write in one transaction, as an act does. Only this host's own row remains.
 
-    The entry takes the recorder's way into a log that nobody else uses. So it waits for no tenant's log, and two probes
-    at once do not wait for each other.
+    The recorder writes the entry to a log that nobody else uses. So it waits for no tenant's log, and two health checks
+    at the same time do not wait for each other.
     """
     from audit_app import recorder
     from requests_app.models import Heartbeat
@@ -122,7 +125,7 @@ def try_to_write() -> None:
 
 
 def _kind_of(failure: Exception) -> str:
-    """Return the driver's own name of the failure, which holds no address: InsufficientPrivilege, SQLITE_FULL."""
+    """Return the driver's name of the failure, for example InsufficientPrivilege or SQLITE_FULL. It has no address."""
     cause = failure.__cause__ or failure
     return getattr(cause, "sqlite_errorname", type(cause).__name__)
 
@@ -131,7 +134,7 @@ def _kind_of(failure: Exception) -> str:
 
 
 def states(names: Iterable[str]) -> dict[str, Check]:
-    """Return the state of the parts that leave their traces in the database."""
+    """Return the state of the parts that write their state to the database."""
     at = clock.now()
     return {name: _state(STATES[name], at) for name in names}
 
@@ -139,12 +142,12 @@ def states(names: Iterable[str]) -> dict[str, Check]:
 def _state(check: Callable[[dt.datetime], Check], at: dt.datetime) -> Check:
     try:
         return check(at)
-    except Exception as failure:  # one part that can't be read must not hide the others
+    except Exception as failure:  # a part that can't be read must not hide the others
         return bad(f"This part can't be read ({type(failure).__name__}).")
 
 
 def _worker(at: dt.datetime) -> Check:
-    """Report the most recent worker. Rows of clusters that were removed remain and mean nothing."""
+    """Return the state of the most recent worker. Rows of removed clusters remain, and are ignored."""
     from requests_app.models import Heartbeat
 
     return _age(Heartbeat.objects.workers(), at, settings.HEARTBEAT_MAX_AGE_SECONDS)
@@ -157,7 +160,10 @@ def _beat(at: dt.datetime) -> Check:
 
 
 def _tasks(at: dt.datetime) -> Check:
-    """Report tasks that were given up. A person has to look; removing web servers from service would not help."""
+    """Return the number of parked tasks.
+
+    A person must act on them. Taking web servers out of service would not help, so this is never a failure.
+    """
     from requests_app.models import TaskAttempt
 
     return {"ok": True, "parked": TaskAttempt.objects.parked().count()}
@@ -170,9 +176,9 @@ def _sweep(at: dt.datetime) -> Check:
 
 
 def _log(at: dt.datetime) -> Check:
-    """Report refused and unsigned logs, missing heartbeats, and a key file that others can read.
+    """Return the state of the logs: refused and unsigned logs, missing heartbeats, and a key file that others can read.
 
-    Each is read from an index that holds only what waits, or from an index's end.
+    Each value is read from an index that has only the waiting rows, or from the end of an index.
     """
     from audit_app import keys, log_name
     from audit_app.models import ChainHead, LogAlarm, SignedHead
@@ -182,7 +188,7 @@ def _log(at: dt.datetime) -> Check:
     age = _seconds_since(waiting.aggregate(oldest=Min("unsigned_since"))["oldest"], at)
     late = waiting.filter(unsigned_since__lt=at - dt.timedelta(seconds=most))[:MOST_COUNTED].count()
     alarms = LogAlarm.objects.all()[:MOST_COUNTED].count()
-    # A refused log is not dated either, and is counted already.
+    # A refused log is not dated either, and is already counted.
     dated = SignedHead.objects.filter(dated_at__isnull=False)
     if alarms:
         dated = dated.exclude(pk__in=LogAlarm.objects.values("pk"))
@@ -202,7 +208,10 @@ def _log(at: dt.datetime) -> Check:
 
 
 def _heads(at: dt.datetime) -> Check:
-    """Report logs of a restored database. This process compares when it starts, or here if it could not."""
+    """Report logs of a restored database.
+
+    This process compares the logs when it starts, or here if it could not compare them then.
+    """
     from audit_app import restored_database
 
     made, set_back = restored_database.compare_once(at), restored_database.alarms()
@@ -211,17 +220,17 @@ def _heads(at: dt.datetime) -> Check:
 
 
 def _witnesses(at: dt.datetime) -> Check:
-    """Report how many customers' witnesses fail. They are the customers' own, so this raises no alarm."""
+    """Return how many witnesses of customers fail. They belong to the customers, so this is never a failure."""
     from audit_app import witnesses
 
     return {"ok": True, "failing": witnesses.failing()}
 
 
 def _outbox(at: dt.datetime) -> Check:
-    """Report how long the oldest message has been due. A message that waits for its next attempt is not late."""
+    """Return for how long the oldest message has been due. A message that waits for its next attempt is not late."""
     from requests_app.models import OutboxMessage
 
-    # A webhook receiver that is away is its owner's problem.
+    # If the receiver of a webhook does not answer, its owner must act.
     waiting = OutboxMessage.objects.filter(state="waiting", webhook=None)
     oldest = waiting.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     age = 0 if oldest is None else max(0, int((at - oldest).total_seconds()))

@@ -12,11 +12,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
     django.setup()
-    # Before the first query: a database that hangs must not hang the start.
+    # Set before the first query, so that a database that does not answer can't block the start.
     statements.bound()
     starting.require_fit()
 
-# After the set-up, which they need. A web process has streams; each ends with its window.
+# Imported after the set-up, which these modules need.
 from django.conf import settings
 from django.urls import get_resolver
 
@@ -26,7 +26,7 @@ from requests_app.doors.api import reader
 from requests_app.operations import streams
 from requests_app.platform import hashing, outbound, sockets
 
-#: Each client holds a descriptor; slow clients hold one for long.
+#: Each client needs a descriptor, and a slow client needs it for a long time.
 DESCRIPTORS = 65_536
 
 
@@ -38,14 +38,14 @@ def _allow_descriptors() -> None:
 
 
 _allow_descriptors()
-# Otherwise the first request would load all views.
+# Without this, the first request would load all views.
 get_resolver().url_patterns  # noqa: B018 - loads them
-# It takes a moment, and nobody else needs to wait for it.
+# This takes a moment, and nothing else needs to wait for it.
 threading.Thread(target=reader.as_json, name="document", daemon=True).start()
 hashing.bound()
 outbound.bound()
 streams.keep_watch()
-# The listening socket exists already, and its limits stay as they are.
+# The listening socket already exists, and connections inherit its limits.
 sockets.narrow(settings.PORT)
 application = Bridge(
     Handler(),

@@ -1,4 +1,4 @@
-"""Stores sessions in the database, and reports it when the database can't be reached."""
+"""Stores sessions in the database, and raises an error if the database does not answer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from django.db import DatabaseError, OperationalError
 
 class SessionStore(db.SessionStore):
     def save(self, must_create: bool = False) -> None:
-        """Save as Django does, but never mistake a failing database for a session that was deleted.
+        """Save as Django does, but never treat a failure of the database as a deleted session.
 
-        Django turns every failure of the database into UpdateError and answers 400. The right answer is 503: the store
-        is unavailable. Only a plain DatabaseError means that there was no row to update; the database's own errors are
-        subclasses.
+        Django turns every failure of the database into UpdateError and answers 400. The right answer is 503, because
+        the database is unavailable. Only a plain DatabaseError means that there was no row to update; the errors of the
+        database are subclasses of it.
         """
         try:
             super().save(must_create)
         except UpdateError as error:
             if type(error.__context__) is DatabaseError:
                 raise
-            # Nobody needs to know whether the session itself was saved.
+            # It does not matter whether the session itself was saved.
             raise OperationalError("The session could not be written.") from None

@@ -1,4 +1,4 @@
-"""The settings of the site. Each value comes from the environment; README.md lists names and defaults."""
+"""The settings of the site. Each value comes from the environment. README.md lists the names and the defaults."""
 
 import hashlib
 import hmac
@@ -32,14 +32,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def path_from(raw: str) -> Path:
-    """Return an absolute path; a relative one starts at the project."""
+    """Return an absolute path. A relative path begins at the project."""
     return (BASE_DIR / raw).resolve()
 
 
-# --- Where it keeps things ------------------------------------------------------------------------
+# --- Where data is stored -------------------------------------------------------------------------
 
 DATA_DIR = path_from(text("DATA_DIR", default="var"))
-# The real environment overrides the file, so that one value can be tried without editing anything.
+# The real environment overrides the file, so that a value can be tested without editing the file.
 if (DATA_DIR / ".env").is_file():
     env.read_env(str(DATA_DIR / ".env"), overwrite=False)
 
@@ -58,14 +58,14 @@ if PRODUCTION:
 
 SECRET_KEY = text("SECRET_KEY") or secret_in_file(DATA_DIR / "secret_key")
 SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS", default=[])
-# Queued tasks are pickles. They are signed with their own key: somebody who can make Django sign something (a session,
-# a reset link) still can't forge a task. lockbox_site.apps passes the key to django-q2.
+# Queued tasks are pickles, signed with their own key. So a person who can make Django sign something (a session, a
+# reset link) still can't forge a task. lockbox_site.apps gives the key to django-q2.
 TASK_SIGNING_KEY = (
     text("TASK_SIGNING_KEY") or hmac.new(SECRET_KEY.encode(), b"django-q2 task", hashlib.sha256).hexdigest()
 )
 
-# Webhook secrets must be readable to sign with them, so they are encrypted: with the first of these keys, decrypted
-# with any.
+# Secrets of webhooks must be readable to sign with them. So they are encrypted with the first of these keys. Any of the
+# keys decrypts.
 WEBHOOK_KEYS = [
     *filter(None, [text("WEBHOOK_KEY"), *words("WEBHOOK_KEY_FALLBACKS", default=[])]),
     *(
@@ -74,7 +74,7 @@ WEBHOOK_KEYS = [
     ),
 ]
 
-# The same for the secrets of authenticator apps, which are compared with codes.
+# The same for the secrets of authenticator apps, which must be readable to check codes.
 SECOND_FACTOR_KEYS = [
     *filter(None, [text("SECOND_FACTOR_KEY"), *words("SECOND_FACTOR_KEY_FALLBACKS", default=[])]),
     *(
@@ -86,12 +86,12 @@ SECOND_FACTOR_KEYS = [
 HOST = text("HOST", default="localhost")
 PORT = whole_number("PORT", default=8000, least=1, most=65535)
 _public_host = "localhost" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104 - compared, never bound
-# Mails are rendered without a request from which to take the address.
+# Mails are rendered without a request that could give the address.
 _url_host = f"[{_public_host}]" if ":" in _public_host else _public_host
 BASE_URL = http_address("BASE_URL", default=f"http://{_url_host}:{PORT}")
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", default=sorted({"localhost", "127.0.0.1", "[::1]", _url_host}))
 if PRODUCTION:
-    # A key derived from SECRET_KEY is only as strong as SECRET_KEY.
+    # A key that is derived from SECRET_KEY is only as strong as SECRET_KEY.
     _keys = {
         "SECRET_KEY": [SECRET_KEY],
         "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
@@ -103,7 +103,7 @@ if PRODUCTION:
         raise ImproperlyConfigured("\n".join(_unsafe))
 _site_origins = [BASE_URL] if BASE_URL.startswith("https://") else []
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS", default=_site_origins)
-# How many reverse proxies append to X-Forwarded-For. At 0 the header, which anybody can send, is ignored.
+# How many reverse proxies append to X-Forwarded-For. With 0, the header is ignored, because anybody can send it.
 TRUSTED_PROXY_COUNT = whole_number("TRUSTED_PROXY_COUNT", default=0, most=10)
 
 # Passkeys belong to one site permanently: under another name they do not work. Pages of these origins may use them.
@@ -125,24 +125,24 @@ WINDOW_CHOICES_SECONDS = seconds_list("WINDOW_CHOICES_SECONDS", default=[1800, 3
 CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
 REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
 if not WINDOW_CHOICES_SECONDS or WINDOW_CHOICES_SECONDS[0] > 4 * 3600:
-    # A new tenant's cap is four hours, so without a shorter choice nobody could ask for a window.
+    # The cap of a new tenant is four hours. Without a choice that fits, nobody could ask for a window.
     raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of at most 14400.")
 
 # --- The log --------------------------------------------------------------------------------------
 
-# The name of the logs in their checkpoints. The database keeps it from the first signature on (log_name.py). A name
-# that is set here must agree with it.
+# The name of the logs in their checkpoints. The database stores it at the first signature (log_name.py). After that, a
+# name that is set here must be the same.
 LOG_ORIGIN_IS_SET = bool(text("LOG_ORIGIN"))
 LOG_ORIGIN = text("LOG_ORIGIN") or urlsplit(BASE_URL).hostname or "lockbox"
 # The private key, from here or from the file. Only machines that sign need it.
 LOG_KEY = text("LOG_KEY")
 LOG_KEY_FILE = path_from(text("LOG_KEY_FILE", default=str(DATA_DIR / "log_key")))
-# The heads that were signed last, outside the database that they vouch for. Back this up apart from the database.
+# The last signed heads, outside of the database that they protect. Back this file up separately from the database.
 LOG_HEADS_FILE = path_from(text("LOG_HEADS_FILE", default=str(DATA_DIR / "log_heads.sqlite3")))
 LOG_HEARTBEAT_SECONDS = seconds("LOG_HEARTBEAT_SECONDS", default=3600)
-# The log does not know the product. The meaning of an event for a SIEM is declared beside the act.
+# The log does not know the product, so the meanings of events for a SIEM come from the product's declarations.
 LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
-# Witnesses are asked over the network. These may be reached without TLS and in this network.
+# The product sends requests to witnesses. With this, they may have no TLS and be in the same network.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
     raise ImproperlyConfigured("LOG_ORIGIN is a name like lockbox.example.com, without spaces and plus signs.")
@@ -151,7 +151,7 @@ if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
 
 # The same for the receivers of webhooks.
 WEBHOOK_PRIVATE_NETWORK = switch("WEBHOOK_PRIVATE_NETWORK", default=not PRODUCTION)
-# And for identity providers.
+# The same for identity providers.
 SSO_PRIVATE_NETWORK = switch("SSO_PRIVATE_NETWORK", default=not PRODUCTION)
 # Single sign-on of the provider's own people. Each tenant's administrator sets it up for the tenant.
 SSO_ISSUER = text("SSO_ISSUER")
@@ -186,8 +186,8 @@ INSTALLED_APPS = [
     "django_structlog",
 ]
 
-# The order is from the outside in. Early answers need the request id and the headers; the probes come before anything
-# that needs a host name, a session or the database. Probes and static files are not logged.
+# In this order from the outside in. Early answers need the request id and the headers. The probes come before
+# everything that needs a host name, a session or the database. Probes and static files are not logged.
 MIDDLEWARE = [
     "lockbox_site.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -250,10 +250,10 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["ENGINE"] = "requests_app.platform.database.sqlite"
     directory(Path(_database["NAME"]).parent)
     _database["OPTIONS"] = {
-        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns; one
-        # that takes it later is refused at once, even before the timeout.
+        # SQLite has no row locks. A transaction that takes the write lock at its start makes writers take turns. A
+        # transaction that takes it later is refused immediately, even before the timeout.
         "transaction_mode": "IMMEDIATE",
-        # FULL: a committed audit entry survives a power cut.
+        # FULL: a committed audit entry survives a power failure.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON",
     }
 elif _database["ENGINE"] != "django.db.backends.postgresql":
@@ -262,12 +262,12 @@ else:
     _database["ENGINE"] = "requests_app.platform.database.postgresql"
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
-    # No "pool": its threads do not survive the fork of django-q2's workers.
+    # No "pool", because its threads do not survive the fork of django-q2's workers.
     _database["OPTIONS"] = {
         # For all hosts together, if the address names several.
         "connect_timeout": 2,
-        # The kernel notices a server that vanished: within 10 seconds if it owes an acknowledgement, within 25 if this
-        # side only waits. A server that is stopped still acknowledges everything; see ADR 69.
+        # The kernel detects a server that has disappeared: within 10 seconds if an acknowledgement is missing, within
+        # 25 if this side only waits. A server that is stopped still acknowledges everything (ADR 69).
         "tcp_user_timeout": 10_000,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -278,7 +278,7 @@ else:
     }
 
 STATEMENT_SECONDS = whole_number("STATEMENT_SECONDS", default=15, least=1, most=300)
-# How long a statement of a worker, the beat or the signer may take before its connection is given up.
+# How long a statement of a worker, the beat or the signer may take before its connection is closed.
 WORKER_WAIT_SECONDS = whole_number("WORKER_WAIT_SECONDS", default=30, least=5, most=3600)
 
 # --- People and sessions --------------------------------------------------------------------------
@@ -296,7 +296,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "requests_app.identity.passwords.NotGuessedSoon"},
     {"NAME": "requests_app.identity.passwords.NotStolen"},
 ]
-# A folder with the ranges of Pwned Passwords, or the address of a service that answers like theirs. "" means neither.
+# A folder with the ranges of Pwned Passwords, or the address of a service with the same answers. "" means neither.
 BREACHED_PASSWORDS = text("BREACHED_PASSWORDS", default="")
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -309,21 +309,21 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
-# Mails about passwords leave through the outbox, with the change.
+# Mails about passwords are sent through the outbox, with the change.
 ACCOUNT_EMAIL_NOTIFICATIONS = False
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_SESSION_REMEMBER = False
-# The product's own step-up asks for proof, and the operation requires it.
+# The product has its own step-up, and the operations require it.
 ACCOUNT_REAUTHENTICATION_REQUIRED = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = BASE_URL.partition(":")[0]
-# The library counts in the cache, which may drop entries. The product counts in the database (guesses.py).
+# The library counts in the cache, which may lose entries. The product counts in the database (guesses.py).
 ACCOUNT_RATE_LIMITS = False
 ACCOUNT_FORMS = {
     "reset_password": "lockbox_site.forms.ResetPasswordForm",
     "change_password": "lockbox_site.forms.ChangePasswordForm",
 }
-# The link is made when the mail leaves, with the framework's own tokens.
+# The link is made when the mail is sent, with Django's own tokens.
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105 - a name
 PASSWORD_RESET_TIMEOUT = 24 * 3600
 
@@ -335,7 +335,7 @@ MFA_WEBAUTHN_USER_VERIFICATION = "required"
 MFA_RECOVERY_CODE_COUNT = 10
 MFA_RECOVERY_CODE_DIGITS = 10
 
-# Whether engineers, who open content, must have a second factor, as all deciders must.
+# Whether engineers must have a second factor, as all deciders must. Engineers open content.
 ENGINEER_SECOND_FACTOR = switch("ENGINEER_SECOND_FACTOR", default=True)
 
 SESSION_SECONDS = seconds("SESSION_SECONDS", default=12 * 3600)
@@ -343,23 +343,23 @@ DECIDER_IDLE_SECONDS = seconds("DECIDER_IDLE_SECONDS", default=15 * 60)
 SESSION_ENGINE = "lockbox_site.sessions"
 SESSION_COOKIE_AGE = SESSION_SECONDS
 SESSION_COOKIE_HTTPONLY = True
-# Browsers leave the cookie out when another site links here. A link from a mail is handled in crossing.py.
+# Browsers do not send the cookie when a person follows a link from another site. crossing.py handles links from mails.
 SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Strict"
-# Messages need no third cookie, and stay on the server.
+# Messages then need no third cookie, and stay on the server.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- Headers for browsers -------------------------------------------------------------------------
 
-# Browsers load only what is listed. A script runs only with the nonce of this very answer, and not from this host
-# alone, which also serves what strangers wrote.
+# Browsers load only what is listed here. A script runs only with the nonce of its answer. To come from this host is not
+# enough, because this host also serves texts of strangers.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [NONCE],
         "style-src": [SELF],
-        # Small pictures inside the style sheets (the arrow of a select box) are data: addresses.
+        # Small pictures in the style sheets (the arrow of a select box) are data: addresses.
         "img-src": [SELF, "data:"],
         "connect-src": [SELF],
         "object-src": [NONE],
@@ -390,7 +390,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 SECURE_SSL_REDIRECT = switch("SSL_REDIRECT", default=PRODUCTION)
-# Paths for programs: cookies do not count, no page is answered, and a call without TLS is refused and not redirected.
+# The addresses for programs: cookies have no effect, no page is sent, and a call without TLS is refused and not
+# redirected.
 FOR_PROGRAMS = ("api/v1/", "oauth/", "access/v1/", ".well-known/", "providers/", "subscriptions/", "scim/")
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", f"^({'|'.join(map(re.escape, FOR_PROGRAMS))})"]
 SECURE_HSTS_SECONDS = whole_number("HSTS_SECONDS", default=365 * 86400 if PRODUCTION else 0)
@@ -398,7 +399,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_SECONDS > 0
 SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = switch("SECURE_COOKIES", default=PRODUCTION)
 if SESSION_COOKIE_SECURE:
-    # Browsers accept a cookie with this prefix only from this very host, over TLS.
+    # Browsers accept a cookie with this prefix only from exactly this host, over TLS.
     SESSION_COOKIE_NAME = "__Host-sessionid"
     CSRF_COOKIE_NAME = "__Host-csrftoken"
     LANGUAGE_COOKIE_NAME = "__Host-language"
@@ -418,10 +419,10 @@ USE_I18N = True
 LANGUAGE_CODE = "en"
 LANGUAGES: list[tuple[str, Any]] = [("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
-# Shows translated words in brackets and with accents, so that an untranslated one is seen. For tests only.
+# Shows translated words in brackets and with accents, so that people see untranslated words. For tests only.
 PSEUDO_LOCALE = switch("PSEUDO_LOCALE", default=False)
 if PSEUDO_LOCALE:
-    # The only language, or a browser that asks for English would get English.
+    # It is the only language. Otherwise a browser that asks for English would get English.
     LANGUAGE_CODE = "en-xa"
     LANGUAGES = [(LANGUAGE_CODE, "Pseudo")]
 LANGUAGE_COOKIE_SAMESITE = "Strict"
@@ -437,14 +438,14 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# A missing picture must not break the decision page; tests/site proves that every name in use exists.
+# A missing picture must not break the decision page. tests/site checks that every name in use exists.
 WHITENOISE_MANIFEST_STRICT = False
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 CACHES = {
-    # A single sign-on is used up here. With a cache of its own, each web process would accept it once more.
+    # Single sign-ons are marked here as used. If each web process had its own cache, each would accept one again.
     "default": url_of("CACHE_URL", env.cache_url, default="dbcache://lockbox_cache?max_entries=10000"),
-    # django-q2 writes here twice a second; nobody else reads it.
+    # django-q2 writes here twice a second. Nothing else reads it.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
@@ -454,9 +455,9 @@ if EMAIL_BACKEND == "django.core.mail.backends.filebased.EmailBackend":
     # One file per mail, which a mail program can open.
     EMAIL_BACKEND = "requests_app.messages.mails.files.EmailBackend"
 elif EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
-    # With a limit on each dialogue's time and on each answer's length.
+    # With limits on the time of each dialogue and the length of each answer.
     EMAIL_BACKEND = "requests_app.messages.mails.smtp.EmailBackend"
-# The library drops the slash that makes the path absolute, and mails would land in the current directory.
+# The library removes the slash that makes the path absolute. Mails would then be written to the current directory.
 EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}"
 EMAIL_HOST = _mail["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _mail["EMAIL_PORT"] or 25
@@ -464,26 +465,26 @@ EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"] or ""
 EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _mail.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _mail.get("EMAIL_USE_SSL", False)
-# For connecting, TLS and the login together. One mail has twice as long.
+# For the connection, TLS and the login together. One mail has twice this time.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text(
     "DEFAULT_FROM_EMAIL",
-    # Quoted if needed: a provider's name may contain a comma, which separates addresses.
+    # Quoted if needed, because the provider's name may contain a comma, which separates addresses.
     default=formataddr((f"{PROVIDER_NAME} Customer Lockbox", "lockbox@localhost")),
 )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
-# The address for answers to a notice; without it, the sender's address.
+# The address for answers to a mail. Without it, answers go to the sender's address.
 REPLY_TO_EMAIL = text("REPLY_TO_EMAIL")
 
 # --- Tasks ----------------------------------------------------------------------------------------
 
-# The ORM broker: a task that is enqueued inside a transaction commits or rolls back with it. `retry` above
-# `timeout`, or one task runs several times at once. The beat process schedules, not the clusters.
+# The ORM broker: a task that is queued inside a transaction commits or rolls back with it. `retry` must be larger than
+# `timeout`, or one task runs several times at the same time. The beat process schedules, not the clusters.
 Q_CLUSTER: dict[str, Any] = {
     "name": "lockbox",
     "orm": "default",
     "broker_class": "requests_app.work.broker.HeartbeatBroker",
-    # The mail server, webhook receivers and witnesses may each hang and block one worker; the fourth continues.
+    # The mail server, webhook receivers and witnesses may each block one worker. The fourth worker continues.
     "workers": whole_number("WORKERS", default=4, least=1, most=32),
     "timeout": 60,
     "retry": 120,
@@ -501,8 +502,8 @@ Q_CLUSTER: dict[str, Any] = {
 }
 TASK_ATTEMPTS = whole_number("TASK_ATTEMPTS", default=3, least=1, most=5)
 HEARTBEAT_SECONDS = seconds("HEARTBEAT_SECONDS", default=10)
-# How often sweep, outbox and checkpoints run between the minutes of the schedule. Less than twice a minute, an entry
-# would wait more than a minute for its signed checkpoint.
+# How often sweep, outbox and checkpoints run between the minutes of the schedule. With less than twice a minute, an
+# entry would wait more than a minute for its checkpoint.
 SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 
 # --- Processes of `manage.py lockbox` -------------------------------------------------------------
@@ -510,8 +511,8 @@ SWEEP_SECONDS = seconds("SWEEP_SECONDS", default=10, most=30)
 CLUSTERS = whole_number("CLUSTERS", default=1, most=16)
 WEB_WORKERS = whole_number("WEB_WORKERS", default=2, least=1, most=64)
 WEB_THREADS = whole_number("WEB_THREADS", default=16, least=2, most=256)
-# Downloads, event streams and waiting calls in each web process. They hold memory and a client connection, but no
-# thread. Downloads of content get at most half of them, and so do those of the API.
+# The most downloads, event streams and waiting calls in each web process. They need memory and a connection to the
+# client, but no thread. Downloads of content may use half of them, and so may calls of the API.
 WEB_STREAMS = whole_number("WEB_STREAMS", default=1000, least=4, most=20_000)
 # A process that has not ended this long after a SIGTERM is killed.
 STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
@@ -521,7 +522,7 @@ STOP_SECONDS = whole_number("STOP_SECONDS", default=15, least=1, most=18)
 HEARTBEAT_MAX_AGE_SECONDS = seconds("HEARTBEAT_MAX_AGE_SECONDS", default=60)
 OUTBOX_MAX_AGE_SECONDS = seconds("OUTBOX_MAX_AGE_SECONDS", default=900)
 SWEEP_MAX_AGE_SECONDS = seconds("SWEEP_MAX_AGE_SECONDS", default=300)
-# Entries that wait longer than this for a checkpoint are reported.
+# An entry that waits longer than this for a checkpoint is reported.
 CHECKPOINT_MAX_AGE_SECONDS = seconds("CHECKPOINT_MAX_AGE_SECONDS", default=180)
 
 # --- Logs -----------------------------------------------------------------------------------------
@@ -536,12 +537,12 @@ logs.configure_structlog()
 
 # --- API ------------------------------------------------------------------------------------------
 
-# Calls of one caller within a minute, counted in each web process.
+# The most calls of one caller within a minute, counted in each web process.
 API_CALLS_PER_MINUTE = whole_number("API_CALLS_PER_MINUTE", default=1200, least=1, most=1_000_000)
-# Calls of one caller to the decision point, counted in the same way.
+# The most calls of one caller to the decision point, counted in the same way.
 EVALUATIONS_PER_MINUTE = whole_number("EVALUATIONS_PER_MINUTE", default=120_000, least=1, most=100_000_000)
 REST_FRAMEWORK: dict[str, object] = {
-    # A view that does not say who may call it is closed to everybody.
+    # A view that does not declare who may call it is closed to everybody.
     "DEFAULT_AUTHENTICATION_CLASSES": ["requests_app.doors.api.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -13,7 +13,7 @@ NOT_MIGRATED = "The database is not up to date. Run: manage.py migrate"
 
 
 class CannotStart(SystemExit):
-    """Ends the process with status 1. Its text was already written to standard error."""
+    """Ends the process with status 1. Its text is already written to standard error."""
 
     def __init__(self, program: str, why: str) -> None:
         for line in why.splitlines():
@@ -24,7 +24,7 @@ class CannotStart(SystemExit):
 
 @contextmanager
 def settings_or_exit(program: str) -> Iterator[None]:
-    """End the process if a setting refuses the start."""
+    """End the process if a setting is refused."""
     try:
         yield
     except ImproperlyConfigured as refusal:
@@ -32,7 +32,7 @@ def settings_or_exit(program: str) -> Iterator[None]:
 
 
 def why_database_failed(failure: Exception) -> str:
-    """Return what an operator can do about a database failure; empty if it is a bug in the program."""
+    """Return what an operator can do about a failure of the database; "" if it is a bug in the program."""
     from django.db import OperationalError, connection
     from django.db.migrations.executor import MigrationExecutor
 
@@ -48,7 +48,7 @@ def why_database_failed(failure: Exception) -> str:
 
 
 def require_fit() -> None:
-    """Refuse to start without the files that pages need, or with a wrong name of the logs."""
+    """Raise ImproperlyConfigured if files that pages need are missing, or if the name of the logs is wrong."""
     from requests_app.platform import statics
 
     if why := statics.why_not_collected():
@@ -65,7 +65,7 @@ def _require_log_name() -> None:
     try:
         why = log_name.contradiction()
     except DatabaseError:
-        # The web server starts without its database too, and says so on every page.
+        # The web server also starts without its database. Every page then shows this.
         why = ""
     finally:
         connection.close()
@@ -76,7 +76,8 @@ def _require_log_name() -> None:
 def compare_heads() -> None:
     """Compare the logs with their signed heads before anything is added to them. A difference raises an alarm.
 
-    Without its database a web server adds nothing. Once there is one, it compares before it answers any request.
+    Without its database, a web server adds nothing. When the database answers, it compares before it answers any
+    request.
     """
     from audit_app import restored_database
     from requests_app.domain import clock

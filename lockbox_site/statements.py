@@ -9,7 +9,10 @@ from requests_app.platform.database import bounds
 
 
 def bound() -> None:
-    """Limit every statement of this web process from now on. One that takes longer is a 503, with nothing done."""
+    """Limit every statement of this web process from now on.
+
+    If a statement takes longer, the answer is 503, and nothing is done.
+    """
     bounds.of_process(bounds.web(statement_seconds=settings.STATEMENT_SECONDS, threads=settings.WEB_THREADS))
     # Open connections do not have the limit yet.
     connections.close_all()

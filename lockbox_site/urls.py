@@ -1,4 +1,4 @@
-"""The door behind each address."""
+"""The addresses of the site, each with its interface."""
 
 from allauth.account.urls import urlpatterns as library_routes
 from django.contrib import admin
@@ -7,8 +7,8 @@ from django.urls import URLPattern, include, path
 
 from lockbox_site import health, passkeys
 
-#: The routes of the sign-in library that are used here. The others (changing one's own address, sign-up, codes) would
-#: change a person without the operations and the log.
+#: The routes of the sign-in library that are used here. All others (for example to change one's own address, or to sign
+#: up) would change a person without the operations and the log.
 OFFERED = frozenset(
     {
         "account_login",
@@ -28,7 +28,10 @@ def absent(request: HttpRequest, **named: object) -> HttpResponse:
 
 
 def sign_in_urls() -> list[URLPattern]:
-    """Return the library's routes. Those not offered keep their names, which its views reverse, and answer 404."""
+    """Return the library's routes.
+
+    Routes that are not offered keep their names, which the library's views reverse, and answer 404.
+    """
     return [
         route if route.name in OFFERED else URLPattern(route.pattern, absent, name=route.name)
         for route in library_routes
@@ -43,7 +46,7 @@ urlpatterns = [
     path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
     path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),
     path("admin/", admin.site.urls),
-    # ProbeMiddleware answers these two earlier; they are here to be part of the address plan.
+    # ProbeMiddleware answers these two addresses earlier. They are here so that the list of addresses is complete.
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

@@ -19,19 +19,23 @@ log = structlog.get_logger(__name__)
 
 
 def is_for_programs(request: HttpRequest) -> bool:
-    """Return whether this address serves programs. Their callers may accept HTML, but still need an answer for
-    programs.
+    """Return whether this address is for programs.
+
+    A caller of such an address gets an answer for programs, even if it accepts HTML.
     """
     return request.path_info.removeprefix("/").startswith(settings.FOR_PROGRAMS)
 
 
 def nonce_of(request: HttpRequest) -> str:
-    """Return the nonce for the page's scripts. Reading it adds it to this answer's policy."""
+    """Return the nonce for the page's scripts. Reading the nonce adds it to this answer's policy."""
     return str(getattr(request, "csp_nonce", ""))
 
 
 def without_tls(request: HttpRequest) -> HttpResponse:
-    """Refuse a program that calls without TLS: a redirect would hide that its token can be read on the way."""
+    """Refuse a program that calls without TLS.
+
+    A redirect would hide that others can read its token on the way.
+    """
     request_id = getattr(request, "request_id", "")
     return _problem(403, "tls_required", _("Use https for this call: others could read what was sent."), request_id)
 
@@ -46,13 +50,13 @@ def not_in_utf_8(request: HttpRequest) -> HttpResponse:
 
 
 def store_unavailable(request: HttpRequest, exception: BaseException) -> HttpResponse:
-    """Answer 503. If an act was committed or was being committed, nobody knows what was saved."""
+    """Answer 503. If an act was committed, or was being committed, the answer says that its outcome is unknown."""
     log.error("store.unavailable", error=type(exception).__name__, path=request.path)
     return _refused(request, outcome.refusal_of(exception))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400 as Django does, but never say that nothing was changed after an act was committed.
+    """Answer 400 as Django does, but never say that nothing was changed if an act was committed.
 
     A session may end elsewhere while its request runs.
     """
@@ -74,7 +78,7 @@ def _refused(request: HttpRequest, refusal: DomainError) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500, or 503 if the database failed below a middleware or an act was committed before.
 
-    The page for 500 says that nothing was applied. After a commit that is not true, even if something failed since.
+    The page for 500 says that nothing was changed. After a commit this is not true, even if something failed later.
     """
     exception = sys.exc_info()[1]
     if isinstance(exception, (OperationalError, InterfaceError)):
@@ -93,7 +97,7 @@ def _answer(
     current: dict[str, Any] | None = None,
     way: dict[str, Any] | None = None,
 ) -> HttpResponse:
-    """Render without any context processor, because these query the database for the signed-in person."""
+    """Render without context processors, because these query the database for the signed-in person."""
     request_id = getattr(request, "request_id", "")
     if not request.accepts("text/html") or is_for_programs(request):
         return _problem(status, code, title, request_id, current)

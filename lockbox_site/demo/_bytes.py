@@ -1,4 +1,4 @@
-"""Small but valid files for the demo's mailboxes and libraries, the same bytes every time."""
+"""Makes small but valid files for the demo's mailboxes and libraries. Their bytes are always the same."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ _PAPER, _INK, _ACCENT = (250, 250, 247), (40, 44, 52), (15, 111, 120)
 
 
 def pdf(title: str, lines: Sequence[str]) -> bytes:
-    """Return a PDF of one page: a heading and lines of text (ISO 32000-1, with a plain cross-reference table)."""
+    """Return a PDF of one page with a heading and lines of text (ISO 32000-1, with a plain cross-reference table)."""
     shown = [f"BT /F1 18 Tf 64 770 Td ({_pdf_text(title)}) Tj ET"]
     shown += [
         f"BT /F1 11 Tf 64 {738 - 17 * number} Td ({_pdf_text(line)}) Tj ET" for number, line in enumerate(lines[:40])
@@ -48,7 +48,7 @@ def png_chart(values: Sequence[int], *, width: int = 320, height: int = 160) -> 
     bar = width // len(values)
     rows = bytearray()
     for y in range(height):
-        rows.append(0)  # each row says how it is filtered: not at all
+        rows.append(0)  # each row begins with its filter: none
         colours = [_ACCENT if height - y <= value * (height - 12) // 100 else _PAPER for value in values]
         row = b"".join(bytes(_PAPER) * 6 + bytes(colour) * (bar - 12) + bytes(_PAPER) * 6 for colour in colours)
         rows += row.ljust(3 * width, bytes([_PAPER[0]])) if y < height - 1 else bytes(_INK) * width
@@ -62,7 +62,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def csv(rows: Sequence[Sequence[str]]) -> bytes:
-    """Return rows as comma-separated values; cells with a comma are quoted."""
+    """Return rows as comma-separated values. Cells with a comma are quoted."""
     lines = [",".join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows]
     return ("\r\n".join(lines) + "\r\n").encode()
 
@@ -94,6 +94,6 @@ def docx(paragraphs: Sequence[str]) -> bytes:
             ("_rels/.rels", _RELATIONS),
             ("word/document.xml", document),
         ):
-            # A fixed date, so that the archive has the same bytes each time.
+            # A fixed date, so that the archive always has the same bytes.
             archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data)
     return buffer.getvalue()

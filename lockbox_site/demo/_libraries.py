@@ -86,7 +86,7 @@ LIBRARIES: dict[str, dict[str, _Content]] = {
         "Test reports/Lot 0311 raw.csv": (("sample", "value"), ("1", "0.981"), ("2", "0.979"), ("3", "0.984")),
     },
     "sales": {
-        # The two names differ only in their hyphen, which nobody can see: the subject of a demo ticket.
+        # The two names differ only in their hyphens, which look the same. One of the demo's tickets is about this.
         "Price lists/Price-list 2026.csv": _PRICES,
         "Price lists/Price\u2011list 2026.csv": _OLD_PRICES,
         "Price lists/Conditions.md": "# Conditions\n\nOffers hold for 30 days. Framework agreements have a clause.\n",
@@ -100,7 +100,7 @@ LIBRARIES: dict[str, dict[str, _Content]] = {
 
 
 def build(path: Path, library: str, facts: dict[str, str]) -> None:
-    """Write one library. Existing documents stay as they are."""
+    """Write one library. Existing documents are not changed."""
     for name, content in LIBRARIES[library].items():
         target = path / name.format(**facts)
         if target.exists():

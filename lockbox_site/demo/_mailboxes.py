@@ -1,9 +1,9 @@
 """Makes Maildir mailboxes from the scripts of the demo's mail.
 
 A script is a text file. A thread begins with "== subject" and "@ days-before-the-anchor hour:minute". A message begins
-with "<" (received, from the role named) or ">" (sent from the mailbox). Options follow: "+hours" after the message
-before, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are its text. Words in braces are replaced
-with the tenant's.
+with "<" (received from the named role) or ">" (sent from the mailbox). Options follow: "+hours" after the message
+before, "html", "baddate", and files as "pdf:Name.pdf". The lines after that are the text of the message. Words in
+braces are replaced with those of the tenant.
 """
 
 import email.message
@@ -21,26 +21,26 @@ from lockbox_site.demo import _bytes
 
 SCRIPTS = Path(__file__).parent / "scripts"
 ANCHOR = datetime(2026, 11, 24, tzinfo=UTC)
-_UNREAD = 3  # the newest of each mailbox
+_UNREAD = 3  # the newest messages of each mailbox
 
 
 @dataclass(frozen=True)
 class Written:
     """One message of a script."""
 
-    thread: str  # the same for all messages of a thread, and for no other
+    thread: str  # the same for all messages of one thread, and different for each thread
     subject: str
-    position: int  # in its thread
+    position: int  # the position in the thread
     at: datetime
-    role: str  # who wrote it; empty for the mailbox's owner
-    answered: str  # who wrote what came in last
+    role: str  # the writer's role; empty for the mailbox's owner
+    answered: str  # the role that wrote the last received message
     options: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()  # (kind, file name)
     text: str = field(default="")
 
 
 def written(script: str, facts: Mapping[str, str]) -> Iterator[Written]:
-    """Read one script with a tenant's words filled in."""
+    """Yield the messages of one script, with a tenant's words filled in."""
     text = (SCRIPTS / f"{script}.txt").read_text(encoding="utf-8").format(**facts)
     for thread in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
         subject, when, rest = thread.split("\n", 2)
@@ -62,7 +62,7 @@ def written(script: str, facts: Mapping[str, str]) -> Iterator[Written]:
 
 
 def build(path: Path, owner: tuple[str, str], script: str, facts: Mapping[str, str]) -> None:
-    """Write one mailbox. Existing messages, read or unread, stay as they are."""
+    """Write one mailbox. Existing messages, read or unread, are not changed."""
     messages = list(written(script, facts))
     newest = {id(one) for one in sorted((m for m in messages if m.role), key=lambda m: m.at)[-_UNREAD:]}
     for box in (path, path / ".Sent"):
@@ -73,7 +73,7 @@ def build(path: Path, owner: tuple[str, str], script: str, facts: Mapping[str, s
         unique = f"{int(one.at.timestamp())}.M{number:06}P1.demo"
         if any(box.glob(f"cur/{unique}:*")) or (box / "new" / unique).exists():
             continue
-        # Written under `tmp` and renamed, as Maildir demands, so that nobody reads half a message.
+        # Written in `tmp` and then renamed, as Maildir requires, so that nobody reads half a message.
         (box / "tmp" / unique).write_bytes(_raw(one, owner, facts))
         (box / "tmp" / unique).rename(box / "new" / unique if id(one) in newest else box / "cur" / f"{unique}:2,S")
 
@@ -101,8 +101,8 @@ def _raw(one: Written, owner: tuple[str, str], facts: Mapping[str, str]) -> byte
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
         part.set_boundary(
             f"=_{_digest(one, owner, one.position)}_{number}"
-        )  # a random one would be another message each time
-    # The library refuses to write an invalid date, and the script has a sender whose machine writes one.
+        )  # a random boundary would make another message each time
+    # The library refuses to write an invalid date. The script has a sender with a machine that writes one.
     date = "Fri 20-Nov-26 25:61" if "baddate" in one.options else email.utils.format_datetime(one.at)
     return f"Date: {date}\r\n".encode() + message.as_bytes()
 
@@ -116,7 +116,7 @@ def _message_id(one: Written, owner: tuple[str, str], position: int) -> str:
 
 
 def _html(one: Written) -> str:
-    """Return the text as a newsletter would have it: a table, a style, and a tracking picture."""
+    """Return the text as HTML, as a newsletter would have it: a table, a style, and a tracking picture."""
     paragraphs = "".join(f"<p style='margin:0 0 12px'>{escape(part)}</p>" for part in one.text.split("\n\n"))
     return (
         "<html><head><style>body{font-family:Arial}</style></head><body><table width='100%'><tr><td>"

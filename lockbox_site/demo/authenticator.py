@@ -1,7 +1,7 @@
-"""A passkey in software, for the demo and the tests: it answers as a phone or a security key would.
+"""A passkey in software, for the demo and the tests. It answers as a phone or a security key would.
 
-It plays both the device and the person who touches it. So its signatures show that the format is right, and nothing
-about a human. Its answers follow WebAuthn, Level 3 (JSON as in section 5.1), with attestation "none".
+It acts both as the device and as the person who touches it. So its signatures show only that the format is right. Its
+answers follow WebAuthn, Level 3 (JSON as in section 5.1), with the attestation "none".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _made(algorithm: str) -> PrivateKey:
 
 @dataclass(kw_only=True)
 class Authenticator:
-    """One key on one device. Change the fields between two answers to play a faulty device."""
+    """One key on one device. To simulate a faulty device, change its fields between two answers."""
 
     origin: str
     algorithm: str = "ES256"
@@ -43,17 +43,17 @@ class Authenticator:
     is_backup_eligible: bool = False
     is_backed_up: bool = False
     verifies_user: bool = True
-    #: Many devices do not count and always send zero.
+    #: Many devices do not count signatures and always send zero.
     counts: bool = True
     sign_count: int = 0
     rp_id: str = ""
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     key: PrivateKey | None = None
-    #: The user handle that the device was given with the key. Without one it sends none.
+    #: The user handle that the device got with the key. Without one, it sends none.
     user_handle: bytes = b""
 
     def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a key: RegistrationResponseJSON for PublicKeyCredentialCreationOptionsJSON."""
+        """Make a key. Return RegistrationResponseJSON for PublicKeyCredentialCreationOptionsJSON."""
         self.rp_id = self.rp_id or options["rp"]["id"]
         self.key = self.key or _made(self.algorithm)
         self.user_handle = from_text(options.get("user", {}).get("id", ""))
@@ -66,7 +66,7 @@ class Authenticator:
         )
 
     def get(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Sign: AuthenticationResponseJSON for PublicKeyCredentialRequestOptionsJSON."""
+        """Sign. Return AuthenticationResponseJSON for PublicKeyCredentialRequestOptionsJSON."""
         self.rp_id = self.rp_id or options["rpId"]
         client_data = self._client("webauthn.get", options["challenge"])
         data = bytes(AuthenticatorData.create(self._rp_hash, self._flags, self._counted()))
@@ -75,7 +75,7 @@ class Authenticator:
         return self._answer(clientDataJSON=client_data, authenticatorData=data, signature=signature, **handle)
 
     def sign(self, challenge: bytes, *, rp_id: str) -> dict[str, Any]:
-        """Sign a bare challenge."""
+        """Sign a challenge without further options."""
         return self.get({"challenge": to_text(challenge), "rpId": rp_id})
 
     @property

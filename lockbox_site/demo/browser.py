@@ -1,4 +1,4 @@
-"""A browser without scripts for one person: gets pages, fills in forms, keeps cookies."""
+"""A browser without scripts for one person. It loads pages, fills in forms, and stores cookies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT = 20
 
 
 class Stopped(Exception):
-    """Something was not as expected. The text says what was seen."""
+    """Something was not as expected. The text says what was found instead."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Form:
 
 
 class _Forms(HTMLParser):
-    """Collects a page's forms with the values that a browser would send, and the label of each choice."""
+    """Collects the forms of a page with the values that a browser would send, and the label of each choice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Forms(HTMLParser):
             if "checked" in given:
                 form.values.setdefault(name, []).append(value)
         elif kind not in ("submit", "button", "file"):
-            # Several hidden fields of one name are several values; other fields have one.
+            # Several hidden fields with one name are several values. Every other field has one value.
             form.values[name] = [*form.values.get(name, []), value] if kind == "hidden" else [value]
 
     def handle_endtag(self, tag: str) -> None:
@@ -122,7 +122,7 @@ class Page:
         return any("step-up-password" in form.values for form in self.parsed.forms)
 
     def form(self, action: str = "", *, having: str = "") -> Form:
-        """Return the POST form whose action ends with this, or that has a field of this name."""
+        """Return the POST form with an action that ends with `action`, or with a field that is named `having`."""
         for form in self.parsed.forms:
             target = urllib.parse.urljoin(self.url, form.action)
             if form.method == "post" and target.endswith(action) and (not having or having in form.values):
@@ -130,7 +130,7 @@ class Page:
         raise Stopped(f"{self.path} has no form for {action or having} ({self.status}): {self.text[:300]}")
 
     def links(self, part: str) -> list[str]:
-        """Return the addresses on the page that contain this part, in order, each once."""
+        """Return the addresses on the page that contain `part`, in order, each once."""
         found: list[str] = []
 
         class Links(HTMLParser):
@@ -143,7 +143,7 @@ class Page:
         return list(dict.fromkeys(found))
 
 
-#: Seconds until a code is sent. A code that would expire before that is not used.
+#: The most seconds until a code is sent. A code that would expire earlier is not used.
 SENT_WITHIN = timedelta(seconds=10)
 
 
@@ -154,7 +154,7 @@ class App:
         self.secret, self.last_step = secret, -1
 
     def __call__(self) -> str:
-        """Return the current code, or the next one that the server accepts, as it accepts each code once."""
+        """Return the present code, or else the next one that the server accepts: it accepts each code only once."""
         while True:
             now = clock.now()
             step = max(totp.step_at(now + SENT_WITHIN) - totp.STEPS_EITHER_WAY, self.last_step + 1)
@@ -179,14 +179,14 @@ class Browser:
         return self._fetch(request)
 
     def stream(self, address: str) -> Any:
-        """Return an open response, to be read piece by piece."""
+        """Return an open response, which the caller reads piece by piece."""
         return self._opener.open(self._absolute(address), timeout=TIMEOUT)
 
     def submit(self, page: Page, form: Form, **values: str | list[str]) -> Page:
         sent = {**form.values, **{k: v if isinstance(v, list) else [v] for k, v in values.items()}}
         body = urllib.parse.urlencode(sent, doseq=True).encode()
         target = urllib.parse.urljoin(page.url, form.action)
-        # A browser sends the Referer, which Django requires on secure addresses.
+        # A browser sends the Referer, which Django requires for https addresses.
         request = urllib.request.Request(target, data=body, headers={"Referer": page.url})  # noqa: S310 - as above
         answer = self._fetch(request)
         if answer.asks_for_proof and not page.asks_for_proof:
@@ -194,7 +194,7 @@ class Browser:
         return answer
 
     def _confirm(self, page: Page) -> Page:
-        """Enter the password and the code on the step-up page. The server then does what the earlier form asked for."""
+        """Enter the password and the code on the step-up page. The server then carries out the earlier form."""
         form = page.form(having="step-up-password")
         proof: dict[str, str | list[str]] = {"step-up-password": self.password}
         if self.code is not None:

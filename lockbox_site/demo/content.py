@@ -1,4 +1,4 @@
-"""The content of the demo world: its mailboxes and libraries, and how they are written to disk."""
+"""The content of the demo world: the list of its mailboxes and libraries, and the code that writes them to disk."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,11 @@ class DemoResource(NamedTuple):
 
 @dataclass(frozen=True)
 class _Tenant:
-    """Mailboxes are (local part, display name, script), libraries (folder, name). The other fields fill the scripts."""
+    """One tenant's content.
+
+    Mailboxes are (local part, display name, script), and libraries are (folder, name). The other fields fill in the
+    scripts.
+    """
 
     slug: str
     name: str
@@ -99,7 +103,7 @@ def catalogue() -> list[DemoResource]:
 
 
 def build(root: Path) -> None:
-    """Write the content below a root. Existing files stay, even if they were moved or read."""
+    """Write the content below `root`. Existing files are not changed, even if they were moved or read."""
     for tenant in _TENANTS:
         facts = _facts(tenant)
         for local, name, script in tenant.mailboxes:
@@ -110,7 +114,7 @@ def build(root: Path) -> None:
 
 
 def _facts(tenant: _Tenant) -> dict[str, str]:
-    """Return the words of the scripts: an address and a name for each role, and the company of a partner."""
+    """Return the words for the scripts: an address and a name for each role, and the company of each partner."""
     facts = {"company": tenant.name, "domain": f"{tenant.slug}.example", **tenant.words}
     for role, name in tenant.colleagues.items():
         facts |= {role: f"{_local(name)}@{tenant.slug}.example", f"{role}_name": name}

@@ -1,4 +1,4 @@
-"""What happened in the demo world before anybody looks at it."""
+"""Tickets and access requests that the demo world has at its start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.models import AccessRequest, Grant, Service, Tenant, Ticket
 
 
 def play() -> None:
-    """Make an access request in most of the states, and tickets around them."""
+    """Make an access request in most of the states, with its tickets."""
     _closed_after_a_look()
     _waiting_for_the_customer()
     _open_now()
@@ -49,7 +49,7 @@ def _submitted(
 
 
 def _offered(wanted: int, *, cap: int) -> int:
-    """Return the length nearest to `wanted` that WINDOW_CHOICES_SECONDS offers."""
+    """Return the length of a window that WINDOW_CHOICES_SECONDS offers and that is nearest to `wanted`."""
     return min(limits.window_choices(cap), key=lambda choice: abs(choice - wanted))
 
 

@@ -1,4 +1,4 @@
-"""The people of the demo world. Passwords are made per installation and stored beside its database."""
+"""The people of the demo world. Their passwords are made for each installation and stored beside its database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _APPS = "demo_apps.json"
 
 @dataclass(frozen=True)
 class Character:
-    """`roles` are a tenant's roles, or ("service key", "role") pairs for the provider's people."""
+    """One person of the demo.
+
+    `roles` are roles in a tenant, or for the provider's people pairs ("service key", "role").
+    """
 
     email: str
     name: str
@@ -42,7 +45,7 @@ class Character:
 
     @property
     def needs_app(self) -> bool:
-        """Return whether this person needs a second factor to sign in, by this installation's settings."""
+        """Return whether this person needs a second factor to sign in, by the settings of this installation."""
         needing = {"approver", "administrator", "provider_approver", "staff"}
         if settings.ENGINEER_SECOND_FACTOR:
             needing |= {"engineer"}
@@ -124,7 +127,7 @@ PROVIDER = (
 
 
 def members() -> list[Character]:
-    """Return the customers' people, each tenant's administrator first, because they invite the others."""
+    """Return the customers' people, each tenant's administrator first, because the administrator invites the others."""
     return [
         Character(f"{login}@{tenant.slug}.example", name, tenant.slug, roles, time_zone=tenant.time_zone)
         for tenant in TENANTS
@@ -137,17 +140,17 @@ def everybody() -> list[Character]:
 
 
 def passwords() -> dict[str, str]:
-    """Return the passwords of this installation, made on the first call."""
+    """Return the passwords of this installation. They are made at the first call."""
     return _read_or_make("demo_people.json", lambda: {person.email: _password() for person in everybody()})
 
 
 def app_secrets() -> dict[str, str]:
-    """Return the secrets of the authenticator apps that the demo world's people were given."""
+    """Return the secrets of the authenticator apps of the demo world's people."""
     return _read_or_make(_APPS, dict)
 
 
 def give_app(email: str) -> str:
-    """Return the secret of this person's app, made in the same way as the passwords."""
+    """Return the secret of this person's app. It is made at the first call, like the passwords."""
     known = app_secrets()
     if email not in known:
         known[email] = totp.new_secret()
@@ -156,7 +159,10 @@ def give_app(email: str) -> str:
 
 
 def _read_or_make(name: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """Return what a file beside the database holds. It is made if missing, and only its owner can read it."""
+    """Return the content of a file beside the database.
+
+    If the file does not exist, it is made. Only its owner can read it.
+    """
     path = Path(settings.DATA_DIR) / name
     if path.exists():
         return dict(json.loads(path.read_text()))
@@ -174,6 +180,6 @@ def _write(name: str, what: dict[str, str]) -> None:
 
 
 def _password() -> str:
-    """Return twenty characters that can be read aloud and typed: about 98 bits."""
+    """Return twenty characters that people can read aloud and type: about 98 bits."""
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))

@@ -1,7 +1,7 @@
-"""What the people of the demo do through the real doors, and the timeline that reports it.
+"""The acts of the demo's people through the real interfaces, and the timeline that reports them.
 
-Each line is printed after its effect was seen: a page, a mail or an audit entry. Anything unexpected stops the demo
-with an exit status of its own.
+Each line is printed after its effect was seen on a page, in a mail or in an audit entry. Anything unexpected ends the
+demo with its own exit status.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Play:
     people: dict[str, Browser] = field(default_factory=dict)
     devices: dict[str, Authenticator] = field(default_factory=dict)
 
-    # --- Telling ---------------------------------------------------------------------------------------------
+    # --- The timeline ----------------------------------------------------------------------------------------
 
     def tell(self, who: str, what: str, *, detail: str = "") -> None:
         """Print one line of the timeline: when, who, what."""
@@ -41,7 +41,7 @@ class Play:
     def mail(self, mail: Mail, who: str) -> None:
         self.tell(who, f"gets a mail: “{mail.subject}”")
 
-    # --- Doing -----------------------------------------------------------------------------------------------
+    # --- Acts ------------------------------------------------------------------------------------------------
 
     def person(self, login: str) -> Browser:
         if login not in self.people:
@@ -49,7 +49,7 @@ class Play:
         return self.people[login]
 
     def opens_ticket(self, login: str, *, service: str, title: str, body: str) -> str:
-        """A customer's member opens a ticket; return its address."""
+        """Open a ticket as a customer's member. Return its address."""
         browser = self.person(login)
         page = browser.get("/tickets/new/")
         form = page.form(having="title")
@@ -65,7 +65,7 @@ class Play:
         expect(page.status == 200 and "The ticket is assigned." in page.text, "the ticket is taken", page)
 
     def asks(self, login: str, address: str, *, resource: str, window: str, tried: str, why: str, **more: str) -> str:
-        """An engineer fills in the form, reads the preview and submits it; return the access request's address."""
+        """Fill in the form as an engineer, read the preview and submit it. Return the address of the access request."""
         browser = self.person(login)
         page = browser.get(address)
         form = page.form(having="justification")
@@ -78,11 +78,14 @@ class Play:
         return page.path
 
     def adds_passkey(self, login: str) -> None:
-        """Add a passkey, with which this person signs all further decisions."""
+        """Add a passkey. This person signs all further decisions with it."""
         self.devices[login] = self.stage.passkey(login)
 
     def decides(self, login: str, access_request: str, verdict: str, *, comment: str = "") -> Page:
-        """Review, confirm, receipt: signed with the person's passkey if there is one, else with password and code."""
+        """Decide on the review page and return the receipt.
+
+        The person signs with their passkey if they have one, or else enters password and code.
+        """
         browser = self.person(login)
         review = browser.get(access_request)
         expect(f"{access_request}decide/{verdict}/" in review.body.decode(), f"{login} is offered to {verdict}", review)
@@ -92,7 +95,7 @@ class Play:
             return self._signs(browser, page, device, comment)
         form = page.form(having="digest")
         proof: dict[str, str] = {}
-        # A sign-in within the last minutes is proof enough, so the page asks for no other.
+        # A sign-in within the last five minutes is proof enough, so the page does not ask for another one.
         if "password" in form.values:
             proof = {"password": browser.password, "code": browser.code() if browser.code else ""}
         page = browser.submit(page, form, comment=comment, **proof)
@@ -100,7 +103,7 @@ class Play:
         return page
 
     def _signs(self, browser: Browser, page: Page, device: Authenticator, comment: str) -> Page:
-        """Sign the text that the page shows, and send that signature as the only proof."""
+        """Sign the text that the page shows, and send this signature as the only proof."""
         form = page.form(having="assertion")
         [text] = form.values["manifest"]
         digest = manifest.challenge_of(text)
@@ -117,7 +120,7 @@ class Play:
         return links[0]
 
     def items(self, login: str, window: str) -> tuple[str, list[str]]:
-        """The first resource's list, and the addresses of its items."""
+        """Return the list of the first resource, and the addresses of its items."""
         browser = self.person(login)
         page = browser.get(window)
         lists = [link for link in page.links(window) if link.count("/") == 4]
@@ -132,19 +135,19 @@ class Play:
 
 
 def expect(seen: bool, what: str, page: Page | None = None) -> None:
-    """Continue if this was seen. Otherwise stop the demo and say what was there instead."""
+    """Continue if `seen` is true. Otherwise stop the demo, and report what the page shows instead."""
     if not seen:
         where = f" {page.path} answered {page.status}: {page.text[:400]}" if page else ""
         raise Stopped(f"Not seen: {what}.{where}")
 
 
 def items(page: Page) -> list[str]:
-    """What can be opened: shown on a page, or downloaded."""
+    """Return the addresses of everything that the page can open or download."""
     return page.links("/item/?") + page.links("/raw/?")
 
 
 def choice_of(page: Page, form: Form, name: str, words: str) -> str:
-    """Return the value of the choice whose label begins so."""
+    """Return the value of the choice with a label that begins with `words`."""
     found = next((value for value, label in form.choices.get(name, []) if label.startswith(words)), None)
     expect(found is not None, f"{name} offers {words}", page)
     return str(found)

@@ -1,4 +1,4 @@
-"""The scenes in which the customer checks the provider: its own witness, and evidence verified at home."""
+"""The scenes in which the customer checks the provider, with its own witness and by verifying evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lockbox_site.demo.stage import HOST, Mail, free_port
 from requests_app.domain import clock
 
 WITNESS = "witness.contoso.example"
-#: The customer gets this one file from the product's source and runs it on its own machine.
+#: The customer gets only this file from the product's source, and runs it on its own machine.
 VERIFIER = Path(settings.BASE_DIR) / "verify" / "lockbox_verify.py"
 BUNDLE = Path(settings.DATA_DIR) / "evidence.zip"
 T = TypeVar("T")
@@ -31,7 +31,7 @@ _VKEY = re.compile(r"[^\s'\"<>]+/log/[0-9a-f-]{36}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{4
 
 @dataclass(frozen=True)
 class CustomerRecords:
-    """What Contoso keeps from the first day on: the log's key, its witness's key and a checkpoint."""
+    """What Contoso saves at the beginning: the log's key, its witness's key, and a checkpoint."""
 
     log_key: str
     key_file: Path
@@ -40,7 +40,7 @@ class CustomerRecords:
 
 
 def at_home(*arguments: str, expected: int = 0) -> str:
-    """Run the verifier as the customer does: alone, without the product's packages in reach."""
+    """Run the verifier as the customer does: alone, without access to the product's packages."""
     done = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-I", str(VERIFIER), *arguments], capture_output=True, text=True, timeout=120, check=False
     )
@@ -51,7 +51,7 @@ def at_home(*arguments: str, expected: int = 0) -> str:
 
 @contextmanager
 def a_witness(here: Play) -> Iterator[CustomerRecords]:
-    """Contoso records its log's key, runs a witness and registers it."""
+    """Save the log's key, run a witness, and register it, as Contoso does."""
     here.scene("Contoso trusts nobody: it saves the log's key, and runs its own witness")
     home = Path(settings.DATA_DIR) / "contoso-at-home"
     home.mkdir()
@@ -95,7 +95,7 @@ def a_witness(here: Play) -> Iterator[CustomerRecords]:
 
 
 def receipt_of_the_mail(here: Play, mail: Mail, records: CustomerRecords) -> None:
-    """Verify the proofs attached to the mail about a closed window: of the closing and of both decisions."""
+    """Verify the proofs that are attached to the mail about a closed window: of the closing and of both decisions."""
     attached = [part for part in mail.message.iter_attachments() if str(part.get_filename()).endswith(".tlog-proof")]
     expect(len(attached) == 3, "the closing mail carries three receipts")
     for part in attached:
@@ -139,7 +139,7 @@ def the_evidence(here: Play, records: CustomerRecords, entries: int) -> None:
 
 
 def _one_word(here: Play, records: CustomerRecords) -> None:
-    """The verifier names the entry in which one word was changed."""
+    """Check that the verifier names the entry in which one word was changed."""
     forged = BUNDLE.with_name("evidence-forged")
     shutil.unpack_archive(BUNDLE, forged)
     entries = forged / "entries-0.jsonl"
@@ -153,7 +153,7 @@ def _one_word(here: Play, records: CustomerRecords) -> None:
     here.tell("Otto Brandt", f"tries it: one word of entry {index} changed, and the verifier names the entry")
 
 
-# --- Pieces --------------------------------------------------------------------------------------------------
+# --- Helpers -------------------------------------------------------------------------------------------------
 
 
 def _log_key(page: Page) -> str:
@@ -170,7 +170,7 @@ def _witnessed_size(home: Path, origin: str) -> str:
 
 
 def _cosigned(page: Page, entries: int) -> bool:
-    """Return whether the newest checkpoint covers so many entries and has the witness's signature."""
+    """Return whether the newest checkpoint covers this many entries and has the witness's signature."""
     lines = page.body.decode().split("\n")
     return page.status == 200 and int(lines[1]) >= entries and any(line.startswith(f"— {WITNESS} ") for line in lines)
 

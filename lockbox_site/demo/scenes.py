@@ -1,4 +1,4 @@
-"""The scenes of the demo, in the order in which they are played."""
+"""The scenes of the demo, in their order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CUT_WITHIN = 1.0
 
 
 def play(stage: Stage, console: Console) -> None:
-    """Play every scene. Raises Stopped at the first thing that is not as expected."""
+    """Play every scene. Raises Stopped if anything is not as expected."""
     here = Play(stage, console)
     with a_witness(here) as records:
         silent = silent_customer(here)
@@ -265,7 +265,7 @@ def silent_customer_has_expired(here: Play, access_request: str) -> None:
 
 
 def the_log(here: Play) -> int:
-    """Export the log; return how many entries it has."""
+    """Export the log. Return how many entries it has."""
     here.scene("Contoso's log, as its auditor exports it")
     auditor = here.person("otto.brandt")
     page = auditor.get("/")
@@ -284,11 +284,11 @@ def the_log(here: Play) -> int:
     return len(entries)
 
 
-# --- Pieces --------------------------------------------------------------------------------------------------
+# --- Helpers -------------------------------------------------------------------------------------------------
 
 
 def _big_document(here: Play, login: str, window: str) -> str:
-    """Find the big document through the pages, as an engineer would."""
+    """Return the address of the big document, found on the pages as an engineer would find it."""
     page_url, items = here.items(login, window)
     link = next((link for link in items if "everything-2026" in link), None)
     expect(link is not None, f"the big document is listed among {items}")
@@ -296,7 +296,7 @@ def _big_document(here: Play, login: str, window: str) -> str:
 
 
 def _read_until_cut(here: Play, address: str, close: Any) -> tuple[int, float]:
-    """Read slowly, have the window closed after some megabytes, and read on until the stream ends."""
+    """Read slowly, close the window after some megabytes, and continue to read until the stream ends."""
     taken, closed_at = 0, 0.0
     with here.person("samira.haddad").stream(address) as answer:
         try:
@@ -320,7 +320,7 @@ def _closes_now(here: Play, login: str, access_request: str) -> None:
 
 
 def _check(entries: list[dict[str, Any]]) -> None:
-    """Check that the exported log is dense and tells the whole story."""
+    """Check that the exported log has no gaps and has all events of the demo."""
     expect([entry["index"] for entry in entries] == list(range(len(entries))), "the export has no gap")
     story = [entry["entry"]["event"] for entry in entries]
     for event in (

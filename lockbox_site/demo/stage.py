@@ -1,4 +1,4 @@
-"""What the demo runs on: its own data directory, a real mail server, and the product's own processes."""
+"""The environment of the demo: its own data directory, a real mail server, and the product's own processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from requests_app import operations
 from requests_app.domain import clock
 from requests_app.platform import webauthn
 
-#: The lengths of time in the demo, in seconds. Every other setting is as in production.
+#: The shorter times of the demo, in seconds. All other settings are as in production.
 SHORTENED = {
     "CUSTOMER_DECISION_SECONDS": "20",
     "REMINDER_SECONDS": "3,10,17",
@@ -41,7 +41,7 @@ SHORTENED = {
     "CLOSING_SOON_SECONDS": "6",
     "SWEEP_SECONDS": "1",
 }
-#: The commands to run before the product starts.
+#: The commands that run before the product starts.
 STEPS = (
     ["migrate"],
     ["log_key", "create"],
@@ -63,7 +63,7 @@ class Mail:
 
     @property
     def subject(self) -> str:
-        # A long subject is folded over several lines.
+        # A long subject is split over several lines.
         return " ".join(str(self.message["Subject"]).split())
 
     @property
@@ -73,7 +73,7 @@ class Mail:
 
 
 class MailServer:
-    """An SMTP server on loopback that stores the mails that it receives."""
+    """An SMTP server on loopback that stores all mails."""
 
     def __init__(self) -> None:
         self.mails: list[Mail] = []
@@ -83,14 +83,14 @@ class MailServer:
     def port(self) -> int:
         return int(self._controller.port)
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # aiosmtpd's name
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # the name that aiosmtpd requires
         parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
         for to in envelope.rcpt_tos:
             self.mails.append(Mail(clock.monotonic(), to, parsed))
         return "250 OK"
 
     def start(self) -> None:
-        # The server logs every command that it gets; the timeline reports what arrived.
+        # The library logs every command. The timeline reports the mails that arrived, so this log is not needed.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._controller.start()
 
@@ -98,7 +98,7 @@ class MailServer:
         self._controller.stop()
 
     def wait_for(self, to: str, topic: str, *, part: str = "", within: float = 20) -> Mail:
-        """Return the first mail to this person about this topic, with this part in subject or text."""
+        """Return the first mail to this person about this topic that has `part` in its subject or text."""
         ends = clock.monotonic() + within
         while clock.monotonic() < ends:
             for mail in list(self.mails):
@@ -111,7 +111,7 @@ class MailServer:
 
 
 class Stage:
-    """Everything that runs while the demo plays, started and ended together."""
+    """Everything that runs during the demo. It is started and ended together."""
 
     def __init__(self) -> None:
         self.mail = MailServer()
@@ -137,7 +137,7 @@ class Stage:
             self.mail.stop()
 
     def browser(self, login: str) -> Browser:
-        """Sign a person in, by the part of the address before the at-sign."""
+        """Return a signed-in browser for a person. `login` is the part of the address before the at-sign."""
         address = next(address for address in self._passwords if address.startswith(f"{login}@"))
         secret = people.app_secrets().get(address)
         browser = Browser(self.base, address, self._passwords[address], App(secret) if secret else None)
@@ -231,7 +231,7 @@ def free_port() -> int:
 
 
 def _empty(directory: Path) -> None:
-    """Empty the demo's directory. Refuse if no demo created it."""
+    """Empty the demo's directory. Raises Stopped if no demo made this directory."""
     marker = directory / ".demo"
     # The settings write a key before this runs, so a key alone does not mean that the directory is in use.
     strange = {entry.name for entry in directory.iterdir()} - {"secret_key"} if directory.exists() else set()
@@ -244,7 +244,7 @@ def _empty(directory: Path) -> None:
 
 
 def _write_big_document() -> None:
-    """Write a document that takes a while to read, so that a read can be cut off."""
+    """Write a document that takes some time to read, so that the demo can close the window meanwhile."""
     path = Path(settings.CONTENT_ROOT) / "fabrikam" / "docs" / "engineering" / BIG_DOCUMENT
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

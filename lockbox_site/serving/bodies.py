@@ -1,4 +1,4 @@
-"""Receives a request's body on the event loop, within limits of length, time and memory, before it gets a thread."""
+"""Receives a request's body on the event loop, with limits on length, time and memory, before it gets a thread."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from collections import Counter, OrderedDict
 from typing import Any
 
-#: A body must be complete within this many seconds. A longer one gets more time while it keeps up this rate, in bytes a
-#: second.
+#: A body must be complete within this many seconds. A longer body gets more time while it arrives at this rate, in
+#: bytes per second.
 SECONDS, LEAST_RATE = 10.0, 16 * 1024
-#: The bodies that one process receives at once, and the bytes reserved for them. If more arrive, the client that uses
-#: most of what ran out loses its oldest body.
+#: The most bodies that one process receives at the same time, and the most bytes that are reserved for them. If more
+#: arrive, the client with the largest share loses its oldest body.
 MOST_BODIES, MOST_BYTES = 4000, 64 * 1024 * 1024
-#: How much is read of a body that is too long, so that its client reads the answer before the connection ends.
+#: How much is read of a body that is too long, so that its client can read the answer before the connection ends.
 MOST_DISCARDED, DISCARD_SECONDS = 4 * 1024 * 1024, 2.0
 
 
@@ -21,15 +21,15 @@ class TooSlow(Exception):
 
 
 class Crowded(Exception):
-    """The body had to end, because too many others came and its client has most of them."""
+    """The body was ended because too many others arrived, and its client has the largest share of them."""
 
 
 class Broken(Exception):
-    """The body ended too early: its client has gone."""
+    """The body ended too early, because its client has disconnected."""
 
 
 class Bodies:
-    """The bodies that this process is receiving. Used on the event loop only."""
+    """The bodies that this process is receiving. Only the event loop uses this."""
 
     def __init__(self, *, longest: int, seconds: float = SECONDS) -> None:
         self._longest, self._seconds = longest, seconds
@@ -37,9 +37,9 @@ class Bodies:
         self._bytes, self._bytes_of, self._count_of = 0, Counter[str](), Counter[str]()
 
     async def body_of(self, scope: Any, proto: Any, *, client: str = "") -> tuple[bytes | None, int | None]:
-        """Return the body and its length; None instead of a body that is too long.
+        """Return the body and its length. For a body that is too long, return None in its place.
 
-        Raises TooSlow, Crowded or Broken. For a method without a body it returns none, even if one was sent.
+        Raises TooSlow, Crowded or Broken. For a method without a body, no body is returned, even if one was sent.
         """
         headers = scope.headers
         if scope.method in ("GET", "HEAD", "OPTIONS"):
@@ -52,7 +52,7 @@ class Bodies:
         return (await self._whole(proto, length, client), length) if length else (b"", None)
 
     async def discard(self, proto: Any) -> None:
-        """Read on for a moment and ignore what comes."""
+        """Continue to read for a moment, and ignore what arrives."""
         taken = 0
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
@@ -61,7 +61,7 @@ class Bodies:
                     if not piece or taken > MOST_DISCARDED:
                         return
         except Exception:
-            # It was partly read before, or the client has gone.
+            # A part was read before, or the client has disconnected.
             return
 
     async def _whole(self, proto: Any, length: int, client: str) -> bytes:
@@ -77,7 +77,10 @@ class Bodies:
         return bytes(taken)
 
     async def _pieces(self, proto: Any, client: str) -> tuple[bytes | None, int]:
-        """Yield a chunked body. An empty piece ends it, and a second one says that it is incomplete."""
+        """Return a body that arrives in chunks, and its length.
+
+        An empty piece ends the body. A second empty piece means that it is incomplete.
+        """
         taken, ends = bytearray(), 0
         async with self._bounded(self._longest, client) as bound:
             async for piece in proto:
@@ -95,8 +98,8 @@ class Bodies:
 
     def begin(self, key: object, promised: int, timeout: asyncio.Timeout, client: str) -> None:
         while self._under_way and (len(self._under_way) >= MOST_BODIES or self._bytes + promised > MOST_BYTES):
-            # If the oldest of all had to end, a client that begins many would end everybody else's slow ones. Thousands
-            # of one byte each would do the same, if one long body counted for more than they do.
+            # If the oldest body of all clients were ended, a client that begins many could end the slow ones of
+            # everybody else. The same would happen with thousands of bodies of one byte if only the length counted.
             share = self._count_of if len(self._under_way) >= MOST_BODIES else self._bytes_of
             greediest = max(share, key=share.__getitem__)
             oldest = next(key for key, (_, _, whose) in self._under_way.items() if whose == greediest)
@@ -143,7 +146,7 @@ class Bound:
             raise (Crowded if has_ended_early else TooSlow) from None
 
     def advance(self, taken: int) -> None:
-        """Give more time for what has arrived so far, unless the body has to end."""
+        """Give more time for the bytes that have arrived, unless the body must end."""
         if taken > LEAST_RATE and not self._timeout.expired() and self in self._bodies:
             self._timeout.reschedule(self._ends + taken / LEAST_RATE)
 

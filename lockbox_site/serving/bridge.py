@@ -1,7 +1,7 @@
 """Runs Django behind an event loop: the loop waits for clients, and threads do the work.
 
-A request gets a thread when its body is complete, and a streamed answer gets one for each piece. So a client that sends
-or reads slowly, or waits for news, holds no thread and no database connection.
+A request gets a thread when its body is complete. A streamed answer gets a thread for each piece. So a client that
+sends or reads slowly, or that waits for events, needs no thread and no database connection.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from requests_app.platform import hashing, waiting
 from requests_app.platform.sockets import Line
 from requests_app.work import signs
 
-#: An answer up to this length is sent at once, because the kernel buffers all of it.
+#: An answer up to this length is sent immediately, because the kernel buffers all of it.
 AT_ONCE = 64 * 1024
-#: The least length of a piece of a stream, unless the stream pauses.
+#: The smallest length of a piece of a stream, unless the stream pauses.
 LEAST_PIECE = 16 * 1024
-#: The requests that may wait per thread. The next one is refused, to be tried again.
+#: How many requests may wait for each thread. Further requests are refused and can be sent again.
 WAITING_PER_THREAD = 16
-#: Addresses with threads of their own, so that they are answered while all others work or hang.
+#: The addresses that have their own threads, so that they are answered even if all other threads are blocked.
 PROBES = ("/healthz", "/readyz")
 PROBE_THREADS, PROBES_WAITING = 2, 64
-#: All readers of a file or a long page count as this one client: they may be strangers, from any number of addresses.
+#: All readers of a file or a long page count as this one client, because they may be strangers with any number of
+#: addresses.
 ANYBODY = "anybody"
 
 Headers = list[tuple[str, str]]
@@ -47,27 +48,30 @@ log = structlog.get_logger(__name__)
 
 
 class Bridge:
-    """The application that the web server calls (RSGI). One per process."""
+    """The application that the web server calls (RSGI). There is one per process."""
 
     def __init__(self, handler: WSGIHandler, *, threads: int, streams: int, longest_body: int) -> None:
         self._handler = handler
         self._bodies = bodies.Bodies(longest=longest_body)
-        # One client has half of them at most, so that it can't block the others.
+        # One client can have at most half of the streams, so that it can't block the others.
         self._most_streams, self._streams = streams, 0
         self._most_of_client, self._streams_of = max(1, streams // 2), Counter[str]()
         self._threads = threads
         self._refusals = Refusals()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin. Threads do not survive a fork, so they are made in the process that serves."""
+        """Start the threads.
+
+        They do not survive a fork, so they are started in the process that serves.
+        """
         self._loop = loop
         self._sign_in = resolve_url(settings.LOGIN_URL)
         threads = self._threads
         self._pool = Pool(
             "web", threads=threads, most_waiting=WAITING_PER_THREAD * threads, most_of_one=threads - threads // 4
         )
-        # Pieces have threads of their own: hundreds of readers must not queue before a page. One client has half of
-        # them at most, because a piece of an export may search a whole log.
+        # Pieces of streams have their own threads, so that hundreds of readers do not delay a page. One client can have
+        # at most half of these threads, because a piece of an export may search a whole log.
         threads = max(2, threads // 4)
         self._steps = Pool("stream", threads=threads, most_of_one=threads // 2)
         self._probes = {
@@ -77,7 +81,7 @@ class Bridge:
         signs.keep_giving(loop, lambda: self._pool.stalled_for)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End. A request that has begun may still run to its end."""
+        """Stop. A request that has begun may still finish."""
         self._pool.wait_until_idle(seconds=3)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
@@ -92,7 +96,7 @@ class Bridge:
             self._refusals.busy.answer(scope, proto)
             return
         except (bodies.Broken, environ.Unreadable):
-            # Nobody is there to read the answer, or nobody who means well.
+            # Nobody reads the answer, or the caller is an attacker.
             proto.response_empty(400, [("connection", "close")])
             return
         call = Call(self._handler, scope, proto, environ.environ_of(scope, body, length), caller)
@@ -121,16 +125,16 @@ class Bridge:
         return partial(self._unless_crowded, call.answer) if is_sign_in else call.answer
 
     def _unless_crowded(self, answer: Callable[[], Any]) -> Any:
-        """Refuse a sign-in cheaply, if it would be refused anyway and others wait for the thread.
+        """Refuse a sign-in quickly if it would be refused anyway and others wait for the thread. Raises Full.
 
-        Otherwise a flood of sign-ins would keep signed-in people from their pages. Raises Full.
+        Otherwise many sign-ins at the same time would block the pages of people who are signed in.
         """
         if self._pool.is_waited_for and hashing.is_full():
             raise Full
         return answer()
 
     async def _has_begun(self, job: Job, client: Client) -> bool:
-        """Wait for the answer; False if the client left before anybody began to make it."""
+        """Wait for the answer. Return False if the client disconnected before its work began."""
         await asyncio.wait({job.future, client.gone}, return_when=asyncio.FIRST_COMPLETED)
         return job.future.done() or not job.take_back()
 
@@ -150,7 +154,7 @@ class Bridge:
         try:
             await (self._wait(rest, client) if isinstance(rest, Poll) else self._send(rest, client))
         except Exception as why:
-            # The answer breaks off in the middle. The request's log says what failed.
+            # The answer ends in the middle. The log of the request says what failed.
             log.info("stream_ended", why=type(why).__name__)
         finally:
             self._streams -= 1
@@ -161,7 +165,7 @@ class Bridge:
             await self._step(rest.close, rest)
 
     async def _wait(self, poll: Poll, client: Client) -> None:
-        """Check now and then until there is an answer or the client has gone."""
+        """Check regularly until the answer is ready or the client has disconnected."""
         while not await self._pause(client):
             rest = await self._step(poll.look, poll)
             if rest is poll:
@@ -182,20 +186,20 @@ class Bridge:
                     await out.send(piece)
                 elif await self._pause(client):
                     return
-                # Before the next piece is made: no piece may lie here until its window has closed.
+                # Wait for room before the next piece is made, so that no piece waits here until its window has closed.
                 await out.room()
                 if client.gone.done():
                     return
                 piece = await self._step(stream.next_piece, stream)
         except Exception as why:
-            # If the window has closed, a piece that still lies here is not sent either.
+            # If the window has closed, a piece that still waits here is not sent either.
             await out.abort(at_once=isinstance(why, WindowClosed))
             raise
         finally:
             out.end()
 
     async def _pause(self, client: Client) -> bool:
-        """Wait; return whether the client has gone meanwhile."""
+        """Wait for LOOK_EVERY seconds. Return whether the client has disconnected."""
         await asyncio.wait({client.gone}, timeout=waiting.LOOK_EVERY)
         return client.gone.done()
 
@@ -204,7 +208,10 @@ class Bridge:
 
 
 class Client:
-    """Whether a client has gone. That is asked of the server only where it counts, and given up at the end."""
+    """Knows whether a client has disconnected.
+
+    The server is asked only if this is needed, and the question is cancelled at the end.
+    """
 
     def __init__(self, proto: Any) -> None:
         self._proto = proto
@@ -212,7 +219,7 @@ class Client:
 
     @property
     def gone(self) -> asyncio.Future[Any]:
-        """Return the future that is done when the client has gone."""
+        """Return the future that is done when the client has disconnected."""
         if self._gone is None:
             self._gone = asyncio.ensure_future(self._proto.client_disconnect())
         return self._gone
@@ -226,7 +233,7 @@ class Client:
 
 
 class Call:
-    """One request on its way through Django. Its steps run in one context, one after the other, in any thread."""
+    """One request in Django. Its steps run in one context, one after the other, in any thread."""
 
     def __init__(self, handler: WSGIHandler, scope: Any, proto: Any, environ: dict[str, Any], caller: str) -> None:
         self.scope, self.proto, self.caller = scope, proto, caller
@@ -234,7 +241,7 @@ class Call:
         self._context = contextvars.Context()
 
     def answer(self) -> Stream | Poll | None:
-        """Make the answer, and send it unless it is a stream or has to wait. Runs in a thread."""
+        """Make the answer, and send it unless it is a stream or must wait. It runs in a thread."""
         return self._context.run(self._answer)
 
     def _answer(self) -> Stream | Poll | None:
@@ -250,14 +257,14 @@ class Call:
             raise
 
     def sent(self, response: HttpResponseBase) -> Stream | None:
-        """Send the answer, or return what remains to be sent of it."""
+        """Send the answer, or return the rest of it as a stream."""
         headers = headers_of(response)
         if self.scope.method == "HEAD":
             self.proto.response_empty(response.status_code, headers)
             response.close()
             return None
         if isinstance(response, FileResponse):
-            # The framework reads files in pieces of 4 KiB.
+            # Django reads files in pieces of 4 KiB.
             response.block_size = AT_ONCE
         stream = Stream(self, response, headers)
         if not stream.is_whole:
@@ -268,7 +275,7 @@ class Call:
         return None
 
     def run(self, work: Callable[[], Any]) -> Any:
-        """Run a later step, and release the database connection afterwards as after a request."""
+        """Run a later step, and then release the database connection, as after a request."""
         try:
             return self._context.run(work)
         finally:
@@ -276,17 +283,16 @@ class Call:
 
 
 class Stream:
-    """An answer that is not sent at once."""
+    """An answer that is sent in pieces."""
 
     def __init__(self, call: Call, response: HttpResponseBase, headers: Headers) -> None:
         self._call, self._response, self._headers = call, response, headers
         self._pieces: Iterator[bytes] = iter(response)
         self._failure: Exception | None = None
         self._has_begun = False
-        # Anybody may get files and whole pages. Content, exports and events are only for people who have signed in.
+        # Files and whole pages are for everybody. Content, exports and events are only for people who are signed in.
         self.is_anybodys = not response.streaming or isinstance(response, FileResponse)
-        # An answer that was made at once has no pauses. An empty one, such as a redirect, must not be taken for a
-        # pause.
+        # An answer that is complete has no pauses. An empty answer, such as a redirect, must not look like a pause.
         self._has_ended = isinstance(response, HttpResponse)
         self.first = response.content if isinstance(response, HttpResponse) else self._gathered()
         if isinstance(response, FileResponse) and response.get("Content-Length") == str(len(self.first)):
@@ -308,14 +314,17 @@ class Stream:
         return self._call.proto.response_stream(self._response.status_code, self._headers)
 
     def next_piece(self) -> bytes | None:
-        """Make the next piece; empty if there is nothing yet, None if there is no more."""
+        """Return the next piece. It is empty if nothing is ready yet, and None if the stream has ended."""
         return None if self._has_ended else self._call.run(self._gathered) or (None if self._has_ended else b"")
 
     def close(self) -> None:
         self._call.run(self._response.close)
 
     def _gathered(self) -> bytes:
-        """Join small chunks until the stream pauses. If it fails, send first what was made so far."""
+        """Join small chunks until the stream pauses.
+
+        If the stream fails, the chunks from before the failure are sent first.
+        """
         if self._failure is not None:
             raise self._failure
         found, length = list[bytes](), 0
@@ -328,7 +337,7 @@ class Stream:
                     raise
                 self._failure = failure
                 if is_closed:
-                    # Nothing is sent of such a window. The answer begins, and is cut.
+                    # Nothing is sent of a closed window. The answer begins, and is then broken.
                     found.clear()
                 break
             if chunk is None:
@@ -341,7 +350,7 @@ class Stream:
 
 
 class Poll:
-    """A request whose answer waits for an event."""
+    """A request with an answer that waits for an event."""
 
     is_anybodys = False
 
@@ -357,7 +366,7 @@ class Poll:
         return self._call.caller
 
     def look(self) -> Stream | Poll | None:
-        """Check whether there is an answer now, and send it; otherwise return this poll."""
+        """Check whether the answer is ready, and send it. Otherwise return this poll."""
         return self._call.run(self._look)
 
     def _look(self) -> Stream | Poll | None:
@@ -369,14 +378,14 @@ class Poll:
         try:
             return self._response.look()
         except (OperationalError, InterfaceError):
-            # An outage has a line of its own and no traceback, as for any request.
+            # A failure of the database has its own log line without a traceback, as for every request.
             return views.server_error(self._response.request)
         except Exception:
             log.exception("look_failed")
             return views.server_error(self._response.request)
 
     def refused(self, status: int) -> None:
-        """Record that the server has answered instead."""
+        """Record that the server has sent another answer."""
         self._response.ended(status)
 
     def close(self) -> None:
@@ -389,5 +398,5 @@ def headers_of(response: HttpResponseBase) -> Headers:
 
 
 def _nowhere(_status: str, _headers: Headers, _failure: Any = None, /) -> Callable[[bytes], object]:
-    """WSGI's start_response, which is not needed: the answer itself has everything."""
+    """WSGI's start_response. It does nothing, because the answer itself has the status and the headers."""
     return bytes

@@ -26,7 +26,7 @@ _FIXED: dict[str, Any] = {
 
 
 class TooLong(io.RawIOBase):
-    """Replaces a body that is longer than any request of this product: it was not read, and never will be."""
+    """Replaces a body that is longer than any request of this product. The body was not read, and never will be."""
 
     def readable(self) -> bool:
         return True
@@ -36,7 +36,7 @@ class TooLong(io.RawIOBase):
 
 
 def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, Any]:
-    """Return the environment. A `body` of None is too long; `length` is the declared one, or None."""
+    """Return the environment. A `body` of None is too long. `length` is the declared length, or None."""
     server, _colon, port = scope.server.rpartition(":")
     environ: dict[str, Any] = {
         **_FIXED,
@@ -53,9 +53,9 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
     headers = scope.headers
     for name in headers.keys():  # noqa: SIM118 - not a dict
         if "_" in name:
-            # It would look like the header with hyphens, which a proxy may have set.
+            # A header with underscores would look like the header with hyphens, which a proxy may have set.
             continue
-        # Values that are not ASCII are left out, as they always were.
+        # Values that are not ASCII are left out.
         value = (";" if name == "cookie" else ",").join(headers.get_all(name))
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
@@ -65,13 +65,13 @@ def environ_of(scope: Any, body: bytes | None, length: int | None) -> dict[str, 
 
 
 class Unreadable(Exception):
-    """A caller has tampered with the headers that proxies write, so that they can't be read."""
+    """A caller changed the headers that proxies write, so that they can't be read."""
 
 
 def caller_of(scope: Any) -> str:
-    """Return the client that this request counts for: the network of the address that the outermost proxy saw.
+    """Return the client for which this request counts: the network of the address that the outermost proxy saw.
 
-    Raises Unreadable. Otherwise the request would count as the proxy's own.
+    Raises Unreadable. Otherwise the request would count for the proxy.
     """
     headers, name = scope.headers, "x-forwarded-for"
     values = headers.get_all(name) if name in headers else []

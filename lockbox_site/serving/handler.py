@@ -1,4 +1,4 @@
-"""Django's handler, which always reads requests in UTF-8."""
+"""Django's handler, which reads requests always in UTF-8."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.utils.http import parse_header_parameters
 
 class Request(WSGIRequest):
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
-        """Store what the header says, and decode nothing with it.
+        """Store the content type of the header, but do not use its encoding.
 
-        The framework uses any Python codec that is named, for the query too, and fails if it is not one for text.
+        Django would use any named codec of Python, even for the query, and fails with a codec that is not for text.
         `lockbox_site.crossing.CharsetMiddleware` refuses bodies that are not in UTF-8.
         """
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))

@@ -1,7 +1,7 @@
-"""Sends an answer no faster than its client reads it, so that little of it is buffered in between.
+"""Sends an answer no faster than its client reads it, so that only a little of it is buffered.
 
-The web server accepts everything at once and keeps it until the client reads. So the kernel is asked how much the
-client's side has acknowledged.
+The web server accepts the whole answer immediately and stores it until the client reads it. So the kernel is asked how
+much the client has acknowledged.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 from requests_app.platform.sockets import STALLED_SECONDS, Gone, Line
 
-#: The bytes that may be on their way to one client, and those that are given to the server at once.
+#: The most bytes that are sent to one client without an acknowledgement, and the bytes that the server gets in one
+#: step.
 WINDOW, PIECE = 128 * 1024, 16 * 1024
-#: A client that reads less than this on average over STALLED_SECONDS, in bytes a second, is cut off.
+#: A client that reads less than this on average during STALLED_SECONDS is disconnected. In bytes per second.
 LEAST_RATE = 4 * 1024
-#: How long a client may take for the rest of an answer that has failed, in seconds.
+#: How many seconds a client has for the rest of an answer that has failed.
 TAKES_THE_REST = 2.0
-#: The time between two questions to the kernel, in seconds: short for a quick reader, long for a slow one.
+#: The seconds between two questions to the kernel: short for a fast reader, long for a slow one.
 SOON, SELDOM = 0.001, 0.2
 
 
@@ -27,7 +28,7 @@ class TooSlow(Exception):
 
 
 class Outlet:
-    """Sends one answer. `is_framed`: the server puts a length before each piece."""
+    """Sends one answer. With `is_framed`, the server writes a length before each piece."""
 
     def __init__(self, transport: Any, line: Line | None, *, is_framed: bool) -> None:
         self._transport, self._line, self._is_framed = transport, line, is_framed
@@ -36,7 +37,7 @@ class Outlet:
         self._since, self._taken_then = asyncio.get_running_loop().time(), 0
 
     async def send(self, data: bytes) -> None:
-        """Send all of it at the client's speed. Raises TooSlow, Gone, or what the server raises for Gone."""
+        """Send all data at the client's speed. Raises TooSlow, Gone, or the server's own error for Gone."""
         view = memoryview(data)
         for start in range(0, len(view), PIECE):
             if start:
@@ -46,13 +47,13 @@ class Outlet:
             self._sent += len(piece) + (len(f"{len(piece):x}") + 4 if self._is_framed else 0)
 
     def end(self) -> None:
-        """Tell the server that no more comes. It learns this when the transport is released."""
+        """End the answer. The server learns this when the transport is released."""
         self._transport = None
 
     async def abort(self, *, at_once: bool) -> None:
-        """Break the connection. Otherwise the server would end half an answer like a whole one.
+        """Break the connection. Otherwise the server would end an incomplete answer like a complete one.
 
-        Unless it must happen at once, the client first reads what was sent.
+        Without `at_once`, the client may first read what was sent.
         """
         if self._line is None:
             return
@@ -63,7 +64,7 @@ class Outlet:
         self._line.hang_up()
 
     async def room(self) -> None:
-        """Wait until one more piece fits."""
+        """Wait until the next piece fits."""
         if self._line is None:
             return
         loop, pause = asyncio.get_running_loop(), SOON

@@ -1,4 +1,4 @@
-"""Threads that run requests, and take the next one only when they are free."""
+"""Threads that run requests. A thread takes the next request only when it is free."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from requests_app.domain import clock
 log = structlog.get_logger(__name__)
 
 
-#: A request that no thread has begun within this many seconds is refused, to be tried again: its client may have given
-#: up.
+#: A request that no thread has begun within this many seconds is refused, because its client may have given up. It can
+#: be sent again.
 PATIENCE = 5.0
 
 
@@ -26,7 +26,7 @@ class Full(Exception):
 
 
 class Job:
-    """Work that can be cancelled until it has begun. `future` gets its result."""
+    """Work that can be cancelled before it begins. `future` gets its result."""
 
     __slots__ = ("_begun", "_lock", "_loop", "future", "may_wait", "since", "work")
 
@@ -35,16 +35,16 @@ class Job:
         self.future: asyncio.Future[Any] = loop.create_future()
         self._begun, self._lock = False, threading.Lock()
         self.since = clock.monotonic()
-        #: Whether it may have to wait for a thread.
+        #: Whether it may wait for a thread.
         self.may_wait = False
 
     def refuse(self) -> None:
-        """Raise Full in the caller that waits for it, unless it has begun."""
+        """Raise Full in the caller that waits for this job, unless it has begun."""
         if self.take_back():
             self._loop.call_soon_threadsafe(_settle, self.future, None, Full())
 
     def take_back(self) -> bool:
-        """Cancel it; return whether it will not run. Work that has begun runs to its end."""
+        """Cancel the job. Return whether it will not run. Work that has begun is not stopped."""
         with self._lock:
             is_mine, self._begun = not self._begun, True
         return is_mine
@@ -69,12 +69,12 @@ def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | N
 
 
 class Pool:
-    """A fixed number of threads and a queue in front of them. Each thread keeps its database connection.
+    """A fixed number of threads, and a queue for them. Each thread keeps its database connection.
 
-    Waiting clients are served in turn, one request each, so a client that sends many waits behind itself. One client
-    has at most `most_of_one` of the threads: its requests may take long, and a running one can't be cancelled.
-    `most_waiting` limits the queue and the time in it. If the queue is full, the client with most requests in it loses
-    its last one to a client with fewer.
+    The waiting clients are served in turn, one request each, so a client that sends many requests delays only itself.
+    One client can have at most `most_of_one` of the threads, because its requests may take long, and a running request
+    can't be cancelled. `most_waiting` limits the queue and the time in it. If the queue is full, the client with the
+    most requests in it loses its last one to a client with fewer.
     """
 
     def __init__(
@@ -83,18 +83,18 @@ class Pool:
         self.threads, self._most, self._most_of_one = threads, most_waiting, most_of_one or threads
         self._queues: OrderedDict[str, deque[Job]] = OrderedDict()
         self._lock, self._under_way = threading.Lock(), 0
-        # The jobs of each client that are running.
+        # The number of running jobs of each client.
         self._at_work = Counter[str]()
         self._arrived = threading.Condition(self._lock)
-        # When a thread last became free or busy, or the queue stopped being empty.
+        # When a thread last became free or busy, or a job entered the empty queue.
         self._moved_at = clock.monotonic()
         for number in range(threads):
-            # Daemon threads, because a thread that hangs in a driver must not delay the end of the process.
+            # Daemon threads, because a thread that is blocked in a driver must not delay the end of the process.
             threading.Thread(target=self._work, name=f"{name}-{number + 1}", daemon=True).start()
 
     @property
     def stalled_for(self) -> float:
-        """Return for how many seconds no job began or ended while all threads are busy or a job waits; otherwise 0."""
+        """For how many seconds no job began or ended while all threads are busy or a job waits; otherwise 0."""
         is_busy = self._under_way >= self.threads or self._queues
         return clock.monotonic() - self._moved_at if is_busy else 0.0
 
@@ -103,7 +103,7 @@ class Pool:
         return bool(self._queues)
 
     def submit(self, work: Callable[[], Any], loop: asyncio.AbstractEventLoop, *, client: str = "") -> Job:
-        """Queue the work. Raises Full if too many wait already."""
+        """Queue the work. Raises Full if too many jobs wait."""
         job = Job(work, loop)
         with self._lock:
             if self._most is not None and self._under_way >= self.threads + self._most:
@@ -126,7 +126,7 @@ class Pool:
         self._under_way -= 1
 
     def _next(self) -> tuple[str, Job]:
-        """Wait for the next job: the oldest one of the next client."""
+        """Wait for the next job: the oldest job of the next client."""
         with self._arrived:
             while (client := self._whose_turn()) is None:
                 self._arrived.wait()
@@ -155,7 +155,7 @@ class Pool:
                 else:
                     job.run()
             except Exception:
-                # For example the loop was closed meanwhile. Without this the thread would be lost.
+                # For example, the loop was closed meanwhile. Without this, the thread would be lost.
                 log.exception("thread_failed")
             finally:
                 with self._lock:
@@ -164,7 +164,7 @@ class Pool:
                     if not self._at_work[client]:
                         del self._at_work[client]
                     self._moved_at = clock.monotonic()
-                    # A job that waited for this one may now be the turn of another thread, which sleeps.
+                    # A job that waited for this one may now run in another thread, which must be woken.
                     self._arrived.notify()
-            # Otherwise the last request would stay in memory until the next one comes.
+            # Otherwise the last request would stay in memory until the next one arrives.
             del job

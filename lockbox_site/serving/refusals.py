@@ -1,4 +1,4 @@
-"""Answers that the event loop gives itself, without a thread."""
+"""Answers that the event loop sends without a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.conf import settings
 from django.template import loader
 from django.utils.translation import gettext as _
 
-#: Only the style of the page, because its scripts would need a nonce of this answer.
+#: Only the style of the page is allowed, because scripts would need a nonce for this answer.
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 _HEADERS = [
     ("cache-control", "no-store"),
@@ -23,9 +23,9 @@ RETRY_AFTER = 2
 
 
 class Refusal:
-    """An answer that is made when the process starts: as a problem for programs and as a page for people.
+    """An answer that is made when the process starts: as a problem for programs, and as a page for people.
 
-    It is about this attempt alone: an earlier attempt of the same thing may have been saved.
+    It is only about this attempt. An earlier attempt at the same act may have been saved.
     """
 
     def __init__(self, status: int, code: str, title: str) -> None:

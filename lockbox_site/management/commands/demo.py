@@ -1,4 +1,4 @@
-"""`manage.py demo` (called by bin/demo): play the main scenario through the real doors; exit 0 only if all was seen."""
+"""`manage.py demo` (used by bin/demo): plays the demo. The exit status is 0 only if everything was as expected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        # The demo itself runs in a process of its own, because its stage has settings of its own.
+        # The demo itself runs in another process, because it has its own settings.
         parser.add_argument("--prepare", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:

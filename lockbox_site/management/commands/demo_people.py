@@ -1,4 +1,4 @@
-"""`manage.py demo_people [--json] [--code WHO]`: list who can sign in to the demo world, and with what."""
+"""`manage.py demo_people [--json] [--code WHO]`: lists who can sign in to the demo world, with password and code."""
 
 from __future__ import annotations
 

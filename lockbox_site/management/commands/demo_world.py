@@ -1,4 +1,4 @@
-"""`manage.py demo_world`: make the demo world. A second run changes nothing."""
+"""`manage.py demo_world`: makes the demo world. A second run changes nothing."""
 
 from __future__ import annotations
 

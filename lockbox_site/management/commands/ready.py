@@ -1,4 +1,4 @@
-"""`manage.py ready [--part web|worker|beat|signer]`: print what /readyz says, on machines that serve no pages."""
+"""`manage.py ready [--part web|worker|beat|signer]`: prints the result of /readyz, on machines that serve no pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         part = options["part"]
-        # Otherwise a database that hangs would block the probe for as long.
+        # Without these limits, a database that does not answer would block this command for as long.
         with bounds.within(bounds.probe()):
             checks = run_checks(ALL if part is None else PARTS[part])
         for name, check in checks.items():
