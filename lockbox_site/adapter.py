@@ -106,7 +106,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     """Encrypts stored secrets, and binds passkeys to the site in the operator's settings."""
 
     def is_mfa_enabled(self, user: Any, types: Any = None) -> bool:
-        """Return whether the domain counts a second factor. The library's rows do not decide this."""
+        """Return whether the person has a second factor, by the rules of the domain and not by the library's rows."""
         return bool(user.is_authenticated and user.has_second_factor)
 
     def encrypt(self, text: str) -> str:

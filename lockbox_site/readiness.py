@@ -162,7 +162,7 @@ def _beat(at: dt.datetime) -> Check:
 def _tasks(at: dt.datetime) -> Check:
     """Return the number of parked tasks.
 
-    A person must act on them. Taking web servers out of service would not help, so this is never a failure.
+    A person must act on them. Taking web servers out of service would not help, so the check itself never fails.
     """
     from requests_app.models import TaskAttempt
 
@@ -220,7 +220,10 @@ def _heads(at: dt.datetime) -> Check:
 
 
 def _witnesses(at: dt.datetime) -> Check:
-    """Return how many witnesses of customers fail. They belong to the customers, so this is never a failure."""
+    """Return how many witnesses of customers have a problem.
+
+    The witnesses belong to the customers, so the check itself never fails.
+    """
     from audit_app import witnesses
 
     return {"ok": True, "failing": witnesses.failing()}

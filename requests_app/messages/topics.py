@@ -21,10 +21,9 @@ from requests_app.models.outbox import FANOUT
 class Sending:
     """When and how the mails of a topic are sent.
 
-    `is_awaited` mails are sent before all others: somebody must answer them, or waits for them in front of a page.
-    `is_grouped` mails each ask for an answer, and many of them become one mail. With states in `during`, a mail is sent
-    only while its access request is in one of them. With `is_of_live_ticket`, a mail is sent only while its ticket is
-    open.
+    `is_awaited` mails are sent before all others: somebody must answer them, or waits for them on a page. `is_grouped`
+    mails each ask for an answer, and many of them become one mail. With states in `during`, a mail is sent only while
+    its access request is in one of them. With `is_of_live_ticket`, a mail is sent only while its ticket is open.
     """
 
     is_awaited: bool = False

@@ -214,7 +214,7 @@ class StaffTerm(models.Model):
     """
 
     person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
-    # The human at that time. If accounts are linked later, that must not change how many humans were staff in the past.
+    # The human at that time, so that linking accounts later does not change how many humans were staff in the past.
     human_id = models.UUIDField()
     from_at = models.DateTimeField(_("from"))
     until_at = models.DateTimeField(_("until"), null=True, blank=True)

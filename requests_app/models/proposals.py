@@ -58,7 +58,7 @@ class Proposal(models.Model):
     proposed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("proposed by")
     )
-    # The human at that time. If accounts are linked or unlinked later, nobody may become a second person by that.
+    # The human at that time, so that linking or unlinking accounts later can't make anybody a second person.
     proposed_human = models.UUIDField()
     proposed_at = models.DateTimeField(_("proposed"))
     expires_at = models.DateTimeField(_("until"))

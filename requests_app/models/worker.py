@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
-    """Named reads of heartbeats."""
+    """Querysets of heartbeats."""
 
     def workers(self) -> "HeartbeatQuerySet":
         """The heartbeats of the clusters, one row for each cluster."""
@@ -46,7 +46,7 @@ class Heartbeat(models.Model):
 
 
 class TaskAttemptQuerySet(models.QuerySet["TaskAttempt"]):
-    """Named reads of unfinished tasks."""
+    """Querysets of unfinished tasks."""
 
     def parked(self) -> "TaskAttemptQuerySet":
         """The tasks that are no longer retried. Each raises an alarm until somebody deletes its row."""

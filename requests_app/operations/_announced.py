@@ -1,8 +1,8 @@
-"""Changes by staff that weaken a customer.
+"""Announced changes: changes by staff that weaken a customer.
 
-Each waits until a second human has confirmed it and the waiting time is over. An operation calls `announce` after it
-has judged the actor and before it writes. `announced` registers the function that makes the change, under the name of
-the proposal. `apply_proposal` calls this function when the change is due.
+Each change waits until a second human has confirmed it and the waiting time is over. An operation calls `announce`
+after it has judged the actor and before it writes. `announced` registers the function that makes the change, under the
+name of the proposal. `apply_proposal` calls this function when the change is due.
 """
 
 from __future__ import annotations

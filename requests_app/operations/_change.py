@@ -1,4 +1,8 @@
-"""Runs each act as one durable transaction in a fixed order, with its entry and its messages or not at all."""
+"""Runs each act as one durable transaction in a fixed order, with its entry and its messages or not at all.
+
+To take the turn at a log means to lock the log's head until the commit. So only one act at a time judges its rows and
+writes an entry to that log.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by the acts about people's keys: which logs have a key's entries, and what these entries contain."""
+"""What the acts about people's keys have in common: the logs with a key's entries, and the fields of these entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by the acts about people: new accounts, roles, switching off, and the last holders of a role."""
+"""What the acts about people have in common: new accounts, roles, switching off, and the last holders of a role."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
 
 
 def switch_off(current: Step, person: Person, memberships: list[Membership]) -> None:
-    """End the account, its tokens, and the access that it asked for or has. Its roles remain, but have no effect.
+    """Switch off the account, revoke its tokens, and end its access requests and windows. Its roles have no effect
+    then.
 
     Raises WrongState for a tenant's last decider. The caller must have locked the tenants of `memberships`.
     """

@@ -1,4 +1,4 @@
-"""Shared by the acts about single sign-on: descriptions of a connection, mails, and who can bypass it."""
+"""What the acts about single sign-on have in common: descriptions of a connection, mails, and who can bypass it."""
 
 from __future__ import annotations
 

@@ -117,7 +117,10 @@ def approve_as_provider(
     signature: Signed | None = None,
     still: Still | None = None,
 ) -> AccessRequest:
-    """Approve for the provider: there is no other way. If the tenant has Lockbox on, the customer is asked next."""
+    """Approve for the provider, and so confirm that there is no other way.
+
+    If the tenant has Lockbox on, the customer is asked next.
+    """
     is_signed = signature is not None
     with change(
         access_request_id, APPROVE_AS_PROVIDER, actor=actor, note=note, is_signed=is_signed, still=still
@@ -217,7 +220,7 @@ def content_digest(row: AccessRequest, resources: list[Resource]) -> str:
 def _drafted(ask: Ask, current: Step) -> AccessRequest:
     """Return an unsaved row with its tenant, service and reason.
 
-    They are searched in what the engineer may see, so a missing one and one that they may not see give the same error.
+    Only rows that the engineer may see are searched. So a missing row and a row of others give the same error.
     """
     actor = current.actor
     row = AccessRequest(requested_by_id=actor.person, requester_human=actor.human)

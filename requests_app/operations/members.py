@@ -328,8 +328,9 @@ def take_queue_role(service_id: object, person_id: object, *, role: str, actor: 
 def switch_off_person(person_id: object, *, actor: Actor) -> Person:
     """Switch an account off.
 
-    It can do nothing any more, its tokens are revoked, and the access that it asked for or has ends. A tenant's
-    administrator may switch off the tenant's people. Staff may switch off everybody except a tenant's last deciders.
+    The account can do nothing any more: its tokens are revoked, its waiting access requests are withdrawn, and its open
+    windows close. A tenant's administrator may switch off the tenant's people. Staff may switch off everybody except a
+    tenant's last deciders.
     """
 
     def state(current: Step) -> None:
@@ -385,7 +386,7 @@ def _held_if_deciding(current: Step) -> dict[str, Any] | None:
 def switch_on_person(person_id: object, *, actor: Actor) -> Person:
     """Switch an account on again. Staff can't do this if an approver whom the customer has removed would be back.
 
-    It is announced first for one of the provider's people who would be staff, an engineer or an approver again.
+    The act is announced first for one of the provider's people who would be staff, an engineer or an approver again.
     """
 
     def may(current: Step) -> None:

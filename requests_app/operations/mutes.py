@@ -33,7 +33,7 @@ _DENY = TRANSITIONS[DENY_AS_CUSTOMER.name]
 
 
 def deny_all_and_mute(tenant_id: object, *, engineer_id: object, hours: int, note: str = "", actor: Actor) -> Mute:
-    """Deny the tenant's pending access requests of one engineer, or with None of everybody, and mute the engineer.
+    """Deny the tenant's pending access requests of one engineer, and mute this engineer. None means all engineers.
 
     Each access request is denied with its own decision. Those that this human may not decide on stay for a colleague.
     Until the mute ends, new access requests to the tenant are refused, and those that wait at the provider are not
@@ -96,7 +96,7 @@ def _pending(tenant: Tenant) -> Any:
 
 
 def _same(row: Mute) -> QuerySet[Mute]:
-    """Return the live mutes of the same human. They end when this one begins."""
+    """Return the live mutes of the same human. They end when the mute `row` begins."""
     return Mute.objects.filter(tenant=row.tenant).live(row.set_at).of_same(row.engineer)
 
 

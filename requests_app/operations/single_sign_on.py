@@ -315,7 +315,7 @@ def _open_connection(tenant_id: UUID | None, came: AssertedIdentity) -> SignOn |
 
 
 def _theirs(tenant_id: UUID | None, came: AssertedIdentity) -> UUID | None:
-    """Return the id of the account to which a person who signs in for the first time belongs, or None."""
+    """Return the id of the account of a person who signs in for the first time; None if no account fits."""
     if tenant_id is not None and came.directory_key:
         records = DirectoryRecord.objects.filter(tenant=tenant_id, external_id=came.directory_key).present()
         if (record := records.first()) is not None:

@@ -138,7 +138,10 @@ class _InTurn(hashers.BasePasswordHasher):
 
 
 class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
-    """Django's hasher with a limit on hashes at the same time. It uses a hash that `ahead` has made."""
+    """Django's hasher, with a limit on how many hashes are computed at the same time.
+
+    It uses a hash that `ahead` has made.
+    """
 
     def encode(self, password: str, *args: Any, **more: Any) -> str:
         prepared = getattr(_of_thread, "ahead", None)
@@ -148,4 +151,4 @@ class Argon2PasswordHasher(_InTurn, hashers.Argon2PasswordHasher):
 
 
 class PBKDF2PasswordHasher(_InTurn, hashers.PBKDF2PasswordHasher):
-    """Django's hasher with a limit on hashes at the same time."""
+    """Django's hasher, with a limit on how many hashes are computed at the same time."""

@@ -34,8 +34,8 @@ def waiting_for(actor: Actor, *, at: datetime) -> list[AccessRequestQuerySet]:
         role, column, roles_by_key, state = Role.APPROVER, "tenant", actor.tenant_roles, State.PENDING_CUSTOMER
     else:
         role, column, roles_by_key, state = Role.PROVIDER_APPROVER, "service", actor.queue_roles, State.PENDING_PROVIDER
-    # A decision has the human id of its time, and its decider has a present one. Both are compared, because accounts
-    # may have been linked since.
+    # A decision stores the human id that the decider had then. The decider's present human id may differ, because
+    # accounts may have been linked since. So both are compared.
     by_actor = Q(decider_human=actor.human) | Q(decider__human_id=actor.human)
     decided = Decision.objects.filter(by_actor, access_request=OuterRef("pk"))
     rows = AccessRequest.objects.visible_to(actor).filter(state=state, decide_by__gt=at)

@@ -118,7 +118,7 @@ def _message(entry: AuditEntry, shards: Shards, ticket: dict[str, Any] | None) -
 
 
 def _decided(entry: AuditEntry, detail: dict[str, Any]) -> dict[str, Any]:
-    """Return who decided: a human, a client in the name of a human, or a deputy. It has only ids."""
+    """Return who decided: a human, a client in the name of a human, or a deputy. The result has only ids."""
     whose = _read(entry, "actor").get("for")
     people = detail.get("deputy_for_people")
     away = [str(each.get("id")) for each in people if isinstance(each, dict)] if isinstance(people, list) else []

@@ -44,7 +44,7 @@ CONNECTING = _Connecting()
 
 
 class Session(psycopg.Connection[Any]):
-    """A connection on which each wait ends after the limits of `bounds.current()`."""
+    """A connection on which `bounds.current()` limits each wait."""
 
     #: A function that returns whether the server answers on a new connection within this many seconds.
     asks_elsewhere: Callable[[float], bool] | None = None
