@@ -222,6 +222,10 @@ def test_a_secret_is_recognised_by_scanners_and_by_its_checksum(kind: Kind) -> N
     assert not api_secrets.is_whole(secret, *others)
 
 
+def test_a_list_shows_the_last_four_characters_of_a_secret() -> None:
+    assert api_secrets.hint("lockbox_pat_0123456789") == "6789"
+
+
 def test_machines_manage_neither_people_nor_machines() -> None:
     for scopes in (OF_CLIENTS, OF_PROVIDER_CLIENTS):
         assert not scopes & {Scope.MEMBERS_MANAGE, Scope.TOKENS_MANAGE}

@@ -113,6 +113,18 @@ def test_a_change_of_address_needs_proof_and_reveals_no_owner(cast: Cast) -> Non
     assert Person.objects.get(pk=cast.ada.pk).email == "ada@contoso.example"
 
 
+def test_a_mail_for_a_new_password_goes_to_an_address_of_at_most_254_characters(cast: Cast) -> None:
+    domain = ".".join(["d" * 60] * 3) + ".example"
+    for wrong in ("", "ada", "ada@", "ada@new example", f"{'x' * 64}@{domain}", None):
+        with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+            operations.ask_for_reset(email=wrong, actor=Actor.stranger(door="pages"))  # type: ignore[arg-type]
+        assert refusal.value.field == "email"
+    longest = f"{'x' * 63}@{domain}"
+    assert len(longest) == 254
+    operations.ask_for_reset(email=f" {longest.upper()} ", actor=Actor.stranger(door="pages"))
+    assert f"'{longest}'" in repr(OutboxMessage.objects.get().payload)
+
+
 def test_only_the_directory_changes_an_address_that_it_manages(cast: Cast) -> None:
     DirectoryRecord.objects.create(
         tenant=cast.contoso, person=cast.ada, user_name="ada", user_key="ada", changed_at=cast.contoso.created_at

@@ -114,6 +114,7 @@ def test_a_malformed_origin_or_the_providers_own_site_is_refused(cast: Cast) -> 
         "https://approvals.contoso.example:99999",
         "null",
         "*",
+        "ftp://approvals.contoso.example",
         "javascript:alert(1)",
         "https://",
         "https://xn--\u00e4.example",
@@ -151,6 +152,8 @@ def test_a_site_that_the_providers_pages_share_is_refused(cast: Cast, settings: 
 
 def test_a_page_without_tls_is_for_trials_on_this_machine_alone(cast: Cast, settings: Any) -> None:
     assert put(cast, origin="http://approvals.localhost:8123").approval_rp_id == "approvals.localhost"
+    # A browser leaves out the usual port.
+    assert put(cast, origin="http://approvals.localhost:80").approval_origin == "http://approvals.localhost"
     settings.PRODUCTION = True
     with pytest.raises(Unacceptable):
         put(cast, origin="http://other.localhost:8123")

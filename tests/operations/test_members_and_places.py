@@ -10,6 +10,7 @@ from requests_app import operations
 from requests_app.domain.errors import NotAllowed, NotCovered, Unacceptable
 from requests_app.models import Membership, Resource
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
+from tests.web.pages import nothing_happens
 
 pytestmark = pytest.mark.django_db
 
@@ -20,6 +21,21 @@ def test_an_account_that_staff_add_is_as_old_as_its_entry(cast: Cast, travel) ->
         actor=cast.as_("stella"), email="new@provider.example", name="New", password=PASSWORD
     )
     assert person.created_at == at
+
+
+def test_an_account_in_no_time_zone_is_refused(cast: Cast) -> None:
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        operations.add_person(
+            actor=cast.as_("stella"), email="new@provider.example", name="New", password=PASSWORD, time_zone="Mars/Base"
+        )
+    assert refusal.value.field == "time_zone"
+
+
+@pytest.mark.parametrize("role", ["emperor", "engineer", "requester", ""])
+def test_nobody_is_given_a_role_that_a_tenant_does_not_have(cast: Cast, role: str) -> None:
+    with nothing_happens(), pytest.raises(Unacceptable) as refusal:
+        operations.give_role(cast.contoso.pk, cast.mia.pk, role=role, actor=cast.as_("ines"))
+    assert refusal.value.field == "role"
 
 
 @pytest.mark.parametrize("role", ["approver", "administrator"])

@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from requests_app import operations
-from requests_app.domain import clock
-from requests_app.domain.actors import Actor, Role
+from requests_app.domain import clock, policy
+from requests_app.domain.actors import Actor, Machine, Role
 from requests_app.domain.acts import ACTS
 from requests_app.domain.acts.access_requests import REVOKE
 from requests_app.domain.acts.declaration import Act, Comment, Door, Field, Kind, Noun, Party, StepUp
@@ -133,6 +133,15 @@ def test_nobody_counts_as_the_holder_of_a_row_without_one(cast: Cast) -> None:
 
     for actor in (cast.system(), Actor.stranger(door="api"), cast.as_("ada")):
         assert type(refused(of_holder, cast, actor, find=without_holder)) is NotAllowed
+
+
+def test_a_client_in_a_persons_name_is_not_the_holder_of_that_persons_row(cast: Cast) -> None:
+    of_holder, ada = replace(TRY, is_holders=True), cast.as_("ada")
+    row = policy.Subject(log_id=cast.contoso.pk, holder=cast.ada.pk)
+    policy.require_entitled(ada, of_holder, row)
+    client = Machine(client_id=uuid4(), account_id=uuid4(), name="Gateway")
+    with pytest.raises(NotAllowed):
+        policy.require_entitled(replace(ada, machine=client), of_holder, row)
 
 
 def test_anybody_may_try_what_is_public(cast: Cast) -> None:

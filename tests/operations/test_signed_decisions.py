@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
-from audit_app import checkpoints
+from audit_app import canonical, checkpoints
 from audit_app.models import AuditEntry
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app import operations
@@ -154,6 +154,10 @@ def test_every_difference_is_refused_with_its_code_and_nothing_happens(cast: Cas
     attempts.refused(signed(text.replace(":", ": ", 1), device), errors.ManifestChanged)
     for junk in ("", "{}", "[]", "null", "x" * 300_000, "[" * 50_000):
         attempts.refused(operations.Signed(manifest=junk, assertion=good.assertion), errors.ManifestChanged)
+    # A nonce that was not made here, too short or too long, or no text at all.
+    for nonce in ("", "=", "AAAA", "n" * 64, "n" * 68, 7, None):
+        forged = canonical.encode({**json.loads(text), "nonce": nonce}).decode()
+        attempts.refused(signed(forged, device), errors.ManifestChanged)
     # The signature of one text, sent with another text.
     again = text_for(cast, row)
     attempts.refused(operations.Signed(manifest=again, assertion=good.assertion), errors.PasskeyWrongChallenge)
