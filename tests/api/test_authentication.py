@@ -222,6 +222,11 @@ def test_a_secret_is_recognised_by_scanners_and_by_its_checksum(kind: Kind) -> N
     assert not api_secrets.is_whole(secret, *others)
 
 
+def test_a_secret_that_was_made_before_stays_good() -> None:
+    secret = f"lockbox_pat_{'0123456789' * 4}32mxo1"
+    assert api_secrets.is_whole(secret, Kind.PERSONAL)
+
+
 def test_a_list_shows_the_last_four_characters_of_a_secret() -> None:
     assert api_secrets.hint("lockbox_pat_0123456789") == "6789"
 

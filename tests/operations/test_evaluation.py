@@ -190,6 +190,15 @@ def test_the_window_that_covers_the_resource_longest_counts(cast: Cast) -> None:
     assert (verdict.decision, verdict.grant_id) == (True, longest.pk)
 
 
+def test_a_denial_is_about_the_window_that_names_the_resource(cast: Cast) -> None:
+    ticket = cast.ticket()
+    cast.opened(ticket=ticket)
+    cast.opened(ticket=cast.ticket(), resource=cast.resource(name="sales"), window_for=14400)
+    Ticket.objects.filter(pk=ticket.pk).update(state="CLOSED")
+    # The other window is open, and does not cover it.
+    assert both(ask(cast), service_of(cast)) == (False, "window_not_open")
+
+
 # --- The rule ------------------------------------------------------------------------------------------------
 
 #: Each condition of the rule, with its possible values. With the first value, the condition allows an access.

@@ -5,6 +5,7 @@ Staff link accounts, or a proven address of the same mailbox does.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -193,3 +194,10 @@ def test_a_new_account_of_a_mailbox_that_is_known_counts_as_that_human(cast: Cas
     )
     assert new.human_id == cast.pat.human_id
     assert _logged("accounts.linked") == {PROVIDER_LOG}
+    detail = json.loads(bytes(AuditEntry.objects.get(event="accounts.linked").canonical))["detail"]
+    assert detail == {
+        "person": str(new.pk),
+        "email": "pat+two@provider.example",
+        "because": "same_address",
+        "human": str(cast.pat.human_id),
+    }

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit_app import canonical
 from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
@@ -93,6 +94,7 @@ def test_no_access_request_of_a_muted_engineer_reaches_the_customer_until_the_en
     with pytest.raises(Muted) as refused:
         cast.submitted(ticket=ticket)
     assert refused.value.status == 429
+    assert refused.value.current == {"until_at": canonical.instant(row.until_at)}
     assert str(refused.value).startswith("Contoso accepts no access requests from Priya Test until ")
     with pytest.raises(FactsChanged):
         operations.approve_as_provider(waiting.pk, actor=cast.as_("pat"))

@@ -60,7 +60,10 @@ def test_a_signed_approval_is_in_the_log_with_all_that_verifies_it(cast: Cast) -
         "not_after": record["not_after"],
         "nonce": record["nonce"],
     }
-    assert [each["name"] for each in record["resources"]] == ["finance@contoso.example"]
+    finance = cast.resource()
+    assert record["resources"] == [
+        {"id": str(finance.pk), "kind": "mailbox", "name": "finance@contoso.example", "locator": "contoso/mail/finance"}
+    ]
     assert (record["checkpoint"]["size"], record["checkpoint"]["origin"]) == (4, f"localhost/log/{cast.contoso.pk}")
     operations.approve_as_customer(row.pk, actor=cast.as_("ada", fresh=False), signature=signed(text, device))
     [detail] = [detail_of(row, "access_request.approved_by_customer")]

@@ -15,7 +15,9 @@ from django.urls import reverse
 
 from audit_app.models import AuditEntry
 from requests_app import operations
+from requests_app.domain.errors import Unacceptable
 from requests_app.models import AccessRequest, Grant, Ticket, TicketComment
+from requests_app.operations import _elsewhere
 from tests.cast import Cast, events_in, outbox_topics
 from tests.offenders import collected
 
@@ -579,6 +581,34 @@ def test_a_refused_text_stays_in_the_form_and_changes_nothing(
     assert client.post(NEW, _report(cast, **form)).status_code == 422
     assert Ticket.objects.get(pk=ticket.pk).external_reference == ""
     assert Ticket.objects.count() == 2
+
+
+def test_a_reference_that_misleads_its_reader_is_refused() -> None:
+    addresses = [
+        "https://desk.example@evil.example/",
+        "https://evil.example\\desk.example/",
+        "https://desk.example/\\evil",
+        "ftp://desk.example/",
+        "desk.example",
+        "https://desk.example/\u200bcase",
+        f"https://desk.example/{'x' * 480}",
+    ]
+    # One of each category that nobody sees, or that changes how the rest is seen.
+    references = [f"INC{char}1" for char in "\x9f\u202e\ud800\ue000\u0378\u2028\u2029"] + ["x" * 121]
+    with collected() as case:
+        for address in addresses:
+            with case(address), pytest.raises(Unacceptable) as refusal:
+                _elsewhere.url(address)
+            assert refusal.value.field == "external_url"
+        for reference in references:
+            with case(repr(reference)), pytest.raises(Unacceptable) as refusal:
+                _elsewhere.reference(reference)
+            assert refusal.value.field == "external_reference"
+    assert _elsewhere.url("https://desk.example/cases/1?by=a@b") == "https://desk.example/cases/1?by=a@b"
+    longest = f"https://desk.example/{'x' * 479}"
+    assert (_elsewhere.url(longest), len(longest)) == (longest, 500)
+    assert _elsewhere.reference(" INC  1 ") == "INC 1"
+    assert _elsewhere.reference("x" * 120) == "x" * 120
 
 
 def test_the_log_says_that_a_reference_was_taken_away(cast: Cast, as_: Callable[[str], Client]) -> None:
