@@ -1,10 +1,11 @@
-# Sourced by the scripts beside it: finds a Python, makes the virtual environment, installs what the lock files name.
+# The scripts of this directory source this file. It finds a Python, makes the virtual environment, and installs the
+# packages of the lock files.
 # shellcheck shell=sh
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$NAME: $*"; exit 1; }
 
-# The newest Python that the lock files are tested with comes first; a plain `python3` is taken where it is new enough.
+# The newest Python with which the lock files are tested comes first. A plain `python3` is used if it is new enough.
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 find_python() {
     for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python}; do
@@ -16,7 +17,7 @@ find_python() {
     fail "Python 3.11 or newer is needed and none was found. Install it, or name it: PYTHON=/path/to/python3 bin/$NAME"
 }
 
-# An environment whose Python went away (an upgrade, a moved directory) is made anew.
+# If the environment's Python no longer exists (after an upgrade, or in a moved directory), makes a new environment.
 make_environment() {
     if new_enough "$VENV/bin/python" && [ -x "$VENV/bin/pip" ]; then return; fi
     find_python
@@ -27,7 +28,7 @@ make_environment() {
     fail "Python's venv module does not work. On Debian and Ubuntu: apt-get install python3-venv. Details: $SETUP_LOG"
 }
 
-# install STAMP LOCKFILE...: nothing to do where the stamp carries the sums of the lock files.
+# install STAMP LOCKFILE...: does nothing if the stamp file already has the checksums of these lock files.
 install() {
     stamp=$VENV/.$1; shift
     sums=$(cksum "$@")
@@ -41,7 +42,7 @@ install() {
     printf '%s\n' "$sums" >"$stamp"
 }
 
-# prepare NAME [dev]: the working directory is the project's from here on, whatever it was.
+# prepare NAME [dev]: sets up the environment for the script NAME. With `dev`, also installs the tests' packages.
 prepare() {
     NAME=$1
     VENV=.venv
@@ -54,7 +55,7 @@ prepare() {
     export PATH
 }
 
-# quietly WHAT COMMAND...: shows a command's output only when it failed, and then its last line first.
+# quietly WHAT COMMAND...: runs a command without its output. If the command fails, shows the last line of the output.
 quietly() {
     what=$1; shift
     if "$@" >"$SETUP_LOG" 2>&1; then return; fi
