@@ -5,6 +5,6 @@ export const config = {
   api: "https://lockbox.example.com",
   // The id of your tenant.
   tenant: "00000000-0000-0000-0000-000000000000",
-  // The site of your keys (RP ID). Empty: the host of this page. Never change it: under another name they are other keys.
+  // The site of your keys (RP ID); if empty, the host of this page. Never change it: the keys work only for this site.
   rpId: "",
 };

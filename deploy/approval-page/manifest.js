@@ -1,5 +1,5 @@
-// What is signed: the text is read here to the letter, and nothing else that a server says has a part in it.
-// A text that this page can't show whole, or that could be read in two ways, is refused and not signed.
+// Reads the text that is signed. Nothing else that the server sends affects what is signed. A text that this page can't
+// show completely, or that could be read in two ways, is refused and not signed.
 
 export const FORMAT = "lockbox-decision-v1";
 
@@ -29,7 +29,7 @@ const KINDS = new Map([
 
 // --- The text ---------------------------------------------------------------------------------------------
 
-// RFC 8785 for what such a text holds: objects, lists, strings, whole numbers, null.
+// Writes a value as in RFC 8785. Such a text has only objects, lists, strings, whole numbers and null.
 export function canonical(value) {
   if (value === null || typeof value === "string") return JSON.stringify(value);
   if (Number.isSafeInteger(value)) return String(value);
@@ -51,8 +51,8 @@ const digestOf = async (text) => hex(new Uint8Array(await crypto.subtle.digest("
 
 export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-// The text as an object, if it is whole, can be read in one way, and is about just this; `wanted` has tenant,
-// access_request and decision.
+// Returns the text as an object. Refuses a text that is not complete, can be read in two ways, or is about something
+// else than `wanted` (tenant, accessRequest and decision).
 export function read(text, wanted, now = Date.now()) {
   let said;
   try {
@@ -61,7 +61,7 @@ export function read(text, wanted, now = Date.now()) {
     throw new Refused("The text can't be read.");
   }
   requireShape(said);
-  // A member that stands there twice, another spelling of a letter or a number: what one reader sees, another does not.
+  // With a repeated member, or another spelling of a letter or number, two programs could read two different texts.
   if (canonical(said) !== text) throw new Refused("The text could be read in two ways.");
   if (said.format !== FORMAT) throw new Refused("The text has a format that this page does not know.");
   if (said.tenant.id !== wanted.tenant) throw new Refused("The text is about another tenant.");
@@ -70,7 +70,7 @@ export function read(text, wanted, now = Date.now()) {
   if (said.stage !== "customer") throw new Refused("The text is not an answer of a customer.");
   const until = Date.parse(said.not_after);
   if (!(until > now)) throw new Refused("The text is no longer valid. Begin again.");
-  // Five minutes, and as much for clocks that differ: what is kept back must soon be worth nothing.
+  // Five minutes, and five more for clocks that differ. A signature that somebody withholds must soon be useless.
   if (until > now + 600_000) throw new Refused("The text would be valid for too long.");
   return said;
 }
@@ -111,8 +111,8 @@ const ASKED = [
 const WORDS = ["authority", "demand_reference", "engineer", "instrument", "justification", "level", "reason", "reference", "service", "tenant", "tried"];
 const NULLABLE = ["demand_date", "previous", "ticket"];
 
-// The engineer's words and all the rest that the text names by its digest alone. They are the server's only until this
-// digest is worked out here: with one letter changed it is another, and what is signed would not be about them.
+// Reads what the engineer asked for. The signed text has only its digest, so this page computes the digest itself: if
+// the server changed one letter, the digest is different, and the page refuses.
 export async function readAsked(text, said) {
   if (typeof text !== "string" || (await digestOf(text)) !== said.access_request.digest) {
     throw new Refused("The reason that the server gives is not the one that the text is about.");
@@ -129,7 +129,7 @@ export async function readAsked(text, said) {
   }
   if (canonical(asked) !== text) throw new Refused("What was asked for could be read in two ways.");
   requireText(...WORDS.map((name) => asked[name]), ...NULLABLE.map((name) => asked[name] ?? ""));
-  // What stands in both must be the same in both; a window may be cut to the tenant's longest, and never lengthened.
+  // These members are in both texts and must be equal. The window can be shorter than what was asked for, never longer.
   const same = [
     [asked.reference, said.access_request.reference],
     [asked.tenant, said.tenant.id],
@@ -147,17 +147,17 @@ export async function readAsked(text, said) {
 
 // --- In words ---------------------------------------------------------------------------------------------
 
-// What turns text round, or stands in it unseen, is shown as its code.
+// Shows invisible characters, and characters that change the direction of text, as their code.
 export function visible(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu, (letter) =>
     `⟨U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`,
   );
 }
 
-// The same for somebody's own words, which have lines.
+// The same for text with several lines, which a person wrote.
 export const lines = (text) => text.split("\n").map(visible).join("\n");
 
-// On what ground: a ticket, a problem of the provider's own, or somebody's demand.
+// Returns the reason for the access: a ticket, a problem that the provider found, or a demand.
 export function ground(asked) {
   if (asked.reason === "legal_demand") {
     const parts = [asked.instrument, asked.authority, asked.demand_reference, asked.demand_date ?? ""];

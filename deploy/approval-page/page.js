@@ -1,5 +1,5 @@
-// The steps of the page: who you are, what waits, what you sign, what came of it. It holds no secret but the token in
-// this tab, loads nothing from elsewhere, and writes text as text alone.
+// The steps of the page: token, list, text, signature, result. The page stores no secret except the token of this tab,
+// loads nothing from other sites, and never turns text into HTML.
 
 import { config } from "./config.js";
 import {
@@ -35,7 +35,7 @@ function element(name, text, className) {
 const grouped = (digest) => digest.replace(/(.{4})(?=.)/g, "$1 ");
 const instant = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
 
-// Runs one step, and says in words what went wrong.
+// Runs one step, and shows what went wrong.
 async function step(act, ...inert) {
   problem("");
   for (const each of inert) each.disabled = true;
@@ -170,7 +170,7 @@ const bytes64 = (text) =>
 
 async function sign() {
   const { accessRequest, decision, etag, text, asked, said, challenge, digest } = prepared;
-  // Once more: it may have been open for a while.
+  // Checks the text again: the page may have been open for some time.
   read(text, { tenant: config.tenant, accessRequest, decision });
   const credential = await navigator.credentials.get({
     publicKey: { challenge, rpId, userVerification: "required", timeout: 300_000, allowCredentials: [] },
@@ -199,7 +199,7 @@ async function sign() {
     at("done-title").textContent = `${answer} is signed and sent`;
     at("done-text").textContent = `${sentence(said)} The server reports the state: ${visible(String(found.state))}.`;
   } catch (error) {
-    // The server may have it all the same: whoever signed keeps what was signed, and reads that it was.
+    // The server may have got the answer anyway. So the page says that it was signed, and the person can save it.
     at("done-title").textContent = `${answer} is signed, and the server did not confirm it`;
     at("done-text").textContent = `${sentence(said)} ${wordsFor(error)}`;
   }
@@ -229,7 +229,7 @@ async function addKey() {
   const credential = await navigator.credentials.create({
     publicKey: {
       ...options,
-      // The site is this page's own, whatever the server says.
+      // Always the site of this page, even if the server names another.
       rp: { id: rpId, name: rpId },
       user: { ...options.user, id: bytes64(options.user.id) },
       challenge: bytes64(options.challenge),

@@ -1,4 +1,4 @@
-// Copies the value of a button's data-copy, and says so in the button itself, which is a status for screen readers.
+// Copies the value of a button's data-copy. The button then says so itself: it is a status for screen readers.
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-copy]");
@@ -16,7 +16,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { label.textContent = before; }, 2000);
 });
 
-// Without a secure connection the browser keeps the clipboard shut: the text is selected, ready for the keyboard.
+// Without a secure connection the browser gives no clipboard. Then the text is selected, to be copied by keyboard.
 function selectBeside(button) {
   const text = button.parentElement.querySelector(".digest-value");
   if (text) getSelection().selectAllChildren(text);

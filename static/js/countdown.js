@@ -1,11 +1,11 @@
-// Lets times tick, says when a deadline has passed, and empties what must not be seen once its window closed.
-// It only shows what the server enforces anyway: switched off, nothing opens and nothing stays open.
+// Counts times down, shows when a deadline has passed, and empties content when its window closes. The server enforces
+// all of this: without this script, nothing more can be opened.
 
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content;
 const words = JSON.parse(meta("lockbox-words") || "null");
 
-// The reader's own clock may be wrong, so it only measures what has passed since the server's answer came. A page out
-// of the browser's cache has no such moment: its "now" is old, and believing it would show more time than there is.
+// The reader's clock may be wrong, so it only measures the time since the server's answer arrived. In a page from the
+// browser's cache the server's "now" is old: with it, the page would show more time than there is.
 const sent = Date.parse(meta("lockbox-now") || "");
 const [navigation] = performance.getEntriesByType("navigation");
 const isFresh = navigation?.transferSize > 0 && !Number.isNaN(sent);
@@ -60,8 +60,8 @@ function tickDeadlines(at) {
   }
 }
 
-// An element with data-closes-at loses all it holds at that instant; the template named by data-closed-notice takes
-// its place, so that the page says why.
+// An element with data-closes-at is emptied at that time. The template that data-closed-notice names replaces the
+// content, so that the page says why.
 function tickClosing(at) {
   for (const element of document.querySelectorAll("[data-closes-at]")) {
     if (Date.parse(element.dataset.closesAt) > at) continue;
@@ -71,7 +71,7 @@ function tickClosing(at) {
   }
 }
 
-// The server says that a window ended before its time, by an event in the answer to a poll.
+// An event in the answer to a poll says that a window was closed early.
 function closeNow() {
   for (const element of document.querySelectorAll("[data-closes-at]")) element.dataset.closesAt = new Date(0).toISOString();
   tick();
@@ -86,7 +86,7 @@ function tick() {
 
 tick();
 setInterval(tick, 1000);
-// A page that comes back from the background or from the history may be hours late.
+// A page that was in the background or in the history can show the time of hours ago.
 document.addEventListener("visibilitychange", tick);
 window.addEventListener("pageshow", tick);
 document.addEventListener("htmx:afterSwap", tick);

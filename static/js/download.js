@@ -1,4 +1,4 @@
-// Tells the element below a form that its download has begun: the page stays where it is while the file comes.
+// Shows below a form that its download has begun: the page does not change while the file is downloaded.
 
 document.addEventListener("submit", (event) => {
   const { download } = event.target.dataset;

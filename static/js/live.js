@@ -1,4 +1,4 @@
-// Keeps a polled list honest: it says when it can no longer be renewed, and never takes a sign-in page for news.
+// Says when a polled list can no longer be updated, and never shows a sign-in page in place of the list.
 
 const within = (event) => event.target.closest?.("[data-live]");
 
@@ -14,7 +14,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.successful) setStale(event, false);
 });
 
-// The request was redirected elsewhere: the session has ended. Loading the page anew leads to the sign-in.
+// The request was redirected, so the session has ended. Loading the page again leads to the sign-in.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const asked = new URL(event.detail.pathInfo.finalRequestPath, location.href);
   const answered = new URL(event.detail.xhr.responseURL || asked);

@@ -1,5 +1,5 @@
-// The reader beside its list: an item opens without leaving the list, and a window that closes empties the page.
-// Without this script each item has a page of its own, and the server refuses what the window no longer gives.
+// Opens an item beside its list, and empties the page when the window closes. Without this script each item opens in
+// its own page, and the server refuses items after the window has closed.
 
 const reader = document.getElementById("reader");
 
@@ -19,8 +19,8 @@ document.addEventListener("htmx:afterSwap", (event) => {
 
 document.addEventListener("htmx:responseError", (event) => {
   const asked = event.detail.requestConfig.elt;
-  // Whoever may not even ask about the window any more has nothing to read in it.
+  // A person who is not allowed to ask about the window any more must not see its content.
   if (asked.matches("[data-window-state]")) empty();
-  // A refusal is a page of its own; the link itself leads to it.
+  // A refusal is a whole page, so the browser follows the link to it.
   else if (asked.matches("[data-reader-link]")) window.location.assign(asked.href);
 });

@@ -1,5 +1,5 @@
-// Asks the browser for a passkey: to make one, to sign in, to confirm, or to sign a decision. The answer goes with the
-// form, in one post, and is checked on the server, and by whoever verifies the log; nothing here is believed.
+// Asks the browser for a passkey: to make one, sign in, confirm, or sign a decision. The form sends the answer.
+// The server checks the answer, and so does a person who verifies the log. Nobody depends on a check in this script.
 
 const bytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (letter) => letter.charCodeAt(0));
 const text = (buffer) =>
@@ -8,7 +8,7 @@ const known = (keys) => keys.map((each) => ({ ...each, id: bytes(each.id) }));
 
 async function asked(button) {
   const { sign, signAt } = button.dataset;
-  // Where nobody is signed in, a page stands open for hours: what is asked is then made when the button is pressed.
+  // The sign-in page can be open for hours, so the server makes the challenge only when the button is pressed.
   const options = signAt ? await (await fetch(signAt, { headers: { Accept: "application/json" } })).json() : JSON.parse(sign);
   return { ...options, challenge: bytes(options.challenge), allowCredentials: known(options.allowCredentials) };
 }

@@ -1,4 +1,4 @@
-// Changes the theme without loading the page anew; the form alone does it, too.
+// Changes the theme without loading the page again. Without this script, the form loads the page again.
 
 document.addEventListener("submit", async (event) => {
   const form = event.target.closest?.("[data-theme-form]");
@@ -6,7 +6,7 @@ document.addEventListener("submit", async (event) => {
   if (!form || !theme) return;
   event.preventDefault();
   const body = new FormData(form, event.submitter);
-  // The page stays, and its form may be sent again with another choice.
+  // The page is not replaced, and its form can be sent again with another choice.
   body.delete("once");
   let stored = false;
   try {
@@ -15,7 +15,7 @@ document.addEventListener("submit", async (event) => {
     stored = false;
   }
   if (!stored) {
-    // Something needs the person's eyes, such as a sign-in that ended: let the browser go there.
+    // The answer is a page that the person must see, such as the sign-in: the browser loads it.
     form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "theme", value: theme }));
     form.submit();
     return;

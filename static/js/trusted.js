@@ -1,6 +1,6 @@
-// The one way by which text becomes markup on these pages. The content policy asks here before each (Trusted Types).
-// Parsing into a document of its own is let through: no script runs in it, and htmx drops them before it shows a part.
-// Markup written straight into the page, and text that becomes a script or a script's address, are refused.
+// Decides each time whether a script can turn text into HTML (Trusted Types; the content security policy asks here).
+// Parsing into a separate document is allowed: no script runs in it, and htmx removes scripts before it shows a part.
+// HTML that is written directly into the page, and text that becomes a script or a script's address, are refused.
 
 const PARSERS = ["DOMParser parseFromString", "Document parseHTMLUnsafe"];
 
