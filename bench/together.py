@@ -1,4 +1,4 @@
-"""The same act in several processes that start at one moment: what a server with as many workers does."""
+"""Do the same act in several processes at the same time, as a server with this number of workers does."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-#: Run by each process before the clock starts: plans are made, pages are in memory, the interpreter has its caches.
+#: How many acts each process does before the measurement, so that query plans, pages and caches are in memory.
 WARM_UP = 250
 Maker = Callable[[], Callable[[Any], None]]
 
 
 def measure(make: Maker, questions: Sequence[Any], *, processes: int, each: int) -> tuple[list[float], float]:
-    """Return the seconds of each act, and of all of them by the clock on the wall.
+    """Return the seconds of each act, and the time from the start of the first act to the end of the last.
 
-    `make` is called in each process, opens what it needs, and returns the act; questions are drawn at random.
+    Each process calls `make`, which opens connections and returns the act. Each act gets a random question.
     """
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(processes + 1)
@@ -56,5 +56,5 @@ def _run(make: Maker, questions: Sequence[Any], number: int, each: int, barrier:
         traceback.print_exc()
         barrier.abort()
         os._exit(1)
-    # What was inherited from the parent is its own to close.
+    # Skip Python's clean-up: it would close connections that belong to the parent.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""A database with a million access requests, written by the database itself in a few statements."""
+"""Fill a database with a million access requests, with a few statements of SQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from requests_app.models import AccessRequest, Tenant
 from tests.cast import Cast, gather
 
 TENANTS = 1_000
-#: Of every ten access requests of the crowd, one belongs to Contoso, whose inbox is looked at.
+#: One of this number of access requests belongs to Contoso, whose list is measured.
 HOT_SHARE = 10
 STEP = 50_000
 
@@ -26,7 +26,7 @@ _COLUMNS = (
 
 
 def make(mailbox: Path) -> Cast:
-    """The cast of the tests, its neighbours, and one mailbox with 200 messages."""
+    """Write the cast of the tests, many other tenants, and one mailbox with 200 messages. Return the cast."""
     cast = gather()
     at = clock.now()
     plan = cast.contoso.plan
@@ -49,7 +49,7 @@ def make(mailbox: Path) -> Cast:
 
 
 def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
-    """Add `total` access requests that ended long ago: what every real table is mostly made of."""
+    """Add `total` access requests that ended long ago, because these are most rows of a real table."""
     ticket = cast.ticket()
     done = 0
     while done < total:
@@ -63,14 +63,14 @@ def crowd(cast: Cast, total: int, progress: Callable[[int], None]) -> None:
 
 
 def overdue(cast: Cast, count: int) -> None:
-    """Add access requests whose deadline passed while nobody swept."""
+    """Add access requests whose deadline has passed, and which no sweep has expired yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
     _insert(cast, ticket, 900_000_000, count, state="PENDING_PROVIDER", decide_by=past)
 
 
 def elapsed(cast: Cast, count: int) -> None:
-    """Add windows that ran out while nobody swept."""
+    """Add windows that have ended, and which no sweep has closed yet."""
     past = clock.now() - dt.timedelta(minutes=1)
     ticket = AccessRequest.objects.filter(state="DENIED").values_list("ticket_id", flat=True)[0]
     _insert(cast, ticket, 800_000_000, count, state="OPEN", decide_by=past)
@@ -92,9 +92,9 @@ def _insert(cast: Cast, ticket: object, start: int, count: int, *, state: str, d
     )
     new_id = "gen_random_uuid()" if postgres else "lower(hex(randomblob(16)))"
     tenant = f"(CASE WHEN n %% {HOT_SHARE} = 0 THEN %(hot)s ELSE t.id END)" + ("::uuid" if postgres else "")
-    # One of a thousand is Priya's, whose home is looked at: nobody raises a million of them.
+    # One of a thousand is Priya's, whose home page is measured. No real engineer has a million.
     engineer = "(CASE WHEN n %% 1000 = 0 THEN %(priya)s ELSE %(erik)s END)" + ("::uuid" if postgres else "")
-    # A second apart: where thousands share an instant, a list has no order to walk along.
+    # One second apart. If thousands had the same time, the pages of a list would have no order.
     before = (
         "(%(by)s::timestamptz - (n - %(start)s::int) * interval '1 second')"
         if postgres
@@ -137,5 +137,5 @@ def _scope_of_contoso(cast: Cast) -> None:
 
 
 def _key(value: object) -> object:
-    """A UUID as the database keeps it: SQLite has no type for it."""
+    """Return a UUID in the form in which the database stores it. SQLite has no type for UUIDs."""
     return str(value) if connection.vendor == "postgresql" else str(value).replace("-", "")

@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Installation:
-    """An installation that runs from a source tree. It starts it, finds its processes, and stops or kills them."""
+    """An installation that runs from a source tree. Methods start it, find its processes, and stop or kill them."""
 
     def __init__(
         self, tree: Path, directory: Path, *, database_url: str = "", mail_port: int = 0, data: Path | None = None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 def root(leaves: list[bytes]) -> bytes:
     if not leaves:
         return hashlib.sha256(b"").digest()
-    # Each subtree that is full, from the largest to the smallest; then they are joined from the right.
+    # The full subtrees, from the largest to the smallest. At the end, they are joined from the right.
     stack: list[tuple[int, bytes]] = []
     for leaf in leaves:
         size, node = 1, leaf
@@ -36,7 +36,7 @@ def checkpoint(note: str) -> Checkpoint:
 
 
 def follows(leaves: list[bytes], note: str) -> str:
-    """Say why the log with these leaves does not follow from the signed checkpoint; "" if it does."""
+    """Return why the log with these leaves does not continue the signed checkpoint, or an empty text."""
     signed = checkpoint(note)
     if signed.size > len(leaves):
         return f"{signed.origin}: {signed.size} entries were signed, and there are {len(leaves)}"

@@ -1,8 +1,8 @@
-"""Writes the world of a storm into an empty database, with the code of the tree that is tried.
+"""Write the world of a storm into an empty database, with the code of the tested source tree.
 
 Usage: python world.py FACTS-FILE TENANTS, in the directory of that tree and with the settings of the installation.
-The people and tenants are rows, as an installation has them on its first day. All that happens afterwards comes
-through a door.
+The people and tenants are written as rows, as an installation has them on its first day. Every later act goes
+through an interface of the product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PASSWORD = "correct horse battery staple 9"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 ITEMS, ITEM_BYTES = 8, 60_000
 SERVICE = "exchange-online"
-#: Each tenant's people. Two of them may decide, so that two can answer at the same moment.
+#: Each tenant's people. Two of them are approvers, so that two people can answer at the same time.
 CUSTOMERS = {"member": ["member"], "anna": ["member", "approver"], "boris": ["approver"],
              "audit": ["auditor"], "admin": ["administrator"]}  # fmt: skip
 
@@ -74,7 +74,7 @@ def _rows(count: int) -> dict[str, Any]:
     tenants: dict[str, Any] = {}
     for number in range(count):
         slug = f"tenant-{number}"
-        # One tenant has Lockbox off: the provider's approval alone opens a window there.
+        # One tenant has Lockbox off. There, the provider's approval alone opens a window.
         has_lockbox = number != count - 1
         tenant = Tenant.objects.create(
             name=f"Tenant {number}", slug=slug, plan=plan, lockbox_on=has_lockbox, created_at=at
@@ -110,7 +110,7 @@ def _content(root: Path, world: dict[str, Any]) -> None:
 
 
 def _callers(world: dict[str, Any]) -> dict[str, Any]:
-    """Personal tokens for everybody; for each tenant a machine that decides for an approver, and a directory."""
+    """Make a personal token for everybody, and for each tenant a client that decides and a client of a directory."""
     from requests_app import operations
     from requests_app.domain import clock
     from requests_app.domain.scopes import OF_PROVIDER_CLIENTS, Scope, in_order
@@ -139,7 +139,7 @@ def _callers(world: dict[str, Any]) -> dict[str, Any]:
         )
         directories[slug] = {"id": str(made.row.pk), "secret": made.secret, "account": str(made.row.account_id)}
     made = operations.create_client(name="Gateway", scopes=["grants:read"], actor=actor("staff-0"))
-    # More than this is announced first and waits for days; the storm's world begins after that wait.
+    # More scopes would be announced, and would take effect only after days. Here, that time is over.
     Client.objects.filter(pk=made.row.pk).update(scopes=in_order(OF_PROVIDER_CLIENTS))
     gateway = {"id": str(made.row.pk), "secret": made.secret, "account": str(made.row.account_id)}
     return {"tokens": tokens, "machines": machines, "directories": directories, "gateway": gateway}
