@@ -76,7 +76,7 @@ def token_of(cast: Cast, name: str, *scopes: Scope, days: int = 7, fresh: bool =
 def client_of(cast: Cast, tenant: str | None = "contoso", *scopes: Scope, **options: Any) -> tuple[Client, str]:
     """Return a client and its secret.
 
-    A tenant's administrator creates its client; with None, staff create one of the provider.
+    A tenant's administrator creates the tenant's client. With None, staff create a client of the provider.
     """
     tenant_id = cast.tenants[tenant].pk if tenant else None
     wanted = frozenset(scopes) or (OF_CLIENTS if tenant else OF_PROVIDER_CLIENTS)

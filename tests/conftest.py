@@ -139,7 +139,7 @@ def pytest_runtest_teardown() -> None:
 
 
 def _give_up_claims() -> None:
-    """Wait for the thread that gives keys back to end: after the test it would find the database closed to it."""
+    """Wait until the thread that releases keys has ended, because it can't use the database after the test."""
     from requests_app.doors.api import idempotency
 
     if idempotency._left._is_running:

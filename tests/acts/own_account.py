@@ -1,4 +1,4 @@
-"""Cases of acts of a person on their account."""
+"""Cases of acts of people on their own accounts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Calls that wait for a lock that is never released leave threads free for others.
 
-If the lock is released, none is refused.
+If the lock is released, no call is refused.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Running:
         return self.process.pid
 
     def family(self) -> list[int]:
-        """Return its present descendants, and remember them to find orphans later."""
+        """Return the process and its present descendants, and remember them to find orphans later."""
         members = tree(self.pid)
         self._known |= set(members)
         return members

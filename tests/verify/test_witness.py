@@ -344,7 +344,7 @@ def test_no_later_cosignature_has_an_older_time(tmp_path: Path, travel: Any) -> 
     times = []
     for old, size, moved in ((0, 3, 0), (3, 7, -3600), (7, 7, -10 * 365 * 86400), (7, 9, 0), (9, 12, 5)):
         travel.to(noon + dt.timedelta(seconds=moved))
-        # As after a restart of the witness.
+        # Open the state again, as a restarted witness does.
         state = lv.State(state.path, create=False)
         status, line = answer(add_checkpoint_body(old, LOG, size), state, key_of(LOG))
         assert status == 200

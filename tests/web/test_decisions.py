@@ -1,4 +1,4 @@
-"""Decisions on pages: confirm and receipt; and the acts that are not decisions."""
+"""Decisions on pages, with the confirmation and the receipt; and acts that are not decisions."""
 
 from __future__ import annotations
 
