@@ -83,9 +83,7 @@ def programs(scratch: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def _copied(home: Path, scratch: Path) -> Path:
-    """Copy the programs, and the wheel's libraries to the place where the programs look for them: beside the
-    package.
-    """
+    """Copy the programs and the wheel's libraries. The programs look for the libraries beside the package."""
     package = home.parent
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():

@@ -174,10 +174,7 @@ class Frontier:
     """
 
     def __init__(self, size: int = 0, lefts: Iterable[bytes] = ()) -> None:
-        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them.
-
-        They are exactly these subtrees.
-        """
+        """`lefts` are the left siblings of leaf number `size`, as `walk` returns them: exactly these subtrees."""
         self.size = size
         levels = [level for level in range(size.bit_length()) if size >> level & 1]
         self.stack = list(zip(levels, lefts, strict=True))[::-1]
@@ -1724,7 +1721,7 @@ def _base(name: str) -> str:
 
 
 def keys_named(words: Sequence[str]) -> list[Key]:
-    """Return keys.
+    """Return the keys that these words name.
 
     Each word is a vkey or a file with one vkey per line, in which `#` begins a comment. Raise CannotTell.
     """
