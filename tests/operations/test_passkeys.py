@@ -63,6 +63,8 @@ def test_somebody_of_two_tenants_is_in_both_logs_and_the_providers_people_in_the
     assert row.enrolled.keys() == {str(cast.contoso.pk), str(cast.fabrikam.pk)}
     operations.remove_passkey(row.pk, actor=cast.as_("ada"))
     assert events_in(cast.contoso) == events_in(cast.fabrikam) == ["passkey.enrolled", "passkey.removed"]
+    about = set(AuditEntry.objects.values_list("subject_type", "subject_id"))
+    assert about == {("passkey", str(row.pk))}
     added, _device = enrolled(cast, "pat")
     assert (added.tenant_id, list(added.enrolled)) == (None, [str(PROVIDER_LOG)])
     assert outbox_topics() == ["notify.passkeys_changed"] * 5

@@ -324,7 +324,7 @@ def test_a_newcomer_is_no_second_human(cast: Cast, travel: Any, newcomer: str) -
     row = proposed(lambda: uncovered(cast, by=proposer))
     assert row.effective_at is None
     travel.by(hours=71)
-    with pytest.raises(NotAllowed, match="New Test has not been staff for long enough"):
+    with pytest.raises(NotAllowed, match="New Test has not been staff for long enough. .* at least 72 hours"):
         operations.confirm_proposal(row.pk, actor=cast.as_(confirmer))
     row.refresh_from_db()
     assert row.effective_at is None

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -55,16 +56,17 @@ def _stripped(entry: dict[str, Any]) -> dict[str, Any]:
     return json.loads(text)
 
 
-Messages = list[tuple[str, tuple[str, ...]]]
+#: Topic, audiences, and the names of what the message says.
+Messages = list[tuple[str, tuple[str, ...], tuple[str, ...]]]
 
 
 def _messages(since: set[UUID]) -> Messages:
-    """Return the topic and the audiences of each message that is new."""
+    """Return the topic, the audiences and the names in the payload of each message that is new."""
     rows = OutboxMessage.objects.exclude(pk__in=since).order_by("topic", "mark")
-    return [(row.topic, tuple(row.payload.get("audiences", ()))) for row in rows]
+    return [(row.topic, tuple(row.payload.get("audiences", ())), tuple(sorted(row.payload))) for row in rows]
 
 
-def _undeclared(name: str, events: set[str], messages: Messages) -> Messages:
+def _undeclared(name: str, events: set[str], messages: Messages) -> list[tuple[str, tuple[str, ...]]]:
     """Return the mails that no declaration names: neither of the case's act, nor of an act that it also does.
 
     A change that waits has the mails of proposals.
@@ -75,7 +77,7 @@ def _undeclared(name: str, events: set[str], messages: Messages) -> Messages:
     held = {"notify.proposal", "notify.staff_change"} if "proposal.made" in events else set()
     return [
         (topic, audiences)
-        for topic, audiences in messages
+        for topic, audiences, _names in messages
         if topic.startswith("notify.")
         and topic not in held
         and not {(topic, audience) for audience in audiences or ("nobody",)} <= declared
@@ -92,6 +94,33 @@ def _seen(run: Callable[[], Any]) -> tuple[list[dict[str, Any]], Messages, str]:
     seen = _entries(last), _messages(messages), door
     transaction.savepoint_rollback(here)
     return seen
+
+
+@cache
+def _written() -> dict[str, list[str]]:
+    """Return what each case writes, from the file beside this one: its name, and below it the lines of `_summary`."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in Path(__file__).with_name("written.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith(" "):
+            lines.append(line.strip())
+        else:
+            lines = found[line] = []
+    return found
+
+
+def _summary(entries: list[dict[str, Any]], messages: Messages) -> list[str]:
+    """Return what an act writes, without values: each entry with the names in its detail, and each message."""
+    lines = []
+    for entry in entries:
+        actor, about = entry["actor"], entry["subject"]["type"]
+        by = f"{actor['kind']} of {actor['side']}" + (" for a person" if "for" in actor else "")
+        lines.append(f"{entry['event']} about {about} by {by}: {', '.join(sorted(entry['detail'])) or 'nothing'}")
+    said = [
+        f"{topic} to {', '.join(audiences) or 'nobody'}: {', '.join(names) or 'nothing'}"
+        for topic, audiences, names in sorted(messages)
+    ]
+    return [*lines, *said]
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -118,6 +147,8 @@ def test_every_interface_leaves_the_same_entry(cast: Cast, travel: Any, name: st
 
     wanted, shown, door = _seen(by_operation)
     assert (door, bool(wanted)) == ("command", True)
+    # What reads the log and the messages today can read them tomorrow: they change only on purpose.
+    assert _summary(wanted, shown) == _written().get(name)
     assert _undeclared(name, {entry["event"] for entry in wanted}, shown) == []
     doors = {"pages": case.page, "admin": case.admin}
     tried = {name: call for name, call in doors.items() if call is not None}
