@@ -531,6 +531,47 @@ def test_every_entry_has_a_receipt_under_the_newest_checkpoint() -> None:
     assert caught.value.code == "absent"
 
 
+def test_an_entry_has_its_place_in_the_tree_of_its_own_shard() -> None:
+    append(10)
+    checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    append(5)
+    checkpoints.sign(TENANT, at=AT)
+    care.tombstone(TENANT, at=AT)
+    places = {seq: proofs.tree_position(TENANT, seq) for seq in (0, 9, 10, 12, 15, 16)}
+    assert {seq: (place.shard, place.first_seq, place.index) for seq, place in places.items()} == {
+        0: (0, 0, 0),
+        9: (0, 0, 9),
+        10: (1, 10, 0),
+        12: (1, 10, 2),
+        15: (1, 10, 5),
+        16: (2, 16, 0),
+    }
+    for seq in (-1, 17):
+        with pytest.raises(proofs.NotProven) as caught:
+            proofs.tree_position(TENANT, seq)
+        assert caught.value.code == "absent"
+
+
+def test_a_newest_checkpoint_that_is_not_the_logs_is_a_flaw() -> None:
+    append(10)
+    older = checkpoints.sign(TENANT, at=AT)
+    append(5)
+    newest = checkpoints.sign(TENANT, at=AT)
+    assert older is not None
+    assert newest is not None
+    signature = newest.note.splitlines()[-2]
+    for note, why in (
+        (older.note, "the checkpoint says another head than the log"),
+        ("no note", "the checkpoint can't be read"),
+        (newest.note.replace(signature, older.note.splitlines()[-2]), "the checkpoint has no good signature"),
+        (newest.note, None),
+    ):
+        Checkpoint.objects.filter(pk=newest.pk).update(note=note)
+        flaw = verify(TENANT).flaw
+        assert (flaw and (flaw.seq, flaw.why)) == (why and (14, why))
+
+
 def test_a_damaged_tile_gives_no_receipt() -> None:
     append(300)
     checkpoints.sign(TENANT, at=AT)

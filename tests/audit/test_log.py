@@ -17,7 +17,7 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
-from audit_app import canonical, export, queries, recorder
+from audit_app import canonical, export, exported_entries, queries, recorder
 from audit_app.models import AuditEntry, ChainHead
 from audit_app.shard_positions import Shards
 from audit_app.verify import verify
@@ -120,6 +120,17 @@ def test_a_text_that_is_too_long_for_its_column_is_refused_and_never_cut(count: 
     with pytest.raises(DatabaseError, match="too long"), transaction.atomic():
         recorder.record([an_entry(tenant, subject_id="x" * 65) for _ in range(count)], at=AT)
     assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_an_entry_goes_into_its_own_log_whichever_head_is_locked() -> None:
+    tenant, other = uuid4(), uuid4()
+    with transaction.atomic():
+        head, _at = recorder.turn(other)
+        [row] = recorder.record([an_entry(tenant)], at=AT, locked_head=head)
+    assert (row.tenant_id, row.seq) == (tenant, 0)
+    sizes = dict(ChainHead.objects.values_list("tenant_id", "size"))
+    assert (sizes[tenant], sizes.get(other, 0)) == (1, 0)
 
 
 @pytest.mark.django_db
@@ -306,6 +317,16 @@ def test_the_csv_has_one_line_for_every_entry() -> None:
 
 
 @pytest.mark.django_db
+def test_the_csv_says_which_decisions_were_signed() -> None:
+    tenant = uuid4()
+    details: list[dict[str, Any]] = [{}, {"signed": False}, {"signed": True, "signature": {"passkey": "p-1"}}]
+    recorder.record([an_entry(tenant, detail=detail) for detail in details], at=AT)
+    text = "".join(export.csv_lines(queries.in_order(tenant), Shards.of(tenant)))
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    assert [(row["signed"], row["signed_by"]) for row in rows] == [("", ""), ("no", ""), ("yes", "p-1")]
+
+
+@pytest.mark.django_db
 def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
     lines = list(export.json_lines(queries.in_order(log), Shards.of(log)))
     assert len(lines) == 40
@@ -313,6 +334,15 @@ def test_json_lines_carry_the_record_with_its_index_and_hash(log: UUID) -> None:
         record = json.loads(line)
         assert record["index"] == index
         assert canonical.leaf_hash(canonical.encode(record["entry"])).hex() == record["leaf_hash"]
+
+
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_what_is_nested_too_deeply_is_not_read(opened: bytes, closed: bytes) -> None:
+    deepest = opened * 49 + b"1" + closed * 49
+    assert exported_entries.parse(deepest) == json.loads(deepest)
+    for levels in (51, 100_000):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            exported_entries.parse(opened * levels + b"1" + closed * levels)
 
 
 @pytest.mark.django_db

@@ -312,6 +312,12 @@ def test_a_closed_shard_goes_as_far_as_it_was_signed_and_wholly_once_the_next_is
     assert ChainHead.objects.get().pruned_to == 17
 
 
+def test_nothing_goes_of_a_closed_shard_that_was_never_signed() -> None:
+    append(10)
+    care.tombstone(TENANT, at=AT)
+    assert planned() is None
+
+
 # --- Removed without an entry --------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 from uuid import UUID
 
@@ -106,6 +107,34 @@ def test_a_restore_from_before_a_tombstone_is_seen_and_not_signed() -> None:
         checkpoints.sign(TENANT, at=AT)
     care.tombstone(TENANT, at=AT)
     assert ChainHead.objects.get().first_seq == 16, "no number stands for two entries"
+
+
+def test_a_log_that_was_cut_below_the_checkpoints_that_it_has_is_alarmed() -> None:
+    signed(10, 20)
+    meddle("DELETE FROM audit_app_auditentry WHERE seq >= 29")
+    meddle("UPDATE audit_app_chainhead SET size = 29")
+    assert restored_database.compare(AT) == [TENANT]
+    assert alarm() == ("shorter", 30)
+
+
+def test_a_later_shard_that_was_set_back_is_alarmed_with_its_own_length() -> None:
+    signed(10)
+    care.tombstone(TENANT, at=AT)
+    signed(5)
+    meddle("DELETE FROM audit_app_auditentry WHERE seq >= 13")
+    meddle("UPDATE audit_app_chainhead SET size = 13")
+    meddle("DELETE FROM audit_app_checkpoint WHERE shard = 1")
+    assert restored_database.compare(AT) == [TENANT]
+    assert alarm() == ("shorter", 6)
+    assert LogAlarm.objects.get().detail["found"] == 3
+
+
+def test_a_machine_that_never_signed_compares_nothing(settings: Any, tmp_path: Path) -> None:
+    signed(10)
+    settings.LOG_HEADS_FILE = tmp_path / "none"
+    assert restored_database.compare(AT) == []
+    assert not LogAlarm.objects.exists()
+    assert not settings.LOG_HEADS_FILE.exists()
 
 
 def test_a_shard_that_a_tombstone_closed_is_no_alarm() -> None:

@@ -86,6 +86,15 @@ def test_the_known_consistency_proofs() -> None:
                 assert found == CONSISTENCY[which]
 
 
+def test_a_proof_to_a_smaller_tree_proves_no_larger_one() -> None:
+    roots = [mth(LEAVES[:size]) for size in range(20)]
+    for old, new, claimed in ((1, 2, 3), (1, 2, 19), (3, 4, 9), (4, 6, 17), (6, 8, 9)):
+        proof = [tree.hash_of(part, over(LEAVES)) for part in tree.consistency(old, new)]
+        tree.check_consistency(old, new, roots[old], roots[new], proof)
+        with pytest.raises(BadProof, match="too short"):
+            tree.check_consistency(old, claimed, roots[old], roots[new], proof)
+
+
 def test_the_root_is_as_defined_at_every_size_up_to_256() -> None:
     frontier, subtree = Frontier(), over(LEAVES)
     for size in range(257):

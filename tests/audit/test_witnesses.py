@@ -136,6 +136,16 @@ def test_the_witness_that_holds_another_size_is_asked_again_from_there() -> None
     assert row.held_size == 7
 
 
+def test_a_witness_that_names_another_size_again_is_not_asked_a_third_time() -> None:
+    grow(2)
+    grow(3)
+    small, sizes = SmallWitness(), iter(("2", "1", "2", "1"))
+    small.misbehave = lambda _answer: witness_answer(409, next(sizes), "text/x.tlog.size")
+    register(small)
+    _refused(small, "undecided")
+    assert [body.partition(b"\n")[0] for _url, body in small.requests] == [b"old 0", b"old 2"]
+
+
 def test_a_new_shard_begins_again_at_the_witness() -> None:
     grow(5)
     small = SmallWitness()
