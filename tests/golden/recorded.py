@@ -1,6 +1,6 @@
 """The golden data: files of lines with which a test compares. Rewrite them only on purpose:
 
-GOLDEN=remake python -m pytest tests/golden
+GOLDEN=remake python -m pytest tests/golden tests/parity/test_doors.py
 """
 
 from __future__ import annotations
