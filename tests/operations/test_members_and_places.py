@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from requests_app import operations
-from requests_app.domain.errors import NotAllowed, NotCovered, Unacceptable
-from requests_app.models import Membership, Resource
+from requests_app.domain.errors import NotAllowed, NotCovered, Unacceptable, WrongState
+from requests_app.models import Membership, Person, Resource
 from tests.cast import PASSWORD, Cast, events_in, outbox_topics
-from tests.web.pages import nothing_happens
+from tests.web.pages import nothing_happens, only_a_refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +49,16 @@ def test_staff_add_nobody_who_decides_where_somebody_ever_did(cast: Cast, role: 
     with pytest.raises(NotAllowed):
         operations.give_role(cast.contoso.pk, stranger.pk, role=role, actor=cast.as_("stella"))
     assert not Membership.objects.filter(person=stranger).exists()
+
+
+def test_a_tenant_keeps_its_last_approver_who_is_not_switched_off(cast: Cast) -> None:
+    cast.contoso.memberships.create(person=cast.otto, role="approver", given_at=cast.contoso.created_at)
+    ines = cast.as_("ines")
+    operations.take_role(cast.contoso.pk, cast.ada.pk, role="approver", actor=ines)
+    Person.objects.filter(pk=cast.alan.pk).update(is_active=False)
+    with only_a_refusal(), pytest.raises(WrongState, match="last approver"):
+        operations.take_role(cast.contoso.pk, cast.otto.pk, role="approver", actor=ines)
+    assert cast.contoso.memberships.filter(person=cast.otto, role="approver").exists()
 
 
 def test_switching_an_approver_off_and_on_is_reported(cast: Cast) -> None:
