@@ -100,6 +100,16 @@ def test_the_declarations_are_sound() -> None:
             [event()],
             "walk names states, but it is no act on an access request with a title and an event",
         ),
+        (
+            [walk(noun=Noun.ACCESS_REQUEST, events=(event(),), during=frozenset({State.OPEN}))],
+            [event()],
+            "walk names states, but it is no act on an access request with a title and an event",
+        ),
+        (
+            [walk(noun=Noun.ACCESS_REQUEST, title=WORDS, during=frozenset({State.OPEN}))],
+            [],
+            "walk names states, but it is no act on an access request with a title and an event",
+        ),
         ([walk("Walk away")], [], "Walk away is not a name for an act"),
         (
             [walk(scope=Scope.LOG_READ, any_token=True, tried=WORDS)],
