@@ -108,6 +108,22 @@ def test_a_value_that_would_render_as_nothing_is_found(template: str, found: lis
     assert unbound_in(template) == found
 
 
+def unfilled_in(template: str) -> list[str]:
+    """Return texts with a value inside `translate`, which fills in no values: a person would read the braces."""
+    blocks = [token.contents for token in Lexer(template).tokenize() if token.token_type is TokenType.BLOCK]
+    return [block for block in blocks if block.split()[0] in ("translate", "trans") and "{{" in block]
+
+
+def test_no_translated_text_shows_its_braces() -> None:
+    assert offenders(unfilled_in) == {}
+
+
+def test_a_value_inside_a_plain_translation_is_found() -> None:
+    bare = '{% translate "Trust {{ name }}." %}'
+    good = '{% blocktranslate %}Trust {{ name }}.{% endblocktranslate %}{{ name }}{% translate "Trust" %}'
+    assert [unfilled_in(bare), unfilled_in(good)] == [['translate "Trust {{ name }}."'], []]
+
+
 @pytest.mark.slow
 def test_the_catalogue_is_made_without_a_warning(tmp_path: Path) -> None:
     if shutil.which("xgettext") is None:
