@@ -61,7 +61,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
         "is_own_account": True,
         "until": words.when(row.expires_at, at),
         "facts": [
-            Fact(_("Current address"), [words.line(row.email_before)]),
+            Fact(_("Address"), [words.line(row.email_before)]),
             Fact(_("New address"), [words.line(row.email)]),
             Fact(_("Works until"), [words.when(row.expires_at, at)]),
         ],
@@ -72,13 +72,14 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
 def address_changed(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail to the former address: a new address was requested or confirmed."""
     row = AddressChange.objects.get(pk=message.about)
+    is_done = message.payload["how"] == "changed"
     return {
         "path": reverse("account_reset_password"),
         "is_own_account": True,
-        "is_done": message.payload["how"] == "changed",
+        "is_done": is_done,
         "new": words.line(row.email),
         "facts": [
-            Fact(_("Former address"), [words.line(row.email_before)]),
+            Fact(_("Old address") if is_done else _("Address"), [words.line(row.email_before)]),
             Fact(_("New address"), [words.line(row.email)]),
             Fact(_("When"), [words.when(message.created_at, at)]),
         ],

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from requests_app.domain.acts.declaration import Noun
+from requests_app.domain.states import TicketState
 from requests_app.messages.mails import words
 from requests_app.messages.mails._reading import Facts, reads, reads_plain
 from requests_app.messages.mails.words import Fact
@@ -23,6 +24,7 @@ def opened(message: OutboxMessage, at: datetime) -> Facts:
     """
     row = _row(message)
     found = _common(row, at)
+    found["is_new"] = row.state == TicketState.NEW
     found["quotes"] = [words.quote(_("What happened"), row.body)]
     return found
 
