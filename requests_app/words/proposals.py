@@ -81,7 +81,7 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
     sign_on = gettext("on") if values.get("is_on") else gettext("off")
     return {
         "changes": "; ".join(_changed(name, now, values) for name, now in (values.get("set") or {}).items()),
-        "gained": "; ".join(str(LABELS[scope]) for scope in known(values.get("gained") or [])),
+        "gained": "; ".join(f"“{LABELS[scope]}”" for scope in known(values.get("gained") or [])),
         "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
         "groups": ", ".join(groups) or gettext("none"),
         "sign_on": gettext("the only way in") if values.get("is_only") else sign_on,

@@ -167,8 +167,8 @@ class TenantAdmin(StaffAdmin):
             run=invite,
             done=_("A mail is sent now, with a link that works once, for 7 days."),
             explains=_(
-                "For a new tenant: its first administrator, who invites the others. If somebody decides for the "
-                "tenant, only the customer can invite."
+                "For a new tenant: its first administrator, who invites the others. As soon as the tenant has "
+                "approvers or administrators, only the customer can invite."
             ),
         ),
         AdminAction(

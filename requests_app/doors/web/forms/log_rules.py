@@ -47,5 +47,8 @@ class RuleForm(StrictForm):
         kwargs.setdefault("initial", {"hours": tenant.cosigned_within or NO_RULE})
         super().__init__(*args, **kwargs)
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
-        choices = [(NO_RULE, _("no such rule")), *((each, duration_words(each * 3600)) for each in hours)]
+        choices = [
+            (NO_RULE, _("any time: no witness is needed")),
+            *((each, duration_words(each * 3600)) for each in hours),
+        ]
         self.offer("hours", choices)

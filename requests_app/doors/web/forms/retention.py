@@ -20,6 +20,14 @@ def days_words(days: int) -> str:
     return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
 
 
+def _choice_words(days: int) -> str:
+    """Return the number of days. Whole years are added, because nobody recognises 7 years in 2555 days."""
+    years, rest = divmod(days, 365)
+    if rest or not years:
+        return days_words(days)
+    return f"{days_words(days)} ({ngettext('%(n)d year', '%(n)d years', years) % {'n': years}})"
+
+
 class RetentionForm(StrictForm):
     days = forms.TypedChoiceField(
         label=gettext_lazy("How long to store each entry"),
@@ -35,7 +43,7 @@ class RetentionForm(StrictForm):
         kwargs.setdefault("initial", {"days": tenant.log_retention_days or FOR_GOOD})
         super().__init__(*args, **kwargs)
         days = sorted({*DAYS, *([tenant.log_retention_days] if tenant.log_retention_days else [])})
-        choices = [(FOR_GOOD, _("permanently")), *((each, days_words(each)) for each in days)]
+        choices = [(FOR_GOOD, _("permanently")), *((each, _choice_words(each)) for each in days)]
         self.offer("days", choices)
 
     def clean(self) -> dict[str, Any]:

@@ -182,9 +182,9 @@ class MuteForm(StrictForm):
 
     EVERYBODY = "everybody"
 
-    engineer = forms.ChoiceField(label=gettext_lazy("Whose"), required=False, widget=_needed_choice())
+    engineer = forms.ChoiceField(label=gettext_lazy("From whom"), required=False, widget=_needed_choice())
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("Accept none from them for"),
+        label=gettext_lazy("Accept no new access requests for"),
         coerce=int,
         required=False,
         widget=_needed_choice(),
@@ -215,7 +215,7 @@ class MuteForm(StrictForm):
 
 def _asker(one: Any) -> str:
     waiting = (
-        ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("none waits")
+        ngettext("%(n)d waits", "%(n)d wait", one.waiting) % {"n": one.waiting} if one.waiting else _("nothing waits")
     )
     # A browser shows a choice without tags. The text inside the tags stays: the codes of hidden characters.
     return format_html("{}: {}", visible_single(one.name), waiting)
