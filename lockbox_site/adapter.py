@@ -9,6 +9,7 @@ from django import forms
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy
 
 from requests_app import operations
 from requests_app.domain.actors import Actor
@@ -25,6 +26,11 @@ security_log = structlog.get_logger("security")
 
 class AccountAdapter(DefaultAccountAdapter):
     """Closes the sign-up, because administrators and staff add people."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": gettext_lazy("The email address or the password is not correct."),
+    }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
