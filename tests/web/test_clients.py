@@ -116,7 +116,7 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
         ({**FORM, "scopes": []}, "Choose at least one."),
         ({**FORM, "scopes": ["tokens:manage"]}, "tokens:manage"),
         ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
-        ({**FORM, "name": " "}, "This field is required."),
+        ({**FORM, "name": " "}, "Fill in this field."),
         (
             {**FORM, "decides_for": "ada"},
             "Only a tenant’s own client with the scope decisions:write",

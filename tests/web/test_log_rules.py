@@ -149,7 +149,7 @@ def test_a_witness_is_added(cast: Cast) -> None:
     ("given", "words"),
     [
         ({"vkey": "nonsense"}, "This is not the key of a witness."),
-        ({"vkey": ""}, "This field is required."),
+        ({"vkey": ""}, "Fill in this field."),
         ({"url": "ftp://witness.contoso.example/"}, "The address must begin with https://."),
         ({"url": "https://u:p@witness.contoso.example/"}, "Enter the address of the witness"),
     ],

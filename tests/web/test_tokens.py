@@ -97,7 +97,7 @@ def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> Non
     [
         ({**FORM, "scopes": []}, "Choose at least one."),
         ({**FORM, "scopes": ["content:read"]}, "content:read"),
-        ({**FORM, "name": " "}, "This field is required."),
+        ({**FORM, "name": " "}, "Fill in this field."),
         ({**FORM, "days": "8"}, "8"),
         (
             {**FORM, "scopes": ["decisions:write"], "days": "90"},

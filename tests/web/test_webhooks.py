@@ -120,7 +120,7 @@ def test_the_administrator_is_led_there(cast: Cast) -> None:
         ({**FORM, "url": "https://10.0.0.1/"}, "not public"),
         ({**FORM, "events": []}, "Choose at least one event."),
         ({**FORM, "events": ["no.such"]}, "no.such"),
-        ({**FORM, "url": ""}, "This field is required."),
+        ({**FORM, "url": ""}, "Fill in this field."),
     ],
 )
 def test_a_wrong_value_is_explained_beside_the_field(

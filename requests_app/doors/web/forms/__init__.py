@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from requests_app.domain.errors import DomainError, Unacceptable
+
+_FILL_IN, _CHOOSE = gettext_lazy("Fill in this field."), gettext_lazy("Choose one.")
 
 
 class PageForm(forms.Form):
@@ -15,6 +18,13 @@ class PageForm(forms.Form):
 
     #: For fields with another name in the operations: the operation's name and the form's name.
     other_names: dict[str, str] = {}
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        super().__init__(*args, **fields)
+        for field in self.fields.values():
+            # Django's own sentence does not say what to do.
+            if field.error_messages.get("required") is forms.Field.default_error_messages["required"]:
+                field.error_messages["required"] = _CHOOSE if isinstance(field, forms.ChoiceField) else _FILL_IN
 
     def offer(self, name: str, choices: Iterable[tuple[Any, Any]]) -> None:
         """Set the choices of a field that are known only when the form is shown."""
