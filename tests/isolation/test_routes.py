@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit_app.models import AuditEntry
+from requests_app.doors import web
+from requests_app.doors.web import urls
 from tests.cast import Cast
 from tests.factors import stepped_up
 from tests.isolation.world import Ids, Route, World, routes, unknown_collections
@@ -62,6 +66,14 @@ def test_every_page_has_a_path_and_its_own_name() -> None:
     """So the other tests reach every page."""
     assert [route.path for route in pages() if not route.is_path] == []
     assert [name for name, count in Counter(route.name for route in pages()).items() if count > 1] == []
+
+
+def test_the_pages_of_every_module_are_reached() -> None:
+    """`urls.py` names each module. A page of a module that it leaves out would have no address, and no error either."""
+    modules = [importlib.import_module(f"{web.__name__}.{found.name}") for found in pkgutil.iter_modules(web.__path__)]
+    declared = [(module.__name__, page) for module in modules for page in getattr(module, "urlpatterns", ())]
+    assert len(declared) > 100
+    assert [(name, str(page)) for name, page in declared if page not in urls.urlpatterns] == []
 
 
 def test_no_route_is_outside_the_known_interfaces() -> None:
