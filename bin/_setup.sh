@@ -55,9 +55,11 @@ prepare() {
     export PATH
 }
 
-# quietly WHAT COMMAND...: runs a command without its output. If the command fails, shows the last line of the output.
+# quietly WHAT COMMAND...: says what begins, and runs a command without its output. If the command fails, shows the last
+# line of the output.
 quietly() {
     what=$1; shift
+    say "$what ..."
     if "$@" >"$SETUP_LOG" 2>&1; then return; fi
     fail "$what failed: $(grep -v '^ *$' "$SETUP_LOG" | tail -n 1) Details: $SETUP_LOG"
 }
