@@ -38,7 +38,7 @@ class Outcome(StrEnum):
 #: contract.
 UNKNOWN_CODES = frozenset({"outcome_unknown", "OutcomeUnknown"})
 UNKNOWN_WORDS = ("know whether this was saved", "know whether it was saved")
-PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy", "streams_full"}), "Go back and send it again"
+PUT_OFF_CODES, PUT_OFF_WORDS = frozenset({"busy", "streams_full"}), "Go back and try again"
 BUSY_CODES = frozenset({"idempotency_in_progress", "IdempotencyInProgress"})
 #: 4xx for valid calls: somebody was faster, the page is out of date, or the quota is used up.
 RACES = frozenset({409, 412, 429})

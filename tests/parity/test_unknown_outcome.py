@@ -208,7 +208,7 @@ def test_an_approval_is_stored_without_its_proof_and_a_new_password_not_at_all(
         with losing_answer(monkeypatch, is_saved=False):
             found = ada.post("/accounts/password/change/", form)
     assert (found.status_code, WORDS in words_of(found)) == (503, True)
-    assert "Send it again" not in words_of(found)
+    assert "Send the form again" not in words_of(found)
     assert new not in found.content.decode()
 
 

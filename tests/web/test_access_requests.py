@@ -102,10 +102,10 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "The ticket",
         "Who confirmed it at Microsoft",
         "No other way.",
-        "Earlier access here",
+        "Earlier access to this tenant",
         "What the engineer can and cannot do",
         "Progress",
-        "What happened, from the log",
+        "What happened, according to the log",
         "Your answer",
         "Approve 2 hours of read access to 1 mailbox",
     ]
@@ -139,7 +139,7 @@ def test_the_answer_is_offered_to_those_who_may_give_it(
 
 def test_the_providers_approver_gets_a_list_of_questions(cast: Cast) -> None:
     page = shown(cast, "pat", cast.submitted())
-    assert "Ask yourself, before you answer" in page
+    assert "Ask yourself these questions before you answer" in page
     assert "The ticket is not assigned to" in page
     assert "is asked next, and reads your comment" in page
     assert "Ask yourself" not in shown(cast, "erik", cast.submitted())
@@ -207,7 +207,7 @@ def test_earlier_access_is_shown(cast: Cast) -> None:
     cast.opened(by="erik")
     page = " ".join(shown(cast, "ada", cast.confirmed()).split())
     assert "had 1 window at" in page
-    assert "together had 2 windows." in page
+    assert "together had 2 windows at" in page
     assert "1 message read in 1 mailbox" in page
     assert page_of(earlier.access_request) in page
 
@@ -227,7 +227,7 @@ def test_the_timeline_tells_who_did_what_and_folds_content_by_resource(cast: Cas
     look(cast, grant, "<1@x.example>", "<2@x.example>", "<2@x.example>")
     operations.revoke(grant.access_request_id, actor=cast.as_("ada"), note="Thank you, enough.")
     page = " ".join(shown(cast, "otto", grant.access_request).split())
-    story = page[page.index("What happened, from the log") :]
+    story = page[page.index("What happened, according to the log") :]
     order = [
         "asked for this access",
         "approved for the provider",

@@ -25,7 +25,7 @@ def test_everybody_may_know_the_limits(cast: Cast, name: str) -> None:
         "bypasses the lock",
         "shows you a false page",
         "records nothing",
-        "kept a checkpoint",
+        "saved a checkpoint",
     ):
         assert danger in page
     assert "Microsoft" in page
@@ -38,7 +38,7 @@ def test_the_limits_page_has_no_act() -> None:
 
 def test_every_page_leads_there(cast: Cast) -> None:
     for page in (Client().get("/accounts/login/"), signed_in(cast, "ada").get("/preferences/")):
-        assert '<a href="/limits/">What this cannot stop</a>' in page.content.decode()
+        assert '<a href="/limits/">What Lockbox cannot stop</a>' in page.content.decode()
 
 
 def test_too_many_simultaneous_requests_have_their_own_page() -> None:

@@ -130,7 +130,7 @@ def test_get_of_the_buttons_address_leads_to_the_button_and_starts_nothing(cast:
     # For any other button, a page explains the address.
     other = client.get(url(cast.contoso, "log_export", "csv"))
     assert (other.status_code, other["Allow"]) == (405, "POST")
-    assert "This address belongs to a button of another page." in other.content.decode()
+    assert "Only a button on another page can use this address." in other.content.decode()
 
 
 def test_a_second_click_shows_the_check_that_runs(cast: Cast) -> None:

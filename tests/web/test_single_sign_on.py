@@ -727,7 +727,7 @@ def test_staff_test_the_providers_own_and_nobody_else_does(cast: Cast, provider:
     Person.objects.filter(pk=cast.stella.pk).update(is_staff=True)
     settings.SSO_ISSUER = ""
     assert staff.post(reverse("web:sso_test")).status_code == 404
-    assert "It is not set up" in staff.get(page).content.decode()
+    assert "Single sign-on is not set up" in staff.get(page).content.decode()
 
 
 def test_an_unlinked_person_is_signed_out_immediately_and_found_again(world: Cast, provider: Provider) -> None:

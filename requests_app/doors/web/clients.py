@@ -88,7 +88,10 @@ def _secret(visit: Visit, made: Made) -> Secret:
         shown=(
             Shown(made.secret, _("Secret (client_secret)")),
             Shown(made.row.pk, _("Id (client_id)")),
-            Shown(absolute(reverse("api:token")), _("Where it gets its tokens (OAuth 2.0, grant client_credentials)")),
+            Shown(
+                absolute(reverse("api:token")),
+                _("Address where the client gets its tokens (OAuth 2.0, grant client_credentials)"),
+            ),
         ),
         back=_BACK,
     )
