@@ -80,7 +80,7 @@ def test_a_decision_is_made_and_leads_to_its_receipt(
 def test_the_page_says_the_act_in_one_sentence_and_repeats_it_on_the_button(cast: Cast) -> None:
     row = cast.confirmed()
     page = words(signed_in(cast, "ada", fresh=False).get(page_of(row, "decide", "approve")))
-    assert "You allow <bdi" in page
+    assert "</bdi> can then <bdi" in page
     assert "read messages in 1 mailbox (finance@contoso.example)" in page
     assert "Approve 2 hours of read access to 1 mailbox" in page
     assert f'value="{row.content_digest}"' in page

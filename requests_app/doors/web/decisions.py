@@ -64,6 +64,10 @@ _READERS = {
     Side.PROVIDER: _("The engineer reads it, and so does the customer."),
     Side.CUSTOMER: _("The engineer and the provider's approvers read it."),
 }
+#: Refusals that are about no field, so their sentence is shown above the form.
+_SHOWN_ABOVE = (
+    PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired, LogNotCosigned,
+)  # fmt: skip
 
 
 class DecisionForm(ProofForm, ActForm):
@@ -182,37 +186,18 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
             refusal = _stale(row, actor)
         if refusal is not None:
             return _not_offered(request, row, edge, refusal)
+    return _attempted(request, row, form, edge, actor, act)
+
+
+def _attempted(
+    request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, actor: Actor, act: str
+) -> HttpResponse:
+    """Decide as the form says, or show the form again with the reason why not."""
     try:
-        if not is_filled and form.lacks_only_the_proof:
-            # The page may have asked for no proof, because five minutes ago none was needed.
-            form.add_error(
-                None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
-            )
-            return _confirm(request, row, form, edge, status=Unacceptable.status)
-        if not is_filled:
-            return _confirm(request, row, form, edge, status=Unacceptable.status)
-        note, signature = form.cleaned_data["comment"], form.signature
-        if signature is not None or not edge.needs_step_up:
-            operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note, signature=signature)
-            return redirect("web:receipt", pk=row.pk)
-        if not form.is_proven:
-            with noted(row, edge.action, actor):
-                given = form.cleaned_data["password"], form.cleaned_data["code"]
-                is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
-            if not is_right:
-                operations.note_refusal(row.pk, action=edge.action, refusal=StepUpRequired(), actor=actor, always=True)
-                form.add_error(None, form.wrong)
-                return _confirm(request, row, form, edge, status=StepUpRequired.status)
-            _known_password.forget(request)
-            remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
-            actor = actor.stepped_up(clock.now())
-        operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note)
+        return _as_filled_in(request, row, form, edge, actor)
     except CodeAlreadyUsed as mistake:
         return _confirm(request, row, form, edge, status=next_code_is_missing(request, form, mistake, act=act))
-    except (PasskeyRefused, ManifestRefused, SignatureRequired, DeviceBoundRequired, OwnKeyRequired) as error:
-        form.add_error(None, str(error))
-        return _confirm(request, row, form, edge, status=error.status)
-    except LogNotCosigned as error:
+    except _SHOWN_ABOVE as error:
         form.add_error(None, str(error))
         return _confirm(request, row, form, edge, status=error.status)
     except WrongState as error:
@@ -225,6 +210,35 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
         response = _confirm(request, row, form, edge, status=error.status)
         response["Retry-After"] = str(max(1, math.ceil((error.until - clock.now()).total_seconds())))
         return response
+
+
+def _as_filled_in(
+    request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, actor: Actor
+) -> HttpResponse:
+    """Call the operation if the form has all that the decision needs. Check the password and the code first."""
+    if not form.is_valid():
+        if form.lacks_only_the_proof:
+            # The page may have asked for no proof, because five minutes ago none was needed.
+            form.add_error(
+                None, _("Nothing was decided yet. An approval needs proof that is not older than five minutes.")
+            )
+        return _confirm(request, row, form, edge, status=Unacceptable.status)
+    note, signature = form.cleaned_data["comment"], form.signature
+    if signature is not None or not edge.needs_step_up:
+        operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note, signature=signature)
+        return redirect("web:receipt", pk=row.pk)
+    if not form.is_proven:
+        with noted(row, edge.action, actor):
+            given = form.cleaned_data["password"], form.cleaned_data["code"]
+            is_right = is_this_person(request, *given, is_password_known=form.is_password_known)
+        if not is_right:
+            operations.note_refusal(row.pk, action=edge.action, refusal=StepUpRequired(), actor=actor, always=True)
+            form.add_error(None, form.wrong)
+            return _confirm(request, row, form, edge, status=StepUpRequired.status)
+        _known_password.forget(request)
+        remember(request, at=clock.now(), way=PASSWORD_AND_CODE)
+        actor = actor.stepped_up(clock.now())
+    operations.of(ACTS[edge.action])(row.pk, actor=actor, note=note)
     return redirect("web:receipt", pk=row.pk)
 
 
