@@ -144,7 +144,7 @@ def test_an_entry_of_a_closed_part_that_was_never_signed_says_so(cast: Cast) -> 
     assert proof(cast, 4).status_code == 200
     assert "never signed, because its part of the log was closed as damaged" in text(proof(cast, 3))
     page = text(signed_in(cast, "otto").get(url(cast.contoso)))
-    assert "never: its part of the log was closed as damaged before" in page
+    assert "never: its part of the log was closed as damaged before the entry was signed" in page
     assert f"index 0 of {settings.LOG_ORIGIN}/log/{cast.contoso.pk}/1" in page
 
 
@@ -450,6 +450,6 @@ def test_only_a_key_that_signs_now_is_saved(cast: Cast, settings: Any, tmp_path:
     found = [command for command in commands(guide(cast)) if command.startswith("echo")]
     assert found == [f"echo '{vkey(cast)}' >> contoso.vkey"]
     page = signed_in(cast, "otto").get(url(cast.contoso))
-    assert "Verifier key, which signs now" in text(page)
-    assert "Verifier key that has signed here" in text(page)
+    assert "Verifier key of the present signing key" in text(page)
+    assert "Verifier key of an earlier signing key" in text(page)
     assert "signed with a new key" in sentences(page)[0]

@@ -662,7 +662,7 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
         "s-ada",
         "ada@contoso.example",
         "approver",
-        "There is no account for this sign-in, so it would be refused.",
+        "There is no account for this sign-in, so the sign-in would be refused.",
     ):
         assert words in text
     assert (who(ines), Identity.objects.count()) == (str(cast.ines.pk), 0)

@@ -12,7 +12,7 @@ from tests.web.test_passkeys import SET_UP, without_factor
 
 pytestmark = pytest.mark.django_db
 
-MESSAGE = "Passkeys can’t be added here"
+MESSAGE = "You can’t add a passkey here"
 
 
 @pytest.mark.parametrize("number", ["127.0.0.1", "10.1.2.3", "::1", "fd00::7"])

@@ -171,7 +171,7 @@ def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
         assert asked.status_code == 403
         assert secret not in asked.content.decode()
         assert held_by(asked) == {each: [value] for each, value in typed.items()}
-        assert "What you entered is saved, except the password or another secret" in asked.content.decode()
+        assert "What you entered is saved, except passwords and other secrets" in asked.content.decode()
         before = snapshot()
         again = client.post(page, {**held_by(asked), **proof(cast.people[name])})
         assert list(again.context["form"].errors) == [field]

@@ -44,9 +44,9 @@ def way_on(request: HttpRequest, error: DomainError) -> dict[str, Any]:
     is_read = request.method in ("GET", "HEAD")
     if isinstance(error, OutcomeUnknown):
         is_look = is_read and _view_of(request).startswith("web:window")
-        target, label = _page_to_look_at(request, error.current), _("See how it is now")
+        target, label = _page_to_look_at(request, error.current), _("See the current state")
         if is_look:
-            target, label = address_of(request), _("Open it again")
+            target, label = address_of(request), _("Open the item again")
         return {"back_url": target, "back_label": label, "is_look": is_look, **again.form_of(request)}
     if is_read:
         return {"back_url": address_of(request), "back_label": _("Try again")}
