@@ -29,8 +29,8 @@ def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_s
     for name in ("ada", "otto", "mia", "ines", "stella"):
         page = text(signed_in(cast, name).get(url(cast, "approval_page")))
         assert (
-            "There is no approval page of your own. Your approvers approve and deny on the pages of Customer Lockbox."
-            in page
+            "Your tenant has no approval page of its own. "
+            "Your approvers approve and deny on the pages of Customer Lockbox." in page
         ), name
         assert (f'href="{url(cast)}"' in page) == (name == "ines"), name
         assert f'<span class="mono">{cast.contoso.pk}</span>' in page

@@ -113,7 +113,7 @@ def test_the_administrator_is_led_there_and_to_each(cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({**FORM, "scopes": []}, "Choose at least one."),
+        ({**FORM, "scopes": []}, "Choose at least one scope."),
         ({**FORM, "scopes": ["tokens:manage"]}, "tokens:manage"),
         ({**FORM, "scopes": ["requests:submit"]}, "requests:submit"),
         ({**FORM, "name": " "}, "Fill in this field."),

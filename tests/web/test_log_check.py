@@ -146,7 +146,7 @@ def test_a_check_that_has_just_ended_is_shown_and_not_repeated(cast: Cast, trave
     filled(cast, 3)
     checked(cast)
     response = ask(signed_in(cast, "ada"), cast)
-    assert "The log has just been checked, and this is the result. It can be checked again from" in text(response)
+    assert "The log has just been checked, and this is the result. The log can be checked again from" in text(response)
     assert LogCheck.objects.count() == 1
     travel.by(seconds=30)
     assert "has just been checked" not in text(ask(signed_in(cast, "ada"), cast))

@@ -341,7 +341,7 @@ def test_the_page_says_that_old_entries_are_not_cosigned(cast: Cast, travel: Any
     stored.line = small.line(Head.parse(Note.parse(stored.checkpoint.note).text))
     stored.save()
     shown = text(signed_in(cast, "ines").get(page(cast)))
-    assert "No window opens now: entries that are older than 8 hours are cosigned by no witness" in shown
+    assert "No window opens now: no witness has cosigned the entries that are older than 8 hours" in shown
 
 
 def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast: Cast) -> None:

@@ -71,7 +71,7 @@ def test_another_content_from_a_used_page_is_refused_with_the_way_back(cast: Cas
         other = erik.post(page, {"note": "Something else.", "once": "a-token-of-a-page"})
     assert other.status_code == 409
     assert "This page was already used" in message_of(other)
-    assert "What you sent now was not." in message_of(other)
+    assert "What you sent now was not saved." in message_of(other)
     assert "Something else." in message_of(other), "it can be copied"
     assert f'href="{first["Location"]}"' in other.content.decode()
     assert TicketComment.objects.filter(ticket=ticket).count() == 1
@@ -170,7 +170,9 @@ def test_a_secret_is_made_once_and_shown_once(cast: Cast) -> None:
     again = ada.post(reverse("web:tokens"), form, follow=True)
     assert Token.objects.filter(account=cast.ada).count() == 1
     assert (again.status_code, secret in again.content.decode()) == (200, False)
-    assert "A secret is shown once. If you did not note it, revoke it and make a new one." in message_of(again)
+    assert "A secret is shown once. If you did not save it, revoke the secret and create a new secret." in message_of(
+        again
+    )
     assert "This was saved already." in message_of(again)
 
 

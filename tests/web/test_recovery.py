@@ -98,8 +98,8 @@ def test_an_approver_who_is_still_there_stops_it(cast: Cast, travel: Any, name: 
     used(cast, made(cast))
     row = Invitation.objects.get()
     client, page = signed_in(cast, name), reverse("web:people", args=[cast.contoso.pk])
-    assert "Stop this" in client.get(page).content.decode()
-    assert "Stop this" not in signed_in(cast, "otto").get(page).content.decode()
+    assert "Stop the recovery" in client.get(page).content.decode()
+    assert "Stop the recovery" not in signed_in(cast, "otto").get(page).content.decode()
     for other in ("mia", "otto", "stella"):
         with pytest.raises(NotAllowed):
             operations.withdraw_invitation(row.pk, actor=cast.as_(other))

@@ -271,10 +271,12 @@ def test_the_list_says_who_holds_what_since_when(cast: Cast) -> None:
 def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.ada.pk)
     shown = text(client.get(here))
-    assert "Without this role, they can no longer approve or deny, also on pages that are open." in shown
+    assert "Without this role, the person can no longer approve or deny, also on pages that are open." in shown
     assert client.post(here, {"act": "take", "role": "approver"}).status_code == 302
     assert not Membership.objects.filter(person=cast.ada, role="approver").exists()
-    assert "This is their only role. Without it, they see nothing of Contoso any more" in text(client.get(here))
+    assert "This is the only role of this person. Without a role, the person sees nothing of Contoso any more" in text(
+        client.get(here)
+    )
     response = client.post(here, {"act": "give", "role": "auditor"}, follow=True)
     assert "Ada Test has the role “Auditor” now." in text(response)
     assert events_in(cast.contoso) == ["role.taken", "role.given"]
@@ -378,7 +380,7 @@ def test_many_people_are_searched(cast: Cast, monkeypatch: pytest.MonkeyPatch) -
     page = text(client.get(here))
     assert "Ines Test" in page
     assert "Mia Test" not in page
-    assert "Search for others." in page
+    assert "To find other people, search for them." in page
     assert "Mia Test" in text(client.get(here, {"q": "MIA@"}))
     assert "Nobody found" in text(client.get(here, {"q": "%"}))
     assert client.get(here, {"name": "x"}).status_code == 400
@@ -466,4 +468,4 @@ def test_a_tenant_without_an_approver_is_warned_only_while_lockbox_is_on(cast: C
     Tenant.objects.filter(pk=cast.contoso.pk).update(lockbox_on=False)
     page = text(signed_in(cast, "ines").get(url(cast.contoso)))
     assert warning not in page
-    assert "While Lockbox is off, nobody is asked; choose one before you switch it on." in page
+    assert "While Lockbox is off, nobody is asked. Choose an approver before you switch Lockbox on." in page

@@ -447,7 +447,7 @@ def test_a_window_that_opened_meanwhile_does_not_end_without_a_warning(
 
 
 def test_if_nothing_ends_the_page_says_so(as_: Callable[[str], Client], taken: Ticket) -> None:
-    assert "nothing else ends with it" in _text(as_("mia").get(_act(taken, "close_ticket")))
+    assert "Only the ticket itself ends." in _text(as_("mia").get(_act(taken, "close_ticket")))
 
 
 def test_a_ticket_is_closed_once(cast: Cast, as_: Callable[[str], Client], taken: Ticket) -> None:
@@ -535,7 +535,7 @@ def test_the_page_shows_what_another_system_calls_it_and_where(cast: Cast, as_: 
         link = f'<a href="{LINK["external_url"]}" rel="noopener noreferrer nofollow">'
         assert f'{link}<bdi class="visible-line">INC-4711</bdi></a>' in page
         assert 'at <bdi class="visible-line">desk.example</bdi>' in page
-    assert "Elsewhere" not in _text(as_("mia").get(_page(cast.ticket())))
+    assert "In another system" not in _text(as_("mia").get(_page(cast.ticket())))
 
 
 def test_both_sides_set_it_and_it_is_found_by_it(cast: Cast, as_: Callable[[str], Client]) -> None:

@@ -95,7 +95,7 @@ def test_one_is_led_there_from_the_menu_and_from_the_settings(cast: Cast) -> Non
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({**FORM, "scopes": []}, "Choose at least one."),
+        ({**FORM, "scopes": []}, "Choose at least one scope."),
         ({**FORM, "scopes": ["content:read"]}, "content:read"),
         ({**FORM, "name": " "}, "Fill in this field."),
         ({**FORM, "days": "8"}, "8"),

@@ -35,9 +35,9 @@ STATE = state("ticket", _("state"))
 
 class LinkForm(ActForm):
     external_reference = forms.CharField(
-        label=_("Reference elsewhere"), required=False, max_length=Ticket.EXTERNAL_REFERENCE_MAX
+        label=_("External reference"), required=False, max_length=Ticket.EXTERNAL_REFERENCE_MAX
     )
-    external_url = forms.CharField(label=_("Address elsewhere"), required=False, max_length=Ticket.EXTERNAL_URL_MAX)
+    external_url = forms.CharField(label=_("External address"), required=False, max_length=Ticket.EXTERNAL_URL_MAX)
 
     def prepare(self) -> None:
         if self.row is not None:
@@ -53,7 +53,7 @@ class RecordForm(LinkForm):
     on_behalf_of = PersonField(
         label=_("For"),
         required=False,
-        help_text=_("The email address of the customer who called or wrote; they get the confirmation."),
+        help_text=_("The email address of the customer who called or wrote. This person gets the confirmation."),
     )
     field_order = ["tenant", "service", "title", "body", "priority", "on_behalf_of"]
 
@@ -89,7 +89,7 @@ def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
     return operations.open_ticket(report, actor=actor)
 
 
-_ENDS = _("Access that was asked for or given under this ticket ends with it.")
+_ENDS = _("Waiting access requests and open windows under this ticket end with the ticket.")
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:
@@ -119,7 +119,7 @@ class TicketAdmin(StaffAdmin):
         ("", ("reference", "title", STATE, "priority", "origin", "tenant", "service")),
         (_("What happened"), ("body",)),
         (_("People"), ("opened_by", "on_behalf_of", "assignee")),
-        (_("Elsewhere"), ("external_reference", "external_url")),
+        (_("In another system"), ("external_reference", "external_url")),
         (_("Times"), ("opened_at", "changed_at", "resolved_at", "closed_at")),
     ]
     related: ClassVar = [
@@ -139,7 +139,7 @@ class TicketAdmin(StaffAdmin):
             offered=from_table("assign_ticket"),
         ),
         of_act(COMMENT, "comment", label=_("Comment"), form=CommentForm, offered=from_table("close_ticket")),
-        of_act(LINK_TICKET, "link", label=_("Set the reference elsewhere"), form=LinkForm),
+        of_act(LINK_TICKET, "link", label=_("Set the external reference"), form=LinkForm),
         of_act(ASK_CUSTOMER, "ask-customer", offered=from_table("ask_customer")),
         of_act(RESOLVE_TICKET, "resolve", explains=_ENDS, offered=from_table("resolve_ticket")),
         of_act(

@@ -229,9 +229,9 @@ def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
 
 
 _ENDED: dict[str, Any] = {
-    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for it on %(at)s."),
-    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s closed their own window for it on %(at)s."),
-    Grant.CloseReason.ELAPSED: gettext_lazy("The window for it ended on %(at)s."),
+    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for the item on %(at)s."),
+    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s closed their own window for the item on %(at)s."),
+    Grant.CloseReason.ELAPSED: gettext_lazy("The window for the item ended on %(at)s."),
 }
 
 

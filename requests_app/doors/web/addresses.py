@@ -40,13 +40,17 @@ def _keeps_address(visit: Visit) -> bool:
 
 def _address_now(visit: Visit) -> str:
     email = visible_single(_person(visit).email)
-    return format_html("{} <strong>{}</strong>", _("You sign in with it, and get your mail there:"), email)
+    return format_html(
+        "{} <strong>{}</strong>", _("You sign in with this address, and this address gets your mail:"), email
+    )
 
 
 def _who_keeps_it(visit: Visit) -> Text:
     if _keeps_address(visit):
         return ""
-    return _("Your organisation’s directory manages this address. Ask the directory’s administrator for another one.")
+    return _(
+        "Your organisation’s directory manages this address. Ask the directory’s administrator for another address."
+    )
 
 
 def _send_link(visit: Visit, values: dict[str, Any]) -> None:
@@ -73,8 +77,9 @@ ADDRESS = Page(
     lead=(_address_now, _who_keeps_it),
     action=Action(
         lead=_(
-            "We send a link to the new address. It works once, for 24 hours, only for you. The new address replaces "
-            "the old address only after you have used the link. The old address gets a mail about both steps."
+            "We send a link to the new address. The link works once, for 24 hours, only for you. The new "
+            "address replaces the old address only after you have used the link. The old address gets a mail "
+            "about both steps."
         ),
         label=_("Send the link"),
         form=lambda visit, data: AddressForm(data),
@@ -99,8 +104,8 @@ CONFIRMATION = Page(
     ),
     action=Action(
         lead=_(
-            "From then on, you sign in with the new address, and get your mail there. The log records this, and the "
-            "old address gets a mail."
+            "After you confirm, you sign in with the new address, and it gets your mail. The log records the "
+            "change, and the old address gets a mail."
         ),
         label=_("Use this address"),
         cancel=_("Cancel"),

@@ -83,7 +83,8 @@ def _secret(visit: Visit, made: Made) -> Secret:
         value=made.secret,
         warning=_("This secret is shown now and never again."),
         text=_(
-            "Give it to the machine, and store it where you store passwords. Anybody who has it can act as this client."
+            "Give the secret to the machine, and store the secret where you store passwords. Anybody who has "
+            "the secret can act as this client."
         ),
         shown=(
             Shown(made.secret, _("Secret (client_secret)")),
@@ -99,7 +100,7 @@ def _secret(visit: Visit, made: Made) -> Secret:
 
 def _token(visit: Visit, made: Made) -> Secret:
     address = absolute(reverse("api:scim_users")).removesuffix("/Users")
-    words = _("Enter it in the directory. Create the next token before this one ends:")
+    words = _("Enter the token in the directory. Create the next token before this token ends:")
     return Secret(
         heading=_("The directory’s token"),
         value=made.secret,
@@ -122,8 +123,8 @@ def _what_becomes_of_tokens(visit: Visit) -> Text:
         return _("When you create the next token, this token works for one more week.")
     return strong(
         _(
-            "The present token works for one more week, so that you can give the new token to the directory. A token "
-            "from before the present one stops working immediately."
+            "The present token works for one more week, so that you can give the new token to the directory. "
+            "Tokens that are older than the present token stop working immediately."
         )
     )
 
@@ -140,8 +141,8 @@ CLIENTS = Page(
     tab="clients",
     lead=(
         _(
-            "A client is a machine that calls the API for you: a ticket system, a SIEM. It can do only what its "
-            "scopes allow, never sees content, and decides only if this page says so."
+            "A client is a machine that calls the API for you, such as a ticket system or a SIEM. It can do "
+            "only what its scopes allow, never sees content, and decides only if this page says so."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -157,15 +158,15 @@ CLIENTS = Page(
         empty=Empty(
             _("No machine calls the API for you yet"),
             _(
-                "Add one client for each program. The log then shows each program by its own name, and you can switch "
-                "it off separately."
+                "Add one client for each program. The log then shows each program by its own name, and you can "
+                "remove each client separately."
             ),
             "key-round",
         ),
     ),
     action=Action(
         heading=_("Add a client"),
-        lead=_("Its secret is shown once, on the next page."),
+        lead=_("The client’s secret is shown once, on the next page."),
         label=_("Add this client"),
         act=CREATE_CLIENT,
         form=_new,
@@ -210,8 +211,8 @@ CHANGE = _page(
     title=_("Change the client {thing}"),
     action=Action(
         lead=_(
-            "What you take away no longer works from its next call on, also with tokens that it has. What you add "
-            "works from its next token on."
+            "What you remove no longer works from the client’s next call on, even with tokens that the client "
+            "already has. What you add works from the client’s next token on."
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
@@ -231,10 +232,10 @@ NEW_TOKEN = _page(
     action=Action(
         consequences=(
             _(
-                "It is for a directory that stores one token, and can’t get its own tokens with an id and a secret. "
-                "The token is shown once, on the next page."
+                "A lasting token is for a directory that stores one token, and can’t get its own tokens with an "
+                "id and a secret. The token is shown once, on the next page."
             ),
-            _("Anybody who has it can add, change and switch off your people, and give them roles."),
+            _("Anybody who has the token can add, change and switch off your people, and give them roles."),
             _what_becomes_of_tokens,
             _who,
         ),

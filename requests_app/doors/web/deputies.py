@@ -34,7 +34,10 @@ def _form(visit: Visit, data: QueryDict | None) -> OutOfOfficeForm:
 def _no_deputy(form: PageForm) -> Text:
     if form.fields["deputy"].choices:  # type: ignore[attr-defined]  # a ChoiceField
         return ""
-    return _("There is nobody that you can name. Your administrator has to give somebody the role “Deputy” first.")
+    return _(
+        "There is nobody whom you can name as your deputy. Your administrator must first give somebody the role "
+        "“Deputy”."
+    )
 
 
 def _name(visit: Visit, values: dict[str, Any]) -> OutOfOffice:
@@ -61,9 +64,9 @@ PAGE = Page(
     heading=_("Out of office"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "An approver who is away names a deputy. Only during that time, the deputy gets the mails about decisions and "
-        "decides under their own name. The log says for whom. The approver can still decide, too. The deputy’s time "
-        "ends automatically."
+        "An approver who is away names a deputy. During this time, and only then, the deputy gets the mails "
+        "about decisions, and decides under the deputy’s own name. The log says for whom the deputy decided. "
+        "The approver can still decide, too. The deputy’s time ends automatically."
     ),
     table=Table(
         caption=_("Who is out of the office, now or later"),

@@ -77,7 +77,7 @@ def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
         when = when_words(rests_until(check), instant(request))
         messages.info(
             request,
-            _("The log has just been checked, and this is the result. It can be checked again from %(when)s on.")
+            _("The log has just been checked, and this is the result. The log can be checked again from %(when)s on.")
             % {"when": when},
         )
     return redirect(reverse("web:log", args=[row.pk]) + "#log-check")

@@ -37,9 +37,10 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "GOOD",
         0,
         gettext_lazy(
-            "Every entry is the one that was signed. For the whole log or a period, no entry is missing, except "
-            "those that it lists as removed. For one access request, it can’t show that. Where it says "
-            "“replayed”, each access to content lies in a window that was approved."
+            "Every entry is as it was signed. For the whole log or a period, no entry is missing, except the "
+            "entries that the verifier lists as removed. For one access request, the verifier can’t show that "
+            "no entry is missing. Where it prints “replayed”, each access to content was in a window that was "
+            "approved."
         ),
     ),
     (
@@ -70,16 +71,17 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "unproven",
         None,
         gettext_lazy(
-            "The decision has no signature by a key of the person who decided. It is proven that the decision was "
-            "recorded at that time. You must trust the provider that this person made it."
+            "The decision has no signature by a key of the person who decided. The log proves when the decision "
+            "was recorded. Only the provider says that this person made the decision, so you must trust the "
+            "provider for that."
         ),
     ),
     (
         "not proven",
         None,
         gettext_lazy(
-            "Only the evidence says so, and nothing that was signed says it. Examples are the files for people, or "
-            "the tenant’s name if no entry in the evidence gives one."
+            "Only the evidence itself says so, and no signature confirms it. Examples are the files for people, "
+            "or the tenant’s name if no entry in the evidence gives a name."
         ),
     ),
     (
@@ -95,7 +97,7 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         None,
         gettext_lazy(
             "You did not name a key, so the verifier used the key in the evidence itself. Name the key that you "
-            "saved: step 1."
+            "saved in step 1."
         ),
     ),
 )

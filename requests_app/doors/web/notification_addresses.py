@@ -40,7 +40,7 @@ PAGE = Page(
         rows=lambda visit: queries.addresses(visit.tenant),
         columns=(
             Column(_("Address"), lambda row: row.email),
-            Column(_("What it is"), lambda row: row.label or None),
+            Column(_("Description"), lambda row: row.label or None),
             Column(_("Since"), lambda row: row.created_at, when),
         ),
         empty=Empty(

@@ -167,7 +167,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
     about = {"subject_type": row.subject_type, "subject_id": row.subject_id}
     target = row.headers.get("Location") or (request.path if row.status == _SHOWN else page_about(about))
     if row.asked != once.asked:
-        message = _("What you sent first from this page was saved. What you sent now was not.")
+        message = _("What you sent first from this page was saved. What you sent now was not saved.")
         context = {"code": "page_used", "message": message, "back_url": target, "back_label": _("See what was saved")}
         context["typed"] = sentences_in(sent_with(request))
         return render(request, "409.html", context, status=SentAlready.status)
@@ -177,7 +177,8 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
         return redirect(target)
     message = _("This was saved already. Nothing was done a second time.")
     if row.status == _SHOWN:
-        message = f"{message} {_('A secret is shown once. If you did not note it, revoke it and make a new one.')}"
+        lost = _("A secret is shown once. If you did not save it, revoke the secret and create a new secret.")
+        message = f"{message} {lost}"
     messages.info(request, message)
     return redirect(target)
 

@@ -128,10 +128,11 @@ REMOVAL = Page(
     action=Action(
         lead=(
             gettext_lazy(
-                "From then on, nobody can sign in with it or sign anything with it. What was signed with it stays "
-                "signed. The log records this, and you and your approvers get a mail."
+                "After you remove the passkey, nobody can sign in or sign anything with it. What was signed "
+                "with the passkey stays signed. The log records the removal, and you and your approvers get a "
+                "mail."
             ),
-            gettext_lazy("Your device might still show it: delete it there as well."),
+            gettext_lazy("Your device might still show the passkey. Delete it on your device as well."),
         ),
         label=gettext_lazy("Remove the passkey"),
         cancel=gettext_lazy("Cancel"),

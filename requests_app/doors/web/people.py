@@ -140,7 +140,7 @@ def _done_message(someone: Person, act: str, role: str) -> str:
         "take": _("{name} no longer has the role “{role}”."),
         "switch_off": _("The account of {name} is switched off."),
         "switch_on": _("The account of {name} is switched on."),
-        "unlink": _("{name} is signed out, and is found again at the next single sign-on."),
+        "unlink": _("{name} is signed out. The next single sign-on links the account again."),
         "reset": _("The second factors of {name} are removed. New ones are set up at the next sign-in."),
     }
     label = Membership.Role(role).label if role else ""

@@ -62,9 +62,9 @@ def _answered(request: HttpRequest, row: Tenant) -> str:
         # The confirmed act may remove a key whose entry is in the provider's log, which needs `own_account`.
         with own_account():
             operations.confirm_proposal(found.pk, actor=actor_in(request), keep=factors.drops_all)
-        return _("Confirmed, and done.")
+        return _("The change is confirmed and made.")
     operations.withdraw_proposal(found.pk, actor=actor_in(request))
-    return _("Withdrawn. Nothing was changed.")
+    return _("The proposal is withdrawn. Nothing was changed.")
 
 
 def _page(request: HttpRequest, row: Tenant, refusal: WrongState | None = None) -> HttpResponse:

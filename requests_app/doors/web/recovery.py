@@ -33,8 +33,9 @@ def _delay() -> str:
 
 def _way_back(visit: Visit) -> str:
     words = _(
-        "When somebody uses it, everybody in your tenant and all its addresses get a mail, and nothing happens for "
-        "%(delay)s. Until then, any administrator or approver can stop it with one button."
+        "When somebody uses the recovery key, everybody in your tenant and all its addresses get a mail, and "
+        "nothing happens for %(delay)s. Until then, any administrator or approver can stop the recovery with "
+        "one button."
     )
     return words % {"delay": _delay()}
 
@@ -42,12 +43,12 @@ def _way_back(visit: Visit) -> str:
 def _key_of_now(visit: Visit) -> str:
     known = visit.thing
     if known is None:
-        return strong(_("You have no recovery key. Create it now, while there is somebody who can."))
+        return strong(_("You have no recovery key. Create it now, while you have an administrator who can create it."))
     return format_html(
         "{} {}. {}",
         filled(_("{name} created a key"), name=known.made_by.name),
         visit.when(known.made_at),
-        strong(_("When you create a new key, that key no longer works.")),
+        strong(_("When you create a new key, the earlier key no longer works.")),
     )
 
 
@@ -57,8 +58,9 @@ def _label(visit: Visit) -> str:
 
 def _shown_once(visit: Visit, made: Any) -> Secret:
     words = _(
-        "With it, you name a new administrator when you have no administrator left. It works once, after %(delay)s. "
-        "In that time, everybody in your tenant is informed. An earlier key no longer works: throw it away."
+        "With this key, you name a new administrator when you have no administrator any more. The key works "
+        "once, and takes effect after %(delay)s. During this time, everybody in your tenant is informed. An "
+        "earlier key no longer works: destroy it."
     )
     return Secret(
         heading=gettext_lazy("Recovery key of {tenant}"),
@@ -70,7 +72,7 @@ def _shown_once(visit: Visit, made: Any) -> Secret:
         facts=(
             Column(gettext_lazy("For"), lambda row: visit.tenant.name),
             Column(gettext_lazy("Created"), lambda row: made.row.made_at, when),
-            Column(gettext_lazy("Used at"), lambda row: settings.BASE_URL + reverse("web:recover"), css="mono"),
+            Column(gettext_lazy("Where to use it"), lambda row: settings.BASE_URL + reverse("web:recover"), css="mono"),
         ),
         back=_PEOPLE,
     )
@@ -87,15 +89,15 @@ KEY = Page(
     is_narrow=True,
     find=lambda visit, ids: queries.recovery_key(visit.tenant),
     lead=gettext_lazy(
-        "Use it if {tenant} has lost every administrator. Anybody who has the key can name a new administrator, "
-        "without signing in. {provider} cannot do this for you, and cannot create or read a key."
+        "Use the recovery key if {tenant} has lost every administrator. Anybody who has the key can name a new "
+        "administrator, without signing in. {provider} cannot do this for you, and cannot create or read a key."
     ),
     action=Action(
         consequences=(
             _way_back,
             gettext_lazy(
-                "It works once. Print it, and keep it where one person alone can’t take it unnoticed: in a safe, or "
-                "in a sealed envelope."
+                "The key works once. Print it, and keep it where one person alone can’t take it unnoticed: in a "
+                "safe, or in a sealed envelope."
             ),
             _key_of_now,
         ),

@@ -292,7 +292,7 @@ def _words(code: str) -> str:
         "time": _("The identity token’s time is not the present time. Compare the clocks."),
         "nonce": _("The identity token belongs to another sign-in."),
         "kind": _("The identity provider sent a token that is not an identity token."),
-        "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer one."),
+        "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer key."),
         "token_hash": _("The identity token does not belong to the access token that came with it."),
         "userinfo": _("The identity provider’s UserInfo endpoint gave no readable answer."),
         "userinfo_subject": _("The identity provider’s UserInfo endpoint answered about another person."),

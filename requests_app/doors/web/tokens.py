@@ -66,7 +66,7 @@ def _secret(visit: Visit, made: Made) -> Secret:
         heading=_("Your new token"),
         value=made.secret,
         warning=_("This token is shown now and never again."),
-        text=_("Store it where you store passwords. Anybody who has it can call the API as you."),
+        text=_("Store the token where you store passwords. Anybody who has the token can call the API as you."),
         shown=(
             Shown(made.secret, made.row.name),
             Shown(command, text=format_html("{} {}", until, how)),
@@ -105,9 +105,9 @@ TOKENS = Page(
     back=Link(_("Your settings"), to("web:preferences")),
     lead=(
         _(
-            "With a token, a program of yours calls the API as you. It can do only what you are allowed to do at that "
-            "moment and what the token is for. It never sees content. To decide with it, you need your password and a "
-            "code, as on a page."
+            "With a token, a program of yours calls the API as you. The program can do only what you are "
+            "allowed to do at that moment and what the token is for. It never sees content. To decide with a "
+            "token, you need your password and a code, as on a page."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -118,8 +118,8 @@ TOKENS = Page(
         empty=Empty(
             _("You have no token"),
             _(
-                "Create one token for each program. You then see when it was last used, and can revoke it without "
-                "affecting the others."
+                "Create one token for each program. You then see when each token was last used, and can revoke "
+                "a token without affecting the other tokens."
             ),
             "key-round",
         ),
@@ -127,7 +127,7 @@ TOKENS = Page(
     ),
     action=Action(
         heading=_("Create a token"),
-        lead=_("It is shown once, on the next page."),
+        lead=_("The token is shown once, on the next page."),
         label=_("Create this token"),
         form=_form,
         run=lambda visit, values: operations.create_token(actor=visit.actor, **values),
@@ -163,7 +163,7 @@ REVOCATION = Page(
     ),
     action=Action(
         consequences=(
-            _("It stops working immediately and permanently. What was done with it stays done."),
+            _("The token stops working immediately and permanently. What was done with the token stays done."),
             _("The log records that you revoked it."),
         ),
         label=_("Revoke this token"),

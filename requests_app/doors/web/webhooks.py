@@ -85,8 +85,8 @@ def _keys(visit: Visit, issued: Issued) -> Secret:
             keys.whpk,
             _("Public key, for signatures v1a"),
             _(
-                "A receiver that supports signatures v1a (Ed25519) needs no secret: it checks them with this public "
-                "key."
+                "A receiver that supports signatures v1a (Ed25519) needs no secret: it checks the signatures "
+                "with this public key."
             ),
         ),
     ]
@@ -98,8 +98,8 @@ def _keys(visit: Visit, issued: Issued) -> Secret:
         value=keys.whsec,
         warning=_("This secret is shown now and never again."),
         text=_(
-            "Give it to the receiver, which checks with it that a message comes from here. Store it where you store "
-            "passwords."
+            "Give the secret to the receiver. With the secret, the receiver checks that a message comes from "
+            "Customer Lockbox. Store the secret where you store passwords."
         ),
         shown=tuple(shown),
         back=_BACK,
@@ -126,13 +126,18 @@ def _signs_until(context: Context, at: datetime) -> str:
 def _will_be_off(visit: Visit) -> Text:
     if not visit.tenant.needs_two:
         return ""
-    return _("Under two-person control it is off until somebody else confirms that it is switched on.")
+    return _("Under two-person control, the webhook is off until a second person confirms that it is switched on.")
 
 
 def _end_of_former_keys(visit: Visit) -> str:
     if not _has_former_keys(visit, visit.thing):
         return ""
-    return strong(_("The keys from before the present keys still sign, too. They end immediately."))
+    return strong(
+        _(
+            "Keys that are older than the present keys still sign messages, too. These older keys stop working "
+            "immediately."
+        )
+    )
 
 
 WEBHOOKS = Page(
@@ -142,9 +147,9 @@ WEBHOOKS = Page(
     tab="webhooks",
     is_for_administrators=True,
     lead=_(
-        "A webhook sends each new entry of your log to a server of yours. A message says what happened, and gives the "
-        "ids of the things that it concerns. It never contains content, or text that somebody wrote. Every message is "
-        "signed, and is sent again until it arrives."
+        "A webhook sends each new entry of your log to a server of yours. A message says what happened, and "
+        "gives the ids of the things that it concerns. A message never contains content, or text that somebody "
+        "wrote. Every message is signed, and is sent again until it arrives."
     ),
     table=Table(
         caption=_("Webhooks"),
@@ -158,15 +163,15 @@ WEBHOOKS = Page(
         empty=Empty(
             _("No machine is informed yet"),
             _(
-                "Add the address of your help desk, your chat or your own service. It learns within seconds what "
-                "happens."
+                "Add the address of your help desk, your chat or your own service. Messages about each event "
+                "arrive there within seconds."
             ),
             "list",
         ),
     ),
     action=Action(
         heading=_("Add a webhook"),
-        lead=(_("Its secret is shown once, on the next page."), _will_be_off),
+        lead=(_("The webhook’s secret is shown once, on the next page."), _will_be_off),
         label=_("Add this webhook"),
         act=ADD_WEBHOOK,
         form=lambda visit, data: WebhookForm(data),
@@ -209,7 +214,7 @@ WEBHOOK = Page(
             form=WebhookActForm,
             value="off",
             run=lambda visit: operations.disable_webhook(visit.thing.pk, actor=visit.actor),
-            done=_("Nothing is sent to it until you switch it on again."),
+            done=_("Nothing is sent to the webhook until you switch it on again."),
             offered=lambda visit, row: row.is_on,
             style="quiet",
         ),
@@ -239,8 +244,8 @@ CHANGE = _page(
     title=_("Change the webhook {thing}"),
     action=Action(
         lead=_(
-            "Messages that wait go to the new address, immediately. The choice of events applies to what happens "
-            "from now on."
+            "Messages that wait are sent to the new address immediately. The choice of events applies to what "
+            "happens from now on."
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
@@ -281,7 +286,7 @@ REMOVAL = _page(
     title=_("Remove the webhook {thing}"),
     action=Action(
         consequences=(
-            _("Nothing is sent to it any more, not even messages that wait."),
+            _("Nothing is sent to the webhook any more, not even messages that wait."),
             _("Its keys and its deliveries are deleted. The log keeps what happened."),
             _("The log records that you removed it."),
         ),

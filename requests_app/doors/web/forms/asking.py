@@ -35,7 +35,9 @@ class AskForm(PageForm):
 
     tried = forms.CharField(
         label=gettext_lazy("What did you try without access?"),
-        help_text=gettext_lazy("Logs you read, questions you asked, changes you made, and the results."),
+        help_text=gettext_lazy(
+            "Name the logs that you read, the questions that you asked, the changes that you made, and the results."
+        ),
         widget=forms.Textarea(attrs=_TEXTAREA),
         error_messages={"required": gettext_lazy("Say what you tried: the customer reads it.")},
     )
@@ -57,7 +59,7 @@ class AskForm(PageForm):
         label=gettext_lazy("Which resources?"),
         widget=forms.CheckboxSelectMultiple,
         error_messages={
-            "required": gettext_lazy("Choose at least one."),
+            "required": gettext_lazy("Choose at least one resource."),
             "invalid_choice": gettext_lazy("Choose resources of this tenant and this service."),
         },
     )
@@ -65,7 +67,7 @@ class AskForm(PageForm):
         label=gettext_lazy("Names only, or read?"),
         help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
         widget=forms.RadioSelect,
-        error_messages={"required": gettext_lazy("Choose one of the two.")},
+        error_messages={"required": gettext_lazy("Choose names only, or read.")},
     )
     window_for = forms.TypedChoiceField(
         label=gettext_lazy("For how long?"),
@@ -161,10 +163,11 @@ class AskForm(PageForm):
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
         words = _(
-            "%(tenant)s opens a window for %(cap)s at most. It opens at the last approval, and closes automatically."
+            "The longest window that %(tenant)s allows is %(cap)s. The window opens at the last approval, and "
+            "closes automatically."
         )
         if not choices:
-            words = _("%(tenant)s opens a window for %(cap)s at most, but all offered lengths are longer.")
+            words = _("The longest window that %(tenant)s allows is %(cap)s, but all offered lengths are longer.")
         self.fields["window_for"].help_text = words % values
 
 
@@ -191,7 +194,7 @@ class DemandForm(AskForm):
         super().__init__(*args, **kwargs)
         self.fields["tried"].label = gettext_lazy("What was done to avoid it?")
         self.fields["tried"].help_text = gettext_lazy(
-            "How the authority was referred to the customer, and what it answered."
+            "Say how the authority was referred to the customer, and what the authority answered."
         )
         self.fields["justification"].help_text = gettext_lazy(
             "Begin with a summary in one line: the customer reads it first. Say what the instrument covers."

@@ -15,7 +15,7 @@ from requests_app.models import Client, Person
 from requests_app.operations.integrations import LASTING_LIFETIMES, LIFETIMES, LONGEST_THAT_DECIDES
 from requests_app.words import scopes as _scopes_shown
 
-_AT_LEAST_ONE = {"required": gettext_lazy("Choose at least one.")}
+_AT_LEAST_ONE = {"required": gettext_lazy("Choose at least one scope.")}
 #: A token for a week is long enough for a trial. If somebody forgets it, it ends soon.
 _USUAL_DAYS = 7
 _YEAR = 365
@@ -29,13 +29,13 @@ class TokenForm(StrictForm):
     many = frozenset({"scopes"})
 
     name = forms.CharField(
-        label=gettext_lazy("What it is for"),
+        label=gettext_lazy("What the token is for"),
         help_text=gettext_lazy("For example: a script on your laptop."),
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    scopes = _scopes(gettext_lazy("What it can be used for"))
-    days = forms.TypedChoiceField(label=gettext_lazy("How long it is valid"), coerce=int, initial=_USUAL_DAYS)
+    scopes = _scopes(gettext_lazy("What the token can be used for"))
+    days = forms.TypedChoiceField(label=gettext_lazy("How long the token is valid"), coerce=int, initial=_USUAL_DAYS)
 
     def __init__(self, *args: Any, offered: frozenset[Scope], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,7 +50,7 @@ class _OfClient(StrictForm):
     """The choices for a new client, which can be changed later."""
 
     many = frozenset({"scopes"})
-    scopes = _scopes(gettext_lazy("What it can do"))
+    scopes = _scopes(gettext_lazy("What the client can do"))
     decides_for = forms.ChoiceField(
         label=gettext_lazy("Decides for"),
         help_text=gettext_lazy(
@@ -65,7 +65,7 @@ class _OfClient(StrictForm):
         super().__init__(*args, **kwargs)
         self.offer("scopes", _scopes_shown.choices(OF_CLIENTS))
         people = [(str(person.pk), f"{person.name} ({person.email})") for person in approvers]
-        self.offer("decides_for", [("", _("Nobody: it decides nothing")), *people])
+        self.offer("decides_for", [("", _("Nobody: the client decides nothing")), *people])
 
     def clean_decides_for(self) -> str | None:
         return self.cleaned_data["decides_for"] or None
@@ -73,7 +73,7 @@ class _OfClient(StrictForm):
 
 class ClientForm(_OfClient):
     name = forms.CharField(
-        label=gettext_lazy("What it is"),
+        label=gettext_lazy("Name of the client"),
         help_text=gettext_lazy("The log shows this name permanently. For example: help desk."),
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
@@ -82,7 +82,7 @@ class ClientForm(_OfClient):
 
 
 class LastingTokenForm(StrictForm):
-    days = forms.TypedChoiceField(label=gettext_lazy("How long it is valid"), coerce=int, initial=_YEAR)
+    days = forms.TypedChoiceField(label=gettext_lazy("How long the token is valid"), coerce=int, initial=_YEAR)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -57,7 +57,7 @@ class DaysForm(StrictForm):
         values = super().clean() or {}
         since, until = values.get("since"), values.get("until")
         if since and until and until < since:
-            self.add_error("until", _("This day is before the first one."))
+            self.add_error("until", _("The last day is before the first day."))
         return values
 
     def bounds(self) -> tuple[dt.datetime | None, dt.datetime | None]:

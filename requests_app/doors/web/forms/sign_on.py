@@ -57,7 +57,7 @@ class SignOnForm(StrictForm):
     )
     groups_claim = forms.CharField(
         label=gettext_lazy("Claim with the groups"),
-        help_text=gettext_lazy("If this is empty, roles are given only here."),
+        help_text=gettext_lazy("If this is empty, roles are given only on the pages of Customer Lockbox."),
         max_length=80,
         required=False,
         widget=_PLAIN,
@@ -65,9 +65,9 @@ class SignOnForm(StrictForm):
     role_map = forms.CharField(
         label=gettext_lazy("Roles by group"),
         help_text=gettext_lazy(
-            "One line for each group: the group, an equals sign, and member, approver, auditor or administrator. "
-            "Each sign-in gives and takes the roles that are named here. The last approver and the last "
-            "administrator keep their roles."
+            "One line for each group: the group, an equals sign, and member, approver, auditor or "
+            "administrator. Each sign-in gives or takes away the roles that are named in these lines. The last "
+            "approver and the last administrator keep their roles."
         ),
         max_length=20_000,
         required=False,
@@ -75,12 +75,12 @@ class SignOnForm(StrictForm):
     )
     is_on = forms.BooleanField(label=gettext_lazy("People can sign in this way"), required=False)
     is_only = forms.BooleanField(
-        label=gettext_lazy("It is the only way in"),
+        label=gettext_lazy("People can sign in only in this way"),
         help_text=gettext_lazy("Your people’s passwords, and links to set them, then no longer work here."),
         required=False,
     )
     break_glass_id = forms.TypedChoiceField(
-        label=gettext_lazy("Who can sign in without it"),
+        label=gettext_lazy("Who can sign in without the identity provider"),
         help_text=gettext_lazy(
             "An administrator with a password of their own, in case your identity provider does not answer. Each "
             "such sign-in is in the log, and your approvers and administrators get a mail."

@@ -159,7 +159,7 @@ class OutOfOfficeForm(StrictForm):
     )
     until_at = forms.DateTimeField(
         label=gettext_lazy("Until"),
-        help_text=gettext_lazy("It ends automatically. Times are in your own time zone."),
+        help_text=gettext_lazy("The deputy’s time ends automatically. Times are in your own time zone."),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
 
@@ -191,7 +191,7 @@ class MuteForm(StrictForm):
     )
     note = forms.CharField(
         label=gettext_lazy("Comment"),
-        help_text=gettext_lazy("The engineers and the provider's approvers read it."),
+        help_text=gettext_lazy("The engineers and the provider's approvers read your comment."),
         required=False,
         max_length=limits.COMMENT_MAX,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -232,7 +232,7 @@ class AddressForm(StrictForm):
         label=gettext_lazy("Email address"), widget=forms.EmailInput(attrs={"autocomplete": "off"})
     )
     label = forms.CharField(
-        label=gettext_lazy("What it is"),
+        label=gettext_lazy("Description"),
         help_text=gettext_lazy("For example: security team, or on-call mailbox."),
         max_length=80,
         required=False,
@@ -258,9 +258,9 @@ class RoleForm(StrictForm):
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
         if bool(values.get("role")) != (values.get("act") in ("give", "take")):
-            self.add_error("role", _("Choose a role only if you give or take it. Otherwise leave this empty."))
+            self.add_error("role", _("Choose a role only to give it or to take it away. Otherwise leave this empty."))
         if bool(values.get("identity")) != (values.get("act") == "unlink"):
-            self.add_error("identity", _("Choose an identity only if you unlink it. Otherwise leave this empty."))
+            self.add_error("identity", _("Choose an identity only to unlink it. Otherwise leave this empty."))
         return values
 
 

@@ -52,7 +52,7 @@ class LinkForm(StrictForm):
     external_reference = forms.CharField(
         label=_("Reference in your own system"),
         required=False,
-        help_text=_("If your help desk has a case for it: the reference of that case, such as INC-4711."),
+        help_text=_("If your help desk has a case for this ticket: the reference of that case, such as INC-4711."),
         widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
     )
     external_url = forms.CharField(

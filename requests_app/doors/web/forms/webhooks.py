@@ -28,7 +28,7 @@ class WebhookForm(StrictForm):
         widget=forms.TextInput(attrs=_PLAIN),
     )
     label = forms.CharField(
-        label=gettext_lazy("What it is"),
+        label=gettext_lazy("Description"),
         help_text=gettext_lazy("For example: help desk, or the security team’s chat."),
         max_length=80,
         required=False,
