@@ -120,7 +120,7 @@ def _begun_elsewhere(message: OutboxMessage, at: datetime) -> str:
     """Return a note if another drain has sent or combined this mail; otherwise take the mail that it rendered."""
     row = OutboxMessage.objects.get(pk=message.pk)
     if row.state != OutboxMessage.State.WAITING:
-        return row.last_error or _("Not sent: another worker sends it.")
+        return row.last_error or _("Not sent here: another worker sends this message.")
     if row.rendered is None:  # released again at this moment
         raise NotYet(at)
     message.rendered = row.rendered

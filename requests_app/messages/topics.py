@@ -132,17 +132,17 @@ def problems() -> Iterator[str]:
     declared = [(act, tell) for act in ACTS.values() for tell in act.tells]
     for act, tell in declared:
         if tell.topic not in Topic._value2member_map_ and tell.mail is None:
-            yield f"{act.name} tells {tell.topic}, which is no topic"
+            yield f"{act.name} sends {tell.topic}, which is not a topic"
         elif tell.topic not in Topic._value2member_map_ and act.noun not in PLAIN_NOUNS:
-            yield f"{act.name} tells {tell.topic}, but a mail about such a row needs templates"
+            yield f"{act.name} sends {tell.topic}, but a mail about such a row needs templates"
         for name in tell.to:
             if name.startswith(OF_ROW):
                 if tell.topic in Topic._value2member_map_ or not tell.roles:
-                    yield f"{act.name} tells {name}, but not with words of its own and to which roles"
+                    yield f"{act.name} sends a message to {name}, but the message lacks its own words, or roles"
             elif name not in Audience._value2member_map_:
-                yield f"{act.name} tells {name}, which is no audience"
+                yield f"{act.name} sends a message to {name}, which is not an audience"
     sent = {tell.topic for _act, tell in declared} | SCHEDULED
-    yield from (f"no act tells {topic}" for topic in Topic if topic not in sent)
+    yield from (f"no act sends a message about {topic}" for topic in Topic if topic not in sent)
 
 
 class Audience(StrEnum):

@@ -213,7 +213,7 @@ def _joined(parts: list[str]) -> str:
 
 def _name(person: Person) -> str:
     if is_mixed_script(person.name):
-        return _("%(name)s (letters of different alphabets in this name)") % {"name": person.name}
+        return _("%(name)s (this name mixes letters of different alphabets)") % {"name": person.name}
     return person.name
 
 
@@ -264,7 +264,7 @@ def muted(mute: Mute, now: datetime) -> str:
 def signed_with(*, is_signed: bool, name: str = "", is_device_bound: bool | None = None) -> str:
     """Return whether a decision is signed, and with which passkey, as words for the end of a sentence."""
     if not is_signed:
-        return _("not signed")
+        return _("not signed with a passkey")
     if name and is_device_bound:
         return _("signed with the passkey “%(name)s”, which can’t leave its device") % {"name": name}
     if name:

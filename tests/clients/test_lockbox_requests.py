@@ -63,7 +63,7 @@ def test_one_is_shown_by_its_id_or_its_reference(cast: Cast, shell: Shells, name
     assert shown["Access request"] == row.reference
     assert (shown["Why"], shown["Tried"]) == (JUSTIFICATION, TRIED)
     assert (shown["You can"], shown["Digest"]) == ("approve, deny", row.content_digest)
-    assert shown["By the provider"].endswith(", not signed: “No other way.”")
+    assert shown["By the provider"].endswith(", not signed with a passkey: “No other way.”")
 
 
 def test_missing_and_foreign_rows_are_refused_alike(cast: Cast, shell: Shells) -> None:

@@ -263,15 +263,15 @@ def test_each_act_tells_a_known_topic_to_known_people(monkeypatch: pytest.Monkey
     tells = (Tell("notify.nothing", ("customer",)), Tell("notify.mute", ("nobody", "row.assignee")))
     monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(tells=tells)})
     assert list(topics.problems()) == [
-        "walk tells notify.nothing, which is no topic",
-        "walk tells nobody, which is no audience",
-        "walk tells row.assignee, but not with words of its own and to which roles",
+        "walk sends notify.nothing, which is not a topic",
+        "walk sends a message to nobody, which is not an audience",
+        "walk sends a message to row.assignee, but the message lacks its own words, or roles",
     ]
     mail = Tell("notify.walk", ("tenant",), MailWords(subject=WORDS, headline=WORDS, lead=(WORDS,), link=WORDS))
     monkeypatch.setattr(topics, "ACTS", {**acts.ACTS, "walk": walk(noun=Noun.TENANT, tells=(mail,))})
-    assert list(topics.problems()) == ["walk tells notify.walk, but a mail about such a row needs templates"]
+    assert list(topics.problems()) == ["walk sends notify.walk, but a mail about such a row needs templates"]
     monkeypatch.setattr(topics, "ACTS", {name: act for name, act in acts.ACTS.items() if "mute" not in name})
-    assert list(topics.problems()) == ["no act tells notify.mute"]
+    assert list(topics.problems()) == ["no act sends a message about notify.mute"]
 
 
 def test_no_door_types_the_message_after_an_act() -> None:

@@ -318,8 +318,8 @@ def test_a_name_of_two_alphabets_says_so(world: Cast, mails: Mails) -> None:
     Person.objects.filter(pk=world.priya.pk).update(name="Pri\u0443a Test")
     world.confirmed()
     plain, html = parts(mails.send()("ada", "decide_as_customer"))
-    assert "(letters of different alphabets in this name)" in plain
-    assert "(letters of different alphabets in this name)" in html
+    assert "(this name mixes letters of different alphabets)" in plain
+    assert "(this name mixes letters of different alphabets)" in html
 
 
 def test_a_long_text_is_quoted_in_part_and_says_so(world: Cast, mails: Mails) -> None:
@@ -327,8 +327,8 @@ def test_a_long_text_is_quoted_in_part_and_says_so(world: Cast, mails: Mails) ->
     plain, html = parts(mails.send()("ada", "decide_as_customer"))
     assert plain.count("word") < 300
     assert "…" in plain
-    assert "(This is only the beginning. The page shows the full text.)" in plain
-    assert "(This is only the beginning. The page shows the full text.)" in html
+    assert "(This mail has only the beginning of the text. The page shows the full text.)" in plain
+    assert "(This mail has only the beginning of the text. The page shows the full text.)" in html
 
 
 def test_a_broken_time_zone_is_read_as_utc(world: Cast, mails: Mails) -> None:

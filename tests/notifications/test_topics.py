@@ -487,7 +487,7 @@ def test_a_reset_is_reported_to_its_holder_and_the_approvers(world: Cast, mails:
     operations.reset_second_factors(world.ada.pk, actor=world.as_("ines"), keep=drops_all)
     found = mails.send()("alan", "second_factor_changed")
     assert mails.to("second_factor_changed") == ["ada", "alan", "soc"]
-    assert found.subject == "Contoso: The second factors of Ada Test were reset"
+    assert found.subject == "Contoso: the second factors of Ada Test were reset"
     says(found, "Ines Test", "If Ada Test did not ask for this", f"/tenant/{world.contoso.pk}/people/")
     mine = mails("ada", "second_factor_changed")
     assert mine.subject == "The second factors of your account were reset"
@@ -528,7 +528,7 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
         "Ines Test changed the address of Contoso’s own approval page",
         "approvals.contoso.example",
         "before: none",
-        "approvals from any approval page",
+        "approvals from this approval page, and from the pages of Customer Lockbox",
         "with the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )

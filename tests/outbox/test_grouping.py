@@ -485,7 +485,7 @@ def test_a_second_drain_sends_nothing(world: Cast, travel: Any) -> None:
     for row in stale:
         fresh = OutboxMessage.objects.get(pk=row.pk)
         note = grouping.render(row, clock.now())
-        assert note == (fresh.last_error or "Not sent: another worker sends it.")
+        assert note == (fresh.last_error or "Not sent here: another worker sends this message.")
     assert len(mail.outbox) == sent
     OutboxMessage.objects.filter(rendered__isnull=False).update(state="waiting")
     [leader] = [row for row in stale if row_of_pk(row).rendered]

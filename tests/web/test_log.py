@@ -146,8 +146,8 @@ def test_each_act_is_a_sentence(cast: Cast) -> None:
         f"Mia Test, Contoso closed the ticket {ticket}",
         f"Ada Test, Contoso closed the window of {ref} early",
         "Priya Test, Microsoft opened <1@contoso.example> in finance@contoso.example",
-        f"Ada Test, Contoso approved {ref} for Contoso; the window is open until {until}. Not signed",
-        f"Pat Test, Microsoft approved {ref} for Microsoft; Contoso is asked next. Not signed",
+        f"Ada Test, Contoso approved {ref} for Contoso; the window is open until {until}. Not signed with a passkey",
+        f"Pat Test, Microsoft approved {ref} for Microsoft; Contoso is asked next. Not signed with a passkey",
         "Priya Test, Microsoft asked to read messages in 1 mailbox (finance@contoso.example) for 2 hours",
         f"Mia Test, Contoso opened the ticket {ticket}: Invoices are missing",
     ]

@@ -70,14 +70,14 @@ def test_one_post_signs_and_decides_and_page_receipt_and_mail_show_one_digest(ca
     whole = client.get(page_of(row)).content.decode()
     assert whole.count(f"S{key}") == whole.count("Not signed") == 1
     assert f"approved for the customer, s{key}" in whole
-    assert "approved for the provider, not signed" in whole
+    assert "approved for the provider, not signed with a passkey" in whole
     while outbox.drain():
         pass
     [opened] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "can read" in each.subject]
     short = " ".join(digest[at : at + 4] for at in range(0, 16, 4))
     page_text = " ".join(opened.body.split())
-    assert f"Ada Test (Contoso): s{key}; digest {short} …" in page_text
-    assert "Pat Test (Microsoft): not signed" in page_text
+    assert f"Ada Test (Contoso); the approval is s{key}; digest {short} …" in page_text
+    assert "Pat Test (Microsoft); the approval is not signed with a passkey" in page_text
 
 
 def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_key(cast: Cast) -> None:
@@ -122,7 +122,7 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
     log = " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", "", log, flags=re.DOTALL).split())
     assert f"{row.reference} for Microsoft; Contoso is asked next. Signed with {bound}" in log
     assert f". Signed with {copied}" in log
-    assert f"denied {plain.reference} for Contoso. Not signed" in log
+    assert f"denied {plain.reference} for Contoso. Not signed with a passkey" in log
 
     # The API.
     found = Caller(token_of(cast, "otto")).get(f"access-requests/{row.pk}").json()["decisions"]
@@ -174,8 +174,8 @@ def test_wherever_a_decision_is_shown_it_says_whether_it_is_signed_and_by_which_
         pass
     [closed] = [each for each in mail.outbox if each.to[0].startswith("alan@") and "closed" in each.subject]
     page_text = " ".join(closed.body.split())
-    assert f"Pat Test (Microsoft): signed with {bound}; digest" in page_text
-    assert f"Ada Test (Contoso): signed with {copied}; digest" in page_text
+    assert f"Pat Test (Microsoft); the approval is signed with {bound}; digest" in page_text
+    assert f"Ada Test (Contoso); the approval is signed with {copied}; digest" in page_text
     staff = signed_in(cast, "stella")
     listed = staff.get(reverse("admin:requests_app_decision_changelist")).content.decode()
     assert (listed.count(f"signed with {copied}"), listed.count("not signed")) == (1, 2)

@@ -79,7 +79,7 @@ def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
         out.document(rows)
         return
     names = ("REFERENCE", "STATE", "TENANT", "ENGINEER", "ASKS TO", "FOR", "DECIDE BY")
-    nothing = "There are no access requests that you can see, or none matches."
+    nothing = "You can see no access request that matches."
     out.table(names, (_line(row, out.now) for row in rows), nothing=nothing)
 
 
@@ -158,7 +158,7 @@ def _decision(each: dict[str, Any]) -> str:
 def _signed(each: dict[str, Any]) -> str:
     key = each["signed_by"]
     if key is None:
-        return "not signed"
+        return "not signed with a passkey"
     return f"signed with a passkey that {'stays in its device' if key['device_bound'] else 'can be copied'}"
 
 
@@ -245,7 +245,7 @@ def _proven(session: Session, change: Callable[[], Any]) -> Any:
         if refused.code != "step_up_required" or not asking.is_possible():
             raise
     password = asking.password("Your password")
-    code = asking.password("The code of your authenticator app (if you have none, press Enter)")
+    code = asking.password("The code of your authenticator app (if you have no app, press Enter)")
     session.call(step_up.sync_detailed, body=StepUpInRequest(password=password, code=code))
     return change()
 

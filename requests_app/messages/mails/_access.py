@@ -203,7 +203,10 @@ def _decider(decision: Decision, row: AccessRequest) -> str:
 
 
 def _approvals(row: AccessRequest, label: str) -> list[Fact]:
-    names = [f"{_decider(decision, row)}: {_signed(decision)}" for decision in _yes(row)]
+    names = [
+        _("%(name)s; the approval is %(signed)s") % {"name": _decider(decision, row), "signed": _signed(decision)}
+        for decision in _yes(row)
+    ]
     return [Fact(label, names)] if names else []
 
 

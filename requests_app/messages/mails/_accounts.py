@@ -63,7 +63,7 @@ def address_link(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Address"), [words.line(row.email_before)]),
             Fact(_("New address"), [words.line(row.email)]),
-            Fact(_("Works until"), [words.when(row.expires_at, at)]),
+            Fact(_("The link works until"), [words.when(row.expires_at, at)]),
         ],
     }
 

@@ -28,7 +28,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
         Fact(_("Address"), [words.line(row.email)]),
     ]
     if row.is_recovery:
-        facts.append(Fact(_("Works from"), [words.when(row.valid_from, at)]))
+        facts.append(Fact(_("The link works from"), [words.when(row.valid_from, at)]))
     else:
         by = words.line(message.payload["by"])
         if message.payload.get("by_provider"):
@@ -37,7 +37,7 @@ def invited(message: OutboxMessage, at: datetime) -> Facts:
                 "provider": words.line(settings.PROVIDER_NAME),
             }
         facts.append(Fact(_("Invited by"), [by]))
-    facts.append(Fact(_("Works until"), [words.when(row.expires_at, at)]))
+    facts.append(Fact(_("The link works until"), [words.when(row.expires_at, at)]))
     return {
         "path": f"/invitation/{link_secrets.MARK}/",
         "is_invited": True,
@@ -63,9 +63,9 @@ def recovery_key(message: OutboxMessage, at: datetime) -> Facts:
     if is_used:
         row = Invitation.objects.get(pk=message.payload["invitation"])
         facts.append(Fact(_("New administrator"), [words.line(row.email)]))
-        facts.append(Fact(_("From"), [words.when(row.valid_from, at)]))
+        facts.append(Fact(_("Administrator from"), [words.when(row.valid_from, at)]))
         found |= {"email": words.line(row.email), "from": words.when(row.valid_from, at)}
     else:
-        facts.append(Fact(_("Done by"), [found["by"]]))
-    facts.append(Fact(_("When"), [words.when(message.created_at, at)]))
+        facts.append(Fact(_("Created by"), [found["by"]]))
+    facts.append(Fact(_("Key used") if is_used else _("Created"), [words.when(message.created_at, at)]))
     return {"path": f"/tenant/{message.tenant_id}/people/", "facts": facts, **found}

@@ -77,9 +77,10 @@ def client(message: OutboxMessage, at: datetime) -> Facts:
 def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
     """Return the facts for the mail that an approver named a deputy for an absence, or ended the absence early."""
     row = OutOfOffice.objects.select_related("approver", "deputy").get(pk=message.about)
+    ended = bool(message.payload["ended"])
     return {
         "path": f"/tenant/{message.tenant_id}/out-of-office/",
-        "ended": bool(message.payload["ended"]),
+        "ended": ended,
         "approver": words.name(row.approver),
         "deputy": words.name(row.deputy),
         "from": words.when(row.from_at, at),
@@ -91,7 +92,11 @@ def out_of_office(message: OutboxMessage, at: datetime) -> Facts:
             Fact(_("Deputy"), [words.name(row.deputy), words.line(row.deputy.email)]),
             Fact(_("From"), [words.when(row.from_at, at)]),
             Fact(_("Until"), [words.when(row.until_at, at)]),
-            *_act(message, at),
+            *(
+                _act(message, at, _("Ended by"), _("Ended"))
+                if ended
+                else _act(message, at, _("Entered by"), _("Entered"))
+            ),
         ],
     }
 
@@ -107,9 +112,12 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
     references = denied.order_by("access_request__reference").values_list("access_request__reference", flat=True)
     amount = ngettext("%(n)d access request", "%(n)d access requests", row.denied) % {"n": row.denied}
     name = words.name(row.engineer) if row.engineer else words.line(sentences.everybody())
+    # A mail about the end of a mute also shows its beginning. So the labels say which of the two a fact is about.
+    lifted = bool(message.payload["lifted"])
+    done = _act(message, at, _("Ended by"), _("Ended")) if lifted else _act(message, at, _("Muted by"), _("Muted at"))
     return {
         "path": f"/tenant/{message.tenant_id}/mutes/",
-        "lifted": bool(message.payload["lifted"]),
+        "lifted": lifted,
         "is_over": row.lifted_at is not None,
         "muted": name,
         "denied": row.denied,
@@ -117,12 +125,15 @@ def mute(message: OutboxMessage, at: datetime) -> Facts:
         "by": words.line(message.payload["by"]),
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
-            Fact(_("Muted"), [words.who(row.engineer) if row.engineer else name]),
+            Fact(
+                _("Who is muted") if row.lifted_at is None else _("Who was muted"),
+                [words.who(row.engineer) if row.engineer else name],
+            ),
             Fact(_("Until") if row.lifted_at is None else _("Was set until"), [words.when(row.until_at, at)]),
-            *([Fact(_("Denied"), [amount + ":", *references])] if row.denied else []),
-            *_act(message, at),
+            *([Fact(_("Denied when the mute began"), [amount + ":", *references])] if row.denied else []),
+            *done,
         ],
-        "quotes": [words.quote(_("Comment"), row.note)] if row.note else [],
+        "quotes": [words.quote(_("Comment when the mute began"), row.note)] if row.note else [],
     }
 
 
@@ -142,10 +153,22 @@ def proposal(message: OutboxMessage, at: datetime) -> Facts:
         "facts": [
             Fact(_("Tenant"), [_tenant(message)]),
             Fact(_("Proposed by"), [words.name(row.proposed_by)]),
-            Fact(_("Until"), [words.when(row.expires_at, at)]),
-            *_act(message, at),
+            *_answer(message, row, at),
         ],
     }
+
+
+def _answer(message: OutboxMessage, row: Proposal, at: datetime) -> list[Fact]:
+    """Return who proposed, confirmed or withdrew the change, when, and until when it could be confirmed."""
+    until, when = words.when(row.expires_at, at), words.when(message.created_at, at)
+    if message.payload["what"] == "made":
+        return [Fact(_("Proposed at"), [when]), Fact(_("To be confirmed by"), [until])]
+    by = words.line(message.payload["by"])
+    if message.payload["what"] == "confirmed":
+        done = [Fact(_("Confirmed by"), [by]), Fact(_("Confirmed at"), [when])]
+    else:
+        done = [Fact(_("Withdrawn by"), [by]), Fact(_("Withdrawn at"), [when])]
+    return [*done, Fact(_("Could be confirmed until"), [until])]
 
 
 @reads(Topic.STAFF_CHANGE)
@@ -188,7 +211,7 @@ def _effect(what: str, effective: str) -> list[Fact]:
     """
     if what in ("made", "confirmed"):
         return [Fact(_("Takes effect"), [effective or _("after the confirmation")])]
-    label = _("Took effect") if what == "applied" else _("Was to take effect")
+    label = _("Took effect") if what == "applied" else _("Planned to take effect")
     return [Fact(label, [effective])] if effective else []
 
 
@@ -205,7 +228,7 @@ def sign_on(message: OutboxMessage, at: datetime) -> Facts:
             Fact(
                 _("Identity provider"), [words.line(row.issuer.partition("://")[2]), _("on") if row.is_on else _("off")]
             ),
-            Fact(_("Other ways to sign in"), [_("none") if row.is_only else _("as before")]),
+            Fact(_("Other ways to sign in"), [_("not allowed") if row.is_only else _("allowed")]),
             *_act(message, at),
         ],
     }
@@ -223,13 +246,15 @@ def yes_rules(message: OutboxMessage, at: datetime) -> Facts:
         # A mail has one link, and it leads to this product. So any other address is shown without its scheme.
         now, was = (words.line(payload[name].partition("://")[2]) or _("none") for name in ("origin", "origin_before"))
         site, site_was = (words.line(payload[name]) or _("none") for name in ("rp_id", "rp_id_before"))
-        accepted = _("approvals from any approval page")
+        accepted = _("approvals from the pages of Customer Lockbox")
+        if payload["origin"]:
+            accepted = _("approvals from this approval page, and from the pages of Customer Lockbox")
         if payload["keys_only"]:
-            accepted = _("only approvals with a passkey of that site")
+            accepted = _("only approvals that are signed with a passkey of this site")
         facts = [
             Fact(_("Approval page"), [now, _("before: %(was)s") % {"was": was}]),
-            Fact(_("Passkeys’ site"), [site, _("before: %(was)s") % {"was": site_was}]),
-            Fact(_("Accepted"), [accepted]),
+            Fact(_("Site of the passkeys"), [site, _("before: %(was)s") % {"was": site_was}]),
+            Fact(_("Valid approvals"), [accepted]),
         ]
     else:
         rule, before = (str(Tenant.YesRule(payload[name]).label) for name in ("rule", "rule_before"))
@@ -264,6 +289,9 @@ def _tenant(message: OutboxMessage) -> str:
     return words.line(message.tenant.name)
 
 
-def _act(message: OutboxMessage, at: datetime) -> list[Fact]:
-    by = words.line(message.payload["by"])
-    return [Fact(_("Done by"), [by]), Fact(_("When"), [words.when(message.created_at, at)])]
+def _act(message: OutboxMessage, at: datetime, by: str = "", when: str = "") -> list[Fact]:
+    """Return who did what the mail reports, and when, with labels that fit the mail's other facts."""
+    return [
+        Fact(by or _("Done by"), [words.line(message.payload["by"])]),
+        Fact(when or _("When"), [words.when(message.created_at, at)]),
+    ]

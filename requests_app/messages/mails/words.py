@@ -92,7 +92,7 @@ def _shown(text: str) -> str:
 def name(person: Person) -> str:
     """Return a person's name. A warning is added if it mixes alphabets; a hidden character is shown as its code."""
     if _text.is_mixed_script(person.name):
-        return _("%(name)s (letters of different alphabets in this name)") % {"name": line(person.name)}
+        return _("%(name)s (this name mixes letters of different alphabets)") % {"name": line(person.name)}
     return line(unicodedata.normalize("NFC", person.name))
 
 
