@@ -710,7 +710,7 @@ class Rules:
                 raise ValueError("another form")
             length = (instant(end) - instant(start)).total_seconds()
         except ValueError:
-            raise Bad("a window without its times", index=fact.leaf_index) from None
+            raise Bad("the entry about a window does not have the window's times", index=fact.leaf_index) from None
         longest = asked.detail.get("window_for")
         if start < fact.at or type(longest) is not int or length > longest:
             raise Bad(
@@ -1196,7 +1196,7 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
     if not isinstance(tenant, dict) or not isinstance(tenant.get("id"), str) or not isinstance(logs, list):
         raise Bad("manifest.json does not say to whom these logs belong")
     if manifest["kind"] == "access_request" and not isinstance(manifest.get("access_request"), str):
-        raise Bad("manifest.json does not say which access request this is of")
+        raise Bad("manifest.json does not say which access request the bundle is about")
     for name in ("since", "until", "made_at"):
         bound = manifest.get(name)
         try:
@@ -1317,7 +1317,7 @@ class Scan:
                 while waiting:
                     yield waiting.popleft().result()
             except concurrent.futures.BrokenExecutor as error:
-                raise CannotTell("a helper process ended unexpectedly; try again with --jobs 1") from error
+                raise CannotTell("a helper process ended unexpectedly: try again with --jobs 1") from error
             finally:
                 for future in waiting:
                     future.cancel()
@@ -1346,7 +1346,7 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
     proofs = _two_proofs(bundle, shard)
     lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
     if proofs and len(lefts) != shard.start.bit_count():
-        raise Bad("its proof has not the right length", index=shard.start)
+        raise Bad("its proof does not have the right length", index=shard.start)
     frontier = Frontier(shard.start, lefts) if shard.entries else Frontier()
     last = shard.end - 1
     sizes = {size for size in sizes | {last, shard.end} if shard.start < size <= shard.end}
@@ -2251,7 +2251,7 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
     """Judge whether the bundle is complete: no log is missing, and no entry at an edge of a period."""
     if manifest["kind"] == "access_request":
         report.note(
-            "this does not show that these are all entries about the access request, only that each entry is in the log"
+            "each entry is in the log; but this does not show that these are all entries about the access request"
         )
         return
     for each in unsigned:
@@ -2528,7 +2528,7 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
         called = f"it calls itself {ascii_of(each['name'])}"
         if each["name"] in (witness["name"] for witness in log["witnesses"]):
             called += ", like a witness that you named with another key"
-        yield line("", f"cosigned by a key that nobody pinned, at {each['at']} ({called})")
+        yield line("", f"cosigned by a key that you did not name, at {each['at']} ({called})")
     if log.get("witnesses") == []:
         yield line("", "not cosigned by any witness whose key you named")
 
@@ -2567,8 +2567,10 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("vouched", many)
         yield line("", "you must trust the provider about the owner of the key")
     for each in decisions["vouched"][:10]:
-        before = "the first of theirs here" if each["since"] == each["seq"] else f"as number {each['since']} is"
-        before += f"; {each['others']} other keys of theirs before" if each["others"] else ""
+        before = f"the same key as in entry number {each['since']}"
+        if each["since"] == each["seq"]:
+            before = "the first key of this person here"
+        before += f"; {each['others']} other keys of this person before" if each["others"] else ""
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
         yield line("", f"  signed in the name of {each['who']} by key {each['key'][:16]} ({before})")
         yield line("", f"  digest {each['digest']}")
@@ -2576,7 +2578,7 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"{decisions['unproven']:,} decisions have no signature by a human's key that was checked:")
+    yield line("unproven", f"{decisions['unproven']:,} decisions have no checked signature by a person's key:")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
@@ -3009,20 +3011,20 @@ def parser() -> argparse.ArgumentParser:
     whose = add.add_mutually_exclusive_group()
     whose.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
     whose.add_argument(
-        "--trust-bundle-key", action="store_true", help="use the bundle's own key, which nobody has compared"
+        "--trust-bundle-key", action="store_true", help="use the bundle's own key, although nobody has compared it"
     )
     add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
-    add.add_argument("--require-witness", action="store_true", help="no verdict without a witness that you named")
+    add.add_argument("--require-witness", action="store_true", help="without --witness, the result is never GOOD")
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
     add.add_argument(
         "--consistency",
         metavar="PROOF",
         help="a file with the proof from the checkpoint of --previous, if the bundle has none",
     )
-    add.add_argument("--max-age", type=float, metavar="HOURS", help="a checkpoint older than this, by this clock: 2")
+    add.add_argument("--max-age", type=float, metavar="HOURS", help="exit 2 if the checkpoint is older than this")
     add.add_argument("--json", action="store_true", help="the verdict as JSON")
-    add.add_argument("--quiet", action="store_true", help="no words, only the exit status")
-    add.add_argument("--jobs", type=int, default=0, help="processes that help; 1 for none")
+    add.add_argument("--quiet", action="store_true", help="print nothing; only set the exit status")
+    add.add_argument("--jobs", type=int, default=0, help="number of processes; 1 for no helpers")
     add.set_defaults(do=do_verify)
     add = commands.add_parser("witness", help="run a witness (C2SP tlog-witness)")
     add.add_argument("--name", required=True, help="the witness's name, as in its key")

@@ -208,7 +208,7 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
 def test_an_access_request_is_never_called_whole(log: Log, tmp_path: Path) -> None:
     data = verdict(every_kind(log)["access_request"], tmp_path)
     assert data["notes"] == [
-        "this does not show that these are all entries about the access request, only that each entry is in the log"
+        "each entry is in the log; but this does not show that these are all entries about the access request"
     ]
     assert verdict(every_kind(log)["period"], tmp_path)["notes"] == verdict(bundle(log), tmp_path)["notes"] == []
 

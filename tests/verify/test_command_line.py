@@ -123,8 +123,8 @@ def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log)
         in output
     )
     assert log.vkey() in output
-    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in output
-    assert "decisions have no signature by a human's key that was checked:" in output
+    assert "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in output
+    assert "decisions have no checked signature by a person's key:" in output
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_witness_that_the_bundle_brings_is_nobody_s(tmp_path: Path) -> None:
     assert (data["exit"], shard["witnesses"]) == (0, [])
     assert [each["vkey"] for each in shard["unpinned"]] == [FORGER.vkey(NAME, 4)]
     report = words(data)
-    assert f"cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in report
+    assert f"cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in report
     assert "not cosigned by any witness whose key you named" in report
     assert f"cosigned by {NAME}" not in report
 
@@ -252,7 +252,7 @@ def test_a_long_name_pushes_no_word_out_of_sight(tmp_path: Path) -> None:
     written.manifest["tenant"]["name"] = "Contoso " * 200
     report = words(verdict(written, tmp_path, keys=[log.vkey()]))
     assert "not proven: that the tenant is called “Contoso Contoso" in report
-    assert "cosigned by a key that nobody pinned, at 2025-06-27T04:53:25Z (it calls itself www" in report
+    assert "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself www" in report
 
 
 def test_a_similar_letter_in_a_key_s_name_is_made_visible(tmp_path: Path) -> None:

@@ -210,8 +210,10 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
         lambda: _detail(life(), 2, closes_at=instant(120_000_001 + HOUR)), 2,
         "the window opened before the last approval, or is longer than the access request",
     ),
-    "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2, "a window without its times"),
-    "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "a window without its times"),
+    "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2,
+        "the entry about a window does not have the window's times"),
+    "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "the entry about a window does not have the "
+    "window's times"),
     "another window": (lambda: _change(life(), 5, subject={"type": "grant", "id": OTHER}), 5,
                        "content opened outside a window"),
     "another request's": (lambda: _change(life(), 5, access_request=OTHER), 5, "content opened outside a window"),
@@ -244,9 +246,9 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "a yes that opens nothing": (lambda: _detail(life(), 2, state="PENDING_CUSTOMER"), 2,
                                  "the customer approved, but no window opened"),
     "another form of an instant": (lambda: _detail(life(), 2, closes_at="2025-W24-7T16:06:40Z"), 2,
-                                   "a window without its times"),
+                                   "the entry about a window does not have the window's times"),
     "an instant without its parts": (lambda: _detail(life(), 2, closes_at="2025-06-15T16:08:40Z"), 2,
-                                     "a window without its times"),
+                                     "the entry about a window does not have the window's times"),
     "asked for twice": (lambda: _again(life(), 0, 5, resources=[{"id": OTHER}], resource=OTHER), 6,
                         "the access request has no id, or an id that was used before"),
     "asked for again after its end": (lambda: [*life()[:7], *_again(life(), 0)[6:]], 7,
@@ -358,7 +360,7 @@ def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path:
     assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
     assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
     report = "\n".join(lv.in_words(data))
-    assert "unproven    2 decisions have no signature by a human's key that was checked:" in report
+    assert "unproven    2 decisions have no checked signature by a person's key:" in report
     assert "this version does not know this kind of signature" in report
 
 

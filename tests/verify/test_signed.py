@@ -359,9 +359,9 @@ def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(t
     )
     assert "you must trust the provider about the owner of the key" in content
     name, key = "Pat Doyle <pat.doyle@provider.example>", data["decisions"]["vouched"][0]["key"][:16]
-    assert f"signed in the name of {name} by key {key} (the first of theirs here)" in content
-    assert f"signed in the name of {name} by key {key} (as number 2 is)" in content
-    assert "(the first of theirs here; 1 other keys of theirs before)" in content
+    assert f"signed in the name of {name} by key {key} (the first key of this person here)" in content
+    assert f"signed in the name of {name} by key {key} (the same key as in entry number 2)" in content
+    assert "(the first key of this person here; 1 other keys of this person before)" in content
     # If the signature is wrong, the result is as bad as for a customer's approval.
     entries[2]["detail"]["signature"]["manifest"] = entries[2]["detail"]["signature"]["manifest"].replace("Pat", "Pit")
     place = tmp_path / "false"
