@@ -44,7 +44,8 @@ def compare_heads() -> list[str]:
     if not count:
         return []
     line = _(
-        "The database is an older copy: %(count)d logs are not what was signed. See docs/operators.md, After a restore."
+        "The database is an older copy: %(count)d logs do not match what was signed. See docs/operators.md, "
+        "After a restore."
     )
     return [line % {"count": count}]
 

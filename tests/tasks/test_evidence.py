@@ -163,7 +163,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
         (["contoso", "--access-request", "AR-2222-2222"], 2, "contoso has no access request AR-2222-2222."),
         (["contoso", "--since", "2026-03-02", "--until", "2026-03-02"], 2, "--until must be after --since."),
         (["contoso", "--kept", "7"], 2, "The log of contoso has no checkpoint with 7 entries."),
-        (["contoso"], 1, "The log has nothing of this."),
+        (["contoso"], 1, "The log has no entries of this access request or period."),
     ],
 )
 def test_evidence_that_cannot_be_made_is_explained_in_a_line(

@@ -57,7 +57,9 @@ def _group(words: Any, name: str, help: str) -> Any:
 def _accounts(words: Any, common: argparse.ArgumentParser) -> None:
     found = _command(words, "login", login.login, common, "sign in, and save the token", without_session=True)
     found.add_argument("url", nargs="?", help="address of the installation, as in https://lockbox.example")
-    found.add_argument("--client", metavar="ID", help="sign in as this client; its secret is asked for")
+    found.add_argument(
+        "--client", metavar="ID", help="sign in as this client; the program asks for the client's secret"
+    )
     _command(words, "logout", login.logout, common, "delete the saved token", without_session=True)
     _command(words, "whoami", login.whoami, common, "show to whom the token belongs, and what it can do")
 
@@ -76,7 +78,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     _one(_command(inner, "show", requests.show, common, "show one access request"))
 
     found = _command(inner, "submit", requests.submit, common, "raise an access request")
-    found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket to which it belongs")
+    found.add_argument("--ticket", type=uuid, metavar="ID", help="the ticket to which the access request belongs")
     found.add_argument("--resource", type=uuid, metavar="ID", action="append", required=True, help="can be repeated")
     found.add_argument("--level", choices=["names", "read"], default="names", help="default: names")
     found.add_argument("--minutes", type=whole, required=True, help="length of the window")
@@ -100,7 +102,7 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         _one(found)
         _comment(found)
         found.add_argument("--yes", action="store_true", help="do not ask")
-        found.add_argument("--etag", help="decide only on the version with this ETag, which you read before")
+        found.add_argument("--etag", help="decide only if the access request still has this ETag, which you have read")
     for verb in acts.verbs("access_requests"):
         # An act that ends a window is a command of its own, like `windows`.
         place = words if verb.word in _OF_WINDOWS else inner
@@ -108,7 +110,9 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         _one(found)
         verb.add_options(found)
 
-    found = _command(words, "windows", windows.windows, common, "list open windows, or show what was looked at")
+    found = _command(
+        words, "windows", windows.windows, common, "list open windows, or show the accesses to content in one window"
+    )
     found.add_argument(
         "request", nargs="?", metavar="REQUEST", help="one window, by the reference or id of its access request"
     )

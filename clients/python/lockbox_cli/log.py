@@ -139,7 +139,7 @@ def _events(session: Session, tenant: UUID, after: str | None, out: Output) -> I
             time.sleep(pause)
             continue
         if after is None:
-            out.note(f"From now on; to continue from here later: --after {page['cursor']}")
+            out.note(f"Showing events from now on. To continue from here later, use --after {page['cursor']}")
         tries, after = 0, page["cursor"]
         yield from page["items"]
 

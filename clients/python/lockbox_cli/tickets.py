@@ -58,9 +58,7 @@ def list_(args: argparse.Namespace, session: Session, out: Output) -> None:
     if out.as_json:
         out.document(rows)
         return
-    out.table(
-        _NAMES, (_line(row, out) for row in rows), nothing="There are no tickets that you can see, or none matches."
-    )
+    out.table(_NAMES, (_line(row, out) for row in rows), nothing="You can see no ticket that matches.")
 
 
 def show(args: argparse.Namespace, session: Session, out: Output) -> None:

@@ -46,7 +46,7 @@ def _one(args: argparse.Namespace, session: Session, out: Output) -> None:
     asked = found(session, args.request)
     page = session.call(grants_list.sync_detailed, access_request=asked, fields="id", limit=1)
     if not page["items"]:
-        raise Refused({"code": "not_found", "title": "No window was opened for it.", "status": 404})
+        raise Refused({"code": "not_found", "title": "No window was opened for this access request.", "status": 404})
     pk = UUID(page["items"][0]["id"])
     row = session.call(grants_show.sync_detailed, pk)
     looks = list(session.rows(grants_accesses.sync_detailed, pk, limit=args.limit))

@@ -17,7 +17,7 @@ BATCH = 500
 
 
 class Command(BaseCommand):
-    help = "Sign the logs that grew, and date the logs in which nothing happens, immediately and without a worker."
+    help = "Sign the logs that have new entries, and date the other logs, immediately and without a worker."
 
     def handle(self, *args: Any, **options: Any) -> None:
         signed = dated = bad = 0

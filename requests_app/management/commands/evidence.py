@@ -84,7 +84,9 @@ class Command(BaseCommand):
         except NoKey:
             pass
         except Refusal as refusal:
-            words = _("The log is not signed any more (%(code)s). What was signed before is taken.")
+            words = _(
+                "The log is not signed any more (%(code)s). The evidence has only the entries that were signed before."
+            )
             self.stderr.write(words % {"code": refusal.code})
 
     def _write(self, path: Path, prepared: Evidence, subject: Subject, *, with_timeline: bool) -> None:
@@ -180,8 +182,8 @@ def _require_checkpoint(tenant: Tenant, size: int | None) -> None:
 
 def _words(refusal: NotProven) -> str:
     return {
-        "unsigned": _("Nothing of this is signed yet, and this machine has no log key."),
-        "absent": _("The log has nothing of this."),
+        "unsigned": _("None of these entries is signed yet, and this machine has no log key."),
+        "absent": _("The log has no entries of this access request or period."),
     }.get(refusal.code) or _("The proofs can't be made, because a part of the signed tree is missing in the store.")
 
 

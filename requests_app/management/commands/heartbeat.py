@@ -13,7 +13,7 @@ from requests_app.work import heartbeats
 
 
 class Command(BaseCommand):
-    help = "Exits with 0 if the named part has sent a recent heartbeat, otherwise with 1."
+    help = "Exits with 0 if the named part has recently sent a heartbeat, otherwise with 1."
 
     def add_arguments(self, parser: CommandParser) -> None:
         running = heartbeats.of_cluster(heartbeats.cluster_name())

@@ -25,7 +25,9 @@ class Command(BaseCommand):
         create.add_argument("--if-missing", action="store_true", help="do nothing if there is a key")
         create.add_argument("--anyway", action="store_true", help="even if logs were signed with a key that is lost")
         show = acts.add_parser("show", help="print the public keys")
-        show.add_argument("--tenant", metavar="TENANT", help="under the names of this tenant's log (short name or id)")
+        show.add_argument(
+            "--tenant", metavar="TENANT", help="show the keys with the names of this tenant's log (short name or id)"
+        )
         acts.add_parser("rotate", help="add a new key; the old key also signs until it is retired")
         retire = acts.add_parser("retire", help="remove the old key")
         retire.add_argument("--anyway", action="store_true", help="even while logs wait for the new key's signature")
@@ -79,7 +81,9 @@ class Command(BaseCommand):
         self.stdout.write(_("Name of the logs: %(name)s (%(standing)s)") % {"name": name, "standing": standing})
         for place, public in enumerate(found):
             self.stdout.write(f"{keys.clock_key(public, name=name)}  {_standing(place, public in have)}")
-        self.stderr.write(_("These date the checkpoints. The keys of one log: manage.py log_key show --tenant TENANT"))
+        self.stderr.write(
+            _("These keys date the checkpoints. To show the keys of one log: manage.py log_key show --tenant TENANT")
+        )
 
     def _rotate(self, options: dict[str, Any]) -> None:
         if len(keys.load().keys) > 1:
