@@ -73,7 +73,9 @@ class AlreadyDecidedByYou(NotAllowed):
 
 class SecondPersonNeeded(NotAllowed):
     code = "second_person_needed"
-    default = _("Somebody else has to confirm what you proposed: another person, not another account of yours.")
+    default = _(
+        "You proposed this change, so another person has to confirm it. Another account of yours does not count."
+    )
 
 
 class SecondFactorRequired(NotAllowed):
@@ -128,7 +130,7 @@ class InsufficientScope(NotAllowed):
     """
 
     code = "insufficient_scope"
-    default = _("This token can’t be used for this.")
+    default = _("This token can’t be used for this call.")
 
     def __init__(self, scope: str = "") -> None:
         super().__init__()
@@ -140,8 +142,8 @@ class ServiceClientOnly(NotAllowed):
 
     code = "service_client_only"
     default = _(
-        "Only an API client can report an access: the service that opens the content. Ask for advice, or use a "
-        "client’s token."
+        "Only the service that opens the content can report an access, with the token of an API client. Use "
+        "such a token, or ask with the purpose “advice”."
     )
 
 
@@ -215,7 +217,7 @@ class PasskeyCounter(PasskeyRefused):
 class PasskeyBackupChanged(PasskeyRefused):
     code = "passkey_backup_changed"
     default = _(
-        "The passkey’s backup status is not the same as when it was added. Remove the passkey and add it again."
+        "The passkey’s backup status has changed since the passkey was added. Remove the passkey and add it again."
     )
 
 
@@ -270,7 +272,7 @@ class WindowNotOpen(NotAllowed):
 
 class NotCovered(NotAllowed):
     code = "not_covered"
-    default = _("The window does not cover this.")
+    default = _("The window does not cover this access.")
 
 
 class UnknownAction(NotAllowed):
@@ -330,7 +332,7 @@ class NotYetSigned(WrongState):
     """No checkpoint covers the entry yet. A checkpoint is made some seconds after the entry and proves it."""
 
     code = "not_yet_signed"
-    default = _("There is no proof of this entry yet: its checkpoint comes within a minute. Try again then.")
+    default = _("There is no proof of this entry yet: its checkpoint is signed within a minute. Try again in a minute.")
 
 
 class NotSignedNow(NotYetSigned):
@@ -340,7 +342,10 @@ class NotSignedNow(NotYetSigned):
 
 class NeverSigned(NotYetSigned):
     code = "never_signed"
-    default = _("This entry was never signed, because its part of the log was closed as damaged before that.")
+    default = _(
+        "This entry was never signed, because its part of the log was closed as damaged before the "
+        "entry could be signed."
+    )
 
 
 class LogDamaged(WrongState):
@@ -368,7 +373,7 @@ class Unacceptable(DomainError):
 
 class TooMany(DomainError):
     code, status = "too_many", 429
-    default = _("There are too many at the same time. Wait until some of them are decided.")
+    default = _("The limit for this is reached. Try again later.")
 
 
 class TooManyGuesses(TooMany):
@@ -380,11 +385,11 @@ class TooManyGuesses(TooMany):
         minutes = max(1, math.ceil((until - at).total_seconds() / 60))
         words = ngettext_lazy(
             "Too many wrong passwords or codes were entered. For the next %(minutes)d minute, no password or code is "
-            "checked, not even a correct one. Nothing was done. Try again after that. If you did not enter them, "
-            "tell your administrator.",
+            "checked, not even a correct one. Nothing was done. Wait until then, and try again. If you did not "
+            "enter the wrong passwords or codes, tell your administrator.",
             "Too many wrong passwords or codes were entered. For the next %(minutes)d minutes, no password or code "
-            "is checked, not even a correct one. Nothing was done. Try again after that. If you did not enter them, "
-            "tell your administrator.",
+            "is checked, not even a correct one. Nothing was done. Wait until then, and try again. If you did "
+            "not enter the wrong passwords or codes, tell your administrator.",
             minutes,
         )
         super().__init__(words % {"minutes": minutes}, current={"until_at": canonical.instant(until)})

@@ -52,7 +52,7 @@ LABELS: dict[Scope, Promise] = {
     Scope.REQUESTS_READ: _("Read access requests"),
     Scope.REQUESTS_SUBMIT: _("Raise and withdraw access requests"),
     Scope.DECISIONS_WRITE: _("Decide on access requests"),
-    Scope.GRANTS_READ: _("Read windows and what was looked at"),
+    Scope.GRANTS_READ: _("Read windows and the accesses to content in them"),
     Scope.GRANTS_CLOSE: _("Close windows early"),
     Scope.LOG_READ: _("Read the log, its checkpoints and proofs"),
     Scope.EVALUATE: _("Ask whether a person is allowed to do something now; a client can also report what it opens"),

@@ -81,7 +81,10 @@ class NotStolen:
             return
         if digest[_PREFIX:] in lines:
             raise ValidationError(
-                _("This password was stolen elsewhere, and attackers try stolen passwords first. Choose another."),
+                _(
+                    "This password was stolen from another service, and attackers try stolen passwords first. "
+                    "Choose another password."
+                ),
                 code="password_stolen",
             )
 

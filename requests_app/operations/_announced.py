@@ -89,7 +89,7 @@ def propose(current: Step, change: Change, terms: Terms) -> Proposal:
         raise NotAllowed
     policy.require_step_up(actor, current.at)
     if Proposal.objects.of_staff().pending(current.at).filter(act=change.name, said=terms).exists():
-        raise WrongState(_("This is proposed already."))
+        raise WrongState(_("This change is already proposed."))
     row = Proposal.objects.create(
         tenant=None,
         act=change.name,
@@ -127,7 +127,7 @@ def require_established(person: Person, at: datetime) -> None:
         return
     words = _(
         "%(name)s has not been staff for long enough. Two people who have been staff for at least %(hours)d hours "
-        "must agree on this."
+        "must agree on this change."
     )
     raise NotAllowed(words % {"name": person.name, "hours": limits.staff_change_wait().total_seconds() // 3600})
 
@@ -186,8 +186,9 @@ def _outcome(row: Proposal) -> DomainError:
     hours = int(limits.staff_change_wait().total_seconds() // 3600)
     if row.is_alone:
         words = _(
-            "Your change is proposed, and the affected customers get a mail now. In the last %(hours)d hours, no other "
-            "person was staff at any time, so no second person has to confirm it. The change takes effect in "
+            "Your change is proposed, and the affected customers get a mail now. In the last %(hours)d hours, "
+            "you were the only member of the staff, so no second person has to confirm the change. The change "
+            "takes effect in "
             "%(hours)d hours."
         )
     else:

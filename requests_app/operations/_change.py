@@ -455,7 +455,7 @@ def _require_settled(current: Step) -> None:
     That is an error in the body of the act.
     """
     if current.act.step_up is not StepUp.NEVER and not (current.is_proof_settled or current.only_notes):
-        raise RuntimeError(f"{current.action} never said whether it needs proof.")
+        raise RuntimeError(f"{current.action} did not state whether it needs a proof of identity.")
 
 
 def _take_key(current: Step) -> None:
@@ -500,7 +500,7 @@ def _post(current: Step) -> None:
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
-            raise WrongState(_("This took too long, and another process is making the same call now."))
+            raise WrongState(_("This call took too long. Another process is making the same call now."))
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()
@@ -511,7 +511,7 @@ def _require_ticket_edge(row: Ticket, edge: Transition, at: datetime) -> None:
         state = TicketState(row.state).label
         raise WrongState(_("This ticket is %(state)s now.") % {"state": state}, current={"state": row.state})
     if edge.timing is Timing.BEFORE and row.ended_at is not None and at >= row.ended_at + limits.REOPEN_FOR:
-        raise DeadlinePassed(_("A ticket can be reopened for 7 days. Open a new one."))
+        raise DeadlinePassed(_("A ticket can be reopened only within 7 days. Open a new ticket."))
 
 
 def _described(actor: Actor, *, decides: bool = False) -> dict[str, Any]:
@@ -553,7 +553,7 @@ def _as_refusal(error: IntegrityError) -> DomainError:
     if "decision_not_by_requester" in words:
         return NotAllowed(_("You raised this access request, so you can’t decide on it."))
     if getattr(error.__cause__, "sqlstate", "") == _UNIQUE_VIOLATION or words.startswith("UNIQUE constraint failed"):
-        return WrongState(_("This exists already."))
+        return WrongState(_("This name or value already exists."))
     raise error
 
 

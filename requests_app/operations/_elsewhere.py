@@ -56,7 +56,9 @@ def require_new(ticket: Ticket) -> None:
     others = Ticket.objects.filter(tenant_id=ticket.tenant_id, external_reference=ticket.external_reference)
     other = others.exclude(pk=ticket.pk).first()
     if other is not None:
-        words = _("The ticket %(reference)s has this reference already.") % {"reference": other.reference}
+        words = _("The ticket %(reference)s already has this reference to the other system.") % {
+            "reference": other.reference
+        }
         raise WrongState(words, current={"ticket": str(other.pk), "reference": other.reference})
 
 
@@ -68,5 +70,5 @@ def described(ticket: Ticket) -> dict[str, str]:
 
 def _seen(text: str, *, field: str) -> str:
     if any(unicodedata.category(char) in _UNSEEN for char in text):
-        raise Unacceptable(_("This contains characters that cannot be seen."), field=field)
+        raise Unacceptable(_("This text contains characters that cannot be seen."), field=field)
     return text

@@ -94,9 +94,14 @@ def require_first(tenant: Tenant, role: str) -> None:
     sealed = tenant.memberships.filter(role__in=[Role.APPROVER, Role.ADMINISTRATOR])
     if role in DECIDING:
         if sealed.exists():
-            raise NotAllowed(_("This tenant has people who decide. Only they can add others."))
+            raise NotAllowed(
+                _(
+                    "This tenant already has approvers or administrators. Only its own people can "
+                    "give this role to others."
+                )
+            )
     elif tenant.memberships.filter(role=Role.ADMINISTRATOR, person__is_active=True).exists():
-        raise NotAllowed(_("This tenant has an administrator, who manages its people."))
+        raise NotAllowed(_("This tenant has an administrator. Only an administrator of the tenant can give this role."))
 
 
 def require_not_last(tenant: Tenant, membership: Membership) -> None:
@@ -116,7 +121,8 @@ def require_not_last(tenant: Tenant, membership: Membership) -> None:
     if is_way_back and membership.role == Membership.Role.ADMINISTRATOR:
         name = membership.person.name
         words = _(
-            "%(name)s is the administrator who can sign in without single sign-on. Name somebody else for that first."
+            "%(name)s is the administrator who can sign in without single sign-on. First choose another "
+            "administrator for this."
         )
         raise WrongState(words % {"name": name})
 
@@ -217,7 +223,7 @@ def set_up_again(person: Person, *, name: str, password: str, near: str, at: dat
     """
     is_free = person.is_active and person.kind == Person.Kind.HUMAN and person.side == Person.Side.CUSTOMER
     if not is_free or person.memberships.exists():
-        words = _("An account that belongs elsewhere already signs in with this address. Ask for another address.")
+        words = _("Another account already uses this address. Ask for another address.")
         raise Unacceptable(words, field="name")
     person.name = name_of(name)
     require_password(password, person, near=near)

@@ -76,7 +76,12 @@ def require_two_left(tenant: Tenant) -> None:
     """Raise WrongState if two-person control is on and nobody could confirm a proposal any more."""
     people = tenant.memberships.filter(role__in=("administrator", "approver"), person__is_active=True)
     if tenant.needs_two and people.values("person__human_id").distinct().count() < 2:
-        raise WrongState(_("Two-person control needs two people who administer or decide. Switch it off first."))
+        raise WrongState(
+            _(
+                "Two-person control needs two people who are administrators or approvers. Switch "
+                "two-person control off first."
+            )
+        )
 
 
 def tell(current: Step, row: Proposal, what: str) -> None:
@@ -118,7 +123,7 @@ def proposal_detail(row: Proposal) -> dict[str, Any]:
 def _proposed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> DomainError:
     pending = tenant.proposals.pending(current.at)
     if pending.filter(act=current.action, said=terms).exists():
-        raise WrongState(_("This is proposed already, and another person must confirm it."))
+        raise WrongState(_("This change is already proposed. Another person must confirm it."))
     row = Proposal.objects.create(
         tenant=tenant,
         act=current.action,

@@ -306,9 +306,13 @@ def _require_room(row: AccessRequest, at: dt.datetime) -> None:
     """
     earlier = AccessRequest.objects.filter(requested_by__human_id=row.requester_human, tenant=row.tenant)
     if earlier.waiting(at).count() >= limits.PENDING_MAX:
-        raise TooMany(_("You have %(max)d access requests waiting here.") % {"max": limits.PENDING_MAX})
+        raise TooMany(
+            _("You already have %(max)d access requests that are waiting at this tenant.") % {"max": limits.PENDING_MAX}
+        )
     if earlier.filter(submitted_at__gt=at - dt.timedelta(hours=1)).count() >= limits.HOURLY_MAX:
-        raise TooMany(_("You have raised %(max)d access requests here within an hour.") % {"max": limits.HOURLY_MAX})
+        raise TooMany(
+            _("You have raised %(max)d access requests for this tenant within an hour.") % {"max": limits.HOURLY_MAX}
+        )
 
 
 def _mute(row: AccessRequest, at: dt.datetime) -> Mute | None:

@@ -37,7 +37,7 @@ def set_approval_page(tenant_id: object, *, origin: str, rp_id: str = "", keys_o
         _set(there, origin, rp_id, keys_only=keys_only)
         wanted.update(_now(there))
         if wanted == _now(current.row):
-            raise Unacceptable(_("This is set already."), field="origin")
+            raise Unacceptable(_("The approval page already has these settings."), field="origin")
 
     with perform(SET_APPROVAL_PAGE, tenant_id, actor=actor, check=check, holds=lambda current: wanted) as current:
         tenant: Tenant = current.row
@@ -89,8 +89,13 @@ def _require_signer(tenant: Tenant, before: Tenant) -> None:
     if not tenant.wants_signature or is_anybody_ready(tenant):
         return
     if tenant.own_keys_only:
-        words = _("No approver has a key of this site yet that would count. First add such a key on your page.")
+        words = _(
+            "No approver has a passkey of this site yet that can sign approvals. First add such a passkey "
+            "on your own approval page."
+        )
         raise Unacceptable(words, field="keys_only")
     if is_anybody_ready(before):
-        words = _("The only passkeys that count for approvals belong to the present page. First add a passkey here.")
+        words = _(
+            "Only passkeys of the present approval page can sign approvals. First add a passkey in Customer Lockbox."
+        )
         raise Unacceptable(words, field="origin")

@@ -327,7 +327,12 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
     refusals: list[tuple[type[ConnectorError], DomainError]] = [
         (
             Link,
-            NotCovered(_("This is a link of the file system. Links are never followed: put the item itself there.")),
+            NotCovered(
+                _(
+                    "This item is a link of the file system, and links are never followed. Replace the "
+                    "link with the item itself."
+                )
+            ),
         ),
         (Outside, NotCovered(_("This name leads out of the resource."))),
         (NoSuchItem, NotFound()),

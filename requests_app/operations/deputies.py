@@ -41,7 +41,7 @@ def set_out_of_office(
         _require_time(row, current)
         absences = tenant.absences.to_come_or_live(current.at).filter(approver=current.actor.person)
         if absences.filter(from_at__lt=row.until_at, until_at__gt=row.from_at).exists():
-            raise WrongState(_("You are out of the office in this time already. End that first."))
+            raise WrongState(_("You already have an absence in this period. End that absence first."))
 
     with perform(SET_OUT_OF_OFFICE, tenant_id, actor=actor, may=_is_no_deputy, check=check) as current:
         row.save(force_insert=True)
@@ -57,7 +57,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
 
     def state(current: Step) -> None:
         if current.row.ended_at is not None or current.row.until_at <= current.at:
-            raise WrongState(_("This is over already."))
+            raise WrongState(_("This has already ended."))
 
     with perform(END_OUT_OF_OFFICE, absence_id, actor=actor, state=state) as current:
         row: OutOfOffice = current.row

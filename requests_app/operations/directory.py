@@ -286,7 +286,10 @@ def _change_address(person: Person, wanted: _Wanted) -> None:
     A machine can't change the address of a decider, because a link to reset the password is sent to it.
     """
     if person.memberships.filter(role__in=DECIDING).exists():
-        words = _("%(name)s is an approver or administrator of the tenant, so a directory can’t change this address.")
+        words = _(
+            "%(name)s is an approver or administrator of the tenant, so a directory can’t change the "
+            "address of this person."
+        )
         raise Unacceptable(words % {"name": person.name}, field="emails")
     if Person.objects.get_queryset().filter(email=wanted.email).exclude(pk=person.pk).exists():
         raise Taken

@@ -166,7 +166,10 @@ def change_client(
         if terms is None:
             return None
         if set(current.row.scopes) - set(terms["gained"]) != set(before["scopes"]):
-            words = _("This is announced to customers first: %(scopes)s. Make this change separately.")
+            words = _(
+                "Customers get notice before a client gets these permissions: %(scopes)s. Add these "
+                "permissions in a separate change."
+            )
             raise Unacceptable(words % {"scopes": ", ".join(terms["gained"])}, field="scopes")
         return LET_CLIENT_ASK, terms
 
@@ -239,8 +242,9 @@ def rotate_client_secret(client_id: object, *, actor: Actor) -> Made:
         client = current.row
         if client.decides_for is not None and _needs_two(client):
             words = _(
-                "Your tenant is under two-person control, and this client decides for %(name)s. First take that away "
-                "from the client. Propose it again after its new secret is set up."
+                "Your tenant is under two-person control, and this client decides for %(name)s. First change "
+                "the client so that it decides for nobody. After the new secret is set up, propose again that "
+                "the client decides for this person."
             )
             raise WrongState(words % {"name": client.decides_for.name})
 
@@ -307,7 +311,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     def state(current: Step) -> None:
         if current.row.scopes != [Scope.MEMBERS_PROVISION]:
-            words = _("Only a client that has no scope except %(scope)s can have such a token.")
+            words = _("Only a client with the single scope %(scope)s can have a lasting token.")
             raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
 
     def check(current: Step) -> None:
@@ -390,7 +394,7 @@ def _may_have_token(current: Step) -> None:
 
 def _require_token_room(current: Step) -> None:
     if Token.objects.filter(account=current.row).personal().live(current.at).count() >= MOST_TOKENS:
-        raise TooMany(_("You have %(max)d tokens already. Revoke one.") % {"max": MOST_TOKENS})
+        raise TooMany(_("You already have %(max)d tokens. Revoke a token first.") % {"max": MOST_TOKENS})
 
 
 def revoke_token(token_id: object, *, actor: Actor) -> Token:

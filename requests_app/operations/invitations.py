@@ -91,7 +91,13 @@ def resend_invitation(invitation_id: object, *, actor: Actor) -> Invitation:
                 )
             )
         if row.sends >= limits.INVITATION_SENDS_MAX:
-            raise TooMany(_("This was sent %(max)d times. Withdraw it, and invite again.") % {"max": row.sends})
+            raise TooMany(
+                _(
+                    "This invitation was already sent %(max)d times. Withdraw this invitation, and send "
+                    "a new invitation."
+                )
+                % {"max": row.sends}
+            )
         current.require_proof(needed=row.role in DECIDING)
 
     with perform(RESEND_INVITATION, invitation_id, actor=actor, may=_may_manage, state=state) as current:
@@ -217,7 +223,9 @@ def _require_new(tenant: Tenant, email: str, current: Step) -> None:
     The words reveal nothing about other tenants.
     """
     if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
-        raise Unacceptable(_("This is the address of one of your people. Give them the role instead."), field="email")
+        raise Unacceptable(
+            _("This address belongs to a person of your tenant. Give this person the role instead."), field="email"
+        )
     waiting = tenant.invitations.open(current.at)
     if waiting.filter(email=email).exists():
         raise Unacceptable(_("This address is invited already. Send the invitation again instead."), field="email")

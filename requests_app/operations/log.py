@@ -102,7 +102,7 @@ def resend_mail(message_id: object, *, actor: Actor) -> OutboxMessage:
         if message.state == OutboxMessage.State.WAITING:
             raise WrongState(_("This mail is waiting to be sent."))
         if together.waits_in_another(message):
-            raise WrongState(_("This waits to be sent in one mail with others."))
+            raise WrongState(_("This message is waiting to be sent in one mail with other messages."))
 
     with perform(RESEND_MAIL, message_id, actor=actor, state=state) as current:
         message: OutboxMessage = current.row

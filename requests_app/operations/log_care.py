@@ -66,7 +66,7 @@ def adopt_log_head(log_id: object, *, comment: str, actor: Actor) -> checkpoints
         head = current.row
         stored, latest = heads.get(checkpoints.origin_of(head.pk, head.shard)), checkpoints.newest(head.pk, head.shard)
         if stored and latest and (stored.head.size, stored.head.root) == (latest.size, bytes(latest.root)):
-            raise WrongState(_("This head is stored already."))
+            raise WrongState(_("The newest checkpoint is already stored outside the database."))
 
     with perform(ADOPT_LOG_HEAD, log_id, actor=actor, inputs={"comment": comment}, find=_log, state=state) as current:
         head, comment = current.row, current.inputs["comment"]
@@ -90,10 +90,11 @@ def _why_not(refusal: Refusal) -> str:
     if refusal.code == "shorter":
         words = _(
             "The file outside the database shows a longer log: %(signed)d entries were signed, but the newest "
-            "checkpoint here has %(found)d. Restore a newer backup, or close this log with a tombstone."
+            "checkpoint in the database has %(found)d entries. Restore a newer backup, or close this log with a "
+            "tombstone."
         )
         return words % refusal.detail
-    return _("The hashes here do not lead to the newest checkpoint. Close this log with a tombstone.")
+    return _("The hashes in the database do not lead to the newest checkpoint. Close this log with a tombstone.")
 
 
 def _log(current: Step, log_id: object) -> ChainHead:
@@ -122,7 +123,7 @@ def set_log_retention(tenant_id: object, *, days: int | None, actor: Actor) -> T
 
     def state(current: Step) -> None:
         if days == current.row.log_retention_days:
-            raise Unacceptable(_("The tenant has this rule already."), field="days")
+            raise Unacceptable(_("The tenant already has this rule."), field="days")
 
     terms = {"days": days}
     with perform(

@@ -92,7 +92,10 @@ def add_person(
         current.require_proof(needed=is_staff)
         new_person(row=current.row, email=email, name=name, side=side, time_zone=time_zone, password=password)
         if is_staff and is_announced(MAKE_STAFF_ANNOUNCED, _named(current.row)):
-            words = _("Add the account first. Then choose “Make staff” on its page: that is announced to customers.")
+            words = _(
+                "Add the account first. Then choose “Make staff” on the account’s page. Customers get "
+                "notice of this change."
+            )
             raise Unacceptable(words, field="is_staff")
 
     # Hashing the password takes some time, so it is done before the turn at the log is taken.

@@ -81,7 +81,7 @@ def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
 
     def state(current: Step) -> None:
         if current.row.lifted_at is not None or current.row.until_at <= current.at:
-            raise WrongState(_("This is over already."))
+            raise WrongState(_("This has already ended."))
 
     with perform(LIFT_MUTE, mute_id, actor=actor, state=state) as current:
         row: Mute = current.row
@@ -111,7 +111,9 @@ def _engineer(tenant: Tenant, engineer_id: object) -> Person | None:
     pk = as_id(engineer_id)
     person = Person.objects.get_queryset().filter(pk=pk, pk__in=asked).first() if pk else None
     if person is None:
-        raise Unacceptable(_("Choose an engineer who has asked you before, or everybody."), field="engineer")
+        raise Unacceptable(
+            _("Choose everybody, or an engineer who has asked your tenant for access before."), field="engineer"
+        )
     return person
 
 

@@ -50,7 +50,7 @@ def enrol_passkey(
     def check(current: Step) -> None:
         new = webauthn.verify_registration(response, challenge=challenge, party=party or webauthn.own_party())
         if Passkey.objects.filter(credential_id=new.credential_id).exists():
-            raise WrongState(_("This passkey was added before."))
+            raise WrongState(_("This passkey was already added."))
         made.append(new)
 
     with perform(
@@ -97,7 +97,7 @@ def remove_passkey(passkey_id: object, *, actor: Actor, keep: _Keep = None) -> P
 
     def state(current: Step) -> None:
         if not current.row.is_live:
-            raise WrongState(_("This passkey was removed before."))
+            raise WrongState(_("This passkey was already removed."))
         _require_not_last(current.row)
 
     with perform(REMOVE_PASSKEY, passkey_id, actor=actor, state=state) as current:

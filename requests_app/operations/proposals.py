@@ -114,9 +114,9 @@ def _require_pending(current: Step) -> None:
         _require_not_ended(row)
         return
     if row.ended_at is not None:
-        raise WrongState(_("This was confirmed or withdrawn already."))
+        raise WrongState(_("This change was already confirmed or withdrawn."))
     if row.expires_at <= current.at:
-        raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
+        raise DeadlinePassed(_("Nobody confirmed this change within 7 days. Propose the change again."))
 
 
 def _require_confirmable(current: Step) -> None:
@@ -161,9 +161,14 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
             _announced.tell_late(current, row, late)
             return row
         if row.effective_at is None or current.at < row.effective_at:
-            raise WrongState(_("It is too early for this."))
+            raise WrongState(_("The waiting time of this change is not over yet."))
         if change.waits is not None and change.waits(row.said, current.at):
-            raise WrongState(_("This would affect something that is under way. It takes effect after that has ended."))
+            raise WrongState(
+                _(
+                    "The change would affect an access request or a window that has not ended yet. "
+                    "The change takes effect after it has ended."
+                )
+            )
         if why := _doubt(row):
             _lapse(row, current, why)
             return row
@@ -208,12 +213,12 @@ def apply_due(*, actor: Actor, limit: int) -> int:
 def _require_second_of_staff(current: Step) -> None:
     row: Proposal = current.row
     if row.effective_at is not None:
-        raise WrongState(_("This was confirmed already, or needs nobody to confirm it."))
+        raise WrongState(_("This change was already confirmed, or needs no confirmation."))
     if row.expires_at <= current.at:
-        raise DeadlinePassed(_("Nobody confirmed this within 7 days. Propose it again."))
+        raise DeadlinePassed(_("Nobody confirmed this change within 7 days. Propose the change again."))
     if str(current.actor.human) in (row.said.get("human"), row.said.get("other_human")):
         # Otherwise a member of staff could help to make two humans out of their own accounts.
-        raise NotAllowed(_("This is your own account. Somebody else of the staff has to confirm it."))
+        raise NotAllowed(_("This change is about your own account. Another member of the staff must confirm it."))
     for person in (row.proposed_by, Person.objects.get(pk=current.actor.person)):
         require_established(person, current.at)
 
@@ -237,7 +242,7 @@ def _locked(row: Proposal, current: Step) -> Proposal:
 
 def _require_not_ended(row: Proposal) -> None:
     if row.ended_at is not None:
-        raise WrongState(_("This has ended already: %(how)s.") % {"how": row.get_outcome_display()})
+        raise WrongState(_("This change has already ended: %(how)s.") % {"how": row.get_outcome_display()})
 
 
 def _doubt(row: Proposal) -> str:

@@ -63,7 +63,7 @@ def use_recovery_key(key: str, *, email: str, actor: Actor) -> Invitation:
         current.concerns("tenant", tenant, tenant.pk)
         email = address_of(email)
         if Person.objects.get_queryset().filter(email=email, memberships__tenant=tenant).exists():
-            words = _("This is the address of one of the tenant’s people. Name one that has no account yet.")
+            words = _("This address belongs to a person of the tenant. Enter an address that has no account yet.")
             raise Unacceptable(words, field="email")
         row.used_at = row.ended_at = current.at
         row.save(update_fields=["used_at", "ended_at"])
@@ -86,7 +86,7 @@ def _tenant_of(key: str, *, actor: Actor) -> object:
     attempt = guesses.at_recovery(actor.ip)
     if not attempt.count():
         guesses.security_log.warning("recovery_key.too_many", ip=actor.ip)
-        raise TooMany(_("Too many keys were wrong. Try again in 15 minutes."))
+        raise TooMany(_("Too many wrong recovery keys were entered. Try again in 15 minutes."))
     with act(TRY_RECOVERY_KEY, actor=actor) as current:
         row = RecoveryKey.objects.live().filter(secret_hash=recovery.hashed(key)).first()
         if row is None:

@@ -67,7 +67,7 @@ def _reset_confirmed(current: Step, tenant: Tenant, terms: dict[str, Any]) -> No
     if person is None:
         raise NotFound
     if person.human_id == current.actor.human_id:
-        raise NotAllowed(_("Somebody else has to do this for you."))
+        raise NotAllowed(_("You can’t reset your own second factors. Somebody else has to do this for you."))
     keys = _keys(person)
     _require_any(person, keys)
     _reset(current, person, keys)
@@ -132,7 +132,7 @@ def _reset(current: Step, person: Person, keys: list[Passkey]) -> None:
         row.save(update_fields=["removed_at", "removed_by"])
     _witness(current, person, keys, had_app=had_app)
     if current.keep is None:
-        raise RuntimeError("A door that resets second factors hands over what is kept of them elsewhere.")
+        raise RuntimeError("An interface that resets second factors must name what else has to be deleted.")
     current.keep(person)
     _tell(current, person)
 

@@ -94,7 +94,7 @@ def set_sign_on(tenant_id: object, *, connection: Connection, was: datetime | No
         # The tenant is locked, so nobody else can change the connection from here on.
         row = SignOn.objects.filter(tenant=current.row).first() or SignOn(tenant=current.row)
         if row.changed_at != was:
-            raise WrongState(_("Somebody else has just changed single sign-on. Read it again first."))
+            raise WrongState(_("Somebody else has just changed single sign-on. Read the settings again first."))
         before.update(described_connection(row))
 
     def sealed() -> str:
@@ -249,7 +249,7 @@ def sign_in(tenant_id: UUID | None, *, came: AssertedIdentity, actor: Actor) -> 
         # are one human.
         sign_on, person = _open_connection(tenant_id, came), _locked_person(tenant_id, person.pk)
         if known is None and not _humans(person, came) <= locked:
-            raise WrongState(_("The accounts that belong to you have just changed. Sign in again."))
+            raise WrongState(_("Your linked accounts have just changed. Sign in again."))
         other = _also(person, came) if known is None else None
         is_proof = known is None and _proves_address(person, came)
         if known is None:
@@ -343,7 +343,12 @@ def _locked_person(tenant_id: UUID | None, person_id: UUID | None) -> Person:
         people = people.filter(memberships__in=Membership.objects.filter(tenant=tenant_id))
     person = people.distinct().first()
     if person is None:
-        raise NotAllowed(_("No account here belongs to this sign-in. Ask your administrator to add you."))
+        raise NotAllowed(
+            _(
+                "No account in Customer Lockbox belongs to this account of the identity provider. "
+                "Ask your administrator to add you."
+            )
+        )
     return person
 
 
@@ -447,7 +452,7 @@ def _fill(row: SignOn, connection: Connection, tenant: Tenant) -> None:
     row.is_on, row.is_only = connection.is_on, connection.is_only
     row.break_glass = _break_glass(connection.break_glass_id, tenant)
     if row.is_only and not row.is_on:
-        raise Unacceptable(_("Single sign-on can’t be the only way in while it is off."), field="is_only")
+        raise Unacceptable(_("Single sign-on is off, so it can’t be the only way to sign in."), field="is_only")
     if row.is_only and row.break_glass is None:
         raise Unacceptable(
             _("Choose who can sign in while the identity provider does not answer."), field="break_glass"
@@ -462,6 +467,8 @@ def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
     if person is None:
         raise Unacceptable(_("Choose an administrator of this tenant."), field="break_glass")
     if not gets_in_alone(person):
-        words = _("%(name)s has neither a password nor a passkey, and could not sign in.") % {"name": person.name}
+        words = _(
+            "%(name)s has neither a password nor a passkey, and so could not sign in without the identity provider."
+        ) % {"name": person.name}
         raise Unacceptable(words, field="break_glass")
     return person

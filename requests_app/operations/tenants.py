@@ -93,7 +93,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
-        raise WrongState(_("This is no longer possible or needed."))
+        raise WrongState(_("Lockbox is already switched as proposed, or the plan no longer includes Lockbox."))
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
@@ -148,7 +148,7 @@ def set_yes_rule(tenant_id: object, *, rule: str, actor: Actor) -> Tenant:
 
     def state(current: Step) -> None:
         if rule == current.row.yes_rule:
-            raise WrongState(_("The tenant has this rule already."))
+            raise WrongState(_("The tenant already has this rule."))
 
     def check(current: Step) -> None:
         if rule not in Tenant.YesRule.values:
@@ -177,7 +177,7 @@ def _require_signer(tenant: Tenant, rule: str) -> None:
     wanted = copy(tenant)
     wanted.yes_rule = rule
     if not is_anybody_ready(wanted):
-        raise WrongState(_("None of your approvers has such a passkey yet, so nobody could approve."))
+        raise WrongState(_("None of your approvers has a passkey of this kind yet, so nobody could approve."))
 
 
 def add_address(tenant_id: object, *, email: str, label: str = "", actor: Actor) -> NotificationAddress:
@@ -397,7 +397,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     _validated(_copy_with(resource, {"name": wanted["name"]}))
     is_both = wanted.get("is_active", resource.is_active) != resource.is_active
     if is_both and is_announced(RENAME_RESOURCE, terms):
-        words = _("A new name is announced to the customer. First change whether it is active, in a separate step.")
+        words = _("The customer gets notice of a new name. First change whether the resource is active, separately.")
         raise Unacceptable(words, field="is_active")
     return RENAME_RESOURCE, terms
 
@@ -410,7 +410,7 @@ def _require_lasting(plan: Plan, at: datetime) -> None:
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
-            "It is announced that the plan %(plan)s will not include Lockbox. Withdraw that first, or wait for it."
+            "A change is announced: the plan %(plan)s will not include Lockbox. Withdraw the change or wait for it."
         )
         raise WrongState(words % {"plan": plan.name})
 
@@ -558,7 +558,7 @@ def _require_place(resource: Resource, locator: object) -> None:
     above = [str(parent) for parent in path.parents]
     others = Resource.objects.filter(tenant=resource.tenant)
     if others.filter(Q(locator__in=[str(path), *above]) | Q(locator__startswith=f"{path}/")).exists():
-        raise Unacceptable(_("Another resource has this place, or a place above or below it."), field="locator")
+        raise Unacceptable(_("Another resource has this locator, or a locator above or below it."), field="locator")
 
 
 def _tenant(current: Step) -> Tenant:
@@ -569,7 +569,7 @@ def _tenant(current: Step) -> Tenant:
 def _change_row(current: Step, row: Any, wanted: dict[str, Any], *, allowed: set[str], event: Event) -> None:
     """Set the allowed fields, validate and save the row, and record the old values. If nothing differs, do nothing."""
     if unknown := sorted(set(wanted) - allowed):
-        raise Unacceptable(_("This cannot be changed here."), field=unknown[0])
+        raise Unacceptable(_("This field cannot be changed here."), field=unknown[0])
     is_new = row._state.adding
     before = {name: str(getattr(row, name, "")) for name in wanted if not is_new}
     for name, value in wanted.items():

@@ -118,7 +118,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 
     def state(current: Step) -> None:
         if hours == current.row.cosigned_within:
-            raise Unacceptable(_("The tenant has this rule already."), field="hours")
+            raise Unacceptable(_("The tenant already has this rule."), field="hours")
 
     def check(current: Step) -> None:
         if hours is not None and not Witness.objects.filter(tenant_id=current.row.pk).exists():

@@ -19,9 +19,10 @@ MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
 CALLS = Slots(
     own_taken=_(
-        "You have as many downloads and waiting calls under way as you are allowed. Wait until one of them has ended."
+        "You have the most downloads and waiting calls that are allowed at the same time. Wait until one of "
+        "them has ended."
     ),
-    all_taken=_("Too many calls wait here at the moment. Try again when some of them have ended."),
+    all_taken=_("Too many calls are waiting at the moment. Try again when some of them have ended."),
 )
 
 

@@ -54,7 +54,7 @@ def require_move(row: AccessRequest, edge: Transition, *, at: datetime) -> None:
     if edge.timing is Timing.BEFORE and at >= until:
         raise DeadlinePassed(words(row, edge, at=at), current={"state": str(row.state_at(at))})
     if edge.timing is Timing.AFTER and at < until:
-        raise WrongState(_("It is too early for this."), current={"state": str(row.state)})
+        raise WrongState(_("The deadline has not passed yet."), current={"state": str(row.state)})
 
 
 def words(row: AccessRequest, edge: Transition, *, at: datetime) -> str:

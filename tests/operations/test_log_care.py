@@ -270,7 +270,7 @@ def test_after_the_file_was_lost_the_operator_vouches_and_the_log_says_so(
     tasks.checkpoint()
     assert not LogAlarm.objects.exists()
     assert verify(tenant).is_good
-    with pytest.raises(CommandError, match="This head is stored already"):
+    with pytest.raises(CommandError, match="The newest checkpoint is already stored outside the database"):
         command("log_heads", "adopt", "contoso", "--because", "Again.")
 
 
@@ -326,7 +326,7 @@ def test_too_short_and_too_long_are_refused_with_the_bounds(cast: Cast, days: in
 
 
 def test_the_rule_that_is_there_is_not_set_again(cast: Cast) -> None:
-    with pytest.raises(Unacceptable, match="The tenant has this rule already"):
+    with pytest.raises(Unacceptable, match="The tenant already has this rule"):
         operations.set_log_retention(cast.contoso.pk, days=None, actor=cast.as_("ines"))
 
 

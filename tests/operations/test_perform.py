@@ -211,7 +211,7 @@ def test_fresh_proof_is_asked_for_as_it_is_declared(cast: Cast) -> None:
 
 def test_a_body_that_never_says_whether_it_takes_proof_is_a_mistake(cast: Cast) -> None:
     depends, ines = replace(TRY, step_up=StepUp.DEPENDS), cast.as_("ines", fresh=False)
-    with pytest.raises(RuntimeError, match="never said whether it needs proof"):
+    with pytest.raises(RuntimeError, match="did not state whether it needs a proof of identity"):
         tried(depends, cast, ines)
     assert tried(depends, cast, ines, check=lambda current: current.require_proof(needed=False)).row == cast.contoso
     assert type(refused(depends, cast, ines, check=lambda current: current.require_proof())) is StepUpRequired

@@ -61,7 +61,7 @@ def test_the_administrator_sets_it(cast: Cast) -> None:
     client = signed_in(cast, "ines")
     assert "Save this page" in text(client.get(url(cast)))
     done = client.post(url(cast), {"origin": ORIGIN, "rp_id": ""}, follow=True)
-    assert "Saved. It counts from now on." in text(done)
+    assert "The settings of the approval page are saved, and apply from now on." in text(done)
     assert page_of(cast) == (ORIGIN, SITE, False)
     assert events_in(cast.contoso) == ["tenant.changed"]
 

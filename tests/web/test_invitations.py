@@ -114,7 +114,7 @@ def test_an_invitation_says_nothing_of_accounts_elsewhere(cast: Cast) -> None:
     for row in Invitation.objects.exclude(email__startswith="nobody"):
         page = Client().post(link(cast.link_of(row)), NEW)
         assert page.status_code == 422
-        assert "already signs in with this address" in page.content.decode()
+        assert "Another account already uses this address" in page.content.decode()
         assert not Membership.objects.filter(tenant=cast.contoso, person__email=row.email).exists()
     assert not Person.objects.get(email="frida@fabrikam.example").check_password(GOOD)
 

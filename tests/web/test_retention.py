@@ -73,7 +73,7 @@ def test_the_present_rule_is_shown_beside_the_field(cast: Cast) -> None:
     with nothing_happens():
         answer = signed_in(cast, "ines").post(url(cast), {"days": "91", "understood": "on"})
     assert answer.status_code == 422
-    assert "The tenant has this rule already." in text(answer)
+    assert "The tenant already has this rule." in text(answer)
 
 
 def test_something_that_has_no_place_is_refused(cast: Cast) -> None:

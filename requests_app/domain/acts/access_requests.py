@@ -78,7 +78,7 @@ ACCESS_REQUEST_WITHDRAWN = Event(
     siem=UPDATED,
     mark=Mark.OVER,
     look=("over", "undo-2"),
-    did=_("withdrew it"),
+    did=_("withdrew the access request"),
 )
 ACCESS_REQUEST_EXPIRED = Event(
     "access_request.expired",
@@ -128,7 +128,7 @@ SUBMIT = Act(
     done=_("Your access request {reference} is submitted."),
     tells=(Tell("notify.decide_as_provider", ("provider_approvers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
-    own_order="The engineer is locked first, and a law-enforcement demand can take the place of the ticket.",
+    own_order="The engineer is locked first, and a law-enforcement demand can replace the ticket.",
     own_doors="The engineer chooses resources and gives reasons, in several steps.",
 )
 APPROVE_AS_PROVIDER = Act(

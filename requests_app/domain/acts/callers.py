@@ -21,8 +21,8 @@ CLIENT_CHANGED = Event(
     label=_("Client changed"),
     sentence=_("{who} changed the client {name}"),
     variants=(
-        (has("decides_for"), _("{who} changed the client {name}; it decides for {decides_for}")),
-        (has("decides_for_id_before"), _("{who} changed the client {name}; it no longer decides for anybody")),
+        (has("decides_for"), _("{who} changed the client {name}, which now decides for {decides_for}")),
+        (has("decides_for_id_before"), _("{who} changed the client {name}, which no longer decides for anybody")),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )

@@ -93,7 +93,7 @@ WATCH = Act(
     title=_("See what is accessed through a window"),
     tried=_("see what is accessed through a window"),
     doors=frozenset({Door.PAGES}),
-    own_order="It only reads. Its refusal alone is an entry.",
+    own_order="This act only reads. Only a refusal leaves an entry.",
 )
 LIST_ITEMS = Act(
     "list_items",
@@ -103,7 +103,7 @@ LIST_ITEMS = Act(
     events=(CONTENT_LIST_ASKED, CONTENT_LISTED),
     tried=_("see the names in a resource"),
     doors=frozenset({Door.PAGES}),
-    own_order="The rule about looking at content judges it, and the entry is written before the content is read.",
+    own_order="The rule about content accesses decides, and the entry is written before the content is read.",
 )
 OPEN_ITEM = Act(
     "open_item",
@@ -113,7 +113,7 @@ OPEN_ITEM = Act(
     events=(CONTENT_OPENED, CONTENT_DOWNLOADED),
     tried=_("open an item"),
     doors=frozenset({Door.PAGES}),
-    own_order="The rule about looking at content judges it, and the entry is written before the content is read.",
+    own_order="The rule about content accesses decides, and the entry is written before the content is read.",
 )
 NOTE_OUTCOME = Act(
     "note_outcome",
@@ -121,7 +121,7 @@ NOTE_OUTCOME = Act(
     roles=frozenset({Role.ENGINEER}),
     events=(CONTENT_FAILED, CONTENT_CUT),
     doors=frozenset({Door.PAGES}),
-    own_order="It only writes down how reading ended, and needs no open window.",
+    own_order="This act only records how the reading ended, and needs no open window.",
 )
 ALLOW_ACCESS = Act(
     "allow_access",
@@ -132,5 +132,5 @@ ALLOW_ACCESS = Act(
     events=(CONTENT_ACCESS_ALLOWED,),
     tried=_("allow content to be opened through another service"),
     doors=frozenset({Door.API}),
-    own_order="It judges a question about somebody else, and its answer is an entry in either case.",
+    own_order="This act answers a question about somebody else, and each answer leaves an entry.",
 )

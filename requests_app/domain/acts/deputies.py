@@ -32,7 +32,7 @@ SET_OUT_OF_OFFICE = Act(
     scope=Scope.MEMBERS_MANAGE,
     events=(OUT_OF_OFFICE_SET,),
     tried=_("name a deputy"),
-    done=_("{name} can decide in your place in that time."),
+    done=_("During your absence, {name} can decide in your place."),
     tells=(Tell("notify.out_of_office", ("customer", "deputy")),),
     doors=frozenset({Door.PAGES, Door.API}),
 )

@@ -106,7 +106,8 @@ ACCEPT_INVITATION = Act(
         Tell("notify.sign_on_changed", ("customer", "administrators")),
     ),
     doors=frozenset({Door.PAGES}),
-    own_order="A secret from a mail finds the invitation, and who acts is known only after the account was made.",
+    own_order="The secret from a mail identifies the invitation, and the actor is known only after the account "
+    "was made.",
 )
 MAKE_RECOVERY_KEY = Act(
     "make_recovery_key",
@@ -128,7 +129,7 @@ TRY_RECOVERY_KEY = Act(
     events=(RECOVERY_KEY_REFUSED,),
     tried=_("use a recovery key"),
     doors=frozenset({Door.PAGES}),
-    own_order="A wrong key belongs to no tenant, so there is no row to judge.",
+    own_order="A wrong key belongs to no tenant, so there is no row to check.",
 )
 USE_RECOVERY_KEY = Act(
     "use_recovery_key",

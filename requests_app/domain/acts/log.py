@@ -136,7 +136,7 @@ PRUNE_LOG = Act(
     events=(LOG_PRUNED,),
     tried=_("remove old entries"),
     doors=frozenset({Door.TASK}),
-    own_order="The plan is made and read before the turn at the log, and may turn out to be empty.",
+    own_order="The list of entries to remove is made before the log is locked, and can be empty.",
 )
 SET_COSIGNING = Act(
     "set_cosigning",
@@ -173,7 +173,7 @@ ADD_WITNESS = Act(
     events=(WITNESS_ADDED,),
     tried=_("register a witness"),
     proposes=(Proposal("add_witness", _("register the witness %(name)s at %(url)s")),),
-    done=_("{name} is asked from the next checkpoint on."),
+    done=_("From the next checkpoint on, {name} is asked to cosign this log."),
     doors=frozenset({Door.PAGES}),
 )
 REMOVE_WITNESS = Act(

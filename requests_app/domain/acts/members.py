@@ -95,7 +95,7 @@ SWITCH_OFF_PERSON = Act(
     events=(PERSON_SWITCHED_OFF,),
     tried=_("switch an account off"),
     proposes=(Proposal("switch_off_person", _("switch off the account of %(name)s")),),
-    done=_("The account is switched off. What it had asked for or been given has ended."),
+    done=_("The account is switched off. Its waiting access requests and open windows have ended."),
     tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

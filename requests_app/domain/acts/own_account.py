@@ -65,7 +65,7 @@ STEP_UP = Act(
     title=_("Prove who they are"),
     tried=_("prove who they are"),
     doors=frozenset({Door.PAGES, Door.API}),
-    own_order="Proving who one is changes nothing. Its refusal alone is an entry.",
+    own_order="A proof of identity changes nothing. Only a refusal leaves an entry.",
 )
 SET_PASSWORD = Act(
     "set_password",

@@ -137,5 +137,5 @@ APPLY_PROPOSAL = Act(
     events=(PROPOSAL_APPLIED, PROPOSAL_LAPSED),
     tells=(Tell("notify.staff_change", ("customer", "administrators")),),
     doors=frozenset({Door.TASK}),
-    own_order="The turn at every tenant's log is taken, and what no longer fits lapses in place of a refusal.",
+    own_order="Every tenant's log is locked, and a change that no longer fits lapses instead of being refused.",
 )

@@ -143,7 +143,7 @@ SIGN_IN = Act(
     tried=_("sign in through single sign-on"),
     tells=(Tell("notify.approvers_changed", ("customer",)),),
     doors=frozenset({Door.PAGES}),
-    own_order="The issuer's answer finds the person, and is looked at again under the locks.",
+    own_order="The issuer's answer identifies the person, and is checked again under the locks.",
 )
 NOTE_BYPASS = Act(
     "note_bypass",

@@ -150,7 +150,7 @@ SET_APPROVAL_PAGE = Act(
             "set_approval_page", _("have approvals signed on the tenant’s own page %(approval_origin)s, %(only)s")
         ),
     ),
-    done=_("Saved. It counts from now on."),
+    done=_("The settings of the approval page are saved, and apply from now on."),
     tells=(Tell("notify.yes_rules_changed", ("customer", "administrators")),),
     doors=frozenset({Door.PAGES}),
 )

@@ -100,7 +100,7 @@ RECORDED = MailWords(
     headline=_("Your ticket is recorded"),
     lead=(
         _("{opened_by} wrote down for you what you told {provider}. The engineers of {service} have been informed."),
-        _("If something in the ticket is wrong, write this on the ticket’s page."),
+        _("If something in the ticket is wrong, write a comment on the ticket’s page."),
     ),
     link=_("Read the ticket"),
 )
@@ -152,7 +152,7 @@ ASK_CUSTOMER = Act(
     tells=(Tell("notify.ticket_answered", ("ticket_customers",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
-        "ask", "Ask the customer a question, and wait for the answer", "It needs the comment, which is the question."
+        "ask", "Ask the customer a question, and wait for the answer", "The comment is required: it is the question."
     ),
 )
 ANSWER_TICKET = Act(
@@ -168,7 +168,7 @@ ANSWER_TICKET = Act(
     done=_("Your answer is sent."),
     tells=(Tell("notify.ticket_answered", ("ticket_workers",)),),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("answer", "Answer the question to the customer", "It needs the comment, which is the answer."),
+    route=Route("answer", "Answer the question to the customer", "The comment is required: it is the answer."),
 )
 COMMENT = Act(
     "comment",
@@ -199,7 +199,7 @@ RESOLVE_TICKET = Act(
     tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
-        "resolve", "Mark the problem as solved", "Access that was asked for or given under the ticket ends with it."
+        "resolve", "Mark the problem as solved", "Waiting access requests and open windows of the ticket end, too."
     ),
 )
 CLOSE_TICKET = Act(
@@ -215,7 +215,7 @@ CLOSE_TICKET = Act(
     done=_("The ticket is closed."),
     tells=(Tell("notify.ticket_answered", ("ticket_workers", "ticket_customers")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("close", "Close a ticket", "Access that was asked for or given under the ticket ends with it."),
+    route=Route("close", "Close a ticket", "Waiting access requests and open windows of the ticket end, too."),
 )
 REOPEN_TICKET = Act(
     "reopen_ticket",
@@ -237,7 +237,7 @@ REOPEN_TICKET = Act(
     route=Route(
         "reopen",
         "Reopen a ticket, within 7 days",
-        "It needs the comment, which says why. Access that ended with the ticket does not come back.",
+        "The comment is required: it is the reason. Access that ended with the ticket does not begin again.",
     ),
 )
 LINK_TICKET = Act(

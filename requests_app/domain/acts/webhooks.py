@@ -137,7 +137,7 @@ DISABLE_WEBHOOK = Act(
     events=(WEBHOOK_DISABLED,),
     tried=_("switch a webhook off"),
     proposes=(Proposal("disable_webhook", _("switch off the webhook at %(place)s")),),
-    done=_("Nothing is sent to it until it is switched on again."),
+    done=_("No messages are sent to this webhook until somebody switches it on again."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route("disable", "Switch a webhook off"),
 )
@@ -154,7 +154,7 @@ ENABLE_WEBHOOK = Act(
     proposes=(
         Proposal("enable_webhook", _("switch on the webhook at %(place)s, which gets messages about %(events)s")),
     ),
-    done=_("It continues where it stopped. Messages older than three days are left out."),
+    done=_("The webhook continues where it stopped. Messages older than three days are left out."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
     route=Route(
         "enable", "Switch a webhook on; it continues where it stopped", "Messages older than three days are left out."
@@ -181,7 +181,7 @@ REDELIVER = Act(
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_REDELIVERED,),
     tried=_("send a message to a webhook again"),
-    done=_("It is sent again, under the same id."),
+    done=_("The message is sent again, with the same id."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 GIVE_UP_WEBHOOK = Act(

@@ -295,7 +295,8 @@ EVALUATIONS = _object(
         "type": "array",
         "maxItems": MOST,
         "items": {"type": "object"},
-        "description": "Questions; the members beside it are defaults. A question that can't be read gets a denial.",
+        "description": "The questions. The other members of the body are defaults for each question. A question "
+        "that can't be read gets a denial.",
     },
     options=_object("", (), evaluations_semantic={"type": "string", "enum": list(Semantic)}),
 )

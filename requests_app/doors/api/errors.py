@@ -56,7 +56,7 @@ class NotTheSame(DomainError):
 
     code, status = "precondition_failed", 412
     is_evidence = False
-    default = _("This is not what you have read. Read it again before you decide.")
+    default = _("What you have read has changed since then. Read it again before you decide or change anything.")
 
 
 class PreconditionRequired(DomainError):
@@ -81,7 +81,7 @@ class AnswerGone(DomainError):
     """The call was done before. Its answer can't be given again, because it contained a secret or was not stored."""
 
     code, status = "idempotency_answer_gone", 409
-    default = _("This was done before, and its answer was lost.")
+    default = _("This call was already done, and its answer was lost.")
 
 
 def problem(

@@ -101,7 +101,8 @@ class Events(ApiView):
             OpenApiParameter(
                 "after",
                 {"type": "string", "pattern": f"^{_CURSOR.pattern}$"},
-                description="A cursor of an answer, or 0 for the beginning. Without it, only what happens from now on.",
+                description="The cursor of an earlier answer, or 0 for the beginning. Without a cursor, the "
+                "answer has only events from now on.",
             ),
             OpenApiParameter(
                 "wait",
@@ -112,7 +113,7 @@ class Events(ApiView):
                 "Last-Event-ID",
                 {"type": "string"},
                 OpenApiParameter.HEADER,
-                description="The cursor from which a stream continues; it replaces `after`.",
+                description="The cursor from which a stream continues. It replaces `after`.",
             ),
         ],
         responses={(200, "application/json"): EventsOut, (200, "text/event-stream"): OpenApiTypes.STR},
@@ -182,13 +183,15 @@ class Events(ApiView):
             raise Malformed(_("This cursor does not belong to this log."))
         if int(raw) > size:
             # A backup may have been restored. Entries that get these numbers now are not the earlier ones.
-            raise Unacceptable(_("The log is shorter than this cursor says. Begin again."), field="after")
+            raise Unacceptable(
+                _("This cursor is beyond the end of the log. Begin again without a cursor."), field="after"
+            )
         return int(raw)
 
     def _wait(self) -> int:
         raw = self.request.query_params.get("wait", "0")
         if not re.fullmatch("[0-9]{1,2}", raw) or int(raw) > LONGEST_WAIT:
-            raise Malformed(_("Wait for 0 to %(most)d seconds.") % {"most": LONGEST_WAIT})
+            raise Malformed(_("The waiting time must be from 0 to %(most)d seconds.") % {"most": LONGEST_WAIT})
         return int(raw)
 
 

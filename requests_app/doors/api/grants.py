@@ -170,7 +170,7 @@ class Accesses(ListView):
 
     @extend_schema(
         operation_id="grants_accesses",
-        summary="List what was looked at in a window",
+        summary="List the accesses to content in a window",
         tags=_TAGS,
         responses=ContentAccessOut(many=True),
     )

@@ -137,10 +137,12 @@ def _claimed(
         is_done = row.status is not None or row.done_at is not None
         if row.asked != asked and is_done:
             if row.done_at is None and row.status is not None and row.status >= 400:
-                words = _("With this Idempotency-Key you were refused when you had other roles. Send another key.")
+                words = _(
+                    "A call of yours with this Idempotency-Key was refused when you had other roles. Send another key."
+                )
                 raise KeyReused(words, field="Idempotency-Key")
             # The earlier answer may contain more than this caller is allowed to read now.
-            raise AnswerGone(_("This was done before, when you had other roles."))
+            raise AnswerGone(_("This call was already done, when you had other roles."))
         if row.status is not None:
             return _stored_answer(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)
@@ -206,7 +208,7 @@ def keep(row: IdempotencyKey, response: Any) -> None:
 def _stored_answer(row: IdempotencyKey) -> HttpResponse:
     if row.body is None:
         raise AnswerGone(
-            _("This was done before. Its answer contained a secret, which is shown only once."),
+            _("This call was already done. Its answer contained a secret, which is shown only once."),
             current={"subject_type": row.subject_type, "subject_id": row.subject_id},
         )
     assert row.status is not None

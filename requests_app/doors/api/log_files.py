@@ -95,7 +95,9 @@ class _Export(_File):
         kind = given.pop("format", "jsonl")
         after = filters.form.cleaned_data["after"]
         if after is not None and after >= queries.head(log).size:
-            raise Unacceptable(_("The log is shorter than this cursor says. Begin again."), field="after")
+            raise Unacceptable(
+                _("This cursor is beyond the end of the log. Begin again without a cursor."), field="after"
+            )
         with LongCall(self.token.account_id) as place:
             operations.export_log(log.pk, actor=self.actor, kind=kind, filters=given)
             wanted, source = FORMATS[kind], Source(Shards.of(log.pk), vendor=settings.PROVIDER_NAME)
@@ -145,7 +147,7 @@ class _Evidence(_File):
         values = self.filtered(EvidenceFilter, AuditEntry.objects.none()).form.cleaned_data
         since, until, kept = values["since"], values["until"], values["kept"]
         if since and until and until <= since:
-            raise Unacceptable(_("This instant is not after the first one."), field="until")
+            raise Unacceptable(_("The end of the period must be after its beginning."), field="until")
         if kept and not checkpoint_history.is_known(tenant.pk, kept):
             raise Unacceptable(_("This log has no checkpoint with this number of entries."), field="kept")
         wanted = EvidenceScope(
@@ -208,7 +210,7 @@ def _prepared(wanted: EvidenceScope, at: dt.datetime) -> evidence.Evidence:
         return evidence.prepare(wanted, at=at)
     except NotProven as why:
         if why.code == "unsigned":
-            raise NotYetSigned(_("Nothing of this is signed yet. Try again in a minute.")) from why
+            raise NotYetSigned(_("None of these entries is signed yet. Try again in a minute.")) from why
         if why.code == "absent":
             raise NotFound from why
         raise LogDamaged(_("There is no evidence, because what is stored does not match what was signed.")) from why

@@ -150,7 +150,7 @@ class SwitchOff(ApiView):
 
     @extend_schema(
         operation_id="members_switch_off",
-        summary="Switch a person's account off; from now on it can do nothing",
+        summary="Switch a person's account off; from then on, nobody can use the account",
         tags=_TAGS,
         request=None,
         responses=one(MemberOut),

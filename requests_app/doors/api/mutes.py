@@ -29,7 +29,7 @@ class MuteOut(serializers.Serializer):
     set_at = serializers.DateTimeField()
     until_at = serializers.DateTimeField()
     lifted_at = serializers.DateTimeField(allow_null=True)
-    denied = serializers.IntegerField(help_text="How many access requests were denied with it.")
+    denied = serializers.IntegerField(help_text="How many access requests were denied when the mute began.")
     note = serializers.CharField()
 
 

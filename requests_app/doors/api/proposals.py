@@ -144,7 +144,7 @@ class Confirm(ApiView):
 
     @extend_schema(
         operation_id="proposals_confirm",
-        summary="Confirm a change that another person proposed; it is done now",
+        summary="Confirm a change that another person proposed, so that it takes effect",
         tags=_TAGS,
         request=None,
         responses=one(ProposalOut),

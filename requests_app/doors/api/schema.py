@@ -24,7 +24,7 @@ WORDS = {
     404: "It does not exist, or the caller does not have access to it",
     406: "This form of answer is not available",
     409: "The state does not allow it any more; `current` has the present state",
-    412: "What would be decided on has changed since it was read",
+    412: "What the caller has read has changed since then",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "Well-formed, but not allowed; `errors` names each field",
@@ -92,7 +92,7 @@ class Schema(AutoSchema):
             headers = response.setdefault("headers", {})
             headers["X-Request-ID"] = _header("The id of this call in the provider's logs.")
             if status not in ("401",):
-                headers["RateLimit"] = _header("How many calls are left, and for how long.")
+                headers["RateLimit"] = _header("How many calls are left, and when the limit is reset.")
                 headers["RateLimit-Policy"] = _header("How many calls are allowed in a minute.")
             if status in ("200", "201", "304") and self._has_etag():
                 headers["ETag"] = _header("The version of what is shown.")

@@ -30,7 +30,10 @@ from requests_app.queries import tenant as tenants
 
 _TAGS = ["single sign-on"]
 _IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what was read; needed if something is set up."
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag of what was read. It is required if single sign-on is already set up.",
 )
 
 

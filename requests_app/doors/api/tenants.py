@@ -143,7 +143,7 @@ class OneTenant(ApiView):
         found = self.body(TenantChange)
         self.require_match(TenantOut, row)
         if len(found) != 1:
-            raise Unacceptable(_("Give exactly one of the two."), field="longest_window_seconds")
+            raise Unacceptable(_("Send exactly one of the two fields."), field="longest_window_seconds")
         try:
             if "yes_rule" in found:
                 operations.set_yes_rule(row.pk, rule=found["yes_rule"], actor=self.actor)
