@@ -27,7 +27,7 @@ def test_the_numbers_are_the_codes() -> None:
     assert f"parked after {outbox.MOST_ATTEMPTS} attempts" in PAGE
     seconds = settings.EMAIL_TIMEOUT
     assert f"hangs ({seconds} s for the connection and the login, {2 * seconds} s for a mail)" in PAGE
-    assert f"all other mail waits for {outbox.REST.seconds} s" in PAGE
+    assert f"waits for {outbox.REST.seconds} s" in PAGE
     assert outbox.LEASE.seconds == 120
     assert "most three mails of one topic and tenant within 15 minutes" in PAGE
     assert (limits.MAILS_AT_ONCE, limits.GROUPED_FOR.seconds) == (3, 15 * 60)
