@@ -130,8 +130,8 @@ def test_a_refusal_is_an_answer_too(cast: Cast, calling: Calling) -> None:
     assert not AuditEntry.objects.filter(event="act.refused").exists()
 
 
-@pytest.mark.parametrize("key", [" ", "ä", "x" * 256, "two words"])
-def test_a_key_has_visible_characters(cast: Cast, calling: Calling, key: str) -> None:
+@pytest.mark.parametrize("key", [" ", "ä", "x" * 256, "two words", '""', '"one', 'one"', 'o"ne'])
+def test_a_key_has_visible_characters_and_two_quotation_marks_or_none(cast: Cast, calling: Calling, key: str) -> None:
     response = calling("priya").post("access-requests", asking(cast), Idempotency_Key=key)
     assert (response.status_code, response.json()["code"]) == (400, "malformed")
     assert not AccessRequest.objects.exists()

@@ -37,7 +37,7 @@ from requests_app.platform import holders, outcome
 from requests_app.platform.database import bounds
 
 #: RFC 8941 defines the key as a quoted string, but most callers send a bare UUID. Both are accepted.
-_KEY = re.compile(r'"?[\x21\x23-\x5b\x5d-\x7e]{1,255}"?')
+_KEY = re.compile(r'("?)([\x21\x23-\x5b\x5d-\x7e]{1,255})\1')
 #: The length of the digest's first part, which identifies the call. The rest identifies the caller's rights.
 CALL = 32
 #: A claim that is older is taken over, even if its holder may still exist. Behind a connection pooler, nobody can know.
@@ -76,10 +76,10 @@ class DoneBefore:
 def key_of(header: str | None) -> str | None:
     if header is None:
         return None
-    key = header.strip()
-    if not _KEY.fullmatch(key):
+    found = _KEY.fullmatch(header.strip())
+    if found is None:
         raise Malformed(_("An Idempotency-Key must have 1 to 255 visible characters."))
-    return key.strip('"') or None
+    return found[2]
 
 
 def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
