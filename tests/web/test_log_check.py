@@ -226,11 +226,11 @@ def test_the_last_checkpoint_is_shown_with_its_time_and_the_waiting_entries(cast
     travel.by(seconds=20)
     filled(cast, 2)
     page = shown(cast)
-    assert "Last checkpoint Signed It covers 1,200 entries, dated Mon 1 Mar, 11:00 UTC" in page
+    assert "Last checkpoint Signed The checkpoint covers 1,200 entries, dated Mon 1 Mar, 11:00 UTC" in page
     assert "2 entries wait for the next checkpoint, which comes within a minute." in page
     sign(cast)
     page = shown(cast)
-    assert "It covers 1,202 entries" in page
+    assert "The checkpoint covers 1,202 entries" in page
     assert "wait for the next checkpoint" not in page
 
 
@@ -407,7 +407,7 @@ def test_a_closed_part_is_listed_with_its_last_checkpoint(cast: Cast) -> None:
     assert "From number 0 on, closed as damaged by entry 5," in page
     assert 'closed as damaged by <a href="?entry=5#entry-5">entry 5</a>' in response.content.decode()
     assert f'href="{reverse("web:log_checkpoint_of", args=[cast.contoso.pk, 0])}"' in response.content.decode()
-    assert "It covers 2 entries of this part" in page
+    assert "The checkpoint covers 2 entries of this part" in page
     assert "Verified All 2 entries since number 5 were checked, and none is missing" in text(checked(cast))
 
 
