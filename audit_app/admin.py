@@ -87,7 +87,7 @@ class AuditEntryAdmin(SealedAdmin):
     def leaf(self, entry: AuditEntry) -> str:
         return bytes(entry.leaf_hash).hex()
 
-    @admin.display(description=_("Hash is that of the record"), boolean=True)
+    @admin.display(description=_("Hash matches the record"), boolean=True)
     def is_intact(self, entry: AuditEntry) -> bool:
         return canonical.leaf_hash(bytes(entry.canonical)) == bytes(entry.leaf_hash)
 

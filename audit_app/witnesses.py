@@ -67,8 +67,12 @@ PROBLEMS: dict[str, Promise] = {
     "clock": gettext_lazy(
         "Its clock is wrong: the time of its signature differs from the present time by more than five minutes."
     ),
-    "damaged": gettext_lazy("The log cannot prove to the witness what it has to prove. The provider must check this."),
-    "undecided": gettext_lazy("It reported a different size twice. Does somebody else send it this log?"),
+    "damaged": gettext_lazy(
+        "The log cannot prove that it continues the checkpoint of the witness. The provider must check this."
+    ),
+    "undecided": gettext_lazy(
+        "It reported a different size twice. Does another server also send this log to the witness?"
+    ),
     "unreachable": gettext_lazy("It cannot be reached. Is it running, and is the URL right?"),
     "no_such_host": gettext_lazy("There is no machine with this name."),
     "timeout": gettext_lazy("It did not answer in time."),

@@ -293,7 +293,7 @@ def test_too_many_at_once_are_refused_and_none_is_done(cast: Cast, staff: Client
         cast.ticket(title=f"Ticket {number}")
     body = {"action": "close", "_selected_action": [str(Ticket.objects.first().pk)], "select_across": "1", "index": "0"}
     answer = staff.post(address(Ticket), body)
-    assert messages(answer) == ["Choose at most 100 at the same time. Nothing was done."]
+    assert messages(answer) == ["Choose at most 100 rows at the same time. Nothing was done."]
     assert Ticket.objects.filter(state="NEW").count() == 101
 
 

@@ -173,7 +173,7 @@ def test_an_entry_shows_its_record_its_hash_and_its_access_request(cast: Cast, s
     facts = dict(line for _title, lines in page.context["facts"] for line in lines)
     assert "&quot;event&quot;: &quot;access_request.submitted&quot;" in facts["Canonical record"]
     assert bytes(entry.leaf_hash).hex()[:4] in facts["Leaf hash (SHA-256)"]
-    assert facts["Hash is that of the record"] == "yes"
+    assert facts["Hash matches the record"] == "yes"
     assert address(AccessRequest, "change", row.pk) in facts["Access request"]
 
 
@@ -186,7 +186,7 @@ def test_an_entry_that_is_not_what_was_hashed_says_so(cast: Cast, staff: Client)
     wrong.save(force_insert=True)
     page = staff.get(address(AuditEntry, "change", wrong.pk))
     facts = dict(line for _title, lines in page.context["facts"] for line in lines)
-    assert facts["Hash is that of the record"] == "no"
+    assert facts["Hash matches the record"] == "no"
     assert "not even JSON" in facts["Canonical record"]
 
 

@@ -360,11 +360,11 @@ def test_an_alarm_is_put_into_words() -> None:
         ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
         ("altered", {"seq": ["x"], "why": 7}, "Entry ? is not as it was written."),
         ("different", {"signed": 3}, "At least one of the 3 entries that were signed last has changed"),
-        ("tile", {"why": "a hash"}, "The stored hashes of its tree do not match each other."),
+        ("tile", {"why": "a hash"}, "The stored hashes of the log’s tree do not match each other."),
         (
             "outside_behind",
             {"signed": 8, "kept": 2},
-            "8 entries are signed, but the signer’s record outside the database says 2",
+            "8 entries are signed, but the signer’s record outside the database has only 2",
         ),
         ("of_a_later_version", {"x": 1}, "of_a_later_version"),
     ]

@@ -37,7 +37,7 @@ from requests_app.templatetags import lockbox as tags
 from requests_app.words import sentences, text
 
 _BEFORE_EVERYTHING = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-SEALED = _("This is evidence: nobody can change it here, with any rights.")
+SEALED = _("This is evidence. Nobody can change it here, not even a superuser.")
 CLOSED_WORDS = {
     Grant.CloseReason.RELEASED: _("Closed by the engineer"),
     Grant.CloseReason.REVOKED: _("Closed early"),
@@ -68,7 +68,7 @@ def window_now(row: Grant) -> str:
 @admin.display(description=_("grant"))
 def grant_of(row: AccessRequest) -> str:
     grant = getattr(row, "grant", None)
-    return link_to(grant, _("the window it opened")) if grant else NOTHING
+    return link_to(grant, _("the window of this access request")) if grant else NOTHING
 
 
 @admin.display(description=_("verdict"), ordering="verdict")

@@ -137,7 +137,9 @@ def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, na
     """
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:
-        messages.error(request, _("Choose at most %(most)d at the same time. Nothing was done.") % {"most": BULK_MAX})
+        messages.error(
+            request, _("Choose at most %(most)d rows at the same time. Nothing was done.") % {"most": BULK_MAX}
+        )
         return
     done = proposed = 0
     refusals: list[str] = []

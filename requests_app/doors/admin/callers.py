@@ -61,7 +61,9 @@ def is_live(row: Token) -> bool:
 
 
 class ScopesForm(ActForm):
-    scopes = forms.MultipleChoiceField(label=gettext_lazy("What it can do"), widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("What the client can do"), widget=forms.CheckboxSelectMultiple
+    )
 
     def prepare(self) -> None:
         self.fields["scopes"].choices = scope_words.choices(OF_PROVIDER_CLIENTS)  # type: ignore[attr-defined]  # a ChoiceField
@@ -91,7 +93,8 @@ class ClientAdmin(StaffAdmin):
     list_filter = (by_flag("account__is_active", gettext_lazy("works")), by_tenant())
     lead = gettext_lazy(
         "Machines that call the API. Clients without a tenant belong to the provider and serve every tenant. A "
-        "customer’s own administrator manages the customer’s clients. You can only remove them."
+        "customer’s own administrator manages the customer’s clients. You can only remove the customer’s "
+        "clients."
     )
     facts: ClassVar = [
         ("", ("account", "id", "tenant", scopes, "decides_for", works)),
@@ -112,16 +115,17 @@ class ClientAdmin(StaffAdmin):
         of_act(
             CHANGE_CLIENT,
             "change",
-            label=gettext_lazy("Change what it can do"),
+            label=gettext_lazy("Change what the client can do"),
             form=ScopesForm,
             offered=belongs_to_provider,
         ),
         of_act(
             ROTATE_CLIENT_SECRET,
             "rotate",
-            label=gettext_lazy("Make a new secret"),
+            label=gettext_lazy("Create a new secret"),
             explains=gettext_lazy(
-                "It is shown once. The present secret and all tokens of this client stop working immediately."
+                "The new secret is shown once. The present secret and all tokens of this client stop working "
+                "immediately."
             ),
             offered=belongs_to_provider,
         ),
@@ -129,7 +133,9 @@ class ClientAdmin(StaffAdmin):
             REMOVE_CLIENT,
             "remove",
             label=gettext_lazy("Remove the client"),
-            explains=gettext_lazy("Its secret and its tokens stop working immediately. Nobody can restore the client."),
+            explains=gettext_lazy(
+                "The client’s secret and tokens stop working immediately. Nobody can restore the client."
+            ),
             offered=works,
             bulk=gettext_lazy("Remove"),
         ),
@@ -144,8 +150,8 @@ class ClientAdmin(StaffAdmin):
             return super().done(request, act, row, result)
         if act.name == "add" and set(request.POST.getlist("scopes")) - set(result.row.scopes):
             words = _(
-                "Part of what the client can do was proposed, because customers get a mail first. It is listed under "
-                "Proposals."
+                "Some scopes of the client are only proposed, because customers get a mail first. The change is "
+                "listed under Proposals."
             )
             messages.info(request, words)
         context = {
@@ -197,7 +203,9 @@ class TokenAdmin(StaffAdmin):
             "revoke",
             label=gettext_lazy("Revoke the token"),
             done=gettext_lazy("The token is revoked."),
-            explains=gettext_lazy("It stops working immediately and permanently. What was done with it is not undone."),
+            explains=gettext_lazy(
+                "The token stops working immediately and permanently. What was done with the token is not undone."
+            ),
             offered=may_be_revoked,
             bulk=gettext_lazy("Revoke"),
         )

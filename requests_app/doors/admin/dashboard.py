@@ -119,7 +119,7 @@ def _parked(found: Dashboard) -> Tile:
         if found.mail_parked.n
         else _("Everybody got their mail."),
         url=list_of(OutboxMessage, state="parked"),
-        alarm=_("Check them, and send them again") if found.mail_parked.n else "",
+        alarm=_("Check these mails, and send them again") if found.mail_parked.n else "",
     )
 
 
@@ -128,7 +128,9 @@ def _refused(found: Dashboard) -> Tile:
     return Tile(
         label=_("Logs that are refused"),
         figure=_figure(found.logs_refused),
-        detail=_("They differ from what was signed, or can’t be compared with it.") if n else _("None is refused."),
+        detail=_("These logs differ from what was signed, or can’t be compared with it.")
+        if n
+        else _("None is refused."),
         url=list_of(LogAlarm),
         alarm=_("Each alarm says what was found and what to do") if n else "",
     )

@@ -39,7 +39,7 @@ def about(row: OutboxMessage) -> str:
     return mono(row.about)
 
 
-@admin.display(description=_("told"))
+@admin.display(description=_("facts"))
 def payload(row: OutboxMessage) -> str:
     return preformatted(json.dumps(row.payload, indent=2, ensure_ascii=False))
 
@@ -111,7 +111,7 @@ class OutboxMessageAdmin(StaffAdmin):
             RESEND_MAIL,
             "resend",
             label=_("Send again"),
-            explains=_("It keeps its Message-ID: a mailbox that has the mail already shows it once."),
+            explains=_("The mail keeps its Message-ID. A mailbox that already has the mail shows it only once."),
             offered=lambda row: row.lane == MAIL and row.state != OutboxMessage.State.WAITING,
             bulk=_("Send these mails again"),
         ),
@@ -120,7 +120,7 @@ class OutboxMessageAdmin(StaffAdmin):
             "redeliver",
             label=_("Send again to the webhook"),
             done=_("The message will be sent again."),
-            explains=_("It keeps its id: a receiver that has the message already recognises it."),
+            explains=_("The message keeps its id. A receiver that already has the message recognises it."),
             offered=lambda row: (
                 row.lane == WEBHOOK and row.tenant_id is None and row.state != OutboxMessage.State.WAITING
             ),

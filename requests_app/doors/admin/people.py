@@ -51,7 +51,7 @@ from requests_app.words import proposals
 
 
 class NewPersonForm(ActForm):
-    email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with it."))
+    email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with this address."))
     name = forms.CharField(label=_("Name"), max_length=120)
     time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
     is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("Can use this portal."))
@@ -60,7 +60,8 @@ class NewPersonForm(ActForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text=_(
-            "At least 12 characters. It only leads to a mail with a link, with which they set their own password."
+            "At least 12 characters. A sign-in with this password only sends a mail with a link. With the link, "
+            "the person sets their own password."
         ),
     )
 
@@ -76,7 +77,7 @@ class TenantRoleForm(ActForm):
 
 
 class OtherAccountForm(ActForm):
-    other = PersonField(label=_("The other account"), help_text=_("The email address that it signs in with."))
+    other = PersonField(label=_("The other account"), help_text=_("The email address of the other account."))
 
 
 def add_person(row: None, actor: Actor, data: dict[str, Any]) -> Person:
@@ -190,9 +191,9 @@ class PersonAdmin(StaffAdmin):
             "make-staff",
             label=_("Make staff"),
             explains=_(
-                "They can then use this portal. If any customer has ever switched Lockbox on, a second member of the "
-                "staff must confirm the change. Customers get a mail, and the change takes effect after the waiting "
-                "time."
+                "The person can then use this portal. If any customer has ever switched Lockbox on, a second "
+                "member of the staff must confirm the change. Customers get a mail, and the change takes effect "
+                "after the waiting time."
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.is_active and not p.is_staff,
         ),
@@ -243,9 +244,9 @@ class PersonAdmin(StaffAdmin):
             run=link_accounts,
             done=LINK_ACCOUNTS.done,
             explains=_(
-                "For two accounts of the same human. They then count once on every access request. If they were on "
-                "both sides of an access request that is under way, it ends. The link is recorded in the log of each "
-                "tenant that it concerns."
+                "For two accounts of the same human. The two accounts then count as one human on every access "
+                "request. If they were on both sides of an access request that is under way, this access "
+                "request ends. The link is recorded in the log of each tenant that it concerns."
             ),
             offered=is_human,
         ),
@@ -311,7 +312,10 @@ class PasskeyAdmin(StaffAdmin):
     ordering = ("-created_at",)
     search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",))
     list_filter = (by_tenant(), by_row("person", _("person"), Person))
-    lead = _("Their holders add and remove them. What a key has signed stays signed, and the log records each key.")
+    lead = _(
+        "People add and remove their own passkeys. What a passkey has signed stays signed, and the log records each "
+        "passkey."
+    )
     facts: ClassVar = [
         ("", ("name", "person", "tenant", "created_at", "removed_at")),
         (_("Key"), ("algorithm", "rp_id", "origin", "aaguid", "is_backup_eligible", "is_backed_up", "sign_count")),
@@ -325,7 +329,7 @@ class OutOfOfficeAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("approver", "deputy"), tenant="tenant", people=("approver", "deputy"))
     list_filter = (by_tenant(),)
     words = _("Deputies")
-    lead = _("Each tenant's approvers name them. A deputy has the role only for that time.")
+    lead = _("Each tenant's approvers name their deputies. A deputy has the role only for the time of the absence.")
     facts: ClassVar = [("", ("approver", "deputy", "tenant", "from_at", "until_at", "set_at", "ended_at"))]
 
 
@@ -336,8 +340,8 @@ class MuteAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "engineer"), tenant="tenant", people=("engineer", "set_by"))
     list_filter = (by_tenant(),)
     lead = _(
-        "Each tenant's approvers set them, and only they can lift a mute. Until it ends, they get no access requests "
-        "from the person named."
+        "Only a tenant's approvers set and lift the tenant's mutes. Until a mute ends, the approvers get no "
+        "access requests from the muted person."
     )
     facts: ClassVar = [("", ("engineer", "tenant", "set_at", "until_at", "lifted_at", "set_by", "denied", "note"))]
 
@@ -361,9 +365,9 @@ def _state(row: Proposal) -> str:
     if row.effective_at is None:
         return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
     if row.effective_at <= at:
-        return gettext("due: it takes effect when nothing that it would affect is under way")
+        return gettext("due: waits for the end of the access requests and windows that it would affect")
     if row.is_alone:
-        return gettext("announced; nobody else was staff who could confirm it")
+        return gettext("announced; there was no other member of the staff to confirm it")
     return gettext("announced")
 
 
@@ -391,9 +395,9 @@ class ProposalAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk", "proposed_by"), tenant="tenant", people=("proposed_by",))
     list_filter = (by_tenant(),)
     lead = _(
-        "A second member of the staff confirms here a change by staff that weakens customers' protection. The change "
-        "is announced, and takes effect after the waiting time. A tenant's own people confirm the tenant's own "
-        "proposals: here they are only shown."
+        "If staff propose a change that weakens customers' protection, a second member of the staff confirms it "
+        "here. The change is announced, and takes effect after the waiting time. A tenant's own people confirm "
+        "the tenant's own proposals. This list only shows them."
     )
     facts: ClassVar = [
         ("", (_words, _state, "tenant", _touched, "act", _terms)),
@@ -407,8 +411,9 @@ class ProposalAdmin(StaffAdmin):
             label=_("Confirm the change"),
             done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
-                "For a second person who has been staff for at least the waiting time. The change takes effect after "
-                "your confirmation and that waiting time. Until then, any member of the staff can withdraw it."
+                "A second person must confirm the change. This person must have been staff for at least the waiting "
+                "time. The change takes effect after the confirmation and that waiting time. Until then, any member "
+                "of the staff can withdraw the change."
             ),
             offered=is_unconfirmed,
         ),
@@ -442,7 +447,7 @@ class QueueAssignmentAdmin(StaffAdmin):
             label=_("Take out of the queue"),
             run=take_queue_role,
             done=TAKE_QUEUE_ROLE.done,
-            explains=_("What an engineer had asked for or been given in this queue ends with the role."),
+            explains=_("When the role ends, the engineer’s access requests and windows in this queue end, too."),
             bulk=_("Take out of the queue"),
         )
     ]

@@ -25,7 +25,9 @@ _ANNOUNCED = _(
 
 
 class ServiceForm(ActForm):
-    key = forms.SlugField(label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens; in the log."))
+    key = forms.SlugField(
+        label=_("Key"), max_length=60, help_text=_("Small letters, digits and hyphens. The log shows this key.")
+    )
     name = forms.CharField(label=_("Name"), max_length=80)
     connector = forms.ChoiceField(label=_("Connector"), choices=lambda: [(kind, kind) for kind in KINDS])
     is_covered = forms.BooleanField(
@@ -57,7 +59,7 @@ class ResourceForm(ActForm):
     is_active = forms.BooleanField(
         label=_("Active"),
         required=False,
-        help_text=_("Nobody can ask for access to an inactive resource, or approve it."),
+        help_text=_("Nobody can ask for access to an inactive resource, or approve access to it."),
     )
 
     def prepare(self) -> None:

@@ -63,8 +63,8 @@ class SignOnAdmin(StaffAdmin):
     )
     words = gettext_lazy("Single sign-on of tenants")
     lead = gettext_lazy(
-        "Each tenant’s own administrator sets it up: here it is only shown. The person who controls that identity "
-        "provider can sign in as anybody of the tenant."
+        "Each tenant’s own administrator sets up single sign-on. This page only shows it. The person who "
+        "controls the identity provider can sign in as anybody of the tenant."
     )
     facts: ClassVar = [
         ("", ("tenant", "issuer", "client_id", "scopes", redirect_uri, "changed_at")),
@@ -84,7 +84,9 @@ class DomainAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", words=("name",))
     list_filter = (by_tenant(),)
     words = gettext_lazy("Domains")
-    lead = gettext_lazy("Each tenant’s administrator verifies them with a file on the domain’s web server.")
+    lead = gettext_lazy(
+        "Each tenant’s administrator verifies the tenant’s domains with a file on the domain’s web server."
+    )
     facts: ClassVar = [("", ("name", "tenant", proof, "claimed_at", "verified_at"))]
 
 

@@ -51,8 +51,8 @@ _DAMAGED = gettext_lazy(
     "before stays provable."
 )
 _OUTSIDE = gettext_lazy(
-    "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure that "
-    "the database is not an older copy, run there: manage.py log_heads adopt"
+    "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
+    "that the database is not an older copy, run on that machine: manage.py log_heads adopt"
 )
 _MACHINE = gettext_lazy("Try again on another machine. The log itself is unchanged.")
 _WAYS: dict[str, Promise] = {
@@ -130,7 +130,7 @@ class TombstoneForm(ActForm):
         label=gettext_lazy("What happened"),
         widget=forms.Textarea,
         max_length=limits.COMMENT_MAX,
-        help_text=gettext_lazy("It is written to the tenant’s log, where the tenant reads it."),
+        help_text=gettext_lazy("This text is written to the tenant’s log, where the tenant reads it."),
     )
 
 
@@ -171,9 +171,10 @@ class LogAlarmAdmin(OfOneLog):
             run=tombstone,
             done=TOMBSTONE.done,
             explains=gettext_lazy(
-                "This cannot be undone. The log as it is here is closed permanently, with an entry that says what "
-                "was signed, what was found and what you write. The next entries form a new part. Nothing is "
-                "deleted. Do it only if no backup has what is missing, and save a copy of the database first."
+                "This cannot be undone. The log as it is in this database is closed permanently, with an entry "
+                "that says what was signed, what was found and what you write. The next entries form a new "
+                "part. Nothing is deleted. Close the log only if no backup has what is missing, and save a copy "
+                "of the database first."
             ),
         )
     ]
@@ -208,7 +209,7 @@ class SignedHeadAdmin(OfOneLog):
     list_display = (tenant, part, "size", "dated_at")
     ordering = ("dated_at", "pk")
     words = gettext_lazy("Signed so far")
-    lead = gettext_lazy("How far each log is signed, and when that was confirmed last; the oldest first.")
+    lead = gettext_lazy("How far each log is signed, and when the signer last confirmed this. The oldest is first.")
     facts: ClassVar = [("", (tenant, part, "size", "dated_at", "checked_to", origin))]
 
 
@@ -217,7 +218,8 @@ class LogKeyAdmin(StaffAdmin):
     ordering = ("-first_used_at",)
     words = gettext_lazy("Log keys")
     lead = gettext_lazy(
-        "Public keys that have signed here. The private ones are not in the database; manage.py log_key rotates them."
+        "Public keys of the keys that have signed logs. The private keys are not in the database; manage.py "
+        "log_key rotates them."
     )
     facts: ClassVar = [("", (key_id, "first_used_at", vkey))]
 

@@ -124,7 +124,9 @@ class TenantAdmin(StaffAdmin):
     ordering = ("name",)
     search: ClassVar = Search(words=("name", "slug"))
     list_filter = (by_flag("lockbox_on", _("Lockbox on")), by_row("plan", _("plan"), Plan))
-    lead = _("Each customer chooses whether Lockbox is on and how long a window can be: here it is only shown.")
+    lead = _(
+        "Each customer chooses whether Lockbox is on and how long a window can be. This list only shows the choice."
+    )
     facts: ClassVar = [
         ("", ("name", "slug", "plan", "time_zone", "created_at")),
         (_("The customer's own choices"), ("lockbox_on", WINDOW_CAP, "yes_rule", "needs_two")),
@@ -178,8 +180,8 @@ class TenantAdmin(StaffAdmin):
             run=give_role,
             done=_("The role was given, and the tenant's approvers get a mail."),
             explains=_(
-                "For setting up a tenant: its first approver, its first administrator. If it has somebody in such a "
-                "role, only the customer can give the role to others."
+                "For a new tenant: its first approver and its first administrator. If somebody in the tenant "
+                "has one of these roles, only the customer can give that role to others."
             ),
         ),
     ]
@@ -197,5 +199,5 @@ class NotificationAddressAdmin(StaffAdmin):
     ordering = ("email",)
     search: ClassVar = Search(emails=("email",), tenant="tenant", words=("email",))
     list_filter = (by_tenant(),)
-    lead = _("Each tenant's own administrator manages them.")
+    lead = _("Each tenant's own administrator manages the tenant's addresses.")
     facts: ClassVar = [("", ("email", "label", "tenant", "created_at"))]

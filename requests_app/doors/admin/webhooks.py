@@ -146,8 +146,10 @@ class WebhookAdmin(StaffAdmin):
         of_act(
             ROTATE_WEBHOOK_SECRET,
             "rotate",
-            label=gettext_lazy("Make a new secret"),
-            explains=gettext_lazy("It is shown once. For 24 hours, the earlier keys also sign each message."),
+            label=gettext_lazy("Create a new secret"),
+            explains=gettext_lazy(
+                "The new secret is shown once. For 24 hours, the earlier keys also sign each message."
+            ),
             offered=belongs_to_provider,
         ),
         of_act(
@@ -167,7 +169,7 @@ class WebhookAdmin(StaffAdmin):
             REMOVE_WEBHOOK,
             "remove",
             label=gettext_lazy("Remove the webhook"),
-            explains=gettext_lazy("Nothing more is sent to it, not even the messages that wait."),
+            explains=gettext_lazy("Nothing more is sent to the webhook, not even the messages that wait."),
             offered=belongs_to_provider,
         ),
     ]

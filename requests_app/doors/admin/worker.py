@@ -90,14 +90,19 @@ class FailureAdmin(TaskAdmin):
 class QueuedAdmin(StaffAdmin):
     list_display = ("id", queued_name, "key", "lock")
     ordering = ("id",)
-    lead = _("A worker has a locked task until the instant of its lock. The other tasks wait for a worker.")
+    lead = _(
+        "A worker works on a locked task, until the time of the lock at the latest. The other tasks wait for a worker."
+    )
     facts: ClassVar = [("", ("id", queued_name, "key", "lock"))]
 
 
 class ScheduleAdmin(StaffAdmin):
     list_display = ("name", "func", "schedule_type", "minutes", "next_run", "cluster")
     ordering = ("name",)
-    lead = _("Declared in the code. The beat removes what does not belong here, and corrects what was changed.")
+    lead = _(
+        "The code declares the schedules. The beat removes schedules that are not in the code, and corrects "
+        "schedules that were changed."
+    )
     facts: ClassVar = [("", ("name", "func", "schedule_type", "minutes", "repeats", "next_run", "cluster", "cron"))]
 
 

@@ -29,11 +29,11 @@ ALARMS: dict[str, Promise] = {
     "altered": gettext_lazy("Entry {seq} is not as it was written. {why}"),
     "different": gettext_lazy("At least one of the {signed} entries that were signed last has changed since then."),
     "shorter": gettext_lazy("{signed} entries were signed, but only {found} are there now."),
-    "tile": gettext_lazy("The stored hashes of its tree do not match each other."),
+    "tile": gettext_lazy("The stored hashes of the log’s tree do not match each other."),
     "signature": gettext_lazy("A signature was not valid directly after it was made."),
     "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, but no tombstone gives the reason."),
     "outside_behind": gettext_lazy(
-        "{signed} entries are signed, but the signer’s record outside the database says {kept}."
+        "{signed} entries are signed, but the signer’s record outside the database has only {kept}."
     ),
     "outside_unreadable": gettext_lazy("The signer’s record outside the database can’t be read."),
 }
