@@ -19,8 +19,8 @@ MOST_PER_CALLER, MOST_PER_PERSON = 2, 4
 
 CALLS = Slots(
     own_taken=_(
-        "You have the most downloads and waiting calls that are allowed at the same time. Wait until one of "
-        "them has ended."
+        "You already run as many downloads and waiting calls as are allowed at the same time. Wait until one of them "
+        "has ended."
     ),
     all_taken=_("Too many calls are waiting at the moment. Try again when some of them have ended."),
 )
