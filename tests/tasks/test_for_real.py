@@ -52,6 +52,15 @@ def forked(running: Running) -> list[int]:
     return sorted(pid for pid, parent in parents.items() if parent == sentinel)
 
 
+def are_idle(pids: set[int]) -> bool:
+    """Return whether these processes sleep, three times in a row: a worker that sleeps for long waits for a task."""
+    for _ in range(3):
+        if any(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S" for pid in pids):
+            return False
+        time.sleep(0.2)
+    return True
+
+
 def waiting_words() -> list[str]:
     return [row.task["args"][1] for row in OrmQ.objects.all() if row.func() == NOTE]
 
@@ -66,7 +75,9 @@ def test_a_cluster_whose_idle_workers_were_killed_is_started_again(start: Start,
     _, _, *no_workers = forked(running)
     assert len(no_workers) == 2
     for attempt in range(6):
-        for pid in set(forked(running)) - set(no_workers):
+        workers = set(forked(running)) - set(no_workers)
+        wait_for(lambda: are_idle(workers), within=20, why="idle workers")  # noqa: B023 - called at once
+        for pid in workers:
             os.kill(pid, signal.SIGKILL)
         async_task(NOTE, notes.path, f"word-{attempt}")
         wait_for(lambda: f"word-{attempt}" in notes(), within=40, why="work goes on")  # noqa: B023 - called at once
