@@ -14,8 +14,10 @@ from requests_app.models import Tenant
 class ApprovalPageForm(StrictForm):
     origin = forms.CharField(
         label=_("Address of your page"),
-        help_text=_("For example: https://approvals.example.com. Leave this field empty if you have no approval page of "
-            "your own."),
+        help_text=_(
+            "For example: https://approvals.example.com. Leave this field empty if you have no approval page of "
+            "your own."
+        ),
         max_length=300,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
@@ -24,7 +26,7 @@ class ApprovalPageForm(StrictForm):
         label=_("Site of the page’s keys (RP ID)"),
         help_text=_(
             "The host name of the page, or the end of that name. If this is empty, the host name is used. Keys "
-                "of other sites are not accepted."
+            "of other sites are not accepted."
         ),
         max_length=253,
         required=False,
