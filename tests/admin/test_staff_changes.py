@@ -50,7 +50,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
 
 def test_the_page_says_if_only_the_waiting_time_protects_the_customer(cast: Cast, staff: Client) -> None:
     answer = uncovered(staff, cast)
-    assert "no second person has to confirm it" in messages(answer)
+    assert "no second person has to confirm the change" in messages(answer)
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "announced; there was no other member of the staff to confirm it" in page
 
