@@ -144,7 +144,7 @@ def test_stalled_downloads_hold_nobody_up_and_are_cut_within_a_second(
         grant.save()
     stalled = [site.ask(priya, grant) for _ in range(2)]
     assert [head.split(b"\r\n")[0] for _, head in stalled] == [b"HTTP/1.1 200 OK"] * 2
-    for window, words in ((grant, "under this window"), (other, "run here")):
+    for window, words in ((grant, "running in this window"), (other, "are running at the moment")):
         refused = priya.get(big(window))
         assert refused.status == 429
         assert words in refused.text
