@@ -414,7 +414,7 @@ def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_ag
     assert set(json.loads(bytes(entry.canonical))["detail"]["access_requests"]) == about
     operations.resend_mail(other.pk, actor=world.as_("stella"))
     operations.resend_mail(leader.pk, actor=world.as_("stella"))
-    with pytest.raises(WrongState, match="in one mail with others"):
+    with pytest.raises(WrongState, match="in one mail with other messages"):
         operations.resend_mail(other.pk, actor=world.as_("stella"))
     entry = AuditEntry.objects.get(event="mail.resent", subject_id=str(leader.pk))
     assert set(json.loads(bytes(entry.canonical))["detail"]["access_requests"]) == about

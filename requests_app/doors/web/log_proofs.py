@@ -85,7 +85,7 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         ),
     ),
     (
-        "cosigned by a key that nobody pinned",
+        "cosigned by a key that you did not name",
         None,
         gettext_lazy(
             "This witness’s key comes from the evidence itself, and anybody can make such a key. Name the key of "
