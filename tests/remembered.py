@@ -180,7 +180,7 @@ def _somebody_has_acted() -> bool:
 
 
 def _ring() -> None:
-    """Ring the bell, as after the commit of an act. A restored world does not ring it."""
+    """Wake the readers of the log's stream, as the commit of an act does. Restoring stored rows does not wake them."""
     from requests_app.platform import bell
 
     bell.ring()

@@ -397,8 +397,8 @@ def _make_one(current: Step, person: Person, other: Person, came: AssertedIdenti
 def _follow(current: Step, tenant: Tenant, person: Person, sign_on: SignOn, groups: Iterable[str]) -> None:
     """Give and take the roles that the groups name.
 
-    Only administrators change a role that no group gives. The last decider keeps the role. A person who would have no
-    role becomes a member.
+    Only administrators change a role that no group gives. The last approver and the last administrator keep their role.
+    A person who would have no role becomes a member.
     """
     # Under two-person control, groups do not give or take the roles that decide.
     role_map = {group: role for group, role in sign_on.role_map.items() if not (tenant.needs_two and role in DECIDING)}

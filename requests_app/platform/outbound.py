@@ -353,7 +353,8 @@ class _Connection(http.client.HTTPConnection):
     def end(self) -> None:
         """Close the connection permanently.
 
-        http.client closes it when the headers are read, but here the body is read after that.
+        http.client gives up its socket when the headers are read. Here the body is read after that, so the socket is
+        closed here.
         """
         self.close()
         if self._plain is not None:

@@ -106,7 +106,7 @@ def test_a_document_opens_beside_its_list_and_is_there_for_download(visit: Visit
 
 
 def closes_in(grant: Grant, seconds: float) -> None:
-    """Make the window close in this number of seconds, as if it had opened half an hour before that."""
+    """Make the window close in this number of seconds. Its opening is set to half an hour before its closing."""
     at = clock.now() + timedelta(seconds=seconds)
     Grant.objects.filter(pk=grant.pk).update(opens_at=at - timedelta(minutes=30), closes_at=at)
 

@@ -32,7 +32,7 @@ def reset(cast: Cast, whose: str, by: str, **changed: Any) -> Person:
 
 
 def has_all(cast: Cast, name: str) -> tuple[bool, int, int]:
-    """Return whether the person has an app, the number of their passkeys, and the number of the library's rows."""
+    """Return whether the person has an app, how many passkeys they have, and how many rows the library has of them."""
     person = Person.objects.get(pk=cast.people[name].pk)
     keys = Passkey.objects.filter(person=person).live().count()
     return person.totp_set_up_at is not None, keys, Kept.objects.filter(user=person).count()

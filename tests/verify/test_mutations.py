@@ -141,7 +141,7 @@ def block_of(lines: Iterable[bytes]) -> bytes:
 
 
 class Export:
-    """A long log whose blocks are made once, so that their results can be remembered."""
+    """A long log whose blocks are made only once, so that the result of checking a block can be used again."""
 
     def __init__(self) -> None:
         rng = random.Random(SEED)

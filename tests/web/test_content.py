@@ -217,9 +217,7 @@ def test_a_part_of_a_message_is_never_shown_in_place(as_: Callable[[str], Client
 
 
 def test_a_download_and_a_view_differ_in_every_text(cast: Cast, as_: Callable[[str], Client]) -> None:
-    """A message is shown and then downloaded, and its attachment is downloaded: entries of two events, in different
-    words.
-    """
+    """Showing a message is one event; downloading it or its attachment is another, and its entries read differently."""
     grant = cast.opened()
     page = as_("priya").get(_url("window_item", grant, id=mail_id())).content.decode()
     part = page.split("part=")[1].split('"')[0]

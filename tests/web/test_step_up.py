@@ -1,4 +1,4 @@
-"""If an act needs a confirmation, the page stores the submitted form in hidden fields and then carries it out."""
+"""If an act needs proof, the page keeps the submitted form in hidden fields, and does the act after the proof."""
 
 from __future__ import annotations
 

@@ -205,9 +205,9 @@ def happened(log: Log, after: int) -> list[Happened]:
 
 
 class LogReader:
-    """Reads one log for one reader.
+    """Reads one log for one client.
 
-    With `is_shared`, the reader uses the log's length that another reader has just read.
+    With `is_shared`, it uses the length of the log that another LogReader has just read.
     """
 
     def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:

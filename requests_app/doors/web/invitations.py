@@ -24,7 +24,10 @@ from requests_app.queries import tenant as queries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """Show an invitation. All invalid links get the same page. A person who is signed in already has an account."""
+    """Show an invitation. All invalid links get the same page.
+
+    A person who is signed in has an account, so they get another page.
+    """
     if request.user.is_authenticated:
         return render(request, "invitations/signed_in.html")
     form = AcceptForm(request.POST if request.method == "POST" else None)
