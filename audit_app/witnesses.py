@@ -79,7 +79,7 @@ PROBLEMS: dict[str, Promise] = {
     "tls": gettext_lazy("Its certificate is not valid for its name."),
     "address": gettext_lazy("Its name leads to an address that is not public, so this server does not ask it."),
     "no_http": gettext_lazy("The program that answers at its URL is not a web server."),
-    "too_long": gettext_lazy("Its answer is too long for a witness."),
+    "too_long": gettext_lazy("The witness’s answer is too long."),
 }
 
 

@@ -37,7 +37,9 @@ def without_tls(request: HttpRequest) -> HttpResponse:
     A redirect would hide that others can read its token on the way.
     """
     request_id = getattr(request, "request_id", "")
-    return _problem(403, "tls_required", _("Use https for this call: others could read what was sent."), request_id)
+    return _problem(
+        403, "tls_required", _("Use https for this call. Over http, others can read what is sent."), request_id
+    )
 
 
 def too_large(request: HttpRequest) -> HttpResponse:

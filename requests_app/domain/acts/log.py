@@ -49,8 +49,8 @@ LOG_HEAD_ADOPTED = Event(
     "log.head_adopted",
     label=_("Newest checkpoint vouched for"),
     sentence=_(
-        "{who} continued from the newest checkpoint. Its copy outside the database was lost, and the operator "
-        "vouched for the checkpoint"
+        "{who} continued the log from its newest checkpoint. The copy of the checkpoint outside the database was "
+        "lost, and the operator vouched for the checkpoint"
     ),
     siem=Meaning(Family.LOG, OTHER, "Head vouched for", Severity.HIGH),
 )
@@ -159,7 +159,7 @@ SET_COSIGNING = Act(
         Proposal(
             "set_cosigning",
             _("open windows only if a witness cosigned the log within the last %(time)s"),
-            without=_("open windows even if no witness cosigned the log"),
+            without=_("open a window even if no witness has cosigned the log"),
         ),
     ),
     doors=frozenset({Door.PAGES}),

@@ -18,7 +18,7 @@ WEBHOOK_ADDED = Event(
 WEBHOOK_CHANGED = Event(
     "webhook.changed",
     label=_("Webhook changed"),
-    sentence=_("{who} changed the webhook to {place}"),
+    sentence=_("{who} changed the webhook that sends to {place}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 WEBHOOK_REMOVED = Event(

@@ -30,7 +30,7 @@ ROLE_HELP = {
     Membership.Role.ADMINISTRATOR: gettext_lazy(
         "switches Lockbox on and off, manages people and addresses, reads the log"
     ),
-    Membership.Role.DEPUTY: gettext_lazy("decides while an approver who named them is away, and only then"),
+    Membership.Role.DEPUTY: gettext_lazy("decides only while an approver who named this deputy is away"),
 }
 
 
