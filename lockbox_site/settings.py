@@ -352,8 +352,8 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # --- Headers for browsers -------------------------------------------------------------------------
 
-# Browsers load only what is listed here. A script runs only with the nonce of its answer. To come from this host is not
-# enough, because this host also serves texts of strangers.
+# Browsers load nothing that is not listed here. A script runs only with the nonce of its answer: a script of this host
+# without the nonce does not run, because this host also serves texts of strangers.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],

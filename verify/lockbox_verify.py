@@ -2102,7 +2102,7 @@ def _closes(entry: dict[str, Any], origin: str) -> bool:
 
 
 def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Options, report: Report) -> None:
-    """Judge what the files mean: who signed, what is doubtful, and what is damaged."""
+    """Judge the files: their signers, the doubts about them, and their damage."""
     whole = [shard for shard in shards if shard.is_sound]
     saved = options.previous
     try:

@@ -558,7 +558,7 @@ def _marks(kind: str, tenant: UUID) -> list[tuple[int, bool]]:
 
 
 def _export_fault(kind: str, tenant: UUID) -> str:
-    """Return what is wrong with an export of four entries if the second entry is damaged."""
+    """Return the flaws of an export of four entries if the second entry is damaged."""
     try:
         if kind == "csv":
             rows = FORMATS[kind].lines(queries.in_order(tenant), source(tenant))

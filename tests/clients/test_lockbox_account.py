@@ -1,4 +1,4 @@
-"""Signing in, what is stored, to which servers a token is sent, and the exit status of commands."""
+"""Signing in, the stored files, the servers to which a token is sent, and the exit status of commands."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from requests_app.domain.actors import Actor, Machine, Role, Side
 from requests_app.domain.errors import NotAllowed, StepUpRequired
 
 
-def client(**fields: object) -> Actor:
+def client(**fields: Any) -> Actor:
     """Return a client of the provider that acts in nobody's name."""
     account = uuid4()
-    machine = Machine(client_id=uuid4(), account_id=account, name="Gateway", **fields)  # type: ignore[arg-type]
+    machine = Machine(client_id=uuid4(), account_id=account, name="Gateway", **fields)
     return Actor(side=Side.PROVIDER, door="api", name="Gateway", person_id=account, human_id=uuid4(), machine=machine)
 
 

@@ -1,4 +1,4 @@
-"""The state of a log in words: what is signed, who cosigned it, what is wrong, and the result of the last check."""
+"""The state of a log in words: its signed entries, its cosigners, its flaws, and the result of the last check."""
 
 from __future__ import annotations
 

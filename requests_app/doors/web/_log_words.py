@@ -32,7 +32,7 @@ from requests_app.queries.log import About
 from requests_app.words import proposals, sentences, times
 from requests_app.words import text as _text
 
-#: What is wrong with an entry or a head. The key is the beginning of the message of audit_app.entries or
+#: The flaws of an entry or a head, in words. The key is the beginning of the message of audit_app.entries or
 #: audit_app.verify.
 _FLAWS: tuple[tuple[str, Promise], ...] = (
     (
