@@ -32,8 +32,6 @@ from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 TESTS = Path(__file__).parent
 #: These tests loop over every page, route, document or word. `bin/test fast` leaves them out.
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
-#: These tests are about differences between the two databases.
-DIALECT = frozenset({"database", "lifecycle", "outbox"})
 #: `bin/test deep` sets DEEP. Then tests with random cases try all of their cases.
 IS_DEEP = bool(os.environ.get("DEEP"))
 #: The longest tests come first. Otherwise one process would still run them when the others have nothing left to do.
@@ -59,8 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         if place in LONG_WALKS:
             item.add_marker(pytest.mark.slow)
-        if place in DIALECT:
-            item.add_marker(pytest.mark.dialect)
         if item.get_closest_marker(skipped):
             item.add_marker(other_database)
     # Tests with the cast are one group, because they use a separate database.

@@ -15,7 +15,7 @@ from requests_app.platform.database.errors import CommitUnknown
 from tests.database.conftest import OwnServer
 from tests.wire import AtCommit, Wire
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 postgres = pytest.mark.postgres
 
 

@@ -36,7 +36,7 @@ from tests.cast import Cast
 from tests.database.test_bounds import held
 from tests.stopwatch import in_time, takes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db(transaction=True)]
 postgres = pytest.mark.postgres
 only_sqlite = pytest.mark.sqlite
 

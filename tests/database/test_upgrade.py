@@ -24,6 +24,7 @@ LEFT_OVER = {"requests_app_webhook.resume_at"}
 Shape = dict[str, Any]
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
 def test_an_upgraded_database_is_the_same_as_a_new_one_and_keeps_its_rows(tmp_path: Path) -> None:
     new, rows_of_new = _shape(), _rows()

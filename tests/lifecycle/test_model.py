@@ -150,6 +150,7 @@ class Life(RuleBasedStateMachine):
         assert self.row.requester_human not in deciders
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.slow
 @pytest.mark.sampled

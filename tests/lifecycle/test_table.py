@@ -260,6 +260,7 @@ def test_strangers_find_no_ticket_to_move(cast: Cast) -> None:
     assert offenders == {}
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.parametrize(("assigned", "target"), [(True, "ASSIGNED"), (False, "NEW")])
 def test_a_ticket_is_reopened_for_its_last_assignee(cast: Cast, assigned: bool, target: str) -> None:
@@ -267,6 +268,7 @@ def test_a_ticket_is_reopened_for_its_last_assignee(cast: Cast, assigned: bool, 
     assert operations.reopen_ticket(ticket.pk, actor=cast.as_("mia"), note="Again.").state == target
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.parametrize("late", [-1, 0])
 def test_a_ticket_is_reopened_up_to_a_microsecond_before_seven_days(cast: Cast, travel: Any, late: int) -> None:
@@ -301,6 +303,7 @@ def _commented(cast: Cast, ticket: Ticket, name: str) -> tuple[object, ...]:
         return *left, events[len(before) :], topics, Ticket.objects.get(pk=ticket.pk).state
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 @pytest.mark.parametrize("state", [*TicketState])
 def test_a_comment_moves_a_ticket_only_where_it_is_the_answer(cast: Cast, state: TicketState) -> None:
@@ -376,6 +379,7 @@ def test_every_decision_has_a_deadline() -> None:
         assert edge.sources <= PENDING
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 def test_the_database_refuses_a_state_that_the_table_does_not_know(cast: Cast) -> None:
     row = cast.submitted()
@@ -383,6 +387,7 @@ def test_the_database_refuses_a_state_that_the_table_does_not_know(cast: Cast) -
         AccessRequest.objects.filter(pk=row.pk).update(state="APPROVED")
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db
 def test_the_database_refuses_a_decision_by_the_requester(cast: Cast) -> None:
     row = cast.submitted()

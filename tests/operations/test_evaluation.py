@@ -179,6 +179,7 @@ def test_another_account_of_the_same_human_is_the_same_engineer(cast: Cast) -> N
     assert both(ask(cast, by="erik"), service_of(cast)) == (False, "not_allowed")
 
 
+@pytest.mark.dialect
 def test_the_window_that_covers_the_resource_longest_counts(cast: Cast) -> None:
     ticket = cast.ticket()
     sales = cast.resource(name="sales")
@@ -213,6 +214,7 @@ CONDITIONS: dict[str, tuple[Any, ...]] = {
     "level": ("read", "names"),
     "action": ("read", "list"),
 }
+ALONE = ("in_queue", "is_active", "ticket", "resource", "own_place", "in_scope")
 
 
 class Stage:
@@ -282,12 +284,17 @@ def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> s
 @pytest.mark.dialect
 @pytest.mark.parametrize("window", CONDITIONS["window"])
 def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, travel: Any, window: str) -> None:
-    """The pages, advice and access agree. On PostgreSQL, the SQL function and the models agree, too."""
+    """The pages, advice and access agree. On PostgreSQL, the SQL function and the models agree, too.
+
+    On SQLite, only conditions that differ alone are tried.
+    """
     grant = cast.opened()
     at = travel.freeze()
     staff, stage, yes = service_of(cast), Stage(cast, grant, at), 0
     for values in product(*({**CONDITIONS, "window": (window,)}).values()):
         so = dict(zip(CONDITIONS, values, strict=True))
+        if connection.vendor == "sqlite" and sum(so[name] != CONDITIONS[name][0] for name in ALONE) > 1:
+            continue
         stage.arrange(**so)
         # The rows that the calls write are rolled back. The arranged rows stay.
         here = transaction.savepoint()
@@ -308,6 +315,7 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
     assert yes == (3 if window == "open" else 0)
 
 
+@pytest.mark.dialect
 def test_a_window_holds_until_its_end_and_no_longer(cast: Cast, travel: Any) -> None:
     grant, staff = cast.opened(), service_of(cast)
     travel.to(grant.closes_at - dt.timedelta(microseconds=1))
@@ -571,6 +579,7 @@ def test_an_actor_has_no_rights_of_another_side(cast: Cast) -> None:
 # --- Closed windows --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.dialect
 def test_a_denial_says_how_the_window_for_the_resource_ended(cast: Cast) -> None:
     closed, other = cast.opened(), cast.opened(resource=cast.resource(name="sales"))
     operations.revoke(closed.access_request_id, actor=cast.as_("ada"))

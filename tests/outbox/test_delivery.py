@@ -22,7 +22,7 @@ from requests_app.models.outbox import FANOUT, MAIL
 from requests_app.work import outbox
 from tests.cast import Cast, events_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
 
 def drain_all() -> int:

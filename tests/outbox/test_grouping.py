@@ -117,6 +117,7 @@ def test_three_at_once_go_each_alone_and_four_in_one_mail(world: Cast) -> None:
     assert "tells" not in rendered(row_of(three[0]))
 
 
+@pytest.mark.dialect
 def test_the_first_mails_leave_immediately_and_further_ones_are_bundled(world: Cast, travel: Any) -> None:
     first = []
     for _ in range(3):
@@ -182,6 +183,7 @@ def test_forty_access_requests_in_an_hour_are_announced_once_each_in_seven_mails
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
+@pytest.mark.dialect
 def test_an_access_request_that_was_answered_meanwhile_is_not_announced(world: Cast, travel: Any) -> None:
     waiting = a_mail_of_two(world, travel)
     more = asked(world, 2)
@@ -235,6 +237,7 @@ def test_reminders_of_many_are_one_mail(world: Cast, travel: Any) -> None:
     assert mailed("alan", Topic.REMINDER) == [five]
 
 
+@pytest.mark.dialect
 def test_nothing_waits_until_it_is_too_late_to_answer(world: Cast, settings: Any) -> None:
     settings.CUSTOMER_DECISION_SECONDS = 29 * 60
     asked(world, 3)
@@ -296,6 +299,7 @@ def test_a_person_who_lost_a_queue_reads_nothing_of_it_in_a_bundled_mail(
     assert not OutboxMessage.objects.exclude(state="delivered").exists()
 
 
+@pytest.mark.dialect
 def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +314,7 @@ def test_a_mail_that_another_drain_takes_apart_or_sends_is_left_to_it(
         assert row_of_pk(other).last_error == f"Sent with other messages in one mail: {leader.pk}"
 
 
+@pytest.mark.dialect
 def test_after_a_kill_during_bundling_nothing_counts_as_sent(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +401,7 @@ def test_nothing_waits_for_a_mail_that_is_not_tried_again_for_hours(
     assert mailed("ada") == [newest]
 
 
+@pytest.mark.dialect
 def test_a_mail_of_several_that_is_refused_is_parked_with_all_and_can_be_sent_again(
     world: Cast, travel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -465,6 +471,7 @@ def test_a_failed_mail_does_not_include_others(world: Cast) -> None:
     assert set(rendered(second)["tells"]) == {str(row.pk) for row in waiting[1:]}
 
 
+@pytest.mark.dialect
 def test_bundling_many_costs_the_same_queries_as_few(world: Cast, django_assert_num_queries: Any) -> None:
     """The queries run while all of a recipient's mails are locked, so their number must not grow."""
     for count in (4, 9):

@@ -61,6 +61,7 @@ def test_drains_side_by_side_send_each_mail_once(transactional_db: None, postbox
     assert received == Counter({email.sent_id(row.rendered): 1 for row in rows})
 
 
+@pytest.mark.dialect
 @pytest.mark.django_db(transaction=True)
 def test_on_one_file_drains_take_turns_and_send_each_mail_once(transactional_db: None) -> None:
     cast = gather()

@@ -28,7 +28,7 @@ from tests.outbox.conftest import Postbox
 from tests.outbox.test_delivery import a_waiting_mail, drain_all
 from tests.stopwatch import in_time
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
 PROVIDERS = ["bea@provider.example", "pat@provider.example", "paula@provider.example"]
 

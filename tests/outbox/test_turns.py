@@ -14,7 +14,7 @@ from django.db import OperationalError
 
 from requests_app.platform import process_names, turns
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.dialect, pytest.mark.django_db]
 
 
 def test_a_turn_is_of_one_and_free_afterwards() -> None:
