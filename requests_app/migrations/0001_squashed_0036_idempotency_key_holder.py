@@ -1644,7 +1644,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("personal", "personal token"),
                             ("access", "access token of a client"),
-                            ("lasting", "lasting token of a directory"),
+                            ("lasting", "long-lived token of a directory"),
                         ],
                         max_length=8,
                         verbose_name="kind",

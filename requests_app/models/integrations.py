@@ -102,7 +102,7 @@ class Token(models.Model):
     class Kind(models.TextChoices):
         PERSONAL = "personal", _("personal token")
         ACCESS = "access", _("access token of a client")
-        LASTING = "lasting", _("lasting token of a directory")
+        LASTING = "lasting", _("long-lived token of a directory")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)

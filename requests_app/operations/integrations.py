@@ -303,7 +303,7 @@ def issue_access_token(client: Client, *, scopes: Iterable[Scope]) -> Made:
 
 
 def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
-    """Make a lasting token for a directory that can't get access tokens.
+    """Make a long-lived token for a directory that can't get access tokens.
 
     Its client may have only the scope to manage people. The former token works for another week, or until it expires.
     Older tokens stop working immediately.
@@ -311,7 +311,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
     def state(current: Step) -> None:
         if current.row.scopes != [Scope.MEMBERS_PROVISION]:
-            words = _("Only a client with the single scope %(scope)s can have a lasting token.")
+            words = _("Only a client with the single scope %(scope)s can have a long-lived token.")
             raise Unacceptable(words % {"scope": Scope.MEMBERS_PROVISION}, field="client")
 
     def check(current: Step) -> None:
@@ -339,7 +339,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """End the newest of a client's lasting tokens after OVERLAP and all others now; return the newest one's id."""
+    """End the newest of a client's long-lived tokens after OVERLAP and all others now; return the newest one's id."""
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:

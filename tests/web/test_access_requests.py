@@ -373,7 +373,7 @@ def test_an_address_that_the_page_shows_is_found(cast: Cast) -> None:
 def test_a_malformed_reference_is_explained(cast: Cast) -> None:
     response = signed_in(cast, "ada").get(LIST, {"q": "invoices"})
     assert response.status_code == 200
-    assert "A reference looks like" in response.content.decode()
+    assert "The reference of an access request looks like" in response.content.decode()
 
 
 def test_a_hostile_parameter_is_refused_and_not_ignored(cast: Cast) -> None:

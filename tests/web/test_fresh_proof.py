@@ -366,7 +366,10 @@ def test_the_page_says_beforehand_what_an_approval_will_ask_of_this_person(cast:
     row = cast.confirmed()
     page = page_of(row)
     old, fresh = signed_in(cast, "ada", fresh=False), signed_in(cast, "ada")
-    assert "To approve, you also need your password and a code of your app." in old.get(page).content.decode()
+    assert (
+        "To approve, you also need your password and a code from your authenticator app."
+        in old.get(page).content.decode()
+    )
     assert "asks only for your comment, because you have just proved who you are." in fresh.get(page).content.decode()
     enrolled(cast, "ada")
     for client in (old, fresh):

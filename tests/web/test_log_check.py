@@ -181,7 +181,10 @@ def test_the_first_entry_that_is_not_as_it_was_written_is_named(cast: Cast) -> N
     response = checked(cast)
     assert response.status_code == 200
     assert "Verified" not in text(response)
-    assert "Entry 4 is the first that is not as it was written. Its hash does not match its bytes." in text(response)
+    assert (
+        "Entry 4 is the first that is not as it was written. The entry’s hash does not match the entry’s bytes."
+        in text(response)
+    )
     rows = re.findall(
         r'<tr id="entry-(\d+)">(?:(?!</tr>).)*not as it was written', response.content.decode(), re.DOTALL
     )
@@ -329,8 +332,8 @@ def test_a_damaged_log_is_alarmed_with_what_was_found_and_what_comes_next(cast: 
     response = signed_in(cast, "otto").get(url(cast.contoso))
     page = text(response)
     assert '<div class="problem" role="alert">' in response.content.decode()
-    assert "This log differs from the signed entries. Entry 3 is not as it was written." in page
-    assert "Its hash does not match its bytes." in page
+    assert "This log differs from the signed entries. Entry 3 has changed since it was written." in page
+    assert "The entry’s hash does not match the entry’s bytes." in page
     assert "no new entry is signed" in page
     assert "Microsoft must investigate, close this log with an entry that describes the problem (a tombstone)" in page
     assert "Keep your last checkpoint" in page
@@ -357,9 +360,13 @@ def test_an_alarm_is_put_into_words() -> None:
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("shorter", {"signed": 12000, "found": 9}, "12,000 entries were signed, but only 9 are there now."),
         ("missing", {"seq": 4}, "Entry 4 is missing."),
-        ("altered", {"seq": 4, "why": "the column at says"}, "Entry 4 is not as it was written. What is stored"),
-        ("altered", {"seq": ["x"], "why": 7}, "Entry ? is not as it was written."),
-        ("different", {"signed": 3}, "At least one of the 3 entries that were signed last has changed"),
+        (
+            "altered",
+            {"seq": 4, "why": "the column at says"},
+            "Entry 4 has changed since it was written. The entry’s database columns",
+        ),
+        ("altered", {"seq": ["x"], "why": 7}, "Entry ? has changed since it was written."),
+        ("different", {"signed": 3}, "3 entries were signed. At least one of them has changed"),
         ("tile", {"why": "a hash"}, "The stored hashes of the log’s tree do not match each other."),
         (
             "outside_behind",

@@ -28,8 +28,8 @@ CLIENT_CHANGED = Event(
 )
 CLIENT_TOKEN_MADE = Event(
     "client.token_made",
-    label=_("Lasting token made"),
-    sentence=_("{who} made a lasting token for the client {name}"),
+    label=_("Long-lived token made"),
+    sentence=_("{who} made a long-lived token for the client {name}"),
     siem=Meaning(Family.ENTITY, OTHER, "Token made", Severity.MEDIUM),
 )
 CLIENT_SECRET_ROTATED = Event(
@@ -129,11 +129,11 @@ MAKE_LASTING_TOKEN = Act(
     roles=frozenset({Role.ADMINISTRATOR}),
     provider_roles=frozenset({Role.STAFF}),
     humans_only=True,
-    title=_("Make a lasting token for a client"),
+    title=_("Make a long-lived token for a client"),
     step_up=StepUp.ALWAYS,
     scope=Scope.TOKENS_MANAGE,
     events=(CLIENT_TOKEN_MADE,),
-    tried=_("make a lasting token for a client"),
+    tried=_("make a long-lived token for a client"),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 CREATE_TOKEN = Act(

@@ -72,7 +72,7 @@ class WebhookForm(ActForm):
     events = forms.MultipleChoiceField(label=gettext_lazy("Events"), widget=forms.CheckboxSelectMultiple)
 
     def prepare(self) -> None:
-        choices = [(ALL, _("Everything, including what later versions add"))]
+        choices = [(ALL, _("All events, including events that later versions add"))]
         choices += [(str(event), str(words)) for event, words in TITLES.items()]
         self.fields["events"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
         if self.row is not None:

@@ -208,7 +208,7 @@ def _secret(response: Response) -> Response:
 class TokenOut(serializers.Serializer):
     """`hint` is the end of the token, so that its owner recognises it. `kind` is personal or lasting.
 
-    A lasting token is for a directory. Its owner is the directory's client.
+    A long-lived token is for a directory. Its owner is the directory's client.
     """
 
     id = serializers.UUIDField()
@@ -309,7 +309,7 @@ class OneToken(ApiView):
         return Response(status=204)
 
 
-# --- Lasting tokens of directories ----------------------------------------------------------------------------
+# --- Long-lived tokens of directories ----------------------------------------------------------------------------
 
 
 @extend_schema_field({"type": "integer", "minimum": 30, "maximum": 365})
@@ -326,7 +326,7 @@ class LastingToken(ApiView):
 
     @extend_schema(
         operation_id="clients_make_token",
-        summary="Make a lasting token for a directory; the previous token works for another week",
+        summary="Make a long-lived token for a directory; the previous token works for another week",
         tags=["callers"],
         request=LastingIn,
         responses={201: TokenWithSecret},

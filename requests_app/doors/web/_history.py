@@ -229,9 +229,11 @@ def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
 
 
 _ENDED: dict[str, Any] = {
-    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for the item on %(at)s."),
-    Grant.CloseReason.RELEASED: gettext_lazy("%(name)s closed their own window for the item on %(at)s."),
-    Grant.CloseReason.ELAPSED: gettext_lazy("The window for the item ended on %(at)s."),
+    Grant.CloseReason.REVOKED: gettext_lazy("%(name)s closed the window for this item. The window closed on %(at)s."),
+    Grant.CloseReason.RELEASED: gettext_lazy(
+        "%(name)s closed their own window for this item. The window closed on %(at)s."
+    ),
+    Grant.CloseReason.ELAPSED: gettext_lazy("The window for this item ended on %(at)s."),
 }
 
 
@@ -243,13 +245,18 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
         parts.append(sentences.summary({"kinds": kinds, "allowed": activity.allowed}))
     if activity.failed:
         parts.append(
-            ngettext("%(n)d could not be read completely", "%(n)d could not be read completely", activity.failed)
+            ngettext(
+                "%(n)d item could not be read completely", "%(n)d items could not be read completely", activity.failed
+            )
             % {"n": activity.failed}
         )
     more = activity.taken - len(activity.items)
     shown = [_item_words(*item) for item in activity.items[:ITEMS]]
     if shown and more > 0:
-        shown = [*shown, ngettext("and %(n)d more, in the log", "and %(n)d more, in the log", more) % {"n": more}]
+        shown = [
+            *shown,
+            ngettext("and %(n)d more, which the log lists", "and %(n)d more, which the log lists", more) % {"n": more},
+        ]
     return {
         "at": activity.last_at,
         "kind": "open",
@@ -258,6 +265,6 @@ def _accesses_event(row: AccessRequest, activity: ResourceActivity) -> dict[str,
         "words": format_html(
             _("looked at {resource}: {what}"), resource=visible_single(activity.resource.name), what="; ".join(parts)
         ),
-        "details_summary": _("What was opened, by its reference"),
+        "details_summary": _("References of the opened items"),
         "details": shown,
     }

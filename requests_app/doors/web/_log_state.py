@@ -26,12 +26,12 @@ from requests_app.queries import log as queries
 #: Why a log is not signed any more, by the code in audit_app.checkpoints.Refusal. The alarm's detail has the {numbers}.
 ALARMS: dict[str, Promise] = {
     "missing": gettext_lazy("Entry {seq} is missing."),
-    "altered": gettext_lazy("Entry {seq} is not as it was written. {why}"),
-    "different": gettext_lazy("At least one of the {signed} entries that were signed last has changed since then."),
+    "altered": gettext_lazy("Entry {seq} has changed since it was written. {why}"),
+    "different": gettext_lazy("{signed} entries were signed. At least one of them has changed since then."),
     "shorter": gettext_lazy("{signed} entries were signed, but only {found} are there now."),
     "tile": gettext_lazy("The stored hashes of the log’s tree do not match each other."),
     "signature": gettext_lazy("A signature was not valid directly after it was made."),
-    "no_tombstone": gettext_lazy("A part of the log begins at entry {seq}, but no tombstone gives the reason."),
+    "no_tombstone": gettext_lazy("A new part of the log begins at entry {seq}, but no tombstone gives the reason."),
     "outside_behind": gettext_lazy(
         "{signed} entries are signed, but the signer’s record outside the database has only {kept}."
     ),

@@ -41,25 +41,31 @@ _FLAWS: tuple[tuple[str, Promise], ...] = (
     ),
     ("missing: no entry says", gettext_lazy("Entries were removed, but no entry says so.")),
     ("missing", gettext_lazy("An entry is missing here.")),
-    ("nothing was closed", gettext_lazy("A part of the log begins here, but no part was closed.")),
+    ("nothing was closed", gettext_lazy("A new part of the log begins here, but the earlier part was not closed.")),
     (
         "this part of the log does not begin",
-        gettext_lazy("A part of the log begins here, but no tombstone gives the reason."),
+        gettext_lazy("A new part of the log begins here, but no tombstone gives the reason."),
     ),
-    ("the hash", gettext_lazy("Its hash does not match its bytes.")),
-    ("the tree has another hash", gettext_lazy("The signed tree has a different hash for it.")),
-    ("the bytes are no JSON", gettext_lazy("Its bytes are not JSON.")),
-    ("the bytes are not canonical", gettext_lazy("Its bytes are not canonical JSON.")),
-    ("the column", gettext_lazy("What is stored beside it does not match its bytes.")),
-    ("it is older", gettext_lazy("It is older than the entry before it.")),
+    ("the hash", gettext_lazy("The entry’s hash does not match the entry’s bytes.")),
+    ("the tree has another hash", gettext_lazy("The signed tree has a different hash for this entry.")),
+    ("the bytes are no JSON", gettext_lazy("The entry’s bytes are not JSON.")),
+    ("the bytes are not canonical", gettext_lazy("The entry’s bytes are not canonical JSON.")),
+    ("the column", gettext_lazy("The entry’s database columns do not match the entry’s bytes.")),
+    ("it is older", gettext_lazy("The entry has an earlier time than the entry before it.")),
     ("there are entries beyond", gettext_lazy("There are entries beyond the end of the log.")),
     (
         "the signed root is another one",
-        gettext_lazy("The checkpoint that was signed here belongs to other entries: an entry up to here was changed."),
+        gettext_lazy(
+            "The checkpoint that was signed here does not match the entries: this entry or an earlier "
+            "entry was changed."
+        ),
     ),
-    ("the checkpoint says another head", gettext_lazy("The checkpoint does not match what is stored beside it.")),
-    ("the checkpoint can't be read", gettext_lazy("The checkpoint over it can’t be read.")),
-    ("the checkpoint has no good signature", gettext_lazy("The checkpoint over it has no valid signature.")),
+    (
+        "the checkpoint says another head",
+        gettext_lazy("The checkpoint’s text does not match the checkpoint’s database columns."),
+    ),
+    ("the checkpoint can't be read", gettext_lazy("The checkpoint for this entry can’t be read.")),
+    ("the checkpoint has no good signature", gettext_lazy("The checkpoint for this entry has no valid signature.")),
 )
 
 
@@ -320,7 +326,7 @@ class _Words:
         """The new and the old values."""
         now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
         parts = [
-            _("%(field)s is “%(now)s”, was “%(was)s”") % {"field": key, "now": value, "was": was.get(key, "")}
+            _("%(field)s is “%(now)s” (before: “%(was)s”)") % {"field": key, "now": value, "was": was.get(key, "")}
             for key, value in now.items()
         ]
         return _text.visible_single("; ".join(parts))

@@ -54,7 +54,10 @@ def approval_words(request: HttpRequest, *, tenant_id: UUID, at: datetime) -> st
     if is_fresh(request, at=at):
         return _("The next page asks only for your comment, because you have just proved who you are.")
     if factors.has_code(cast(Person, request.user)):
-        return _("The next page asks for your comment. To approve, you also need your password and a code of your app.")
+        return _(
+            "The next page asks for your comment. To approve, you also need your password and a code from "
+            "your authenticator app."
+        )
     return _("The next page asks for your comment. To approve, you also need to prove that it is you.")
 
 

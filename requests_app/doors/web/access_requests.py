@@ -56,7 +56,9 @@ GROUP_WORDS = {
     "withdrawn": gettext_lazy("Withdrawn"),
 }
 _ALLOWED = frozenset({"state", "service", "tenant", "q", "before", "after"})
-_REFERENCE_HINT = gettext_lazy("A reference looks like AR-7K2M-Q4XD, or T-7K2M-Q4XD for a ticket.")
+_REFERENCE_HINT = gettext_lazy(
+    "The reference of an access request looks like AR-7K2M-Q4XD. The reference of a ticket looks like T-7K2M-Q4XD."
+)
 #: A shorter text would match too many names.
 SHORTEST_NAME = 3
 _REFERENCE = re.compile(r"(?:(AR|T)-?)?([2-9A-HJ-NP-Z]{4})-?([2-9A-HJ-NP-Z]{4})")
@@ -73,9 +75,9 @@ def access_requests(request: HttpRequest) -> HttpResponse:
     search, problem = _search(actor, asked)
     found = inbox.Page([]) if problem else inbox.page(actor, search, at=at, cursor=_cursor(request))
     if search.named and not found.rows:
-        problem = _("No access request is about a resource of this name, or comes from this address. %(hint)s") % {
-            "hint": _REFERENCE_HINT
-        }
+        problem = _(
+            "No access request was found for a resource with this name or an engineer with this address. %(hint)s"
+        ) % {"hint": _REFERENCE_HINT}
     context = {
         "now": at,
         "asked": asked,
@@ -113,7 +115,7 @@ def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
     if asked["tenant"] and actor.side is Side.PROVIDER:
         tenant_ids = inbox.tenants_named(actor, asked["tenant"])
         if not tenant_ids:
-            return inbox.Search(), _("No tenant has a name that begins like this.")
+            return inbox.Search(), _("There is no tenant whose name begins with this text.")
     if asked["q"]:
         match = _REFERENCE.fullmatch(asked["q"].upper())
         if match is not None:

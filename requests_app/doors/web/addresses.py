@@ -77,7 +77,7 @@ ADDRESS = Page(
     lead=(_address_now, _who_keeps_it),
     action=Action(
         lead=_(
-            "We send a link to the new address. The link works once, for 24 hours, only for you. The new "
+            "We send a link to the new address. Only you can use the link: once, and within 24 hours. The new "
             "address replaces the old address only after you have used the link. The old address gets a mail "
             "about both steps."
         ),

@@ -100,7 +100,7 @@ def _secret(visit: Visit, made: Made) -> Secret:
 
 def _token(visit: Visit, made: Made) -> Secret:
     address = absolute(reverse("api:scim_users")).removesuffix("/Users")
-    words = _("Enter the token in the directory. Create the next token before this token ends:")
+    words = _("Enter the token in the directory. Create the next token before this token expires on")
     return Secret(
         heading=_("The directory’s token"),
         value=made.secret,
@@ -120,7 +120,7 @@ def _who(visit: Visit) -> Text:
 
 def _what_becomes_of_tokens(visit: Visit) -> Text:
     if not callers.lasting_tokens(visit.thing, at=visit.at):
-        return _("When you create the next token, this token works for one more week.")
+        return _("After you create the next token, this token still works for one week.")
     return strong(
         _(
             "The present token works for one more week, so that you can give the new token to the directory. "
@@ -186,7 +186,7 @@ CLIENT = Page(
     is_for_administrators=True,
     find=_find,
     facts=(
-        Column(_("Its id"), lambda row: row.pk, css="mono"),
+        Column(_("The client’s id"), lambda row: row.pk, css="mono"),
         _MAY,
         Column(_("Added"), lambda row: row, as_part("clients/_added.html", "client")),
         Column(_("Secret since"), lambda row: row.secret_at, when),
@@ -211,8 +211,8 @@ CHANGE = _page(
     title=_("Change the client {thing}"),
     action=Action(
         lead=_(
-            "What you remove no longer works from the client’s next call on, even with tokens that the client "
-            "already has. What you add works from the client’s next token on."
+            "If you remove a scope, the client’s next call can’t use it any more, even with a token that the "
+            "client already has. If you add a scope, the client can use it with its next token."
         ),
         label=_("Save the changes"),
         cancel=_("Cancel"),
@@ -227,19 +227,19 @@ CHANGE = _page(
 NEW_TOKEN = _page(
     name="client_token",
     path=f"{_PATH}<uuid:client>/token/",
-    heading=_("Create a lasting token?"),
-    title=_("A lasting token for {thing}"),
+    heading=_("Create a long-lived token?"),
+    title=_("A long-lived token for {thing}"),
     action=Action(
         consequences=(
             _(
-                "A lasting token is for a directory that stores one token, and can’t get its own tokens with an "
-                "id and a secret. The token is shown once, on the next page."
+                "A long-lived token is for a directory that can only store one token. Such a directory can’t get "
+                "its own tokens with an id and a secret. The token is shown once, on the next page."
             ),
             _("Anybody who has the token can add, change and switch off your people, and give them roles."),
             _what_becomes_of_tokens,
             _who,
         ),
-        label=_("Create a lasting token"),
+        label=_("Create a long-lived token"),
         cancel=_("Cancel"),
         act=MAKE_LASTING_TOKEN,
         form=lambda visit, data: LastingTokenForm(data),
@@ -278,9 +278,9 @@ REMOVAL = _page(
     title=_("Remove the client {thing}"),
     action=Action(
         consequences=(
-            _("Its secret and its tokens stop working immediately. Nobody can restore the client."),
-            _("Its name stays in the log, wherever it acted."),
-            _("The log records that you removed it."),
+            _("The client’s secret and tokens stop working immediately. Nobody can restore the client."),
+            _("The log keeps the client’s name in the entries about what the client did."),
+            _("The log records that you removed the client."),
         ),
         label=_("Remove this client"),
         cancel=_("Keep it"),

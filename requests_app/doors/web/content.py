@@ -41,11 +41,11 @@ TEXT_BYTES = 256 * 1024
 NAME_LENGTH = 4096
 _HEADERS = {"From": _("From"), "To": _("To"), "Cc": _("Copy to")}
 _PROBLEMS: dict[str, str | Promise] = {
-    "headers_cut": _("The headers are longer than can be shown."),
-    "parts_cut": _("The message has more parts than can be shown."),
-    "depth_cut": _("The message is nested deeper than can be shown."),
-    "text_cut": _("The text is longer than can be shown; download the message for all of it."),
-    "html_cut": _("The formatted text is longer than can be shown; download the message for all of it."),
+    "headers_cut": _("The headers are too long. Only their beginning is shown."),
+    "parts_cut": _("The message has too many parts. Some parts are not shown."),
+    "depth_cut": _("Parts of the message are nested too deeply. These parts are not shown."),
+    "text_cut": _("Only the beginning of the text is shown. To read all of the text, download the message."),
+    "html_cut": _("Only the beginning of the formatted text is shown. To read all of the text, download the message."),
     "images_withheld": _("Pictures are not loaded, because the sender of the message would learn that it was opened."),
 }
 

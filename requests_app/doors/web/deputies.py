@@ -64,9 +64,9 @@ PAGE = Page(
     heading=_("Out of office"),
     back=Link(_("People of {tenant}"), to("web:people", "tenant")),
     lead=_(
-        "An approver who is away names a deputy. During this time, and only then, the deputy gets the mails "
-        "about decisions, and decides under the deputy’s own name. The log says for whom the deputy decided. "
-        "The approver can still decide, too. The deputy’s time ends automatically."
+        "An approver who will be away names a deputy for that time. Only during that time, the deputy gets the "
+        "mails about decisions, and can decide. The deputy decides under their own name, and the log says for "
+        "whom. The approver can still decide, too. The deputy’s time ends automatically."
     ),
     table=Table(
         caption=_("Who is out of the office, now or later"),
@@ -79,7 +79,7 @@ PAGE = Page(
         ),
         empty=Empty(
             _("Nobody is out of the office"),
-            _("This list shows who is away until when, and who decides in their place."),
+            _("This list shows who is away, until when, and who decides in their place."),
             "clock",
         ),
         button=Button(

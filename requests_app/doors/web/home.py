@@ -164,7 +164,7 @@ def _heading(actor: Actor, context: dict[str, Any]) -> str:
     if context.get("is_engineer"):
         return _("Your tickets and access requests")
     if actor.side is Side.CUSTOMER:
-        return _("Nothing of yours is open to %(provider)s") % {"provider": settings.PROVIDER_NAME}
+        return _("%(provider)s has no open window to your content") % {"provider": settings.PROVIDER_NAME}
     return _("Welcome, %(name)s") % {"name": actor.name}
 
 

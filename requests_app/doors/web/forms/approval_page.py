@@ -23,17 +23,17 @@ class ApprovalPageForm(StrictForm):
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
     )
     rp_id = forms.CharField(
-        label=_("Site of the page’s keys (RP ID)"),
+        label=_("Site of the page’s passkeys (RP ID)"),
         help_text=_(
-            "The host name of the page, or the end of that name. If this is empty, the host name is used. Keys "
-            "of other sites are not accepted."
+            "The host name of your page, or a parent domain of that host name. If you leave this field empty, the "
+            "host name is used. Passkeys of other sites are not accepted."
         ),
         max_length=253,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     keys_only = forms.BooleanField(
-        label=_("Approvals count only if they are signed with a key of this site."),
+        label=_("Approvals count only if they are signed with a passkey of this site."),
         required=False,
     )
 

@@ -64,7 +64,7 @@ class AskForm(PageForm):
         },
     )
     level = forms.ChoiceField(
-        label=gettext_lazy("Names only, or read?"),
+        label=gettext_lazy("Which level of access do you need?"),
         help_text=gettext_lazy("Ask for no more than you need: names alone often show what is wrong."),
         widget=forms.RadioSelect,
         error_messages={"required": gettext_lazy("Choose names only, or read.")},
@@ -114,7 +114,7 @@ class AskForm(PageForm):
     def require_known(self) -> None:
         """Raise Malformed for a field that does not belong to this form."""
         if not set(self.data) <= {*self.fields, "step", "csrfmiddlewaretoken"}:
-            raise Malformed(_("Something was sent that is not allowed here."))
+            raise Malformed(_("The browser sent a field that is not allowed here."))
 
     def chosen(self) -> list[Resource]:
         """Return the selected resources of a valid form, in the order of the list."""
@@ -175,11 +175,11 @@ class DemandForm(AskForm):
     """The form of an access request for a law-enforcement demand, which replaces the ticket."""
 
     authority = forms.CharField(
-        label=gettext_lazy("Which authority demands it?"), widget=forms.TextInput(attrs={"maxlength": 200})
+        label=gettext_lazy("Which authority demands access?"), widget=forms.TextInput(attrs={"maxlength": 200})
     )
     instrument = forms.CharField(
-        label=gettext_lazy("By which instrument?"),
-        help_text=gettext_lazy("A search warrant, a court order, a production order."),
+        label=gettext_lazy("Which legal instrument does the authority use?"),
+        help_text=gettext_lazy("For example: a search warrant, a court order or a production order."),
         widget=forms.TextInput(attrs={"maxlength": 200}),
     )
     demand_reference = forms.CharField(
@@ -192,7 +192,7 @@ class DemandForm(AskForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["tried"].label = gettext_lazy("What was done to avoid it?")
+        self.fields["tried"].label = gettext_lazy("What was done to avoid this access?")
         self.fields["tried"].help_text = gettext_lazy(
             "Say how the authority was referred to the customer, and what the authority answered."
         )

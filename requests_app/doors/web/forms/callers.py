@@ -29,12 +29,12 @@ class TokenForm(StrictForm):
     many = frozenset({"scopes"})
 
     name = forms.CharField(
-        label=gettext_lazy("What the token is for"),
+        label=gettext_lazy("Purpose of the token"),
         help_text=gettext_lazy("For example: a script on your laptop."),
         max_length=80,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    scopes = _scopes(gettext_lazy("What the token can be used for"))
+    scopes = _scopes(gettext_lazy("What the token can do"))
     days = forms.TypedChoiceField(label=gettext_lazy("How long the token is valid"), coerce=int, initial=_USUAL_DAYS)
 
     def __init__(self, *args: Any, offered: frozenset[Scope], **kwargs: Any) -> None:
@@ -55,8 +55,8 @@ class _OfClient(StrictForm):
         label=gettext_lazy("Decides for"),
         help_text=gettext_lazy(
             "Anybody who has the client’s secret can then approve or deny in this approver’s name, without a "
-            "password. All approvers get a mail about this. Each time, the log says that a machine decided. The "
-            "client needs the scope decisions:write."
+            "password. All approvers get a mail about your choice. For each decision of the client, the log says "
+            "that a machine decided. The client needs the scope decisions:write."
         ),
         required=False,
     )

@@ -22,8 +22,8 @@ class DownloadForm(StrictForm):
     kept = forms.IntegerField(
         label=gettext_lazy("Number of entries in the checkpoint that you saved"),
         help_text=gettext_lazy(
-            "If you saved a checkpoint: the number is its second line. The file then contains the proof from that "
-            "checkpoint."
+            "If you saved a checkpoint, enter the number on its second line. The file will then also contain the "
+            "proof that the log has only grown since that checkpoint."
         ),
         required=False,
         min_value=0,
@@ -46,7 +46,7 @@ class PeriodForm(DaysForm, DownloadForm):
 
     since = forms.DateField(label=gettext_lazy("From"), required=False, widget=day_widget(), input_formats=["%Y-%m-%d"])
     until = forms.DateField(
-        label=gettext_lazy("To, this day included"),
+        label=gettext_lazy("To (includes this day)"),
         required=False,
         widget=day_widget(),
         input_formats=["%Y-%m-%d"],

@@ -131,7 +131,7 @@ class LogPlace(LogFilter):
     def clean(self) -> dict[str, Any]:
         values = super().clean()
         if sum(values.get(name) is not None for name in ("before", "after", "entry")) > 1:
-            self.add_error(None, _("Only one place in the log can be shown at a time."))
+            self.add_error(None, _("Send only one of before, after and entry at a time."))
         return values
 
     def place(self) -> queries.LogCursor:

@@ -28,8 +28,8 @@ class WitnessForm(StrictForm):
     url = forms.CharField(
         label=gettext_lazy("Address of the witness"),
         help_text=gettext_lazy(
-            "Where this server asks the witness, such as https://witness.example.com/. This server must be able to "
-            "reach it."
+            "This server asks the witness for cosignatures at this address, so it must be able to reach the "
+            "address. For example: https://witness.example.com/."
         ),
         max_length=300,
         widget=forms.TextInput(attrs={**_PLAIN, "inputmode": "url"}),
@@ -48,7 +48,7 @@ class RuleForm(StrictForm):
         super().__init__(*args, **kwargs)
         hours = sorted({*HOURS, *([tenant.cosigned_within] if tenant.cosigned_within else [])})
         choices = [
-            (NO_RULE, _("any time: no witness is needed")),
+            (NO_RULE, _("no limit: a window opens without a witness")),
             *((each, duration_words(each * 3600)) for each in hours),
         ]
         self.offer("hours", choices)

@@ -35,7 +35,7 @@ class RetentionForm(StrictForm):
         error_messages={"invalid_choice": gettext_lazy("Choose one of the offered lengths.")},
     )
     understood = forms.BooleanField(
-        label=gettext_lazy("I understand that entries which were removed cannot be brought back."),
+        label=gettext_lazy("I understand that nobody can restore removed entries."),
         required=False,
     )
 

@@ -39,7 +39,7 @@ class SignOnForm(StrictForm):
     client_secret = forms.CharField(
         label=gettext_lazy("Client secret"),
         help_text=gettext_lazy(
-            "It is stored encrypted and shown to nobody. Leave the field empty to keep the present secret."
+            "The secret is stored encrypted, and nobody can see it. Leave the field empty to keep the present secret."
         ),
         max_length=500,
         required=False,
@@ -50,7 +50,8 @@ class SignOnForm(StrictForm):
     key_claim = forms.CharField(
         label=gettext_lazy("Claim with the directory’s key"),
         help_text=gettext_lazy(
-            "The claim that equals externalId, if your directory manages people with SCIM; in Entra ID: oid."
+            "If your directory manages people with SCIM, name the claim that has the same value as externalId. In "
+            "Entra ID, this claim is oid."
         ),
         max_length=80,
         widget=_PLAIN,

@@ -10,7 +10,7 @@ from requests_app.domain.errors import Malformed
 from requests_app.doors.web.forms import PageForm
 
 _OURS = frozenset({"csrfmiddlewaretoken"})
-_NOTHING_ALLOWED = gettext_lazy("Something was sent that is not allowed here.")
+_NOTHING_ALLOWED = gettext_lazy("The browser sent a field that is not allowed here.")
 
 
 class StrictForm(PageForm):
@@ -25,11 +25,12 @@ class StrictForm(PageForm):
                 raise Malformed(_NOTHING_ALLOWED)
             allowed = ", ".join(self.fields)
             raise Malformed(
-                _("Something was sent that is not allowed here. Allowed are: %(names)s.") % {"names": allowed}
+                _("The browser sent a field that is not allowed here. The allowed fields are: %(names)s.")
+                % {"names": allowed}
             )
         data = self.data
         if isinstance(data, QueryDict) and any(len(data.getlist(name)) > 1 for name in data if name not in self.many):
-            raise Malformed(_("Something was sent twice, but only one value is allowed."))
+            raise Malformed(_("The browser sent a field twice, but only one value is allowed."))
 
     def require_valid(self) -> None:
         """Raise Malformed with the first mistake. Use this for parameters without a form on a page."""

@@ -99,7 +99,7 @@ class RecoveryForm(StrictForm):
     recovery_key = secret(
         forms.CharField(
             label=gettext_lazy("Recovery key"),
-            help_text=gettext_lazy("As it was printed: seven groups of four letters and digits."),
+            help_text=gettext_lazy("Type the key as it was printed: seven groups of four letters and digits."),
             max_length=60,
             widget=forms.TextInput(
                 attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false", "class": "mono"}
@@ -184,7 +184,7 @@ class MuteForm(StrictForm):
 
     engineer = forms.ChoiceField(label=gettext_lazy("From whom"), required=False, widget=_needed_choice())
     hours = forms.TypedChoiceField(
-        label=gettext_lazy("Accept no new access requests for"),
+        label=gettext_lazy("How long to accept no new access requests"),
         coerce=int,
         required=False,
         widget=_needed_choice(),

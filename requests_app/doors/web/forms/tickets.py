@@ -52,13 +52,15 @@ class LinkForm(StrictForm):
     external_reference = forms.CharField(
         label=_("Reference in your own system"),
         required=False,
-        help_text=_("If your help desk has a case for this ticket: the reference of that case, such as INC-4711."),
+        help_text=_(
+            "If your help desk has a case for this ticket, enter the reference of that case. For example: INC-4711."
+        ),
         widget=forms.TextInput(attrs={"maxlength": Ticket.EXTERNAL_REFERENCE_MAX, "autocomplete": "off"}),
     )
     external_url = forms.CharField(
         label=_("Address of that case"),
         required=False,
-        help_text=_("Begins with https://. Both sides see it."),
+        help_text=_("The address must begin with https://. Both sides see the address."),
         widget=forms.URLInput(attrs={"maxlength": Ticket.EXTERNAL_URL_MAX, "autocomplete": "off"}),
     )
 

@@ -22,7 +22,8 @@ class WebhookForm(StrictForm):
     url = forms.CharField(
         label=gettext_lazy("Address of the webhook"),
         help_text=gettext_lazy(
-            "Where messages are sent, such as https://example.com/lockbox. This server must be able to reach it."
+            "This server sends the messages to this address, so it must be able to reach the address. For "
+            "example: https://example.com/lockbox."
         ),
         max_length=1000,
         widget=forms.TextInput(attrs=_PLAIN),
@@ -35,7 +36,7 @@ class WebhookForm(StrictForm):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     events = forms.MultipleChoiceField(
-        label=gettext_lazy("Which events it gets"),
+        label=gettext_lazy("Which events the webhook gets"),
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": gettext_lazy("Choose at least one event.")},
     )
@@ -58,4 +59,4 @@ def event_choices(chosen: list[str]) -> list[tuple[str, str]]:
     """Return all events with their titles. A chosen event of a newer version is shown by its name."""
     known = {str(event): str(words) for event, words in TITLES.items()}
     newer = {name: title_of(name) for name in chosen if name not in known and name != messages.ALL}
-    return [(messages.ALL, _("Everything, including what later versions add")), *known.items(), *newer.items()]
+    return [(messages.ALL, _("All events, including events that later versions add")), *known.items(), *newer.items()]
