@@ -49,5 +49,5 @@ END_OUT_OF_OFFICE = Act(
     done=_("{name} no longer decides for {approver}."),
     tells=(Tell("notify.out_of_office", ("customer", "deputy")),),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("end", "End an absence early", "For the approver, and for the tenant's administrator."),
+    route=Route("end", "End an absence early", "The approver and the tenant's administrator can do this."),
 )

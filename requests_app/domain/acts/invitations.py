@@ -79,7 +79,9 @@ RESEND_INVITATION = Act(
     done=_("A new mail goes to {email}. The link in the earlier mail no longer works."),
     tells=(Tell("notify.invitation", ("invited",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("send-again", "Send a new link; the previous link no longer works", "For another 7 days."),
+    route=Route(
+        "send-again", "Send a new link; the previous link no longer works", "The new link works for another 7 days."
+    ),
 )
 WITHDRAW_INVITATION = Act(
     "withdraw_invitation",
@@ -91,7 +93,7 @@ WITHDRAW_INVITATION = Act(
     tried=_("withdraw an invitation"),
     done=_("The invitation sent to {email} is withdrawn. Its link no longer works."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
-    route=Route("withdraw", "Withdraw an invitation", "Its link stops working immediately."),
+    route=Route("withdraw", "Withdraw an invitation", "The link of the invitation stops working immediately."),
 )
 ACCEPT_INVITATION = Act(
     "accept_invitation",

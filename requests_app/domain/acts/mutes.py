@@ -49,5 +49,7 @@ LIFT_MUTE = Act(
     done=_("The mute on {muted} is lifted."),
     tells=(Tell("notify.mute", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
-    route=Route("lift", "Accept access requests again before a mute ends", "For an approver, with fresh proof."),
+    route=Route(
+        "lift", "Accept access requests again before a mute ends", "Only an approver can do this, with fresh proof."
+    ),
 )

@@ -127,7 +127,7 @@ WITHDRAW_PROPOSAL = Act(
     route=Route(
         "withdraw",
         "Withdraw or reject a proposal",
-        "For an administrator or approver, including the person who proposed it.",
+        "An administrator or an approver can do this, including the person who proposed the change.",
     ),
 )
 APPLY_PROPOSAL = Act(

@@ -320,7 +320,7 @@ class AccessRequests(ListView):
             return self.actor
         person = access.engineer_named(who or "")
         if person is None:
-            raise Unacceptable(_("Name the engineer who asks, by id or address."), field="engineer")
+            raise Unacceptable(_("Send the id or the address of the engineer who asks for access."), field="engineer")
         actor = self.actor_of(self.request, self.token, in_name_of=person)
         return actor.sending(self.actor.once)
 
@@ -404,7 +404,9 @@ class Deny(_Decision):
 
 
 class Manifest(ApiView):
-    """The text of the caller's own decision, to be signed with a passkey. It works once, within five minutes."""
+    "The text of the caller's own decision, to be signed with a passkey. The text can be used once, within five"
+
+    "minutes."
 
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}

@@ -172,8 +172,8 @@ class EvaluationContext(serializers.Serializer):
     """`reason` is a code that never changes its meaning.
 
     A permission comes with `grant`, and is valid until `closes_at`. A denial comes with `ended` if a window for this
-    resource was closed. `entry` is the number of the entry in the tenant's log, if the purpose was `access`. If this
-    question of several could not be read, only `error` is given.
+    resource was closed. `entry` is the number of the entry in the tenant's log, if the purpose was `access`. If a call
+    has several questions and this question could not be read, only `error` is given.
     """
 
     reason = serializers.ChoiceField(choices=evaluation.REASONS, required=False)
@@ -263,7 +263,7 @@ def _members(*, are_required: bool) -> dict[str, Any]:
 
     return {
         "subject": _object(
-            "The engineer, by id or email; the type is engineer or user.",
+            "The engineer's id or email address. The type is engineer or user.",
             needed("type", "id"),
             type=_TEXT,
             id=_TEXT,

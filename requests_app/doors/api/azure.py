@@ -83,7 +83,7 @@ class TenantOptedIn(AzureView):
 
     @extend_schema(
         operation_id="azure_tenant_opted_in",
-        summary="Whether a tenant has Lockbox on",
+        summary="Read whether a tenant has Lockbox on",
         tags=[TAG],
         responses={200: shapes.AzureOptedIn},
     )
@@ -101,7 +101,9 @@ class _Switch(AzureView):
         self.body(Strict)
         actor = self.actor
         if actor.side is not Side.CUSTOMER or len(actor.tenant_ids) != 1:
-            raise Malformed(_("This is only for a caller of one tenant: it switches this tenant's Lockbox."))
+            raise Malformed(
+                _("This route switches Lockbox for one tenant, so only a caller who belongs to a tenant can use it.")
+            )
         [tenant_id] = actor.tenant_ids
         operations.switch_lockbox(tenant_id, on=on, actor=actor)
         return Response(status=200)
@@ -152,7 +154,11 @@ class Requests(AzureView):
         summary="List a tenant's access requests",
         tags=[TAG],
         parameters=[
-            OpenApiParameter("$filter", shapes.FILTER, description="properties/status eq 'Pending', with any status."),
+            OpenApiParameter(
+                "$filter",
+                shapes.FILTER,
+                description="For example: properties/status eq 'Pending'. Any status can be used.",
+            ),
             OpenApiParameter("$skiptoken", _TOKEN, description="Where the previous page ended; taken from `nextLink`."),
         ],
         responses={200: shapes.AzureRequests},
@@ -222,7 +228,7 @@ class UpdateApproval(AzureView):
 class Operations(AzureView):
     @extend_schema(
         operation_id="azure_operations_list",
-        summary="What this contract has",
+        summary="List the operations of this contract",
         tags=[TAG],
         responses={200: shapes.AzureOperations},
     )

@@ -155,7 +155,7 @@ class ApiView(APIView):
         # The library ignores an empty filter. A caller who meant to filter the list would then see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
         if empty:
-            raise exceptions.ValidationError({name: [_("This is empty.")] for name in empty})
+            raise exceptions.ValidationError({name: [_("This parameter is empty.")] for name in empty})
         filters = filterset(query, queryset=rows, request=self.request)
         if not filters.is_valid():
             raise exceptions.ValidationError(filters.errors)

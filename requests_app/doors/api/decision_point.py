@@ -73,7 +73,7 @@ _QUESTION = {
 
 
 class OneEvaluation(_DecisionPoint):
-    """A denial is also answered with 200. Advice is not written to the log.
+    """A denial is also answered with 200. If the purpose is `advice`, nothing is written to the log.
 
     If `context.purpose` is `access`, an entry is written before the permission is given.
     """

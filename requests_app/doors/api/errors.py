@@ -56,7 +56,7 @@ class NotTheSame(DomainError):
 
     code, status = "precondition_failed", 412
     is_evidence = False
-    default = _("What you have read has changed since then. Read it again before you decide or change anything.")
+    default = _("This has changed since you read it. Read it again before you decide or change anything.")
 
 
 class PreconditionRequired(DomainError):
@@ -130,7 +130,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Http404):
         return _refusal(NotFound(), request, request_id)
     if isinstance(error, RequestDataTooBig):
-        return _plain(413, "too_large", str(_("This is larger than the API accepts.")), request_id)
+        return _plain(413, "too_large", str(_("The body is larger than the API accepts.")), request_id)
     if isinstance(error, exceptions.ValidationError):
         found = _plain(422, Unacceptable.code, str(Unacceptable.default), request_id, list(_errors(error.detail)))
         return found

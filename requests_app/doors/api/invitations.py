@@ -24,7 +24,10 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class InvitationOut(serializers.Serializer):
-    """`invited_by` is null if the invitation was sent with the recovery key. It then works from `valid_from` on."""
+    """`invited_by` is null if the invitation was sent with the recovery key.
+
+    Then the link works from `valid_from` on.
+    """
 
     id = serializers.UUIDField()
     email = serializers.CharField()
@@ -78,8 +81,8 @@ class Invitations(ListView):
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this, or staff while nobody decides for the tenant.
 
-        The link in the mail works once, for 7 days. The answer does not show whether the address has an account
-        elsewhere.
+        The link in the mail can be used once, within 7 days. The answer does not show whether the address has an
+        account elsewhere.
         """
         row = queries.tenant(tenant, actor=self.actor)
         sent = operations.invite_person(row.pk, **self.body(InvitationIn), actor=self.actor)

@@ -59,9 +59,10 @@ class SubjectOut(serializers.Serializer):
 
 
 class LogEntryOut(serializers.Serializer):
-    """One entry. `record` is exactly the hashed text: SHA-256 over a zero byte and its UTF-8 bytes is `leaf_hash`.
+    """One entry. `record` is exactly the text that was hashed.
 
-    `leaf_hash` is the leaf at `index` of the tree `origin`. `seq` continues over all trees of one log.
+    `leaf_hash` is SHA-256 over a zero byte and the UTF-8 bytes of `record`. It is the leaf at `index` of the tree
+    `origin`. `seq` continues over all trees of one log.
 
     A damaged entry is not left out. Its `is_intact` is false, and `record` is null if it is not a record.
     """

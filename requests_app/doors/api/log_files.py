@@ -51,7 +51,7 @@ class ExportFilter(EntryFilter):
 class EvidenceFilter(django_filters.FilterSet):
     """`kept` is the size of a checkpoint that you have stored.
 
-    The bundle then contains the proof from that checkpoint.
+    The bundle then also contains the proof that the log has only grown since that checkpoint.
     """
 
     since = InstantFilter(method="as_it_is")
@@ -119,8 +119,8 @@ class Export(_Export):
     def get(self, request: Any, tenant: UUID) -> Any:
         """The export is in `jsonl`, unless `format` names another format. The oldest entry comes first.
 
-        It ends where the log ended at the time of the call. To continue, send the number in its last line as `after`.
-        An export that stops early ends with an incomplete line.
+        The export ends where the log ended at the time of the call. To continue, send the number in its last line as
+        `after`. An export that stops early ends with an incomplete line.
         """
         row = queries.readable(tenant, actor=self.actor)
         return self.exported(queries.Log(row.pk), row.slug)

@@ -73,9 +73,9 @@ class CheckpointOut(serializers.Serializer):
 
 
 class ProofOut(serializers.Serializer):
-    """`path` leads from the leaf at `index` to the root of `checkpoint` (RFC 9162, section 2.1.3.2).
+    """`path` is the inclusion proof of the leaf at `index` for the root of `checkpoint` (RFC 9162, section 2.1.3.2).
 
-    Its hashes are Base64. `record` is the text of the entry, as it is hashed.
+    The hashes in `path` are Base64. `record` is the text of the entry, as it is hashed.
     """
 
     index = serializers.IntegerField()
@@ -92,7 +92,10 @@ class ProofOut(serializers.Serializer):
 
 
 class GrowthOut(serializers.Serializer):
-    """`path` leads from the root of the first `old` entries to the root of `checkpoint` (RFC 9162, section 2.1.4.2)."""
+    """`path` is the consistency proof between the root of the first `old` entries and the root of `checkpoint`.
+
+    See RFC 9162, section 2.1.4.2.
+    """
 
     old = serializers.IntegerField()
     path = serializers.SerializerMethodField()
@@ -231,7 +234,7 @@ class TenantProof(_Proven):
         responses=_either(ProofOut),
     )
     def get(self, request: Any, tenant: UUID, seq: int) -> Response:
-        """The proof leads to the newest checkpoint.
+        """The proof shows that the newest checkpoint covers the entry.
 
         As text, it is a `.tlog-proof` (C2SP tlog-proof) for the verifier.
         """

@@ -44,7 +44,7 @@ class StepUpOut(serializers.Serializer):
 class Me(ApiView):
     for_approval_page = True
 
-    @extend_schema(operation_id="me", summary="Who the caller is", tags=["caller"], responses={200: MeOut})
+    @extend_schema(operation_id="me", summary="Read who the caller is", tags=["caller"], responses={200: MeOut})
     def get(self, request: Any) -> Response:
         actor = self.actor
         return self.shown(
@@ -66,9 +66,9 @@ class Me(ApiView):
 class StepUp(ApiView):
     """To decide with a personal token, send the password and the code with this token.
 
-    The proof works for five minutes. Changes of who decides, and of the tenant's rules, need the same proof. A code of
-    the app that was used before is refused as `code_already_used`. Then `current.wait_seconds` says when the next code
-    comes.
+    The proof works for five minutes. The same proof is needed to change who decides, and to change the tenant's
+    rules. If a code of the authenticator app was already used, it is refused as `code_already_used`. Then
+    `current.wait_seconds` says when the app shows the next code.
     """
 
     for_approval_page = True

@@ -50,7 +50,7 @@ class Mutes(ListView):
 
     @extend_schema(
         operation_id="mutes_list",
-        summary="List from whom the tenant accepts no access requests now",
+        summary="List the engineers whose access requests the tenant does not accept now",
         tags=_TAGS,
         responses=MuteOut(many=True),
     )

@@ -75,5 +75,5 @@ def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | Non
         return None
     wanted, allowed = frozenset(raw.split(",")), frozenset(known)
     if not wanted <= allowed:
-        raise Malformed(_("`fields` can have these: %(known)s.") % {"known": ", ".join(sorted(allowed))})
+        raise Malformed(_("`fields` can contain these names: %(known)s.") % {"known": ", ".join(sorted(allowed))})
     return wanted

@@ -32,9 +32,10 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is the act that would be done. `words` describes it in words that follow "proposes to".
+    """`act` is the proposed act. `words` describes it in words that follow "proposes to".
 
-    `effective_at` is null, except for a confirmed change by the provider's staff. It is then the time of the change.
+    `effective_at` is null, except for a confirmed change by the provider's staff. Then it is the time at
+    which the change takes effect.
     """
 
     id = serializers.UUIDField()

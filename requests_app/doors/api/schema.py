@@ -18,13 +18,13 @@ from requests_app.doors.api.shapes import Problem
 
 WORDS = {
     202: "Proposed, and not done yet: another person must confirm it. `current.proposal` names the proposal",
-    400: "This could not be read",
+    400: "The call could not be read",
     401: "No token was sent, or the token is not valid",
-    403: "The caller's role or the token's scope does not allow it",
-    404: "It does not exist, or the caller does not have access to it",
-    406: "This form of answer is not available",
-    409: "The state does not allow it any more; `current` has the present state",
-    412: "What the caller has read has changed since then",
+    403: "The caller's role or the token's scope does not allow this call",
+    404: "The object does not exist, or the caller does not have access to it",
+    406: "The API can't answer in the format that was asked for",
+    409: "The present state does not allow this act; `current` has the present state",
+    412: "The object has changed since the caller read it",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "Well-formed, but not allowed; `errors` names each field",
@@ -36,16 +36,16 @@ WORDS = {
     ),
 }
 
-_DONE = {"200": "What was asked for", "201": "It was made; `Location` says where it is", "204": "Done"}
+_DONE = {"200": "What was asked for", "201": "The object was made. `Location` has its address", "204": "Done"}
 
 IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of what was read."
+    "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of the object that you have read."
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-\\[\\]-~]+$"},
     OpenApiParameter.HEADER,
-    description="The same call with the same key is done only once, also after a 503. The key is stored for 48 hours.",
+    description="The same call with the same key is done only once, even after a 503. The key is stored for 48 hours.",
 )
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that the caller has."
@@ -95,7 +95,7 @@ class Schema(AutoSchema):
                 headers["RateLimit"] = _header("How many calls are left, and when the limit is reset.")
                 headers["RateLimit-Policy"] = _header("How many calls are allowed in a minute.")
             if status in ("200", "201", "304") and self._has_etag():
-                headers["ETag"] = _header("The version of what is shown.")
+                headers["ETag"] = _header("The version of the object in the answer.")
         if "requestBody" in found and self._needs_body():
             found["requestBody"]["required"] = True
         scope = self.view.scopes.get(self.method)

@@ -33,7 +33,7 @@ _IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    description="The ETag of what was read. It is required if single sign-on is already set up.",
+    description="The ETag of the settings that you have read. It is required if single sign-on is already set up.",
 )
 
 
@@ -116,8 +116,8 @@ class OneSignOn(ApiView):
     def put(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this, after `me/step-up`.
 
-        If single sign-on is already set up, send `If-Match` with the ETag that you have read. If two people change it
-        at the same time, the second must read it again.
+        If single sign-on is already set up, send `If-Match` with the ETag that you have read. If two people
+        change the settings at the same time, the second person must read them again.
         """
         row = tenants.tenant(tenant, actor=self.actor)
         data = self.body(SignOnIn)
@@ -147,7 +147,7 @@ class OneSignOn(ApiView):
 
 
 class DomainOut(serializers.Serializer):
-    """Show the line `challenge` at `proof_url`. `verified_at` is null until this server has seen it there."""
+    """Show the line `challenge` at `proof_url`. `verified_at` is null until this server has seen this line there."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -280,7 +280,7 @@ class OneIdentity(ApiView):
     def delete(self, request: Any, pk: UUID) -> Response:
         """Only the tenant's administrator can do this, and staff for the provider's own people, after `me/step-up`.
 
-        The person is signed out immediately. Their next sign-in counts as the first.
+        The person is signed out immediately. Their next sign-in counts as their first sign-in.
         """
         operations.unlink_identity(pk, actor=self.actor)
         return Response(status=204)

@@ -59,8 +59,9 @@ class TenantOut(serializers.Serializer):
 class UnderWayOut(serializers.Serializer):
     """How many access requests and windows are open now.
 
-    `with_provider` wait for the provider. `bound_for_customer` are those of them that need the customer's approval at
-    present. `with_customer` wait for the customer. `open` are open windows.
+    `with_provider` is the number of access requests that wait for the provider. `bound_for_customer` counts how many of
+    these need the customer's approval at present. `with_customer` is the number of access requests that wait for the
+    customer. `open` is the number of open windows.
     """
 
     with_provider = serializers.IntegerField()
@@ -143,7 +144,9 @@ class OneTenant(ApiView):
         found = self.body(TenantChange)
         self.require_match(TenantOut, row)
         if len(found) != 1:
-            raise Unacceptable(_("Send exactly one of the two fields."), field="longest_window_seconds")
+            raise Unacceptable(
+                _("Send exactly one of the fields longest_window_seconds and yes_rule."), field="longest_window_seconds"
+            )
         try:
             if "yes_rule" in found:
                 operations.set_yes_rule(row.pk, rule=found["yes_rule"], actor=self.actor)
@@ -163,7 +166,7 @@ class UnderWay(ApiView):
 
     @extend_schema(
         operation_id="tenants_under_way",
-        summary="Count what is under way and would be affected by switching Lockbox",
+        summary="Count the access requests and windows that a switch of Lockbox would affect",
         tags=_TAGS,
         responses=one(UnderWayOut),
     )

@@ -73,7 +73,7 @@ class Tickets(ListView):
     def post(self, request: Any) -> Response:
         """Only one ticket of the tenant can have this `external_reference`.
 
-        A 409 names the ticket that already has it.
+        A 409 names the ticket that already has this reference.
         """
         found = self.body(TicketIn)
         service = queries.service_named(found.pop("service"), actor=self.actor)

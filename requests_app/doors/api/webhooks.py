@@ -70,7 +70,7 @@ class WebhookWithSecret(WebhookOut):
 
 
 class AttemptOut(serializers.Serializer):
-    """`status` is the status of the receiver's answer, and `answer` its beginning.
+    """`status` is the status of the receiver's answer, and `answer` is the first part of this answer.
 
     Without an answer, `problem` says why.
     """
@@ -232,7 +232,7 @@ class OneWebhook(ApiView):
         responses={200: WebhookOut},
         examples=[
             OpenApiExample(
-                "Hear of ends",
+                "Get messages about closed windows",
                 request_only=True,
                 value={"events": ["grant.closed", "grant.revoked"]},
             )
@@ -288,7 +288,7 @@ class Deliveries(ListView):
 
     @extend_schema(
         operation_id="webhooks_deliveries",
-        summary="List what was sent to a webhook within 30 days",
+        summary="List what was sent to a webhook in the last 30 days",
         tags=_TAGS,
         responses=DeliveryLine(many=True),
     )

@@ -38,7 +38,7 @@ def service_provider_config() -> dict[str, Any]:
     }
 
 
-_DESCRIBED = {"User": "A person of the tenant", "Group": "A role of the tenant, and who has it"}
+_DESCRIBED = {"User": "A person of the tenant", "Group": "A role of the tenant, and the people who have it"}
 _SCHEMAS = {"User": USER, "Group": GROUP}
 
 
@@ -79,12 +79,14 @@ def group_schema() -> dict[str, Any]:
             ),
             _attribute(
                 "members",
-                "Who has it",
+                "The people who have the role",
                 kind="complex",
                 many=True,
                 parts=[
                     _attribute("value", "The id of a User", mutability="immutable"),
-                    _attribute("$ref", "Where that User is", kind="reference", mutability="immutable", to=["User"]),
+                    _attribute(
+                        "$ref", "The address of the User", kind="reference", mutability="immutable", to=["User"]
+                    ),
                     _attribute("type", "Always a User", mutability="immutable", canonical=["User"]),
                 ],
             ),
@@ -111,14 +113,19 @@ def user_schema() -> dict[str, Any]:
             _attribute("active", "Whether the account can be used", kind="boolean"),
             _attribute(
                 "emails",
-                "The address; only one is stored",
+                "The email address; only one is stored",
                 kind="complex",
                 many=True,
                 required=True,
                 parts=[
                     _attribute("value", "The address", required=True),
-                    _attribute("type", "Always the one at work", mutability="readOnly", canonical=["work"]),
-                    _attribute("primary", "Always, because it is the only one", kind="boolean", mutability="readOnly"),
+                    _attribute("type", "Always work", mutability="readOnly", canonical=["work"]),
+                    _attribute(
+                        "primary",
+                        "Always true, because there is only one address",
+                        kind="boolean",
+                        mutability="readOnly",
+                    ),
                 ],
             ),
             _attribute(
@@ -130,13 +137,15 @@ def user_schema() -> dict[str, Any]:
             ),
             _attribute(
                 "groups",
-                "The roles again, as groups",
+                "The person's roles, as groups",
                 kind="complex",
                 many=True,
                 mutability="readOnly",
                 parts=[
                     _attribute("value", "The id of a Group", mutability="readOnly"),
-                    _attribute("$ref", "Where that Group is", kind="reference", mutability="readOnly", to=["Group"]),
+                    _attribute(
+                        "$ref", "The address of the Group", kind="reference", mutability="readOnly", to=["Group"]
+                    ),
                     _attribute("display", "The role", mutability="readOnly"),
                     _attribute("type", "Always directly", mutability="readOnly", canonical=["direct"]),
                 ],

@@ -31,7 +31,7 @@ _SHOWN = frozenset({"attributes", "excludedAttributes"})
 class NotImplementedHere(exceptions.APIException):
     """The answer for optional parts of SCIM that this server does not have (RFC 7644, sections 3.7 and 3.11)."""
 
-    status_code, default_detail = 501, "This is not offered here."
+    status_code, default_detail = 501, "This server does not support this."
 
 
 @extend_schema(exclude=True)
