@@ -23,11 +23,11 @@ def why_not(host: str, port: int) -> str:
             probe.bind(address)
             probe.listen()
     except PermissionError:
-        return f"Port {port} may not be opened by this account. Choose one above 1023: PORT=8000 bin/run"
+        return f"This account can't open port {port}. Choose a port above 1023: PORT=8000 bin/run"
     except socket.gaierror:
-        return f"HOST={host} is no address of this machine."
+        return f"HOST={host} is not an address of this machine."
     except OSError as failure:
-        return f"Port {port} on {host} is taken ({failure.strerror}). Try another: PORT={port + 1} bin/run"
+        return f"Port {port} on {host} is in use ({failure.strerror}). Try another port: PORT={port + 1} bin/run"
     return ""
 
 

@@ -59,7 +59,7 @@ def seconds_list(name: str, *, default: list[int]) -> list[int]:
             f"{name} must be numbers of seconds with commas between them, not {raw!r}."
         ) from None
     if any(value < 1 for value in values) or values != sorted(set(values)):
-        raise ImproperlyConfigured(f"{name} must be rising numbers of seconds, not {raw!r}.")
+        raise ImproperlyConfigured(f"{name} must be numbers of seconds in increasing order, not {raw!r}.")
     return values
 
 
@@ -108,7 +108,7 @@ def url_of(name: str, read: Callable[..., dict[str, Any]], *, default: str) -> d
     except (ImproperlyConfigured, ValueError, KeyError, UserWarning):
         example = default.partition(":")[0]
         raise ImproperlyConfigured(
-            f"{name} can't be used. It must begin with a scheme that is known, as in {example}://."
+            f"{name} can't be used. It must begin with a known scheme, for example {example}://."
         ) from None
 
 

@@ -72,7 +72,7 @@ class CodeForm(forms.Form):
             raise forms.ValidationError(str(refusal.message)) from refusal
         if not is_right:
             raise forms.ValidationError(
-                _("This code is not right. The app shows a new one every 30 seconds; a recovery code works once.")
+                _("This code is not right. The app shows a new code every 30 seconds. A recovery code works only once.")
             )
         return typed
 

@@ -26,20 +26,20 @@ def _weak_keys(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
         if any(map(is_weak, values)):
             subject = f"A key in {name}" if name.endswith("_FALLBACKS") else name
             yield (
-                f"{subject} is too weak for PRODUCTION=on: it needs {LEAST_CHARACTERS} characters or more, "
-                f"{LEAST_DIFFERENT} or more of them different, and must not begin with {INSECURE_PREFIX!r}. "
-                f"Make a new one: {MAKE_A_KEY}"
+                f"{subject} is too weak for PRODUCTION=on. It must have at least {LEAST_CHARACTERS} characters and "
+                f"at least {LEAST_DIFFERENT} different characters, and must not begin with {INSECURE_PREFIX!r}. "
+                f"Make a new key: {MAKE_A_KEY}"
             )
 
 
 def _open_hosts(hosts: Sequence[str]) -> Iterator[str]:
     for host in hosts:
         if "*" in host:
-            yield f"ALLOWED_HOSTS can't hold {host!r} with PRODUCTION=on: write each host name in full."
+            yield f"With PRODUCTION=on, ALLOWED_HOSTS can't contain {host!r}. Write each host name in full."
         elif host.startswith(".") and "." not in host[1:].rstrip("."):
-            yield f"ALLOWED_HOSTS can't hold {host!r} with PRODUCTION=on: it allows a whole top-level domain."
+            yield f"With PRODUCTION=on, ALLOWED_HOSTS can't contain {host!r}, which allows a whole top-level domain."
 
 
 def _open_address(base_url: str) -> Iterator[str]:
     if urlsplit(base_url).scheme != "https":
-        yield f"BASE_URL must begin with https:// with PRODUCTION=on, not {base_url!r}."
+        yield f"With PRODUCTION=on, BASE_URL must begin with https://. It is {base_url!r}."

@@ -93,7 +93,7 @@ def write() -> Check:
     try:
         try_to_write()
     except Exception as failure:  # any error here would make an act fail too
-        return bad(f"No act can be written ({_kind_of(failure)}).")
+        return bad(f"Acts can't be written to the database ({_kind_of(failure)}).")
     return {"ok": True}
 
 

@@ -51,7 +51,9 @@ PRODUCTION = switch("PRODUCTION", default=False)
 DEBUG = switch("DEBUG", default=False)
 if PRODUCTION:
     if DEBUG:
-        raise ImproperlyConfigured("DEBUG shows code and settings to visitors: it can't be on with PRODUCTION=on.")
+        raise ImproperlyConfigured(
+            "With PRODUCTION=on, DEBUG can't be on, because it shows code and settings to visitors."
+        )
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL") if not text(name)]
     if missing:
         raise ImproperlyConfigured(f"PRODUCTION=on needs these settings too: {', '.join(missing)}.")
@@ -126,7 +128,7 @@ CLOSING_SOON_SECONDS = seconds("CLOSING_SOON_SECONDS", default=600)
 REMINDER_SECONDS = seconds_list("REMINDER_SECONDS", default=[3600, 21600, 39600])
 if not WINDOW_CHOICES_SECONDS or WINDOW_CHOICES_SECONDS[0] > 4 * 3600:
     # The cap of a new tenant is four hours. Without a choice that fits, nobody could ask for a window.
-    raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must name at least one length of at most 14400.")
+    raise ImproperlyConfigured("WINDOW_CHOICES_SECONDS must contain at least one number that is 14400 or less.")
 
 # --- The log --------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ LOG_MEANINGS = "requests_app.domain.acts.MEANINGS"
 # The product sends requests to witnesses. With this, they may have no TLS and be in the same network.
 WITNESS_PRIVATE_NETWORK = switch("WITNESS_PRIVATE_NETWORK", default=not PRODUCTION)
 if any(mark in LOG_ORIGIN for mark in "+ \t\n") or not LOG_ORIGIN:
-    raise ImproperlyConfigured("LOG_ORIGIN is a name like lockbox.example.com, without spaces and plus signs.")
+    raise ImproperlyConfigured("LOG_ORIGIN must be a name like lockbox.example.com, without spaces or plus signs.")
 
 # --- Webhooks -------------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ SSO_CLIENT_ID = text("SSO_CLIENT_ID")
 SSO_CLIENT_SECRET = text("SSO_CLIENT_SECRET")
 SSO_DOMAINS = frozenset(domain.strip().lower() for domain in words("SSO_DOMAINS", default=[]))
 if SSO_ISSUER and not (SSO_CLIENT_ID and SSO_CLIENT_SECRET and SSO_DOMAINS):
-    raise ImproperlyConfigured("SSO_ISSUER needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS beside it.")
+    raise ImproperlyConfigured("SSO_ISSUER also needs SSO_CLIENT_ID, SSO_CLIENT_SECRET and SSO_DOMAINS.")
 
 # --- Django ---------------------------------------------------------------------------------------
 

@@ -25,15 +25,16 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
     timeout, retry = queue.get("timeout") or 0, queue.get("retry", 60)
     found = [
         (not 0 < timeout < retry, "E001", f"retry ({retry}) must be above timeout ({timeout})",
-         "Otherwise one task runs several times at once."),
-        (bool(queue.get("scheduler", True)), "E002", "scheduler must be off", "The beat does that."),
+         "Otherwise one task runs several times at the same time."),
+        (bool(queue.get("scheduler", True)), "E002", "scheduler must be off", "The beat starts the scheduled tasks."),
         (queue.get("orm") != "default", "E003", "orm must be the default database",
          "Otherwise a task does not commit or roll back with the change that it belongs to."),
         (bool(queue.get("ack_failures")), "E004", "ack_failures must be off",
          "Otherwise a failed task is lost."),
         (queue.get("bulk", 1) > 20 or queue.get("queue_limit", 99) > 40, "E005",
          "bulk must be at most 20 and queue_limit at most 40", "Otherwise a cluster hangs when it stops."),
-        (bool(queue.get("recycle", 500)), "E006", "recycle must be 0", "A recycled worker can hang a stop."),
+        (bool(queue.get("recycle", 500)), "E006", "recycle must be 0",
+         "A recycled worker can block the stop of a cluster."),
         (queue.get("broker_class") != BROKER, "E007", f"broker_class must be {BROKER}",
          "Otherwise the watchdog sees no heartbeat, and restarts healthy clusters again and again."),
     ]  # fmt: skip
@@ -84,7 +85,7 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
     root = Path(settings.CONTENT_ROOT).resolve()
     return [
         Error(
-            f"{name} lies under CONTENT_ROOT.",
+            f"{name} is inside CONTENT_ROOT.",
             hint="Move it to another directory, or name another CONTENT_ROOT.",
             id="requests_app.E031",
         )

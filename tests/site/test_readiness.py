@@ -142,7 +142,7 @@ def test_a_web_server_is_not_ready_while_no_act_can_be_written(client: Client, f
     with FAULTS[fault]():
         found = web(client, 503)
         kind = KINDS[connection.vendor][fault]
-        assert found["write"] == {"ok": False, "detail": f"No act can be written ({kind})."}
+        assert found["write"] == {"ok": False, "detail": f"Acts can't be written to the database ({kind})."}
         assert [name for name, check in found.items() if not check["ok"]] == ["write"]
     settle()
     assert web(client, 200)["write"] == {"ok": True}

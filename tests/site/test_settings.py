@@ -98,7 +98,9 @@ def test_production_refuses_to_start_without(tmp_path: Path, name: str) -> None:
 
 
 def test_production_refuses_debug(tmp_path: Path) -> None:
-    assert "DEBUG shows code and settings to visitors" in refusal(tmp_path, **PRODUCTION, DEBUG="on")
+    assert "DEBUG can't be on, because it shows code and settings to visitors" in refusal(
+        tmp_path, **PRODUCTION, DEBUG="on"
+    )
 
 
 KEYS = ("SECRET_KEY", "TASK_SIGNING_KEY", "WEBHOOK_KEY", "SECOND_FACTOR_KEY")
@@ -113,7 +115,9 @@ def test_production_refuses_a_weak_key_in_one_line_that_does_not_quote_it(tmp_pa
     values = f"{STRONG},{weak}" if name in FALLBACKS else weak
     message = refusal(tmp_path, **{**PRODUCTION, name: values})
     subject = f"A key in {name}" if name in FALLBACKS else name
-    assert message.startswith(f"{subject} is too weak for PRODUCTION=on: it needs 50 characters or more, 5 or more")
+    assert message.startswith(
+        f"{subject} is too weak for PRODUCTION=on. It must have at least 50 characters and at least 5"
+    )
     assert message.endswith("Make a new one: python3 -c 'import secrets; print(secrets.token_urlsafe(64))'")
     assert len(message.splitlines()) == 1
     assert weak not in message
@@ -128,7 +132,7 @@ def test_production_takes_a_strong_key_and_development_any(tmp_path: Path, name:
 @pytest.mark.parametrize("hosts", ["*", "lockbox.example.com,*", "*.example.com", ".", ".com", ".com."])
 def test_production_refuses_hosts_that_anybody_can_name(tmp_path: Path, hosts: str) -> None:
     message = refusal(tmp_path, **{**PRODUCTION, "ALLOWED_HOSTS": hosts})
-    assert message.startswith(f"ALLOWED_HOSTS can't hold {hosts.split(',')[-1]!r} with PRODUCTION=on: ")
+    assert message.startswith(f"With PRODUCTION=on, ALLOWED_HOSTS can't contain {hosts.split(',')[-1]!r}")
     assert len(message.splitlines()) == 1
 
 
@@ -138,7 +142,7 @@ def test_production_takes_the_names_below_a_domain(tmp_path: Path) -> None:
 
 def test_production_refuses_an_address_without_tls(tmp_path: Path) -> None:
     message = refusal(tmp_path, **{**PRODUCTION, "BASE_URL": "http://lockbox.example.com"})
-    assert message == "BASE_URL must begin with https:// with PRODUCTION=on, not 'http://lockbox.example.com'."
+    assert message == "With PRODUCTION=on, BASE_URL must begin with https://. It is 'http://lockbox.example.com'."
 
 
 def test_production_announces_changes_by_staff_a_day_before_at_least(tmp_path: Path) -> None:
@@ -260,7 +264,7 @@ def test_sweeps_too_rare_for_a_signature_within_a_minute_refuse_to_start(tmp_pat
 @pytest.mark.parametrize("lengths", ["", "14401", "28800,86400"])
 def test_lengths_that_nobody_could_ask_for_refuse_to_start(tmp_path: Path, lengths: str) -> None:
     message = refusal(tmp_path, WINDOW_CHOICES_SECONDS=lengths)
-    assert message == "WINDOW_CHOICES_SECONDS must name at least one length of at most 14400."
+    assert message == "WINDOW_CHOICES_SECONDS must contain at least one number that is 14400 or less."
     assert setting(tmp_path, "WINDOW_CHOICES_SECONDS", WINDOW_CHOICES_SECONDS="300,28800") == [300, 28800]
 
 

@@ -63,7 +63,7 @@ def _code(login: str) -> str:
     secrets = people.app_secrets()
     found = next((address for address in secrets if address == login or address.startswith(f"{login}@")), None)
     if found is None:
-        raise CommandError(f"Nobody in the demo world is called {login!r} and has an authenticator app.", returncode=2)
+        raise CommandError(f"In the demo world, nobody with an authenticator app has the name {login!r}.", returncode=2)
     return totp.code(secrets[found], totp.step_at(clock.now()))
 
 
