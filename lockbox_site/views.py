@@ -43,7 +43,7 @@ def without_tls(request: HttpRequest) -> HttpResponse:
 
 
 def too_large(request: HttpRequest) -> HttpResponse:
-    return _problem(413, "too_large", _("This is larger than the API accepts."), getattr(request, "request_id", ""))
+    return _problem(413, "too_large", _("The body is larger than the API accepts."), getattr(request, "request_id", ""))
 
 
 def not_in_utf_8(request: HttpRequest) -> HttpResponse:

@@ -874,7 +874,7 @@ class Migration(migrations.Migration):
                 ),
                 ("role_map", models.JSONField(default=dict, verbose_name="roles by group")),
                 ("is_on", models.BooleanField(default=False, verbose_name="on")),
-                ("is_only", models.BooleanField(default=False, verbose_name="the only way in")),
+                ("is_only", models.BooleanField(default=False, verbose_name="the only way to sign in")),
                 ("changed_at", models.DateTimeField(verbose_name="changed")),
                 (
                     "break_glass",

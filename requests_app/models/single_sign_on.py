@@ -29,7 +29,7 @@ class SignOn(models.Model):
     key_claim = models.CharField(_("claim with the directory’s key"), max_length=80, default="sub")
     role_map = models.JSONField(_("roles by group"), default=dict)
     is_on = models.BooleanField(_("on"), default=False)
-    is_only = models.BooleanField(_("the only way in"), default=False)
+    is_only = models.BooleanField(_("the only way to sign in"), default=False)
     break_glass = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     changed_at = models.DateTimeField(_("changed"))
 

@@ -84,7 +84,7 @@ def _listed(values: Mapping[str, Any]) -> dict[str, str]:
         "gained": "; ".join(f"“{LABELS[scope]}”" for scope in known(values.get("gained") or [])),
         "events": gettext("everything") if "*" in events else ", ".join(title_of(event) for event in events),
         "groups": ", ".join(groups) or gettext("none"),
-        "sign_on": gettext("the only way in") if values.get("is_only") else sign_on,
+        "sign_on": gettext("the only way to sign in") if values.get("is_only") else sign_on,
         "break_glass": values.get("break_glass") or gettext("nobody"),
         "only": gettext("and not on the pages of Lockbox")
         if values.get("own_keys_only")

@@ -57,7 +57,7 @@ def test_an_overdue_access_request_no_longer_waits_though_no_sweep_has_run(
     travel.to(row.decide_by)
     staff.force_login(cast.stella)
     tile = tiles(staff)["Waiting for the customer"]
-    assert (tile.figure, tile.alarm) == ("0", "1 more is past its deadline and not yet recorded as expired")
+    assert (tile.figure, tile.alarm) == ("0", "1 more has passed its deadline, but is not recorded as expired yet")
 
 
 def test_logs_that_are_refused_and_entries_that_wait_are_counted(cast: Cast, staff: Client, travel: Any) -> None:
@@ -96,22 +96,22 @@ def test_the_outbox_says_how_much_waits_how_long_and_what_was_given_up(cast: Cas
     found = tiles(staff)
     assert found["Waiting to be sent"].figure == str(waiting)
     assert found["Waiting to be sent"].alarm == ""
-    assert found["Mail given up"].figure == "1"
-    assert found["Mail given up"].alarm
+    assert found["Mails that were given up"].figure == "1"
+    assert found["Mails that were given up"].alarm
     OutboxMessage.objects.update(next_attempt_at=clock.now() - dt.timedelta(hours=1))
     assert tiles(staff)["Waiting to be sent"].alarm == "Mail is late"
 
 
 def test_the_background_work_says_when_it_was_last_seen(cast: Cast, staff: Client) -> None:
     found = tiles(staff)
-    assert found["Clusters alive"].alarm
+    assert found["Clusters that work"].alarm
     assert found["Last sweep"].figure == "never"
     at = clock.now()
     names = ("worker:one", "worker:two", "sweep", "beat")
     Heartbeat.objects.bulk_create(Heartbeat(name=name, at=at, pid=1) for name in names)
     Heartbeat.objects.create(name="worker:gone", at=at - dt.timedelta(hours=1), pid=1)
     found = tiles(staff)
-    assert (found["Clusters alive"].figure, found["Clusters alive"].alarm) == ("2", "")
+    assert (found["Clusters that work"].figure, found["Clusters that work"].alarm) == ("2", "")
     assert (found["Last sweep"].figure, found["Last sweep"].alarm) == ("just now", "")
 
 

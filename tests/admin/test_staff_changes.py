@@ -52,7 +52,7 @@ def test_the_page_says_if_only_the_waiting_time_protects_the_customer(cast: Cast
     answer = uncovered(staff, cast)
     assert "no second person has to confirm the change" in messages(answer)
     page = staff.get(answer.headers["Location"]).content.decode()
-    assert "announced; there was no other member of the staff to confirm it" in page
+    assert "announced; no other member of the staff could confirm it" in page
 
 
 def test_a_new_name_with_a_plan_that_is_announced_is_refused_on_the_page(cast: Cast, staff: Client) -> None:

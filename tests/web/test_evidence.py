@@ -319,8 +319,8 @@ def test_evidence_is_offered_without_the_unsigned_end(cast: Cast, tmp_path: Path
     bundle = taken(client, row)
     files = files_of(bundle)
     assert [entry["event"] for entry in records(files["entries-0.jsonl"])][-1] == "access_request.approved_by_customer"
-    assert "1 more had no signature yet, and is not in here" in words(files["timeline.html"])
-    assert "Its end is not in here." in words(files["timeline.html"])
+    assert "1 more entry was not signed yet, and is not in this evidence" in words(files["timeline.html"])
+    assert "This evidence does not contain the end of the window." in words(files["timeline.html"])
     assert verified(bundle, tmp_path)[0] == 0
 
 
@@ -642,7 +642,7 @@ def test_a_damaged_entry_is_marked_and_the_others_are_shown(cast: Cast, closed: 
         )
         bundle = taken(signed_in(cast, "otto"), closed)
         page = words(files_of(bundle)["timeline.html"])
-        assert page.count("Not as it was written.") == 1
+        assert page.count("Changed since it was written.") == 1
         assert "Ada Test , Contoso approved" in page
         assert verified(bundle, tmp_path)[0] == 1
 

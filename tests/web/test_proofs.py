@@ -418,7 +418,7 @@ def test_the_guide_explains_all_that_the_verifier_says(cast: Cast) -> None:
 
 def test_the_guide_promises_no_more_than_the_verifier_looks_at(cast: Cast) -> None:
     page = text(guide(cast))
-    assert "For one access request, the verifier can’t show that" in page
+    assert "In evidence of one access request, entries could be missing" in page
     assert "add --max-age 2" in page
 
 

@@ -134,7 +134,7 @@ def test_a_wrong_code_sets_nothing_up(cast: Cast) -> None:
     with nothing_happens():
         answer = client.post(SET_UP, {"code": "000000"})
     assert answer.status_code == 422
-    assert "This is not the app’s code" in answer.content.decode()
+    assert "This code does not match this secret" in answer.content.decode()
     assert not Authenticator.objects.filter(user=cast.ada).exists()
 
 

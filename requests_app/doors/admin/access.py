@@ -178,7 +178,7 @@ class AccessRequestAdmin(StaffAdmin):
             order=("state_changed_at",),
             title=_("Asked again"),
         ),
-        Related(model=OutboxMessage, by=lambda row: {"about": row.pk}, title=_("Messages about it")),
+        Related(model=OutboxMessage, by=lambda row: {"about": row.pk}, title=_("Messages about this access request")),
         Related(
             model=AuditEntry,
             by=lambda row: {"tenant_id": row.tenant_id, "correlation_id": row.pk},
@@ -299,7 +299,7 @@ class ContentAccessAdmin(StaffAdmin):
     facts: ClassVar = [
         ("", ("at", "kind", "item_ref", "item_id", "part", "count", "resource", "tenant")),
         (
-            _("Under which access"),
+            _("Access request and grant"),
             (
                 reached("grant__access_request", _("access request")),
                 reached("grant__engineer", _("engineer")),

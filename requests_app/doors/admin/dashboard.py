@@ -73,8 +73,8 @@ def context_of(actor: Actor, at: dt.datetime) -> dict[str, Any]:
 def _stage(stage: Stage, at: dt.datetime) -> Tile:
     who = _("Waiting for the provider") if stage.state == State.PENDING_PROVIDER else _("Waiting for the customer")
     late = ngettext(
-        "%(n)d more is past its deadline and not yet recorded as expired",
-        "%(n)d more are past their deadline and not yet recorded as expired",
+        "%(n)d more has passed its deadline, but is not recorded as expired yet",
+        "%(n)d more have passed their deadline, but are not recorded as expired yet",
         stage.late.n,
     ) % {"n": stage.late.n}
     return Tile(
@@ -93,7 +93,9 @@ def _windows(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
         label=_("Open windows"),
         figure=_figure(found.open_windows),
-        detail=_("The next one closes %(when)s.") % {"when": _relative(soonest, at)} if soonest else _("None is open."),
+        detail=_("The next window closes %(when)s.") % {"when": _relative(soonest, at)}
+        if soonest
+        else _("No window is open."),
         url=list_of(Grant, window="open", o="6"),
     )
 
@@ -103,7 +105,7 @@ def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
         label=_("Waiting to be sent"),
         figure=_figure(found.outbox_waiting),
-        detail=_("The oldest has been due since %(when)s.") % {"when": _relative(since, at)}
+        detail=_("The oldest message has been due since %(when)s.") % {"when": _relative(since, at)}
         if since
         else _("Nothing is due."),
         url=list_of(OutboxMessage, state="waiting"),
@@ -113,7 +115,7 @@ def _outbox(found: Dashboard, at: dt.datetime) -> Tile:
 
 def _parked(found: Dashboard) -> Tile:
     return Tile(
-        label=_("Mail given up"),
+        label=_("Mails that were given up"),
         figure=_figure(found.mail_parked),
         detail=_("Somebody did not get a mail that they need.")
         if found.mail_parked.n
@@ -130,7 +132,7 @@ def _refused(found: Dashboard) -> Tile:
         figure=_figure(found.logs_refused),
         detail=_("These logs differ from what was signed, or can’t be compared with it.")
         if n
-        else _("None is refused."),
+        else _("No log is refused."),
         url=list_of(LogAlarm),
         alarm=_("Each alarm says what was found and what to do") if n else "",
     )
@@ -141,7 +143,7 @@ def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
         label=_("Waiting for a checkpoint"),
         figure=_figure(found.logs_unsigned),
-        detail=_("The oldest waits since %(when)s.") % {"when": _relative(since, at)}
+        detail=_("The oldest entry has waited since %(when)s.") % {"when": _relative(since, at)}
         if since
         else _("Every entry is signed."),
         url=list_of(SignedHead),
@@ -151,9 +153,9 @@ def _unsigned(found: Dashboard, at: dt.datetime) -> Tile:
 
 def _workers(found: Dashboard, at: dt.datetime) -> Tile:
     return Tile(
-        label=_("Clusters alive"),
+        label=_("Clusters that work"),
         figure=str(found.workers_alive),
-        detail=_seen(_("Last sign of life"), found.workers, at),
+        detail=_seen(_("A cluster was last seen"), found.workers, at),
         url=list_of(Heartbeat),
         alarm="" if found.workers.is_fresh else _("No cluster works"),
     )
@@ -165,7 +167,7 @@ def _sweep(found: Dashboard, at: dt.datetime) -> Tile:
         figure=times.relative_words(found.sweep.at, at) if found.sweep.at else _("never"),
         detail=_seen(_("The beat was last seen"), found.beat, at),
         url=list_of(Heartbeat),
-        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines still hold"),
+        alarm="" if found.sweep.is_fresh else _("The sweep is late. Deadlines still apply"),
     )
 
 
@@ -173,7 +175,7 @@ def _queue(found: Dashboard) -> Tile:
     return Tile(
         label=_("Queued tasks"),
         figure=_figure(found.queued),
-        detail=_("Waiting for a worker, or being done by a worker."),
+        detail=_("A worker is doing the task, or the task waits for a worker."),
         url=list_of(OrmQ),
     )
 

@@ -298,7 +298,7 @@ class CosignatureAdmin(StaffAdmin):
     list_filter = (ByLog, in_one_log(ByWitness))
     ordering = ("-id",)
     words = _("Cosignatures")
-    lead = _("What witnesses signed. Cosignatures stay when a witness is removed.")
+    lead = _("The cosignatures of witnesses. They stay when a witness is removed.")
     facts: ClassVar = [("", (witness, tenant, checkpoint, "at")), (_("Evidence"), (vkey, line))]
 
     def name_of(self, row: Any) -> str:

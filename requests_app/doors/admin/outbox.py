@@ -82,14 +82,21 @@ class OutboxMessageAdmin(StaffAdmin):
     reads: ClassVar = ("tenant",)
     ordering = ("-created_at",)
     date_hierarchy = "created_at"
-    lead = _("Each message first becomes one mail for each recipient. Each mail is sent until the server accepts it.")
+    lead = _(
+        "Each message first becomes one mail for each recipient. Each mail is sent again until the mail "
+        "server accepts it."
+    )
     search: ClassVar = Search(ids=("pk", "about"), tenant="tenant")
     list_filter = (
         by_choice("state", _("state"), OutboxMessage.State.choices),
         by_choice(
             "lane",
             _("kind"),
-            [(MAIL, _("a mail")), (FANOUT, _("without recipients yet")), (WEBHOOK, _("to a webhook"))],
+            [
+                (MAIL, _("a mail")),
+                (FANOUT, _("a message without recipients yet")),
+                (WEBHOOK, _("a message to a webhook")),
+            ],
         ),
         by_choice("topic", _("topic"), [(topic.value, topic.purpose) for topic in Topic]),
         by_tenant(),

@@ -60,8 +60,8 @@ class NewPersonForm(ActForm):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         help_text=_(
-            "At least 12 characters. A sign-in with this password only sends a mail with a link. With the link, "
-            "the person sets their own password."
+            "At least 12 characters. This password does not sign the person in. A person who enters it gets a "
+            "mail with a link to set their own password."
         ),
     )
 
@@ -204,7 +204,8 @@ class PersonAdmin(StaffAdmin):
             run=give_role,
             done=_("The role was given, and the tenant's approvers get a mail."),
             explains=_(
-                "If a tenant has somebody in a role that decides, only the customer can give this role to others."
+                "If somebody in the tenant already has a role that can decide, only the customer can give this "
+                "role to others."
             ),
             offered=lambda p: is_human(p) and p.side == "customer" and p.is_active,
         ),
@@ -232,8 +233,9 @@ class PersonAdmin(StaffAdmin):
             run=reset_second_factors,
             done=RESET_SECOND_FACTORS.done,
             explains=_(
-                "For one of the provider's people who has lost the device and the recovery codes; only a superuser "
-                "can do it. Until new second factors are set up, anybody who knows the password can sign in."
+                "For one of the provider's people who has lost the device and the recovery codes. Only a "
+                "superuser can do this. Until the person sets up new second factors, anybody who knows the "
+                "password can sign in."
             ),
             offered=lambda p: is_human(p) and p.side == "provider" and p.has_second_factor,
         ),
@@ -245,7 +247,7 @@ class PersonAdmin(StaffAdmin):
             done=LINK_ACCOUNTS.done,
             explains=_(
                 "For two accounts of the same human. The two accounts then count as one human on every access "
-                "request. If they were on both sides of an access request that is under way, this access "
+                "request. If the human is then on both sides of an access request that is under way, this access "
                 "request ends. The link is recorded in the log of each tenant that it concerns."
             ),
             offered=is_human,
@@ -281,8 +283,8 @@ class InvitationAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", emails=("email",))
     list_filter = (by_choice("role", _("role"), Membership.Role.choices), by_tenant())
     lead = _(
-        "Only the mail has the link. If a tenant has an approver or an administrator, only its own administrator can "
-        "invite people."
+        "Only the mail contains the link. If a tenant has an approver or an administrator, only the tenant’s own "
+        "administrator can invite people."
     )
     facts: ClassVar = [
         ("", ("email", "role", "tenant", "invited_by", "sends")),
@@ -365,9 +367,9 @@ def _state(row: Proposal) -> str:
     if row.effective_at is None:
         return gettext("waits for a second person") if row.expires_at > at else gettext("nobody confirmed it")
     if row.effective_at <= at:
-        return gettext("due: waits for the end of the access requests and windows that it would affect")
+        return gettext("due: takes effect after the access requests and windows that it affects have ended")
     if row.is_alone:
-        return gettext("announced; there was no other member of the staff to confirm it")
+        return gettext("announced; no other member of the staff could confirm it")
     return gettext("announced")
 
 
@@ -411,9 +413,9 @@ class ProposalAdmin(StaffAdmin):
             label=_("Confirm the change"),
             done=_("The change is confirmed. The customers get a mail that says when it takes effect."),
             explains=_(
-                "A second person must confirm the change. This person must have been staff for at least the waiting "
-                "time. The change takes effect after the confirmation and that waiting time. Until then, any member "
-                "of the staff can withdraw the change."
+                "A second person must confirm the change: a member of the staff for at least as long as the "
+                "waiting time lasts. The waiting time begins with the confirmation, and the change takes effect "
+                "at its end. Until then, any member of the staff can withdraw the change."
             ),
             offered=is_unconfirmed,
         ),

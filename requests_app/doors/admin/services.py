@@ -18,9 +18,9 @@ from requests_app.models import AccessRequest, AccessRequestResource, QueueAssig
 
 #: How the operations handle a change that weakens customers.
 _ANNOUNCED = _(
-    "If any customer has ever switched Lockbox on, a change that weakens its protection is announced. The customer's "
-    "people get a mail immediately, a second member of the staff must confirm the change, and it takes effect after "
-    "the waiting time."
+    "If any customer has ever switched Lockbox on, a change that weakens customers' protection is announced. The "
+    "customers' people get a mail immediately, a second member of the staff must confirm the change, and the "
+    "change takes effect after the waiting time."
 )
 
 
@@ -125,7 +125,9 @@ class ResourceAdmin(StaffAdmin):
     facts: ClassVar = [("", ("name", "kind", "service", "tenant", "locator", "is_active"))]
     related: ClassVar = [
         Related(
-            model=AccessRequestResource, by=lambda resource: {"resource": resource}, title=_("Access requests for it")
+            model=AccessRequestResource,
+            by=lambda resource: {"resource": resource},
+            title=_("Access requests for this resource"),
         ),
     ]
     adding: ClassVar = AdminAction(

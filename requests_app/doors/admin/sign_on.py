@@ -58,7 +58,7 @@ class SignOnAdmin(StaffAdmin):
     search: ClassVar = Search(ids=("pk",), tenant="tenant", words=("issuer",))
     list_filter = (
         by_flag("is_on", gettext_lazy("on")),
-        by_flag("is_only", gettext_lazy("the only way in")),
+        by_flag("is_only", gettext_lazy("the only way to sign in")),
         by_tenant(),
     )
     words = gettext_lazy("Single sign-on of tenants")
@@ -96,7 +96,7 @@ class IdentityAdmin(StaffAdmin):
     ordering = ("-linked_at",)
     search: ClassVar = Search(ids=("pk", "person"), tenant="tenant", people=("person",), words=("subject",))
     list_filter = (by_tenant(), by_row("person", gettext_lazy("person"), Person))
-    words = gettext_lazy("Who is known at an identity provider")
+    words = gettext_lazy("Accounts that are linked to an identity provider")
     lead = gettext_lazy(
         "People are recognised by issuer and subject, never by an address. Only a tenant’s own administrator unlinks "
         "the tenant’s people."
@@ -108,8 +108,9 @@ class IdentityAdmin(StaffAdmin):
             "unlink",
             label=gettext_lazy("Unlink"),
             explains=gettext_lazy(
-                "Anybody who is signed in with the account is signed out immediately. The next single sign-on counts "
-                "as the first: it needs a verified address of the provider’s domains."
+                "Anybody who is signed in with the account is signed out immediately. The next single sign-on "
+                "counts as the first single sign-on: it needs a verified address in one of the provider’s "
+                "domains."
             ),
             offered=belongs_to_provider,
         )

@@ -30,14 +30,12 @@ from requests_app.words import text
 _FOUND: dict[str, Promise] = {
     "missing": gettext_lazy("An entry is missing: number %(seq)s."),
     "altered": gettext_lazy("An entry has changed since it was written: number %(seq)s."),
-    "different": gettext_lazy("At least one of the %(signed)s entries that were signed has changed."),
+    "different": gettext_lazy("%(signed)s entries were signed. At least one of them has changed."),
     "shorter": gettext_lazy("%(signed)s entries were signed, but only %(found)s are there."),
     "tile": gettext_lazy("The stored hashes of the tree do not match each other, or some are missing."),
-    "signature": gettext_lazy(
-        "A signature was not valid directly after it was made: the machine that signs makes errors."
-    ),
+    "signature": gettext_lazy("The machine that signs made an invalid signature, so this machine makes errors."),
     "no_tombstone": gettext_lazy(
-        "This part of the log begins at number %(seq)s, but no tombstone closes an earlier part there."
+        "A new part of the log begins at number %(seq)s, but no tombstone closed the earlier part there."
     ),
     "outside_behind": gettext_lazy(
         "%(signed)s entries are signed, but the file outside the database has only %(kept)s."
@@ -45,10 +43,10 @@ _FOUND: dict[str, Promise] = {
     "outside_unreadable": gettext_lazy("The file outside the database can’t be read."),
 }
 _DAMAGED = gettext_lazy(
-    "If a backup was restored, restore a newer backup that has all that was signed. Then the log is signed again "
-    "automatically. If there is no such backup, or if somebody changed the database, save a copy of the database, "
-    "inform the tenant, and close this log with a tombstone. The log continues as its next part, and what was signed "
-    "before stays provable."
+    "If a backup was restored, restore a newer backup that contains all signed entries. Then the log is signed "
+    "again automatically. If there is no such backup, or if somebody changed the database, save a copy of the "
+    "database, inform the tenant, and close this log with a tombstone. The log continues with a new part, and the "
+    "signed entries can still be proven."
 )
 _OUTSIDE = gettext_lazy(
     "Restore LOG_HEADS_FILE from its backup on the machine that signs. If there is no backup, and you are sure "
@@ -111,7 +109,7 @@ def key_id(row: LogKey) -> str:
     return mono(keys.clock_key(bytes(row.public)).key_id.hex())
 
 
-@admin.display(description=gettext_lazy("public key that dates checkpoints"))
+@admin.display(description=gettext_lazy("public key for the dates of checkpoints"))
 def vkey(row: LogKey) -> str:
     return mono(keys.clock_key(bytes(row.public)))
 
@@ -171,10 +169,10 @@ class LogAlarmAdmin(OfOneLog):
             run=tombstone,
             done=TOMBSTONE.done,
             explains=gettext_lazy(
-                "This cannot be undone. The log as it is in this database is closed permanently, with an entry "
-                "that says what was signed, what was found and what you write. The next entries form a new "
-                "part. Nothing is deleted. Close the log only if no backup has what is missing, and save a copy "
-                "of the database first."
+                "This cannot be undone. The log in this database is closed permanently. An entry records what was "
+                "signed, what was found, and your text. The next entries form a new part. Nothing is deleted. "
+                "Close the log only if no backup contains the missing entries, and save a copy of the database "
+                "first."
             ),
         )
     ]
@@ -218,8 +216,8 @@ class LogKeyAdmin(StaffAdmin):
     ordering = ("-first_used_at",)
     words = gettext_lazy("Log keys")
     lead = gettext_lazy(
-        "Public keys of the keys that have signed logs. The private keys are not in the database; manage.py "
-        "log_key rotates them."
+        "The public keys that belong to the logs’ signing keys. The private keys are not in the database. "
+        "manage.py log_key rotates the keys."
     )
     facts: ClassVar = [("", (key_id, "first_used_at", vkey))]
 

@@ -44,7 +44,10 @@ class PlanForm(ActForm):
     includes_lockbox = forms.BooleanField(
         label=_("Includes Lockbox"),
         required=False,
-        help_text=_("Tenants with this plan can switch Lockbox on. If Lockbox is on, it stays on with any plan."),
+        help_text=_(
+            "Tenants with this plan can switch Lockbox on. If Lockbox is already on, it stays on, even "
+            "with another plan."
+        ),
     )
 
     def prepare(self) -> None:
@@ -167,10 +170,10 @@ class TenantAdmin(StaffAdmin):
             label=_("Invite the first person"),
             form=InvitationForm,
             run=invite,
-            done=_("A mail is sent now, with a link that works once, for 7 days."),
+            done=_("A mail with a link is sent now. The link can be used once, within 7 days."),
             explains=_(
-                "For a new tenant: its first administrator, who invites the others. As soon as the tenant has "
-                "approvers or administrators, only the customer can invite."
+                "For a new tenant: invite its first administrator, who then invites the others. As soon as the "
+                "tenant has approvers or administrators, only the customer can invite people."
             ),
         ),
         AdminAction(
@@ -180,8 +183,8 @@ class TenantAdmin(StaffAdmin):
             run=give_role,
             done=_("The role was given, and the tenant's approvers get a mail."),
             explains=_(
-                "For a new tenant: its first approver and its first administrator. If somebody in the tenant "
-                "has one of these roles, only the customer can give that role to others."
+                "For a new tenant: give the roles of the first approver and the first administrator. If somebody "
+                "in the tenant already has one of these roles, only the customer can give that role to others."
             ),
         ),
     ]

@@ -70,7 +70,7 @@ class AssignForm(ActForm):
 class CommentForm(ActForm):
     body = forms.CharField(label=_("Text"), widget=forms.Textarea, max_length=limits.JUSTIFICATION_MAX)
     is_internal = forms.BooleanField(
-        label=_("Internal note"), required=False, help_text=_("Only the provider's side reads it.")
+        label=_("Internal note"), required=False, help_text=_("Only the provider's people read this.")
     )
 
 
@@ -89,7 +89,7 @@ def record(row: None, actor: Actor, data: dict[str, Any]) -> Ticket:
     return operations.open_ticket(report, actor=actor)
 
 
-_ENDS = _("Waiting access requests and open windows under this ticket end with the ticket.")
+_ENDS = _("When the ticket is closed, the waiting access requests and open windows under the ticket end.")
 
 
 def from_table(action: str) -> Callable[[Ticket], bool]:

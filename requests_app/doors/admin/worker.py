@@ -80,7 +80,7 @@ class SuccessAdmin(TaskAdmin):
 
 
 class FailureAdmin(TaskAdmin):
-    lead = _("Attempts that failed. A task is tried again. If it continues to fail, it is parked.")
+    lead = _("Attempts that failed. A failed task is tried again. If the task continues to fail, it is parked.")
     facts: ClassVar = [*TaskAdmin.facts, (_("What went wrong"), (error_text,))]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:

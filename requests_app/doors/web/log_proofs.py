@@ -37,10 +37,10 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "GOOD",
         0,
         gettext_lazy(
-            "Every entry is as it was signed. For the whole log or a period, no entry is missing, except the "
-            "entries that the verifier lists as removed. For one access request, the verifier can’t show that "
-            "no entry is missing. Where it prints “replayed”, each access to content was in a window that was "
-            "approved."
+            "No entry has changed since it was signed. Evidence of the whole log or of a period is also complete, "
+            "except for the entries that the verifier lists as removed. In evidence of one access request, "
+            "entries could be missing, and the verifier can’t detect this. If the verifier prints “replayed”, "
+            "each access to content was in an approved window."
         ),
     ),
     (
@@ -55,8 +55,8 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "CAN'T TELL",
         2,
         gettext_lazy(
-            "Nothing was found to be false, but something that is needed is missing. The verifier prints what is "
-            "missing."
+            "The verifier found nothing false, but it needs something that is missing. The verifier prints what "
+            "is missing."
         ),
     ),
     (
@@ -71,7 +71,7 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "unproven",
         None,
         gettext_lazy(
-            "The decision has no signature by a key of the person who decided. The log proves when the decision "
+            "The decision is not signed with a key of the person who decided. The log proves when the decision "
             "was recorded. Only the provider says that this person made the decision, so you must trust the "
             "provider for that."
         ),
@@ -80,16 +80,16 @@ RESULTS: tuple[tuple[str, int | None, Promise], ...] = (
         "not proven",
         None,
         gettext_lazy(
-            "Only the evidence itself says so, and no signature confirms it. Examples are the files for people, "
-            "or the tenant’s name if no entry in the evidence gives a name."
+            "This is stated only in the evidence itself, and no signature confirms it. Examples are the files for "
+            "people, and the tenant’s name if no entry in the evidence contains a name."
         ),
     ),
     (
         "cosigned by a key that you did not name",
         None,
         gettext_lazy(
-            "This witness’s key comes from the evidence itself, and anybody can make such a key. Name the key of "
-            "your own witness with --witness."
+            "The key of this witness comes from the evidence itself, and anybody could have made this key. Use "
+            "--witness to name the key of your own witness."
         ),
     ),
     (
@@ -124,7 +124,7 @@ def access_request_receipt(request: HttpRequest, pk: UUID, seq: int) -> HttpResp
     row = access.access_request(pk, actor=actor_in(request))
     queries.require_receipt(row, seq)
     back = reverse("web:access_request", args=[row.pk])
-    return _proof(request, row.tenant, seq, back_url=back, back_label=_("All about %s") % row.reference)
+    return _proof(request, row.tenant, seq, back_url=back, back_label=_("Back to %s") % row.reference)
 
 
 def _proof(request: HttpRequest, tenant: Tenant, seq: int, *, back_url: str, back_label: str) -> HttpResponse:

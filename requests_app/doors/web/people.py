@@ -141,7 +141,7 @@ def _done_message(someone: Person, act: str, role: str) -> str:
         "switch_off": _("The account of {name} is switched off."),
         "switch_on": _("The account of {name} is switched on."),
         "unlink": _("{name} is signed out. The next single sign-on links the account again."),
-        "reset": _("The second factors of {name} are removed. New ones are set up at the next sign-in."),
+        "reset": _("The second factors of {name} are removed. At the next sign-in, {name} sets up new second factors."),
     }
     label = Membership.Role(role).label if role else ""
     return format_html(words[act], name=visible_single(someone.name), role=label)

@@ -57,7 +57,7 @@ def set_theme(request: HttpRequest) -> HttpResponse:
         raise Malformed
     target = form.cleaned_data["next"]
     if target and not local(target):
-        raise Malformed(_("The address to go back to leads to another site."))
+        raise Malformed(_("You can’t return to this address, because it belongs to another site."))
     operations.set_preferences(actor=actor_in(request), theme=form.cleaned_data["theme"])
     return redirect(target) if target else redirect("web:preferences")
 

@@ -62,7 +62,7 @@ def _answered(request: HttpRequest, row: Tenant) -> str:
         # The confirmed act may remove a key whose entry is in the provider's log, which needs `own_account`.
         with own_account():
             operations.confirm_proposal(found.pk, actor=actor_in(request), keep=factors.drops_all)
-        return _("The change is confirmed and made.")
+        return _("You confirmed the change, and it takes effect now.")
     operations.withdraw_proposal(found.pk, actor=actor_in(request))
     return _("The proposal is withdrawn. Nothing was changed.")
 

@@ -33,9 +33,9 @@ def _delay() -> str:
 
 def _way_back(visit: Visit) -> str:
     words = _(
-        "When somebody uses the recovery key, everybody in your tenant and all its addresses get a mail, and "
-        "nothing happens for %(delay)s. Until then, any administrator or approver can stop the recovery with "
-        "one button."
+        "When somebody uses the recovery key, everybody in your tenant and all its notification addresses get a "
+        "mail. Nothing else happens for %(delay)s. During this time, any administrator or approver can stop the "
+        "recovery with one button."
     )
     return words % {"delay": _delay()}
 
@@ -58,9 +58,9 @@ def _label(visit: Visit) -> str:
 
 def _shown_once(visit: Visit, made: Any) -> Secret:
     words = _(
-        "With this key, you name a new administrator when you have no administrator any more. The key works "
-        "once, and takes effect after %(delay)s. During this time, everybody in your tenant is informed. An "
-        "earlier key no longer works: destroy it."
+        "Use this key to name a new administrator when you have no administrator any more. You can use the key "
+        "once. Everybody in your tenant then gets a mail, and the key takes effect %(delay)s later. An earlier "
+        "key no longer works: destroy it."
     )
     return Secret(
         heading=gettext_lazy("Recovery key of {tenant}"),
@@ -96,8 +96,8 @@ KEY = Page(
         consequences=(
             _way_back,
             gettext_lazy(
-                "The key works once. Print it, and keep it where one person alone can’t take it unnoticed: in a "
-                "safe, or in a sealed envelope."
+                "The key works once. Print it, and keep it where nobody can take it secretly: in a safe, or in a "
+                "sealed envelope."
             ),
             _key_of_now,
         ),
@@ -126,7 +126,11 @@ def recover(request: HttpRequest) -> HttpResponse:
                 )
             except NotFound:
                 form.add_error(
-                    "recovery_key", _("This does not have the form of a recovery key. Compare it letter by letter.")
+                    "recovery_key",
+                    _(
+                        "This is not a recovery key: its form is different. Compare it letter by "
+                        "letter with the printed key."
+                    ),
                 )
             except (Unacceptable, TooMany) as refusal:
                 form.refuse(refusal)

@@ -82,7 +82,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
             return _taken(request, secret, step, onward=local(form.cleaned_data["next"]))
         if form.is_valid():
             form.add_error(
-                "code", _("This is not the app’s code for this secret. Check that the phone’s time is correct.")
+                "code", _("This code does not match this secret. Check that the time on your phone is correct.")
             )
     address = factors.address_of(person, secret)
     context = {

@@ -274,11 +274,13 @@ def _words(code: str) -> str:
     return {
         "unreachable": _("The identity provider does not answer."),
         "document": _("The identity provider’s answer could not be read."),
-        "issuer": _("The identity provider’s own name is different from the name in the settings."),
-        "endpoint": _("The identity provider names an address that this server does not contact."),
+        "issuer": _("The identity provider uses a different issuer name than the name in the settings."),
+        "endpoint": _(
+            "The identity provider’s settings contain an address that this server is not allowed to contact."
+        ),
         "pkce": _("The identity provider does not support PKCE with S256."),
         "state": _("This sign-in was not started in this browser, or was started too long ago. Start again."),
-        "mixed_up": _("The answer came from another identity provider than the one that was asked."),
+        "mixed_up": _("The answer came from a different identity provider than the one that this server asked."),
         "refused": _("The identity provider refused the sign-in."),
         "no_code": _("The identity provider’s answer contains no code."),
         "exchange": _(
@@ -289,7 +291,9 @@ def _words(code: str) -> str:
         "signature": _("The identity token is not signed by the identity provider."),
         "audience": _("The identity token is meant for another client."),
         "expired": _("The identity token has expired."),
-        "time": _("The identity token’s time is not the present time. Compare the clocks."),
+        "time": _(
+            "The identity token has the wrong time. Compare this server’s clock with the identity provider’s clock."
+        ),
         "nonce": _("The identity token belongs to another sign-in."),
         "kind": _("The identity provider sent a token that is not an identity token."),
         "weak_key": _("The identity provider signs with an RSA key of less than 2048 bits. It needs a longer key."),

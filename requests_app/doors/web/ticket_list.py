@@ -50,10 +50,10 @@ def tickets(request: HttpRequest) -> HttpResponse:
 def _views(actor: Actor) -> list[tuple[str, str]]:
     """Return the lists that this person can choose from. The first list is the default."""
     if actor.side is Side.CUSTOMER:
-        return [("all", _("All of ours")), ("mine", _("Mine"))]
+        return [("all", _("All of our tickets")), ("mine", _("Mine"))]
     if Role.ENGINEER in actor.roles:
-        return [("queue", _("My queue")), ("mine", _("Mine")), ("all", _("All that I see"))]
-    return [("all", _("All that I see"))]
+        return [("queue", _("My queue")), ("mine", _("Mine")), ("all", _("All that I can see"))]
+    return [("all", _("All that I can see"))]
 
 
 def _search(form: FilterForm, actor: Actor, views: list[tuple[str, str]]) -> tuple[queries.Search, dict[str, Any]]:

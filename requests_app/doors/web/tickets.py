@@ -58,7 +58,7 @@ def ticket_new(request: HttpRequest) -> HttpResponse:
         raise NotAllowed
     tenant = _tenant_in(request, actor)
     if tenant is None:
-        return choose_tenant(request, actor, title=_("Which customer is it about?"))
+        return choose_tenant(request, actor, title=_("Which customer is the ticket about?"))
     form = NewTicketForm(request.POST or None, actor=actor, tenant=tenant)
     form.require_known()
     if request.method == "POST" and form.is_valid():

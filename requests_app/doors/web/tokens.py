@@ -60,8 +60,8 @@ def _form(visit: Visit, data: QueryDict | None) -> TokenForm:
 
 def _secret(visit: Visit, made: Made) -> Secret:
     command = f'curl -H "Authorization: Bearer $LOCKBOX_TOKEN" {absolute(reverse("api:me"))}'
-    until = format_html("{} {}.", _("It works until"), visit.when(made.row.expires_at))
-    how = _("With the token in the variable LOCKBOX_TOKEN, this command prints who you are for the API:")
+    until = format_html("{} {}.", _("The token works until"), visit.when(made.row.expires_at))
+    how = _("Store the token in the variable LOCKBOX_TOKEN. Then this command prints who you are for the API:")
     return Secret(
         heading=_("Your new token"),
         value=made.secret,
@@ -105,9 +105,9 @@ TOKENS = Page(
     back=Link(_("Your settings"), to("web:preferences")),
     lead=(
         _(
-            "With a token, a program of yours calls the API as you. The program can do only what you are "
-            "allowed to do at that moment and what the token is for. It never sees content. To decide with a "
-            "token, you need your password and a code, as on a page."
+            "With a token, a program of yours calls the API as you. The program can do something only if the "
+            "token has the scope for it, and if you are allowed to do it at that moment. The program never sees "
+            "content. To decide with a token, you need your password and a code, as on a page."
         ),
         WHAT_CAN_BE_CALLED,
     ),
@@ -179,7 +179,7 @@ REVOCATION = Page(
 def _more_than_shown(visit: Visit) -> str:
     if not visit.thing.has_more:
         return ""
-    return _("These are the newest %(most)d. The API lists all of them.") % {"most": callers.SHOWN}
+    return _("This list shows only the newest %(most)d tokens. The API lists all tokens.") % {"most": callers.SHOWN}
 
 
 OF_TENANT = Page(
@@ -191,7 +191,7 @@ OF_TENANT = Page(
     is_for_administrators=True,
     find=lambda visit, ids: callers.tokens_in(visit.tenant, at=visit.at),
     lead=_(
-        "Each token belongs to a person. What the person is not allowed to do any more, the token can’t do either. "
+        "Each token belongs to a person. A token can’t do anything that its person is not allowed to do now. "
         "Revoke a token that was lost or is not needed."
     ),
     table=Table(

@@ -91,7 +91,7 @@ def _keys(visit: Visit, issued: Issued) -> Secret:
         ),
     ]
     if former_until is not None and visit.at < former_until:
-        words = _("The earlier keys also sign until")
+        words = _("The earlier keys also sign messages until")
         shown.append(Shown(text=format_html("{} {}.", words, visit.when(former_until))))
     return Secret(
         heading=_("The webhook’s secret"),
@@ -120,7 +120,7 @@ def _amount_of_events(row: Webhook) -> Text:
 
 
 def _signs_until(context: Context, at: datetime) -> str:
-    return format_html("{} {}", _("also signs until"), when(context, at))
+    return format_html("{} {}", _("also signs messages until"), when(context, at))
 
 
 def _will_be_off(visit: Visit) -> Text:
@@ -134,8 +134,8 @@ def _end_of_former_keys(visit: Visit) -> str:
         return ""
     return strong(
         _(
-            "Keys that are older than the present keys still sign messages, too. These older keys stop working "
-            "immediately."
+            "Keys from before the present keys still sign messages, too. If you create a new secret, these older "
+            "keys stop working immediately."
         )
     )
 
@@ -161,7 +161,7 @@ WEBHOOKS = Page(
             Column(_("Since"), lambda row: row.created_at, when),
         ),
         empty=Empty(
-            _("No machine is informed yet"),
+            _("No machine gets messages yet"),
             _(
                 "Add the address of your help desk, your chat or your own service. Messages about each event "
                 "arrive there within seconds."
@@ -266,8 +266,8 @@ NEW_SECRET = _page(
         consequences=(
             _("The new secret is shown once, on the next page."),
             _(
-                "For 24 hours, each message has two signatures, by the new keys and by the earlier keys. Change the "
-                "receiver during that time."
+                "For 24 hours, each message has two signatures: one by the new keys and one by the earlier keys. "
+                "During that time, configure the receiver to use the new keys."
             ),
             _end_of_former_keys,
             _("The log records that you did this."),
@@ -287,8 +287,8 @@ REMOVAL = _page(
     action=Action(
         consequences=(
             _("Nothing is sent to the webhook any more, not even messages that wait."),
-            _("Its keys and its deliveries are deleted. The log keeps what happened."),
-            _("The log records that you removed it."),
+            _("The webhook’s keys and deliveries are deleted. The log keeps what happened."),
+            _("The log records that you removed the webhook."),
         ),
         label=_("Remove this webhook"),
         cancel=_("Keep it"),

@@ -48,7 +48,7 @@ def _row(line: Line) -> str:
     """
     kind, mark = line.mark
     comment = f"<blockquote>{text.visible_block(line.comment, has_links=False)}</blockquote>" if line.comment else ""
-    flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Not as it was written."))}</strong> '
+    flaw = "" if line.is_intact else f'<strong class="flaw">{escape(_("Changed since it was written."))}</strong> '
     return (
         f'<tr id="e{line.shard}-{line.index}"><td class="number">{line.index}</td>'
         f'<td class="time"><time datetime="{line.at.isoformat()}">{line.at:%H:%M:%S}</time></td>'

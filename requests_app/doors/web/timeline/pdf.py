@@ -62,9 +62,7 @@ class _Document:
         self._proof()
         self._entries()
         if self.has_unknown_letters:
-            self._say(
-                "soft", _("A box replaces a letter that this file has no shape for. timeline.html shows the letter.")
-            )
+            self._say("soft", _("A box replaces a letter that this file can’t show. timeline.html shows the letter."))
         return self._built()
 
     # --- Parts --------------------------------------------------------------------------------------------
@@ -110,7 +108,7 @@ class _Document:
             self._say("soft", _("This list is not complete. For the complete list, see the entries."))
 
     def _kinds(self) -> None:
-        self._say("part", _("Entries by what happened"))
+        self._say("part", _("Number of entries of each kind"))
         self._table([[self._cell(title), self._cell(counted(n), "number")] for title, n in self.story.kinds], [300, 70])
 
     def _proof(self) -> None:
@@ -118,9 +116,10 @@ class _Document:
         self._say(
             "body",
             _(
-                "This file is for reading and proves nothing alone. Beside it are the same entries as they were "
-                "hashed, the checkpoint that was signed over them, and the proofs that connect the two. Check them "
-                "on your own machine, without a network, with the key that you saved:"
+                "You can read the entries in this file, but the file alone proves nothing. The bundle also "
+                "contains the entries as they were hashed, a signed checkpoint, and the proofs that the "
+                "checkpoint covers the entries. Check them on your own machine, without a network, with the key "
+                "that you saved:"
             ),
         )
         self._say("code", _VERIFY)
@@ -131,10 +130,19 @@ class _Document:
     def _entries(self) -> None:
         self._say("part", _("Every entry"))
         if self.story.prepared.count > MOST_ENTRIES:
-            words = _("There are %(n)s, too many to print. timeline.html and entries-….jsonl hold every one of them.")
+            words = _(
+                "There are %(n)s entries, which are too many to print. timeline.html and entries-….jsonl "
+                "contain all of them."
+            )
             self._say("body", words % {"n": counted(self.story.prepared.count)})
             return
-        self._say("soft", _("The oldest first, all times in UTC; the first twelve digits of the entry’s leaf hash."))
+        self._say(
+            "soft",
+            _(
+                "The oldest entry is first. All times are in UTC. On the right are the first twelve digits of the "
+                "entry’s leaf hash."
+            ),
+        )
         for _key, lines in groupby(self.story.lines(), key=lambda line: (line.shard, line.at.date())):
             is_first = True
             while rows := list(islice(lines, _ROWS)):
@@ -147,7 +155,7 @@ class _Document:
         kind, mark = line.mark
         text = self._clean(line.text)
         if not line.is_intact:
-            text = f'<font color="{_COLOURS["no"]}">{self._clean(_("Not as it was written."))}</font> {text}'
+            text = f'<font color="{_COLOURS["no"]}">{self._clean(_("Changed since it was written."))}</font> {text}'
         flowables = [self._paragraph("cell", text)]
         if line.comment:
             flowables += [self._paragraph("comment", self._clean(each)) for each in line.comment.splitlines() if each]

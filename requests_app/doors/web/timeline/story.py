@@ -140,8 +140,8 @@ class Story:
         waiting = self.prepared.waiting
         if waiting:
             yield ngettext(
-                "%(n)s more had no signature yet, and is not in here",
-                "%(n)s more had no signature yet, and are not in here",
+                "%(n)s more entry was not signed yet, and is not in this evidence",
+                "%(n)s more entries were not signed yet, and are not in this evidence",
                 waiting,
             ) % {"n": counted(waiting)}
         for part in self.prepared.parts:
@@ -151,7 +151,7 @@ class Story:
                     "shard": part.shard,
                 }
             if part.closed_by is not None:
-                yield _("log %(shard)s was closed as damaged by entry number %(seq)s") % {
+                yield _("entry number %(seq)s closed log %(shard)s as damaged") % {
                     "shard": part.shard,
                     "seq": counted(part.closed_by),
                 }
@@ -200,7 +200,10 @@ class Story:
         due = _parsed(detail.get("closes_at"))
         times_of = {"from": instant(_parsed(detail["opens_at"])), "due": instant(due)}
         if closed is None:
-            return _("Opened %(from)s, until %(due)s at the latest. Its end is not in here.") % times_of
+            return (
+                _("Opened %(from)s, until %(due)s at the latest. This evidence does not contain the end of the window.")
+                % times_of
+            )
         return _("Opened %(from)s, until %(due)s at the latest; closed %(closed)s: %(how)s") % {
             **times_of,
             "closed": instant(closed.at),
@@ -324,7 +327,7 @@ def counted(number: int) -> str:
 
 def _between(since: dt.datetime | None, until: dt.datetime | None) -> str:
     if since and until:
-        return _("from %(since)s to before %(until)s") % {"since": instant(since), "until": instant(until)}
+        return _("from %(since)s, and before %(until)s") % {"since": instant(since), "until": instant(until)}
     if since:
         return _("from %(since)s on") % {"since": instant(since)}
     return _("before %(until)s") % {"until": instant(until)}
