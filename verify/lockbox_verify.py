@@ -243,13 +243,13 @@ def encoded(raw: bytes) -> str:
 def hash_of(text: str) -> bytes:
     raw = decoded(text)
     if len(raw) != 32:
-        raise ValueError("a hash has 32 bytes")
+        raise ValueError("a hash must have 32 bytes")
     return raw
 
 
 def number_of(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > MAX_NUMBER:
-        raise ValueError("not a decimal number below 2^63")
+        raise ValueError("a number must be decimal and below 2^63")
     return int(text)
 
 
@@ -313,17 +313,17 @@ def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
 def note_of(raw: bytes) -> Note:
     """Read a signed note. Raise ValueError if it is invalid."""
     if len(raw) > MAX_NOTE:
-        raise ValueError("too long for a note")
+        raise ValueError("it is too long")
     whole = raw.decode()
     text, gap, tail = whole.rpartition("\n\n")
     if not gap or not tail.endswith("\n") or _CONTROL.search(whole):
-        raise ValueError("a note is a text, an empty line and signatures, without control characters")
+        raise ValueError("a note must have a text, an empty line and signatures, and no control characters")
     note = Note(text + "\n", [])
     for line in tail[:-1].split("\n"):
         matched = _SIGNATURE_LINE.fullmatch(line)
         material = decoded(matched[2]) if matched else b""
         if not matched or len(material) < 5:
-            raise ValueError("a signature line is a dash, a name and base64")
+            raise ValueError("a signature line must have a dash, a name and Base64")
         if len(note.signatures) == MAX_SIGNATURES:
             raise ValueError(f"more than {MAX_SIGNATURES} signatures")
         note.signatures.append((matched[1], material[:4], material[4:]))
@@ -336,7 +336,7 @@ def checkpoint_of(raw: bytes) -> Checkpoint:
     note = note_of(raw)
     lines = note.text[:-1].split("\n")
     if len(lines) < 3 or not all(lines):
-        raise ValueError("a checkpoint has an origin, a size and a root")
+        raise ValueError("a checkpoint must have an origin, a size and a root")
     return Checkpoint(lines[0], number_of(lines[1]), hash_of(lines[2]), note)
 
 
@@ -434,15 +434,15 @@ def entry_of(line: bytes) -> dict[str, Any]:
         is_plain = text.isascii() or not _BEYOND.search(line)
         is_canonical = end == len(text) and (_written(entry) if is_plain else _ordered(entry)) == text
     except (ValueError, RecursionError):
-        raise Bad("this is not an entry: not JSON in UTF-8 with whole numbers") from None
+        raise Bad("this is not an entry: an entry must be JSON in UTF-8, and all its numbers must be whole") from None
     if not isinstance(entry, dict):
-        raise Bad("this is not an entry: not a JSON object")
+        raise Bad("this is not an entry: an entry must be a JSON object")
     if not is_canonical:
-        raise Bad("the bytes are not canonical (RFC 8785): encoding their content again gives other bytes")
+        raise Bad("the entry is not canonical JSON (RFC 8785): encoding it again gives different bytes")
     try:
         version, request = entry["v"], entry["access_request"]
         if type(version) is int and version != 1:
-            raise CannotTell(f"an entry of version {version}; this verifier knows version 1")
+            raise CannotTell(f"an entry has version {version}, but this verifier knows only version 1")
         is_complete = (
             type(version) is type(entry["seq"]) is int
             and type(entry["event"]) is type(entry["tenant"]) is str
@@ -566,12 +566,12 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
     *lines, rest = block.split(b"\n")
     bad = None
     if rest or not block:
-        bad = (len(lines), "the file of entries ends here, in the middle" if block else "it is missing", False)
+        bad = (len(lines), "the file ends in the middle of this entry" if block else "the entry is missing", False)
     leaves = [hashlib.sha256(b"\x00" + line).digest() for line in lines]
     if b"".join(leaves) != hashes:
         same = [leaf == hashes[32 * place : 32 * place + 32] for place, leaf in enumerate(leaves)]
         if False in same:
-            bad = (same.index(False), "the entry does not have the hash that the log has for it", False)
+            bad = (same.index(False), "the entry's hash is not the hash that the bundle lists for it", False)
     indexes: list[int] = []
     facts: list[Fact] = []
     of_interest = DECISIONS | _OF_THE_LOG | _NAMES | {_SUBMITTED, WITNESS_ADDED, WITNESS_REMOVED}
@@ -583,20 +583,20 @@ def check_block(block: bytes, hashes: bytes, first: int, cuts: tuple[int, ...], 
             entry = entry_of(line)
             index, at = entry["seq"] - expected.first_seq, entry["at"]
             if entry["tenant"] != expected.tenant:
-                raise Bad("the entry is of another tenant")
+                raise Bad("the entry belongs to another tenant")
             if expected.access_request is None:
                 if index != first + place:
                     raise Bad(
-                        f"the entry has number {entry['seq']}, but it must be {expected.first_seq + first + place}"
+                        f"the entry has number {entry['seq']}, but must have {expected.first_seq + first + place}"
                     )
             elif index < 0 or (indexes and index <= indexes[-1]):
-                raise Bad(f"the entry has number {entry['seq']}, which does not follow the one before it")
+                raise Bad(f"the entry has number {entry['seq']}, which is out of order")
             elif entry["access_request"] != expected.access_request and entry["event"] not in _OF_THE_LOG:
-                raise Bad("the entry is of another access request")
+                raise Bad("the entry belongs to another access request")
             if at < last_at:
-                raise Bad("the entry is older than the one before it")
+                raise Bad("the entry is older than the entry before it")
             if not expected.since <= at < expected.until:
-                raise Bad("the entry is not of the period that the bundle claims")
+                raise Bad("the entry is outside the period that the bundle claims to cover")
             new_facts = [_fact(index, entry, share)] if entry["event"] in of_interest else []
         except (Bad, CannotTell) as found:
             bad = (place, str(found), isinstance(found, CannotTell))
@@ -654,7 +654,7 @@ class Rules:
         elif fact.event in DECISIONS:
             self._decided(fact, request)
         elif fact.event in _ENDED:
-            self._pending(fact, request, "the end of")
+            self._pending(fact, request, "ended")
             del self.asked[request]
         elif fact.event in _CLOSED:
             window = self.windows.pop(str(fact.detail.get("grant")), None)
@@ -677,17 +677,18 @@ class Rules:
     def _pending(self, fact: Fact, request: str, what: str) -> Asked:
         asked = self.asked.get(request)
         if asked is None or asked.is_open:
-            raise Bad(f"{what} an access request that is not pending", index=fact.leaf_index)
+            raise Bad(f"an access request {what}, but it was not pending", index=fact.leaf_index)
         return asked
 
     def _decided(self, fact: Fact, request: str) -> None:
-        asked, detail = self._pending(fact, request, "a decision on"), fact.detail
+        asked, detail = self._pending(fact, request, "was decided on"), fact.detail
         if fact.actor in asked.by:
             raise Bad(
-                "one person counts twice: somebody who asked or decided before decides again", index=fact.leaf_index
+                "one person counts twice: the person who decides here asked for access or decided before",
+                index=fact.leaf_index,
             )
         if detail.get("digest") != asked.detail["digest"]:
-            raise Bad("the decision is not about what was asked for", index=fact.leaf_index)
+            raise Bad("the decision is about something different from the access request", index=fact.leaf_index)
         by_customer = fact.event.endswith("_by_customer")
         if by_customer != asked.is_approved:
             raise Bad("the two stages of a decision are in the wrong order", index=fact.leaf_index)
@@ -714,7 +715,7 @@ class Rules:
         longest = asked.detail.get("window_for")
         if start < fact.at or type(longest) is not int or length > longest:
             raise Bad(
-                "the window opened before the last approval, or is longer than the access request",
+                "the window opened before the last approval, or is longer than the access request allows",
                 index=fact.leaf_index,
             )
         grant = str(fact.detail.get("grant") or "")
@@ -729,15 +730,15 @@ class Rules:
         is_download = fact.event == _DOWNLOADED or action == "download"
         is_opened = is_download or fact.event == _OPENED or (fact.event == _ALLOWED and action != "list")
         self.downloads += is_download
-        what = "content downloaded" if is_download else "content opened" if is_opened else "names of content listed"
+        what = "downloaded" if is_download else "opened" if is_opened else "listed"
         window = self.windows.get(fact.subject)
         if window is None or window.access_request != request or not window.start <= fact.at < window.end:
-            raise Bad(f"{what} outside a window", index=fact.leaf_index)
+            raise Bad(f"content was {what} outside a window", index=fact.leaf_index)
         asked = window.asked.detail
         if fact.detail.get("resource") not in asked["resources"]:
-            raise Bad(f"{what} of a resource that was not asked for", index=fact.leaf_index)
+            raise Bad(f"content was {what} in a resource that was not asked for", index=fact.leaf_index)
         if is_opened and asked.get("level") != "read":
-            raise Bad(f"{what} in a window that covers only names", index=fact.leaf_index)
+            raise Bad(f"content was {what} in a window that covers only names", index=fact.leaf_index)
 
 
 def instant(text: str) -> dt.datetime:
@@ -785,7 +786,7 @@ def proof_of(entry: dict[str, Any]) -> Proof:
     """Verify the signature in a decision's entry, with this entry alone."""
     signature = entry["detail"]["signature"]
     if not isinstance(signature, dict) or not str(signature.get("manifest")).startswith("{"):
-        return Proof(why="this version does not know this kind of signature", is_unknown=True)
+        return Proof(why="this verifier does not know this kind of signature", is_unknown=True)
     try:
         return _verified(entry, signature)
     except Bad as flaw:
@@ -800,9 +801,9 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
     enrolled, assertion = signature["enrolled"], signature["assertion"]
     manifest, end = _parsed(text)
     if len(text) > MAX_MANIFEST or end != len(text) or canonical(manifest) != text:
-        raise Bad("what was signed is not canonical (RFC 8785)")
+        raise Bad("the signed text is not canonical JSON (RFC 8785)")
     if manifest["format"] != MANIFEST:
-        return Proof(why="what was signed has another version", is_unknown=True)
+        return Proof(why="the signed text has a version that this verifier does not know", is_unknown=True)
     _check_manifest(manifest, entry)
     challenge = hashlib.sha256(f"{MANIFEST}\n{text}".encode()).digest()
     client, data = _base64url(assertion["clientDataJSON"]), _base64url(assertion["authenticatorData"])
@@ -810,10 +811,10 @@ def _verified(entry: dict[str, Any], signature: dict[str, Any]) -> Proof:
     if len(data) < 37 or data[:32] != hashlib.sha256(rp_id.encode()).digest():
         raise Bad("the passkey answered for another site")
     if ~data[32] & (_USER_PRESENT | _USER_VERIFIED):
-        raise Bad("the passkey did not check that it was its user")
+        raise Bad("the passkey did not verify its user")
     message = data + hashlib.sha256(client).digest()
     if not _is_signed(algorithm, _base64(public_key), _base64url(assertion["signature"]), message):
-        raise Bad("the signature is not valid under the key that is beside it")
+        raise Bad("the signature is not valid under the public key that comes with it")
     return Proof(
         passkey=passkey, credential=credential, public_key=public_key, rp_id=rp_id, origin=origin,
         is_device_bound=not data[32] & _BACKUP_ELIGIBLE, decider=_worded(manifest["decider"]["id"]),
@@ -828,26 +829,26 @@ def _check_manifest(manifest: dict[str, Any], entry: dict[str, Any]) -> None:
     verdict, _by, stage = entry["event"].removeprefix("access_request.").partition("_by_")
     actor = entry["actor"].get("for") or entry["actor"]
     if manifest["tenant"]["id"] != entry["tenant"]:
-        raise Bad("what was signed is about another tenant")
+        raise Bad("the signed text is about another tenant")
     if manifest["access_request"]["id"] != entry["access_request"]:
-        raise Bad("what was signed is about another access request")
+        raise Bad("the signed text is about another access request")
     if manifest["access_request"]["digest"] != entry["detail"]["digest"]:
-        raise Bad("what was signed asks for something different from what was decided on")
+        raise Bad("the signed text asks for something different from the access request that was decided on")
     if (manifest["decision"], manifest["stage"]) != ({"approved": "approve", "denied": "deny"}[verdict], stage):
-        raise Bad("what was signed is another answer")
+        raise Bad("the signed text has a different answer, or is for a different stage")
     if manifest["decider"]["id"] != actor["id"]:
-        raise Bad("what was signed is another person's answer")
+        raise Bad("the signed text is the answer of another person")
     if not _INSTANT.fullmatch(manifest["not_after"]) or entry["at"] >= manifest["not_after"]:
-        raise Bad("what was signed was no longer valid at the time of the decision")
+        raise Bad("the signed text was no longer valid at the time of the decision")
     if (instant(manifest["not_after"]) - instant(entry["at"])).total_seconds() > _SIGNED_FOR:
-        raise Bad("what was signed was valid for too long")
+        raise Bad("the signed text is valid for longer than is allowed")
     if not manifest["nonce"]:
-        raise Bad("what was signed has no nonce")
+        raise Bad("the signed text has no nonce")
     if entry["detail"].get("state") == "OPEN":
         opens, closes = (instant(_worded(entry["detail"][name])) for name in ("opens_at", "closes_at"))
         # The signed text has whole minutes, and a window can have any number of seconds.
         if (closes - opens).total_seconds() >= (_whole(manifest["minutes"]) + 1) * 60:
-            raise Bad("the window is longer than what was signed")
+            raise Bad("the window is longer than the signed text allows")
 
 
 def _terms_signed(manifest: dict[str, Any]) -> bytes:
@@ -861,15 +862,15 @@ def _check_client(client: dict[str, Any], challenge: bytes, rp_id: str) -> str:
     if client["type"] != "webauthn.get":
         raise Bad("the passkey was used for another purpose")
     if _base64url(client["challenge"]) != challenge:
-        raise Bad("the passkey signed something different from what is beside its signature")
+        raise Bad("the passkey did not sign the text that comes with its signature")
     origin = _worded(client["origin"])
     scheme, _sep, rest = origin.partition("://")
     host = rest.partition(":")[0].partition("/")[0]
     is_of_site = host == rp_id or host.endswith(f".{rp_id}")
     if not is_of_site or scheme != ("http" if host == "localhost" and scheme == "http" else "https"):
-        raise Bad("the page that asked the passkey belongs to another site")
+        raise Bad("the page that used the passkey belongs to another site")
     if client.get("crossOrigin") not in (None, False) or "topOrigin" in client:
-        raise Bad("the page that asked the passkey was inside a page of another site")
+        raise Bad("the page that used the passkey was inside a page of another site")
     return origin
 
 
@@ -924,19 +925,19 @@ class Enrolment(NamedTuple):
 def why_not_enrolled(proof: Proof, seq: int, found: Enrolment | None) -> str:
     """Return why the log does not show that this key belonged to the decider at the decision, which is number `seq`."""
     if found is None or found.seq != proof.seq:
-        return "no passkey was added in the entry whose number it names"
+        return "the entry that the signature names did not add this passkey"
     detail = found.detail
     if detail.get("leaf") != proof.leaf:
-        return "the entry about its passkey does not have the hash that it names"
+        return "the entry that added the passkey does not have the hash that the signature names"
     same = (proof.passkey, proof.credential, proof.public_key, proof.rp_id, proof.decider)
     if tuple(detail.get(name) for name in ("passkey", "credential", "public_key", "rp_id", "person")) != same:
-        return "the key under which it is valid is not the key that this person added then"
+        return "the passkey that signed is not the passkey that this person added in that entry"
     if found.seq >= seq:
-        return "its passkey was added after the signature"
+        return "the passkey was added after it signed this decision"
     if found.removed is not None and found.removed < seq:
-        return "its passkey was removed before the signature"
+        return "the passkey was removed before it signed this decision"
     if bool(detail.get("backup_eligible")) is proof.is_device_bound:
-        return "its passkey's backup status is not the same as when it was added"
+        return "the passkey's backup status is not the same as when the passkey was added"
     return ""
 
 
@@ -980,7 +981,7 @@ class Zip:
             if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise Bad(f"{member.filename} in the ZIP is encrypted, or packed in an unusual way")
             if member.file_size > max(64 << 20, MAX_RATIO * member.compress_size):
-                raise Bad(f"{member.filename} in the ZIP would unpack to {member.file_size:,} bytes: refused")
+                raise Bad(f"{member.filename} in the ZIP is refused: unpacked, it has {member.file_size:,} bytes")
             self.sizes[member.filename] = member.file_size
 
     def open(self, name: str) -> Any:
@@ -1057,7 +1058,7 @@ class Bundle:
             )
         files = self.manifest.get("files")
         if not isinstance(files, dict) or not all(_is_listed(each) for each in files.values()):
-            raise Bad("manifest.json does not list its files with sizes and SHA-256")
+            raise Bad("manifest.json does not list the bundle's files with their sizes and SHA-256 digests")
         self.files, self.unread = files, set(files)
         for name in sorted(source.sizes.keys() - files.keys() - {"manifest.json"}):
             raise Bad(f"{shown(name)} is in the bundle, but not in the manifest")
@@ -1192,9 +1193,9 @@ def shards_of(bundle: Bundle) -> tuple[list[Shard], list[Unsigned]]:
     manifest = bundle.manifest
     tenant, logs = manifest.get("tenant"), manifest.get("logs")
     if manifest.get("kind") not in ("log", "period", "access_request"):
-        raise CannotTell(f"a bundle of the kind {shown(manifest.get('kind'))}; this verifier does not know it")
+        raise CannotTell(f"the bundle is of the kind {shown(manifest.get('kind'))}, which this verifier does not know")
     if not isinstance(tenant, dict) or not isinstance(tenant.get("id"), str) or not isinstance(logs, list):
-        raise Bad("manifest.json does not say to whom these logs belong")
+        raise Bad("manifest.json does not say which tenant the logs belong to")
     if manifest["kind"] == "access_request" and not isinstance(manifest.get("access_request"), str):
         raise Bad("manifest.json does not say which access request the bundle is about")
     for name in ("since", "until", "made_at"):
@@ -1219,7 +1220,7 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
     log = {**log, "start": 0, "end": 0} if isinstance(log, dict) and by_request else log
     names = ("shard", "first_seq", "size", "start", "end", "entries", "pruned")
     if not isinstance(log, dict) or not all(_is_number(log.get(name)) for name in names):
-        raise Bad("manifest.json does not describe its logs")
+        raise Bad("manifest.json does not describe the logs of this bundle")
     number, origin, closed_by = log["shard"], log.get("origin"), log.get("closed_by")
     matched = _ORIGIN.fullmatch(origin) if isinstance(origin, str) else None
     if (
@@ -1229,7 +1230,7 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
         or not (closed_by is None or _is_number(closed_by))
         or (number == 0 and log["first_seq"] != 0)
     ):
-        raise Bad("manifest.json does not describe its logs")
+        raise Bad("manifest.json does not describe the logs of this bundle")
     if not by_request and not (log["start"] + log["entries"] == log["end"] <= log["size"]):
         raise Bad(f"manifest.json: the numbers of log {number} do not match each other")
     if closed_by is not None and log["size"] == 0 and f"checkpoint-{number}.txt" not in bundle.files:
@@ -1239,7 +1240,7 @@ def _shard_of(bundle: Bundle, log: Any, tenant: str) -> Shard | Unsigned:
     except ValueError as error:
         raise Bad(f"checkpoint-{number}.txt is not a checkpoint: {error}") from None
     if (checkpoint.origin, checkpoint.size) != (origin, log["size"]):
-        raise Bad(f"checkpoint-{number}.txt belongs to another log, or has another size, than the manifest says")
+        raise Bad(f"checkpoint-{number}.txt and manifest.json name different logs or different sizes")
     numbers = {name: log[name] for name in names[1:]}
     return Shard(number, matched[0], matched[1], matched[2], closed_by=closed_by, checkpoint=checkpoint, **numbers)
 
@@ -1254,7 +1255,7 @@ def _hashes(value: Any, what: str) -> list[bytes]:
             raise ValueError("too many hashes")
         return [hash_of(each) for each in value]
     except (ValueError, TypeError):
-        raise Bad(f"{what} is not a list of hashes") from None
+        raise Bad(f"{what} has no valid list of hashes") from None
 
 
 def proofs_in(bundle: Bundle, name: str) -> Iterator[tuple[int, list[bytes]]]:
@@ -1286,7 +1287,7 @@ def check_older(shard: Shard) -> None:
     for each in shard.older:
         old = each.checkpoint
         if not is_consistent(old.size, new.size, old.root, new.root, each.path):
-            raise Bad(f"the checkpoint of {new.size} entries does not continue the older one of {old.size}")
+            raise Bad(f"the checkpoint of {new.size} entries does not continue the older checkpoint of {old.size}")
 
 
 class Scan:
@@ -1346,7 +1347,7 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
     proofs = _two_proofs(bundle, shard)
     lefts = walk(shard.start, shard.size, b"", proofs[0][1])[1] if shard.start and proofs else []
     if proofs and len(lefts) != shard.start.bit_count():
-        raise Bad("its proof does not have the right length", index=shard.start)
+        raise Bad("the entry's proof does not have the right length", index=shard.start)
     frontier = Frontier(shard.start, lefts) if shard.entries else Frontier()
     last = shard.end - 1
     sizes = {size for size in sizes | {last, shard.end} if shard.start < size <= shard.end}
@@ -1368,7 +1369,7 @@ def check_range(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, si
     if shard.entries:
         _check_root(shard, frontier, edge, proofs)
     elif shard.size == 0 and shard.checkpoint.root != EMPTY_ROOT:
-        raise Bad("the checkpoint of an empty log has the root of another log")
+        raise Bad("the checkpoint says that the log is empty, but its root is not the root of an empty log")
 
 
 def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
@@ -1387,7 +1388,7 @@ def _two_proofs(bundle: Bundle, shard: Shard) -> list[tuple[int, list[bytes]]]:
 
 def _take(shard: Shard, checked: Checked, first: int, see: See) -> None:
     if checked.first_at and checked.first_at < shard.last_at:
-        raise Bad("the entry is older than the one before it", index=first)
+        raise Bad("the entry is older than the entry before it", index=first)
     shard.count += checked.good
     shard.last_at = checked.last_at or shard.last_at
     for fact in checked.facts:
@@ -1409,7 +1410,7 @@ def _check_root(shard: Shard, frontier: Frontier, edge: list[bytes], proofs: lis
         raise _narrowed(shard, signed, edge)
     for index, leaf, place in ((shard.start, shard.ends[0], 0), (last, shard.ends[1], -1)):
         if proofs and not is_included(index, shard.size, leaf, proofs[place][1], root):
-            raise Bad("its proof does not lead to the signed root", index=index)
+            raise Bad("the entry's proof does not match the signed root", index=index)
 
 
 def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
@@ -1435,7 +1436,7 @@ def _narrowed(shard: Shard, signed: list[bytes], found: list[bytes]) -> Bad:
         else:
             level = 0
         low, high = max(low, place), min(high, place + (1 << level))
-    return Bad("the entries do not lead to the signed root", index=low, until=None if high - low <= 1 else high - 1)
+    return Bad("the entries do not match the signed root", index=low, until=None if high - low <= 1 else high - 1)
 
 
 def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
@@ -1448,13 +1449,13 @@ def check_edges(bundle: Bundle, shard: Shard, expected: Expected) -> None:
         record = parsed_json(line, f"a line of {name}")
         index, raw = record.get("index"), str(record.get("entry")).encode(errors="replace")
         if index not in (shard.start - 1, shard.end) or index in shard.edges:
-            raise Bad(f"{name} has an entry that is not a neighbour of the period's entries")
+            raise Bad(f"{name} has an entry that is neither just before nor just after the period")
         path = _hashes(record.get("hashes"), f"a line of {name}")
         if not is_included(index, shard.size, leaf_hash(raw), path, shard.checkpoint.root):
-            raise Bad(f"{name}: its proof does not lead to the signed root", index=index)
+            raise Bad(f"{name}: the entry's proof does not match the signed root", index=index)
         entry = entry_of(raw)
         if (entry["tenant"], entry["seq"]) != (expected.tenant, shard.first_seq + index):
-            raise Bad(f"{name}: the entry is of another log, or of another index", index=index)
+            raise Bad(f"{name}: the entry belongs to another log, or has another index", index=index)
         if not (entry["at"] < expected.since if index < shard.start else entry["at"] >= expected.until):
             raise Bad("the entry belongs to the period, but was left out", index=index)
         if index == 0 and shard.number > 0:
@@ -1469,19 +1470,21 @@ def check_each(bundle: Bundle, shard: Shard, scan: Scan, expected: Expected, see
         for index, (_level, leaf) in zip(checked.indexes, checked.subtrees, strict=True):
             proven, path = next(proofs, (-1, []))
             if index <= before:
-                raise Bad("the entry does not follow the one before it", index=index)
+                raise Bad("the entry is out of order", index=index)
             if proven != index:
                 raise Bad("there is no inclusion proof for the entry", index=index)
             if not is_included(index, shard.size, leaf, path, shard.checkpoint.root):
-                raise Bad("its inclusion proof does not lead to the signed root", index=index)
+                raise Bad("the entry's inclusion proof does not match the signed root", index=index)
             before = index
         _take(shard, checked, checked.indexes[0] if checked.indexes else 0, see)
         if checked.bad:
             # The content of a bad line can't be trusted, so its place is that of the next proof.
             raise _flaw(shard, checked, next(proofs, (before + 1, []))[0])
         scan.progress(checked.good)
-    if shard.count != shard.entries or next(proofs, None) is not None:
-        raise Bad(f"{shard.count} entries; the manifest says {shard.entries}, and each must have one proof")
+    if shard.count != shard.entries:
+        raise Bad(f"there are {shard.count} entries, but the manifest says {shard.entries}")
+    if next(proofs, None) is not None:
+        raise Bad(f"proofs-{shard.number}.jsonl has a proof that belongs to no entry")
 
 
 def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> None:
@@ -1497,7 +1500,9 @@ def check_beside(bundle: Bundle, shard: Shard, expected: Expected, see: See) -> 
         if entry["seq"] - shard.first_seq != index or not is_included(
             index, shard.size, leaf_hash(line), path, shard.checkpoint.root
         ):
-            raise Bad("its inclusion proof does not lead to the signed root", index=entry["seq"] - shard.first_seq)
+            raise Bad(
+                "the entry's inclusion proof does not match the signed root", index=entry["seq"] - shard.first_seq
+            )
         see(shard, _fact(index, entry, share))
     if next(proofs, None) is not None:
         raise Bad(f"log-proofs-{shard.number}.jsonl has a proof that belongs to no entry")
@@ -1532,17 +1537,17 @@ def check_previous(shard: Shard, saved: Checkpoint, what: str, growth: Growth | 
     known = {each.checkpoint.size: each.checkpoint.root for each in shard.older}
     root = {**known, **shard.roots, 0: EMPTY_ROOT, new.size: new.root}.get(saved.size)
     if saved.size > new.size:
-        raise CannotTell(f"{what} has {saved.size} entries, more than the {new.size} of the bundle: get a newer bundle")
+        raise CannotTell(f"{what} has {saved.size} entries, but the bundle has only {new.size}: get a newer bundle")
     if root is None and growth and (growth.old, growth.checkpoint.origin) == (saved.size, saved.origin):
         between = growth.checkpoint
         if not is_consistent(saved.size, between.size, saved.root, between.root, growth.path):
             raise Bad(f"the consistency proof does not lead from {what} to the checkpoint of {between.size} entries")
-        check_previous(shard, between, "the checkpoint to which the consistency proof leads")
+        check_previous(shard, between, "the checkpoint at the end of the consistency proof")
         return
     if root is None:
         raise CannotTell(f"{what} has {saved.size} entries, but the bundle has no consistency proof from there")
     if root != saved.root:
-        raise Bad(f"the log was rewritten: {what}, of {saved.size} entries, is not the beginning of this log")
+        raise Bad(f"the log was rewritten: it does not begin with the {saved.size} entries of {what}")
 
 
 # === 8  Who signed, and whom to trust ====================================================================
@@ -1568,8 +1573,8 @@ class Trust:
         pinned = self.signers(saved, self.offered) if named is None and saved and _base(saved.origin) in bases else []
         self.is_named = named is not None or bool(pinned)
         found = named if named is not None else pinned or offered["log"]
-        how = "named by you" if named is not None else "signed the checkpoint that you saved"
-        how = how if self.is_named else "from the bundle itself"
+        how = "you named this key" if named is not None else "this key signed the checkpoint that you saved"
+        how = how if self.is_named else "this key comes from the bundle itself"
         self.why = {key.public: how for key in found if key.kind == ED25519 and _base(key.name) in bases}
         self._ids = {}
 
@@ -1616,7 +1621,9 @@ class Trust:
                 covered = max((tree.size for tree in trees if self.signers(tree, self.why)), default=0)
                 for index, public in announced:
                     if index < covered and public not in self.why:
-                        self.why[public] = f"named by entry {index} of log {shard.number}, which a trusted key signed"
+                        self.why[public] = (
+                            f"entry {index} of log {shard.number}, signed by a trusted key, names this key"
+                        )
                         self._ids.clear()
 
     def check(self, checkpoint: Checkpoint, what: str) -> list[Key]:
@@ -1625,7 +1632,7 @@ class Trust:
         if signers:
             return signers
         if not self.is_named:
-            raise CannotTell(f"{what} is not signed by any key that is known here")
+            raise CannotTell(f"{what} is not signed by any key in this bundle")
         raise CannotTell(
             f"{what} is signed by a key that you did not name"
             + "".join(f" ({key}, fingerprint {key.fingerprint})" for key in others)
@@ -1655,7 +1662,7 @@ class Trust:
                 raise Bad(f"{what} has no signature by this log's keys")
             if not any(key.public in self.why or key.public in past for key in signers):
                 if is_here and self.signers(shard.checkpoint, self.why):
-                    raise Bad(f"{what} is signed by a key that no signed entry names as this log's key")
+                    raise Bad(f"{what} is signed by a key, but no signed entry says that the key belongs to this log")
                 unproven += 1
             self.clocks(each.checkpoint, shard.clock)
         return unproven
@@ -1738,7 +1745,7 @@ def keys_named(words: Sequence[str]) -> list[Key]:
         except (OSError, ValueError) as error:
             raise CannotTell(f"{shown(word)} is neither a verifier key nor a file of verifier keys") from error
         if not found:
-            raise CannotTell(f"{shown(word)} has no verifier key in it")
+            raise CannotTell(f"{shown(word)} contains no verifier key")
         keys += found
     return keys
 
@@ -1832,7 +1839,9 @@ class Report:
             if proof.is_unknown:
                 self.not_proven(shard, fact, proof.why)
                 continue
-            why = proof.why or ("what was signed was used for an earlier decision" if proof.nonce in nonces else "")
+            why = proof.why or (
+                "the signed text was already used for an earlier decision" if proof.nonce in nonces else ""
+            )
             nonces.add(proof.nonce)
             asked = self.asked.get(fact.access_request)
             if not why and asked not in (None, (fact.detail.get("digest"), proof.terms)):
@@ -1842,19 +1851,19 @@ class Report:
                 self._vouched(shard, fact, proof, seen.setdefault(proof.decider, {}))
                 continue
             if not why and is_receipt and proof.log == tenant:
-                whose = f"that entry {proof.seq} of the log must record: a receipt does not show that"
+                whose = f"a receipt does not show whether entry {proof.seq} of the log added this person's passkey"
             elif not why and proof.log != tenant:
-                why = "it names a log that is not this one"
+                why = "the signature says that another log records the passkey"
             elif not why and proof.passkey not in self.enrolled and self.data["problems"]:
-                self.not_proven(shard, fact, "the entry about its passkey was not reached")
+                self.not_proven(shard, fact, "the check stopped before it found the entry that added the passkey")
                 continue
             elif not why:
                 why = why_not_enrolled(proof, shard.first_seq + fact.leaf_index, self.enrolled.get(proof.passkey))
             if why:
-                self.bad(Bad(f"the decision carries a false signature: {why}", index=fact.leaf_index), shard)
+                self.bad(Bad(f"the decision's signature is false: {why}", index=fact.leaf_index), shard)
                 self.not_proven(shard, fact, why)
             elif whose:
-                self.not_proven(shard, fact, f"signed by a passkey {whose}")
+                self.not_proven(shard, fact, whose)
             else:
                 self.holds += 1
                 if len(self.proven) >= LISTED:
@@ -1986,8 +1995,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_name(manifest, shards, report)
     if not trust.is_named and not options.trust_bundle_key:
         report.gap(
-            "no key of the log is named, and a person who forges a bundle can put any key in it: name the key that "
-            "you got from another source with --key (or use the bundle's own key with --trust-bundle-key)"
+            "you named no key of the log, and a person who forges a bundle can put any key in it: use --key to name "
+            "a key that you got from another source (or use --trust-bundle-key to trust the bundle's own key)"
         )
     judge_beginning(shards, report)
     judge_age(shards[-1], options, report)
@@ -2068,7 +2077,7 @@ def check_shard(
         if manifest["kind"] == "log" and (shard.start, shard.end) != (shard.pruned, shard.size):
             place = shard.pruned if shard.start > shard.pruned else shard.end
             raise Bad(
-                "the bundle claims to be the whole log, but it ends before the log's end or begins after its beginning",
+                "the bundle claims to be the whole log, but entries at the log's beginning or end are not in it",
                 index=place,
             )
     except Bad as flaw:
@@ -2119,7 +2128,9 @@ def judge(shards: list[Shard], trust: Trust, witnesses: Witnesses, options: Opti
             if shard.flaw:
                 _damaged(shard, after, trust, report)
             if shard.is_opened is False and shard.is_sound:
-                report.bad(Bad(f"this is not a tombstone of log {shard.number - 1}, which ends here", index=0), shard)
+                report.bad(
+                    Bad(f"log {shard.number - 1} ends here, but this entry is not its tombstone", index=0), shard
+                )
             judge_witnesses(shard, witnesses, report, log, is_last=after is None)
             judge_signatures(shard, shards[place + 1 :], trust, report, log)
             judge_closing(shard, after, trust, report)
@@ -2164,8 +2175,8 @@ def _damaged(shard: Shard, after: Shard | None, trust: Trust, report: Report) ->
         report.bad(shard.flaw, shard)
         return
     where = "" if shard.flaw.index is None else f" from index {shard.flaw.index} on"
-    why = f"its entries{where} prove nothing ({shard.flaw.why})"
-    report.gap(f"log {shard.number} was closed as damaged by entry {shard.closed_by}: {why}")
+    why = f"the log's entries{where} prove nothing ({shard.flaw.why})"
+    report.gap(f"entry {shard.closed_by} closed log {shard.number} as damaged: {why}")
 
 
 def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dict[str, Any], *, is_last: bool) -> None:
@@ -2178,17 +2189,17 @@ def judge_witnesses(shard: Shard, witnesses: Witnesses, report: Report, log: dic
     cosigned = {each["vkey"] for each in log["witnesses"]}
     for key in witnesses.named if is_last else ():
         if key in witnesses.not_outside:
-            report.gap(f"the witness {ascii_of(key.name)}, which you named, has the key of the log itself")
+            report.gap(f"you named the witness {ascii_of(key.name)}, but its key is the key of the log itself")
         elif str(key) not in cosigned:
             size, at = older.get(key, (0, 0))
-            before = f"; it cosigned an older one, of {size:,} entries, at {_time(at)}" if size else ""
-            report.gap(f"{what} is not cosigned by the witness {ascii_of(key.name)}, which you named{before}")
+            before = f"; it cosigned an older checkpoint, of {size:,} entries, at {_time(at)}" if size else ""
+            report.gap(f"the witness {ascii_of(key.name)}, which you named, did not cosign {what}{before}")
 
 
 def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, report: Report) -> None:
     """Report witnesses whose cosignature is missing although the options or the log's entries require it."""
     if options.require_witness and not witnesses.named:
-        report.gap("you asked for a witness's cosignature, but you named no witness's key: name it with --witness")
+        report.gap("you asked for a witness's cosignature, but you named no witness: name its key with --witness")
     named, present = {str(key) for key in witnesses.named}, shard.checkpoint.note.by_id
     absent = [(seq, vkey) for vkey, seq in report.registered.items() if vkey not in named]
     for seq, vkey in sorted(absent)[:10]:
@@ -2198,8 +2209,8 @@ def judge_registered(shard: Shard, witnesses: Witnesses, options: Options, repor
             is_here = (name, bytes.fromhex(rest.partition("+")[0])) in present
         except ValueError:
             is_here = False
-        why = "its key was not named with --witness, so nothing here shows that it cosigned"
-        report.note(f"{says}; {why}" if is_here else f"{says}; the newest checkpoint has no cosignature by it")
+        why = "you did not name the witness's key with --witness, so its cosignature was not checked"
+        report.note(f"{says}; {why}" if is_here else f"{says}, but it did not cosign the newest checkpoint")
     if len(absent) > 10:
         report.note(f"entries name {len(absent) - 10:,} more witnesses whose keys you did not name")
 
@@ -2218,45 +2229,45 @@ def judge_signatures(shard: Shard, after: list[Shard], trust: Trust, report: Rep
         report.gap(f"{what} has no time: the cosignature of {shard.clock} is missing")
     elif at > time.time() + 600:
         # Otherwise the checkpoint could be presented as the newest until that time.
-        report.gap(f"{what} is dated in the future, by the clock of this machine")
+        report.gap(f"by the clock of this machine, the date of {what} is in the future")
 
 
 def judge_closing(shard: Shard, after: Shard | None, trust: Trust, report: Report) -> None:
     if after is None or after.number != shard.number + 1:
         if shard.closed_by is not None:
-            closed = f"log {shard.number} was closed by entry {shard.closed_by}, which is not in this bundle"
+            closed = f"entry {shard.closed_by} closed log {shard.number}, and this entry is not in this bundle"
             if after is None and not _is_over(shard, report):
-                raise CannotTell(f"{closed}, and neither is the log that continues from there")
+                raise CannotTell(f"{closed}; the log that continues log {shard.number} is not in it either")
             report.note(closed)
         return
     if shard.closed_by != after.first_seq:
         raise Bad(f"manifest.json does not say that log {shard.number} was closed where log {after.number} begins")
     if not shard.is_closed or not after.is_sound:
         return
-    report.note(f"log {shard.number} was closed as damaged by entry {shard.closed_by}; log {after.number} continues it")
+    report.note(f"entry {shard.closed_by} closed log {shard.number} as damaged; log {after.number} continues it")
     if shard.tombstone is None or not shard.is_sound:
         return
     trust.check(shard.tombstone, f"the checkpoint in the tombstone of log {shard.number}")
     lost = shard.tombstone.size - shard.size
     if lost > 0:
         raise CannotTell(
-            f"{lost} entries of log {shard.number} were signed and are lost, from index {shard.size} on: "
+            f"{lost} entries of log {shard.number}, from index {shard.size} on, were signed but are lost: "
             f"{shard.origin} had {shard.tombstone.size} entries when it was closed"
         )
     with contextlib.suppress(CannotTell):
-        check_previous(shard, shard.tombstone, "the checkpoint in its tombstone")
+        check_previous(shard, shard.tombstone, "the checkpoint in the log's tombstone")
 
 
 def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[Unsigned], report: Report) -> None:
     """Judge whether the bundle is complete: no log is missing, and no entry at an edge of a period."""
     if manifest["kind"] == "access_request":
         report.note(
-            "each entry is in the log; but this does not show that these are all entries about the access request"
+            "each entry here is in the log; the log may have more entries about the access request than this bundle"
         )
         return
     for each in unsigned:
-        why = "nothing signed of this log is here, so its entries prove nothing"
-        report.gap(f"log {each.number} was closed by entry {each.closed_by}: {why}")
+        why = "there is no signed checkpoint of this log, so its entries prove nothing"
+        report.gap(f"entry {each.closed_by} closed log {each.number}: {why}")
     here = sorted([*(shard.number for shard in shards), *(each.number for each in unsigned)])
     first, last = 0, here[-1]
     if manifest["kind"] == "period":
@@ -2265,18 +2276,24 @@ def judge_extent(manifest: dict[str, Any], shards: list[Shard], unsigned: list[U
         first = max((shard.number for shard in shards if shard.start > 0), default=0)
         last = next((shard.number for shard in shards if shard.number >= first and shard.end < shard.size), last)
     for number in sorted(set(range(first, last)) - set(here)):
-        report.gap(f"log {number} is not here")
+        report.gap(f"log {number} is not in this bundle")
     for shard in shards:
         end, is_lost = shard.first_seq + shard.size, shard.tombstone and shard.tombstone.size > shard.size
         is_end_of_it = shard.end == shard.size and first <= shard.number <= last
         if is_end_of_it and shard.closed_by is not None and end < shard.closed_by and not is_lost:
-            report.gap(f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed")
+            report.gap(f"entries number {end} to {shard.closed_by - 1} of log {shard.number} were never signed")
         if manifest["kind"] == "log" or not shard.is_sound:
             continue
         if shard.start > shard.pruned and shard.start - 1 not in shard.edges:
-            report.gap(f"entry {shard.start - 1} of log {shard.number} is not here: the period may begin before it")
+            report.gap(
+                f"entry {shard.start - 1} of log {shard.number} is not in this bundle: "
+                "entries at the beginning of the period might be missing"
+            )
         if shard.end < shard.size and shard.end not in shard.edges:
-            report.gap(f"entry {shard.end} of log {shard.number} is not here: the period may continue with it")
+            report.gap(
+                f"entry {shard.end} of log {shard.number} is not in this bundle: "
+                "entries at the end of the period might be missing"
+            )
 
 
 def judge_beginning(shards: list[Shard], report: Report) -> None:
@@ -2296,16 +2313,18 @@ def judge_beginning(shards: list[Shard], report: Report) -> None:
     gone = max((to for seq, to in removed if type(to) is int and to <= seq), default=0)
     for shard in shards:
         if shard.pruned:
-            which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not here"
+            which = f"entries 0 to {shard.pruned - 1} of log {shard.number} are not in this bundle"
             if shard.first_seq + shard.pruned <= gone:
-                report.note(f"{which}: removed because their storage time was over, as entry log.pruned says (only "
-                            "their hashes are left, and they lead to the signed root)")  # fmt: skip
+                report.note(f"{which}. They were removed because their storage time was over, as an entry log.pruned "
+                            "says. Only their hashes are left, and these match the signed root")  # fmt: skip
             elif shard in doubted:
-                report.gap(f"{which}, and no signed entry here says that they were removed (log.pruned). If they "
-                           "were removed a minute ago, a newer bundle says so; if not, they are held back")  # fmt: skip
+                report.gap(
+                    f"{which}, and no signed entry here says that they were removed (log.pruned). If they were "
+                    "removed within the last minute, a newer bundle says so. Otherwise somebody holds them back"
+                )
             else:
-                report.note(f"{which}: removed because their storage time was over, but only the bundle claims this; a "
-                            "bundle of the whole log has the entry that proves it")  # fmt: skip
+                report.note(f"{which}. The bundle claims, without proof, that they were removed because their storage "
+                            "time was over. A bundle of the whole log has the entry that proves this")  # fmt: skip
 
 
 def _is_over(shard: Shard, report: Report) -> bool:
@@ -2328,11 +2347,11 @@ def judge_age(shard: Shard, options: Options, report: Report) -> None:
         report.gap("the bundle does not say when it was made, so it is not known whether its checkpoint is the newest")
     elif age > STALE:
         report.gap(
-            f"{what} was {lasting(age)} old when the bundle was made, but a log gets a new date each hour: its signer "
-            "has stopped, or newer entries are held back"
+            f"{what} was {lasting(age)} old when the bundle was made, but a log gets a newly dated checkpoint each "
+            "hour: the signer has stopped, or newer entries are held back"
         )
     if options.max_age is not None and not (ago := time.time() - at) <= options.max_age:
-        report.gap(f"{what} is {lasting(int(ago))} old by the clock of this machine, which is older than you allow")
+        report.gap(f"by the clock of this machine, {what} is {lasting(int(ago))} old, which is more than you allow")
 
 
 def judge_previous(shards: list[Shard], saved: Checkpoint, trust: Trust, options: Options, report: Report) -> None:
@@ -2341,12 +2360,12 @@ def judge_previous(shards: list[Shard], saved: Checkpoint, trust: Trust, options
     shard = next((shard for shard in shards if shard.origin == saved.origin), None)
     try:
         if shard is None:
-            raise CannotTell(f"the checkpoint you saved is of another log, {shown(saved.origin)}")
-        trust.check(saved, "the checkpoint you saved")
+            raise CannotTell(f"the checkpoint that you saved belongs to another log: {shown(saved.origin)}")
+        trust.check(saved, "the checkpoint that you saved")
         if shard.is_sound:
             if options.consistency:
                 trust.signers(options.consistency.checkpoint, trust.why)
-            check_previous(shard, saved, "the checkpoint you saved", options.consistency)
+            check_previous(shard, saved, "the checkpoint that you saved", options.consistency)
             report.data["previous"]["holds"] = True
     except Bad as flaw:
         report.bad(flaw, shard)
@@ -2379,14 +2398,14 @@ def verify_receipt(path: Path, options: Options, report: Report) -> None:
         raise Bad(f"this is not a receipt ({RECEIPT}): {error}") from None
     matched = _ORIGIN.fullmatch(checkpoint.origin)
     if not matched:
-        raise CannotTell(f"the receipt is of a log of another kind: {shown(checkpoint.origin)}")
+        raise CannotTell(f"the receipt belongs to another kind of log: {shown(checkpoint.origin)}")
     if extra is None:
         raise CannotTell("the receipt does not contain its entry")
     number, size = int(matched[4] or 0), checkpoint.size
     shard = Shard(number, checkpoint.origin, matched[1], matched[2], 0, size, index, index + 1, 1, 0, None, checkpoint)
     report.data.update({"format": RECEIPT, "kind": "receipt", "tenant": {"id": matched[3]}})
     if not is_included(index, size, leaf_hash(extra), proof, checkpoint.root):
-        raise Bad("the entry's inclusion proof does not lead to the signed root", index=index)
+        raise Bad("the entry's inclusion proof does not match the signed root", index=index)
     entry = entry_of(extra)
     shard.first_seq = entry["seq"] - index
     if entry["tenant"] != matched[3] or shard.first_seq < 0 or (number == 0 and shard.first_seq):
@@ -2415,7 +2434,7 @@ def _time(at: int) -> str:
     try:
         return f"{dt.datetime.fromtimestamp(at, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
-        return f"{at} seconds after 1970"
+        return f"{at} seconds after the start of 1970"
 
 
 # === 10  The verdict in words =============================================================================
@@ -2448,18 +2467,18 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         kinds = {"log": "the whole log", "period": "a period of the log", "access_request": "one access request",
                  "receipt": "a receipt for one entry"}  # fmt: skip
         tenant = data["tenant"]
-        named = f"{quoted(tenant['name'])}, as its entries call it" if tenant.get("name") else ""
+        named = f"the tenant that the entries call {quoted(tenant['name'])}" if tenant.get("name") else ""
         yield line("what", f"{kinds[data['kind']]} of {named or 'tenant ' + tenant['id']} ({data['format']})")
         if not tenant.get("name") and tenant.get("name_not_proven"):
-            yield line("", f"not proven: that the tenant is called {quoted(tenant['name_not_proven'])}")
+            yield line("", f"not proven: the tenant's name, {quoted(tenant['name_not_proven'])}")
         bounds = [f"{name} {data[name]}" for name in ("since", "until", "access_request") if data.get(name)]
         if bounds:
             yield line("", ", ".join(bounds))
         if data.get("made_at"):
-            yield line("", f"not proven: that it was made at {data['made_at']}")
+            yield line("", f"not proven: the time when the bundle was made, {data['made_at']}")
     if files := data.get("files_not_proven"):
         more = f" and {len(files) - 10:,} more" if len(files) > 10 else ""
-        yield line("", f"not proven, compared with nothing that was signed: {', '.join(files[:10])}{more}")
+        yield line("", f"not proven, because no signature covers these files: {', '.join(files[:10])}{more}")
     if entry := data.get("entry"):
         yield line("entry", f"index {entry['index']}: {entry['event']} by {by_whom(entry)} at {entry['at']}")
     for key in data["keys"]:
@@ -2468,17 +2487,21 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
     for log in data["logs"]:
         yield from _log_in_words(log, line, data["kind"])
     if previous := data.get("previous"):
-        words = "the log continues it" if previous["holds"] else "not shown that the log continues it"
+        words = "the log continues it" if previous["holds"] else "nothing here shows that the log continues it"
         yield line("previous", f"{previous['origin']}, {previous['size']:,} entries: {words}")
     if data["result"] != "bad" and (rules := data.get("rules")):
-        words = f"replayed: {rules['windows']} windows, {rules['looks']} accesses to content, each inside its window"
+        words = (
+            f"replayed: {rules['windows']} windows, {rules['looks']} accesses to content; each was inside its window"
+        )
         yield line("rules", words)
         if rules["downloads"]:
             yield line("", f"{rules['downloads']} of these accesses were downloads")
         if rules["by_provider_alone"]:
             alone = rules["by_provider_alone"]
             yield line(
-                "", f"{alone} windows opened with only the provider's approval (Lockbox off, or service not covered)"
+                "",
+                f"{alone} windows opened with the provider's approval alone "
+                "(Lockbox was off, or did not cover the service)",
             )
     yield from _decisions_in_words(data["decisions"], line)
     for note in data["notes"]:
@@ -2487,13 +2510,13 @@ def in_words(data: dict[str, Any]) -> Iterator[str]:
         yield line(
             "WARNING", "the key came from the bundle itself. A person who can forge the bundle can put any key in it."
         )
-        yield line("", "Compare the fingerprint with one that you got in another way, or name the key with --key.")
+        yield line("", "Compare its fingerprint with a fingerprint from another source, or name the key with --key.")
     for gap in data["gaps"]:
         yield line("CAN'T TELL", gap)
     for problem in data["problems"]:
         yield line("BAD", problem_in_words(problem))
     verdicts = {"good": "GOOD: everything that was checked is valid.", "bad": "BAD: do not rely on this.",
-                "unknown": "CAN'T TELL: something named above is missing; nothing was found false."}  # fmt: skip
+                "unknown": "CAN'T TELL: nothing was found false, but something named above is missing."}  # fmt: skip
     yield verdicts[data["result"]]
 
 
@@ -2519,13 +2542,14 @@ def _log_in_words(log: dict[str, Any], line: Callable[[str, object], str], kind:
         )
     if log.get("signed_by"):
         names = ", ".join(vkey.split("+")[1] for vkey in log["signed_by"])
-        yield line("", f"signed by key {names}; dated {log.get('dated_at') or 'by nobody'}")
+        dated = f"dated {log['dated_at']}" if log.get("dated_at") else "not dated"
+        yield line("", f"signed by key {names}; {dated}")
         if log.get("dated_at"):
-            yield line("", f"which was {_age_in_words(log)}")
+            yield line("", f"this date was {_age_in_words(log)}")
     for witness in log.get("witnesses", ()):
         yield line("", f"cosigned by {ascii_of(witness['name'])} at {witness['at']}")
     for each in log.get("unpinned", ()):
-        called = f"it calls itself {ascii_of(each['name'])}"
+        called = f"the key calls itself {ascii_of(each['name'])}"
         if each["name"] in (witness["name"] for witness in log["witnesses"]):
             called += ", like a witness that you named with another key"
         yield line("", f"cosigned by a key that you did not name, at {each['at']} ({called})")
@@ -2537,40 +2561,37 @@ def _age_in_words(log: dict[str, Any]) -> str:
     made, ago = log["age_when_made"], ""
     with contextlib.suppress(ValueError):
         past = int(time.time() - instant(log["dated_at"]).timestamp())
-        ago = f"{lasting(past)} ago, by the clock of this machine" if past >= 0 else "in the future of this machine"
+        ago = f"{f'{lasting(past)} ago' if past >= 0 else 'in the future'}, by the clock of this machine"
     if made is None:
         return ago
     by_bundle = f"{lasting(made)} before the bundle was made" if made >= 0 else "after the bundle was made"
-    return f"{by_bundle}, as it says; {ago}"
+    return f"{by_bundle}, as the bundle says; {ago}"
 
 
 def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object], str]) -> Iterator[str]:
     if decisions["holds"]:
-        yield line("signed", f"{decisions['holds']:,} decisions are valid under the passkey of the person who decided:")
+        many = f"{decisions['holds']:,} decisions have a valid signature by a passkey of the person who decided:"
+        yield line("signed", many)
     for each in decisions["proven"][:10]:
         bound = "device-bound" if each["device_bound"] else "can be copied"
-        key = f"passkey {each['passkey']} of {each['site']} ({bound}), added at {each['enrolled']}"
+        key = f"passkey {each['passkey']} of {each['site']} ({bound}), added in entry number {each['enrolled']}"
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
         if each["client"] or each["deputy_for"]:
             yield line("", f"  by {by_whom(each)}")
         yield line("", f"  signed by {each['who']}'s {key}")
         yield line("", f"  digest {each['digest']}")
         if not each["is_compared"]:
-            yield line("", "  what was asked for is not in this bundle, so what was signed was not compared with it")
+            yield line("", "  the access request is not in this bundle, so the signed text was not compared with it")
     if decisions["holds"] > 10:
         yield line("", f"… and {decisions['holds'] - 10:,} more (--json names them, up to {LISTED:,})")
     if decisions["vouches"]:
-        many = (
-            f"{decisions['vouches']:,} decisions of the provider are valid under a key that only the provider's own "
-            "log records:"
-        )
-        yield line("vouched", many)
-        yield line("", "you must trust the provider about the owner of the key")
+        yield line("vouched", f"{decisions['vouches']:,} decisions of the provider have a valid signature.")
+        yield line("", "Only the provider's own log says who owns the key, so you must trust the provider about this:")
     for each in decisions["vouched"][:10]:
-        before = f"the same key as in entry number {each['since']}"
+        before = f"this key also signed entry number {each['since']}"
         if each["since"] == each["seq"]:
-            before = "the first key of this person here"
-        before += f"; {each['others']} other keys of this person before" if each["others"] else ""
+            before = "this key signs here for the first time"
+        before += f"; this person used {each['others']} other keys earlier" if each["others"] else ""
         yield line("", f"index {each['index']}: {each['event']} at {each['at']}")
         yield line("", f"  signed in the name of {each['who']} by key {each['key'][:16]} ({before})")
         yield line("", f"  digest {each['digest']}")
@@ -2578,14 +2599,14 @@ def _decisions_in_words(decisions: dict[str, Any], line: Callable[[str, object],
         yield line("", f"… and {decisions['vouches'] - 10:,} more (--json names them, up to {LISTED:,})")
     if not decisions["unproven"]:
         return
-    yield line("unproven", f"{decisions['unproven']:,} decisions have no checked signature by a person's key:")
+    yield line("unproven", f"for {decisions['unproven']:,} decisions, no signature by a person's key was checked:")
     for each in decisions["listed"][:10]:
         yield line("", f"index {each['index']}: {each['event']} by {by_whom(each)} at {each['at']}")
         if each.get("why"):
             yield line("", f"  {each['why']}")
     if decisions["unproven"] > 10:
         sums = ", ".join(f"{count:,} {event}" for event, count in decisions["by_event"].items())
-        yield line("", f"… in all {sums} (--json names them one by one, up to {LISTED:,})")
+        yield line("", f"… in total: {sums} (--json names them one by one, up to {LISTED:,})")
 
 
 # === 11  A witness: its state (c2sp.org/tlog-witness) ====================================================
@@ -2611,7 +2632,7 @@ class State:
         """Raise CannotTell, with the reason in one line, for a file that is damaged or belongs to another program."""
         self.path = path
         if not create and not path.is_file():
-            raise CannotTell(f"{path} is not there")
+            raise CannotTell(f"{path} does not exist")
         try:
             with self.changing() as db:
                 found = db.execute("PRAGMA application_id").fetchone()[0]
@@ -2624,7 +2645,7 @@ class State:
                     raise CannotTell(f"{path} is damaged: {flaw}".splitlines()[0])
                 for origin, size, root, _at, note in db.execute("SELECT origin, size, root, at, note FROM head"):
                     if checkpoint_of(note.encode())[:3] != (origin, size, root):
-                        raise ValueError(f"its data about {shown(origin)} does not match")
+                        raise ValueError(f"the stored size or root of {shown(origin)} is not that of the checkpoint")
         except (sqlite3.Error, ValueError, AttributeError) as error:
             raise CannotTell(f"{path} is damaged or can't be used: {error}") from error
 
@@ -2671,11 +2692,11 @@ class Cosigner:
         """Read `PRIVATE+KEY+name+id+base64(0x04, seed)`. Raise CannotTell if it is invalid."""
         try:
             if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise CannotTell(f"{path} can be read by others: chmod 600 {path}")
+                raise CannotTell(f"other users have access to {path}: run chmod 600 {path}")
             prefix, suffix, found, key_id, material = path.read_text("utf-8").strip().split("+", 4)
             raw = decoded(material)
             if (prefix, suffix) != ("PRIVATE", "KEY") or len(raw) != 33 or raw[0] != COSIGNATURE:
-                raise ValueError("another kind of key")
+                raise ValueError("the key is of another kind")
             signer = cls(found, Ed25519PrivateKey.from_private_bytes(raw[1:]))
         except (OSError, ValueError) as error:
             raise CannotTell(f"{path} does not contain a witness key: {error}") from error
@@ -2728,16 +2749,16 @@ def add_checkpoint(body: bytes, state: State, logs: Sequence[Key], signer: Cosig
     except Bad as flaw:
         raise Refused(403, f"{flaw.why}\n", f"{what}: {flaw.why}") from None
     if old > new.size:
-        raise Refused(400, "the old size is larger than the new one\n", f"{what}: old is larger")
+        raise Refused(400, "the old size is larger than the new size\n", f"{what}: the old size is larger")
     with state.changing() as db:
         held = db.execute("SELECT size, root, at FROM head WHERE origin = ?", (new.origin,)).fetchone()
         size, root, at = held or (0, EMPTY_ROOT, 0)
         if old != size:
-            raise Refused(409, f"{size}\n", f"{what}: this witness is at {size}")
+            raise Refused(409, f"{size}\n", f"{what}: this witness is at size {size}")
         if old == new.size and root != new.root:
             raise Refused(409, f"{size}\n", f"{what}: FORK, another root at the same size")
         if not (is_consistent(old, new.size, root, new.root, path) if old else not path):
-            raise Refused(422, "the consistency proof does not verify\n", f"{what}: FORK or a false proof")
+            raise Refused(422, "the consistency proof is not valid\n", f"{what}: FORK or a false proof")
         # If the clock was set back, a smaller tree must not get a later time than a larger one.
         at = max(int(time.time()), at)
         line = signer.line(new.note.text, at)
@@ -2828,7 +2849,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not _NUMBER.fullmatch(length) or int(length) > MAX_BODY or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise Refused(400, f"a body with its length is needed, of at most {MAX_BODY} bytes\n")
+            raise Refused(400, f"the request must have a Content-Length, and a body of at most {MAX_BODY} bytes\n")
         body = self.rfile.read(int(length))
         if len(body) != int(length):
             self.close_connection = True
@@ -2867,7 +2888,7 @@ class Server(http.server.ThreadingHTTPServer):
         try:
             super().__init__((host, int(port)), Handler)
         except (OSError, ValueError, OverflowError) as error:
-            raise CannotTell(f"{shown(listen)} can't be listened on: {error}") from error
+            raise CannotTell(f"the witness can't listen on {shown(listen)}: {error}") from error
 
     def server_bind(self) -> None:
         # HTTPServer would look up the machine's name here, and this may hang.
@@ -2905,7 +2926,7 @@ def run_witness(server: Server) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     host, port = server.server_name, server.server_port
-    diary(f"witness {server.signer.key} listens on {host}:{port} for {len(server.logs)} keys of logs")
+    diary(f"witness {server.signer.key} listens on {host}:{port}; it knows {len(server.logs)} keys of logs")
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -2981,7 +3002,7 @@ def do_witness(args: argparse.Namespace) -> int:
     signer = Cosigner.load(Path(args.key_file), args.name)
     logs = [key for key in keys_named(args.log) if key.kind == ED25519]
     if not logs:
-        raise CannotTell("none of the keys is a log's (type 0x01)")
+        raise CannotTell("none of these keys belongs to a log (type 0x01)")
     path = Path(args.state)
     if not path.exists() or not path.stat().st_size:
         diary(f"{path} is new: this witness accepts the first checkpoint of each log without a check")
@@ -3005,32 +3026,38 @@ def do_previous(args: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="lockbox_verify.py", description="Verify evidence of a Customer Lockbox log.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    add = commands.add_parser("verify", help="check a bundle or a receipt: exit 0 good, 1 bad, 2 can't tell")
+    add = commands.add_parser("verify", help="check a bundle or a receipt (exit status: 0 good, 1 bad, 2 can't tell)")
     add.add_argument("bundle", metavar="BUNDLE", help="evidence.zip, its unpacked folder, or a .tlog-proof")
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "KEY"}
     whose = add.add_mutually_exclusive_group()
-    whose.add_argument("--key", help="the log's key (vkey), or a file with one on each line", **many)
+    whose.add_argument("--key", help="the log's key (vkey), or a file with one key on each line", **many)
     whose.add_argument(
-        "--trust-bundle-key", action="store_true", help="use the bundle's own key, although nobody has compared it"
+        "--trust-bundle-key", action="store_true", help="trust the bundle's own key, although nobody has compared it"
     )
-    add.add_argument("--witness", help="a witness's key (vkey), or a file; each must have cosigned", **many)
-    add.add_argument("--require-witness", action="store_true", help="without --witness, the result is never GOOD")
+    add.add_argument(
+        "--witness", help="a witness's key (vkey), or a file of keys; each witness must have cosigned", **many
+    )
+    add.add_argument(
+        "--require-witness", action="store_true", help="GOOD needs the cosignature of a witness named with --witness"
+    )
     add.add_argument("--previous", metavar="CHECKPOINT", help="a file with a checkpoint that you saved earlier")
     add.add_argument(
         "--consistency",
         metavar="PROOF",
-        help="a file with the proof from the checkpoint of --previous, if the bundle has none",
+        help="a file with the consistency proof for --previous, if the bundle does not have this proof",
     )
-    add.add_argument("--max-age", type=float, metavar="HOURS", help="exit 2 if the checkpoint is older than this")
+    add.add_argument(
+        "--max-age", type=float, metavar="HOURS", help="exit with status 2 if the checkpoint is older than this"
+    )
     add.add_argument("--json", action="store_true", help="the verdict as JSON")
     add.add_argument("--quiet", action="store_true", help="print nothing; only set the exit status")
-    add.add_argument("--jobs", type=int, default=0, help="number of processes; 1 for no helpers")
+    add.add_argument("--jobs", type=int, default=0, help="number of processes (1: this process alone)")
     add.set_defaults(do=do_verify)
     add = commands.add_parser("witness", help="run a witness (C2SP tlog-witness)")
     add.add_argument("--name", required=True, help="the witness's name, as in its key")
     add.add_argument("--key-file", required=True, help="made by witness-key")
     add.add_argument("--state", required=True, help="an SQLite file, created if it does not exist")
-    add.add_argument("--log", required=True, help="the keys (vkeys) of the logs to cosign, or files", **many)
+    add.add_argument("--log", required=True, help="the keys (vkeys) of the logs to cosign, or files of keys", **many)
     add.add_argument("--listen", default="127.0.0.1:9180", help="host:port (127.0.0.1:9180)")
     add.set_defaults(do=do_witness)
     add = commands.add_parser("witness-key", help="make a witness's key and print its public half")

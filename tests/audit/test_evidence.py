@@ -486,7 +486,7 @@ def test_a_shard_that_was_closed_before_it_was_signed_is_listed_with_nothing(tmp
         status, verdict = verified(bundle, tmp_path)
         assert (status, verdict["problems"]) == (2, [])
         assert verdict["gaps"] == [
-            "log 0 was closed by entry 3: nothing signed of this log is here, so its entries prove nothing"
+            "entry 3 closed log 0: there is no signed checkpoint of this log, so its entries prove nothing"
         ]
     # A period that begins later and an access request do not need the closed shard.
     for other in ({"since": AT + 2 * HOUR}, {"access_request": REQUEST}):
@@ -630,7 +630,7 @@ def test_an_unsigned_shard_before_a_period_leaves_no_gap_in_it(log: None, tmp_pa
     status, verdict = verified(bundle, tmp_path)
     assert (status, verdict["gaps"]) == (0, [])
     status, verdict = verified(taken(since=AT + 6 * HOUR), tmp_path)
-    assert (status, verdict["gaps"]) == (2, ["numbers 601 to 604 of log 0 were never signed"])
+    assert (status, verdict["gaps"]) == (2, ["entries number 601 to 604 of log 0 were never signed"])
 
 
 @pytest.mark.slow

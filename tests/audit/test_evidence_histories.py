@@ -119,12 +119,12 @@ class History:
             if shard.closed_by is None or shard.closed_by == end or not self._may_be(wanted, shard, after, pruned_to):
                 continue
             if shard.signed_to is not None:
-                yield f"numbers {end} to {shard.closed_by - 1} of log {shard.number} were never signed"
+                yield f"entries number {end} to {shard.closed_by - 1} of log {shard.number} were never signed"
             elif after is not None:
-                yield f"log {shard.number} was closed by entry {shard.closed_by}: nothing signed of this log"
+                yield f"entry {shard.closed_by} closed log {shard.number}: there is no signed checkpoint of this log"
         dated = checkpoints.newest(TENANT, last.number).dated_at
         if last.closed_by is not None and not (wanted.until and wanted.until <= dated):
-            yield f"log {last.number} was closed by entry {last.closed_by}, which is not in this bundle, and neither"
+            yield f"entry {last.closed_by} closed log {last.number}, and this entry is not in this bundle; the log"
 
     def _removed_unsaid(self, wanted: EvidenceScope, shards: list[Shard], pruned_to: int) -> Iterator[str]:
         """Yield gaps for removed entries. A shard may be closed before the entry about a removal was signed."""
@@ -138,7 +138,7 @@ class History:
                 begun = [] if left and wanted.since and left[0] < wanted.since else begun[-1:]
             for shard in begun if wanted.kind != "access_request" else ():
                 gone = min(pruned_to, shard.signed_to or 0) - shard.first
-                yield f"entries 0 to {gone - 1} of log {shard.number} are not here, and no signed entry"
+                yield f"entries 0 to {gone - 1} of log {shard.number} are not in this bundle, and no signed entry"
 
     @staticmethod
     def _is_signed(shards: list[Shard], seq: int) -> bool:

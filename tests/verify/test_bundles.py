@@ -53,8 +53,8 @@ def test_a_verdict_names_what_was_pruned(log: Log, tmp_path: Path) -> None:
     assert is_good(data)
     assert data["logs"][0]["entries"] == 223
     assert data["notes"] == [
-        "entries 0 to 76 of log 0 are not here: removed because their storage time was over, as entry log.pruned "
-        "says (only their hashes are left, and they lead to the signed root)"
+        "entries 0 to 76 of log 0 are not in this bundle. They were removed because their storage time was over, as an "
+        "entry log.pruned says. Only their hashes are left, and these match the signed root"
     ]
 
 
@@ -64,8 +64,9 @@ def test_a_beginning_that_no_signed_entry_calls_removed_may_be_hidden(pruned: in
     data = verdict(bundle(log, pruned=pruned), tmp_path, keys=[log.vkey()])
     assert (data["exit"], data["problems"], data["notes"]) == (2, [], [])
     assert data["gaps"] == [
-        f"entries 0 to {pruned - 1} of log 0 are not here, and no signed entry here says that they were removed "
-        "(log.pruned). If they were removed a minute ago, a newer bundle says so; if not, they are held back"
+        f"entries 0 to {pruned - 1} of log 0 are not in this bundle, and no signed entry here says that they were "
+        "removed (log.pruned). If they were removed within the last minute, a newer bundle says so. Otherwise somebody "
+        "holds them back"
     ]
 
 
@@ -91,8 +92,8 @@ def test_elsewhere_a_removal_is_called_the_word_of_the_bundle(log: Log, kind: st
     which: dict[str, Any] = {"span": (77, 205)} if kind == "period" else {"request": request_in(log)}
     data = verdict(bundle(log, kind=kind, pruned=2, **which), tmp_path)
     assert is_good(data)
-    [removed] = [note for note in data["notes"] if note.startswith("entries 0 to 1 of log 0 are not here: ")]
-    assert "removed because their storage time was over, but only the bundle claims this" in removed
+    [removed] = [note for note in data["notes"] if note.startswith("entries 0 to 1 of log 0 are not in this bundle. ")]
+    assert "The bundle claims, without proof, that they were removed" in removed
 
 
 def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_an_empty_log_has_the_root_of_nothing(tmp_path: Path) -> None:
     text = f"{other.origin}\n0\n{b64(other.tree.root())}\n"
     written.files["checkpoint-0.txt"] = f"{text}\n{other.signers[0].sign(other.origin, text)}".encode()
     assert problems(verdict(written, tmp_path)) == [
-        (None, "the checkpoint of an empty log has the root of another log")
+        (None, "the checkpoint says that the log is empty, but its root is not the root of an empty log")
     ]
 
 
@@ -118,12 +119,14 @@ def test_a_period_has_only_entries_of_its_time(log: Log, tmp_path: Path) -> None
     first, last, after = (json.loads(log.lines[index])["at"] for index in (13, 204, 205))
     assert is_good(verdict(bundle(log, kind="period", span=(13, 205), since=first, until=after), tmp_path))
     found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=last), tmp_path)
-    assert problems(found) == [(204, "the entry is not of the period that the bundle claims")]
+    assert problems(found) == [(204, "the entry is outside the period that the bundle claims to cover")]
     later = json.loads(log.lines[50])["at"]
     found = verdict(bundle(log, kind="period", span=(13, 205), since=later, until=last), tmp_path)
-    assert problems(found) == [(13, "the entry is not of the period that the bundle claims")]
+    assert problems(found) == [(13, "the entry is outside the period that the bundle claims to cover")]
     found = verdict(bundle(log, kind="period", span=(13, 205), since=first, until=later), tmp_path)
-    assert [why for _index, why in problems(found)] == ["the entry is not of the period that the bundle claims"]
+    assert [why for _index, why in problems(found)] == [
+        "the entry is outside the period that the bundle claims to cover"
+    ]
     assert 50 <= found["problems"][0]["index"] < 60
     assert verdict(bundle(log, kind="period", since="yesterday"), tmp_path)["problems"]
 
@@ -153,8 +156,9 @@ def test_a_period_without_its_neighbours_may_leave_something_out(log: Log, tmp_p
         data = verdict(written, tmp_path, keys=[log.vkey()])
         assert (data["exit"], data["problems"]) == (2, [])
         assert data["gaps"] == [
-            f"entry {span[0] - 1} of log 0 is not here: the period may begin before it",
-            "entry 205 of log 0 is not here: the period may continue with it",
+            f"entry {span[0] - 1} of log 0 is not in this bundle: "
+            "entries at the beginning of the period might be missing",
+            "entry 205 of log 0 is not in this bundle: entries at the end of the period might be missing",
         ]
 
 
@@ -168,10 +172,10 @@ def test_the_neighbours_of_a_period_are_proven(log: Log, tmp_path: Path) -> None
         other = {**json.loads(log.lines[index]), "at": "2025-01-01T00:00:00.000000Z"}
         forged = (canonical(other).decode(), log.lines[index - 1].decode(), "", 7, None)
         for each in forged:
-            why = "neighbours-0.jsonl: its proof does not lead to the signed root"
+            why = "neighbours-0.jsonl: the entry's proof does not match the signed root"
             assert problems(changed(place, entry=each)) == [(index, why)]
         for number in (index + 1, 100, -1, None, "12", [index], 10**30):
-            why = "neighbours-0.jsonl has an entry that is not a neighbour of the period's entries"
+            why = "neighbours-0.jsonl has an entry that is neither just before nor just after the period"
             assert problems(changed(place, index=number)) == [(None, why)]
         assert changed(place, hashes=7)["exit"] == 1
     for raw in (b'{"index":12,"entry":"\\ud800","hashes":[]}\n', b"[]\n", b"{", b"\xff\n", b"\n"):
@@ -186,7 +190,7 @@ def test_the_neighbours_of_a_period_are_proven(log: Log, tmp_path: Path) -> None
 def test_a_neighbour_with_another_number_is_refused(tmp_path: Path) -> None:
     log = Log([canonical(entry(each + (each == 3), each)) for each in range(9)])
     assert problems(verdict(bundle(log, kind="period", span=(4, 9)), tmp_path)) == [
-        (3, "neighbours-0.jsonl: the entry is of another log, or of another index")
+        (3, "neighbours-0.jsonl: the entry belongs to another log, or has another index")
     ]
 
 
@@ -198,7 +202,7 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
         data = verdict(written, tmp_path)
         assert (data["exit"], data["problems"]) == (2, [])
         [gap] = data["gaps"]
-        assert gap.startswith("entries 0 to 76 of log 0 are not here, and no signed entry here says")
+        assert gap.startswith("entries 0 to 76 of log 0 are not in this bundle, and no signed entry here says")
     shown = Log.of([*story(random.Random(7), 100), pruning(100, 77), *(entry(101 + n, 10**12 + n) for n in range(9))])
     written = bundle(shown, kind="period", span=(77, 105), pruned=77)
     assert len(written.files["neighbours-0.jsonl"].splitlines()) == 1
@@ -208,7 +212,7 @@ def test_a_period_may_begin_with_what_was_left_only_where_a_signed_entry_says_so
 def test_an_access_request_is_never_called_whole(log: Log, tmp_path: Path) -> None:
     data = verdict(every_kind(log)["access_request"], tmp_path)
     assert data["notes"] == [
-        "each entry is in the log; but this does not show that these are all entries about the access request"
+        "each entry here is in the log; the log may have more entries about the access request than this bundle"
     ]
     assert verdict(every_kind(log)["period"], tmp_path)["notes"] == verdict(bundle(log), tmp_path)["notes"] == []
 
@@ -260,7 +264,9 @@ def test_no_number_is_too_long_to_be_shown(log: Log, name: str, tmp_path: Path) 
     for number in (1 << 63, int("9" * 4300)):
         written = bundle(log)
         written.manifest["logs"][0][name] = number
-        assert problems(verdict(written, tmp_path)) == [(None, "manifest.json does not describe its logs")]
+        assert problems(verdict(written, tmp_path)) == [
+            (None, "manifest.json does not describe the logs of this bundle")
+        ]
 
 
 def test_no_manifest_is_too_deep_to_be_shown(log: Log, tmp_path: Path) -> None:
@@ -287,7 +293,7 @@ def test_the_key_of_the_bundle_itself_is_shown_to_be_compared(log: Log, tmp_path
         {
             "vkeys": [log.vkey()],
             "fingerprint": hashlib.sha256(log.signers[0].public).hexdigest(),
-            "why": "from the bundle itself",
+            "why": "this key comes from the bundle itself",
         }
     ]
 
@@ -403,13 +409,13 @@ def test_a_manifest_that_says_other_numbers_than_the_files_is_bad(log: Log, tmp_
 def test_an_origin_of_another_tenant_is_bad(log: Log, tmp_path: Path) -> None:
     written = bundle(log)
     written.manifest["tenant"]["id"] = TENANT.replace("2", "3")
-    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json does not describe its logs")]
+    assert problems(verdict(written, tmp_path)) == [(None, "manifest.json does not describe the logs of this bundle")]
 
 
 def test_a_whole_log_that_is_cut_off_with_good_proofs_is_not_whole(log: Log, tmp_path: Path) -> None:
     written = bundle(log, span=(0, 250))
     assert problems(verdict(written, tmp_path)) == [
-        (250, "the bundle claims to be the whole log, but it ends before the log's end or begins after its beginning")
+        (250, "the bundle claims to be the whole log, but entries at the log's beginning or end are not in it")
     ]
     written = bundle(log, span=(9, 300))
     assert problems(verdict(written, tmp_path))[0][0] == 0
@@ -452,7 +458,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(log: Log, tmp_path: Path) -> No
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as target, target.open("bomb.txt", "w") as stream:
         for _ in range(80):
             stream.write(bytes(1 << 20))
-    assert problems(judged(path)) == [(None, "bomb.txt in the ZIP would unpack to 83,886,080 bytes: refused")]
+    assert problems(judged(path)) == [(None, "bomb.txt in the ZIP is refused: unpacked, it has 83,886,080 bytes")]
 
 
 def test_a_member_that_can_t_be_unpacked_is_bad(log: Log, tmp_path: Path) -> None:
@@ -522,7 +528,7 @@ def test_each_entry_of_an_access_request_needs_its_own_proof(log: Log, tmp_path:
         ([lines[0], *lines[2:]], (indexes[1], "there is no inclusion proof for the entry")),
         (
             [*lines, lines[-1]],
-            (None, f"{len(lines)} entries; the manifest says {len(lines)}, and each must have one proof"),
+            (None, "proofs-0.jsonl has a proof that belongs to no entry"),
         ),
     ):
         written.files["proofs-0.jsonl"] = b"".join(changed)
@@ -533,7 +539,10 @@ def test_an_entry_of_another_access_request_is_not_about_this_one(log: Log, tmp_
     written = bundle(log, kind="access_request", request=request_in(log))
     written.manifest["access_request"] = "f5b16522-4a58-b791-df6a-f1d8303e61cd"
     assert problems(verdict(written, tmp_path)) == [
-        (json.loads(written.files["proofs-0.jsonl"].splitlines()[0])["index"], "the entry is of another access request")
+        (
+            json.loads(written.files["proofs-0.jsonl"].splitlines()[0])["index"],
+            "the entry belongs to another access request",
+        )
     ]
 
 
@@ -544,7 +553,9 @@ def test_a_checkpoint_that_does_not_continue_an_older_one_is_a_fork(log: Log, ki
     rewritten(written, "consistency-0.jsonl", 2, checkpoint=fork.note(100))
     data = verdict(written, tmp_path)
     assert data["exit"] == 1
-    assert "the checkpoint of 300 entries does not continue the older one of 100" in [why for _i, why in problems(data)]
+    assert "the checkpoint of 300 entries does not continue the older checkpoint of 100" in [
+        why for _i, why in problems(data)
+    ]
 
 
 def test_an_older_checkpoint_with_a_false_signature_is_refused(log: Log, tmp_path: Path) -> None:
@@ -587,4 +598,6 @@ def test_several_processes_come_to_the_verdict_of_one(tmp_path: Path, monkeypatc
     changed.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
     path = changed.zip(tmp_path / "a.zip", bundle(log).listed())
     for jobs in (1, 2):
-        assert problems(judged(path, jobs=jobs)) == [(1234, "the entry does not have the hash that the log has for it")]
+        assert problems(judged(path, jobs=jobs)) == [
+            (1234, "the entry's hash is not the hash that the bundle lists for it")
+        ]

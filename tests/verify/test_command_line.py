@@ -92,7 +92,7 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
     """No form of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
-    assert "no key of the log is named" in output
+    assert "you named no key of the log" in output
     assert log.vkey() in output
     assert "WARNING     the key came from the bundle itself." in output
     for how in ("--quiet", "--json"):
@@ -123,8 +123,10 @@ def test_good_with_the_bundle_s_own_key_says_so_loudly(evidence: Path, log: Log)
         in output
     )
     assert log.vkey() in output
-    assert "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself w1.example)" in output
-    assert "decisions have no checked signature by a person's key:" in output
+    assert (
+        "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (the key calls itself w1.example)" in output
+    )
+    assert "decisions, no signature by a person's key was checked:" in output
 
 
 def test_good_with_named_keys_has_no_warning(evidence: Path, log: Log, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_bad_names_the_first_bad_index_and_why(log: Log, tmp_path: Path) -> None
     written.files["entries-0.jsonl"] = b"".join(line + b"\n" for line in lines)
     status, output, _ = run("verify", written.zip(tmp_path / "a.zip"))
     assert status == 1
-    why = "the entry does not have the hash that the log has for it"
+    why = "the entry's hash is not the hash that the bundle lists for it"
     assert output.splitlines()[-2:] == [f"BAD         log 0, index 123: {why}", "BAD: do not rely on this."]
 
 
@@ -177,13 +179,17 @@ def test_the_age_of_the_checkpoint_is_reported_in_words(evidence: Path, log: Log
     status, output, _ = run("verify", evidence, "--key", log.vkey())
     assert status == 0
     assert re.search(
-        r"which was 60 seconds before the bundle was made, as it says; [\d,]+ days ago, by the clock", output
+        r"this date was 60 seconds before the bundle was made, as the bundle says; [\d,]+ days ago, by the clock",
+        output,
     )
     _, output, _ = run("verify", receipt(log, 3, tmp_path), "--key", log.vkey())
-    assert re.search(r"which was [\d,]+ days ago, by the clock of this machine", output)
+    assert re.search(r"this date was [\d,]+ days ago, by the clock of this machine", output)
     status, output, _ = run("verify", evidence, "--key", log.vkey(), "--max-age", "1.5")
     assert status == 2
-    assert re.search(r"is [\d,]+ days old by the clock of this machine, which is older than you allow", output)
+    assert re.search(
+        r"by the clock of this machine, the checkpoint of log 0 is [\d,]+ days old, which is more than you allow",
+        output,
+    )
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", 10**6)[0] == 0
     assert run("verify", evidence, "--key", log.vkey(), "--max-age", "nan")[0] == 2
 
@@ -266,12 +272,12 @@ def test_a_witness_does_not_start_on_what_it_can_t_trust(log: Log, tmp_path: Pat
     assert _refusal(words) == f"{state} is a database of another program\n"
     state.unlink()
     key.chmod(0o644)
-    assert _refusal(words) == f"{key} can be read by others: chmod 600 {key}\n"
+    assert _refusal(words) == f"other users have access to {key}: run chmod 600 {key}\n"
     key.chmod(0o600)
     assert _refusal((*words[:2], "other.example", *words[3:])).endswith(
         "contains the key of w.example, not of other.example\n"
     )
-    assert "none of the keys is a log's" in _refusal((*words[:8], W1.vkey("w", 4), *words[9:]))
+    assert "none of these keys belongs to a log" in _refusal((*words[:8], W1.vkey("w", 4), *words[9:]))
     assert not state.exists()
 
 

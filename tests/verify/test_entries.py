@@ -29,24 +29,24 @@ def test_a_malformed_entry_is_refused() -> None:
     cases = [
         (text().replace(",", ", ", 1), "not canonical"),
         (text() + " ", "not canonical"),
-        (" " + text(), "not JSON"),
+        (" " + text(), "must be JSON"),
         (text().replace("é", "\\u00e9").replace("Ç", "\\u00c7"), "not canonical"),
-        (text().replace('"n":-5', '"n":-5.0'), "whole numbers"),
-        (text().replace('"n":-5', '"n":-5e0'), "whole numbers"),
+        (text().replace('"n":-5', '"n":-5.0'), "all its numbers must be whole"),
+        (text().replace('"n":-5', '"n":-5e0'), "all its numbers must be whole"),
         (text().replace('"n":-5', '"n":-0'), "not canonical"),
-        (text().replace('"n":-5', '"n":NaN'), "whole numbers"),
-        (text().replace('"n":-5', '"n":9007199254740992'), "whole numbers"),
+        (text().replace('"n":-5', '"n":NaN'), "all its numbers must be whole"),
+        (text().replace('"n":-5', '"n":9007199254740992'), "all its numbers must be whole"),
         (text().replace('"n":-5', '"n":-5,"n":-5'), "not canonical"),
         (json.dumps(GOOD, ensure_ascii=False, separators=(",", ":")), "not canonical"),
         (text().replace("\\\\", "\\u005c"), "not canonical"),
         (text().replace('"list":[null,true]', '"list":["\\ud800"]'), "not canonical"),
         (text() + text(), "not canonical"),
-        ("[" + text() + "]", "not a JSON object"),
-        ("[" * 100_000, "not JSON"),
-        ('{"a":' * 100_000, "not JSON"),
-        ("null", "not a JSON object"),
+        ("[" + text() + "]", "must be a JSON object"),
+        ("[" * 100_000, "must be JSON"),
+        ('{"a":' * 100_000, "must be JSON"),
+        ("null", "must be a JSON object"),
         ("{}", "missing"),
-        ("", "not JSON"),
+        ("", "must be JSON"),
         (text().replace('"v":1', '"v":true'), "missing"),
         (text().replace('"v":1', '"v":"1"'), "missing"),
         (text().replace('"seq":0', '"seq":"0"'), "missing"),
@@ -64,7 +64,7 @@ def test_a_malformed_entry_is_refused() -> None:
 
 
 def test_bytes_that_are_no_utf_8_are_refused() -> None:
-    with pytest.raises(lv.Bad, match="not JSON in UTF-8"):
+    with pytest.raises(lv.Bad, match="an entry must be JSON in UTF-8"):
         lv.entry_of(canonical(GOOD).replace("é".encode(), b"\xff") + b"\xff")
 
 
@@ -114,16 +114,16 @@ def test_a_block_is_good_up_to_its_first_bad_line() -> None:
     lines[4] = lines[4].replace(b"pages", b"admin")
     lines[5] = b"rubbish"
     found = check(lines, hashes)
-    assert (found.good, found.bad) == (4, (4, "the entry does not have the hash that the log has for it", False))
+    assert (found.good, found.bad) == (4, (4, "the entry's hash is not the hash that the bundle lists for it", False))
 
 
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        (entry(2, 9), "number 2, but it must be 1"),
-        (entry(0, 9), "number 0, but it must be 1"),
-        (entry(1, 4), "older than the one before"),
-        ({**entry(1, 9), "tenant": "a" * 36}, "of another tenant"),
+        (entry(2, 9), "number 2, but must have 1"),
+        (entry(0, 9), "number 0, but must have 1"),
+        (entry(1, 4), "older than the entry before"),
+        ({**entry(1, 9), "tenant": "a" * 36}, "belongs to another tenant"),
     ],
 )
 def test_an_entry_has_its_own_number(second: dict[str, Any], why: str) -> None:
@@ -143,5 +143,5 @@ def test_a_block_that_ends_in_the_middle_of_a_line_is_bad_there() -> None:
     hashes = b"".join(leaf(line) for line in lines_of(entry(0, 0), entry(1, 1)))
     for cut in (whole[:-1], whole[:-9]):
         found = lv.check_block(cut, hashes, 0, (), lv.Expected(TENANT, 0))
-        assert (found.good, found.bad) == (1, (1, "the file of entries ends here, in the middle", False))
-    assert lv.check_block(b"", hashes[:32], 2, (), lv.Expected(TENANT, 0)).bad == (0, "it is missing", False)
+        assert (found.good, found.bad) == (1, (1, "the file ends in the middle of this entry", False))
+    assert lv.check_block(b"", hashes[:32], 2, (), lv.Expected(TENANT, 0)).bad == (0, "the entry is missing", False)

@@ -45,7 +45,7 @@ def test_a_witness_that_the_bundle_brings_is_nobody_s(tmp_path: Path) -> None:
     assert (data["exit"], shard["witnesses"]) == (0, [])
     assert [each["vkey"] for each in shard["unpinned"]] == [FORGER.vkey(NAME, 4)]
     report = words(data)
-    assert f"cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself {NAME})" in report
+    assert f"cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (the key calls itself {NAME})" in report
     assert "not cosigned by any witness whose key you named" in report
     assert f"cosigned by {NAME}" not in report
 
@@ -54,7 +54,7 @@ def test_another_key_under_a_pinned_witness_s_name_is_not_that_witness(tmp_path:
     log = named_log(witnesses=((NAME, FORGER),))
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], witnesses=[PINNED])
     assert (data["exit"], data["problems"], data["logs"][0]["witnesses"]) == (2, [], [])
-    assert data["gaps"] == [f"the checkpoint of log 0 is not cosigned by the witness {NAME}, which you named"]
+    assert data["gaps"] == [f"the witness {NAME}, which you named, did not cosign the checkpoint of log 0"]
     both = named_log(witnesses=((NAME, FORGER), (NAME, WITNESS)))
     data = verdict(bundle(both), tmp_path, keys=[log.vkey()], witnesses=[PINNED])
     assert is_good(data)
@@ -80,8 +80,8 @@ def test_a_pinned_witness_of_a_smaller_tree_has_not_cosigned_this_one(tmp_path: 
     data = verdict(written, tmp_path, keys=[log.vkey()], witnesses=[PINNED])
     assert (data["exit"], data["logs"][0]["witnesses"]) == (2, [])
     assert data["gaps"] == [
-        f"the checkpoint of log 0 is not cosigned by the witness {NAME}, which you named; "
-        "it cosigned an older one, of 20 entries, at 2025-06-27T04:53:25Z"
+        f"the witness {NAME}, which you named, did not cosign the checkpoint of log 0; "
+        "it cosigned an older checkpoint, of 20 entries, at 2025-06-27T04:53:25Z"
     ]
     # The log's signature for the smaller tree is false under the checkpoint of the larger tree.
     written.files["checkpoint-0.txt"] += log.note(20).splitlines(keepends=True)[-1].encode()
@@ -96,7 +96,7 @@ def test_the_log_s_own_key_is_no_witness(tmp_path: Path) -> None:
     data = verdict(written, tmp_path, keys=[log.vkey()])
     assert (data["logs"][0]["witnesses"], data["logs"][0]["unpinned"]) == ([], [])
     data = verdict(written, tmp_path, keys=[log.vkey()], witnesses=[log_key])
-    assert data["gaps"] == [f"the witness {HOST}, which you named, has the key of the log itself"]
+    assert data["gaps"] == [f"you named the witness {HOST}, but its key is the key of the log itself"]
 
 
 def test_without_a_pinned_key_cosigning_can_t_be_judged(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_without_a_pinned_key_cosigning_can_t_be_judged(tmp_path: Path) -> None:
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], require_witness=True)
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "you asked for a witness's cosignature, but you named no witness's key: name it with --witness"
+        "you asked for a witness's cosignature, but you named no witness: name its key with --witness"
     ]
     assert is_good(verdict(bundle(log), tmp_path, keys=[log.vkey()], witnesses=[PINNED], require_witness=True))
 
@@ -116,8 +116,8 @@ def test_a_witness_that_the_log_tells_of_is_a_note_while_it_is_not_named(tmp_pat
         return Log.of([NAMED, *entries], **rest)
 
     says = f"entry 1 says that the witness {NAME} watches this log"
-    absent = f"{says}; the newest checkpoint has no cosignature by it"
-    unnamed = f"{says}; its key was not named with --witness, so nothing here shows that it cosigned"
+    absent = f"{says}, but it did not cosign the newest checkpoint"
+    unnamed = f"{says}; you did not name the witness's key with --witness, so its cosignature was not checked"
     log = log_with("witness.added")
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
     assert (data["exit"], data["notes"]) == (0, [absent])
@@ -154,7 +154,7 @@ def test_an_older_checkpoint_that_the_log_did_not_sign_is_bad(signers: tuple[Sig
 
 def test_an_older_checkpoint_by_a_key_that_only_the_bundle_names_is_bad(tmp_path: Path) -> None:
     log = named_log(older=(20, 30), older_signers=(FORGER,))
-    why = "is signed by a key that no signed entry names as this log's key"
+    why = "is signed by a key, but no signed entry says that the key belongs to this log"
     assert problems(verdict(bundle(log), tmp_path, keys=[log.vkey()])) == [
         (None, f"the older checkpoint of 20 entries in consistency-0.jsonl {why}")
     ]
@@ -209,7 +209,7 @@ def test_the_tenant_s_name_is_what_the_entries_call_it(tmp_path: Path) -> None:
     log = named_log()
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
     assert data["tenant"] == {"id": TENANT, "name": "Contoso", "name_not_proven": None}
-    assert "the whole log of “Contoso”, as its entries call it" in words(data)
+    assert "the whole log of the tenant that the entries call “Contoso”" in words(data)
     renamed = entry(41, 41, "tenant.changed", subject=TENANT, detail={"set": {"name": "Contoso AG"}, "was": {}})
     other = entry(42, 42, "tenant.changed", subject=TENANT, detail={"window_cap": 60})
     later = Log([*log.lines, canonical(renamed), canonical(other)])
@@ -242,7 +242,7 @@ def test_a_name_that_no_entry_here_gives_is_not_proven(tmp_path: Path) -> None:
         assert (data["exit"], data["tenant"]["name"], data["tenant"]["name_not_proven"]) == (0, None, "Fabrikam")
         report = words(data)
         assert f"of tenant {TENANT}" in report
-        assert "not proven: that the tenant is called “Fabrikam”" in report
+        assert "not proven: the tenant's name, “Fabrikam”" in report
         assert "of Fabrikam" not in report
 
 
@@ -251,15 +251,15 @@ def test_a_long_name_pushes_no_word_out_of_sight(tmp_path: Path) -> None:
     written = bundle(log)
     written.manifest["tenant"]["name"] = "Contoso " * 200
     report = words(verdict(written, tmp_path, keys=[log.vkey()]))
-    assert "not proven: that the tenant is called “Contoso Contoso" in report
-    assert "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (it calls itself www" in report
+    assert "not proven: the tenant's name, “Contoso Contoso" in report
+    assert "cosigned by a key that you did not name, at 2025-06-27T04:53:25Z (the key calls itself www" in report
 
 
 def test_a_similar_letter_in_a_key_s_name_is_made_visible(tmp_path: Path) -> None:
     alike = "witness.cоntoso.example"
     log = named_log(witnesses=((alike, FORGER),))
     report = words(verdict(bundle(log), tmp_path, keys=[log.vkey()]))
-    assert "it calls itself witness.c\\u043entoso.example" in report
+    assert "the key calls itself witness.c\\u043entoso.example" in report
     assert alike not in report
 
 
@@ -273,7 +273,7 @@ def test_files_for_people_in_a_bundle_are_not_proven(tmp_path: Path) -> None:
     written.files["summary.csv"] = b"opened,0\n"
     data = verdict(written, tmp_path, keys=[log.vkey()])
     assert (data["exit"], data["files_not_proven"]) == (0, ["README.txt", "summary.csv", "timeline.html"])
-    assert "not proven, compared with nothing that was signed: README.txt, summary.csv, timeline.html" in words(data)
+    assert "not proven, because no signature covers these files: README.txt, summary.csv, timeline.html" in words(data)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +309,6 @@ def test_when_it_was_made_is_called_the_bundle_s_word(tmp_path: Path) -> None:
     log = Log.of(story(random.Random(7), 60))
     written = bundle(log)
     written.manifest["made_at"] = instant((log.dated_at - T0) * 10**6)
-    assert "not proven: that it was made at 2025-06-27T04:53:20.000000Z" in words(
+    assert "not proven: the time when the bundle was made, 2025-06-27T04:53:20.000000Z" in words(
         verdict(written, tmp_path, keys=[log.vkey()])
     )

@@ -262,7 +262,7 @@ def test_a_change_with_its_leaf_hash_repaired_is_found_through_the_root(export: 
         by = with_members(export.log.lines[at], detail={"n": -1})
         data = export.judged(Change(at, at + 1, [by], at), is_repaired=True)
         [problem] = data["problems"]
-        assert problem["why"] == "the entries do not lead to the signed root"
+        assert problem["why"] == "the entries do not match the signed root"
         last = problem["index"] if problem["until"] is None else problem["until"]
         assert problem["index"] <= at <= last
         # The reported range is at most the part between two older checkpoints.

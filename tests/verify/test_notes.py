@@ -127,7 +127,7 @@ def test_the_proof_of_the_specification_is_read_and_is_of_another_kind_of_log(tm
     text = PROOF.split("\n\n")[1] + "\n"
     path.write_text(PROOF + Signer.of("fancy").sign("example.com/fancylog", text), "utf-8")
     data = judged(path)
-    assert (data["exit"], data["gaps"]) == (2, ["the receipt is of a log of another kind: example.com/fancylog"])
+    assert (data["exit"], data["gaps"]) == (2, ["the receipt belongs to another kind of log: example.com/fancylog"])
 
 
 def test_a_cosignature_signs_its_time_with_the_checkpoint() -> None:
@@ -204,5 +204,5 @@ def test_a_size_that_no_tree_has_is_refused() -> None:
         if is_fine:
             assert lv.checkpoint_of(raw).size == size
         else:
-            with pytest.raises(ValueError, match="not a decimal number below 2"):
+            with pytest.raises(ValueError, match="a number must be decimal and below 2"):
                 lv.checkpoint_of(raw)

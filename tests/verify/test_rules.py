@@ -100,7 +100,7 @@ def test_every_way_to_close_a_window_ends_it(event: str, tmp_path: Path) -> None
     assert is_good(judged(entries, tmp_path))
     entries.append(copy.deepcopy(entries[5]))
     entries[-1]["at"] = instant(8 * 60_000_000)
-    assert problems(judged(entries, tmp_path)) == [(8, "content opened outside a window")]
+    assert problems(judged(entries, tmp_path)) == [(8, "content was opened outside a window")]
 
 
 def _allowed(entries: Entries, action: str, **change: Any) -> Entries:
@@ -126,7 +126,9 @@ def test_a_download_is_its_own_kind_of_access(tmp_path: Path) -> None:
     assert "1 of these accesses were downloads" in "\n".join(lv.in_words(data))
     names_only = life({**ASKED, "level": "names"})
     names_only[opened]["event"] = "content.downloaded"
-    assert problems(judged(names_only, tmp_path)) == [(opened, "content downloaded in a window that covers only names")]
+    assert problems(judged(names_only, tmp_path)) == [
+        (opened, "content was downloaded in a window that covers only names")
+    ]
     assert is_good(judged(_allowed(life(), "download"), tmp_path))
 
 
@@ -193,56 +195,60 @@ def _detail(entries: Entries, index: int, **change: Any) -> Entries:
     return entries
 
 
+TWICE = "one person counts twice: the person who decides here asked for access or decided before"
+
 BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
-    "nobody said yes": (lambda: _drop(_drop(life(), 1), 1), 1, "names of content listed outside a window"),
-    "the customer did not": (lambda: _drop(life(), 2), 2, "names of content listed outside a window"),
+    "nobody said yes": (lambda: _drop(_drop(life(), 1), 1), 1, "content was listed outside a window"),
+    "the customer did not": (lambda: _drop(life(), 2), 2, "content was listed outside a window"),
     "the provider did not": (lambda: _drop(life(), 1), 1, "the two stages of a decision are in the wrong order"),
-    "nobody asked": (lambda: _drop(life(), 0), 0, "a decision on an access request that is not pending"),
-    "at the end": (lambda: _at(life()[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"),
+    "nobody asked": (lambda: _drop(life(), 0), 0, "an access request was decided on, but it was not pending"),
+    "at the end": (lambda: _at(life()[:6], 5, 120_000_000 + HOUR), 5, "content was opened outside a window"),
     "before the beginning": (
-        lambda: _detail(life(), 2, opens_at=instant(4 * 60_000_000)), 3, "names of content listed outside a window"
+        lambda: _detail(life(), 2, opens_at=instant(4 * 60_000_000)), 3, "content was listed outside a window"
     ),
     "back-dated": (
         lambda: _detail(life(), 2, opens_at=instant(0)), 2,
-        "the window opened before the last approval, or is longer than the access request",
+        "the window opened before the last approval, or is longer than the access request allows",
     ),
     "longer": (
         lambda: _detail(life(), 2, closes_at=instant(120_000_001 + HOUR)), 2,
-        "the window opened before the last approval, or is longer than the access request",
+        "the window opened before the last approval, or is longer than the access request allows",
     ),
     "endless": (lambda: _detail(life(), 2, closes_at="9999-19-39T29:59:59.000000Z"), 2,
         "the entry about a window does not have the window's times"),
     "no times": (lambda: _detail(life(), 2, closes_at=None), 2, "the entry about a window does not have the "
     "window's times"),
     "another window": (lambda: _change(life(), 5, subject={"type": "grant", "id": OTHER}), 5,
-                       "content opened outside a window"),
-    "another request's": (lambda: _change(life(), 5, access_request=OTHER), 5, "content opened outside a window"),
-    "nobody's": (lambda: _change(life(), 5, access_request=None), 5, "content opened outside a window"),
+                       "content was opened outside a window"),
+    "another request's": (lambda: _change(life(), 5, access_request=OTHER), 5, "content was opened outside a window"),
+    "nobody's": (lambda: _change(life(), 5, access_request=None), 5, "content was opened outside a window"),
     "another mailbox": (lambda: _detail(life(), 5, resource=OTHER), 5,
-                        "content opened of a resource that was not asked for"),
-    "names only": (lambda: life({**ASKED, "level": "names"}), 5, "content opened in a window that covers only names"),
+                        "content was opened in a resource that was not asked for"),
+    "names only": (
+        lambda: life({**ASKED, "level": "names"}), 5, "content was opened in a window that covers only names"
+    ),
     "allowed elsewhere at the end": (
-        lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content opened outside a window"
+        lambda: _at(_allowed(life(), "read")[:6], 5, 120_000_000 + HOUR), 5, "content was opened outside a window"
     ),
     "a list allowed elsewhere at the end": (
-        lambda: _at(_allowed(life(), "list")[:6], 5, 120_000_000 + HOUR), 5, "names of content listed outside a window"
+        lambda: _at(_allowed(life(), "list")[:6], 5, 120_000_000 + HOUR), 5, "content was listed outside a window"
     ),
     "allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "read"), 5,
-        "content opened in a window that covers only names",
+        "content was opened in a window that covers only names",
     ),
     "something unheard of allowed elsewhere, names only": (
         lambda: _allowed(life({**ASKED, "level": "names"}), "copy"), 5,
-        "content opened in a window that covers only names",
+        "content was opened in a window that covers only names",
     ),
     "another mailbox elsewhere": (lambda: _detail(_allowed(life(), "read"), 5, resource=OTHER), 5,
-                                  "content opened of a resource that was not asked for"),
+                                  "content was opened in a resource that was not asked for"),
     "another text": (lambda: _detail(life(), 0, justification="Please."), 1,
-                     "the decision is not about what was asked for"),
+                     "the decision is about something different from the access request"),
     "one person on both stages": (lambda: _change(life(), 2, actor=PROVIDER), 2,
-                                  "one person counts twice: somebody who asked or decided before decides again"),
+                                  TWICE),
     "who asked says yes": (lambda: _change(life(), 1, actor=ENGINEER), 1,
-                           "one person counts twice: somebody who asked or decided before decides again"),
+                           TWICE),
     "a yes that opens nothing": (lambda: _detail(life(), 2, state="PENDING_CUSTOMER"), 2,
                                  "the customer approved, but no window opened"),
     "another form of an instant": (lambda: _detail(life(), 2, closes_at="2025-W24-7T16:06:40Z"), 2,
@@ -259,17 +265,17 @@ BREACHES: dict[str, tuple[Callable[[], Entries], int, str]] = {
     "a grant without an id": (lambda: _detail(life(), 2, grant=None), 2,
                               "the grant has no id, or an id that was used before"),
     "withdrawn while open": (lambda: _ended("access_request.withdrawn", ENGINEER), 6,
-                             "the end of an access request that is not pending"),
+                             "an access request ended, but it was not pending"),
     "expired while open": (lambda: _ended("access_request.expired", ENGINEER), 6,
-                           "the end of an access request that is not pending"),
+                           "an access request ended, but it was not pending"),
     "denied while open": (lambda: _ended("access_request.denied_by_customer", SYSTEM), 6,
-                          "a decision on an access request that is not pending"),
+                          "an access request was decided on, but it was not pending"),
     "approved while open": (lambda: _ended("access_request.approved_by_customer", SYSTEM), 6,
-                            "a decision on an access request that is not pending"),
+                            "an access request was decided on, but it was not pending"),
     "closed by another request": (lambda: _change(life(), 6, access_request=OTHER), 6,
                                   "a window is closed, but it was not open"),
     "a resource that is no text": (lambda: _detail(life({**ASKED, "resources": [{"id": "7"}]}), 5, resource=7), 3,
-                                   "names of content listed of a resource that was not asked for"),
+                                   "content was listed in a resource that was not asked for"),
     "a window that was not open": (lambda: _detail(life(), 6, grant=OTHER), 6,
                                    "a window is closed, but it was not open"),
 }  # fmt: skip
@@ -360,8 +366,8 @@ def test_a_signature_that_this_version_can_t_check_is_not_called_proof(tmp_path:
     assert (data["decisions"]["unproven"], data["decisions"]["signed"]) == (2, 1)
     assert [each["index"] for each in data["decisions"]["listed"]] == [1, 2]
     report = "\n".join(lv.in_words(data))
-    assert "unproven    2 decisions have no checked signature by a person's key:" in report
-    assert "this version does not know this kind of signature" in report
+    assert "unproven    for 2 decisions, no signature by a person's key was checked:" in report
+    assert "this verifier does not know this kind of signature" in report
 
 
 def test_many_unproven_decisions_are_counted_and_the_first_thousand_named(tmp_path: Path) -> None:

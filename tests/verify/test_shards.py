@@ -52,7 +52,7 @@ def test_a_closed_log_and_the_next_are_good_under_one_named_key(tmp_path: Path) 
         data = verdict(written, tmp_path, **options)
         assert is_good(data), data
         assert [log["log"] for log in data["logs"]] == [0, 1]
-        assert data["notes"] == ["log 0 was closed as damaged by entry 80; log 1 continues it"]
+        assert data["notes"] == ["entry 80 closed log 0 as damaged; log 1 continues it"]
 
 
 def test_damage_in_a_closed_log_is_reported_and_the_verdict_stays_open(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def test_damage_in_a_closed_log_is_reported_and_the_verdict_stays_open(tmp_path:
     data = verdict(written, tmp_path, keys=[closed.vkey()])
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "log 0 was closed as damaged by entry 80: its entries from index 33 on prove nothing "
-        "(the entry does not have the hash that the log has for it)"
+        "entry 80 closed log 0 as damaged: the log's entries from index 33 on prove nothing "
+        "(the entry's hash is not the hash that the bundle lists for it)"
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_log_that_no_tombstone_closed_is_bad(tmp_path: Path) -> None:
     closed, opened = two_logs(closes=origin_of(7))
     written = bundle(closed, opened)
     data = verdict(written, tmp_path, keys=[closed.vkey()])
-    assert problems(data) == [(0, "this is not a tombstone of log 0, which ends here")]
+    assert problems(data) == [(0, "log 0 ends here, but this entry is not its tombstone")]
     written.files["entries-0.jsonl"] = written.files["entries-0.jsonl"].replace(b"pages", b"admin", 1)
     data = verdict(written, tmp_path, keys=[closed.vkey()])
     assert [(each["log"], each["index"]) for each in data["problems"]][0] == (0, 0)
@@ -94,7 +94,7 @@ def test_entries_that_were_signed_and_lost_are_counted(tmp_path: Path) -> None:
     data = verdict(bundle(closed, opened), tmp_path, keys=[closed.vkey()])
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "9 entries of log 0 were signed and are lost, from index 71 on: "
+        "9 entries of log 0, from index 71 on, were signed but are lost: "
         f"{origin_of()} had 80 entries when it was closed"
     ]
 
@@ -107,7 +107,7 @@ def test_a_tombstone_that_names_another_tree_than_the_bundle_has_is_bad(tmp_path
     assert problems(data) == [
         (
             None,
-            "the log was rewritten: the checkpoint in its tombstone, of 60 entries, is not the beginning of this log",
+            "the log was rewritten: it does not begin with the 60 entries of the checkpoint in the log's tombstone",
         )
     ]
 
@@ -125,7 +125,7 @@ def test_a_closed_log_alone_says_that_it_was_closed(tmp_path: Path) -> None:
     data = verdict(bundle(closed), tmp_path)
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "log 0 was closed by entry 80, which is not in this bundle, and neither is the log that continues from there"
+        "entry 80 closed log 0, and this entry is not in this bundle; the log that continues log 0 is not in it either"
     ]
 
 
@@ -134,7 +134,7 @@ def test_a_period_that_was_over_before_the_log_was_closed_needs_no_other_log(tmp
     until = instant((closed.dated_at - T0) * 10**6)
     data = verdict(bundle(closed, kind="period", span=(0, 80), until=until), tmp_path)
     assert is_good(data)
-    assert data["notes"] == ["log 0 was closed by entry 80, which is not in this bundle"]
+    assert data["notes"] == ["entry 80 closed log 0, and this entry is not in this bundle"]
     later = instant((closed.dated_at - T0 + 1) * 10**6)
     assert verdict(bundle(closed, kind="period", span=(0, 80), until=later), tmp_path)["exit"] == 2
 
@@ -181,10 +181,10 @@ def test_an_entry_about_a_removal_in_a_damaged_log_tells_nothing(tmp_path: Path)
 def test_a_whole_log_without_its_first_shard_is_not_whole(tmp_path: Path) -> None:
     _, opened = two_logs()
     data = verdict(bundle(opened), tmp_path, keys=[opened.vkey()])
-    assert data["gaps"] == ["log 0 is not here"]
+    assert data["gaps"] == ["log 0 is not in this bundle"]
     # A period that begins with the first entry of a log may have begun in the log before it.
     data = verdict(bundle(opened, kind="period", span=(0, 21)), tmp_path, keys=[opened.vkey()])
-    assert data["gaps"] == ["log 0 is not here"]
+    assert data["gaps"] == ["log 0 is not in this bundle"]
 
 
 def test_a_stored_checkpoint_of_the_closed_log_is_compared_with_it(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_whole_log_without_one_of_its_shards_is_not_whole(tmp_path: Path) -> N
     for here, missing in (((opened, third()), [0]), ((closed, third()), [1]), ((third(),), [0, 1])):
         data = verdict(bundle(*here), tmp_path, keys=[closed.vkey()])
         assert (data["exit"], data["problems"]) == (2, [])
-        assert data["gaps"] == [f"log {number} is not here" for number in missing]
+        assert data["gaps"] == [f"log {number} is not in this bundle" for number in missing]
 
 
 @pytest.mark.parametrize("kind", ["log", "period", "access_request"])
@@ -220,10 +220,10 @@ def test_a_later_log_begins_with_a_tombstone_though_the_one_before_is_not_here(k
     written = bundle(
         Log.of(entries, shard=1, first_seq=80), kind=kind, request="x" if kind == "access_request" else None
     )
-    assert problems(verdict(written, tmp_path)) == [(0, "this is not a tombstone of log 0, which ends here")]
+    assert problems(verdict(written, tmp_path)) == [(0, "log 0 ends here, but this entry is not its tombstone")]
     if kind == "period":
         written = bundle(Log.of(entries, shard=1, first_seq=80), kind=kind, span=(0, 0))
-        assert problems(verdict(written, tmp_path)) == [(0, "this is not a tombstone of log 0, which ends here")]
+        assert problems(verdict(written, tmp_path)) == [(0, "log 0 ends here, but this entry is not its tombstone")]
 
 
 def test_a_period_may_begin_in_a_later_log_after_an_entry_that_is_older(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_period_may_begin_in_a_later_log_after_an_entry_that_is_older(tmp_path
     since = instant(10**12 + 5)
     assert is_good(verdict(bundle(opened, kind="period", span=(6, 21), since=since), tmp_path))
     data = verdict(bundle(opened, kind="period", span=(0, 21), since=instant(1)), tmp_path)
-    assert (data["exit"], data["gaps"]) == (2, ["log 0 is not here"])
+    assert (data["exit"], data["gaps"]) == (2, ["log 0 is not in this bundle"])
 
 
 def test_a_log_that_was_closed_before_it_was_signed_is_listed_and_leaves_it_open(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_log_that_was_closed_before_it_was_signed_is_listed_and_leaves_it_open
     data = verdict(written, tmp_path, keys=[opened.vkey()])
     assert (data["exit"], data["problems"]) == (2, [])
     assert data["gaps"] == [
-        "log 0 was closed by entry 80: nothing signed of this log is here, so its entries prove nothing"
+        "entry 80 closed log 0: there is no signed checkpoint of this log, so its entries prove nothing"
     ]
     written.manifest["logs"][0]["closed_by"] = None
     assert verdict(written, tmp_path, keys=[opened.vkey()])["gaps"] == ["checkpoint-0.txt is missing"]
@@ -254,7 +254,7 @@ def test_numbers_that_no_checkpoint_covered_are_named(tmp_path: Path) -> None:
     closed = Log(whole.lines[:70], closed_by=80)
     opened = Log.of([tombstone(closed, 80, closed.note())], shard=1, first_seq=80)
     data = verdict(bundle(closed, opened), tmp_path, keys=[closed.vkey()])
-    assert (data["exit"], data["gaps"]) == (2, ["numbers 70 to 79 of log 0 were never signed"])
+    assert (data["exit"], data["gaps"]) == (2, ["entries number 70 to 79 of log 0 were never signed"])
 
 
 @pytest.mark.parametrize("broken", ["key", "flaw", "gap"])
@@ -284,7 +284,7 @@ def test_no_key_is_believed_for_entries_that_were_not_compared_with_the_root(tmp
     written.files["leaf-hashes-0.bin"] = b"".join(fake.tree.leaves)
     data = verdict(written, tmp_path, keys=[real.vkey()])
     assert data["exit"] == 2
-    assert [key["why"] for key in data["keys"]] == ["named by you"]
+    assert [key["why"] for key in data["keys"]] == ["you named this key"]
     assert "the checkpoint of log 1 is signed by a key that you did not name" in data["gaps"][1]
 
 

@@ -104,9 +104,9 @@ def test_a_signed_approval_is_reported_with_its_passkey(tmp_path: Path, algorith
     assert (proven["index"], proven["passkey"], proven["enrolled"], proven["device_bound"]) == (3, "Phone", 0, True)
     content = "\n".join(lv.in_words(data))
     who = "Ada Keller <ada.keller@contoso.example>"
-    assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added at 0" in content
+    assert f"signed by {who}'s passkey Phone of lockbox.example (device-bound), added in entry number 0" in content
     assert f"digest {proven['digest']}" in content
-    assert "unproven    1 decisions have no checked signature" in content
+    assert "unproven    for 1 decisions, no signature by a person's key was checked" in content
 
 
 def test_the_key_comes_with_the_evidence_of_one_access_request(tmp_path: Path) -> None:
@@ -155,12 +155,12 @@ OTHER_KEY = base64.b64encode(
 ELSE = "allows something different from the access request"
 #: By name: how the test falsifies the entries, and what the verifier reports.
 FALSE: dict[str, tuple[dict[str, Any], str]] = {
-    "one letter": ({"signature": _one_letter}, "signed something different from what is beside"),
+    "one letter": ({"signature": _one_letter}, "did not sign the text that comes with its signature"),
     "not canonical": (
         {"signature": lambda found: _set("manifest", found["manifest"].replace(":", ": ", 1))(found)},
         "not canonical",
     ),
-    "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "signed something different from what is beside"),
+    "another prefix": ({"prefix": b"lockbox-decision-v2\n"}, "did not sign the text that comes with its signature"),
     "another request": (
         {"manifest": lambda content: content["access_request"].update(id="other")},
         "about another access request",
@@ -170,15 +170,15 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
         {"manifest": lambda content: content["access_request"].update(digest="0")},
         "asks for something different",
     ),
-    "a no": ({"manifest": _set("decision", "deny")}, "another answer"),
-    "another stage": ({"manifest": _set("stage", "provider")}, "another answer"),
+    "a no": ({"manifest": _set("decision", "deny")}, "a different answer"),
+    "another stage": ({"manifest": _set("stage", "provider")}, "is for a different stage"),
     "another person": (
         {"manifest": lambda content: content["decider"].update(id=ENGINEER["id"])},
-        "another person's answer",
+        "the answer of another person",
     ),
     "too late": ({"manifest": _set("not_after", instant(3 * MINUTE))}, "no longer valid"),
-    "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "valid for too long"),
-    "a longer window": ({"manifest": _set("minutes", 56)}, "longer than what was signed"),
+    "for ever": ({"manifest": _set("not_after", "9999-01-01T00:00:00.000000Z")}, "valid for longer than is allowed"),
+    "a longer window": ({"manifest": _set("minutes", 56)}, "the window is longer than the signed text allows"),
     "minutes of another type": ({"manifest": _set("minutes", "60")}, "missing, or can't be read"),
     "another resource": ({"manifest": _set("resources", [{"id": "harmless"}])}, ELSE),
     "one resource of two": ({"manifest": _set("resources", [{"id": RESOURCE}, {"id": "more"}])}, ELSE),
@@ -191,38 +191,44 @@ FALSE: dict[str, tuple[dict[str, Any], str]] = {
     "no TLS": ({"signature": _client(origin="http://lockbox.example")}, "belongs to another site"),
     "in a frame": ({"signature": _client(crossOrigin=True)}, "inside a page of another site"),
     "another type": ({"signature": _client(type="webauthn.create")}, "used for another purpose"),
-    "a member more": ({"signature": _client(more=1)}, "is not valid under the key"),
+    "a member more": ({"signature": _client(more=1)}, "is not valid under the public key that comes with it"),
     "another signature": (
         {"signature": _answered("signature", lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]))},
-        "is not valid under the key",
+        "is not valid under the public key that comes with it",
     ),
     "UV cleared": (
         {"signature": _answered("authenticatorData", lambda raw: raw[:32] + bytes([raw[32] & ~4]) + raw[33:])},
-        "did not check that it was its user",
+        "did not verify its user",
     ),
     "another RP": ({"signature": _set("rp_id", "evil.example")}, "belongs to another site"),
-    "another key": ({"signature": _set("public_key", OTHER_KEY)}, "is not valid under the key"),
-    "no key": ({"signature": _set("public_key", "AAAA")}, "is not valid under the key"),
-    "another kind": ({"signature": _set("algorithm", "EdDSA")}, "is not valid under the key"),
+    "another key": (
+        {"signature": _set("public_key", OTHER_KEY)},
+        "is not valid under the public key that comes with it",
+    ),
+    "no key": ({"signature": _set("public_key", "AAAA")}, "is not valid under the public key that comes with it"),
+    "another kind": ({"signature": _set("algorithm", "EdDSA")}, "is not valid under the public key that comes with it"),
     "a part is missing": ({"signature": lambda found: found.pop("assertion")}, "missing, or can't be read"),
     "a part of another type": ({"signature": _set("enrolled", 7)}, "missing, or can't be read"),
     "another log": (
         {"signature": lambda found: found["enrolled"].update(log="other")},
-        "names a log that is not this one",
+        "says that another log records the passkey",
     ),
     "the provider's log": (
         {"signature": lambda found: found["enrolled"].update(log=lv.PROVIDER_LOG)},
-        "names a log that is not this one",
+        "says that another log records the passkey",
     ),
     "another number": (
         {"signature": lambda found: found["enrolled"].update(seq=1)},
-        "no passkey was added in the entry",
+        "the entry that the signature names did not add this passkey",
     ),
     "another leaf": (
         {"signature": lambda found: found["enrolled"].update(leaf="00")},
-        "does not have the hash that it names",
+        "does not have the hash that the signature names",
     ),
-    "told of another key": ({"enrolment": _set("person", ENGINEER["id"])}, "not the key that this person added then"),
+    "told of another key": (
+        {"enrolment": _set("person", ENGINEER["id"])},
+        "not the passkey that this person added in that entry",
+    ),
     "told of copies": ({"enrolment": _set("backup_eligible", True)}, "backup status is not the same"),
 }
 
@@ -264,9 +270,9 @@ def test_a_key_that_is_added_later_or_was_removed_before_signs_nothing(tmp_path:
 
     for position, (order, number, words) in enumerate(
         (
-            ([1, 2, 3, 0], 3, "its passkey was added after the signature"),
-            ([0, 1, 4, 2, 3], 0, "its passkey was removed before the signature"),
-            ([4, 0, 1, 2, 3], 1, "its passkey was removed before the signature"),
+            ([1, 2, 3, 0], 3, "the passkey was added after it signed this decision"),
+            ([0, 1, 4, 2, 3], 0, "the passkey was removed before it signed this decision"),
+            ([4, 0, 1, 2, 3], 1, "the passkey was removed before it signed this decision"),
         )
     ):
         place = tmp_path / str(position)
@@ -295,8 +301,8 @@ def test_more_signed_decisions_than_are_named_are_counted(tmp_path: Path, monkey
     found = data["decisions"]
     assert (found["holds"], found["proven"], found["vouches"], found["vouched"]) == (1, [], 1, [])
     content = "\n".join(lv.in_words(data))
-    assert "1 decisions are valid under the passkey of the person who decided" in content
-    assert "1 decisions of the provider are valid under a key" in content
+    assert "1 decisions have a valid signature by a passkey of the person who decided" in content
+    assert "1 decisions of the provider have a valid signature." in content
 
 
 def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_path: Path) -> None:
@@ -306,7 +312,7 @@ def test_a_receipt_says_that_the_signature_holds_and_what_it_does_not_show(tmp_p
     data = lv.verify(path, lv.Options(keys=[lv.key_of(log.vkey())]))
     assert data["result"] == "good"
     [listed] = data["decisions"]["listed"]
-    assert listed["why"] == "signed by a passkey that entry 0 of the log must record: a receipt does not show that"
+    assert listed["why"] == "a receipt does not show whether entry 0 of the log added this person's passkey"
 
 
 def _provider_signs(entries: Entries, place: int, device: Authenticator, nonce: str) -> None:
@@ -353,19 +359,16 @@ def test_the_providers_signed_approval_is_valid_but_its_keys_owner_is_unproven(t
     found = [(each["seq"], each["since"], each["others"]) for each in data["decisions"]["vouched"]]
     assert found == [(2, 2, 0), (5, 2, 0), (7, 7, 1), (9, 2, 0)]
     content = "\n".join(lv.in_words(data))
-    assert (
-        "vouched     4 decisions of the provider are valid under a key that only the provider's own log records:"
-        in content
-    )
-    assert "you must trust the provider about the owner of the key" in content
+    assert "vouched     4 decisions of the provider have a valid signature." in content
+    assert "so you must trust the provider about this:" in content
     name, key = "Pat Doyle <pat.doyle@provider.example>", data["decisions"]["vouched"][0]["key"][:16]
-    assert f"signed in the name of {name} by key {key} (the first key of this person here)" in content
-    assert f"signed in the name of {name} by key {key} (the same key as in entry number 2)" in content
-    assert "(the first key of this person here; 1 other keys of this person before)" in content
+    assert f"signed in the name of {name} by key {key} (this key signs here for the first time)" in content
+    assert f"signed in the name of {name} by key {key} (this key also signed entry number 2)" in content
+    assert "(this key signs here for the first time; this person used 1 other keys earlier)" in content
     # If the signature is wrong, the result is as bad as for a customer's approval.
     entries[2]["detail"]["signature"]["manifest"] = entries[2]["detail"]["signature"]["manifest"].replace("Pat", "Pit")
     place = tmp_path / "false"
     place.mkdir()
     data = judged(entries, place)
     assert (data["result"], data["problems"][0]["index"]) == ("bad", 2)
-    assert "signed something different" in data["problems"][0]["why"]
+    assert "did not sign the text that comes with" in data["problems"][0]["why"]

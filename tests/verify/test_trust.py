@@ -73,7 +73,7 @@ def test_a_bundle_whose_own_keys_did_not_sign_it_can_t_be_judged(tmp_path: Path)
     written = bundle(Log.of(ENTRIES))
     written.files["keys.json"] = json.dumps({"log": [STRANGER.vkey(origin_of())]}).encode()
     data = verdict(written, tmp_path)
-    assert "the checkpoint of log 0 is not signed by any key that is known here" in data["gaps"]
+    assert "the checkpoint of log 0 is not signed by any key in this bundle" in data["gaps"]
     assert (data["exit"], data["problems"]) == (2, [])
 
 
@@ -108,8 +108,8 @@ def test_a_checkpoint_that_nobody_dates_any_more_leaves_open_what_is_held_back(
     if not is_fresh:
         assert (data["exit"], data["problems"], len(data["gaps"])) == (2, [], 1)
         assert data["gaps"][0].endswith(
-            " old when the bundle was made, but a log gets a new date each hour: its signer has stopped, or newer "
-            "entries are held back"
+            " old when the bundle was made, but a log gets a newly dated checkpoint each hour: the signer "
+            "has stopped, or newer entries are held back"
         )
 
 
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_the_future_could_be_shown_as_the_newest_for_long(tmp_pa
         data = verdict(bundle(log), tmp_path, keys=[log.vkey()])
         assert (data["exit"], data["problems"]) == (0 if is_fine else 2, [])
         assert data["gaps"] == (
-            [] if is_fine else ["the checkpoint of log 0 is dated in the future, by the clock of this machine"]
+            [] if is_fine else ["by the clock of this machine, the date of the checkpoint of log 0 is in the future"]
         )
 
 
@@ -158,8 +158,8 @@ def test_a_reader_with_the_old_key_learns_the_new_one_from_the_log(tmp_path: Pat
     data = verdict(bundle(log), tmp_path, keys=[log.vkey(OLD)])
     assert is_good(data), data
     assert [key["why"] for key in data["keys"]] == [
-        "named by you",
-        "named by entry 60 of log 0, which a trusted key signed",
+        "you named this key",
+        "entry 60 of log 0, signed by a trusted key, names this key",
     ]
 
 
@@ -210,7 +210,7 @@ def test_a_named_witness_must_have_cosigned(tmp_path: Path) -> None:
     assert is_good(verdict(bundle(log), tmp_path, **named))
     named["witnesses"].append(W2.vkey("w2.example", 4))
     data = verdict(bundle(log), tmp_path, **named)
-    assert data["gaps"] == ["the checkpoint of log 0 is not cosigned by the witness w2.example, which you named"]
+    assert data["gaps"] == ["the witness w2.example, which you named, did not cosign the checkpoint of log 0"]
 
 
 def test_a_false_cosignature_is_bad(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_log_that_was_rewritten_since_is_found(size: int, tmp_path: Path) -> N
     previous = Log.of([{**ENTRIES[0], "door": "admin"}, *ENTRIES[1:]]).note(size)
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=previous)
     assert problems(data) == [
-        (None, f"the log was rewritten: the checkpoint you saved, of {size} entries, is not the beginning of this log")
+        (None, f"the log was rewritten: it does not begin with the {size} entries of the checkpoint that you saved")
     ]
     assert not data["previous"]["holds"]
 
@@ -253,7 +253,8 @@ def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -
         assert is_good(verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))), size
     for size in (39, 41, 59, 101, 119):
         data = verdict(period, tmp_path, keys=[log.vkey()], previous=log.note(size))
-        why = f"the checkpoint you saved has {size} entries, but the bundle has no consistency proof from there"
+        why = f"the checkpoint that you saved has {size} entries, "
+        why += "but the bundle has no consistency proof from there"
         assert (data["exit"], data["gaps"]) == (2, [why])
     request = bundle(log, kind="access_request", request=str(json.loads(log.lines[1])["access_request"]))
     assert is_good(verdict(request, tmp_path, keys=[log.vkey()], previous=log.note(40)))
@@ -291,10 +292,16 @@ def test_a_consistency_proof_that_does_not_lead_there_is_no_proof(tmp_path: Path
     # From a stored checkpoint of another log, and then with a proof of that log.
     data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(log, 31, 120))
     assert problems(data) == [
-        (None, "the consistency proof does not lead from the checkpoint you saved to the checkpoint of 120 entries")
+        (
+            None,
+            "the consistency proof does not lead from the checkpoint that you saved to the checkpoint of 120 entries",
+        )
     ]
     data = judged(path, keys=[log.vkey()], previous=fork.note(31), consistency=growth(fork, 31, 120))
-    assert "the log was rewritten: the checkpoint to which the consistency proof leads" in data["problems"][0]["why"]
+    assert (
+        "the log was rewritten: it does not begin with the 120 entries of the checkpoint at the end"
+        in data["problems"][0]["why"]
+    )
     assert not data["previous"]["holds"]
 
 
@@ -318,13 +325,13 @@ def test_a_newer_or_a_foreign_stored_checkpoint_can_t_be_compared(tmp_path: Path
     newer = Log.of([*ENTRIES, entry(120, 10**12)]).note()
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=newer)
     assert data["gaps"] == [
-        "the checkpoint you saved has 121 entries, more than the 120 of the bundle: get a newer bundle"
+        "the checkpoint that you saved has 121 entries, but the bundle has only 120: get a newer bundle"
     ]
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=Log.of(ENTRIES, shard=3).note())
-    assert data["gaps"] == [f"the checkpoint you saved is of another log, {origin_of(3)}"]
+    assert data["gaps"] == [f"the checkpoint that you saved belongs to another log: {origin_of(3)}"]
     data = verdict(bundle(log), tmp_path, keys=[log.vkey()], previous=log.note(50, (STRANGER,)))
     assert data["exit"] == 2
-    assert "the checkpoint you saved is signed by a key that you did not name" in data["gaps"][0]
+    assert "the checkpoint that you saved is signed by a key that you did not name" in data["gaps"][0]
 
 
 # --- Receipts --------------------------------------------------------------------------------------------
@@ -383,7 +390,7 @@ def test_a_receipt_for_another_entry_is_bad(tmp_path: Path) -> None:
     lines[1] = f"extra {lv.encoded(log.lines[6])}\n"
     path.write_text("".join(lines), "utf-8")
     assert problems(judged(path, keys=[log.vkey()])) == [
-        (5, "the entry's inclusion proof does not lead to the signed root")
+        (5, "the entry's inclusion proof does not match the signed root")
     ]
 
 

@@ -33,7 +33,7 @@ LOG = log_of(12)
 FORK = log_of(12, fork_at=6)
 NEW, UNKNOWN, OTHER = log_of(9, shard=1), log_of(9, shard=2), Signer.of("another")
 PROOF = LOG.tree.consistency(7)
-UNPROVEN = "the consistency proof does not verify\n"
+UNPROVEN = "the consistency proof is not valid\n"
 
 
 class HttpAnswer(NamedTuple):
@@ -167,7 +167,7 @@ REFUSED: dict[str, tuple[bytes, int, str, str]] = {
     "back to an older size, as if that were held": (add_checkpoint_body(5, LOG, 5), 409, SIZE, "7\n"),
     "back to an older size, as if nothing were held": (add_checkpoint_body(0, LOG, 5), 409, SIZE, "7\n"),
     "back to an older size from the one that is held": (
-        add_checkpoint_body(7, LOG, 5, path=[]), 400, TEXT, "the old size is larger than the new one\n"),
+        add_checkpoint_body(7, LOG, 5, path=[]), 400, TEXT, "the old size is larger than the new size\n"),
     "a fork of the same size": (add_checkpoint_body(7, FORK, 7), 409, SIZE, "7\n"),
     "a fork of the same size, with a proof": (add_checkpoint_body(7, FORK, 7, path=PROOF), 409, SIZE, "7\n"),
     "a fork that is longer, with its own proof": (add_checkpoint_body(7, FORK), 422, TEXT, UNPROVEN),

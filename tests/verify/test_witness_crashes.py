@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-I", str(REPOSITORY / "verify" / "lockbox_verify.py"))
 LOG = log_of(60)
 FORK = log_of(60, fork_at=5)
-UNPROVEN = (422, "the consistency proof does not verify\n")
+UNPROVEN = (422, "the consistency proof is not valid\n")
 
 
 def dies_in(place: str) -> tuple[str, ...]:

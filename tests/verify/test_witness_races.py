@@ -138,7 +138,7 @@ def one_lineage(each: Round, both: list[Answer], size: int) -> None:
         if refused == 409:
             assert words in (f"{size}\n", f"{each.base}\n" if len(each.fork.lines) == each.base else "")
         elif refused == 422:
-            assert words == "the consistency proof does not verify\n"
+            assert words == "the consistency proof is not valid\n"
 
 
 def as_cosigned(each: Round, both: list[Answer]) -> tuple[int, bytes, int, str]:
