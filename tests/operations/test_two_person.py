@@ -167,8 +167,8 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
                 hook.pk, url="https://else.example/p4th", events=["grant.closed"], actor=actor
             ),
             hooks,
-            "change the webhook at https://hooks.contoso.example to the address https://else.example; it gets "
-            "messages about Window closed as planned",
+            "change the webhook at https://hooks.contoso.example: its address becomes https://else.example, and it "
+            "gets messages about Window closed as planned",
         ),
         "disable_webhook": (
             lambda: operations.disable_webhook(hook.pk, actor=actor),
@@ -205,13 +205,13 @@ def wired(cast: Cast, actor: Actor) -> dict[str, tuple[Callable[[], Any], Callab
         "set_sign_on": (
             lambda: operations.set_sign_on(pk, connection=connection, was=None, actor=actor),
             lambda: list(SignOn.objects.values_list("issuer", "client_id", "sealed")),
-            "have people sign in at https://idp.contoso.example with the client lockbox: single sign-on is off; "
-            "groups that give roles: Staff → Member; people who can sign in without it: nobody",
+            "set single sign-on at https://idp.contoso.example with the client lockbox to “off”; "
+            "groups that give roles: Staff → Member; people who can sign in without single sign-on: nobody",
         ),
         "claim_domain": (
             lambda: operations.claim_domain(pk, name="contoso.example", actor=actor),
             lambda: list(Domain.objects.values_list("name")),
-            "add the domain contoso.example, so that people with its addresses sign in with single sign-on",
+            "add the domain contoso.example, so that people with an address of this domain sign in with single sign-on",
         ),
     }
 

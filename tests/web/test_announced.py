@@ -75,7 +75,7 @@ def test_a_customer_with_a_later_notice_reads_who_proposed_it(cast: Cast, confir
         assert "The change takes effect on" in page
     log = signed_in(cast, "fatima").get(reverse("web:log", args=[cast.fabrikam.pk])).content.decode()
     assert "Stella Test</bdi> had proposed to <bdi" in log
-    assert ("and it was confirmed" in log) == confirmed
+    assert ("and the change was confirmed" in log) == confirmed
 
 
 @pytest.mark.parametrize("name", ["ines", "stella"])

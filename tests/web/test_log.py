@@ -179,7 +179,7 @@ def test_the_acts_of_an_administrator_are_sentences_too(cast: Cast) -> None:
         "changed.”",
         "Ines Test, Contoso gave Mia Test the role “Auditor”",
         "Ines Test, Contoso switched Lockbox off",
-        "Ines Test, Contoso set the longest window to 1 hour; it was 4 hours",
+        "Ines Test, Contoso set the longest window to 1 hour; before, it was 4 hours",
     ]
 
 
@@ -257,8 +257,8 @@ def test_events_of_the_log_itself_have_sentences(cast: Cast) -> None:
         (
             "log.tombstoned",
             {"signed_size": 12000, "found_size": 1, "cause": "shorter"},
-            "Mia Test, Contoso closed the damaged log and started a new one;"
-            " signed before: 12,000 entries, found: 1 entry",
+            "Mia Test, Contoso closed the damaged log and started a new log."
+            " The damaged log had 12,000 entries when it was last signed, and 1 entry when it was closed",
         ),
         (
             "log.pruned",

@@ -238,7 +238,7 @@ RELEASE = Act(
     moves=Moves(sources=frozenset({State.OPEN}), targets=(State.CLOSED,), timing=Timing.BEFORE, closes="released"),
     scope=Scope.GRANTS_CLOSE,
     events=(GRANT_RELEASED,),
-    tried=_("close a window as its engineer"),
+    tried=_("close their own window"),
     done=_("The window is closed. Thank you for closing it early."),
     tells=(Tell("notify.window_closed", ("engineer", "provider_approvers", "customer")),),
     doors=frozenset({Door.PAGES, Door.API}),

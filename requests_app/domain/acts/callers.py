@@ -92,7 +92,7 @@ CHANGE_CLIENT = Act(
         Proposal("change_client", _("allow the client %(name)s to decide for %(decides_for)s")),
         LET_CLIENT_ASK,
     ),
-    done=_("The client was changed. The change applies from its next call on."),
+    done=_("The client was changed. The change applies from the client’s next call on."),
     tells=(Tell("notify.client_decides", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
@@ -167,9 +167,9 @@ STEP_UP_TOKEN = Act(
     noun=Noun.TOKEN,
     is_holders=True,
     humans_only=True,
-    title=_("Confirm with the password that you hold a token"),
+    title=_("Prove with your password that a token is yours"),
     any_token=True,
-    tried=_("confirm with the password that they hold a token"),
+    tried=_("prove with their password that a token is theirs"),
     doors=frozenset({Door.API}),
     own_order="The proof is compared before the act begins, because hashing takes a while.",
 )

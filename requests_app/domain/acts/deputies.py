@@ -18,7 +18,7 @@ OUT_OF_OFFICE_SET = Event(
 OUT_OF_OFFICE_ENDED = Event(
     "out_of_office.ended",
     label=_("Deputy’s period ended early"),
-    sentence=_("{who} ended the period in which {deputy_name} decides for {approver_name}"),
+    sentence=_("{who} ended a deputy’s period: {deputy_name} no longer decides for {approver_name}"),
     siem=Meaning(Family.USER_ACCESS, 2, severity=Severity.LOW),
 )
 

@@ -67,7 +67,7 @@ ADD_SERVICE = Proposal("add_service", _("add the service %(name)s, which Lockbox
 CHANGE_SERVICE = Proposal("change_service", _("change the service %(name)s: %(changes)s"), by_staff=True)
 ADD_RESOURCE = Proposal(
     "add_resource",
-    _("add “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
+    _("add the resource “%(name)s” of %(tenant_name)s to the service %(service_name)s, which Lockbox does not cover"),
     by_staff=True,
 )
 RENAME_RESOURCE = Proposal("rename_resource", _("rename the resource “%(was)s” to “%(name)s”"), by_staff=True)

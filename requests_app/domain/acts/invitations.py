@@ -36,7 +36,7 @@ INVITATION_ACCEPTED = Event(
 RECOVERY_KEY_MADE = Event(
     "recovery_key.made",
     label=_("Recovery key made"),
-    sentence=_("{who} made a recovery key; any earlier recovery key no longer works"),
+    sentence=_("{who} made a recovery key; earlier recovery keys no longer work"),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
 RECOVERY_KEY_USED = Event(

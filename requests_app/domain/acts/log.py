@@ -35,7 +35,10 @@ LOG_KEY_ROTATED = Event(
 LOG_TOMBSTONED = Event(
     "log.tombstoned",
     label=_("Damaged log closed and new log started"),
-    sentence=_("{who} closed the damaged log and started a new one; signed before: {signed_size}, found: {found_size}"),
+    sentence=_(
+        "{who} closed the damaged log and started a new log. The damaged log had {signed_size} when it was last "
+        "signed, and {found_size} when it was closed"
+    ),
     siem=Meaning(Family.LOG, OTHER, "Shard closed", Severity.HIGH),
     mark=Mark.TROUBLE,
 )
@@ -47,10 +50,10 @@ LOG_PRUNED = Event(
 )
 LOG_HEAD_ADOPTED = Event(
     "log.head_adopted",
-    label=_("Newest checkpoint vouched for"),
+    label=_("Newest checkpoint confirmed by an operator"),
     sentence=_(
-        "{who} continued the log from its newest checkpoint. The copy of the checkpoint outside the database was "
-        "lost, and the operator vouched for the checkpoint"
+        "{who} continued the log from its newest checkpoint. The copy of this checkpoint outside the database was "
+        "lost, and an operator confirmed that the checkpoint is right"
     ),
     siem=Meaning(Family.LOG, OTHER, "Head vouched for", Severity.HIGH),
 )
@@ -203,9 +206,9 @@ ADOPT_LOG_HEAD = Act(
     "adopt_log_head",
     noun=Noun.LOG,
     roles=frozenset({Role.SYSTEM}),
-    title=_("Vouch for the newest checkpoint"),
+    title=_("Confirm the newest checkpoint"),
     inputs=(Field("comment", Kind.TEXT, at_most=limits.COMMENT_MAX),),
     events=(LOG_HEAD_ADOPTED,),
-    tried=_("vouch for the newest checkpoint"),
+    tried=_("confirm the newest checkpoint"),
     doors=frozenset({Door.COMMAND}),
 )

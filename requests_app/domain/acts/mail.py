@@ -11,13 +11,13 @@ from requests_app.domain.acts.declaration import Act, Door, Event, Noun
 MAIL_PARKED = Event(
     "mail.parked",
     label=_("Mail could not be delivered"),
-    sentence=_("A mail to {to} could not be delivered and is not retried any more"),
+    sentence=_("A mail to {to} could not be delivered. No further attempt is made"),
     siem=Meaning(Family.ENTITY, OTHER, "Delivery given up", Severity.MEDIUM, has_failed=True),
 )
 MAIL_RESENT = Event(
     "mail.resent",
     label=_("Mail sent again"),
-    sentence=_("{who} had a mail to {to} sent again"),
+    sentence=_("{who} sent a mail to {to} again"),
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )
 

@@ -41,20 +41,20 @@ PERSON_SECOND_FACTORS_RESET = Event(
 )
 PERSON_SWITCHED_OFF = Event(
     "person.switched_off",
-    label=_("Person switched off"),
+    label=_("Account switched off"),
     sentence=_("{who} switched off the account of {name}"),
     siem=Meaning(Family.ACCOUNT, 5, severity=Severity.LOW),
 )
 PERSON_SWITCHED_ON = Event(
     "person.switched_on",
-    label=_("Person switched on"),
+    label=_("Account switched on"),
     sentence=_("{who} switched on the account of {name}"),
     siem=Meaning(Family.ACCOUNT, 2, severity=Severity.LOW),
 )
 
 SWITCH_ON_PROVIDER = Proposal(
     "switch_on_provider",
-    _("switch on the account of %(name)s again, with the roles that it has"),
+    _("switch on the account of %(name)s again, with the roles of this account"),
     by_staff=True,
 )
 
@@ -128,7 +128,10 @@ RESET_SECOND_FACTORS = Act(
     events=(PERSON_SECOND_FACTORS_RESET,),
     tried=_("reset a person’s second factors"),
     proposes=(Proposal("reset_second_factors", _("reset the second factors of %(name)s")),),
-    done=_("The second factors are removed, and every session has ended. The next sign-in sets up new second factors."),
+    done=_(
+        "The second factors are removed, and every session has ended. At the next sign-in, the person sets up new "
+        "second factors."
+    ),
     tells=(Tell("notify.second_factor_changed", ("account_holder", "customer")),),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )

@@ -17,8 +17,8 @@ MUTE_SET = Event(
 )
 MUTE_LIFTED = Event(
     "mute.lifted",
-    label=_("Mute lifted"),
-    sentence=_("{who} lifted the mute on {muted}"),
+    label=_("Mute ended early"),
+    sentence=_("{who} ended the mute on {muted} early"),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.LOW),
 )
 
@@ -40,13 +40,13 @@ LIFT_MUTE = Act(
     "lift_mute",
     noun=Noun.MUTE,
     roles=frozenset({Role.APPROVER}),
-    title=_("Lift a mute"),
+    title=_("End a mute"),
     step_up=StepUp.ALWAYS,
     is_of_approver=True,
     scope=Scope.DECISIONS_WRITE,
     events=(MUTE_LIFTED,),
-    tried=_("lift a mute"),
-    done=_("The mute on {muted} is lifted."),
+    tried=_("end a mute"),
+    done=_("The mute on {muted} has ended."),
     tells=(Tell("notify.mute", ("customer",)),),
     doors=frozenset({Door.PAGES, Door.API}),
     route=Route(

@@ -12,7 +12,7 @@ PERSON_PASSWORD_CHANGED = Event(
     "person.password_changed",
     label=_("Password changed"),
     sentence=_("{who} changed their own password"),
-    variants=((has("how", "reset"), _("{who} set a new password through a link that was sent to {email}")),),
+    variants=((has("how", "reset"), _("{who} set a new password with a link that was sent to {email}")),),
     siem=Meaning(Family.ACCOUNT, 3, severity=Severity.MEDIUM),
 )
 PERSON_ADDRESS_REQUESTED = Event(
@@ -62,7 +62,7 @@ STEP_UP = Act(
     "step_up",
     noun=Noun.ACCOUNT,
     is_holders=True,
-    title=_("Prove who they are"),
+    title=_("Prove who you are"),
     tried=_("prove who they are"),
     doors=frozenset({Door.PAGES, Door.API}),
     own_order="A proof of identity changes nothing. Only a refusal leaves an entry.",
@@ -97,7 +97,7 @@ REQUEST_ADDRESS = Act(
     step_up=StepUp.ALWAYS,
     events=(PERSON_ADDRESS_REQUESTED,),
     tried=_("ask to change their address"),
-    done=_("A link is on its way to the new address. Until you open it, nothing changes."),
+    done=_("A link is on its way to the new address. Your address changes only after you open this link."),
     tells=(Tell("notify.address_link", ("new_address",)), Tell("notify.address_changed", ("former_address",))),
     doors=frozenset({Door.PAGES}),
 )
@@ -108,7 +108,7 @@ CONFIRM_ADDRESS = Act(
     title=_("Change your address"),
     events=(PERSON_ADDRESS_CHANGED,),
     tried=_("change their address"),
-    done=_("Your address was changed. From now on you sign in with it."),
+    done=_("Your address was changed. From now on, you sign in with the new address."),
     tells=(Tell("notify.address_changed", ("former_address",)),),
     doors=frozenset({Door.PAGES}),
 )

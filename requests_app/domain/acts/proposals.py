@@ -28,12 +28,18 @@ PROPOSAL_MADE = Event(
     variants=(
         (
             has("told_late", and_also="effective_at"),
-            _("{proposed_by} had proposed to {proposed}. Nobody else could confirm it. It takes effect {effective_at}"),
+            _(
+                "{proposed_by} had proposed to {proposed}. Nobody else could confirm the change. The change takes "
+                "effect {effective_at}"
+            ),
         ),
         (has("told_late"), _("{proposed_by} had proposed to {proposed}")),
         (
             has("effective_at"),
-            _("{who} proposed to {proposed}. Nobody else could confirm it. It takes effect {effective_at}"),
+            _(
+                "{who} proposed to {proposed}. Nobody else could confirm the change. The change takes effect "
+                "{effective_at}"
+            ),
         ),
     ),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
@@ -41,18 +47,18 @@ PROPOSAL_MADE = Event(
 PROPOSAL_CONFIRMED = Event(
     "proposal.confirmed",
     label=_("Change confirmed"),
-    sentence=_("{who} confirmed the change that {proposed_by} had proposed: to {proposed}"),
+    sentence=_("{who} confirmed the proposal by {proposed_by} to {proposed}"),
     variants=(
         (
             has("told_late"),
-            _("{proposed_by} had proposed to {proposed}, and it was confirmed. It takes effect {effective_at}"),
+            _(
+                "{proposed_by} had proposed to {proposed}, and the change was confirmed. The change takes effect "
+                "{effective_at}"
+            ),
         ),
         (
             has("effective_at"),
-            _(
-                "{who} confirmed the change that {proposed_by} had proposed: to {proposed}. It takes effect "
-                "{effective_at}"
-            ),
+            _("{who} confirmed the proposal by {proposed_by} to {proposed}. The change takes effect {effective_at}"),
         ),
     ),
     siem=Meaning(Family.ENTITY, OTHER, "Confirm", Severity.MEDIUM),
@@ -60,19 +66,19 @@ PROPOSAL_CONFIRMED = Event(
 PROPOSAL_WITHDRAWN = Event(
     "proposal.withdrawn",
     label=_("Proposed change withdrawn"),
-    sentence=_("{who} withdrew the change that {proposed_by} had proposed: to {proposed}"),
+    sentence=_("{who} withdrew the proposal by {proposed_by} to {proposed}"),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 PROPOSAL_APPLIED = Event(
     "proposal.applied",
     label=_("Announced change took effect"),
-    sentence=_("The change that {proposed_by} had proposed took effect: to {proposed} ({confirmed})"),
+    sentence=_("A change took effect: {proposed_by} had proposed to {proposed} ({confirmed})"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.HIGH),
 )
 PROPOSAL_LAPSED = Event(
     "proposal.lapsed",
     label=_("Announced change lapsed"),
-    sentence=_("The change that {proposed_by} had proposed lapsed: to {proposed}. Nothing was changed. {lapsed}"),
+    sentence=_("A change lapsed: {proposed_by} had proposed to {proposed}. Nothing was changed. {lapsed}"),
     siem=Meaning(Family.ENTITY, OTHER, "Lapse", Severity.LOW),
 )
 

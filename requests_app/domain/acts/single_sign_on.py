@@ -66,8 +66,8 @@ SET_SIGN_ON = Act(
         Proposal(
             "set_sign_on",
             _(
-                "have people sign in at %(issuer)s with the client %(client_id)s: single sign-on is %(sign_on)s; "
-                "groups that give roles: %(groups)s; people who can sign in without it: %(break_glass)s"
+                "set single sign-on at %(issuer)s with the client %(client_id)s to “%(sign_on)s”; groups that give "
+                "roles: %(groups)s; people who can sign in without single sign-on: %(break_glass)s"
             ),
         ),
     ),
@@ -88,7 +88,7 @@ CLAIM_DOMAIN = Act(
     proposes=(
         Proposal(
             "claim_domain",
-            _("add the domain %(domain)s, so that people with its addresses sign in with single sign-on"),
+            _("add the domain %(domain)s, so that people with an address of this domain sign in with single sign-on"),
         ),
     ),
     done=_("Put the file on the domain’s web server now. Then check the domain."),
@@ -104,7 +104,7 @@ VERIFY_DOMAIN = Act(
     scope=Scope.SIGN_ON_MANAGE,
     events=(DOMAIN_VERIFIED,),
     tried=_("verify a domain"),
-    done=_("The domain is verified: its addresses lead to your sign-in."),
+    done=_("The domain is verified. People with an address of this domain are sent to your sign-in."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 REMOVE_DOMAIN = Act(

@@ -20,7 +20,7 @@ TENANT_CHANGED = Event(
     label=_("Tenant changed"),
     sentence=_("{who} changed the tenant: {changes}"),
     variants=(
-        (has("window_cap"), _("{who} set the longest window to {length}; it was {before}")),
+        (has("window_cap"), _("{who} set the longest window to {length}; before, it was {before}")),
         (has("yes_rule", "any"), _("{who} set this rule: approvals count with or without a signature")),
         (has("yes_rule", "signed"), _("{who} set this rule: approvals must be signed with a passkey")),
         (
@@ -119,7 +119,7 @@ SET_WINDOW_CAP = Act(
     events=(TENANT_CHANGED,),
     tried=_("set the longest window"),
     proposes=(Proposal("set_window_cap", _("set the longest window to %(time)s")),),
-    done=_("From now on no window is longer than {length}."),
+    done=_("From now on, no window is longer than {length}."),
     doors=frozenset({Door.PAGES, Door.API}),
 )
 SET_YES_RULE = Act(

@@ -63,7 +63,7 @@ TICKET_COMMENTED = Event(
 TICKET_NOTE_ADDED = Event(
     "ticket.note_added",
     label=_("Internal note added"),
-    sentence=_("{who} wrote a note on the ticket {ticket} that only {provider} reads"),
+    sentence=_("{who} wrote an internal note on the ticket {ticket}; only {provider} can read the note"),
     siem=UPDATED,
 )
 TICKET_RESOLVED = Event(

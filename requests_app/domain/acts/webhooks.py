@@ -12,56 +12,56 @@ from requests_app.domain.scopes import Scope
 WEBHOOK_ADDED = Event(
     "webhook.added",
     label=_("Webhook added"),
-    sentence=_("{who} added a webhook to {place}"),
+    sentence=_("{who} added a webhook at {place}"),
     siem=Meaning(Family.ENTITY, 1, severity=Severity.MEDIUM),
 )
 WEBHOOK_CHANGED = Event(
     "webhook.changed",
     label=_("Webhook changed"),
-    sentence=_("{who} changed the webhook that sends to {place}"),
+    sentence=_("{who} changed the webhook at {place}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 WEBHOOK_REMOVED = Event(
     "webhook.removed",
     label=_("Webhook removed"),
-    sentence=_("{who} removed the webhook to {place}"),
+    sentence=_("{who} removed the webhook at {place}"),
     siem=Meaning(Family.ENTITY, 4, severity=Severity.LOW),
 )
 WEBHOOK_SECRET_ROTATED = Event(
     "webhook.secret_rotated",
     label=_("New webhook secret made"),
-    sentence=_("{who} made a new secret for the webhook to {place}"),
+    sentence=_("{who} made a new secret for the webhook at {place}"),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )
 WEBHOOK_DISABLED = Event(
     "webhook.disabled",
     label=_("Webhook switched off"),
-    sentence=_("{who} switched the webhook to {place} off"),
+    sentence=_("{who} switched off the webhook at {place}"),
     variants=(
         (
             has("because", "gone"),
-            _("The webhook to {place} was switched off, because it answered that it no longer exists"),
+            _("The webhook at {place} was switched off, because it answered that it no longer exists"),
         ),
-        (has("because", "failing"), _("The webhook to {place} was switched off, because it failed for several days")),
+        (has("because", "failing"), _("The webhook at {place} was switched off, because it failed for several days")),
     ),
     siem=Meaning(Family.ENTITY, 9, severity=Severity.MEDIUM),
 )
 WEBHOOK_ENABLED = Event(
     "webhook.enabled",
     label=_("Webhook switched on"),
-    sentence=_("{who} switched the webhook to {place} on again"),
+    sentence=_("{who} switched on the webhook at {place} again"),
     siem=Meaning(Family.ENTITY, 8, severity=Severity.LOW),
 )
 WEBHOOK_TESTED = Event(
     "webhook.tested",
     label=_("Webhook tested"),
-    sentence=_("{who} sent a test to the webhook to {place}"),
+    sentence=_("{who} sent a test message to the webhook at {place}"),
     siem=Meaning(Family.ENTITY, OTHER, "Tested"),
 )
 WEBHOOK_REDELIVERED = Event(
     "webhook.redelivered",
     label=_("Message to a webhook sent again"),
-    sentence=_("{who} sent a message again to the webhook to {place}"),
+    sentence=_("{who} sent a message to the webhook at {place} again"),
     siem=Meaning(Family.ENTITY, OTHER, "Sent again"),
 )
 
@@ -93,7 +93,10 @@ CHANGE_WEBHOOK = Act(
     proposes=(
         Proposal(
             "change_webhook",
-            _("change the webhook at %(place_before)s to the address %(place)s; it gets messages about %(events)s"),
+            _(
+                "change the webhook at %(place_before)s: its address becomes %(place)s, and it gets messages about "
+                "%(events)s"
+            ),
         ),
     ),
     done=_("The webhook was changed."),
@@ -169,7 +172,7 @@ SEND_WEBHOOK_TEST = Act(
     scope=Scope.WEBHOOKS_MANAGE,
     events=(WEBHOOK_TESTED,),
     tried=_("send a test to a webhook"),
-    done=_("A test is on its way. Its result appears below within seconds."),
+    done=_("A test is on its way. The result appears below within seconds."),
     doors=frozenset({Door.PAGES, Door.API, Door.ADMIN}),
 )
 REDELIVER = Act(
