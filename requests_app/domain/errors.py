@@ -82,7 +82,7 @@ class SecondFactorRequired(NotAllowed):
     """The person's role needs a second factor, and none is set up yet. The pages lead to the set-up."""
 
     code = "second_factor_required"
-    default = _("Your role needs a second factor, and you have none. Sign in on the pages to set one up.")
+    default = _("Your role needs a second factor, and you have none. Sign in on the pages, and set up a second factor.")
 
 
 class StepUpRequired(NotAllowed):
@@ -209,8 +209,8 @@ class PasskeyBadSignature(PasskeyRefused):
 class PasskeyCounter(PasskeyRefused):
     code = "passkey_counter"
     default = _(
-        "The passkey’s signature counter did not increase. There might be a copy of the passkey: remove it and add a "
-        "new one."
+        "The passkey’s signature counter did not increase. There might be a copy of the passkey. Remove the "
+        "passkey, and add a new passkey."
     )
 
 
@@ -235,7 +235,7 @@ class ManifestRefused(NotAllowed):
 
 class ManifestChanged(ManifestRefused):
     code = "manifest_changed"
-    default = _("The signed text is different from the text that was made here to be signed.")
+    default = _("The signed text is different from the text that this server made for signing.")
 
 
 class ManifestForeign(ManifestRefused):
@@ -262,7 +262,7 @@ class DeviceBoundRequired(NotAllowed):
 
 class OwnKeyRequired(NotAllowed):
     code = "own_key_required"
-    default = _("This tenant’s approvals are given on the tenant’s own approval page, with a key of that page.")
+    default = _("This tenant’s approvers approve on the tenant’s own approval page, with a passkey of that page.")
 
 
 class WindowNotOpen(NotAllowed):
@@ -352,7 +352,7 @@ class LogDamaged(WrongState):
     """The stored log does not lead to the root in the signed checkpoint."""
 
     code = "log_damaged"
-    default = _("There is no proof of this entry, because what is stored does not match what was signed.")
+    default = _("There is no proof of this entry, because the stored log does not match the signed log.")
 
 
 class Malformed(DomainError):

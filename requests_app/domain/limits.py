@@ -72,7 +72,7 @@ def require_text(value: object, *, field: str, at_least: int = 1, at_most: int) 
     text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
     if not at_least <= len(text) <= at_most:
         raise Unacceptable(
-            _("Write between %(least)d and %(most)d characters; this has %(length)d.")
+            _("Write between %(least)d and %(most)d characters. Your text has %(length)d.")
             % {"least": at_least, "most": at_most, "length": len(text)},
             field=field,
         )

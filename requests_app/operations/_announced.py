@@ -188,12 +188,11 @@ def _outcome(row: Proposal) -> DomainError:
         words = _(
             "Your change is proposed, and the affected customers get a mail now. In the last %(hours)d hours, "
             "you were the only member of the staff, so no second person has to confirm the change. The change "
-            "takes effect in "
-            "%(hours)d hours."
+            "takes effect in %(hours)d hours."
         )
     else:
         words = _(
             "Your change is proposed, and the affected customers get a mail now. Another member of the staff must "
-            "confirm it within 7 days. The change takes effect %(hours)d hours after that."
+            "confirm the change within 7 days. The change takes effect %(hours)d hours after the confirmation."
         )
     return ChangeProposed(words % {"hours": hours}, current={"proposal": str(row.pk)})

@@ -500,7 +500,7 @@ def _post(current: Step) -> None:
         held = IdempotencyKey.objects.filter(claim=once.claim, done_at=None)
         about = {"subject_type": current.subject_type, "subject_id": current.subject_id}
         if not held.update(done_at=current.at, **about):
-            raise WrongState(_("This call took too long. Another process is making the same call now."))
+            raise WrongState(_("This call took too long, and the same call is now running in another process."))
     if current.notes:
         post(current.notes, at=current.at)
         bell.ring()

@@ -275,7 +275,7 @@ def _fill_demand(row: AccessRequest, demand: Demand, at: dt.datetime) -> None:
     row.demand_reference = limits.require_text(demand.reference, field="demand_reference", at_most=120)
     # In the far east, the date can be one day later than in UTC.
     if demand.date > at.date() + dt.timedelta(days=1):
-        raise Unacceptable(_("The demand's date lies in the future."), field="demand_date")
+        raise Unacceptable(_("The demand's date is in the future."), field="demand_date")
     row.demand_date = demand.date
 
 

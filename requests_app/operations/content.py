@@ -334,7 +334,7 @@ def _raise_as_refusal(error: ConnectorError) -> NoReturn:
                 )
             ),
         ),
-        (Outside, NotCovered(_("This name leads out of the resource."))),
+        (Outside, NotCovered(_("This name points to a place outside the resource."))),
         (NoSuchItem, NotFound()),
         (ItemTooLarge, Unacceptable(_("This item is too large to be opened here."))),
         (Unreadable, Unacceptable(_("This item is stored in a form that can’t be read here."))),

@@ -57,7 +57,7 @@ def end_out_of_office(absence_id: object, *, actor: Actor) -> OutOfOffice:
 
     def state(current: Step) -> None:
         if current.row.ended_at is not None or current.row.until_at <= current.at:
-            raise WrongState(_("This has already ended."))
+            raise WrongState(_("This absence has already ended."))
 
     with perform(END_OUT_OF_OFFICE, absence_id, actor=actor, state=state) as current:
         row: OutOfOffice = current.row
@@ -83,7 +83,7 @@ def _deputy(tenant: Tenant, deputy_id: object, current: Step) -> Person:
 
 def _require_time(row: OutOfOffice, current: Step) -> None:
     if row.until_at <= row.from_at:
-        raise Unacceptable(_("Choose an end after the beginning, and in the future."), field="until_at")
+        raise Unacceptable(_("Choose an end that is in the future, and after the beginning."), field="until_at")
     if row.until_at > current.at + limits.OUT_OF_OFFICE_MAX:
         days = limits.OUT_OF_OFFICE_MAX.days
         raise Unacceptable(_("Choose an end within %(days)d days.") % {"days": days}, field="until_at")

@@ -158,7 +158,7 @@ def change_client(
         elif client.decides_for is not None and Scope.DECISIONS_WRITE not in client.scopes:
             client.decides_for = None
         if _described(client) == before:
-            raise Unacceptable(_("Nothing would change."), field="scopes")
+            raise Unacceptable(_("The client already has these values."), field="scopes")
         current.require_proof(needed=bool(gained) or _is_given_to_decide(client, before))
 
     def announces(current: Step) -> tuple[Change, Terms] | None:

@@ -94,7 +94,7 @@ def _why_not(refusal: Refusal) -> str:
             "tombstone."
         )
         return words % refusal.detail
-    return _("The hashes in the database do not lead to the newest checkpoint. Close this log with a tombstone.")
+    return _("The hashes in the database do not match the newest checkpoint. Close this log with a tombstone.")
 
 
 def _log(current: Step, log_id: object) -> ChainHead:

@@ -375,7 +375,7 @@ def _account_of(tenant: Tenant, terms: dict[str, Any], *, is_active: bool) -> Pe
     if person is None:
         raise NotFound
     if person.is_active != is_active:
-        raise WrongState(_("This was done already."))
+        raise WrongState(_("This account was already switched on or off."))
     return person
 
 
@@ -425,7 +425,7 @@ def switch_on_person(person_id: object, *, actor: Actor) -> Person:
 def _on_agreed(current: Step, terms: Terms) -> None:
     person = Person.objects.get_queryset().humans().get(pk=terms["person"])
     if person.is_active:
-        raise WrongState(_("This was done already."))
+        raise WrongState(_("This account is switched on already."))
     current.subject_type, current.subject_id = "person", str(person.pk)
     switch_on(current, person, memberships_of(person))
 

@@ -81,7 +81,7 @@ def lift_mute(mute_id: object, *, actor: Actor) -> Mute:
 
     def state(current: Step) -> None:
         if current.row.lifted_at is not None or current.row.until_at <= current.at:
-            raise WrongState(_("This has already ended."))
+            raise WrongState(_("This mute has already ended."))
 
     with perform(LIFT_MUTE, mute_id, actor=actor, state=state) as current:
         row: Mute = current.row

@@ -165,8 +165,8 @@ def apply_proposal(proposal_id: object, *, actor: Actor) -> Proposal:
         if change.waits is not None and change.waits(row.said, current.at):
             raise WrongState(
                 _(
-                    "The change would affect an access request or a window that has not ended yet. "
-                    "The change takes effect after it has ended."
+                    "The change affects an access request or a window that has not ended yet. The change takes "
+                    "effect after the access request or the window has ended."
                 )
             )
         if why := _doubt(row):
@@ -242,7 +242,9 @@ def _locked(row: Proposal, current: Step) -> Proposal:
 
 def _require_not_ended(row: Proposal) -> None:
     if row.ended_at is not None:
-        raise WrongState(_("This change has already ended: %(how)s.") % {"how": row.get_outcome_display()})
+        raise WrongState(
+            _("This change is no longer open. Its state is: %(how)s.") % {"how": row.get_outcome_display()}
+        )
 
 
 def _doubt(row: Proposal) -> str:

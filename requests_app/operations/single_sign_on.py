@@ -216,7 +216,7 @@ def remove_domain(domain_id: object, *, actor: Actor) -> None:
 
 _PROBLEMS = {
     "unreachable": lambda: _("%(url)s does not answer."),
-    "status": lambda: _("%(url)s answers, but not with the file."),
+    "status": lambda: _("%(url)s answers, but does not send the file."),
     "content": lambda: _(
         "The file at %(url)s does not contain the line that proves the domain. Add the line, then check again."
     ),
@@ -468,7 +468,7 @@ def _break_glass(person_id: UUID | None, tenant: Tenant) -> Person | None:
         raise Unacceptable(_("Choose an administrator of this tenant."), field="break_glass")
     if not gets_in_alone(person):
         words = _(
-            "%(name)s has neither a password nor a passkey, and so could not sign in without the identity provider."
+            "%(name)s has neither a password nor a passkey, and so can’t sign in without the identity provider."
         ) % {"name": person.name}
         raise Unacceptable(words, field="break_glass")
     return person

@@ -93,7 +93,7 @@ def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
 def _switch_lockbox(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     on = bool(terms["on"])
     if tenant.lockbox_on == on or (on and not tenant.plan.includes_lockbox):
-        raise WrongState(_("Lockbox is already switched as proposed, or the plan no longer includes Lockbox."))
+        raise WrongState(_("Lockbox is already in the proposed state, or the plan no longer includes Lockbox."))
     tenant.lockbox_on = on
     # A tenant that had Lockbox on before this column existed has had it on since it was created.
     tenant.lockbox_first_on_at = tenant.lockbox_first_on_at or (current.at if on else tenant.created_at)
@@ -397,7 +397,7 @@ def _renaming(resource: Resource, wanted: Terms) -> tuple[Change, Terms] | None:
     _validated(_copy_with(resource, {"name": wanted["name"]}))
     is_both = wanted.get("is_active", resource.is_active) != resource.is_active
     if is_both and is_announced(RENAME_RESOURCE, terms):
-        words = _("The customer gets notice of a new name. First change whether the resource is active, separately.")
+        words = _("The customer gets notice of a new name. First save the other change. Then change the name.")
         raise Unacceptable(words, field="is_active")
     return RENAME_RESOURCE, terms
 
@@ -410,7 +410,7 @@ def _require_lasting(plan: Plan, at: datetime) -> None:
     pending = Proposal.objects.of_staff().pending(at).filter(act="change_plan", said__row=str(plan.pk))
     if any(row.said["set"].get("includes_lockbox") is False for row in pending):
         words = _(
-            "A change is announced: the plan %(plan)s will not include Lockbox. Withdraw the change or wait for it."
+            "An announced change takes Lockbox out of the plan %(plan)s. Withdraw the change, or wait until it applies."
         )
         raise WrongState(words % {"plan": plan.name})
 

@@ -267,7 +267,7 @@ def _switch_on(webhook: Webhook, current: Step) -> None:
     _begin_anew(webhook, current)
     webhook.save()
     old = _waiting(webhook).filter(created_at__lt=webhook.from_at)
-    old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: too old."))
+    old.update(state=OutboxMessage.State.PARKED, claimed_until=None, last_error=_("Not sent: the message is too old."))
     current.witness(Event.WEBHOOK_ENABLED, detail=_described(webhook), text=webhook.place)
     bell.ring(bell.DELIVER_WEBHOOKS)
 

@@ -122,7 +122,10 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 
     def check(current: Step) -> None:
         if hours is not None and not Witness.objects.filter(tenant_id=current.row.pk).exists():
-            raise Unacceptable(_("Register a witness first: without one, no window could ever open."), field="hours")
+            raise Unacceptable(
+                _("Register a witness first. With this rule and without a witness, no window could open."),
+                field="hours",
+            )
 
     terms = {"hours": hours}
     with perform(
@@ -137,7 +140,7 @@ def set_cosigning(tenant_id: object, *, hours: int | None, actor: Actor) -> Tena
 def _set_cosigning(current: Step, tenant: Tenant, terms: dict[str, Any]) -> None:
     hours = terms["hours"]
     if hours is not None and not Witness.objects.filter(tenant_id=tenant.pk).exists():
-        raise WrongState(_("There is no witness any more, so no window could ever open."))
+        raise WrongState(_("There is no witness any more. With this rule, no window could open."))
     before, tenant.cosigned_within = tenant.cosigned_within, hours
     tenant.save(update_fields=["cosigned_within"])
     current.witness(Event.LOG_POLICY_CHANGED, detail={"cosigned_within": hours, "cosigned_within_before": before})

@@ -117,7 +117,7 @@ def consistency(tenant: Tenant | Log, old: int, new: int, shard: int | None = No
         return Growth(old, tuple(proofs.consistency_to(row, old)), proofs.cosigned(row))
     except (NotProven, BadNote) as why:
         logger.error("log_consistency_damaged", tenant=str(tenant.pk), shard=shard, old=old, new=new)
-        raise LogDamaged(_("There is no such proof, because what is stored does not match what was signed.")) from why
+        raise LogDamaged(_("There is no such proof, because the stored log does not match the signed log.")) from why
 
 
 def require_receipt(row: AccessRequest, seq: int) -> None:

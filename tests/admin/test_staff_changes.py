@@ -31,7 +31,7 @@ def test_unticking_the_box_proposes_and_the_next_page_says_what_it_waits_for(cas
     answer = uncovered(staff, cast)
     row = Proposal.objects.get()
     assert (answer.status_code, answer.headers["Location"]) == (302, address(Proposal, "change", row.pk))
-    assert "Another member of the staff must confirm it within 7 days" in messages(answer)
+    assert "Another member of the staff must confirm the change within 7 days" in messages(answer)
     assert Service.objects.get(pk=cast.exchange.pk).is_covered
     page = staff.get(answer.headers["Location"]).content.decode()
     assert "waits for a second person" in page

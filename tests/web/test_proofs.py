@@ -129,7 +129,7 @@ def test_a_damaged_log_gives_no_proof_and_tells_the_operators(cast: Cast, monkey
     meddle("UPDATE audit_app_tile SET hashes = %s", bytes(32 * 4))
     response = proof(cast, 2)
     assert response.status_code == 409
-    assert "There is no proof of this entry, because what is stored does not match what was signed." in text(response)
+    assert "There is no proof of this entry, because the stored log does not match the signed log." in text(response)
     assert "Somebody must investigate this." in text(response)
     assert output == [("log_proof_damaged", {"tenant": str(cast.contoso.pk), "seq": 2, "what": "damaged"})]
 

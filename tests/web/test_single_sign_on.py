@@ -899,7 +899,7 @@ def test_a_domain_is_proven_by_its_web_server(cast: Cast, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         domains.outbound, "get", lambda url, **_: domains.outbound.Answer(shown["status"], "", shown["body"])
     )
-    assert "not with the file" in ines.post(page, {"check_domain": row.pk}).content.decode()
+    assert "does not send the file" in ines.post(page, {"check_domain": row.pk}).content.decode()
     shown["status"], shown["body"] = 200, b"something else"
     assert ines.post(page, {"check_domain": row.pk}).status_code == 409
     assert Domain.objects.get().verified_at is None

@@ -787,7 +787,7 @@ def test_messages_older_than_three_days_are_left_out_when_it_is_switched_on(
     deliver()
     assert [got.message["data"]["subject"]["id"] for got in receiver.got] == [str(young.pk)]
     assert str(old.pk) != str(dead.pk)
-    assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Not sent: too old."
+    assert OutboxMessage.objects.get(lane="webhook", state="parked").last_error == "Not sent: the message is too old."
 
 
 def test_a_receiver_with_an_endless_answer_has_answered(cast: Cast, receiver: Receiver) -> None:
