@@ -45,40 +45,46 @@ ALARMS = frozenset({"longer", "other_root"})
 #: The problems of witnesses, in words that say what to do. {n} is the problem's number.
 PROBLEMS: dict[str, Promise] = {
     "longer": gettext_lazy(
-        "It has cosigned {n} entries of this log, which is more than the log has now. Entries are missing: save what "
-        "the witness has, and ask the provider."
+        "The witness has cosigned {n} entries of this log, which is more than the log has now. Entries are missing: "
+        "save what the witness has, and ask the provider."
     ),
     "other_root": gettext_lazy(
-        "It has a checkpoint that does not match this log. One of the two was changed: save what the witness has, "
-        "and ask the provider."
+        "The witness has a checkpoint that does not match this log. One of the two was changed: save what the "
+        "witness has, and ask the provider."
     ),
     "unknown_log": gettext_lazy(
-        "It does not know this log. Start it with the key of this log. If a damaged log was closed and a new log was "
-        "started, the key line is not the same as before."
+        "The witness does not know this log. Start the witness with the key of this log. If a damaged log was closed "
+        "and a new log was started, the key line is not the same as before."
     ),
     "unknown_key": gettext_lazy(
-        "It does not accept the key that signs this log. Was the key changed? Start it with the new key."
+        "The witness does not accept the key that signs this log. Was the key changed? Start the witness with the "
+        "new key."
     ),
-    "not_understood": gettext_lazy("It did not understand the request. Is it a witness, and is the URL right?"),
-    "elsewhere": gettext_lazy("It redirects to another URL. Register that URL, if it is the right one."),
-    "status": gettext_lazy("It answered with the error {n}."),
-    "no_cosignature": gettext_lazy("Its answer has no signature by the key that is registered. Is it another witness?"),
-    "bad_signature": gettext_lazy("Its signature is not valid."),
+    "not_understood": gettext_lazy("The server did not understand the request. Is it a witness, and is the URL right?"),
+    "elsewhere": gettext_lazy("The witness redirects to another URL. If the other URL is right, register it."),
+    "status": gettext_lazy("The witness answered with the error {n}."),
+    "no_cosignature": gettext_lazy(
+        "The answer has no signature by the registered key. Does another witness answer at this URL?"
+    ),
+    "bad_signature": gettext_lazy("The witness’s signature is not valid."),
     "clock": gettext_lazy(
-        "Its clock is wrong: the time of its signature differs from the present time by more than five minutes."
+        "The witness’s clock is wrong: the time of its signature differs from the present time by more than five "
+        "minutes."
     ),
     "damaged": gettext_lazy(
         "The log cannot prove that it continues the checkpoint of the witness. The provider must check this."
     ),
     "undecided": gettext_lazy(
-        "It reported a different size twice. Does another server also send this log to the witness?"
+        "The witness reported a different size twice. Does another server also send this log to the witness?"
     ),
-    "unreachable": gettext_lazy("It cannot be reached. Is it running, and is the URL right?"),
+    "unreachable": gettext_lazy("The witness cannot be reached. Is it running, and is the URL right?"),
     "no_such_host": gettext_lazy("There is no machine with this name."),
-    "timeout": gettext_lazy("It did not answer in time."),
-    "tls": gettext_lazy("Its certificate is not valid for its name."),
-    "address": gettext_lazy("Its name leads to an address that is not public, so this server does not ask it."),
-    "no_http": gettext_lazy("The program that answers at its URL is not a web server."),
+    "timeout": gettext_lazy("The witness did not answer in time."),
+    "tls": gettext_lazy("The witness’s certificate is not valid for its host name."),
+    "address": gettext_lazy(
+        "The witness’s host name belongs to an address that is not public, so this server does not call it."
+    ),
+    "no_http": gettext_lazy("The program that answers at the witness’s URL is not a web server."),
     "too_long": gettext_lazy("The witness’s answer is too long."),
 }
 

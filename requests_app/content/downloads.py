@@ -57,7 +57,8 @@ def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iter
             raise  # the answer is then an error, not a file
         with translation.override(language):
             words = _(
-                "This file is not complete: its reader is no longer allowed to download it, or it could not be read."
+                "This file is not complete: the reader lost the permission to download it, or the content could not "
+                "be read."
             )
         yield f'"{words}'.encode()
         raise

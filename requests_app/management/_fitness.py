@@ -44,8 +44,8 @@ def compare_heads() -> list[str]:
     if not count:
         return []
     line = _(
-        "The database is an older copy: %(count)d logs do not match what was signed. See docs/operators.md, "
-        "After a restore."
+        "The database is an older copy: %(count)d logs do not match their signed checkpoints. See “After a restore” in "
+        "docs/operators.md."
     )
     return [line % {"count": count}]
 

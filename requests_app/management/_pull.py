@@ -54,7 +54,7 @@ class Cursor:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise CursorInUse(_("Another run uses %(path)s.") % {"path": path}) from error
+                raise CursorInUse(_("Another run of this command uses %(path)s.") % {"path": path}) from error
             yield cls(path, tenant_id, _read(path, tenant_id))
 
     def store(self, after: int) -> None:

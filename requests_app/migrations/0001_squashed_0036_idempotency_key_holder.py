@@ -246,7 +246,7 @@ class Migration(migrations.Migration):
                 ("door", models.CharField(max_length=16, verbose_name="door")),
                 (
                     "manifest_digest",
-                    models.CharField(blank=True, default="", max_length=64, verbose_name="digest of what was signed"),
+                    models.CharField(blank=True, default="", max_length=64, verbose_name="digest of the signed text"),
                 ),
                 ("signed_with", models.JSONField(blank=True, editable=False, null=True, verbose_name="signed with")),
                 ("at", models.DateTimeField(verbose_name="at")),
@@ -390,7 +390,7 @@ class Migration(migrations.Migration):
                 (
                     "theme",
                     models.CharField(
-                        choices=[("system", "As the device"), ("light", "Light"), ("dark", "Dark")],
+                        choices=[("system", "Same as the device"), ("light", "Light"), ("dark", "Dark")],
                         default="system",
                         max_length=8,
                         verbose_name="theme",
@@ -591,8 +591,8 @@ class Migration(migrations.Migration):
                         to="requests_app.decision",
                     ),
                 ),
-                ("manifest", models.TextField(verbose_name="what was signed")),
-                ("assertion", models.JSONField(verbose_name="what the passkey answered")),
+                ("manifest", models.TextField(verbose_name="signed text")),
+                ("assertion", models.JSONField(verbose_name="the passkey’s answer")),
                 ("nonce", models.CharField(max_length=128)),
             ],
             options={
@@ -761,7 +761,9 @@ class Migration(migrations.Migration):
                 ("lockbox_on", models.BooleanField(default=False, verbose_name="Lockbox on")),
                 (
                     "lockbox_first_on_at",
-                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="Lockbox first on"),
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="Lockbox first switched on at"
+                    ),
                 ),
                 (
                     "window_cap",
@@ -796,7 +798,7 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(30),
                             django.core.validators.MaxValueValidator(36500),
                         ],
-                        verbose_name="log kept for (days)",
+                        verbose_name="log stored for (days)",
                     ),
                 ),
                 ("needs_two", models.BooleanField(default=False, verbose_name="two-person control")),
@@ -839,7 +841,10 @@ class Migration(migrations.Migration):
                 (
                     "own_keys_only",
                     models.BooleanField(
-                        db_default=False, default=False, editable=False, verbose_name="approvals need such a key"
+                        db_default=False,
+                        default=False,
+                        editable=False,
+                        verbose_name="approvals need a key of this site",
                     ),
                 ),
                 ("created_at", models.DateTimeField(editable=False, verbose_name="created")),

@@ -203,7 +203,7 @@ class Decision(models.Model):
     comment = models.TextField(_("comment"), blank=True)
     door = models.CharField(_("door"), max_length=16)
     # The SHA-256 of the signed text, in hexadecimal (`requests_app.domain.manifest`). Empty if nothing was signed.
-    manifest_digest = models.CharField(_("digest of what was signed"), max_length=64, blank=True, default="")
+    manifest_digest = models.CharField(_("digest of the signed text"), max_length=64, blank=True, default="")
     # The key that signed, for display. The proof is the log's entry about the decision.
     signed_with = models.JSONField(_("signed with"), null=True, blank=True, editable=False)
     at = models.DateTimeField(_("at"))
@@ -271,8 +271,8 @@ class SignedDecision(models.Model):
     decision = models.OneToOneField(Decision, models.PROTECT, primary_key=True, related_name="signature")
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
     passkey = models.ForeignKey("requests_app.Passkey", models.PROTECT, related_name="signed")
-    manifest = models.TextField(_("what was signed"))
-    assertion = models.JSONField(_("what the passkey answered"))
+    manifest = models.TextField(_("signed text"))
+    assertion = models.JSONField(_("the passkey’s answer"))
     nonce = models.CharField(max_length=128)
 
     objects = ScopedQuerySet.as_manager()

@@ -115,7 +115,7 @@ class Person(AbstractBaseUser, PermissionsMixin):
         CUSTOMER = "customer", _("Customer")
 
     class Theme(models.TextChoices):
-        SYSTEM = "system", _("As the device")
+        SYSTEM = "system", _("Same as the device")
         LIGHT = "light", _("Light")
         DARK = "dark", _("Dark")
 

@@ -62,7 +62,7 @@ class Tenant(models.Model):
     lockbox_on = models.BooleanField(_("Lockbox on"), default=False)
     # Never cleared: since this time, one member of staff alone can't weaken this tenant, and each such change is
     # announced.
-    lockbox_first_on_at = models.DateTimeField(_("Lockbox first on"), null=True, blank=True, editable=False)
+    lockbox_first_on_at = models.DateTimeField(_("Lockbox first switched on at"), null=True, blank=True, editable=False)
     window_cap = models.PositiveIntegerField(
         _("longest window (seconds)"),
         default=FOUR_HOURS,
@@ -74,7 +74,7 @@ class Tenant(models.Model):
         _("cosigned within (hours)"), null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(168)]
     )
     log_retention_days = models.PositiveIntegerField(
-        _("log kept for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
+        _("log stored for (days)"), null=True, blank=True, validators=[MinValueValidator(30), MaxValueValidator(36500)]
     )
     # Whether one human proposes, and another confirms, changes of who decides and of the rules above.
     needs_two = models.BooleanField(_("two-person control"), default=False)
@@ -88,7 +88,9 @@ class Tenant(models.Model):
     approval_rp_id = models.CharField(
         _("site of the page’s keys"), max_length=253, blank=True, default="", db_default="", editable=False
     )
-    own_keys_only = models.BooleanField(_("approvals need such a key"), default=False, db_default=False, editable=False)
+    own_keys_only = models.BooleanField(
+        _("approvals need a key of this site"), default=False, db_default=False, editable=False
+    )
     created_at = models.DateTimeField(_("created"), editable=False)
 
     objects = TenantQuerySet.as_manager()

@@ -114,7 +114,7 @@ def test_a_witness_is_shown_with_what_is_wrong_and_what_it_signed(world: Cast, s
     assert witness is not None
     Witness.objects.filter(pk=witness.pk).update(problem="longer 1200", failures=3)
     shown = staff.get(address(Witness, "change", witness.pk)).content.decode()
-    assert "It has cosigned 1200 entries of this log" in shown
+    assert "The witness has cosigned 1200 entries of this log" in shown
     [line] = Cosignature.objects.filter(vkey=witness.vkey)
     listed = staff.get(address(Cosignature), {"tenant_id": str(witness.tenant_id), "vkey": witness.vkey})
     assert [row.pk for row in listed.context["cl"].result_list] == [line.pk]

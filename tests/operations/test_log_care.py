@@ -248,7 +248,7 @@ def lost(cast: Cast) -> UUID:
     return cast.contoso.pk
 
 
-def test_after_the_file_was_lost_the_operator_vouches_and_the_log_says_so(
+def test_after_the_file_was_lost_the_operator_confirms_the_log_and_the_log_says_so(
     cast: Cast, capsys: pytest.CaptureFixture[str], travel: Traveller
 ) -> None:
     tenant = lost(cast)
@@ -261,7 +261,7 @@ def test_after_the_file_was_lost_the_operator_vouches_and_the_log_says_so(
     call_command("log_heads", "adopt", "contoso", "--because", "The disk of the signer died.")
     out = capsys.readouterr()
     assert out.out.startswith(f"{checkpoints.origin_of(tenant, 0)}\n{checkpoint.size} ")
-    assert "You vouch" in out.err
+    assert "You confirm that nobody has replaced this database" in out.err
     entry = newest(tenant)
     assert (entry["event"], entry["door"]) == (Event.LOG_HEAD_ADOPTED, "command")
     assert entry["detail"]["size"] == checkpoint.size
@@ -275,10 +275,10 @@ def test_after_the_file_was_lost_the_operator_vouches_and_the_log_says_so(
 
 
 @pytest.mark.parametrize("who", ["stella", "ada", "ines", "pat"])
-def test_nobody_vouches_through_a_page(cast: Cast, who: str) -> None:
+def test_nobody_confirms_a_log_through_a_page(cast: Cast, who: str) -> None:
     tenant = lost(cast)
     with pytest.raises(NotAllowed):
-        operations.adopt_log_head(tenant, comment="I vouch.", actor=cast.as_(who))
+        operations.adopt_log_head(tenant, comment="I confirm.", actor=cast.as_(who))
     assert heads.get(checkpoints.origin_of(tenant, 0)) is None
     assert newest(tenant)["event"] == Event.ACT_REFUSED
 

@@ -131,7 +131,7 @@ def test_without_the_key_the_signed_part_is_taken_and_the_rest_is_counted(
     cast.ticket()
     lose_key()
     bundle, out, _err = written(tmp_path / "evidence.zip", "contoso")
-    assert out == f"{tmp_path}/evidence.zip: 1 entry; 1 more waits for its signature\n"
+    assert out == f"{tmp_path}/evidence.zip: 1 entry; 1 more entry waits for a signature\n"
     assert len(records(files_of(bundle)["entries-0.jsonl"])) == 1
 
 

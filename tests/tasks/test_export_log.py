@@ -204,7 +204,7 @@ def test_a_new_place_is_there_as_a_whole_or_not_at_all(
 def test_two_runs_do_not_share_a_cursor(cast: Cast, tmp_path: Path) -> None:
     with Cursor.held(tmp_path / "cursor", cast.contoso.pk):
         status, words = refused("contoso", "--cursor-file", tmp_path / "cursor")
-    assert (status, words) == (2, f"Another run uses {tmp_path / 'cursor'}.")
+    assert (status, words) == (2, f"Another run of this command uses {tmp_path / 'cursor'}.")
     assert seqs(pulled("--cursor-file", tmp_path / "cursor")) == [0]
 
 
@@ -233,7 +233,10 @@ def test_a_log_that_is_shorter_than_what_was_read_of_it_is_not_that_log(cast: Ca
     words = ("--after", 7) if how == "after" else ("--cursor-file", tmp_path / "cursor")
     status, output = refused("contoso", *words)
     assert status == 1
-    assert output == "The log has 5 entries, and no entry with number 7. It is not the log that was read before."
+    assert (
+        output
+        == "The log has 5 entries, and no entry with number 7. So it is not the log that this program read before."
+    )
 
 
 # --- Bad input ---------------------------------------------------------------------------------------------

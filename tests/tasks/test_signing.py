@@ -215,7 +215,7 @@ def test_no_second_key_is_made_where_another_has_signed(own_key: Path) -> None:
     tasks.checkpoint()
     own_key.unlink()
     for words in (("create",), ("create", "--if-missing")):
-        with pytest.raises(CommandError, match="signed with a key that is not here"):
+        with pytest.raises(CommandError, match="signed with a key that is not on this machine"):
             output_of("log_key", *words)
         assert not own_key.exists()
     output_of("log_key", "create", "--anyway")

@@ -311,7 +311,7 @@ def test_each_witness_is_shown_with_what_it_cosigned(cast: Cast) -> None:
 def test_the_fault_of_a_witness_is_explained(cast: Cast) -> None:
     filled(cast, 1)
     witness(cast, problem="unreachable")
-    assert "It cannot be reached." in shown(cast)
+    assert "The witness cannot be reached." in shown(cast)
 
 
 # --- Alarm ---------------------------------------------------------------------------------------------------

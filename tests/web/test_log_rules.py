@@ -274,13 +274,15 @@ def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
     assert "The last checkpoint has 1 more entry." in text(client.get(page(cast)))
     small.misbehave = lambda _answer: witness_answer(404)
     collect(small)
-    assert "Does not cosign It does not know this log. Start it with the key of this log." in text(
+    assert "Does not cosign The witness does not know this log. Start the witness with the key of this log." in text(
         client.get(page(cast))
     )
     small.misbehave = lambda _answer: witness_answer(422)
     travel.by(hours=1)
     collect(small)
-    assert "Has seen a different log It has a checkpoint that does not match this log." in text(client.get(page(cast)))
+    assert "Has seen a different log The witness has a checkpoint that does not match this log." in text(
+        client.get(page(cast))
+    )
 
 
 def test_the_commands_carry_this_logs_own_key(cast: Cast) -> None:
@@ -320,7 +322,7 @@ def test_the_page_says_that_an_alarm_stops_windows_and_which_witness_it_is_of(ca
     collect(small)
     shown = text(signed_in(cast, "ines").get(page(cast)))
     assert "No window opens now: a witness has seen a different log" in shown
-    assert "Has seen a different log It has a checkpoint that does not match this log." in shown
+    assert "Has seen a different log The witness has a checkpoint that does not match this log." in shown
     client = signed_in(cast, "ada")
     words = "A witness of Contoso has seen a different log"
     assert words in text(client.get(reverse("web:access_request", args=[row.pk])))

@@ -85,7 +85,9 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     found.add_argument("--tried", required=True, help="what was tried without access")
     found.add_argument("--justification", required=True, help="why there is no other way")
     found.add_argument("--previous", type=uuid, metavar="ID", help="the earlier access request that this one continues")
-    found.add_argument("--engineer", metavar="ID|ADDRESS", help="for clients: the engineer for whom they ask")
+    found.add_argument(
+        "--engineer", metavar="ID|ADDRESS", help="for clients only: the engineer for whom the client asks"
+    )
     demand = found.add_argument_group("law-enforcement demand, instead of a ticket")
     demand.add_argument("--tenant", type=uuid, metavar="ID")
     demand.add_argument("--service", type=uuid, metavar="ID")
@@ -95,14 +97,14 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
     demand.add_argument("--demand-date", type=date.fromisoformat, metavar="YYYY-MM-DD")
 
     for name, run, help in (
-        ("approve", requests.approve, "approve, for your side"),
-        ("deny", requests.deny, "deny, for your side"),
+        ("approve", requests.approve, "approve an access request for your side"),
+        ("deny", requests.deny, "deny an access request for your side"),
     ):
         found = _command(inner, name, run, common, help)
         _one(found)
         _comment(found)
-        found.add_argument("--yes", action="store_true", help="do not ask")
-        found.add_argument("--etag", help="decide only if the access request still has this ETag, which you have read")
+        found.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        found.add_argument("--etag", help="decide only if the access request has not changed since you read this ETag")
     for verb in acts.verbs("access_requests"):
         # An act that ends a window is a command of its own, like `windows`.
         place = words if verb.word in _OF_WINDOWS else inner
@@ -114,9 +116,9 @@ def _requests(words: Any, common: argparse.ArgumentParser) -> None:
         words, "windows", windows.windows, common, "list open windows, or show the accesses to content in one window"
     )
     found.add_argument(
-        "request", nargs="?", metavar="REQUEST", help="one window, by the reference or id of its access request"
+        "request", nargs="?", metavar="REQUEST", help="only the window of the access request with this reference or id"
     )
-    found.add_argument("--all", action="store_true", help="also windows that are closed")
+    found.add_argument("--all", action="store_true", help="also list closed windows")
     _limit(found)
 
 
@@ -124,25 +126,29 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
     inner = _group(words, "tickets", "list, read and open tickets, and write on them")
     found = _command(inner, "list", tickets.list_, common, "list open tickets, the latest change first")
     found.add_argument("--state", choices=[name.lower().replace("_", "-") for name in tickets.STATES])
-    found.add_argument("--all", action="store_true", help="also resolved and closed tickets")
+    found.add_argument("--all", action="store_true", help="also list resolved and closed tickets")
     found.add_argument("--tenant", type=uuid, metavar="ID")
-    found.add_argument("--elsewhere", metavar="REFERENCE", help="the ticket with this reference in another system")
+    found.add_argument(
+        "--elsewhere", metavar="REFERENCE", help="only the ticket that has this reference in another system"
+    )
     _limit(found)
     _ticket(_command(inner, "show", tickets.show, common, "show one ticket and its conversation"))
 
     found = _command(inner, "open", tickets.open_, common, "open a ticket")
     found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
-    found.add_argument("--service", required=True, help="its key or id")
+    found.add_argument("--service", required=True, help="the key or the id of the service")
     found.add_argument("--title", required=True)
-    found.add_argument("--body", required=True, metavar="TEXT", help="- reads standard input")
+    found.add_argument("--body", required=True, metavar="TEXT", help="use - to read standard input")
     found.add_argument("--priority", choices=["low", "normal", "high"], default="normal")
-    found.add_argument("--on-behalf-of", metavar="ID|ADDRESS", help="for the provider: who called or wrote")
+    found.add_argument(
+        "--on-behalf-of", metavar="ID|ADDRESS", help="for the provider only: the person who called or wrote"
+    )
     _elsewhere(found)
 
     found = _command(inner, "comment", tickets.comment, common, "write on a ticket")
     _ticket(found)
-    found.add_argument("text", metavar="TEXT", help="- reads standard input")
-    found.add_argument("--internal", action="store_true", help="only for the provider's side")
+    found.add_argument("text", metavar="TEXT", help="use - to read standard input")
+    found.add_argument("--internal", action="store_true", help="only the provider's side can read the text")
     found = _command(inner, "link", tickets.link, common, "set the ticket's reference in another system")
     _ticket(found)
     _elsewhere(found)
@@ -154,19 +160,21 @@ def _tickets(words: Any, common: argparse.ArgumentParser) -> None:
 
 def _log(words: Any, common: argparse.ArgumentParser) -> None:
     inner = _group(words, "log", "read a log")
-    found = _command(inner, "tail", log.tail, common, "show the newest entries; with --json as JSON Lines")
+    found = _command(inner, "tail", log.tail, common, "show the newest entries (with --json: as JSON Lines)")
     _whose(found)
     found.add_argument("-n", "--number", type=whole, default=10, metavar="N", help="number of entries (default: 10)")
-    found.add_argument("-f", "--follow", action="store_true", help="continue with new entries")
+    found.add_argument("-f", "--follow", action="store_true", help="also show new entries as they arrive")
     found = _command(inner, "export", log.export, common, "write entries as JSON Lines, with the text that was hashed")
     _whose(found)
-    found.add_argument("--after", type=int, metavar="SEQ", help="only entries after this number, to continue")
+    found.add_argument("--after", type=int, metavar="SEQ", help="only entries with a higher number than this")
     found.add_argument("-o", "--output", metavar="FILE", help="a new file (default: standard output)")
-    found = _command(words, "watch", log.watch, common, "show events as they happen; with --json as JSON Lines")
+    found = _command(words, "watch", log.watch, common, "show events as they happen (with --json: as JSON Lines)")
     found.add_argument("--tenant", type=uuid, metavar="ID", help="default: your tenant, if you have only one")
-    found.add_argument("--after", metavar="CURSOR", help="continue from here; 0 is the beginning (default: now)")
     found.add_argument(
-        "--type", action="append", metavar="EVENT", help="only these events, as in grant.revoked; can be repeated"
+        "--after", metavar="CURSOR", help="show events after this cursor; 0 is the beginning (default: now)"
+    )
+    found.add_argument(
+        "--type", action="append", metavar="EVENT", help="only these events, such as grant.revoked; can be repeated"
     )
     found.add_argument("--count", type=whole, metavar="N", help="end after this number of events")
 
@@ -197,7 +205,7 @@ def _comment(found: Any) -> None:
 
 
 def _limit(found: Any) -> None:
-    found.add_argument("--limit", type=whole, default=50, metavar="N", help="the largest number to list (default: 50)")
+    found.add_argument("--limit", type=whole, default=50, metavar="N", help="list at most this number (default: 50)")
 
 
 def uuid(given: str) -> UUID:

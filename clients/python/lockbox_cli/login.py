@@ -40,7 +40,7 @@ def logout(args: argparse.Namespace, out: Output) -> None:
     if out.as_json:
         out.document({"signed_out": was_there})
     out.say(
-        "Signed out here. The token still works until it ends or is revoked."
+        "Signed out here. The token still works until it expires or is revoked."
         if was_there
         else "You were not signed in."
     )

@@ -42,7 +42,7 @@ STATES = {
 }
 _WAITING = ("PENDING_PROVIDER", "PENDING_CUSTOMER")
 _REASONS = {
-    "customer_ticket": "a ticket of the customer's",
+    "customer_ticket": "a ticket of the customer",
     "provider_initiated": "the provider's own",
     "legal_demand": "a law-enforcement demand",
 }
@@ -231,7 +231,8 @@ def _decided(args: argparse.Namespace, session: Session, out: Output, operation:
     if not args.yes:
         out.facts(_facts(row, out.now), aside=True)
         asking.confirm(
-            f"{word}: {row['engineer']['name']} can {may(row)} {resources(row)} for {length(row['window_seconds'])}?"
+            f"{word} this? {row['engineer']['name']} asks to {may(row)} {resources(row)} for "
+            f"{length(row['window_seconds'])}."
         )
     named: dict[str, Any] = {"body": DecisionInRequest(comment=args.comment), "if_match": tag}
     _outcome(_proven(session, lambda: session.change(operation, UUID(row["id"]), **named)), out)

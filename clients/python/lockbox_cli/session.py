@@ -199,13 +199,13 @@ def _body(answer: httpx.Response) -> Any:
     if 200 <= status < 300 and found is not None:
         return found
     if status == 401:
-        raise NotSignedIn("The token is not accepted: it ended, or was revoked. Sign in: lockbox login")
+        raise NotSignedIn("The token is not accepted: it expired or was revoked. Sign in: lockbox login")
     if 400 <= status < 500 and isinstance(found, dict) and "code" in found and found["code"] not in NOT_DONE:
         raise Refused(found, wait=answer.headers.get("Retry-After", ""))
     if 300 <= status < 400:
         raise NotReachable("The address redirects to another address. Sign in with that address: lockbox login")
     title = found.get("title") if isinstance(found, dict) else None
-    raise NotReachable(f"The server answered {status}: {title or 'this is not the answer of a Lockbox'}")
+    raise NotReachable(f"The server answered {status}: {title or 'the answer does not come from Customer Lockbox'}")
 
 
 def _read(answer: httpx.Response) -> Any:

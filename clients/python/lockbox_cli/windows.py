@@ -38,7 +38,7 @@ def windows(args: argparse.Namespace, session: Session, out: Output) -> None:
     if out.as_json:
         out.document(rows)
     else:
-        nothing = "There was no window yet." if args.all else "No window is open."
+        nothing = "There has been no window yet." if args.all else "No window is open."
         out.table(_NAMES, (_line(row, out) for row in rows), nothing=nothing)
 
 

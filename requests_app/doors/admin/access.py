@@ -88,7 +88,7 @@ def signed(row: Decision) -> str:
     return tags.badge("sealed" if row.is_signed else "over", subject="kind", word=words)
 
 
-@admin.display(description=_("digest of what was signed"))
+@admin.display(description=_("digest of the signed text"))
 def signed_digest(row: Decision) -> str:
     return text.digest_groups(row.manifest_digest) if row.is_signed else NOTHING
 

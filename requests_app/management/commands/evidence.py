@@ -165,7 +165,7 @@ def _access_request(tenant: Tenant, options: dict[str, Any]) -> AccessRequest | 
         return None
     if options["since"] or options["until"]:
         raise CommandError(
-            _("--access-request takes a whole access request. It can't be used with --since or --until."), returncode=2
+            _("--access-request exports a whole access request. Don't use it with --since or --until."), returncode=2
         )
     found = AccessRequest.objects.filter(tenant=tenant, reference=reference.upper()).first()
     if found is None:
@@ -192,7 +192,7 @@ def _summary(prepared: Evidence, path: Path) -> str:
     summary = ngettext("%(path)s: %(n)d entry", "%(path)s: %(n)d entries", count) % {"path": path, "n": count}
     if not waiting:
         return summary
-    more = ngettext("%(n)d more waits for its signature", "%(n)d more wait for their signature", waiting)
+    more = ngettext("%(n)d more entry waits for a signature", "%(n)d more entries wait for a signature", waiting)
     return f"{summary}; {more % {'n': waiting}}"
 
 

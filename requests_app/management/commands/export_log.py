@@ -62,8 +62,8 @@ class Command(BaseCommand):
         size = queries.head(tenant).size
         if after is not None and after >= size:
             words = _(
-                "The log has %(size)d entries, and no entry with number %(after)d. It is not the log that was read "
-                "before."
+                "The log has %(size)d entries, and no entry with number %(after)d. So it is not the log that this "
+                "program read before."
             )
             raise CommandError(words % {"size": size, "after": after}, returncode=1)
         filters = {} if after is None else {"after": str(after)}

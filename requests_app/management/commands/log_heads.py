@@ -58,8 +58,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{head.origin}\n{_head(head.size, head.root)}")
         self.stderr.write(
             _(
-                "You vouch that this database was not replaced by an older copy since it was signed last. A witness, "
-                "an exported checkpoint or a receipt that names more entries proves the opposite."
+                "You confirm that nobody has replaced this database with an older copy since the last signature. A "
+                "witness, an exported checkpoint or a receipt that names more entries proves the opposite."
             )
         )
 

@@ -51,15 +51,15 @@ class Command(BaseCommand):
                 # If two machines had different keys, each would announce its own key in every log, again and again.
                 raise NoKey(
                     _(
-                        "the logs were signed with a key that is not here: put it into %(path)s, or, if it is lost, "
-                        "use --anyway"
+                        "the logs were signed with a key that is not on this machine: put this key into %(path)s. If "
+                        "the key is lost, use --anyway"
                     )
                     % {"path": settings.LOG_KEY_FILE}
                 ) from None
             public = keys.create()
             self.stdout.write(str(keys.clock_key(public, name=_name()[0])))
             self.stderr.write(
-                _("The log's key was made: %(path)s. Back it up apart from the database.")
+                _("The log's key was made: %(path)s. Back up this file, separately from the database.")
                 % {"path": settings.LOG_KEY_FILE}
             )
             return
@@ -91,7 +91,7 @@ class Command(BaseCommand):
         self.stdout.write(str(keys.clock_key(keys.rotate())))
         self.stderr.write(
             _(
-                "From now on the new key signs, and the old key also signs. Back the file up. When every log has "
+                "From now on, the new key and the old key both sign. Back up the key file. When every log has "
                 "been signed with the new key, which takes about a day, remove the old key: manage.py log_key retire"
             )
         )
