@@ -40,8 +40,9 @@ def sign_in_urls() -> list[URLPattern]:
 
 
 urlpatterns = [
-    path("", include("requests_app.doors.web.urls", namespace="web")),
+    # The API comes first, because it has few beginnings: a call of it does not try the address of each page.
     path("", include("requests_app.doors.api.urls", namespace="api")),
+    path("", include("requests_app.doors.web.urls", namespace="web")),
     path("accounts/", include(sign_in_urls())),
     path("accounts/code/", passkeys.second_factor, name="mfa_authenticate"),
     path("accounts/passkey/", passkeys.sign_in, name="passkey_sign_in"),

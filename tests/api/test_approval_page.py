@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from django.test import Client as Browser
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 
 from lockbox_site.demo.authenticator import Authenticator
 from requests_app.models import Passkey
 from tests.caller import Caller, caller_for
 from tests.cast import Cast, events_in
+from tests.isolation.world import routes
 from tests.operations.test_approval_pages import ORIGIN, SITE, put
 
 pytestmark = pytest.mark.django_db
@@ -47,11 +48,9 @@ def preflight(address: str, origin: str = ORIGIN, method: str = "POST") -> Any:
 
 
 def views() -> Iterator[tuple[str, Any]]:
-    for entry in get_resolver().url_patterns:
-        if isinstance(entry, URLResolver) and entry.namespace == "api":
-            for route in entry.url_patterns:
-                if isinstance(route, URLPattern):
-                    yield str(route.name), getattr(route.callback, "cls", None)
+    for route in routes():
+        if route.namespace == "api":
+            yield route.name, getattr(route.entry.callback, "cls", None)
 
 
 def test_its_routes_and_no_others_are_open_to_it(cast: Cast) -> None:

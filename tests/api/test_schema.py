@@ -13,7 +13,6 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection
 from django.test import Client as Browser
-from django.urls import URLPattern, get_resolver
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
@@ -29,6 +28,7 @@ from requests_app.operations._second import CONTROLLED
 from tests.api.routes import OPEN, resolved
 from tests.caller import Caller, token_of
 from tests.cast import Cast
+from tests.isolation.world import routes
 
 #: Routes that are not in the document: the document itself, errors, and routes that other standards describe.
 OUTSIDE = {"openapi", "reader", "token", "metadata", "nothing", "azure_nothing", "authzen"}
@@ -49,12 +49,11 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def _routes() -> Iterator[tuple[str, str, Any]]:
     """Yield address, name and view class of every route of the API."""
-    for entry in get_resolver().url_patterns:
-        for route in getattr(entry, "url_patterns", []):
-            if entry.namespace == "api" and isinstance(route, URLPattern):
-                # The generator names the key of a row as callers see it: id.
-                address = _IN_PATH.sub(r"{\1}", str(route.pattern)).replace("{pk}", "{id}")
-                yield f"/{address}", route.name, route.callback
+    for route in routes():
+        if route.namespace == "api":
+            # The generator names the key of a row as callers see it: id.
+            address = _IN_PATH.sub(r"{\1}", route.path).replace("{pk}", "{id}")
+            yield f"/{address}", route.name, route.entry.callback
 
 
 def test_strangers_have_the_document_and_its_page_made_once(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import path, re_path
+from django.urls import include, path, re_path
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 
@@ -170,7 +170,7 @@ v1 = [
 ]
 
 urlpatterns = [
-    *(path(f"api/v1/{route.pattern}", route.callback, name=route.name) for route in v1),
+    path("api/v1/", include(v1)),
     path("api/", reader.reader, name="reader"),
     path("api/v1/openapi.json", openapi, name="openapi"),
     path("oauth/token", oauth.token, name="token"),
