@@ -295,8 +295,11 @@ def test_an_empty_parameter_is_answered_as_the_document_says(cast: Cast, world: 
             r"\{(\w+)\}", lambda match, of=path: str(world[_kind(of) if match[1] == "id" else match[1]]), path
         )
         version = "" if "api-version" in name or "providers" not in path else "&api-version=2018-02-28-preview"
-        answers = [call.get(f"{address}?{name}={version}").status_code for call in callers]
-        status = next((each for each in answers if each not in (401, 403, 404)), answers[-1])
+        answers = []
+        for caller in callers:
+            answers.append(status := caller.get(f"{address}?{name}={version}").status_code)
+            if status not in (401, 403, 404):
+                break
         if status not in ((200,) if _may_be_empty(wanted) else (400, 422)):
             wrong.append((path, name, answers))
     assert wrong == []
