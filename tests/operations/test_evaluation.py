@@ -269,11 +269,11 @@ class Stage:
             QueueAssignment.objects.create(person=self.cast.priya, service=service, role="engineer", given_at=self.at)
 
 
-def _on_the_page(cast: Cast, grant: Grant, resource: Resource, action: str) -> str:
+def _on_the_page(priya: Actor, grant: Grant, resource: Resource, action: str) -> str:
     """Return the result of the content pages' rule: an error code, or an empty text if it allows the access."""
     level = Level.READ if action == "read" else Level.NAMES
     try:
-        with act(OPEN_ITEM, actor=cast.as_("priya")) as current:
+        with act(OPEN_ITEM, actor=priya) as current:
             content._authorised(current, grant.pk, resource.pk, level=level)
     except DomainError as refusal:
         return refusal.code
@@ -291,6 +291,8 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
     grant = cast.opened()
     at = travel.freeze()
     staff, stage, yes = service_of(cast), Stage(cast, grant, at), 0
+    # As a session that began before the rows were changed. The page's act must read her roles again.
+    priya = cast.as_("priya")
     for values in product(*({**CONDITIONS, "window": (window,)}).values()):
         so = dict(zip(CONDITIONS, values, strict=True))
         if connection.vendor == "sqlite" and sum(so[name] != CONDITIONS[name][0] for name in ALONE) > 1:
@@ -299,10 +301,11 @@ def test_every_combination_has_one_answer_whichever_way_it_is_asked(cast: Cast, 
         # The rows that the calls write are rolled back. The arranged rows stay.
         here = transaction.savepoint()
         question = ask(cast, action=so["action"], resource=str(stage.finance.pk))
-        if connection.vendor == "postgresql":
+        # The facts do not depend on the action, so they are compared once for each combination of the others.
+        if connection.vendor == "postgresql" and so["action"] == CONDITIONS["action"][0]:
             query = reading.ask(question, actor=staff)
             assert reading.read(query, hold=False)[0] == reading.row_by_row(query), so
-        page = _on_the_page(cast, grant, stage.finance, so["action"])
+        page = _on_the_page(priya, grant, stage.finance, so["action"])
         decision, reason = both(question, staff)
         assert decision is (page == ""), so
         wanted = all(value == ways[0] for value, ways in zip(values[:-2], CONDITIONS.values(), strict=False))
