@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.factors import a_code
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 TRIES, THREADS = 200, 50
+AtOnce = Callable[[Callable[[int], Any]], list[Any]]
 
 
 @pytest.fixture
@@ -30,28 +32,38 @@ def world(transactional_db: None) -> Cast:
     return gather()
 
 
-def at_once(call: Callable[[int], Any]) -> list[Any]:
-    """Run `call` with each number below TRIES. All threads begin at the same time."""
-    barrier, results = threading.Barrier(THREADS), [None] * TRIES
+@pytest.fixture
+def at_once() -> Iterator[AtOnce]:
+    """Return a function that runs `call` with each number below TRIES. All threads begin at the same time.
 
-    def run(first: int) -> None:
-        try:
-            barrier.wait(timeout=120)
-            for number in range(first, TRIES, THREADS):
-                results[number] = call(number)
-        finally:
-            connections.close_all()
+    Each thread keeps its connection for the whole test.
+    """
+    barrier = threading.Barrier(THREADS)
+    with ThreadPoolExecutor(THREADS) as pool:
 
-    threads = [threading.Thread(target=run, args=(first,)) for first in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-        assert not thread.is_alive(), "a try hangs"
-    return results
+        def in_each_thread(part: Callable[[int], None]) -> None:
+            def meet(first: int) -> None:
+                # No thread takes a second part, because all of them wait here.
+                barrier.wait(timeout=120)
+                part(first)
+
+            list(pool.map(meet, range(THREADS), timeout=120))
+
+        def at_once(call: Callable[[int], Any]) -> list[Any]:
+            results = [None] * TRIES
+
+            def part(first: int) -> None:
+                for number in range(first, TRIES, THREADS):
+                    results[number] = call(number)
+
+            in_each_thread(part)
+            return results
+
+        yield at_once
+        in_each_thread(lambda first: connections.close_all())
 
 
-def test_each_interface_counts_exactly_the_allowed_tries(world: Cast) -> None:
+def test_each_interface_counts_exactly_the_allowed_tries(world: Cast, at_once: AtOnce) -> None:
     ada = world.ada
     doors: dict[str, tuple[Callable[[int], Attempt], int]] = {
         "one account, from everywhere": (lambda n: guesses.at_sign_in("ada@contoso.example", f"10.0.{n}.1"), 5),
@@ -72,7 +84,9 @@ def test_each_interface_counts_exactly_the_allowed_tries(world: Cast) -> None:
     assert not Tries.objects.filter(subject__endswith="10.7.0.1", count__gt=0).exists()
 
 
-def test_of_200_simultaneous_passwords_five_are_checked(world: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_200_simultaneous_passwords_five_are_checked(
+    world: Cast, at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checked: list[str] = []
 
     def look(self: Any, request: Any, **credentials: Any) -> None:
