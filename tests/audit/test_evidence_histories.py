@@ -54,6 +54,7 @@ class History:
         self.act(self.sign)
         if self.rng.random() < 0.4:
             self.act(self.rng.choice([self.append, self.about, self.tombstone]))
+        self.final_shards = self.shards()
 
     def act(self, act: Any) -> None:
         self.at += self.rng.choice([dt.timedelta(), MINUTE, 40 * MINUTE])
@@ -108,7 +109,7 @@ class History:
 
     def gaps(self, wanted: EvidenceScope) -> Iterator[str]:
         """Yield how each expected gap begins: an unsigned part that may belong to the bundle's scope."""
-        shards = self.shards()
+        shards = self.final_shards
         pruned_to = ChainHead.objects.get(pk=TENANT).pruned_to
         signed = [shard for shard in shards if shard.signed_to is not None]
         last = signed[-1]
@@ -116,7 +117,8 @@ class History:
         for shard in shards if wanted.kind != "access_request" else ():
             after = next((each for each in signed if each.number > shard.number), None)
             end = shard.first if shard.signed_to is None else shard.signed_to
-            if shard.closed_by is None or shard.closed_by == end or not self._may_be(wanted, shard, after, pruned_to):
+            before = [seq for seq in self.instants if pruned_to <= seq < end and self._is_signed(shards, seq)]
+            if shard.closed_by in (None, end) or not self._may_be(wanted, before, after, pruned_to):
                 continue
             if shard.signed_to is not None:
                 yield f"entries number {end} to {shard.closed_by - 1} of log {shard.number} were never signed"
@@ -144,12 +146,13 @@ class History:
     def _is_signed(shards: list[Shard], seq: int) -> bool:
         return any(shard.first <= seq < (shard.signed_to or 0) for shard in shards)
 
-    def _may_be(self, wanted: EvidenceScope, shard: Shard, after: Shard | None, pruned_to: int) -> bool:
-        """Return whether the unsigned part after this shard's signed entries may belong to the period."""
+    def _may_be(self, wanted: EvidenceScope, before: list[int], after: Shard | None, pruned_to: int) -> bool:
+        """Return whether the unsigned part after a shard's signed entries may belong to the period.
+
+        `before` are the signed entries before this part.
+        """
         if wanted.kind == "log":
             return True
-        before = [seq for seq in self.instants if pruned_to <= seq < (shard.signed_to or shard.first)]
-        before = [seq for seq in before if self._is_signed(self.shards(), seq)]
         if before and wanted.until and self.instants[max(before)] >= wanted.until:
             return False
         if after is None:
@@ -183,7 +186,7 @@ def judged(history: History, wanted: EvidenceScope, place: Path) -> dict[str, An
 
 def is_due(history: History, wanted: EvidenceScope, code: str) -> bool:
     """Return whether a documented reason prevents the bundle."""
-    signed_to = max((shard.signed_to or 0 for shard in history.shards()), default=0)
+    signed_to = max((shard.signed_to or 0 for shard in history.final_shards), default=0)
     if code == "unsigned":
         row = AuditEntry.objects.filter(tenant_id=TENANT, event="log.pruned").order_by("-seq").first()
         return wanted.kind == "access_request" or signed_to == 0 or (row is not None and row.seq >= signed_to)
