@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -117,3 +118,9 @@ def address_of(route: Route, world: World, tenant: Any = None, **rows: Any) -> s
         else:
             found.append(str(named.get(part.strip("{}"), 1)))
     return "/".join(found) + (AZURE_VERSION if AZURE in route.path else "")
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of row in the path: for `/api/v1/access-requests/{id}/deny`, access requests."""
+    found = re.search(r"/([a-z-]+)/\{id\}", path)
+    return found[1] if found else ""
