@@ -100,7 +100,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "Why there is no other way",
         "What was tried first",
         "The ticket",
-        "Who confirmed it at Microsoft",
+        "Who confirmed the access request at Microsoft",
         "No other way.",
         "Earlier access to this tenant",
         "What the engineer can and cannot do",

@@ -339,7 +339,7 @@ def test_before_the_first_signature_there_is_nothing_to_take(cast: Cast) -> None
 def test_a_log_without_an_entry_has_no_evidence(cast: Cast) -> None:
     client = signed_in(cast, "otto")
     with nothing_happens():
-        assert "The log has no such entry" in words(client.get(url(cast.contoso)).content)
+        assert "The log has no entry for this file" in words(client.get(url(cast.contoso)).content)
         assert post(client, cast.contoso).status_code == 409
 
 

@@ -45,4 +45,4 @@ def test_too_many_simultaneous_requests_have_their_own_page() -> None:
     request: HttpRequest = RequestFactory().get("/")
     response = refusal(request, TooMany())
     assert response.status_code == 429
-    assert "Too much in a short time" in response.content.decode()
+    assert "Too many attempts in a short time" in response.content.decode()

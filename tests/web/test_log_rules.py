@@ -408,7 +408,7 @@ def test_an_approver_is_warned_before_the_click_and_refused_after_it(cast: Cast,
     for where in ("web:access_request", "web:decide"):
         ids = [row.pk] if where == "web:access_request" else [row.pk, "approve"]
         shown = text(client.get(reverse(where, args=ids)))
-        assert "An approval would be refused now" in shown
+        assert "You can’t approve this access request now" in shown
         assert words in shown
     assert words not in text(client.get(reverse("web:decide", args=[row.pk, "deny"])))
     response = _decide(client, row)

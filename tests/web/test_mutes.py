@@ -134,6 +134,6 @@ def test_the_provider_reads_beforehand_that_nothing_is_put_to_the_customer(cast:
     operations.deny_all_and_mute(cast.contoso.pk, engineer_id=None, hours=1, actor=cast.as_("ada"))
     says = "accepts no access requests from everybody at Microsoft until"
     detail = signed_in(client, cast, "pat").get(reverse("web:access_request", args=[row.pk])).content.decode()
-    assert "An approval would be refused now" in detail
+    assert "You can’t approve this access request now" in detail
     assert says in detail
     assert says in signed_in(client, cast, "priya").get(reverse("web:ask", args=[ticket.pk])).content.decode()

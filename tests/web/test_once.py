@@ -70,7 +70,7 @@ def test_another_content_from_a_used_page_is_refused_with_the_way_back(cast: Cas
     with nothing_happens():
         other = erik.post(page, {"note": "Something else.", "once": "a-token-of-a-page"})
     assert other.status_code == 409
-    assert "This page was already used" in message_of(other)
+    assert "You have already sent the form on this page" in message_of(other)
     assert "What you sent now was not saved." in message_of(other)
     assert "Something else." in message_of(other), "it can be copied"
     assert f'href="{first["Location"]}"' in other.content.decode()

@@ -110,7 +110,7 @@ def test_an_unsigned_entry_says_so_and_leads_back(cast: Cast) -> None:
     cast.opened()
     response = proof(cast, 2)
     assert response.status_code == 409
-    assert "The proof is not there yet" in text(response)
+    assert "The proof is not ready yet" in text(response)
     assert "its checkpoint is signed within a minute" in text(response)
     assert f'href="{url(cast.contoso)}?entry=2#entry-2"' in response.content.decode()
     sign(cast)
@@ -149,7 +149,7 @@ def test_an_entry_of_a_closed_part_that_was_never_signed_says_so(cast: Cast) -> 
     assert proof(cast, 4).status_code == 200
     assert "never signed, because its part of the log was closed as damaged" in text(proof(cast, 3))
     page = text(signed_in(cast, "otto").get(url(cast.contoso)))
-    assert "never: its part of the log was closed as damaged before the entry was signed" in page
+    assert "never: this part of the log was closed as damaged before this entry was signed" in page
     assert f"index 0 of {settings.LOG_ORIGIN}/log/{cast.contoso.pk}/1" in page
 
 
@@ -162,8 +162,8 @@ def test_each_signed_entry_shows_its_place_in_the_tree_and_leads_to_its_proof(ca
     assert links == ["2", "1", "0"]
     page = text(response)
     assert f"index 2 of {settings.LOG_ORIGIN}/log/{cast.contoso.pk}" in page
-    assert page.count("under the checkpoint of 3 entries") == 3
-    assert page.count("not yet: its checkpoint comes within a minute") == 1
+    assert page.count("by the checkpoint that covers 3 entries") == 3
+    assert page.count("not yet: the next checkpoint comes within a minute") == 1
 
 
 # --- Receipts ------------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_a_receipt_that_is_not_there_yet_leads_back_to_its_access_request(cast: 
     response = receipt(cast, row, seq_of(row, "access_request.approved_by_customer"), by="ada")
     assert response.status_code == 409
     assert f'href="{page_of(row)}"' in response.content.decode()
-    assert f"All about {row.reference}" in text(response)
+    assert f"Back to {row.reference}" in text(response)
 
 
 # --- Checkpoints ---------------------------------------------------------------------------------------------
@@ -440,7 +440,7 @@ def test_an_installation_without_the_verifier_shows_no_digest(
 def test_before_anything_is_signed_the_guide_says_that_the_key_will_come(cast: Cast) -> None:
     response = guide(cast)
     assert response.status_code == 200
-    assert "Nothing of this log has been signed yet." in text(response)
+    assert "No entry of this log has been signed yet." in text(response)
     assert not [command for command in commands(response) if command.startswith("echo")]
 
 
