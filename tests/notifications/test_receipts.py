@@ -136,9 +136,11 @@ def test_text_and_html_are_read_as_before_and_say_what_each_file_is(world: Cast,
     for part in (plain, html):
         words = " ".join(part.get_content().split())
         assert f"The attached file {provider} is the receipt of the approval by Microsoft." in words
-        sentence = f"The attached file {customer} is the receipt of the approval by Contoso, which opened the window."
+        sentence = (
+            f"The approval by Contoso opened the window. The attached file {customer} is the receipt of this approval."
+        )
         assert sentence in words
-        assert f"The attached file {closing} is the receipt of the end of the window." in words
+        assert f"The attached file {closing} is the receipt for the end of the window." in words
         assert words.index(provider) < words.index(customer) < words.index(closing)
     assert "is the receipt" not in mails("priya", "window_closed").body
 
@@ -185,7 +187,7 @@ def test_an_end_that_cannot_be_proven_leaves_the_decisions_and_the_mail_says_whe
     ]
     words = " ".join(mails("ada", "window_closed").body.split())
     assert "The receipt proves" in words
-    assert "receipt of the end of the window" not in words
+    assert "is the receipt for the end of the window" not in words
 
 
 def test_no_other_mail_has_a_file(world: Cast, mails: Mails) -> None:

@@ -113,9 +113,7 @@ def test_an_address_that_decides_nothing_is_offered_nothing(world: Cast, mails: 
     five(world, travel)
     found = mails.send()("soc", "decide_as_customer")
     assert found.subject == "Contoso: 5 access requests for its approvers, the first answer due by Wed 06:35 IST"
-    says(
-        found, "The first answer is due by Wed 25 Nov, 06:35 IST.", "only an approver who signs in can approve or deny"
-    )
+    says(found, "The first answer is due by Wed 25 Nov, 06:35 IST.", "To approve or deny, an approver must sign in.")
     silent(found, "you can also deny", "for you to answer")
 
 
@@ -126,7 +124,7 @@ def test_the_providers_approver_confirms_each_separately(world: Cast, mails: Mai
     assert found.subject == "Contoso: 4 access requests to confirm, the first by Wed 13:05 UTC"
     says(
         found,
-        "Confirm an access request only if there is no other way.",
+        "Confirm an access request only if there is no other way to do the work.",
         "you confirm access requests of Exchange Online.",
     )
     silent(found, "you can also deny")

@@ -67,7 +67,7 @@ def test_a_notification_address_gets_mails_in_the_tenants_time(world: Cast, mail
     world.confirmed()
     found = mails.send()("soc", "decide_as_customer")
     assert found.subject == "Contoso: Microsoft asks to read 1 mailbox, answer by Wed 06:35 IST"
-    says(found, "Answer due by Wed 25 Nov, 06:35 IST.", "only an approver who signs in can approve or deny")
+    says(found, "The answer is due by Wed 25 Nov, 06:35 IST.", "To approve or deny, an approver must sign in.")
     silent(found, "If you approve")
 
 
@@ -394,7 +394,7 @@ def test_a_link_to_a_new_password_goes_to_the_owner_of_the_address(world: Cast, 
     assert found.subject == "Set a new password"
     says(
         found,
-        "Somebody, most likely you, asked for a new password for your account.",
+        "Somebody asked for a new password for your account. Probably this was you.",
         "You get this mail because it is about your account.",
         f"http://localhost:8000/accounts/password/reset/key/{world.ada.pk.hex}-",
     )
@@ -410,13 +410,13 @@ def test_a_new_address_is_reported_to_both_addresses(world: Cast, mails: Mails) 
     )
     found = mails("ada", "address_changed")
     assert found.subject == "A change of your address was requested"
-    says(found, "asked to change its address to lovelace@new.example", "set a new password immediately")
+    says(found, "asked to change the address of your account to lovelace@new.example", "set a new password immediately")
     silent(found, secret)
     mail.outbox.clear()
     operations.confirm_address(secret, actor=world.as_("ada"))
     found = mails.send()("ada", "address_changed")
     assert (found.subject, found.to) == ("Your address was changed", ["ada@contoso.example"])
-    says(found, "Nobody can sign in with the old address any more")
+    says(found, "From now on, nobody can sign in with the old address")
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "pat"])
@@ -456,7 +456,7 @@ def test_a_passkey_is_reported_to_its_holder_and_the_approvers(world: Cast, mail
     operations.remove_passkey(row.pk, actor=world.as_("mia"))
     found = mails.send()("mia", "passkeys_changed")
     assert found.subject == "A passkey of your account was removed"
-    says(found, "Mia Test", "Approvals and denials that it signed before stay signed.")
+    says(found, "Mia Test", "Earlier approvals and denials that were signed with it stay signed.")
     enrolled(world, "pat")
     mails.send()
     assert mails.to("passkeys_changed") == ["pat"]
@@ -529,7 +529,7 @@ def test_approval_requirements_never_change_without_a_mail(world: Cast, mails: M
         "approvals.contoso.example",
         "before: none",
         "approvals from this approval page, and from the pages of Customer Lockbox",
-        "with the address that you have saved yourself",
+        "at the address that you have saved yourself",
         f"/tenant/{contoso}/approval-page/",
     )
     assert "https://approvals" not in found.body
@@ -597,7 +597,7 @@ def test_invitations_and_deputies_are_reported(world: Cast, mails: Mails) -> Non
     says(
         found,
         "Ines Test invites you to Customer Lockbox.",
-        "The link works once, and only for this address",
+        "It can be used once, and only for this address",
         "new@contoso.example",
     )
     silent(found, "Microsoft invites")

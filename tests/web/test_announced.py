@@ -53,11 +53,11 @@ def test_an_announcement_is_shown_with_its_facts_until_it_is_withdrawn(cast: Cas
 def test_the_page_says_where_nobody_else_could_confirm_it(cast: Cast) -> None:
     uncovered(cast)
     for page in pages(cast):
-        assert "so no second person confirmed the change. Only the waiting time replaces the confirmation." in page
+        assert "so no second person confirmed the change. The waiting time is the only protection." in page
 
 
 def test_every_customer_sees_how_long_such_a_change_waits(cast: Cast) -> None:
-    assert "takes effect 3 days after it was confirmed" in pages(cast, "nils", "northwind")[1]
+    assert "takes effect 3 days after the confirmation" in pages(cast, "nils", "northwind")[1]
 
 
 @pytest.mark.parametrize("confirmed", [True, False])

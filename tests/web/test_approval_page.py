@@ -37,7 +37,7 @@ def test_everybody_of_the_tenant_sees_it_and_only_its_administrator_the_way_to_s
     put(cast)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))
     assert ORIGIN in page
-    assert "An approval on another page is valid, too." in page
+    assert "An approval on the pages of Customer Lockbox is valid, too." in page
     own_key(cast)
     put(cast, keys_only=True)
     page = text(signed_in(cast, "mia").get(url(cast, "approval_page")))

@@ -139,7 +139,7 @@ def test_a_text_is_shown_and_what_could_run_is_for_download(as_: Callable[[str],
     assert f"The lease of {CANARY}" in text
     html = as_("priya").get(_url("window_item", library, id="page.html")).content.decode()
     assert "alert(1)" not in html
-    assert "is not shown in the page" in html
+    assert "can’t show a document of this kind" in html
     assert _looks(library) == ["opened", "opened"]
 
 

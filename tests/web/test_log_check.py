@@ -181,7 +181,9 @@ def test_the_first_entry_that_is_not_as_it_was_written_is_named(cast: Cast) -> N
     response = checked(cast)
     assert response.status_code == 200
     assert "Verified" not in text(response)
-    found = "Entry 4 is the first entry that is not as it was written. The entry’s hash does not match the entry’s bytes."
+    found = (
+        "Entry 4 is the first entry that is not as it was written. The entry’s hash does not match the entry’s bytes."
+    )
     assert found in text(response)
     rows = re.findall(
         r'<tr id="entry-(\d+)">(?:(?!</tr>).)*not as it was written', response.content.decode(), re.DOTALL

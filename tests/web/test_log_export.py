@@ -136,7 +136,7 @@ def test_the_page_asks_for_the_place_in_words(cast: Cast) -> None:
     cast.ticket()
     page = signed_in(cast, "otto").get(url(cast.contoso))
     assert "Only after entry number" in text(page)
-    assert "The new file begins with the entry after it." in text(page)
+    assert "The new file begins with the next entry." in text(page)
 
 
 # --- The progress of a download --------------------------------------------------------------------------

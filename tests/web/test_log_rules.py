@@ -206,7 +206,7 @@ def test_the_last_one_cannot_be_removed_under_the_rule_and_the_page_says_how(cas
     rule(cast, 6)
     client = signed_in(cast, "ines")
     asked = client.get(removal(cast, witness))
-    assert "Register another witness first" in text(asked)
+    assert "First register another witness" in text(asked)
     assert '<form class="action"' not in asked.content.decode().partition("<main")[2]
     with refused():
         assert client.post(removal(cast, witness)).status_code == 409
@@ -287,7 +287,7 @@ def test_a_witness_is_shown_with_its_state(cast: Cast, travel: Any) -> None:
 
 def test_the_commands_carry_this_logs_own_key(cast: Cast) -> None:
     client = signed_in(cast, "otto")
-    assert "As soon as it is signed, this page shows how to run a witness." in text(client.get(page(cast)))
+    assert "As soon as the log is signed, this page shows how to run a witness." in text(client.get(page(cast)))
     cast.ticket()
     sign(cast.contoso.pk)
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 0), keys.load().publics[0]))
@@ -343,7 +343,9 @@ def test_the_page_says_that_old_entries_are_not_cosigned(cast: Cast, travel: Any
     stored.line = small.line(Head.parse(Note.parse(stored.checkpoint.note).text))
     stored.save()
     shown = text(signed_in(cast, "ines").get(page(cast)))
-    assert "No window opens now: no witness has cosigned the entries that are older than 8 hours" in shown
+    assert (
+        "No window opens now: the log has entries that are older than 8 hours and that no witness has cosigned" in shown
+    )
 
 
 def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast: Cast) -> None:
@@ -353,7 +355,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     collect(small)
     rule(cast, 8)
     client = signed_in(cast, "ines")
-    assert "this is another log. Stop the witness" not in text(client.get(page(cast)))
+    assert "the new log is another log. Stop the witness" not in text(client.get(page(cast)))
     LogAlarm.objects.create(tenant_id=cast.contoso.pk, since=clock.now(), last_at=clock.now(), code="shorter")
     operations.tombstone(cast.contoso.pk, comment="Restored.", actor=cast.as_("stella"))
     sign(cast.contoso.pk)
@@ -362,7 +364,7 @@ def test_after_a_tombstone_the_page_says_that_the_witness_needs_the_new_key(cast
     shown = text(client.get(page(cast)))
     vkey = str(keys.log_key(checkpoints.origin_of(cast.contoso.pk, 1), keys.load().publics[0]))
     assert f"witness.sqlite3 --log '{vkey}'" in shown
-    assert "For a witness, this is another log. Stop the witness, and start it again with the key below" in shown
+    assert "For a witness, the new log is another log. Stop the witness, and start it again with the key below" in shown
     assert "No window opens now: no witness has cosigned the log" in shown
     assert "the key line is not the same as before" in shown
     # An auditor finds the same message on the log's page.

@@ -93,7 +93,7 @@ def test_a_further_one_brings_no_new_codes_and_goes_back_to_the_page(cast: Cast)
     shown = client.get("/security/").content.decode()
     assert "&lt;b&gt;Laptop&lt;/b&gt;" in shown
     assert "<b>Laptop" not in shown
-    assert (shown.count("Stays on its device"), shown.count("Can be copied to other devices")) == (1, 1)
+    assert (shown.count("Stays on its device"), shown.count("Can be copied to your other devices")) == (1, 1)
     assert Kept.objects.get(user=cast.ada, type="recovery_codes").data == codes
 
 

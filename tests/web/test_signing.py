@@ -264,7 +264,7 @@ def test_the_rule_is_set_on_its_page_after_fresh_proof(cast: Cast) -> None:
     assert Tenant.objects.get(pk=cast.contoso.pk).yes_rule == "any"
     assert signed_in(cast, "otto").get(path).status_code == 403
     page = client.get(reverse("web:tenant", args=[cast.contoso.pk])).content.decode()
-    assert "signed or not" in page
+    assert "with or without a signature" in page
 
 
 def test_a_token_signs_without_any_other_proof(cast: Cast) -> None:

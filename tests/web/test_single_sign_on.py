@@ -529,7 +529,7 @@ def test_with_only_single_sign_on_just_the_break_glass_password_works(
     assert OutboxMessage.objects.filter(topic="notify.sign_on_bypassed").count() == 1
     assert who(comes(world, provider).browser) == str(world.ada.pk)
     mia = comes(world, provider, "s-mia").browser
-    assert "no password of yours works here" in mia.get(reverse("web:security_set_up")).content.decode()
+    assert "can’t use a password here" in mia.get(reverse("web:security_set_up")).content.decode()
 
 
 def test_with_only_single_sign_on_a_token_learns_that_no_password_works(world: Cast, provider: Provider) -> None:
@@ -662,7 +662,7 @@ def test_an_administrator_sets_it_up_tests_it_and_reads_the_result(cast: Cast, p
         "s-ada",
         "ada@contoso.example",
         "approver",
-        "There is no account for this sign-in, so the sign-in would be refused.",
+        "There is no account for this person, so a real sign-in is refused.",
     ):
         assert words in text
     assert (who(ines), Identity.objects.count()) == (str(cast.ines.pk), 0)

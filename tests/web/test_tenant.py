@@ -271,11 +271,12 @@ def test_the_list_says_who_holds_what_since_when(cast: Cast) -> None:
 def test_roles_are_given_and_taken_with_what_it_means(cast: Cast) -> None:
     client, here = signed_in(cast, "ines"), url(cast.contoso, "person", cast.ada.pk)
     shown = text(client.get(here))
-    assert "Without this role, the person can no longer approve or deny, also on pages that are open." in shown
+    assert "Without this role, the person can no longer approve or deny, even on pages that are already open." in shown
     assert client.post(here, {"act": "take", "role": "approver"}).status_code == 302
     assert not Membership.objects.filter(person=cast.ada, role="approver").exists()
-    assert "This is the only role of this person. Without a role, the person sees nothing of Contoso any more" in text(
-        client.get(here)
+    assert (
+        "This is the only role of this person. Without a role, the person no longer sees anything of Contoso"
+        in text(client.get(here))
     )
     response = client.post(here, {"act": "give", "role": "auditor"}, follow=True)
     assert "Ada Test has the role “Auditor” now." in text(response)
