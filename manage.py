@@ -19,6 +19,7 @@ def main() -> None:
     from requests_app.domain.errors import DomainError
     from requests_app.management import _ending
 
+    starting.collect_rarely()
     with starting.settings_or_exit(PROGRAM):
         try:
             execute_from_command_line(sys.argv)

@@ -1,5 +1,6 @@
 """The web server's entry point."""
 
+import gc
 import os
 import resource
 import threading
@@ -11,6 +12,7 @@ from lockbox_site import starting, statements
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockbox_site.settings")
 
 with starting.settings_or_exit("web"):
+    starting.collect_rarely()
     django.setup()
     # Set before the first query, so that a database that does not answer can't block the start.
     statements.bound()
@@ -53,3 +55,5 @@ application = Bridge(
     streams=settings.WEB_STREAMS,
     longest_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
 )
+# What is loaded now stays. A collection would visit all of it in the middle of a request.
+gc.freeze()

@@ -1,7 +1,9 @@
-"""Ends a process that can't start: one line for each reason, exit status 1 and no traceback."""
+"""Starts a process quickly, or ends one that can't start: one line for each reason, exit status 1 and no traceback."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,19 @@ from contextlib import contextmanager
 from django.core.exceptions import ImproperlyConfigured
 
 NOT_MIGRATED = "The database is not up to date. Run: manage.py migrate"
+#: The thresholds of Python's garbage collector. With its usual ones, it runs 140 times while the modules are loaded.
+BETWEEN_COLLECTIONS = (50_000, 20, 50)
+
+
+def collect_rarely() -> None:
+    """Make Python look for garbage rarely.
+
+    A process loads some hundred thousand objects that stay until its end. To visit them again and again would take a
+    third of the processor time of a short command.
+    """
+    gc.set_threshold(*BETWEEN_COLLECTIONS)
+    # Otherwise Python would visit all of them once more before it ends.
+    atexit.register(gc.freeze)
 
 
 class CannotStart(SystemExit):

@@ -23,12 +23,15 @@ from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 
+from lockbox_site import starting
 from requests_app.domain import clock
 from tests import ground
 from tests.remembered import MEMORY
 from tests.stopwatch import pytest_runtest_makereport as pytest_runtest_makereport
 from tests.stopwatch import pytest_runtest_protocol as pytest_runtest_protocol
 
+# A full collection visits every object, and with Django and 6,000 collected tests that is most of its cost.
+gc.set_threshold(*starting.BETWEEN_COLLECTIONS)
 TESTS = Path(__file__).parent
 #: These tests loop over every page, route, document or word. `bin/test fast` leaves them out.
 LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
@@ -41,9 +44,6 @@ FIRST = (
     "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py",
     "concurrency/test_embedded_default.py", "golden/test_history.py", "tasks/",
 )  # fmt: skip
-#: A full collection visits every object, and with Django and 6,000 collected tests that is most of its cost. So full
-#: collections are rare.
-BETWEEN_COLLECTIONS = (50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,7 +109,6 @@ def pytest_collection_finish() -> None:
     """Exclude the objects that exist now from garbage collection, because they stay until the end of the run."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*BETWEEN_COLLECTIONS)
 
 
 def place_of(path: Path) -> str:

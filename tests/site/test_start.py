@@ -51,7 +51,7 @@ def test_many_first_readers_of_the_document_at_once_all_get_it() -> None:
 
 #: The thread that makes the document also loads the routes, and so does an error page. Both must find them loaded.
 STARTED = """
-import json, threading
+import gc, json, threading
 from django.urls import get_resolver
 
 start, held, loaded = threading.Thread.start, [], {}
@@ -62,7 +62,12 @@ def look_and_start(thread):
 
 threading.Thread.start = look_and_start
 
+def collections():
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+before = collections()
 import lockbox_site.rsgi
+collected = collections() - before
 from audit_app import restored_database
 from requests_app.platform import hashing, outbound
 from requests_app.doors.api import reader
@@ -78,6 +83,8 @@ print(json.dumps({
     "routes": loaded.get("streams"),
     "document": reader._made.cache_info().currsize,
     "heads": restored_database.made.is_made,
+    "collects rarely": collected < 30,
+    "excludes what stays": gc.get_freeze_count() > 100_000,
 }))
 """
 
@@ -94,4 +101,5 @@ def test_a_web_server_is_bounded_has_loaded_its_routes_and_has_compared_the_head
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {
         "statements": 24, "hashes": 6, "lines": 6, "routes": True, "document": 1, "heads": True,
+        "collects rarely": True, "excludes what stays": True,
     }  # fmt: skip
