@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ from requests_app.management._pull import Cursor, CursorInUse
 from tests import ground
 from tests.audit.test_log import _tamper, an_entry
 from tests.audit.test_siem import ocsf_faults, office365_faults
-from tests.cast import Cast, events_in
+from tests.cast import Cast, events_in, gather
 from tests.offenders import collected
 
 pytestmark = pytest.mark.django_db
@@ -326,56 +323,45 @@ def test_a_database_that_is_away_for_a_while_ends_no_following(cast: Cast, monke
 
 
 def _process(tmp_path: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "LC_ALL": "C.UTF-8", **environment}
+    """Start `manage.py export_log contoso …` with the test's database, and without the test's settings."""
+    where = {"DATABASE_URL": ground.database_url(), "DATA_DIR": str(tmp_path)}
     return subprocess.Popen(
-        [sys.executable, "manage.py", *words],
+        [sys.executable, "manage.py", "export_log", "contoso", *words],
         cwd=Path(__file__).parents[2],
-        env=environment,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **where, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
 
 
-def _done(tmp_path: Path, *words: str, **environment: str) -> tuple[int, bytes, bytes]:
-    process = _process(tmp_path, *words, **environment)
-    out, err = process.communicate(timeout=150)
-    return process.returncode, out, err
-
-
 @pytest.mark.slow
-def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(tmp_path: Path) -> None:
-    shutil.copy(ground.sqlite(), tmp_path / "lockbox.sqlite3")
-    assert _done(tmp_path, "demo_world")[0] == 0
+def test_a_process_of_its_own_follows_a_log_and_ends_cleanly(transactional_db: None, tmp_path: Path) -> None:
+    grown(gather(), 20)
     # The lines are in UTF-8 in every environment.
     elsewhere = {"PROVIDER_NAME": "Müller & Söhne", "PYTHONIOENCODING": "ascii"}
-    status, out, err = _done(tmp_path, "export_log", "contoso", "--format", "cef", **elsewhere)
-    assert (status, err) == (0, b"")
+    exporting = _process(tmp_path, "--format", "cef", **elsewhere)
+    out, err = exporting.communicate(timeout=150)
+    assert (exporting.returncode, err) == (0, b"")
     assert out.decode().startswith("CEF:0|Müller & Söhne|Customer Lockbox|")
-    count = len(out.decode().splitlines())
-    assert count > 20
+    assert len(out.decode().splitlines()) == 21
 
-    following = _process(tmp_path, "export_log", "contoso", "--follow", "--every", "0.05", "--after", "2")
+    following = _process(tmp_path, "--follow", "--every", "0.05", "--after", "2")
     assert following.stdout is not None
-    seen = [json.loads(following.stdout.readline())["seq"] for _ in range(count - 2)]
-    assert _done(tmp_path, "export_log", "contoso", "--limit", "1")[0] == 0
+    seen = [json.loads(following.stdout.readline())["seq"] for _ in range(3, 22)]
+    pulled("--limit", 1)
     seen.append(json.loads(following.stdout.readline())["seq"])
     following.send_signal(signal.SIGTERM)
     _, err = following.communicate(timeout=150)
     assert (following.returncode, err) == (0, b"")
-    assert seen == list(range(3, count + 2))
+    assert seen == list(range(3, 23))
 
     # The reader stops reading, as `head` does.
-    gone = _process(tmp_path, "export_log", "contoso", "--follow", "--every", "0.05")
+    gone = _process(tmp_path, "--follow", "--every", "0.05")
     assert gone.stdout is not None
     assert gone.stderr is not None
     gone.stdout.readline()
     gone.stdout.close()
-    appended = threading.Thread(target=_done, args=(tmp_path, "export_log", "contoso", "--limit", "0"))
-    appended.start()
-    until = time.monotonic() + 60
-    while gone.poll() is None and time.monotonic() < until:
-        time.sleep(0.05)
-    appended.join()
-    assert gone.returncode == 1
+    pulled("--limit", 0)
+    assert gone.wait(timeout=150) == 1
     assert gone.stderr.read().decode().splitlines() == ["CommandError: The program that read the lines has ended."]
     gone.stderr.close()
