@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID, uuid4
-from zoneinfo import available_timezones
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -20,6 +19,7 @@ from requests_app.messages.topics import Audience, Note, Topic
 from requests_app.models import AccessRequest, Membership, Passkey, Person, SignOn, StaffTerm, Tenant, Token
 from requests_app.operations._change import Step
 from requests_app.operations._ending import end_access
+from requests_app.platform import time_zones
 
 ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 #: The roles that decide, that may decide later, or that choose who decides. The approvers always get a mail if one is
@@ -200,7 +200,7 @@ def new_person(
     row is made.
     """
     name = name_of(name)
-    if time_zone not in available_timezones():
+    if time_zone not in time_zones.names():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
     person = row if row is not None else Person()
     person.email, person.name, person.side, person.time_zone = email.strip().lower(), name, side, time_zone

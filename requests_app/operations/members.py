@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -62,7 +61,7 @@ from requests_app.operations._people import (
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled
 from requests_app.operations._subjects import log_for
-from requests_app.platform import hashing
+from requests_app.platform import hashing, time_zones
 
 
 def add_person(
@@ -477,7 +476,7 @@ def set_preferences(*, actor: Actor, time_zone: str | None = None, theme: str | 
     """Set the actor's own time zone and theme. There is no entry, because no decision depends on them (ADR 0021)."""
     person = Person.objects.get(pk=actor.person)
     if time_zone is not None:
-        if time_zone not in available_timezones():
+        if time_zone not in time_zones.names():
             raise Unacceptable(_("There is no such time zone."), field="time_zone")
         person.time_zone = time_zone
     if theme is not None:

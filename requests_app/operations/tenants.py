@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q
@@ -58,6 +57,7 @@ from requests_app.operations._change import PROVIDER_LOG, Step
 from requests_app.operations._keys import is_anybody_ready
 from requests_app.operations._perform import perform
 from requests_app.operations._second import controlled, require_customer, tell_yes_rules
+from requests_app.platform import time_zones
 
 
 def switch_lockbox(tenant_id: object, *, on: bool, actor: Actor) -> Tenant:
@@ -602,6 +602,6 @@ def _plan(plan_id: Any, *, is_locked: bool = False, is_row: bool = False) -> Pla
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in time_zones.names():
         raise Unacceptable(_("There is no such time zone."), field="time_zone")
     return name

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
-from zoneinfo import available_timezones
 
 import structlog
 from django import forms
@@ -28,6 +27,7 @@ from requests_app.domain.actors import Actor
 from requests_app.domain.acts.declaration import Act, Comment
 from requests_app.domain.errors import ChangeProposed, DomainError, Malformed, SentAlready, StepUpRequired, Unacceptable
 from requests_app.models import Person, Tenant
+from requests_app.platform import time_zones
 
 security_log = structlog.get_logger("security")
 
@@ -227,5 +227,5 @@ class PersonField(forms.EmailField):
         return person
 
 
-def time_zones() -> list[tuple[str, str]]:
-    return [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
+def zone_choices() -> list[tuple[str, str]]:
+    return [(name, name.replace("_", " ")) for name in sorted(time_zones.names())]

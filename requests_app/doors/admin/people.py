@@ -26,7 +26,7 @@ from requests_app.domain.acts.installation import (
 from requests_app.domain.acts.invitations import RESEND_INVITATION, WITHDRAW_INVITATION
 from requests_app.domain.acts.members import RESET_SECOND_FACTORS, SWITCH_OFF_PERSON, SWITCH_ON_PERSON
 from requests_app.domain.acts.proposals import CONFIRM_PROPOSAL, WITHDRAW_PROPOSAL
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act, time_zones
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, TenantField, of_act, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import preformatted
 from requests_app.doors.admin.filters import by_choice, by_flag, by_row, by_tenant
@@ -53,7 +53,7 @@ from requests_app.words import proposals
 class NewPersonForm(ActForm):
     email = forms.EmailField(label=_("Email"), help_text=_("The person signs in with this address."))
     name = forms.CharField(label=_("Name"), max_length=120)
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=zone_choices, initial="UTC")
     is_staff = forms.BooleanField(label=_("Staff"), required=False, help_text=_("Can use this portal."))
     password = forms.CharField(
         label=_("First password"),

@@ -12,7 +12,7 @@ from audit_app.models import AuditEntry
 from requests_app import operations
 from requests_app.domain.actors import Actor
 from requests_app.domain.acts.tenants import CHANGE_TENANT, CREATE_TENANT
-from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, time_zones
+from requests_app.doors.admin.acts import ActForm, AdminAction, PersonField, zone_choices
 from requests_app.doors.admin.base import Related, StaffAdmin
 from requests_app.doors.admin.columns import length
 from requests_app.doors.admin.filters import by_flag, by_row, by_tenant
@@ -61,7 +61,7 @@ class TenantForm(ActForm):
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))
     plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.all())
-    time_zone = forms.ChoiceField(label=_("Time zone"), choices=time_zones, initial="UTC")
+    time_zone = forms.ChoiceField(label=_("Time zone"), choices=zone_choices, initial="UTC")
 
     def prepare(self) -> None:
         if self.row is not None:

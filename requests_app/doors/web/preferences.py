@@ -16,9 +16,10 @@ from requests_app import operations
 from requests_app.domain.errors import Malformed, Unacceptable
 from requests_app.doors.web._step_up import local
 from requests_app.doors.web.context import instant
-from requests_app.doors.web.forms.preferences import PreferencesForm, ThemeForm, zones
+from requests_app.doors.web.forms.preferences import PreferencesForm, ThemeForm
 from requests_app.doors.web.middleware import actor_in
 from requests_app.models import Person
+from requests_app.platform import time_zones
 
 
 @login_required
@@ -43,7 +44,7 @@ def preferences(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: PreferencesForm, *, status: int = 200) -> HttpResponse:
-    context = {"now": instant(request), "form": form, "zones": zones()}
+    context = {"now": instant(request), "form": form, "zones": sorted(time_zones.names())}
     return render(request, "preferences/preferences.html", context, status=status)
 
 

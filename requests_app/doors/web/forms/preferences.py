@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from zoneinfo import available_timezones
-
 from django import forms
 from django.utils.translation import gettext_lazy
 
 from requests_app.doors.web.forms.strict import StrictForm
 from requests_app.models import Person
-
-
-@cache
-def zones() -> tuple[str, ...]:
-    """Return the names of all time zones. They are cached, because they are read from the disk."""
-    return tuple(sorted(available_timezones()))
 
 
 class PreferencesForm(StrictForm):
