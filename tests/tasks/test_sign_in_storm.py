@@ -23,7 +23,7 @@ from tests.tasks.conftest import Start, web_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_clock]
 
-STRANGERS, SECONDS = 180, 10
+STRANGERS, SECONDS = 180, 5
 #: Loads pages as a signed-in person. It has its own address, because calls wait by address, and its own process,
 #: because the strangers' threads would delay it.
 VISITOR = """
