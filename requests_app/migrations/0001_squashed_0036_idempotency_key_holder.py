@@ -255,6 +255,15 @@ class Migration(migrations.Migration):
                 "verbose_name": "decision",
                 "verbose_name_plural": "decisions",
                 "ordering": ["at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("decider_human", models.F("requester_human")), _negated=True),
+                        name="decision_not_by_requester",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["-at"], name="decision_newest"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -431,6 +440,18 @@ class Migration(migrations.Migration):
                 "verbose_name": "person",
                 "verbose_name_plural": "people",
                 "ordering": ["name"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("is_staff", False), ("side", "provider"), _connector="OR"),
+                        name="person_staff_is_provider",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("kind", "human"), models.Q(("is_staff", False), ("is_superuser", False)), _connector="OR"
+                        ),
+                        name="person_client_is_no_staff",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -511,6 +532,34 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "access request",
                 "verbose_name_plural": "access requests",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "PENDING_PROVIDER",
+                                    "PENDING_CUSTOMER",
+                                    "OPEN",
+                                    "DENIED",
+                                    "WITHDRAWN",
+                                    "EXPIRED",
+                                    "CLOSED",
+                                ],
+                            )
+                        ),
+                        name="access_request_state_known",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["-submitted_at"], name="access_request_newest"),
+                    models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
+                    models.Index(
+                        condition=models.Q(("state__in", ["PENDING_CUSTOMER", "PENDING_PROVIDER"])),
+                        fields=["decide_by"],
+                        name="access_request_overdue",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -538,6 +587,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "change of an address",
                 "verbose_name_plural": "changes of addresses",
                 "ordering": ["-requested_at"],
+                "indexes": [
+                    models.Index(fields=["person", "-requested_at"], name="address_change_by_person"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -598,6 +650,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "signed decision",
                 "verbose_name_plural": "signed decisions",
+                "constraints": [
+                    models.UniqueConstraint(fields=("nonce",), name="signed_decision_nonce_once"),
+                ],
             },
         ),
         migrations.AddField(
@@ -672,6 +727,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["position"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("access_request", "resource"), name="scope_resource_once"),
+                ],
             },
         ),
         migrations.AddField(
@@ -721,6 +779,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "queue assignment",
                 "verbose_name_plural": "queue assignments",
+                "constraints": [
+                    models.UniqueConstraint(fields=("service", "person", "role"), name="queue_assignment_once"),
+                ],
             },
         ),
         migrations.AddField(
@@ -750,6 +811,14 @@ class Migration(migrations.Migration):
                 "verbose_name": "time as staff",
                 "verbose_name_plural": "times as staff",
                 "ordering": ["from_at"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("until_at", None)), fields=("person",), name="staff_term_open_once"
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["until_at"], name="staff_term_by_end"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -901,6 +970,16 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "single sign-on",
                 "verbose_name_plural": "single sign-on",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("is_only", False),
+                            models.Q(("break_glass__isnull", False), ("is_on", True)),
+                            _connector="OR",
+                        ),
+                        name="sign_on_only_has_a_way_back",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -939,6 +1018,11 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "recovery key",
                 "verbose_name_plural": "recovery keys",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at", None)), fields=("tenant",), name="recovery_key_one_at_a_time"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1002,6 +1086,40 @@ class Migration(migrations.Migration):
                 "verbose_name": "proposal",
                 "verbose_name_plural": "proposals",
                 "ordering": ["-proposed_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("confirmed_by", None),
+                            models.Q(("confirmed_by", models.F("proposed_by")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="proposal_confirmed_by_another",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("confirmed_human", None),
+                            models.Q(("confirmed_human", models.F("proposed_human")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="proposal_confirmed_by_another_human",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("outcome", "applied"), _negated=True),
+                            models.Q(("effective_at__isnull", False), ("ended_at__gte", models.F("effective_at"))),
+                            _connector="OR",
+                        ),
+                        name="proposal_applied_when_due",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "-proposed_at"], name="proposal_by_tenant"),
+                    models.Index(
+                        condition=models.Q(("ended_at", None), ("tenant", None)),
+                        fields=["effective_at"],
+                        name="proposal_of_staff_due",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1054,6 +1172,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "passkey",
                 "verbose_name_plural": "passkeys",
                 "ordering": ["created_at"],
+                "indexes": [
+                    models.Index(condition=models.Q(("removed_at", None)), fields=["person"], name="passkey_in_use"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1093,6 +1214,20 @@ class Migration(migrations.Migration):
                 "verbose_name": "absence",
                 "verbose_name_plural": "absences",
                 "ordering": ["from_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("until_at__gt", models.F("from_at"))),
+                        name="out_of_office_ends_after_it_begins",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("approver", models.F("deputy")), _negated=True),
+                        name="out_of_office_deputy_is_another",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "-until_at"], name="out_of_office_by_tenant"),
+                    models.Index(fields=["deputy", "-until_at"], name="out_of_office_by_deputy"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1114,6 +1249,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "notification address",
                 "verbose_name_plural": "notification addresses",
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "email"), name="notification_address_once"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1156,6 +1294,14 @@ class Migration(migrations.Migration):
                 "verbose_name": "mute",
                 "verbose_name_plural": "mutes",
                 "ordering": ["until_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("until_at__gt", models.F("set_at"))), name="mute_ends_after_it_begins"
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "-until_at"], name="mute_by_tenant"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1197,6 +1343,12 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "membership",
                 "verbose_name_plural": "memberships",
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "person", "role"), name="membership_once"),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "role"], name="membership_by_role"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1261,6 +1413,15 @@ class Migration(migrations.Migration):
                 "verbose_name": "invitation",
                 "verbose_name_plural": "invitations",
                 "ordering": ["-created_at"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("accepted_at", None), ("withdrawn_at", None), _connector="OR"),
+                        name="invitation_ends_once",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "-created_at"], name="invitation_by_tenant"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1292,6 +1453,21 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "identity",
                 "verbose_name_plural": "identities",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("tenant__isnull", False)),
+                        fields=("tenant", "issuer", "subject"),
+                        name="identity_once",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("tenant", None)),
+                        fields=("issuer", "subject"),
+                        name="identity_once_at_the_provider",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["issuer", "subject"], name="identity_by_subject"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1354,6 +1530,41 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "grant",
                 "verbose_name_plural": "grants",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("closes_at__gt", models.F("opens_at"))), name="grant_window_is_positive"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("closed_at", None), ("closed_at__gte", models.F("opens_at")), _connector="OR"
+                        ),
+                        name="grant_closed_after_opening",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("close_reason", ""), ("closed_at", None)),
+                            models.Q(("closed_at__isnull", False), models.Q(("close_reason", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="grant_closed_with_reason",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "-opens_at"], name="grant_by_tenant"),
+                    models.Index(fields=["-opens_at"], name="grant_newest"),
+                    models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
+                    models.Index(condition=models.Q(("closed_at", None)), fields=["closes_at"], name="grant_unclosed"),
+                    models.Index(
+                        condition=models.Q(("closed_at", None)),
+                        fields=["engineer", "closes_at"],
+                        name="grant_unclosed_by_engineer",
+                    ),
+                    models.Index(
+                        condition=models.Q(("closed_at", None)),
+                        fields=["tenant", "engineer"],
+                        name="grant_unclosed_in_tenant",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1375,6 +1586,12 @@ class Migration(migrations.Migration):
                 "verbose_name": "domain",
                 "verbose_name_plural": "domains",
                 "ordering": ["name"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "name"), name="domain_once_in_a_tenant"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("verified_at__isnull", False)), fields=("name",), name="domain_proven_once"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1408,6 +1625,18 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "directory record",
                 "verbose_name_plural": "directory records",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("removed_at", None)),
+                        fields=("tenant", "user_key"),
+                        name="directory_user_name_once",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("removed_at", None), models.Q(("external_id", ""), _negated=True)),
+                        fields=("tenant", "external_id"),
+                        name="directory_external_id_once",
+                    ),
+                ],
             },
         ),
         migrations.AddField(
@@ -1478,6 +1707,11 @@ class Migration(migrations.Migration):
                 "verbose_name": "content access",
                 "verbose_name_plural": "content accesses",
                 "ordering": ["at"],
+                "indexes": [
+                    models.Index(fields=["tenant", "grant", "-at"], name="content_access_by_grant"),
+                    models.Index(fields=["tenant", "-at"], name="content_access_by_tenant"),
+                    models.Index(fields=["-at"], name="content_access_newest"),
+                ],
             },
         ),
         migrations.AddField(
@@ -1594,6 +1828,25 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "ticket",
                 "verbose_name_plural": "tickets",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ["NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER", "RESOLVED", "CLOSED"])
+                        ),
+                        name="ticket_state_known",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_reference", ""), _negated=True),
+                        fields=("tenant", "external_reference"),
+                        name="ticket_external_reference_once",
+                    ),
+                ],
+                "indexes": [
+                    models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),
+                    models.Index(fields=["-opened_at"], name="ticket_newest"),
+                    models.Index(fields=["service", "state", "-changed_at"], name="ticket_by_queue"),
+                    models.Index(fields=["assignee", "state", "-changed_at"], name="ticket_by_assignee"),
+                ],
             },
         ),
         migrations.AddField(
@@ -1637,6 +1890,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "ticket comment",
                 "verbose_name_plural": "ticket comments",
                 "ordering": ["at"],
+                "indexes": [
+                    models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket"),
+                    models.Index(fields=["-at"], name="ticket_comment_newest"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1685,6 +1942,11 @@ class Migration(migrations.Migration):
                 "verbose_name": "token",
                 "verbose_name_plural": "tokens",
                 "ordering": ["-created_at"],
+                "indexes": [
+                    models.Index(fields=["account", "-created_at"], name="token_by_account"),
+                    models.Index(fields=["-created_at"], name="token_newest"),
+                    models.Index(fields=["expires_at"], name="token_by_expiry"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1732,6 +1994,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "webhook",
                 "verbose_name_plural": "webhooks",
                 "ordering": ["created_at"],
+                "indexes": [
+                    models.Index(fields=["tenant", "created_at"], name="webhook_by_tenant"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1796,6 +2061,32 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "outbox message",
                 "verbose_name_plural": "outbox messages",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "waiting")),
+                        fields=["lane", "next_attempt_at"],
+                        name="outbox_waiting",
+                    ),
+                    models.Index(fields=["tenant", "-created_at"], name="outbox_by_tenant"),
+                    models.Index(fields=["-created_at"], name="outbox_newest"),
+                    models.Index(condition=models.Q(("state", "parked")), fields=["-created_at"], name="outbox_parked"),
+                    models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
+                    models.Index(
+                        condition=models.Q(("state", "waiting"), ("webhook__isnull", False)),
+                        fields=["webhook", "next_attempt_at"],
+                        name="outbox_webhook_waiting",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "waiting"), ("webhook__isnull", False)),
+                        fields=["webhook", "mark", "seq"],
+                        name="outbox_webhook_order",
+                    ),
+                    models.Index(
+                        condition=models.Q(("webhook__isnull", False)),
+                        fields=["webhook", "-created_at"],
+                        name="outbox_webhook_newest",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1838,6 +2129,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "webhook attempt",
                 "verbose_name_plural": "webhook attempts",
+                "indexes": [
+                    models.Index(fields=["webhook", "-at"], name="webhook_attempt_by_webhook"),
+                    models.Index(fields=["-at"], name="webhook_attempt_newest"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1856,27 +2151,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "webhook cursor",
                 "verbose_name_plural": "webhook cursors",
+                "constraints": [
+                    models.UniqueConstraint(fields=("webhook", "log_id"), name="webhook_cursor_once"),
+                ],
             },
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("is_staff", False), ("side", "provider"), _connector="OR"),
-                name="person_staff_is_provider",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="person",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("kind", "human"), models.Q(("is_staff", False), ("is_superuser", False)), _connector="OR"
-                ),
-                name="person_client_is_no_staff",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="addresschange",
-            index=models.Index(fields=["person", "-requested_at"], name="address_change_by_person"),
         ),
         migrations.AddField(
             model_name="signeddecision",
@@ -1900,33 +2178,6 @@ class Migration(migrations.Migration):
             model_name="idempotencykey",
             constraint=models.UniqueConstraint(fields=("account", "key"), name="idempotency_key_once"),
         ),
-        migrations.AddConstraint(
-            model_name="accessrequestresource",
-            constraint=models.UniqueConstraint(fields=("access_request", "resource"), name="scope_resource_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="queueassignment",
-            constraint=models.UniqueConstraint(fields=("service", "person", "role"), name="queue_assignment_once"),
-        ),
-        migrations.AddIndex(
-            model_name="staffterm",
-            index=models.Index(fields=["until_at"], name="staff_term_by_end"),
-        ),
-        migrations.AddConstraint(
-            model_name="staffterm",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("until_at", None)), fields=("person",), name="staff_term_open_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="signon",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("is_only", False), models.Q(("break_glass__isnull", False), ("is_on", True)), _connector="OR"
-                ),
-                name="sign_on_only_has_a_way_back",
-            ),
-        ),
         migrations.AddIndex(
             model_name="resource",
             index=models.Index(fields=["tenant", "service", "name"], name="resource_by_name"),
@@ -1935,218 +2186,9 @@ class Migration(migrations.Migration):
             model_name="resource",
             constraint=models.UniqueConstraint(fields=("tenant", "service", "locator"), name="resource_once"),
         ),
-        migrations.AddConstraint(
-            model_name="recoverykey",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("ended_at", None)), fields=("tenant",), name="recovery_key_one_at_a_time"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="proposal",
-            index=models.Index(fields=["tenant", "-proposed_at"], name="proposal_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="proposal",
-            index=models.Index(
-                condition=models.Q(("ended_at", None), ("tenant", None)),
-                fields=["effective_at"],
-                name="proposal_of_staff_due",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="proposal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("confirmed_by", None),
-                    models.Q(("confirmed_by", models.F("proposed_by")), _negated=True),
-                    _connector="OR",
-                ),
-                name="proposal_confirmed_by_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="proposal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("confirmed_human", None),
-                    models.Q(("confirmed_human", models.F("proposed_human")), _negated=True),
-                    _connector="OR",
-                ),
-                name="proposal_confirmed_by_another_human",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="proposal",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("outcome", "applied"), _negated=True),
-                    models.Q(("effective_at__isnull", False), ("ended_at__gte", models.F("effective_at"))),
-                    _connector="OR",
-                ),
-                name="proposal_applied_when_due",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="passkey",
-            index=models.Index(condition=models.Q(("removed_at", None)), fields=["person"], name="passkey_in_use"),
-        ),
-        migrations.AddIndex(
-            model_name="outofoffice",
-            index=models.Index(fields=["tenant", "-until_at"], name="out_of_office_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="outofoffice",
-            index=models.Index(fields=["deputy", "-until_at"], name="out_of_office_by_deputy"),
-        ),
-        migrations.AddConstraint(
-            model_name="outofoffice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("until_at__gt", models.F("from_at"))), name="out_of_office_ends_after_it_begins"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="outofoffice",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("approver", models.F("deputy")), _negated=True),
-                name="out_of_office_deputy_is_another",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="notificationaddress",
-            constraint=models.UniqueConstraint(fields=("tenant", "email"), name="notification_address_once"),
-        ),
-        migrations.AddIndex(
-            model_name="mute",
-            index=models.Index(fields=["tenant", "-until_at"], name="mute_by_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="mute",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("until_at__gt", models.F("set_at"))), name="mute_ends_after_it_begins"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="membership",
-            index=models.Index(fields=["tenant", "role"], name="membership_by_role"),
-        ),
-        migrations.AddConstraint(
-            model_name="membership",
-            constraint=models.UniqueConstraint(fields=("tenant", "person", "role"), name="membership_once"),
-        ),
-        migrations.AddIndex(
-            model_name="invitation",
-            index=models.Index(fields=["tenant", "-created_at"], name="invitation_by_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="invitation",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("accepted_at", None), ("withdrawn_at", None), _connector="OR"),
-                name="invitation_ends_once",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="identity",
-            index=models.Index(fields=["issuer", "subject"], name="identity_by_subject"),
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("tenant__isnull", False)),
-                fields=("tenant", "issuer", "subject"),
-                name="identity_once",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="identity",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("tenant", None)), fields=("issuer", "subject"), name="identity_once_at_the_provider"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(fields=["tenant", "-opens_at"], name="grant_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(fields=["-opens_at"], name="grant_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(fields=["engineer", "-opens_at"], name="grant_by_engineer"),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(condition=models.Q(("closed_at", None)), fields=["closes_at"], name="grant_unclosed"),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(
-                condition=models.Q(("closed_at", None)),
-                fields=["engineer", "closes_at"],
-                name="grant_unclosed_by_engineer",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="grant",
-            index=models.Index(
-                condition=models.Q(("closed_at", None)), fields=["tenant", "engineer"], name="grant_unclosed_in_tenant"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("closes_at__gt", models.F("opens_at"))), name="grant_window_is_positive"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("closed_at", None), ("closed_at__gte", models.F("opens_at")), _connector="OR"),
-                name="grant_closed_after_opening",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="grant",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("close_reason", ""), ("closed_at", None)),
-                    models.Q(("closed_at__isnull", False), models.Q(("close_reason", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="grant_closed_with_reason",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="domain",
-            constraint=models.UniqueConstraint(fields=("tenant", "name"), name="domain_once_in_a_tenant"),
-        ),
-        migrations.AddConstraint(
-            model_name="domain",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("verified_at__isnull", False)), fields=("name",), name="domain_proven_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="directoryrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("removed_at", None)), fields=("tenant", "user_key"), name="directory_user_name_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="directoryrecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("removed_at", None), models.Q(("external_id", ""), _negated=True)),
-                fields=("tenant", "external_id"),
-                name="directory_external_id_once",
-            ),
-        ),
         migrations.AddIndex(
             model_name="decision",
             index=models.Index(fields=["tenant", "-at"], name="decision_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["-at"], name="decision_newest"),
         ),
         migrations.AddConstraint(
             model_name="decision",
@@ -2159,60 +2201,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("access_request", "stage"), name="decision_one_per_stage"),
         ),
         migrations.AddConstraint(
-            model_name="decision",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("decider_human", models.F("requester_human")), _negated=True),
-                name="decision_not_by_requester",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="contentaccess",
-            index=models.Index(fields=["tenant", "grant", "-at"], name="content_access_by_grant"),
-        ),
-        migrations.AddIndex(
-            model_name="contentaccess",
-            index=models.Index(fields=["tenant", "-at"], name="content_access_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="contentaccess",
-            index=models.Index(fields=["-at"], name="content_access_newest"),
-        ),
-        migrations.AddConstraint(
             model_name="client",
             constraint=models.CheckConstraint(
                 condition=models.Q(("decides_for", None), ("tenant__isnull", False), _connector="OR"),
                 name="client_decides_for_a_tenant",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="ticket",
-            index=models.Index(fields=["tenant", "state", "-changed_at"], name="ticket_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="ticket",
-            index=models.Index(fields=["-opened_at"], name="ticket_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="ticket",
-            index=models.Index(fields=["service", "state", "-changed_at"], name="ticket_by_queue"),
-        ),
-        migrations.AddIndex(
-            model_name="ticket",
-            index=models.Index(fields=["assignee", "state", "-changed_at"], name="ticket_by_assignee"),
-        ),
-        migrations.AddConstraint(
-            model_name="ticket",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["NEW", "ASSIGNED", "WAITING_FOR_CUSTOMER", "RESOLVED", "CLOSED"])),
-                name="ticket_state_known",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="ticket",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_reference", ""), _negated=True),
-                fields=("tenant", "external_reference"),
-                name="ticket_external_reference_once",
             ),
         ),
         migrations.AddIndex(
@@ -2225,39 +2217,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="accessrequest",
-            index=models.Index(fields=["-submitted_at"], name="access_request_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
             index=models.Index(fields=["tenant", "ticket"], name="access_request_by_ticket"),
         ),
         migrations.AddIndex(
             model_name="accessrequest",
             index=models.Index(fields=["service", "state", "decide_by"], name="access_request_by_queue"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
-            index=models.Index(fields=["requested_by", "-submitted_at"], name="access_request_by_engineer"),
-        ),
-        migrations.AddIndex(
-            model_name="accessrequest",
-            index=models.Index(
-                condition=models.Q(("state__in", ["PENDING_CUSTOMER", "PENDING_PROVIDER"])),
-                fields=["decide_by"],
-                name="access_request_overdue",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="accessrequest",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    (
-                        "state__in",
-                        ["PENDING_PROVIDER", "PENDING_CUSTOMER", "OPEN", "DENIED", "WITHDRAWN", "EXPIRED", "CLOSED"],
-                    )
-                ),
-                name="access_request_state_known",
-            ),
         ),
         migrations.AddConstraint(
             model_name="accessrequest",
@@ -2276,92 +2240,6 @@ class Migration(migrations.Migration):
                 ),
                 name="access_request_has_reason",
             ),
-        ),
-        migrations.AddIndex(
-            model_name="ticketcomment",
-            index=models.Index(fields=["tenant", "ticket", "at"], name="ticket_comment_by_ticket"),
-        ),
-        migrations.AddIndex(
-            model_name="ticketcomment",
-            index=models.Index(fields=["-at"], name="ticket_comment_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(fields=["account", "-created_at"], name="token_by_account"),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(fields=["-created_at"], name="token_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="token",
-            index=models.Index(fields=["expires_at"], name="token_by_expiry"),
-        ),
-        migrations.AddIndex(
-            model_name="webhook",
-            index=models.Index(fields=["tenant", "created_at"], name="webhook_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(
-                condition=models.Q(("state", "waiting")), fields=["lane", "next_attempt_at"], name="outbox_waiting"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(fields=["tenant", "-created_at"], name="outbox_by_tenant"),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(fields=["-created_at"], name="outbox_newest"),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(condition=models.Q(("state", "parked")), fields=["-created_at"], name="outbox_parked"),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(fields=["about", "topic", "mark"], name="outbox_by_subject"),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(
-                condition=models.Q(("state", "waiting"), ("webhook__isnull", False)),
-                fields=["webhook", "next_attempt_at"],
-                name="outbox_webhook_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(
-                condition=models.Q(("state", "waiting"), ("webhook__isnull", False)),
-                fields=["webhook", "mark", "seq"],
-                name="outbox_webhook_order",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="outboxmessage",
-            index=models.Index(
-                condition=models.Q(("webhook__isnull", False)),
-                fields=["webhook", "-created_at"],
-                name="outbox_webhook_newest",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="webhookattempt",
-            index=models.Index(fields=["webhook", "-at"], name="webhook_attempt_by_webhook"),
-        ),
-        migrations.AddIndex(
-            model_name="webhookattempt",
-            index=models.Index(fields=["-at"], name="webhook_attempt_newest"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhookcursor",
-            constraint=models.UniqueConstraint(fields=("webhook", "log_id"), name="webhook_cursor_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="signeddecision",
-            constraint=models.UniqueConstraint(fields=("nonce",), name="signed_decision_nonce_once"),
         ),
         migrations.RunPython(hide, migrations.RunPython.noop),
         migrations.RunPython(make, drop),
