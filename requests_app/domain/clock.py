@@ -25,11 +25,19 @@ def brought(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def column() -> Func | Value:
-    """Return the present time as an extra column of a query. Read the result with `brought`."""
+def column(at: Value | None = None) -> Func | Value:
+    """Return the present time as an extra column of a query. Read the result with `brought`.
+
+    On SQLite, the time is a value of this process. A query whose text is compiled once has a parameter `at` for it.
+    """
     if connection.vendor == "postgresql":
         return Func(function="clock_timestamp", output_field=DateTimeField())
-    return Value(_python_now(), output_field=DateTimeField())
+    return at or Value(here(), output_field=DateTimeField())
+
+
+def here() -> datetime:
+    """Return the time of this machine. With SQLite, it is the database's time too."""
+    return _python_now()
 
 
 def monotonic() -> float:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import CharField, DateTimeField, F, Q, QuerySet, UUIDField
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -29,6 +29,7 @@ from requests_app.models.keys import Passkey
 from requests_app.models.scoping import ScopedQuerySet
 from requests_app.models.single_sign_on import SignOn
 from requests_app.models.tenants import Tenant
+from requests_app.platform.database.compiled import CompiledQuery
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
@@ -311,6 +312,19 @@ def _witness_made_staff(person: Person) -> None:
     recorder.record([recorder.Witnessed(tenant_id=log, **fields) for log in logs], at=clock.now())
 
 
+#: The places and the roles of a person of each side.
+_ROLES = {
+    Side.CUSTOMER: CompiledQuery(
+        lambda person: Membership.objects.filter(person_id=person).values_list("tenant_id", "role"),
+        person=UUIDField(),
+    ),
+    Side.PROVIDER: CompiledQuery(
+        lambda person: QueueAssignment.objects.filter(person_id=person).values_list("service_id", "role"),
+        person=UUIDField(),
+    ),
+}
+
+
 def actor_of(
     person: Person,
     *,
@@ -328,11 +342,7 @@ def actor_of(
     if not _holds_roles(person):
         given_roles = ()
     elif given_roles is None:
-        of_tenants, of_queues = Membership.objects.filter(person=person), QueueAssignment.objects.filter(person=person)
-        if person.side == Person.Side.CUSTOMER:
-            given_roles = of_tenants.values_list("tenant_id", "role")
-        else:
-            given_roles = of_queues.values_list("service_id", "role")
+        given_roles = _ROLES[Side(person.side)](person=person.pk)
     return _actor_with(person, given_roles, door=door, stepped_up_at=stepped_up_at, request_id=request_id, ip=ip)
 
 
@@ -444,10 +454,17 @@ def _with_decider(machine: Machine, client: Client) -> Machine:
     )
 
 
-#: The columns with the places and the roles of a person of each side.
-_PLACES = {
-    Side.CUSTOMER: ("memberships__tenant_id", "memberships__role"),
-    Side.PROVIDER: ("queue_assignments__service_id", "queue_assignments__role"),
+def _with_roles(place: str, role: str) -> CompiledQuery:
+    """Return the query for a person with their roles: one row for each role, or one row for a person without a role."""
+    return CompiledQuery(
+        lambda pk: Person.objects.get_queryset().annotate(held_in=F(place), held_role=F(role)).filter(pk=pk).order_by(),
+        pk=UUIDField(),
+    )
+
+
+_WITH_ROLES = {
+    Side.CUSTOMER: _with_roles("memberships__tenant_id", "memberships__role"),
+    Side.PROVIDER: _with_roles("queue_assignments__service_id", "queue_assignments__role"),
 }
 
 
@@ -457,10 +474,7 @@ def reread(actor: Actor) -> Actor:
         return actor
     if actor.token_id is not None:
         return _reread_token(actor)
-    role_in, role = _PLACES[actor.side]
-    # The query returns one row for each role, or one row for a person without a role.
-    rows = Person.objects.get_queryset().annotate(held_in=F(role_in), held_role=F(role)).filter(pk=actor.person)
-    people: list[Any] = list(rows)
+    people = _WITH_ROLES[actor.side](pk=actor.person)
     if not people or not people[0].is_active:
         return _without_roles(actor)
     given_roles = [(one.held_in, one.held_role) for one in people if one.held_role and _holds_roles(one)]
@@ -480,8 +494,8 @@ def _reread_token(actor: Actor) -> Actor:
     return anew.sending(actor.once)
 
 
-def find_token(**which: Any) -> tuple[Token, datetime] | None:
-    """Return the token with the roles of its account, and the time at which one statement read all of them."""
+def _token(here: Any, **which: Any) -> QuerySet[Any, Any]:
+    """Return the token with the roles of its account: one row for each role, or one row without a role."""
     roles = {
         "in_tenant": F("account__memberships__tenant_id"),
         "tenant_role": F("account__memberships__role"),
@@ -489,8 +503,20 @@ def find_token(**which: Any) -> tuple[Token, datetime] | None:
         "queue_role": F("account__queue_assignments__role"),
     }
     rows = Token.objects.select_related("account__client").filter(**which)
-    # One row for each role, or one row without a role. Without an order: sorting would take a tenth of a call's time.
-    found: list[Any] = list(rows.order_by().annotate(now=clock.column(), **roles))
+    # Without an order: sorting would take a tenth of a call's time.
+    return rows.order_by().annotate(now=clock.column(here), **roles)
+
+
+_TOKEN_BY = {
+    "pk": CompiledQuery(_token, here=DateTimeField(), pk=UUIDField()),
+    "secret_hash": CompiledQuery(_token, here=DateTimeField(), secret_hash=CharField()),
+}
+
+
+def find_token(**which: Any) -> tuple[Token, datetime] | None:
+    """Return the token with the roles of its account, and the time at which one statement read all of them."""
+    (by,) = which
+    found = _TOKEN_BY[by](here=clock.here(), **which)
     if not found:
         return None
     token: Token = found[0]

@@ -1,0 +1,96 @@
+"""Queries that Django compiles to SQL once in each process, and not again at each call.
+
+Only the text of the statement is kept. Each call brings its own values and reads the rows from the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from datetime import date
+from typing import Any
+
+from django.db import connections
+from django.db.models import Field, QuerySet, Value
+from django.db.models.sql.compiler import SQLCompiler
+
+
+class Parameter(Value):
+    """The place in a queryset of a value that each call brings."""
+
+    def __init__(self, name: str, field: Field[Any, Any]) -> None:
+        super().__init__(None, output_field=field)
+        self.name = name
+
+    def as_sql(self, compiler: SQLCompiler, connection: Any) -> Any:
+        return "%s", [self]
+
+    def bound(self, values: Mapping[str, Any], connection: Any) -> Any:
+        """Return this call's value in the form that the database takes."""
+        return self.output_field.get_db_prep_value(values[self.name], connection)
+
+
+class CompiledQuery:
+    """A query with a fixed text. Call it with its values to get the list of its rows.
+
+    `make` builds the queryset from one Parameter for each name in `fields`. A parameter's field must be like the field
+    that the value is compared with, because it converts the value for the database.
+
+    This is only for the few queries that nearly every request runs (ADR 86). The text may depend on nothing but the
+    database. So the query can't lock rows, because Django checks at each call that a lock is inside a transaction. And
+    it can't contain a time: the time of the first call would be used in all later calls.
+    """
+
+    def __init__(self, make: Callable[..., QuerySet[Any, Any]], **fields: Field[Any, Any]) -> None:
+        self._make, self._fields = make, fields
+        self._queryset: QuerySet[Any, Any] | None = None
+        self._compiled: dict[str, _Compiled] = {}
+
+    def __call__(self, **values: Any) -> list[Any]:
+        if values.keys() != self._fields.keys() or None in values.values():
+            # Compared with None, a column would have to be IS NULL, which is another text.
+            raise TypeError(f"This query needs a value for each of {sorted(self._fields)}.")
+        if self._queryset is None:
+            self._queryset = self._make(**{name: Parameter(name, field) for name, field in self._fields.items()})
+        using = self._queryset.db
+        if using not in self._compiled:
+            self._compiled[using] = _Compiled(self._queryset, using)
+        return self._compiled[using].rows(values)
+
+
+class _Compiled:
+    """The text for one database, and Django's compiler after its work. It knows what each column becomes."""
+
+    def __init__(self, queryset: QuerySet[Any, Any], using: str) -> None:
+        self._queryset, self._using = queryset, using
+        if queryset.query.select_for_update:
+            raise ValueError("A compiled query can't lock rows.")
+        self._compiler: Any = queryset.query.get_compiler(using=using)
+        self._sql, self._params = self._compiler.as_sql()
+        if any(isinstance(param, date) for param in self._params):
+            raise ValueError("A compiled query can't contain a time. Use a parameter.")
+        # Connections belong to one thread, and this object to all threads.
+        self._compiler.connection = None
+
+    def rows(self, values: Mapping[str, Any]) -> list[Any]:
+        connection = connections[self._using]
+        params = tuple(
+            param.bound(values, connection) if isinstance(param, Parameter) else param for param in self._params
+        )
+        # Django runs the statement and makes the rows as for every queryset. Only this compiler's text is made already.
+        compiler: Any = copy(self._compiler)
+        compiler.connection = connection
+        compiler.as_sql = lambda *_args, **_options: (self._sql, params)
+        query: Any = _Query(compiler)
+        rows: Any = self._queryset._iterable_class
+        return list(rows(QuerySet(self._queryset.model, query, self._using)))
+
+
+class _Query:
+    """Takes the place of a queryset's query, and returns the compiler that has its text already."""
+
+    def __init__(self, compiler: SQLCompiler) -> None:
+        self._compiler = compiler
+
+    def get_compiler(self, using: str) -> SQLCompiler:
+        return self._compiler

@@ -1,0 +1,177 @@
+"""A compiled query keeps its text. It keeps no values, no rows and no decisions."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.db.models import BooleanField, CharField, F, QuerySet, UUIDField
+from django.db.models.sql.compiler import SQLCompiler
+from django.test.utils import CaptureQueriesContext
+
+from lockbox_site.sessions import SessionStore
+from requests_app.domain import clock
+from requests_app.domain.actors import Role
+from requests_app.models import Membership, Person, Plan, Token
+from requests_app.models.people import actor_of, find_token, reread
+from requests_app.platform.database.compiled import CompiledQuery
+from tests.caller import token_of
+from tests.cast import Cast
+from tests.conftest import Traveller
+
+pytestmark = pytest.mark.django_db
+
+
+def _with_tenant(person: Any) -> QuerySet[Any]:
+    rows = Membership.objects.select_related("tenant__plan").annotate(mail=F("person__email"))
+    return rows.filter(person_id=person, role="approver").order_by("tenant__name")
+
+
+def _facts(row: Any) -> tuple[object, ...]:
+    return row, row._state.db, row.mail, row.given_at, row.tenant.name, row.tenant.plan.name
+
+
+def test_it_returns_what_the_queryset_returns(cast: Cast, django_assert_num_queries: Any) -> None:
+    compiled = CompiledQuery(_with_tenant, person=UUIDField())
+    for person in (cast.ada, cast.frida, cast.ada, cast.mia):
+        with django_assert_num_queries(1):
+            found = [_facts(row) for row in compiled(person=person.pk)]
+        assert found == [_facts(row) for row in _with_tenant(person.pk)]
+    assert [_facts(row) for row in compiled(person=str(cast.ada.pk))]
+
+
+def test_it_sends_the_text_and_the_values_that_django_sends(cast: Cast) -> None:
+    compiled = CompiledQuery(_with_tenant, person=UUIDField())
+    compiled(person=cast.frida.pk)
+    with CaptureQueriesContext(connection) as captured:
+        compiled(person=cast.ada.pk)
+        list(_with_tenant(cast.ada.pk))
+    ours, djangos = (query["sql"] for query in captured.captured_queries)
+    assert ours == djangos
+
+
+def test_it_is_compiled_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = CompiledQuery(_with_tenant, person=UUIDField())
+    compiled(person=cast.frida.pk)
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    assert compiled(person=cast.ada.pk)
+
+
+def test_it_reads_the_rows_at_each_call() -> None:
+    by_name = CompiledQuery(
+        lambda name: Plan.objects.filter(name=name).values_list("includes_lockbox"), name=CharField()
+    )
+    assert by_name(name="New") == []
+    plan = Plan.objects.create(name="New", includes_lockbox=False)
+    assert by_name(name="New") == [(False,)]
+    Plan.objects.filter(pk=plan.pk).update(includes_lockbox=True)
+    assert by_name(name="New") == [(True,)]
+
+
+def test_it_reads_in_the_present_transaction() -> None:
+    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
+    with transaction.atomic():
+        Plan.objects.create(name="New")
+        assert by_name(name="New")
+        transaction.set_rollback(True)
+    assert not by_name(name="New")
+
+
+def test_a_value_is_never_a_part_of_the_text() -> None:
+    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
+    for name in ("' OR ''='", "%s", "100 %", '"; --'):
+        assert by_name(name=name) == []
+        plan = Plan.objects.create(name=name)
+        assert by_name(name=name) == [plan]
+
+
+@pytest.mark.parametrize("values", [{}, {"name": None}, {"name": "a", "pk": 1}, {"pk": 1}])
+def test_a_missing_value_is_refused(values: dict[str, Any]) -> None:
+    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
+    with pytest.raises(TypeError):
+        by_name(**values)
+
+
+@pytest.mark.postgres
+def test_a_query_whose_text_is_not_enough_is_refused() -> None:
+    locks = CompiledQuery(lambda name: Plan.objects.filter(name=name).select_for_update(), name=CharField())
+    with pytest.raises(ValueError, match="lock"):
+        locks(name="a")
+    dated = CompiledQuery(
+        lambda is_active: Person.objects.active().filter(is_active=is_active, created_at__lt=clock.now()),
+        is_active=BooleanField(),
+    )
+    with pytest.raises(ValueError, match="time"):
+        dated(is_active=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_thread_uses_its_own_connection() -> None:
+    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
+    Plan.objects.create(name="Seen")
+
+    def seen() -> int:
+        try:
+            # Not committed, so only the thread's own connection sees it.
+            with transaction.atomic():
+                Plan.objects.create(name=f"Own {uuid4()}")
+                transaction.set_rollback(True)
+            return len(by_name(name="Seen"))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        assert [pool.submit(seen).result() for pool in (first, second, first)] == [1, 1, 1]
+
+
+# --- The queries of the product that are compiled ------------------------------------------------------------
+
+
+def test_an_actor_has_the_roles_that_the_person_has_now(cast: Cast) -> None:
+    actor = cast.as_("ada")
+    assert reread(actor) == actor
+    Membership.objects.filter(person=cast.ada).delete()
+    assert not reread(actor).roles
+    assert not actor_of(cast.ada, door="pages").roles
+    Membership.objects.create(person=cast.ada, tenant=cast.fabrikam, role="auditor", given_at=clock.now())
+    for now in (reread(actor), actor_of(cast.ada, door="pages")):
+        assert now.tenant_roles == {cast.fabrikam.pk: {Role.AUDITOR}}
+    Person.objects.filter(pk=cast.ada.pk).update(is_active=False)
+    assert not reread(actor).roles
+
+
+def test_a_token_is_read_with_the_present_time_and_its_present_state(cast: Cast, travel: Traveller) -> None:
+    secret = token_of(cast, "ada")
+    token = Token.objects.get(account=cast.ada)
+    for _ in range(2):
+        at = travel.by(hours=1)
+        found = find_token(pk=token.pk)
+        assert found is not None
+        assert found[1] == at
+        assert found[0].revoked_at is None
+    Token.objects.filter(pk=token.pk).update(revoked_at=at)
+    by_hash = find_token(secret_hash=token.secret_hash)
+    assert by_hash is not None
+    assert by_hash[0].revoked_at == at
+    assert secret
+    assert find_token(secret_hash="0" * 64) is None
+
+
+def test_a_session_ends_at_its_time_and_when_it_is_deleted(travel: Traveller) -> None:
+    store = SessionStore()
+    store["seen"] = 1
+    store.save()
+    key = store.session_key
+    assert SessionStore(key)["seen"] == 1
+    travel.to(Session.objects.get(pk=key).expire_date)
+    late = SessionStore(key)
+    assert late.load() == {}
+    assert late.session_key is None
+    travel.back()
+    assert SessionStore(key).load() == {"seen": 1}
+    Session.objects.filter(pk=key).delete()
+    assert SessionStore(key).load() == {}
