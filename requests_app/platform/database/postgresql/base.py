@@ -6,13 +6,15 @@ import select
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg import pq
@@ -57,6 +59,19 @@ def _may_not_write(error: Any) -> bool:
     return is_denied and error.diag.source_function == "aclcheck_error"
 
 
+class _Instants(BaseTzLoader):
+    """Reads instants with Python's own parser, which needs a twentieth of the time of psycopg's Python code."""
+
+    timezone = UTC
+
+    def load(self, data: Any) -> datetime:
+        try:
+            return datetime.fromisoformat(str(data, "ascii")).astimezone(UTC)
+        except (ValueError, OverflowError):
+            # Another style, infinity, or a year that Python does not have.
+            return cast(datetime, super().load(data))
+
+
 class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
     #: The seconds that the check of an unusable connection took. They are subtracted from the limit for a new
     #: connection.
@@ -80,6 +95,8 @@ class DatabaseWrapper(Wrapper, base.DatabaseWrapper):
         place = {"host": made.info.host, "port": made.info.port}
         made.asks_elsewhere = partial(_answers, {**conn_params, **place})
         made.add_notice_handler(self._notice)
+        if self.timezone is UTC:
+            made.adapters.register_loader("timestamptz", _Instants)
         type(self)._last = (made.info.host, str(made.info.port))
         return made
 
