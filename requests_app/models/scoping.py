@@ -60,7 +60,8 @@ class ScopedQuerySet(models.QuerySet[Any]):
         if key is None:
             raise NotFound
         with self._awaiting(key):
-            row = self.filter(pk=key).first()
+            # first() would order the rows, and at most one row has this key.
+            row = next(iter(self.filter(pk=key).order_by()[:1]), None)
         if row is None:
             raise NotFound
         return row

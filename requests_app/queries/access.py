@@ -47,15 +47,18 @@ _WHOLE = ("tenant", "service", "ticket", "requested_by", "previous", "grant", "g
 def access_request(access_request_id: object, *, actor: Actor) -> AccessRequest:
     """Return one access request with everything that its page shows, in a fixed number of queries."""
     rows = AccessRequest.objects.visible_to(actor).select_related(*_WHOLE)
-    rows = rows.prefetch_related("scope__resource", "decisions__decider", "decisions__client__account", "following")
-    return cast(AccessRequest, rows.find(access_request_id))
+    return cast(AccessRequest, rows.prefetch_related(*_scope_and_decisions(), "following").find(access_request_id))
 
 
 def complete(row: AccessRequest) -> None:
     """Read what the page of an access request shows and the operation that locked the row has not read."""
+    prefetch_related_objects([row], *_scope_and_decisions())
+
+
+def _scope_and_decisions() -> tuple[Prefetch, Prefetch]:
     scope = Prefetch("scope", AccessRequestResource.objects.select_related("resource"))
     decisions = Prefetch("decisions", Decision.objects.select_related("decider", "client__account"))
-    prefetch_related_objects([row], scope, decisions)
+    return scope, decisions
 
 
 def to_decide(access_request_id: object, *, actor: Actor) -> AccessRequest:
