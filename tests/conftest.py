@@ -18,8 +18,10 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.core.cache import cache
+from django.core.signals import setting_changed
 from django.db import connection
 from django.test import TransactionTestCase
+from django.test.client import ClientHandler
 from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -207,6 +209,40 @@ def _empty_tables_fast() -> Iterator[None]:
     patch.undo()
 
 
+# --- Requests of the test client -------------------------------------------------------------------------
+
+
+class _OneChain:
+    """The middleware of the present test. All its clients share it, as all requests of a server do."""
+
+    def __init__(self) -> None:
+        self.chain: Any = None
+        self._load = ClientHandler.load_middleware
+
+    def load(self, handler: Any) -> None:
+        if self.chain is None:
+            self._load(handler)
+            self.chain = handler._middleware_chain
+        handler._middleware_chain = self.chain
+
+    def forget(self, **_: Any) -> None:
+        """Middleware reads some settings when it is made."""
+        self.chain = None
+
+
+_CHAIN = _OneChain()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_chain_for_all_clients() -> Iterator[None]:
+    """Make the middleware once for each test. Django makes it for each client, and each call of the API has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClientHandler, "load_middleware", lambda handler: _CHAIN.load(handler))
+        setting_changed.connect(_CHAIN.forget)
+        yield
+        setting_changed.disconnect(_CHAIN.forget)
+
+
 # --- Time ------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +359,7 @@ def _nothing_left_over() -> Iterator[None]:
     assert not time_machine.escape_hatch.is_travelling(), "a test before this one has not come back from its journey"
     cache.clear()
     _forget_counts()
+    _CHAIN.forget()
     yield
     translation.deactivate()
 
