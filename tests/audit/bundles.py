@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import io
 import json
-import subprocess
-import sys
 import zipfile
-from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from audit_app import keys
-from verify import lockbox_verify
-
-VERIFIER = Path(lockbox_verify.__file__)
+from verify import lockbox_verify as lv
 
 Files = dict[str, bytes]
 
@@ -59,29 +55,29 @@ def records(raw: bytes) -> list[Any]:
     return [json.loads(line) for line in raw.split(b"\n")[:-1]]
 
 
-def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """Return the verifier's exit status and verdict. The verifier gets the log's key.
+def run_verifier(*words: str) -> tuple[int, str, str]:
+    """Run a command of the verifier in this process. Return its exit status, its output and its errors.
 
-    It runs in this process, because Python would compile it again for each program.
+    As a separate program, it would load its modules again for each bundle. tests/verify/test_command_line.py is about
+    the program.
     """
-    out = io.StringIO()
-    with redirect_stdout(out):
-        status = lockbox_verify.main(_command(bundle, place, more))
-    return status, json.loads(out.getvalue())
+    out, errors = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            status = lv.main(words)
+    finally:
+        # The program switches this off, because it ends soon.
+        gc.enable()
+    return status, out.getvalue(), errors.getvalue()
 
 
-def verified_by_program(bundle: bytes, place: Path) -> tuple[int, dict[str, Any]]:
-    """Return the same as `verified`, from the verifier as a program of its own, as customers use it."""
-    command = [sys.executable, "-I", str(VERIFIER), *_command(bundle, place)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def _command(bundle: bytes, place: Path, more: Sequence[str] = ()) -> list[str]:
+def verified(bundle: bytes, place: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """Return the verifier's exit status and verdict. The verifier gets the log's key."""
     path = place / "evidence.zip"
     path.write_bytes(bundle)
     origins = [log["origin"] for log in manifest_of(files_of(bundle))["logs"]]
     # The keys do not come from keys.json, because a bundle can't prove its own keys.
     named = [str(keys.log_key(origin, public)) for origin in origins for public in keys.load().publics]
-    return ["verify", str(path), "--key", *named, "--json", "--jobs", "1", *more]
+    status, out, errors = run_verifier("verify", str(path), "--key", *named, "--json", "--jobs", "1", *more)
+    assert out, errors
+    return status, json.loads(out)

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from audit_app import checkpoints
 from requests_app.domain import clock
 from requests_app.models import AccessRequest, Tenant
-from tests.audit.bundles import verified_by_program
+from tests.audit.bundles import verified
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
 
@@ -37,7 +37,7 @@ def test_an_auditor_downloads_the_evidence_of_an_access_request(
     path = tmp_path / "taken.zip"
     coming.value.save_as(path)
     assert coming.value.suggested_filename.startswith(f"contoso-evidence-{closed.reference}-")
-    assert verified_by_program(path.read_bytes(), tmp_path)[0] == 0
+    assert verified(path.read_bytes(), tmp_path)[0] == 0
     if javascript:
         expect(page.locator("#download-progress")).to_contain_text("The file is complete")
 

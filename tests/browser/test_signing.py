@@ -14,7 +14,7 @@ from lockbox_site.demo.world import as_
 from requests_app import operations
 from requests_app.domain import clock
 from requests_app.models import AccessRequest, Decision, Passkey, SignedDecision
-from tests.audit.bundles import verified_by_program
+from tests.audit.bundles import verified
 from tests.browser.axe import check
 from tests.browser.conftest import Visit
 
@@ -109,7 +109,7 @@ def test_a_passkey_is_added_signs_in_and_signs_an_approval_that_verifies(
         page.get_by_role("button", name="Download evidence").click()
     path = tmp_path / "taken.zip"
     coming.value.save_as(path)
-    status, data = verified_by_program(path.read_bytes(), tmp_path)
+    status, data = verified(path.read_bytes(), tmp_path)
     assert (status, data["result"]) == (0, "good"), data
     [proven] = data["decisions"]["proven"]
     assert (proven["passkey"], proven["digest"]) == ("Laptop", decision.manifest_digest)

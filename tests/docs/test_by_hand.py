@@ -16,7 +16,7 @@ from requests_app import operations
 from requests_app.domain import clock, manifest
 from requests_app.models import AccessRequest
 from requests_app.queries import signing
-from tests.audit.bundles import verified_by_program
+from tests.audit.bundles import verified
 from tests.cast import Cast
 from tests.docs.documents import blocks
 from tests.passkeys import enrolled
@@ -87,7 +87,7 @@ def test_the_verifier_names_the_passkey_in_a_bundle_of_the_products(cast: Cast, 
         access_request=row.pk if kind == "access_request" else None,
     )
     bundle = b"".join(evidence.prepare(wanted, at=clock.now()).stream())
-    status, data = verified_by_program(bundle, tmp_path)
+    status, data = verified(bundle, tmp_path)
     assert (status, data["result"]) == (0, "good"), data
     [proven] = data["decisions"]["proven"]
     assert (proven["event"], proven["passkey"]) == ("access_request.approved_by_customer", "Phone")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import html
-import io
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ from requests_app.domain import clock
 from requests_app.doors.web import log_proofs as pages
 from requests_app.queries import log_proofs as queries
 from tests.audit import care
+from tests.audit.bundles import run_verifier
 from tests.audit.test_checkpoints import meddle
 from tests.cast import Cast
 from tests.web.pages import nothing_happens, page_of, signed_in
 from tests.web.test_log import filled, sentences, text, url
-from verify import lockbox_verify
 from verify.lockbox_verify import growth_of, is_consistent
 
 pytestmark = pytest.mark.django_db
@@ -50,11 +49,9 @@ def vkey(cast: Cast) -> str:
 
 
 def verify(tmp_path: Path, *arguments: str) -> tuple[int, str]:
-    """Run the verifier in this process. The commands of the guide run it as a program of its own."""
-    out = io.StringIO()
-    with chdir(tmp_path), redirect_stdout(out), redirect_stderr(out):
-        status = lockbox_verify.main(["verify", *arguments])
-    return status, out.getvalue()
+    with contextlib.chdir(tmp_path):
+        status, out, errors = run_verifier("verify", *arguments)
+    return status, out + errors
 
 
 def proof(cast: Cast, seq: int, *, by: str = "otto") -> Any:
