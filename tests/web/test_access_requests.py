@@ -96,7 +96,7 @@ def test_the_review_goes_in_the_order_in_which_one_decides(cast: Cast) -> None:
         "asks to",
         row.decide_by.isoformat(),
         "If nobody at",
-        "What would be opened",
+        "What the engineer asks for",
         "Why there is no other way",
         "What was tried first",
         "The ticket",
