@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from django.conf import settings
@@ -35,8 +34,9 @@ from requests_app.platform import webauthn
 from requests_app.queries import actor_of
 from tests.factors import stepped_up
 from tests.witness import SmallWitness
+from tests.words.reading import Reading, read
 
-#: People with all roles, in groups. If several people of a group see the same page, the page is checked once.
+#: People with all roles, in groups.
 GROUPS = {
     "nobody": [""],
     "customer": ["ada.keller", "otto.brandt", "ines.vogel", "mia.weber", "frida.olsen", "noah.kim"],
@@ -178,23 +178,13 @@ class Visited:
     address: str
     status: int
     html: str
+    reading: Reading
 
 
-class _Links(HTMLParser):
-    def __init__(self, base: str) -> None:
-        super().__init__()
-        self.base, self.found = base, []  # type: ignore[var-annotated]  # filled below
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "a" and given.get("href") and "download" not in given:
-            self.found.append(urljoin(self.base, given["href"]).partition("#")[0])
-
-
-def links(html: str, base: str) -> list[str]:
-    parser = _Links(base)
-    parser.feed(html)
-    return [link for link in parser.found if urlsplit(link).netloc in ("", "testserver")]
+def links(reading: Reading, base: str) -> list[str]:
+    """Return the addresses of this site to which a page links."""
+    found = [urljoin(base, link).partition("#")[0] for link in reading.links]
+    return [link for link in found if urlsplit(link).netloc in ("", "testserver")]
 
 
 def route_of(address: str) -> str:
@@ -209,21 +199,29 @@ def route_of(address: str) -> str:
     return " ".join(filter(None, [match.view_name or str(match.route), words, kinds]))
 
 
-def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE) -> Iterator[Visited]:
-    """Follow all links from the first pages, as this person. Open at most `per_route` pages of each kind."""
+def crawl(
+    login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_ROUTE, opened: Counter[str] | None = None
+) -> Iterator[Visited]:
+    """Follow all links from the first pages, as this person.
+
+    Open at most `per_route` pages of each kind. Several people can share the count `opened`. Each of them still opens
+    one page of each kind, because it may look different with their roles.
+    """
     client = Client()
     if login:
         person = Person.objects.get(email__startswith=f"{login}@")
         client.force_login(person)
         # Pages that need a recent confirmation are included.
         stepped_up(client, person)
-    waiting, known, taken = deque(first), set(first), Counter[str]()
+    waiting, known, here, opened = deque(first), set(first), set[str](), Counter() if opened is None else opened
     while waiting:
         address = waiting.popleft()
         route = route_of(address)
-        if taken[route] >= per_route or FILES & {route.partition(" ")[0].partition(":")[2]}:
+        is_enough = opened[route] >= per_route and route in here
+        if is_enough or FILES & {route.partition(" ")[0].partition(":")[2]}:
             continue
-        taken[route] += 1
+        opened[route] += 1
+        here.add(route)
         answer = client.get(address, follow=False)
         if answer.status_code in (301, 302):
             onward = [urljoin(address, answer["Location"]).partition("#")[0]]
@@ -231,8 +229,9 @@ def crawl(login: str, *, first: tuple[str, ...] = ("/",), per_route: int = PER_R
             continue
         else:
             html = answer.content.decode()
-            yield Visited(login, route, address, answer.status_code, html)
-            onward = links(html, address)
+            page = Visited(login, route, address, answer.status_code, html, read(html))
+            yield page
+            onward = links(page.reading, address)
         for link in onward:
             # The portal has thousands of addresses that sort and filter its lists.
             if link not in known and not (link.startswith("/admin/") and "?" in link):

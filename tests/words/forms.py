@@ -3,73 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urljoin
 
 from django.test import Client
 
 from requests_app.models import Person
-from tests.words.crawl import Visited, undone
+from requests_app.platform.long_calls import MOST_PER_PERSON
+from tests.words.crawl import Visited, route_of, undone
+from tests.words.reading import Form
 
 #: A value that no field accepts: too long for a line, and not an address, date, number or choice.
 UNFIT = "?" * 5000
-_TYPED = frozenset({"text", "search", "email", "password", "date", "number", "url"})
-
-
-@dataclass
-class Form:
-    action: str
-    method: str
-    hidden: dict[str, str] = field(default_factory=dict)
-    typed: list[str] = field(default_factory=list)
-    has_button: bool = False
-
-
-class _Forms(HTMLParser):
-    """The forms of a page, each with the data that its first button sends."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[Form] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.found.append(Form(given.get("action", ""), given.get("method", "get")))
-        if not self.found or not given.get("name"):
-            return
-        form, name = self.found[-1], given["name"]
-        if tag == "input" and given.get("type") == "hidden":
-            form.hidden[name] = given.get("value", "")
-        elif tag in ("textarea", "select") or (tag == "input" and given.get("type", "text") in _TYPED | {"radio"}):
-            form.typed.append(name)
-        elif tag == "button" and not form.has_button:
-            form.has_button = True
-            form.hidden[name] = given.get("value", "")
-
-
-def forms(html: str) -> list[Form]:
-    parser = _Forms()
-    parser.feed(html)
-    return [form for form in parser.found if form.method == "post" and form.typed]
-
-
 #: These people only read. All their forms are also forms of others.
 LOOKERS = frozenset({"otto.brandt", "noah.kim"})
 #: Statuses of a refusal or of a new question.
 REFUSED = (200, 400, 403, 409, 422, 429)
 
 
-def refusals(page: Visited, form: Form) -> Iterator[Any]:
-    """Yield the responses to this form, sent empty and with invalid values. Both are rolled back."""
-    for values in ({}, dict.fromkeys(form.typed, UNFIT)):
+def forms(page: Visited) -> list[Form]:
+    return [form for form in page.reading.forms if form.method == "post" and form.typed]
+
+
+def kind_of(page: Visited, form: Form) -> str:
+    """Return the form's route and fields, which are the same for other rows."""
+    return f"{route_of(urljoin(page.address, form.action))} {form.typed}"
+
+
+class Sender:
+    """Sends forms as one person. Each one is rolled back, and the browser has the cookies from before."""
+
+    def __init__(self, login: str) -> None:
+        self._client = Client()
+        if login:
+            self._client.force_login(Person.objects.get(email__startswith=f"{login}@"))
+        self._cookies = self._client.cookies.output(header="")
+
+    def refusals(self, page: Visited, form: Form) -> Iterator[Any]:
+        """Yield the refusals of this form, sent empty and with invalid values."""
+        for values in ({}, dict.fromkeys(form.typed, UNFIT)):
+            with undone():
+                answer = self._send(page, form, values)
+                _read(answer)
+            if answer.status_code in REFUSED and not answer.streaming:
+                yield answer
+
+    def too_many(self, page: Visited, form: Form) -> Any:
+        """Return the refusal of a download while as many as are allowed are running."""
         with undone():
-            client = Client()
-            if page.login:
-                client.force_login(Person.objects.get(email__startswith=f"{page.login}@"))
-            sent = {**dict.fromkeys(form.typed, ""), **form.hidden, **values}
-            answer = client.post(urljoin(page.address, form.action), sent)
-        if answer.status_code in REFUSED and not answer.streaming:
-            yield answer
+            running = [self._send(page, form, {}) for _ in range(MOST_PER_PERSON)]
+            refused = self._send(page, form, {})
+            for each in running:
+                _read(each)
+        assert refused.status_code == 429, refused.status_code
+        return refused
+
+    def _send(self, page: Visited, form: Form, values: dict[str, str]) -> Any:
+        self._client.cookies = SimpleCookie(self._cookies)
+        sent = {**dict.fromkeys(form.typed, ""), **form.hidden, **values}
+        return self._client.post(urljoin(page.address, form.action), sent)
+
+
+def _read(answer: Any) -> None:
+    """Read a download to its end. Otherwise it would keep one of the person's slots."""
+    if answer.streaming:
+        answer.getvalue()

@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 #: Letters that do not occur in a disguised word.
@@ -41,21 +42,41 @@ VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "so
 Words = tuple[str, ...]
 
 
-class _Spoken(HTMLParser):
-    """Collects the text that a person sees or hears, without the text of messages and records."""
+@dataclass
+class Form:
+    """A form of a page, with the data that its first button sends."""
 
-    FOREIGN = ("letter-text", "letter-html", "digest-value")
+    action: str
+    method: str
+    hidden: dict[str, str] = field(default_factory=dict)
+    typed: list[str] = field(default_factory=list)
+    has_button: bool = False
+
+
+#: Types of inputs that a person fills in.
+FILLED_IN = frozenset({"text", "search", "email", "password", "date", "number", "url", "radio"})
+
+
+class Reading(HTMLParser):
+    """Collects what the walk needs from a page: texts, links and forms.
+
+    The texts are those that a person sees or hears, without the text of messages and records.
+    """
+
+    FOREIGN = frozenset({"letter-text", "letter-html", "digest-value"})
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
+        self.links: list[str] = []
+        self.forms: list[Form] = []
         self._silent: list[str] = []
         self._open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        classes = given.get("class", "").split()
-        is_foreign = tag in ("style", "script", "pre", "code") or set(self.FOREIGN) & set(classes)
+        self._follow(tag, given)
+        self._fill_in(tag, given)
         self.texts += [given[name] for name in SPOKEN if name in given]
         if tag == "input" and given.get("type") in ("submit", "button"):
             self.texts.append(given.get("value", ""))
@@ -65,8 +86,30 @@ class _Spoken(HTMLParser):
         if tag in VOID:
             return
         self._open.append(tag)
+        is_foreign = tag in ("style", "script", "pre", "code") or not self.FOREIGN.isdisjoint(
+            given.get("class", "").split()
+        )
         if self._silent or is_foreign:
             self._silent.append(tag)
+
+    def _follow(self, tag: str, given: dict[str, str]) -> None:
+        if tag == "a" and given.get("href") and "download" not in given:
+            self.links.append(given["href"])
+
+    def _fill_in(self, tag: str, given: dict[str, str]) -> None:
+        if tag == "form":
+            self.forms.append(Form(given.get("action", ""), given.get("method", "get")))
+        name = given.get("name")
+        if not self.forms or not name:
+            return
+        form = self.forms[-1]
+        if tag == "input" and given.get("type") == "hidden":
+            form.hidden[name] = given.get("value", "")
+        elif tag in ("textarea", "select") or (tag == "input" and given.get("type", "text") in FILLED_IN):
+            form.typed.append(name)
+        elif tag == "button" and not form.has_button:
+            form.has_button = True
+            form.hidden[name] = given.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         # An element whose end tag is missing ends together with the element around it.
@@ -82,10 +125,14 @@ class _Spoken(HTMLParser):
             self.texts.append(data)
 
 
+def read(html: str) -> Reading:
+    reading = Reading()
+    reading.feed(html)
+    return reading
+
+
 def spoken(html: str) -> list[str]:
-    parser = _Spoken()
-    parser.feed(html)
-    return parser.texts
+    return read(html).texts
 
 
 def words_of(text: str) -> Words:
