@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from base64 import b64encode
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ, Schedule, Task
 
-from audit_app import checkpoints
+from audit_app import checkpoints, log_name
 from audit_app.models import ClosedShard, Cosignature, LogAlarm, LogCheck
 from audit_app.notes import Head, Note
 from requests_app import operations
@@ -42,6 +44,7 @@ from tests.caller import client_of, token_of
 from tests.cast import Cast
 from tests.factors import stepped_up
 from tests.passkeys import enrolled
+from tests.remembered import MEMORY
 from tests.witness import SmallWitness
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -255,9 +258,8 @@ def populate(cast: Cast, rounds: int) -> None:
         add_alarm(base)
 
 
-@pytest.fixture
-def world(cast: Cast) -> Cast:
-    """Return the cast, with at least two rows in each table."""
+def fill(cast: Cast) -> bytes:
+    """Add at least two rows to each table. Return the file of heads, which is outside of the database."""
     populate(cast, 2)
     schedules.sync(clock.now())
     bell.ring()
@@ -265,4 +267,14 @@ def world(cast: Cast) -> Cast:
         # The bell does not ring inside a test's transaction, so its task is queued here.
         bell._enqueue(bell.SWEEP)
     assert Schedule.objects.exists()
+    return Path(settings.LOG_HEADS_FILE).read_bytes()
+
+
+@pytest.fixture
+def world(cast: Cast) -> Cast:
+    """Return the cast, with at least two rows in each table."""
+    heads = MEMORY.call("two rows in each table of the administration", lambda: fill(cast))
+    Path(settings.LOG_HEADS_FILE).write_bytes(heads)
+    # A process that has signed has also read the log's name.
+    log_name.current()
     return cast
