@@ -41,8 +41,7 @@ LONG_WALKS = frozenset({"clients", "docs", "isolation", "words"})
 IS_DEEP = bool(os.environ.get("DEEP"))
 #: The longest tests come first. Otherwise one process would still run them when the others have nothing left to do.
 FIRST = (
-    *(f"browser/test_every_page.py::test_pages_have_no_fault[{group}]" for group in ("staff", "customer", "provider")),
-    "browser/test_every_page.py::test_the_page_of_the_apis_document", "browser/test_every", "browser/test_tenant.py",
+    "browser/test_every_page.py::test_every_page", "browser/test_every", "browser/test_tenant.py",
     "docs/test_commands.py", "docs/test_postgresql.py", "verify/test_mutations.py", "words/test_pages.py",
     "concurrency/test_embedded_default.py", "golden/test_history.py", "tasks/",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from html.parser import HTMLParser
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,13 +25,69 @@ RULES_OF_COLOUR = ["color-contrast", "link-in-text-block"]
 #: The smallest target on a page where people decide, in CSS pixels.
 TARGET = 44
 _RUN = """
-async ({only, without}) => {
+async ({only, without, judged}) => {
+  // Colours are judged only where an element is marked.
+  const marked = judged.map((number) => window.lockboxTexts[number]);
+  marked.forEach((element) => element.setAttribute("data-judged", ""));
+  axe.configure({rules: [{id: "color-contrast", selector: "[data-judged]"},
+                         {id: "link-in-text-block", selector: "a[href][data-judged]"}]});
   const found = await axe.run(
     {include: [["html"]], exclude: [[".letter-html *"]]},
     {resultTypes: ["violations"], preload: {assets: ["media"]}, ...(only ? {runOnly: only} : {}),
      rules: {"target-size": {enabled: true}, ...Object.fromEntries(without.map((rule) => [rule, {enabled: false}]))}});
+  marked.forEach((element) => element.removeAttribute("data-judged"));
   return found.violations.map((violation) => [violation.id, violation.help, violation.nodes.slice(0, 3).map(
     (node) => `${node.target.join(" ")} ${node.html.slice(0, 160)} ${node.failureSummary}`)]);
+}
+"""
+#: Describes each visible element with text by everything that its contrast depends on: its markup and its parent's, the
+#: style of its text, and each background where it is, also of an element that only lies over or under it. Returns each
+#: description once, with the number of its first element.
+_TEXTS = """
+() => {
+  const all = [document.documentElement, document.body, ...document.body.querySelectorAll("*")];
+  const styles = new Map(all.map((element) => [element, getComputedStyle(element)]));
+  const boxes = new Map(all.map((element) => [element, element.getBoundingClientRect()]));
+  const markup = (element) => [element.tagName, element.getAttribute("class"), element.type, element.style.cssText,
+    ...element.getAttributeNames().sort()].join(" ");
+  const opacities = new Map();
+  all.forEach((element) => {
+    const [own, around] = [styles.get(element).opacity, opacities.get(element.parentElement) || ""];
+    opacities.set(element, own === "1" ? around : `${around} ${own}`);
+  });
+  const pictures = ["IMG", "svg", "CANVAS", "VIDEO", "IFRAME", "OBJECT"];
+  const painted = all.filter((element) => pictures.includes(element.tagName)
+    || styles.get(element).backgroundColor !== "rgba(0, 0, 0, 0)" || styles.get(element).backgroundImage !== "none");
+  const backgrounds = (text, inner) => painted.map((element) => {
+    const outer = boxes.get(element);
+    if (outer.right <= inner.left || outer.left >= inner.right || outer.bottom <= inner.top
+        || outer.top >= inner.bottom) return "";
+    const covers = outer.left <= inner.left && outer.right >= inner.right && outer.top <= inner.top
+      && outer.bottom >= inner.bottom;
+    const style = styles.get(element);
+    return [style.backgroundColor, style.backgroundImage, style.position, style.zIndex, opacities.get(element),
+      element.contains(text), text.contains(element), covers].join(" ");
+  }).filter(Boolean).join("; ");
+  const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  const texts = all.filter((element) => (hasText(element) || element.matches("input, textarea, select, button"))
+    && !element.matches(".letter-html *")
+    && element.checkVisibility({opacityProperty: true, visibilityProperty: true}));
+  const found = new Map();
+  texts.forEach((element, number) => {
+    const style = styles.get(element), parent = element.parentElement || element;
+    let block = parent;
+    while (styles.get(block).display === "inline") block = block.parentElement;
+    // axe-core does not judge the contrast of a single letter, of symbols, and of what is disabled.
+    const words = element.value || element.placeholder || element.textContent;
+    const description = [markup(element), markup(parent), style.color, style.fontSize, style.fontWeight,
+      style.textShadow, style.textDecorationLine, opacities.get(element), styles.get(block).color,
+      block.textContent.trim() === element.textContent.trim(), /[\\p{L}\\p{N}].*[\\p{L}\\p{N}]/su.test(words),
+      Boolean(element.closest(":disabled, [aria-disabled=true]")), element.closest("label")?.control?.disabled,
+      backgrounds(element, boxes.get(element))].join(" | ");
+    if (!found.has(description)) found.set(description, number);
+  });
+  window.lockboxTexts = texts;
+  return [...found];
 }
 """
 _MEASURE = """
@@ -49,57 +106,81 @@ _MEASURE = """
 """
 
 
-def violations(page: Page, *, only: list[str] | None = None, without: Sequence[str] = ()) -> list[Any]:
-    """Return axe-core's violations, except in the HTML of a displayed message."""
+class Colours:
+    """Remembers the texts that axe-core has judged, with their colours."""
+
+    def __init__(self) -> None:
+        self._judged: set[str] = set()
+
+    def new_on(self, page: Page) -> list[int]:
+        """Return the numbers of the page's texts that differ from all texts before, and remember them."""
+        found = {text: number for text, number in page.evaluate(_TEXTS) if text not in self._judged}
+        self._judged.update(found)
+        return list(found.values())
+
+
+def violations(
+    page: Page, *, only: list[str] | None = None, without: Sequence[str] = (), judged: Sequence[int] = ()
+) -> list[Any]:
+    """Return axe-core's violations, except in the HTML of a displayed message.
+
+    It judges the colours only of the texts with the numbers in `judged`.
+    """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    return list(page.evaluate(_RUN, {"only": only, "without": list(without)}))
+    return list(page.evaluate(_RUN, {"only": only, "without": list(without), "judged": list(judged)}))
 
 
 class _Shape(HTMLParser):
-    """Collects the elements of a page, without text."""
+    """Collects hashes of the elements of a page, without text."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pieces: set[tuple[Any, ...]] = set()
-        #: Elements with the element around them, on whose background they are drawn.
-        self.nested: set[tuple[Any, ...]] = set()
-        self._open: list[tuple[str, str | None]] = [("", None)]
+        self.pieces: set[int] = set()
+        #: Elements with all elements around them, on whose backgrounds they are drawn.
+        self.nested: set[int] = set()
+        self._open: list[tuple[str, int]] = [("", 0)]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        piece = (tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given))
+        given, around = dict(attrs), self._open[-1][1]
+        piece = hash((tag, given.get("class"), given.get("type"), given.get("role"), *sorted(given)))
         self.pieces.add(piece)
-        self.nested.add((self._open[-1], piece))
+        self.nested.add(hash((around, piece)))
         if tag not in VOID:
-            self._open.append((tag, given.get("class")))
+            self._open.append((tag, hash((around, tag, given.get("class")))))
 
     def handle_endtag(self, tag: str) -> None:
         while len(self._open) > 1 and self._open.pop()[0] != tag:
             pass
 
 
+@lru_cache(maxsize=1024)
+def _shape_of(html: str) -> _Shape:
+    shape = _Shape()
+    shape.feed(html)
+    return shape
+
+
 class Shapes:
     """Remembers which elements were seen on each kind of page; with `nested`, in which element each of them was."""
 
     def __init__(self, *, nested: bool = False) -> None:
-        self._seen: dict[object, set[Any]] = defaultdict(set)
+        self._seen: dict[object, set[int]] = defaultdict(set)
         self._nested = nested
 
     def is_new(self, kind: object, html: str) -> bool:
         """Return whether the page has an element that earlier pages of this kind did not have, and remember its
         elements.
         """
-        shape, known = _Shape(), self._seen[kind]
-        shape.feed(html)
+        shape, known = _shape_of(html), self._seen[kind]
         elements = shape.nested if self._nested else shape.pieces
         is_new = not elements <= known
         known |= elements
         return is_new
 
 
-#: Pages that axe-core has checked in this process during a journey. Each page also has a separate check.
-READ = Shapes()
+#: What axe-core has checked in this process during journeys. Each page also has a separate check.
+READ, JUDGED = Shapes(), Colours()
 
 
 def width_for(route: str, widths: tuple[T, ...]) -> T:
@@ -115,24 +196,36 @@ def check(page: Page, widths: tuple[int, ...] = (1280,)) -> None:
     page.wait_for_load_state()
     route, html = route_of(urlsplit(page.url)._replace(scheme="", netloc="").geturl()), page.content()
     read = (width_for(route, widths),) if READ.is_new(route, html) else ()
-    found = faults(page, widths, read=read)
+    before = page.viewport_size
+    found = faults(page, widths, read=read, colours=JUDGED)
+    if before:
+        page.set_viewport_size(before)
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
 
 def faults(
-    page: Page, widths: tuple[int, ...] = WIDTHS, *, read: tuple[int, ...] = WIDTHS, with_colours: bool = True
+    page: Page,
+    widths: tuple[int, ...] = WIDTHS,
+    *,
+    read: tuple[int, ...] = WIDTHS,
+    colours: Colours | None = None,
+    with_structure: bool = True,
+    with_colours: bool = True,
 ) -> list[Any]:
-    """Return the faults at these widths.
+    """Return the faults at these widths. The page stays at the last of them.
 
-    axe-core takes seconds, so it checks only the widths in `read`. Colours take most of these seconds.
+    axe-core takes a long time, so it checks only the widths in `read`. Colours take most of this time, so it judges
+    only the colours of texts that are not in `colours`.
     """
     found: list[Any] = []
+    colours = colours or Colours()
     # A page that is still loading has no body.
     page.wait_for_load_state()
-    before = page.viewport_size
-    for width in widths:
-        page.set_viewport_size({"width": width, "height": 900})
+    present = page.viewport_size["width"] if page.viewport_size else 0
+    for width in sorted(widths, key=lambda each: each != present):
+        if width != present:
+            page.set_viewport_size({"width": width, "height": 900})
         measured = page.evaluate(_MEASURE, TARGET)
         if measured["overflow"] > 0:
             found.append((page.url, width, "scrolls sideways", measured["wide"]))
@@ -140,14 +233,18 @@ def faults(
             found.append((page.url, width, "targets", measured["tooSmall"]))
         if width not in read:
             continue
-        page.emulate_media(color_scheme="light")
-        without = () if with_colours else RULES_OF_COLOUR
-        found += [(page.url, width, "light", *violation) for violation in violations(page, without=without)]
+        judged = colours.new_on(page) if with_colours else []
+        if judged or with_structure:
+            only, without = (None if with_structure else RULES_OF_COLOUR), (() if judged else RULES_OF_COLOUR)
+            light = violations(page, only=only, without=without, judged=judged)
+            found += [(page.url, width, "light", *each) for each in light]
         if not with_colours:
             continue
         page.emulate_media(color_scheme="dark")
         # A theme changes only colours: test_a_theme_changes_colours_alone proves it.
-        found += [(page.url, width, "dark", *violation) for violation in violations(page, only=RULES_OF_COLOUR)]
-    if before:
-        page.set_viewport_size(before)
+        judged = colours.new_on(page)
+        if judged:
+            dark = violations(page, only=RULES_OF_COLOUR, judged=judged)
+            found += [(page.url, width, "dark", *each) for each in dark]
+        page.emulate_media(color_scheme="light")
     return found

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from lockbox_site.demo import world as demo
 from requests_app.models import AccessRequest
-from tests.browser.axe import WIDTHS, Shapes, faults, width_for
+from tests.browser.axe import WIDTHS, Colours, Shapes, faults, width_for
 from tests.browser.conftest import Visit
 from tests.browser.long_words import lengthen
-from tests.words.crawl import (
-    FILES,
-    GROUPS,
-    PEOPLE,
-    Visited,
-    add_callers,
-    add_passkeys,
-    add_webhooks,
-    add_witnesses,
-    addresses,
-    crawl,
-)
+from tests.words.crawl import FILES, PEOPLE, Visited, addresses, crawl
 
 #: Addresses of forms and scripts, which are not pages.
 NO_PAGES = {
@@ -65,15 +55,13 @@ _LOOKS = """
 """
 
 
-def pages(logins: list[str]) -> dict[str, list[Visited]]:
-    """Return the pages that each of these people can reach. Of each kind, return only pages with a new element."""
+def pages(logins: list[str]) -> Iterator[Visited]:
+    """Yield the pages that each of these people can reach. Of each kind, yield only pages with a new element."""
     shapes = Shapes()
-    found: dict[str, list[Visited]] = {login: [] for login in logins}
     for login in logins:
         for page in crawl(login, first=addresses(login), per_route=PER_ROUTE):
             if shapes.is_new((page.route, page.status), page.html):
-                found[login].append(page)
-    return found
+                yield page
 
 
 def names(resolver: URLResolver, wanted: str, namespace: str = "") -> Iterator[str]:
@@ -84,24 +72,13 @@ def names(resolver: URLResolver, wanted: str, namespace: str = "") -> Iterator[s
             yield entry.name
 
 
-@pytest.mark.django_db
-@pytest.mark.timeout(300)
-def test_every_page_that_there_is_is_among_them() -> None:
-    demo.build()
-    add_witnesses()
-    add_webhooks()
-    add_callers()
-    add_passkeys()
-    wanted = {f"web:{name}" for name in names(get_resolver(), "web")} - {f"web:{name}" for name in NO_PAGES}
-    wanted |= {f"admin:{name}" for name in names(get_resolver(), "admin") if name.endswith("_changelist")}
-    wanted |= {"admin:index", *(f"account_{name}" for name in ("login", "logout", "change_password", "reset_password"))}
-    assert len(wanted) > 100
-    for page in (page for login in PEOPLE for page in crawl(login, first=addresses(login), per_route=1)):
-        wanted.discard(page.route.partition(" ")[0])
-        if not wanted:
-            break
-    assert wanted == set()
-    assert FILES - {"reader"} <= NO_PAGES
+def all_pages() -> set[str]:
+    """Return the names of the pages in the URL configuration."""
+    found = {f"web:{name}" for name in names(get_resolver(), "web")} - {f"web:{name}" for name in NO_PAGES}
+    found |= {f"admin:{name}" for name in names(get_resolver(), "admin") if name.endswith("_changelist")}
+    found |= {"admin:index", *(f"account_{name}" for name in ("login", "logout", "change_password", "reset_password"))}
+    assert len(found) > 100
+    return found
 
 
 @pytest.mark.timeout(900)
@@ -113,30 +90,33 @@ def test_the_page_of_the_apis_document_has_no_fault(visit: Visit) -> None:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("group", GROUPS)
-def test_pages_have_no_fault(visit: Visit, group: str) -> None:
+def test_every_page_is_reached_and_has_no_fault(visit: Visit) -> None:
     """Check each page at both widths, and with axe-core in both themes at the width of its route.
 
     All texts of people are as long as their fields allow, and no page may scroll horizontally. Other tests show shorter
     texts. axe-core takes most of the time, so it checks only the first page of each kind and pages with a new element.
-    It checks colours, which take most of its time, only where an element is new or is inside another element than
-    before: everywhere else, the colours of text and background were checked already. A group is one test, because
-    opening its people's pages takes as long as checking them.
+    It looks for new colours, which take most of its time, only where an element is inside other elements than before.
+    All people are in one test, because most of their pages are the same.
     """
     lengthen()
+    there = list(pages(PEOPLE))
+    assert all_pages() - {page.route.partition(" ")[0] for page in there} == set()
+    assert FILES - {"reader"} <= NO_PAGES
     found: list[Any] = []
-    kinds, pieces, places = set(), Shapes(), Shapes(nested=True)
-    for login, there in pages(GROUPS[group]).items():
+    kinds, pieces, places, colours = set(), Shapes(), Shapes(nested=True), Colours()
+    for login, theirs in groupby(there, key=attrgetter("login")):
         visitor = visit(login)
         visitor.watch.expected |= {403, 404, 409}
-        for page in there:
+        for page in theirs:
             visitor.goto(page.address)
             kind = (page.route.partition(" ")[0], page.status)
-            is_read = pieces.is_new("any", page.html) or kind not in kinds
-            with_colours = places.is_new("any", page.html)
+            is_read, is_elsewhere = (
+                pieces.is_new("any", page.html) or kind not in kinds,
+                places.is_new("any", page.html),
+            )
             kinds.add(kind)
-            read = (width_for(page.route, WIDTHS),) if is_read or with_colours else ()
-            found += faults(visitor.page, read=read, with_colours=with_colours)
+            read = (width_for(page.route, WIDTHS),) if is_read or is_elsewhere else ()
+            found += faults(visitor.page, read=read, colours=colours, with_structure=is_read, with_colours=is_elsewhere)
     if found:
         raise AssertionError("\n".join(str(fault) for fault in found))
 
@@ -172,6 +152,28 @@ def test_colours_are_checked_again_where_an_element_is_in_another_one() -> None:
     assert not places.is_new("page", "<div class='panel'><p>Three</p><br></div>")
     assert places.is_new("page", "<div class='alert'><p>Four</p></div>")
     assert places.is_new("page", "<p>Five</p>")
+    assert places.is_new("page", "<div class='alert'><div class='panel'><p>Six</p></div></div>")
+
+
+@pytest.mark.parametrize("spoilt", ["h1", "main"])
+def test_colours_are_judged_again_where_a_text_or_its_background_is_another(visit: Visit, spoilt: str) -> None:
+    page, colours = visit("").goto("/limits/"), Colours()
+    assert faults(page, widths=(1280,), colours=colours) == []
+    assert colours.new_on(page) == []
+    page.evaluate(f"() => {{ document.querySelector('{spoilt}').style.cssText = 'color: #888; background: #777' }}")
+    assert "color-contrast" in str(faults(page, widths=(1280,), colours=colours))
+
+
+def test_a_text_is_another_one_where_an_element_lies_over_it(visit: Visit) -> None:
+    page, colours = visit("").goto("/limits/"), Colours()
+    assert colours.new_on(page) != []
+    assert colours.new_on(page) == []
+    page.evaluate("""() => {
+      const over = document.createElement("div");
+      over.style.cssText = "position: absolute; inset: 0; background: #333";
+      document.body.append(over);
+    }""")
+    assert colours.new_on(page) != []
 
 
 def test_a_theme_changes_colours_alone(visit: Visit) -> None:
