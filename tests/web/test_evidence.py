@@ -605,7 +605,7 @@ def test_with_too_many_entries_the_pdf_has_the_head_and_the_page_has_them_all(
     files = files_of(taken(signed_in(cast, "otto"), cast.contoso))
     count = len(records(files["entries-0.jsonl"]))
     shown = " ".join(printed)
-    assert f"There are {count}, too many to print." in shown
+    assert f"There are {count} entries, which are too many to print." in shown
     assert files["leaf-hashes-0.bin"][:6].hex() not in shown
     assert "This list is not complete. For the complete list, see the entries." in shown
     assert "Approved by the customer" in shown
