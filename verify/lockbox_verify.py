@@ -1995,8 +1995,8 @@ def verify_bundle(bundle: Bundle, options: Options, report: Report) -> None:
     judge_name(manifest, shards, report)
     if not trust.is_named and not options.trust_bundle_key:
         report.gap(
-            "you named no key of the log, and a person who forges a bundle can put any key in it: use --key to name "
-            "a key that you got from another source (or use --trust-bundle-key to trust the bundle's own key)"
+            "you did not name the key of the log. A forged bundle can contain any key, so use --key to name a key "
+            "that you got from another source (or use --trust-bundle-key to trust the bundle's own key)"
         )
     judge_beginning(shards, report)
     judge_age(shards[-1], options, report)

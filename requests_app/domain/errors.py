@@ -332,7 +332,7 @@ class NotYetSigned(WrongState):
     """No checkpoint covers the entry yet. A checkpoint is made some seconds after the entry and proves it."""
 
     code = "not_yet_signed"
-    default = _("There is no proof of this entry yet: its checkpoint is signed within a minute. Try again in a minute.")
+    default = _("There is no proof of this entry yet. Its checkpoint will be signed within a minute. Try again then.")
 
 
 class NotSignedNow(NotYetSigned):

@@ -115,7 +115,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """A closed window that covered the resource of the question: when it closed, why, and who closed it."""
+    """A closed window that covered the resource that was asked about: when it closed, why, and who closed it."""
 
     grant_id: UUID
     access_request_id: UUID

@@ -95,7 +95,7 @@ def deciding_act(verdict: str, side: str) -> Act:
 
 
 def plain_acts(noun: Noun, door: Door) -> list[Act]:
-    """Return the acts on this kind of row that this interface builds from their declarations.
+    """Return those acts on this kind of row which this interface builds from declarations.
 
     A decision is not among them, because a decision can be signed.
     """

@@ -31,7 +31,7 @@ def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is
 
 
 def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose, ip: str = "") -> None:
-    """Require that a passkey of this person answered. Raises a subclass of PasskeyRefused, or TooManyGuesses."""
+    """Check that the answer is from a passkey of this person. Otherwise raise PasskeyRefused or TooManyGuesses."""
     refused: list[PasskeyRefused] = []
 
     def look() -> bool:

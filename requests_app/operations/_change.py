@@ -397,7 +397,7 @@ def change_ticket(ticket_id: object, declared: Act, *, actor: Actor, note: str =
 
 
 def lock_access(which: QuerySet[Any]) -> None:
-    """Lock the access requests, and then the grants, that an act may end.
+    """Lock the access requests that an act might end, and then the grants that it might end.
 
     Call it before the act takes its turn at the log.
     """

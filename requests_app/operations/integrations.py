@@ -339,7 +339,7 @@ def make_lasting_token(client_id: object, *, days: int, actor: Actor) -> Made:
 
 
 def _let_go(account: Person, current: Step) -> str | None:
-    """End the newest of a client's long-lived tokens after OVERLAP and all others now; return the newest one's id."""
+    """End a client's long-lived tokens: the newest after OVERLAP, all others now. Return the id of the newest."""
     live = list(Token.objects.filter(account=account).lasting().live(current.at).order_by("-created_at", "-pk"))
     for number, token in enumerate(live):
         if number:

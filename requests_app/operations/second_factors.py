@@ -61,7 +61,9 @@ def make_recovery_codes(*, actor: Actor, keep: _Keep) -> Person:
 
     def state(current: Step) -> None:
         if not current.row.has_second_factor:
-            raise WrongState(_("Recovery codes replace a second factor. Set up a second factor first."))
+            raise WrongState(
+                _("Recovery codes are for people who can’t use their second factor. Set up a second factor first.")
+            )
 
     with own_act(MAKE_RECOVERY_CODES, actor=actor, state=state) as account:
         keep(account.person)

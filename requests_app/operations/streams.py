@@ -50,7 +50,7 @@ class DownloadSlot(Slot):
 
 
 class Watched:
-    """One open stream. `note` writes the entry about its cut."""
+    """One open stream. `note` writes the entry that says that the stream was cut."""
 
     def __init__(self, grant_id: UUID, *, ends: float, note: Callable[[], None]) -> None:
         self.grant_id, self.is_cut = grant_id, False

@@ -68,7 +68,7 @@ def _end_of(written: str) -> int:
 
 
 def _link(written: str) -> Link | None:
-    """Return the link for an address. Return None if it is invalid, or if a browser might read another host in it."""
+    """Return the link for an address, or None if the address is invalid or a browser might go to another host."""
     try:
         found = urlsplit(written)
         port = found.port

@@ -163,7 +163,7 @@ def test_a_hostile_value_of_a_filter_is_refused_or_finds_nothing(cast: Cast) -> 
 
 
 def _comparable(found: Any) -> str:
-    """Return the response without the parts that differ in each call. Of a file, return the content."""
+    """Return the response without the parts that differ in each call. If it is a file, return its content."""
     if found.streaming:
         return b"".join(found.streaming_content).decode()
     plain = {key: value for key, value in found.json().items() if key != "request_id"}

@@ -1,4 +1,4 @@
-"""Random histories of logs, and random bundles of them: signed parts are good, and only unsigned parts are gaps."""
+"""Of random bundles of random logs, every signed part verifies, and only unsigned parts are reported as gaps."""
 
 from __future__ import annotations
 

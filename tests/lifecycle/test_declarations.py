@@ -1,4 +1,4 @@
-"""Every act and every event is declared once, and its operation passes the declaration to the kernel."""
+"""Every act and every event is declared once. The operation of an act passes the declaration to the kernel."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def event(name: str = "thing.done") -> Event:
 
 
 def walk(name: str = "walk", **more: Any) -> Act:
-    """Return an act of engineers on a ticket. It has no fault except those in `more`."""
+    """Return the declaration of an act that engineers do on a ticket. Only the fields in `more` can be wrong."""
     sound: dict[str, Any] = {"noun": Noun.TICKET, "roles": WALKERS, "doors": frozenset({Door.API})}
     return Act(name, **{**sound, **more})
 

@@ -70,7 +70,7 @@ class Site:
 
 
 def bound(browser: Browser) -> float:
-    """Return the seconds after which a stream must have ended, computed from the slowest of three plain pages."""
+    """Return a stream's time limit in seconds, computed from the slowest of three requests for a plain page."""
     return PROMISED + PAGES * max(_seconds_of_a_page(browser) for _ in range(3))
 
 

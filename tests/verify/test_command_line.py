@@ -92,7 +92,7 @@ def test_without_a_key_that_somebody_named_there_is_no_verdict(evidence: Path, l
     """No form of output gives a verdict. The text shows the bundle's key, so that the reader can compare it."""
     status, output, errors = run("verify", evidence)
     assert (status, errors) == (2, "")
-    assert "you named no key of the log" in output
+    assert "you did not name the key of the log" in output
     assert log.vkey() in output
     assert "WARNING     the key came from the bundle itself." in output
     for how in ("--quiet", "--json"):

@@ -262,7 +262,7 @@ def test_a_stored_checkpoint_without_a_proof_can_t_be_compared(tmp_path: Path) -
 
 
 def growth(log: Log, old: int, new: int) -> str:
-    """Return a consistency proof in the form for a witness, as the log's page gives it."""
+    """Return a consistency proof in the format that a witness expects, as on the log's page."""
     hashes = "".join(f"{b64(each)}\n" for each in log.tree.consistency(old, new))
     return f"old {old}\n{hashes}\n{log.note(new)}"
 

@@ -51,7 +51,7 @@ def rounds(count: int, seed: int) -> list[Round]:
 
 
 def side(state: lv.State, asks: list[Ask], meet: Callable[[float], Any]) -> list[Answer]:
-    """Send these requests one after another, each at the same time as the other side's request."""
+    """Send these requests in order, each at the moment at which the other side sends its request of the same number."""
     answers = []
     for body, vkey in asks:
         meet(30)

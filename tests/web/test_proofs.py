@@ -108,7 +108,7 @@ def test_an_unsigned_entry_says_so_and_leads_back(cast: Cast) -> None:
     response = proof(cast, 2)
     assert response.status_code == 409
     assert "The proof is not ready yet" in text(response)
-    assert "its checkpoint is signed within a minute" in text(response)
+    assert "Its checkpoint will be signed within a minute" in text(response)
     assert f'href="{url(cast.contoso)}?entry=2#entry-2"' in response.content.decode()
     sign(cast)
     assert proof(cast, 2).status_code == 200

@@ -145,9 +145,9 @@ def test_a_new_password_takes_the_proof_before_the_form_is_shown(cast: Cast) -> 
 
 
 def test_no_secret_waits_on_the_page_that_asks(cast: Cast) -> None:
-    """A form with a secret asks for the confirmation first.
+    """A form with a secret asks for confirmation before it is filled in.
 
-    If it is too old on submission, only the secret must be typed again.
+    If the confirmation is too old when the form is sent, the person types only the secret again.
     """
     # Before the first tenant has Lockbox on, no second member of the staff must confirm.
     Tenant.objects.update(lockbox_on=False)

@@ -22,7 +22,10 @@ CLIENT_CHANGED = Event(
     sentence=_("{who} changed the client {name}"),
     variants=(
         (has("decides_for"), _("{who} changed the client {name}, which now decides for {decides_for}")),
-        (has("decides_for_id_before"), _("{who} changed the client {name}, which no longer decides for anybody")),
+        (
+            has("decides_for_id_before"),
+            _("{who} changed the client {name}: it can no longer make decisions for a person"),
+        ),
     ),
     siem=Meaning(Family.ENTITY, 3, severity=Severity.MEDIUM),
 )

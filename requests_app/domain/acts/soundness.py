@@ -1,4 +1,4 @@
-"""Finds problems in the declarations. The start-up check refuses to start if there is any."""
+"""Finds problems in the declarations. If there is one, the start-up check stops the process."""
 
 from __future__ import annotations
 

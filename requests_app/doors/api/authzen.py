@@ -40,7 +40,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """One question in the standard's form. Nothing in it was looked up in the database yet."""
+    """One question in the format of the standard, before anything in it is looked up in the database."""
 
     subject_type: str
     subject_id: str
@@ -141,7 +141,10 @@ def _parts(body: Any) -> dict[str, dict[str, Any]]:
         if part in body:
             value = found[part] = body[part]
             if not isinstance(value, dict) or not isinstance(value.get("properties", {}), dict):
-                raise Malformed(_("%(member)s must be an object, and its properties too.") % {"member": part})
+                raise Malformed(
+                    _("%(member)s must be an object, and %(member)s.properties must also be an object.")
+                    % {"member": part}
+                )
             for name in _TEXTS[part]:
                 if not isinstance(value.get(name, ""), str):
                     raise Malformed(_("%(member)s must be text.") % {"member": f"{part}.{name}"})

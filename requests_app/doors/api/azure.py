@@ -237,7 +237,7 @@ class Operations(AzureView):
 
 
 class NothingOfAzure(AzureView):
-    """Answers every other path with an error in the form of Azure, not with a page."""
+    """Answers every other path with an error in Azure's format, not with a page."""
 
     needs_version: ClassVar = False
 

@@ -138,11 +138,12 @@ def _claimed(
         if row.asked != asked and is_done:
             if row.done_at is None and row.status is not None and row.status >= 400:
                 words = _(
-                    "A call of yours with this Idempotency-Key was refused when you had other roles. Send another key."
+                    "Your call with this Idempotency-Key was refused, and your roles have changed since. "
+                    "Send another key."
                 )
                 raise KeyReused(words, field="Idempotency-Key")
             # The earlier answer may contain more than this caller is allowed to read now.
-            raise AnswerGone(_("This call was already done, when you had other roles."))
+            raise AnswerGone(_("This call was already done, but your roles have changed since."))
         if row.status is not None:
             return _stored_answer(row)
         is_left = row.claimed_until <= clock.now() or holders.is_gone(row.holder, row.claim)

@@ -223,7 +223,7 @@ class DisableLockbox(_Lockbox):
 
 
 class Addresses(ListView):
-    """An address gets the mails that approvers get, and decides nothing."""
+    """An address gets the same mails as the approvers, but nobody can decide with it."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ, "POST": Scope.TENANT_MANAGE}
     serializer_class = AddressOut

@@ -30,7 +30,7 @@ ALARMS: dict[str, Promise] = {
     "different": gettext_lazy("{signed} entries were signed. At least one of them has changed since then."),
     "shorter": gettext_lazy("{signed} entries were signed, but only {found} are there now."),
     "tile": gettext_lazy("The stored hashes of the log’s tree do not match each other."),
-    "signature": gettext_lazy("A signature was not valid directly after it was made."),
+    "signature": gettext_lazy("A signature was checked immediately after it was made, and it was not valid."),
     "no_tombstone": gettext_lazy("A new part of the log begins at entry {seq}, but no tombstone gives the reason."),
     "outside_behind": gettext_lazy(
         "{signed} entries are signed, but the signer’s record outside the database has only {kept}."

@@ -50,7 +50,7 @@ def may_wait(name: str, value: str) -> bool:
 
 
 def sentences_in(fields: list[tuple[str, str]]) -> list[str]:
-    """Return the typed texts that a person may want to read again: several words, and not secret."""
+    """Return the texts that a person may want to see again: those of several words that are not secret."""
     return [value for name, value in fields if ("\n" in value or " " in value.strip()) and may_wait(name, value)]
 
 

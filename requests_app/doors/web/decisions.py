@@ -61,8 +61,8 @@ from requests_app.queries import access, review, signing
 security_log = structlog.get_logger("security")
 
 _READERS = {
-    Side.PROVIDER: _("The engineer and the customer read your comment."),
-    Side.CUSTOMER: _("The engineer and the provider's approvers read your comment."),
+    Side.PROVIDER: _("The engineer and the customer can read your comment."),
+    Side.CUSTOMER: _("The engineer and the provider's approvers can read your comment."),
 }
 #: Refusals that are about no field, so their sentence is shown above the form.
 _SHOWN_ABOVE = (

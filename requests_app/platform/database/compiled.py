@@ -59,7 +59,10 @@ class CompiledQuery:
 
 
 class _Compiled:
-    """The text for one database, and Django's compiler after its work. It knows what each column becomes."""
+    """Holds the SQL text for one database, and the Django compiler that made it.
+
+    The compiler knows what each column becomes.
+    """
 
     def __init__(self, queryset: QuerySet[Any, Any], using: str) -> None:
         self._queryset, self._using = queryset, using

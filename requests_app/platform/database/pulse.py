@@ -1,4 +1,4 @@
-"""Stores whether the database answers this process, so that not every thread must wait to learn it."""
+"""Stores whether the database answers this process, so that a thread need not wait to find out."""
 
 from __future__ import annotations
 
