@@ -35,11 +35,11 @@ def _weak_keys(keys: Mapping[str, Sequence[str]]) -> Iterator[str]:
 def _open_hosts(hosts: Sequence[str]) -> Iterator[str]:
     for host in hosts:
         if "*" in host:
-            yield f"With PRODUCTION=on, ALLOWED_HOSTS can't contain {host!r}. Write each host name in full."
+            yield f"ALLOWED_HOSTS can't contain {host!r} with PRODUCTION=on. Write each host name in full."
         elif host.startswith(".") and "." not in host[1:].rstrip("."):
-            yield f"With PRODUCTION=on, ALLOWED_HOSTS can't contain {host!r}, which allows a whole top-level domain."
+            yield f"ALLOWED_HOSTS can't contain {host!r} with PRODUCTION=on. It allows a whole top-level domain."
 
 
 def _open_address(base_url: str) -> Iterator[str]:
     if urlsplit(base_url).scheme != "https":
-        yield f"With PRODUCTION=on, BASE_URL must begin with https://. It is {base_url!r}."
+        yield f"BASE_URL must begin with https:// when PRODUCTION=on. It is {base_url!r}."

@@ -52,7 +52,7 @@ DEBUG = switch("DEBUG", default=False)
 if PRODUCTION:
     if DEBUG:
         raise ImproperlyConfigured(
-            "With PRODUCTION=on, DEBUG can't be on, because it shows code and settings to visitors."
+            "DEBUG can't be on with PRODUCTION=on, because it shows code and settings to visitors."
         )
     missing = [name for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BASE_URL", "EMAIL_URL") if not text(name)]
     if missing:

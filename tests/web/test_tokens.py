@@ -203,7 +203,7 @@ def test_a_very_long_list_shows_the_newest_and_says_so(cast: Cast, monkeypatch: 
         make(cast, name=name)
     text = signed_in(cast, "ines").get(reverse("web:tenant_tokens", args=[cast.contoso.pk])).content.decode()
     assert [word in text for word in ("third", "second", "first")] == [True, True, False]
-    assert "These are the newest 2." in text
+    assert "This list shows only the newest 2 tokens." in text
 
 
 def test_a_person_who_is_switched_off_has_no_token_any_more_nor_after_being_switched_on(cast: Cast) -> None:

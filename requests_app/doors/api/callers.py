@@ -277,7 +277,7 @@ class Tokens(ListView):
         responses={201: TokenWithSecret},
         examples=[
             OpenApiExample(
-                "Valid for a week, only to read",
+                "A week, to read",
                 request_only=True,
                 value={"name": "laptop", "scopes": ["requests:read", "grants:read"], "days": 7},
             )

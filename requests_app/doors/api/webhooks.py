@@ -232,7 +232,7 @@ class OneWebhook(ApiView):
         responses={200: WebhookOut},
         examples=[
             OpenApiExample(
-                "Get messages about closed windows",
+                "Hear of ends",
                 request_only=True,
                 value={"events": ["grant.closed", "grant.revoked"]},
             )
