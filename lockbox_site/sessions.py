@@ -8,8 +8,8 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import DatabaseError, OperationalError
 from django.db.models import CharField, DateTimeField
-from django.utils import timezone
 
+from requests_app.domain import clock
 from requests_app.platform.database.compiled import CompiledQuery
 
 _LIVE = CompiledQuery(
@@ -22,7 +22,7 @@ _LIVE = CompiledQuery(
 class SessionStore(db.SessionStore):
     def _get_session_from_db(self) -> Any:
         """Read the session as Django does, but with a compiled query, because every page reads it."""
-        found = _LIVE(key=self.session_key, at=timezone.now())
+        found = _LIVE(key=self.session_key, at=clock.here())
         if found:
             return found[0]
         self._session_key = None

@@ -508,7 +508,7 @@ def test_anybody_of_the_staff_withdraws_it_until_it_takes_effect(two: Cast, trav
     row.refresh_from_db()
     assert (row.outcome, facts()) == ("withdrawn", before)
     for call in (operations.confirm_proposal, operations.withdraw_proposal):
-        with pytest.raises(WrongState, match="already ended: withdrawn"):
+        with pytest.raises(WrongState, match="no longer open. Its state is: withdrawn"):
             call(row.pk, actor=two.as_("sten"))
 
 

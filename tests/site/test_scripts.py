@@ -157,7 +157,7 @@ def test_a_taken_port_is_named_with_the_way_out(tmp_path: Path) -> None:
         done = preflight(tmp_path, HOST="127.0.0.1", PORT=str(port))
     assert done.returncode == 1
     assert done.stderr.startswith(f"run: Port {port} on 127.0.0.1 is in use")
-    assert done.stderr.endswith(f"Try another: PORT={port + 1} bin/run\n")
+    assert done.stderr.endswith(f"Try another port: PORT={port + 1} bin/run\n")
     assert preflight(tmp_path, HOST="127.0.0.1", PORT=str(port)).returncode == 0
 
 

@@ -143,7 +143,7 @@ def test_a_log_that_is_refused_is_taken_as_far_as_it_was_signed(cast: Cast, tmp_
     with capture_logs():
         _bundle, out, err = written(tmp_path / "evidence.zip", "contoso")
     assert "not signed any more (outside_behind)" in err
-    assert "1 more waits" in out
+    assert "1 more entry waits" in out
 
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
