@@ -52,8 +52,8 @@ def test_to_ask_reaches_the_main_process_alone_and_to_kill_reaches_all(child: Ch
     assert tree(child.pid) == members
     child.kill()
     assert not child.is_running
-    wait_for(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in members), within=5)
-    assert tree(child.pid) == []
+    # A killed process loses its program before it ends.
+    wait_for(lambda: tree(child.pid) == [], within=5)
 
 
 def test_remaining_processes_after_the_main_one_are_found_too(child: Child) -> None:

@@ -131,7 +131,7 @@ class TakeRole(ApiView):
         tags=_TAGS,
         request=RoleIn,
         responses=one(MemberOut),
-        examples=[OpenApiExample("End the role of an approver", request_only=True, value={"role": "approver"})],
+        examples=[OpenApiExample("To decide no more", request_only=True, value={"role": "approver"})],
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
         """Only the tenant's administrator can do this.
