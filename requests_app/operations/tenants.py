@@ -251,9 +251,8 @@ def change_tenant(tenant_id: object, *, actor: Actor, **wanted: Any) -> Tenant:
         others = [name for name in ("name", "time_zone") if wanted.get(name) not in (None, getattr(tenant, name))]
         if others and (move := _move(tenant, wanted)) is not None and is_announced(*move):
             words = _(
-                "This plan is without Lockbox, so the customer learns of it before it takes effect. Therefore you "
-                "can’t change the name or time zone in the same step. Save the name or time zone first. Then change "
-                "the plan."
+                "The customer learns of a plan without Lockbox before it takes effect, so you can’t change the name or "
+                "time zone in the same step. Save the name or time zone first. Then change the plan."
             )
             raise Unacceptable(words, field=others[0])
         current.require_proof(needed=False)
