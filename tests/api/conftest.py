@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from audit_app import checkpoints
 from requests_app import operations
@@ -31,6 +34,19 @@ def calling(cast: Cast) -> Callable[..., Caller]:
 @pytest.fixture(autouse=True)
 def _quotas_are_full() -> None:
     quota.CALLS.clear()
+
+
+@contextmanager
+def connections_stay_open() -> Iterator[None]:
+    """Keep connections open. A WSGI call would close them, and one of them contains the test's database.
+
+    A call of Django's test client in between ends this.
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

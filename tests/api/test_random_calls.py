@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import schemathesis
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connection
+from django.db import connection
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
 
 from requests_app.doors.api import quota
+from tests.api.conftest import connections_stay_open
 from tests.api.routes import kind_of
 from tests.caller import token_of
 from tests.cast import Cast
@@ -32,12 +32,8 @@ _OUT = [checks.positive_data_acceptance, checks.missing_required_header]
 
 @pytest.fixture
 def _connections_stay_open() -> Iterator[None]:
-    """Keep connections open. A WSGI call would close them, and one of them contains the test's database."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
+    with connections_stay_open():
+        yield
 
 
 @pytest.mark.timeout(300)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connection
+from django.db import connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -26,6 +23,7 @@ from requests_app.doors.api.errors import NotTheSame
 from requests_app.doors.api.scim import bodies, discovery, shapes
 from requests_app.doors.api.scim.shapes import ERROR, GROUP, USER, group_id
 from requests_app.models import DirectoryRecord, Membership, OutboxMessage, Person, Token
+from tests.api.conftest import connections_stay_open
 from tests.caller import Caller, access_token, caller_for, client_of, token_of
 from tests.cast import PASSWORD, Cast, events_in
 from tests.web.pages import signed_in
@@ -35,16 +33,6 @@ pytestmark = pytest.mark.django_db
 SCOPE = Scope.MEMBERS_PROVISION
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 USERS, GROUPS = "/scim/v2/Users", "/scim/v2/Groups"
-
-
-@contextmanager
-def _connections_stay_open() -> Iterator[None]:
-    """Keep connections open. A WSGI call would close them, and one of them contains the test's database."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
 
 
 #: Results that the tester expects and this product does not give. A person always has a role, a state and a display
@@ -80,7 +68,7 @@ def test_an_independent_tester_finds_no_fault(cast: Cast, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(ResourceManager, "create_and_register", made)
     secret = caller_for(cast, "contoso", SCOPE).secret
-    with _connections_stay_open():
+    with connections_stay_open():
         client = WSGISCIMClient(
             WSGIHandler(), "http://localhost/scim/v2", headers={"Authorization": f"Bearer {secret}"}
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -18,6 +17,7 @@ from requests_app.domain import clock
 from requests_app.domain.actors import Role
 from requests_app.models import Membership, Person, Plan, Token
 from requests_app.models.people import actor_of, find_token, reread
+from requests_app.platform.database import compiled
 from requests_app.platform.database.compiled import CompiledQuery
 from tests.caller import token_of
 from tests.cast import Cast
@@ -109,23 +109,35 @@ def test_a_query_whose_text_is_not_enough_is_refused() -> None:
         dated(is_active=True)
 
 
+def test_a_call_that_begins_during_another_one_changes_nothing_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads share a compiled query, and one of them may call it between two steps of another one."""
+    by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
+    mine, theirs = (Plan.objects.create(name=name) for name in ("mine", "theirs"))
+    found: list[Any] = []
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.undo()
+        found.extend(by_name(name="theirs"))
+        return QuerySet(*args)
+
+    monkeypatch.setattr(compiled, "QuerySet", interrupted)
+    assert (by_name(name="mine"), found) == ([mine], [theirs])
+
+
 @pytest.mark.django_db(transaction=True)
 def test_each_thread_uses_its_own_connection() -> None:
     by_name = CompiledQuery(lambda name: Plan.objects.filter(name=name), name=CharField())
-    Plan.objects.create(name="Seen")
 
     def seen() -> int:
         try:
-            # Not committed, so only the thread's own connection sees it.
-            with transaction.atomic():
-                Plan.objects.create(name=f"Own {uuid4()}")
-                transaction.set_rollback(True)
-            return len(by_name(name="Seen"))
+            return len(by_name(name="Mine"))
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        assert [pool.submit(seen).result() for pool in (first, second, first)] == [1, 1, 1]
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
+        Plan.objects.create(name="Mine")
+        # It is not committed, so only the connection of this thread sees it.
+        assert (len(by_name(name="Mine")), other.submit(seen).result(), len(by_name(name="Mine"))) == (1, 0, 1)
 
 
 # --- The queries of the product that are compiled ------------------------------------------------------------
