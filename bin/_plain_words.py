@@ -154,10 +154,10 @@ def text_of_markdown(source: str) -> str:
 
 def strings_of(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and text of each string of a Python file that has at least two words. Docstrings are left out."""
-    tree = ast.parse(source)
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(ast.parse(source)))
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if id(node) in parts or id(node) in documentation:
             continue
         if isinstance(node, ast.JoinedStr):
