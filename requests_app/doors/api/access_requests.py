@@ -45,9 +45,11 @@ _FIELDS = {
 
 
 class KeyOut(serializers.Serializer):
-    """The passkey that signed. `name` is the name that its owner gave it. For a person of the provider, it is empty.
+    """The passkey that signed a decision.
 
-    `rp_id` is the relying party ID of the passkey. `device_bound` is true if the passkey claims that it can't leave its
+    `name` is the name that the passkey's owner gave it. It is empty if the owner is a person of the provider.
+
+    `rp_id` is the passkey's relying party ID. `device_bound` is true if the passkey claims that it can't leave its
     device.
     """
 
@@ -87,7 +89,10 @@ class DecisionOut(serializers.Serializer):
 
 
 class WindowOut(serializers.Serializer):
-    """A window. `closed_at` and `close_reason` are null until the window is closed early, or its end is recorded."""
+    """A window.
+
+    `closed_at` and `close_reason` are null until somebody closes the window early, or its end is recorded.
+    """
 
     id = serializers.UUIDField()
     opens_at = serializers.DateTimeField()
@@ -101,7 +106,7 @@ class WindowOut(serializers.Serializer):
 
 
 class AccessRequestLine(serializers.Serializer):
-    """`state` is the state at this moment, even if no sweep has stored it yet."""
+    """An access request in a list. `state` is the state at this moment, even if no sweep has stored this state yet."""
 
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -141,9 +146,11 @@ class DemandOut(serializers.Serializer):
 
 
 class AccessRequestOut(AccessRequestLine):
-    """`digest` is SHA-256 over the canonical JSON of everything that was asked for. The log's entries contain it too.
+    """`digest` is SHA-256 over the canonical JSON of everything that was asked for.
 
-    `allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
+    The entries in the log contain the same digest.
+
+    `allowed_actions` names the acts that this caller is allowed to do now.
     """
 
     previous = serializers.UUIDField(source="previous_id", allow_null=True)
@@ -225,14 +232,17 @@ class AssertionIn(Strict):
 
 
 class SignatureIn(Strict):
-    """A signed decision. `manifest` is exactly the text that the API gave out. `assertion` is the passkey's answer."""
+    """A signed decision.
+
+    `manifest` must be exactly the text that the API returned. `assertion` is the passkey's answer.
+    """
 
     manifest = serializers.CharField(max_length=manifest.MOST, trim_whitespace=False)
     assertion = AssertionIn()
 
 
 class DecisionIn(CommentIn):
-    """With a `signature`, nothing else is needed. Without it, a personal token needs a step-up to approve."""
+    """A signed decision needs no step-up. To approve without a `signature`, a personal token needs a step-up."""
 
     signature = SignatureIn(required=False)
 
@@ -240,8 +250,8 @@ class DecisionIn(CommentIn):
 class ManifestOut(serializers.Serializer):
     """`manifest` is the text to sign. `digest` is its SHA-256 in the form that people compare (docs/evidence.md).
 
-    `asked` is everything that was asked for, with the reason, as canonical JSON. Its SHA-256, in hexadecimal, is
-    `access_request.digest` in the manifest. A page of this site passes `request` to the browser
+    `asked` is canonical JSON of everything that was asked for, with the reason. The SHA-256 of `asked`, in hexadecimal,
+    is `access_request.digest` in the manifest. A page of this site passes `request` to the browser
     (PublicKeyCredentialRequestOptionsJSON).
     """
 
@@ -313,7 +323,10 @@ class AccessRequests(ListView):
         return _shown(self, row.pk, status=201)
 
     def _engineer(self, who: str | None) -> Actor:
-        """Return the actor who asks. Humans ask in their own name. A client names the engineer, who gets the window."""
+        """Return the actor who asks for access.
+
+        A human asks in their own name. A client must name the engineer in `who`.
+        """
         if self.actor.machine is None:
             if who is not None:
                 raise Unacceptable(_("You can ask only in your own name."), field="engineer")
@@ -361,10 +374,10 @@ class _Decision(ApiView):
         return self.shown(AccessRequestOut, row, at=row.locked_at)
 
     def _require_as_read(self, row: AccessRequest) -> None:
-        """Raise an error unless the row is the version that the caller has read.
+        """Raise an error if the access request has changed since the caller read it.
 
-        The operation calls this under the lock. If the caller has already decided, this is a repeated call. Its
-        `If-Match` names the version before the decision, so there is no check.
+        The operation calls this under the lock. A caller who has already decided is repeating the call. Then the
+        `If-Match` names the version before the decision, so it is not checked.
         """
         if row.decision_of(self.actor.deciding_human, str(self.actor.side)) is None:
             access.complete(row)
@@ -404,9 +417,10 @@ class Deny(_Decision):
 
 
 class Manifest(ApiView):
-    "The text of the caller's own decision, to be signed with a passkey. The text can be used once, within five"
+    """The text of the caller's own decision, to be signed with a passkey.
 
-    "minutes."
+    The text can be used once, within five minutes.
+    """
 
     for_approval_page = True
     scopes: ClassVar = {"GET": Scope.DECISIONS_WRITE}

@@ -1,4 +1,4 @@
-"""Authenticates callers by a bearer token (RFC 6750): its hash finds the account and the account's present roles."""
+"""Authenticates callers by a bearer token (RFC 6750). The token's hash leads to the account and its present roles."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ class BearerAuthentication(BaseAuthentication):
 
 
 def _found(secret: str) -> tuple[Token, datetime] | None:
-    """Return the working token of an active account, and when it was read. Every call runs this one statement.
+    """Return the token and when it was read, or None if the token can't be used. Every call of the API runs this query.
 
-    The answer is the same for missing, ended and revoked tokens, and for tokens of accounts that are switched off.
+    Missing, ended and revoked tokens, and tokens of accounts that are switched off, all give None. So a caller can't
+    tell these cases apart.
     """
     if not api_secrets.is_whole(secret, Kind.PERSONAL, Kind.ACCESS):
         return None

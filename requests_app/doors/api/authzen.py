@@ -1,6 +1,7 @@
 """AuthZEN Authorization API 1.0: reads the questions of callers, and writes answers and errors.
 
-As the standard requires, members that the standard does not name are ignored. Its own members must have the right type.
+Members that the standard does not define are ignored, as the standard requires. Members that it defines must have the
+right type.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Batch:
 
 
 def batch_in(body: Any) -> Batch | None:
-    """Return the questions in their order, or None for a call with one question.
+    """Return the questions of a call in their order, or None if the call has no list of questions.
 
     In place of a malformed question, the result contains the error.
     """
@@ -108,9 +109,10 @@ def batch_in(body: Any) -> Batch | None:
 
 
 def _one_of(asked: dict[str, Any], defaults: dict[str, Any]) -> Evaluation | Malformed:
-    """Return one question. Its members replace the default members of the same name.
+    """Read one question from a list of questions. Return the error if the question is malformed.
 
-    The names in `_INHERITED` are still taken from the default member, if the question's member does not have them.
+    A member of the question replaces the default member of the same name. Only the names in `_INHERITED` are taken from
+    the default member if the question's member does not have them.
     """
     try:
         parts = _parts(asked)
@@ -133,7 +135,10 @@ def _semantic(options: Any) -> Semantic:
 
 
 def _parts(body: Any) -> dict[str, dict[str, Any]]:
-    """Return the members of a question after a check of their types. `evaluation_in` checks that none is missing."""
+    """Return the members of a question.
+
+    Raise Malformed if a member has the wrong type. A missing member is not an error here.
+    """
     if not isinstance(body, dict):
         raise Malformed(_("The body must be an object."))
     found = {}
@@ -196,7 +201,7 @@ class EvaluationOut(serializers.Serializer):
 class EvaluationsOut(serializers.Serializer):
     """`evaluations` has the answers in the order of the questions.
 
-    A call without a list of questions gets one answer.
+    A call without a list of questions gets one answer, in `decision` and `context`.
     """
 
     evaluations = EvaluationOut(many=True, required=False)
@@ -221,7 +226,7 @@ def answer(verdict: evaluation.Verdict) -> dict[str, Any]:
 
 
 def fault(error: DomainError) -> dict[str, Any]:
-    """Return the answer to a malformed question among others."""
+    """Return the answer to a malformed question in a list of questions."""
     return {"decision": False, "context": {"error": {"status": error.status, "message": str(error)}}}
 
 
@@ -229,7 +234,7 @@ def fault(error: DomainError) -> dict[str, Any]:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusals as the rest of the API. Only a body that is not JSON gets the standard's status."""
+    """Answer an error as the rest of the API does. But a body that is not JSON gets 400, as in the standard."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         error = Malformed(_("The body must be JSON, and be sent as application/json."))
     return errors.handle(error, context)
@@ -306,7 +311,7 @@ EVALUATIONS = _object(
 
 
 class AuthZenSchema(Schema):
-    """The schema of these routes: the standard's statuses, and 503 for an installation that can't answer."""
+    """Describes the AuthZEN routes: the standard's statuses, and 503 if the product can't answer."""
 
     def _faults(self) -> list[int]:
         return [400, 401, 403, 406, 413, 429, 503]

@@ -1,7 +1,7 @@
-"""Azure's contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview, for clients that were written for Azure.
+"""Azure's API contract, `Microsoft.CustomerLockbox` of 2018-02-28-preview, for clients that were written for Azure.
 
 Spelling, types and errors are those of Azure. Permissions and operations are the same as in the rest of the API. The
-contract has no ETag. Here, a person's step-up or a client's permission protects a decision.
+contract has no ETag. In place of an ETag, a person's step-up or a client's permission to decide protects a decision.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TAG = "azure"
 
 
 class AzureSchema(Schema):
-    """The schema of these routes: the parameter api-version, and errors in the form of Azure."""
+    """Describes the Azure routes in the OpenAPI document, with the parameter `api-version` and Azure's error format."""
 
     def get_override_parameters(self) -> list[Any]:
         version = OpenApiParameter(
@@ -71,7 +71,7 @@ class AzureView(ApiView):
         return shapes.handle
 
     def row(self, subscription: UUID, pk: UUID) -> AccessRequest:
-        """Return the access request. Raise NotFound unless it belongs to this tenant."""
+        """Return the access request. Raise NotFound if it does not belong to the tenant `subscription`."""
         found = access.access_request(pk, actor=self.actor)
         if found.tenant_id != subscription:
             raise NotFound
@@ -93,7 +93,10 @@ class TenantOptedIn(AzureView):
 
 
 class _Switch(AzureView):
-    """Switches Lockbox. The contract names no tenant, so the caller must have exactly one."""
+    """Switches Lockbox on or off.
+
+    Azure's call does not name a tenant, so the caller must belong to exactly one tenant.
+    """
 
     scopes: ClassVar = {"POST": Scope.TENANT_MANAGE}
 
@@ -176,7 +179,8 @@ class Requests(AzureView):
     def _rows(self, subscription: UUID) -> Any:
         """Return the tenant's access requests.
 
-        People of the provider get "not found" unless the tenant has something in their queues.
+        Raise NotFound for an engineer or a provider approver if their queues contain none of these access requests. So
+        they don't learn that the tenant exists.
         """
         tenant = Tenant.objects.visible_to(self.actor).find(subscription)
         rows = access.access_requests(self.actor).filter(tenant=tenant)
@@ -199,7 +203,7 @@ class OneRequest(AzureView):
 
 
 class UpdateApproval(AzureView):
-    """The decision of the caller's side."""
+    """Records the decision of the caller's side."""
 
     scopes: ClassVar = {"POST": Scope.DECISIONS_WRITE}
 
@@ -237,7 +241,7 @@ class Operations(AzureView):
 
 
 class NothingOfAzure(AzureView):
-    """Answers every other path with an error in Azure's format, not with a page."""
+    """Answers every other path under `providers/` with an error in Azure's format, not with a page."""
 
     needs_version: ClassVar = False
 

@@ -1,4 +1,4 @@
-"""The forms of Azure's contract: its statuses, bodies, answers and errors."""
+"""Azure's statuses, and its formats of bodies, answers and errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ FILTER = {"type": "string", "pattern": f"^{_FILTER.pattern}$"}
 
 
 def status_of(row: AccessRequest, at: datetime) -> str:
-    """Return the present status. A window that was closed early is Revoked; any other closed window is Completed."""
+    """Return Azure's status of an access request.
+
+    A window that was revoked is Revoked; any other closed window is Completed.
+    """
     state = row.state_at(at)
     if state is not State.CLOSED:
         return _OF_STATE[state]
@@ -221,7 +224,7 @@ class Approval(serializers.Serializer):
 
 
 def approval(body: dict[str, Any]) -> tuple[str, str]:
-    """Return the decision and its reason. The decision is in `status`, or, from older callers, in `decision`."""
+    """Return the decision and its reason. Older callers send the decision in `decision`, and all others in `status`."""
     decisions = {body[name] for name in ("status", "decision") if name in body}
     if len(decisions) != 1:
         raise Unacceptable(_("Send either Approve or Deny."), field="status")
@@ -247,7 +250,7 @@ _CODES = {
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusal as the rest of the API, in the form of Azure."""
+    """Answer with the same refusal as the rest of the API, in Azure's error format."""
     found = errors.handle(error, context)
     if found is not None:
         found.data = {"error": _error(found.data, getattr(context["view"], "current_status", ""))}

@@ -61,7 +61,9 @@ class ApiView(APIView):
     _standing: quota.QuotaStatus | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Dispatch as the framework does, inside the tenant's row-level security.
+        """Dispatch as the framework does.
+
+        For a customer, the database shows only rows of their tenants (row-level security).
 
         A repeated call is recognised before the handler runs.
         """
@@ -126,9 +128,9 @@ class ApiView(APIView):
         )
 
     def take(self, places: int) -> None:
-        """Count the call, or its parts, against the caller's quota.
+        """Count this many calls against the caller's quota.
 
-        Raise TooOften if it is used up, and count nothing.
+        If the quota is too small, count nothing and raise TooOften.
         """
         if places > 0:
             caller = (self.token.account_id, self.quota_name)
@@ -144,13 +146,16 @@ class ApiView(APIView):
         return self.parameters
 
     def body(self, serializer: type[Any], **context: Any) -> dict[str, Any]:
-        """Return the body as the serializer reads it, or refuse the body with all its errors."""
+        """Return the body after validation by the serializer. Raise ValidationError with all errors of the body."""
         found = serializer(data=self.request.data, context=context)
         found.is_valid(raise_exception=True)
         return cast(dict[str, Any], found.validated_data)
 
     def filtered(self, filterset: type[Any], rows: Any) -> Any:
-        """Return the rows that match the query's filters."""
+        """Return the filterset for the parameters of the query. Its `qs` has the rows that match.
+
+        Raise ValidationError for a filter that is empty or invalid.
+        """
         query = self.request.query_params
         # The library ignores an empty filter. A caller who meant to filter the list would then see everything.
         empty = [name for name in filterset.get_filters() if name in query and not query[name].strip()]
@@ -197,9 +202,9 @@ class ApiView(APIView):
         return idempotency.claim(self.token.account, key, asked)
 
     def _as_it_is_now(self, done: idempotency.DoneBefore) -> Response:
-        """Answer a call that was done before, with the present row: the first answer was not stored.
+        """Answer a repeated call, whose first answer was not stored, with the row as it is now.
 
-        Raise AnswerGone.
+        Raise AnswerGone if the caller can't read the row.
         """
         address = self.address_of_what(done.row)
         if not address:
@@ -239,9 +244,9 @@ class ApiView(APIView):
 
 
 class ListView(ApiView):
-    """A list. `filterset_class` defines its filters, and `orders` the possible orders. The first order is the default.
+    """The base of routes that list rows. `filterset_class` defines the filters, and `orders` the possible orders.
 
-    The caller of `listed()` has already limited the rows to those that the actor can see.
+    The first order is the default. Pass only rows that the actor can see to `listed()`: it does not check this.
     """
 
     serializer_class: ClassVar[type[Any]]
@@ -277,7 +282,7 @@ class ListView(ApiView):
 
 
 def etag(data: Any) -> str:
-    """Return a strong validator over everything that the answer shows (RFC 9110, section 8.8.3)."""
+    """Return a strong ETag (RFC 9110, section 8.8.3): a hash of everything that the answer shows."""
     plain = json.dumps(data, sort_keys=True, separators=(",", ":"), default=str).encode()
     return f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
 

@@ -27,7 +27,7 @@ from requests_app.queries import tenant as tenants
 class ClientOut(serializers.Serializer):
     """`tenant` is null for a client of the provider. `decides_for` is the approver for whom the client decides.
 
-    The client authenticates with `id`. The log, events and other answers use `actor` as its id.
+    The client authenticates with `id`. In the log, in events and in other answers, `actor` is the client's id.
     """
 
     id = serializers.UUIDField()
@@ -43,7 +43,7 @@ class ClientOut(serializers.Serializer):
 
 
 class ClientWithSecret(ClientOut):
-    """`secret` is shown only this once."""
+    """A client with its secret. Only this answer shows `secret`."""
 
     secret = serializers.SerializerMethodField()
 
@@ -99,7 +99,7 @@ class TenantClients(_Clients):
         operation_id="clients_list", summary="List a tenant's clients", tags=["callers"], responses=ClientOut(many=True)
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """Everybody in the tenant can read this, as on the page, because a client can decide for the tenant."""
+        """Everybody in the tenant can read this list, because a client can decide for the tenant."""
         row = tenants.tenant(tenant, actor=self.actor)
         return self.listed(callers.clients(self.actor, tenant_id=row.pk))
 
@@ -206,9 +206,9 @@ def _secret(response: Response) -> Response:
 
 
 class TokenOut(serializers.Serializer):
-    """`hint` is the end of the token, so that its owner recognises it. `kind` is personal or lasting.
+    """`hint` is the end of the token, by which its owner can recognise the token. `kind` is personal or lasting.
 
-    A long-lived token is for a directory. Its owner is the directory's client.
+    A lasting token is a long-lived token for a directory. Its owner is the directory's client.
     """
 
     id = serializers.UUIDField()
@@ -224,7 +224,7 @@ class TokenOut(serializers.Serializer):
 
 
 class TokenWithSecret(TokenOut):
-    """`secret` is the token itself. It is shown only this once."""
+    """`secret` is the token itself. Only this answer shows it."""
 
     secret = serializers.SerializerMethodField()
 
@@ -234,7 +234,7 @@ class TokenWithSecret(TokenOut):
 
 @extend_schema_field({"type": "integer", "enum": list(operations.integrations.LIFETIMES)})
 class Days(Whole):
-    """For how many days a token works."""
+    """The number of days for which a token works."""
 
 
 class TokenIn(Strict):
@@ -314,7 +314,7 @@ class OneToken(ApiView):
 
 @extend_schema_field({"type": "integer", "minimum": 30, "maximum": 365})
 class LastingDays(Whole):
-    """For how many days a directory's token works: 30, 90, 180 or 365."""
+    """The number of days for which a directory's token works: 30, 90, 180 or 365."""
 
 
 class LastingIn(Strict):

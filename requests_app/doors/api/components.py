@@ -14,7 +14,7 @@ _Place = tuple[Any, Any, str]
 
 
 def share(result: _Part) -> _Part:
-    """Replace parts that occur more than once with references to a component. Return the document.
+    """Replace each part that occurs more than once with a reference to a component. Change the document and return it.
 
     The document's meaning does not change: a test resolves the references and compares.
     """
@@ -44,7 +44,10 @@ def _name_of_answer(status: str, answer: _Part) -> str:
 
 
 def _share(result: _Part, kind: str, places: list[_Place]) -> None:
-    """For each name, make a component from the most frequent part with this name. Other parts are not changed."""
+    """For each name, move the most frequent part with this name into a component.
+
+    The rarer parts stay where they are.
+    """
     counts: dict[str, Counter[str]] = {}
     for holder, key, name in places:
         if name:
@@ -64,7 +67,7 @@ def _most_common(count: Counter[str]) -> str:
 
 
 def resolved(result: _Part, part: _Part) -> _Part:
-    """Return the component that a part refers to, or the part itself."""
+    """Return the component to which a part refers, or the part itself if it is not a reference."""
     while "$ref" in part:
         _document, _components, kind, name = part["$ref"].split("/")
         part = result["components"][kind][name]

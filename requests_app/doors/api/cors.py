@@ -1,6 +1,6 @@
 """CORS (Fetch, section 3.2): a tenant's own approval page can call the few routes that it needs from a browser.
 
-The API ignores cookies, and no page can send them. So a page can do exactly what its token can do anywhere.
+The API ignores cookies, and no page can send them. So a page has only the rights of the token that it sends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _MAX_AGE = "600"
 def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | None:
     """Return the answer to a preflight request, or None for any other request.
 
-    The caller is not authenticated yet, so the answer allows the page of every tenant. `allow` then decides for the
-    call itself whether the page can read the answer.
+    A preflight request is not authenticated, so this answer allows the page of every tenant. For the call that follows,
+    `allow` decides whether the page can read the answer.
     """
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None
@@ -37,9 +37,9 @@ def preflight(request: HttpRequest, methods: Collection[str]) -> HttpResponse | 
 
 
 def allow(request: HttpRequest, response: HttpResponseBase, *, actor: Actor | None) -> bool:
-    """Allow the calling page to read this answer, if it is the page of one of the caller's tenants.
+    """Allow the calling page to read this answer, if it is the approval page of one of the actor's tenants.
 
-    Return whether the page can read the answer. Without an authenticated caller, the answer is only a refusal, so the
+    Return whether the page can read the answer. Without an actor, the answer shows nothing of a tenant, so the approval
     page of any tenant can read it.
     """
     patch_vary_headers(response, ["Origin"])

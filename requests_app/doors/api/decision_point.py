@@ -43,7 +43,10 @@ def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
 
 
 class _DecisionPoint(ApiView):
-    """These calls take no Idempotency-Key: a stored permission would be repeated after its window."""
+    """The base of the decision point's routes, which ignore an Idempotency-Key.
+
+    With a key, a repeated call would return a stored permission, even after the window has closed.
+    """
 
     schema = authzen.AuthZenSchema()
     scopes: ClassVar = {"POST": Scope.EVALUATE}
@@ -130,7 +133,7 @@ class Evaluations(_DecisionPoint):
         return Response({"evaluations": answers})
 
     def _one(self, question: Evaluation | Malformed) -> dict[str, Any]:
-        """Return the answer to one question of several.
+        """Return the answer to one question of several. The answer to a malformed question is an error.
 
         Other refusals, such as a missing permission or a database that fails, are raised: they answer the whole call.
         """

@@ -1,4 +1,4 @@
-"""Out of office: who is away until when, and who decides in their place."""
+"""Out of office: which approver is away, until when, and who decides in their place."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Absences(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """Only an approver can do this, for their own absence. It ends automatically at `until_at`.
+        """Only an approver can do this, for their own absence. The absence ends automatically at `until_at`.
 
         The deputy is another approver, or a person with the role `deputy`.
         """

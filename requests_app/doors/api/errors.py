@@ -45,7 +45,10 @@ MOST_DETAIL, MOST_FIELD = 300, 120
 
 
 class UnknownParameter(Malformed):
-    """A parameter that the route does not have. With a misspelled filter, the caller would otherwise see too much."""
+    """The route does not have this parameter.
+
+    If a misspelled filter were ignored, the caller would see too many rows.
+    """
 
     code = "unknown_parameter"
     default = _("This route does not have this parameter.")
@@ -93,7 +96,10 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     current: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the members of RFC 9457, section 3.1, and this API's own: `code`, `request_id`, `errors`, `current`."""
+    """Return the body of an error, with the members of RFC 9457, section 3.1, and those of this API.
+
+    The API's own members are `code`, `request_id`, `errors` and `current`.
+    """
     found: dict[str, Any] = {
         "type": f"{settings.BASE_URL}/api/#problem-{code.replace('_', '-')}",
         "title": title,
@@ -110,7 +116,10 @@ def problem(
 
 @contextmanager
 def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
-    """Rename the field of a refusal. `fields` maps the operation's names to the names that the caller has sent."""
+    """In this block, change the field's name in a refusal to the name that the caller has sent.
+
+    `fields` maps the operation's names to the caller's names.
+    """
     try:
         yield
     except Unacceptable as refusal:
@@ -119,7 +128,7 @@ def in_words_of(fields: Mapping[str, str]) -> Iterator[None]:
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an error. Return None for a bug, which becomes a 500 with the request's id. (DRF's EXCEPTION_HANDLER.)"""
+    """Return the answer to an error, or None for a bug: a bug is answered with 500. (DRF's EXCEPTION_HANDLER.)"""
     request = context["request"]
     request_id = getattr(request, "request_id", "")
     if isinstance(error, DomainError):
@@ -232,7 +241,7 @@ def _as_text(current: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _errors(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """Yield each error with its field, for example `resources.0`."""
+    """Yield each error with the path of its field, for example `resources.0`."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             plain = path if name == "non_field_errors" else f"{path}.{name}" if path else str(name)

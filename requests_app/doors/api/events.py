@@ -1,7 +1,8 @@
 """A tenant's events as they happen: by long polling, or as Server-Sent Events.
 
-Both describe an event as a webhook does. All readers of one log in a process share one query for the log's length,
-twice a second. Between these queries, readers hold neither a thread nor a database connection.
+An event has the same content as in a webhook's message. All readers of one log in a process share one query, twice a
+second, for the number of entries in the log. Between these queries, readers hold neither a thread nor a database
+connection.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ class Events(ApiView):
 
     @property
     def _is_outside(self) -> bool:
-        """Whether the web server can wait without a thread."""
+        """Whether the web server can keep this call open without a thread."""
         return waiting.is_outside(self.request.META)
 
     def _answered_later(self, look: LogReader, after: int, wait: int) -> waiting.Waiting:
@@ -196,7 +197,7 @@ class Events(ApiView):
 
 
 def happened(log: Log, after: int) -> list[Happened]:
-    """Return the events from this number on, at most MOST. Numbers of removed entries are skipped."""
+    """Return at most MOST events, from the entry with number `after` on. Entries that were removed are skipped."""
     if queries.head(log).size <= after:
         return []
     rows = list(queries.entries(log).filter(seq__gte=after).order_by("seq")[:MOST])
@@ -205,9 +206,9 @@ def happened(log: Log, after: int) -> list[Happened]:
 
 
 class LogReader:
-    """Reads one log for one client.
+    """Reads new events from one log for one caller, as long as the caller is allowed to read the log.
 
-    With `is_shared`, it uses the length of the log that another LogReader has just read.
+    With `is_shared`, all readers of this log in the process share one query for the number of entries.
     """
 
     def __init__(self, log: Log, *, actor: Actor, is_shared: bool) -> None:
@@ -215,7 +216,7 @@ class LogReader:
         self._reread_at = clock.monotonic()
 
     def at_news(self, after: int) -> list[Happened]:
-        """Return the new events.
+        """Return the events from the entry with number `after` on, or an empty list if there is nothing new.
 
         Raise NotAllowed, or a subclass, if the actor is not allowed to read the log any more.
         """
@@ -235,7 +236,7 @@ _sizes: dict[UUID, tuple[float, int]] = {}
 
 
 def _size_just_now(log: Log) -> int:
-    """Return the length of the log. All readers within half a pause share one query."""
+    """Return the number of entries in the log. A number that was read less than half a pause ago is used again."""
     present = clock.monotonic()
     seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
     if present - seen_at > LOOK_EVERY / 2:
@@ -250,7 +251,10 @@ def _answer(found: list[Happened], after: int) -> Response:
 
 
 def stream_of(look: LogReader, after: int, *, wait: Callable[[float], None]) -> Iterator[bytes]:
-    """Yield the chunks of the stream. A chunk is empty if nothing has happened. Each can be made in another thread."""
+    """Yield the chunks of an event stream.
+
+    A chunk is empty if nothing has happened. Any thread can compute the next chunk.
+    """
     yield b"retry: 2000\n\n"
     ends, silent = clock.monotonic() + LONGEST_STREAM, 0
     for _look in range(round(LONGEST_STREAM / LOOK_EVERY)):

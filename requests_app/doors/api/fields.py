@@ -68,7 +68,10 @@ class YesNo(serializers.BooleanField):
 
 
 class Several(serializers.ListField):
-    """A list. If it is too long, its items are not checked, because each wrong item would cost time and a line."""
+    """A list.
+
+    If the list is too long, its items are not checked, because each wrong item would need time and a line.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
         if self.max_length is not None and isinstance(data, list) and len(data) > self.max_length:
@@ -84,7 +87,7 @@ class Scopes(Several):
 
 
 class YesNoFilter(django_filters.TypedChoiceFilter):
-    """`true` or `false` in exactly this spelling."""
+    """A filter that accepts only `true` and `false`, in exactly this spelling."""
 
     def __init__(self, **options: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
@@ -92,7 +95,10 @@ class YesNoFilter(django_filters.TypedChoiceFilter):
 
 
 class WholeFilter(django_filters.Filter):
-    """Digits only, no more than a database column can hold. A sign, a space and `5.0` are refused."""
+    """A filter by a number: only digits, and no more than a database column can hold.
+
+    A sign, a space and `5.0` are refused.
+    """
 
     most = 2**53
 
@@ -116,7 +122,7 @@ class _Instant(IsoDateTimeField):
 
 
 class InstantFilter(django_filters.IsoDateTimeFilter):
-    """An instant with its time zone, in the years 1 to 9999."""
+    """A filter by an instant with its time zone, in the years 1 to 9999."""
 
     field_class = _Instant
 

@@ -62,9 +62,10 @@ class GrantLine(WindowOut):
 
 
 class SeenOut(serializers.Serializer):
-    """How much was accessed: different items that were shown (`opened`) or downloaded, and downloaded attachments.
+    """How much content was accessed. `opened` counts the different items that were shown on a page.
 
-    `resources` is the number of resources in which this happened. `listed` is the number of listed names. `allowed` is
+    `downloaded` counts the different items that were sent as a file, and `attachments` the downloaded attachments.
+    `resources` counts the resources to which these items belong. `listed` is the number of listed names. `allowed` is
     how often another service was given permission. This API does not know what was opened there.
     """
 
@@ -77,7 +78,7 @@ class SeenOut(serializers.Serializer):
 
 
 class GrantOut(GrantLine):
-    """`allowed_actions` are the acts on the access request that this caller is allowed to do now."""
+    """`allowed_actions` names the acts on the access request that this caller is allowed to do now."""
 
     seen = serializers.SerializerMethodField()
     allowed_actions = serializers.SerializerMethodField()
@@ -95,8 +96,9 @@ class GrantOut(GrantLine):
 class ContentAccessOut(serializers.Serializer):
     """`item` is a reference to the item, without its content. It is empty for a list.
 
-    `names` is the number of listed names. `opened` means shown on a page, and `downloaded` means sent as a file. `part`
-    is an attachment of a message. If an access was allowed elsewhere, another service asked for permission.
+    `names` is the number of listed names. `part` is an attachment of a message. The kind `opened` means shown on a
+    page, and `downloaded` means sent as a file. A kind that ends with `_allowed` means that another service got
+    permission; what happened there is not known.
     """
 
     id = serializers.UUIDField()
@@ -158,7 +160,7 @@ class OneGrant(ApiView):
 
 
 class Accesses(ListView):
-    """People who can read the tenant's log, the window's engineer, the provider's approvers and staff can read this.
+    """The window's engineer, the provider's approvers, staff, and all readers of the tenant's log can read this list.
 
     Other people of the tenant can read only the totals, in `seen` of the window.
     """

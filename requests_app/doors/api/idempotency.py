@@ -2,8 +2,8 @@
 
 A call claims the key's row before its act begins. The act records on this row, in its own transaction, that it was
 done. So if the answer is lost, even because the process was killed, a repeated call does not do the act again. If the
-process that holds a claim is known to be gone, a repeated call takes the claim over immediately. Otherwise it waits for
-a moment.
+process that holds a claim is known to be gone, a repeated call takes the claim over immediately. Otherwise the repeated
+call waits for a moment.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _waiting = 0
 
 @dataclass(frozen=True)
 class Claimed:
-    """This call has claimed the key, and does the act."""
+    """The claim of a call that must now do its act."""
 
     row: IdempotencyKey
 
@@ -85,8 +85,8 @@ def key_of(header: str | None) -> str | None:
 def digest(method: str, path: str, body: bytes, *, actor: Actor) -> str:
     """Return a digest of the call, followed by a digest of the caller's rights. Each part has 128 bits.
 
-    The digests are keyed. A body can contain a first password, and with a plain hash anybody could test guesses without
-    limit.
+    The digests are keyed, because a body can contain a first password. With a plain hash, anybody could test guesses
+    without limit.
     """
     return _half(method.encode(), path.encode(), body) + _half(_standing(actor).encode())
 
@@ -102,7 +102,10 @@ def _standing(actor: Actor) -> str:
 
 
 def claim(account: Person, key: str, asked: str) -> Claimed | DoneBefore | HttpResponse:
-    """Claim the key, or return its earlier answer. Raise KeyReused, StillUnderWay or AnswerGone."""
+    """Claim the key for this call. If an earlier call with this key was done, return its answer or its record.
+
+    Raise KeyReused, StillUnderWay or AnswerGone.
+    """
     mine = uuid4()
     holders.began(mine)
     try:
@@ -159,7 +162,11 @@ def _claimed(
 
 @contextmanager
 def _patience() -> Iterator[Iterator[None]]:
-    """Yield an iterator that waits. At most a quarter of the threads can wait, so that other calls are not delayed."""
+    """Yield an iterator that waits for a moment at each step.
+
+    At most a quarter of the web threads can wait, so that other calls are not delayed. If too many threads already
+    wait, the first step raises StillUnderWay.
+    """
     pauses = _pauses()
     try:
         yield pauses
@@ -185,10 +192,10 @@ def _pauses() -> Iterator[None]:
 
 
 def keep(row: IdempotencyKey, response: Any) -> None:
-    """Store the answer. An error of the server, or a 429, is not stored: it releases the key for the next try.
+    """Store the answer for repeated calls. After a server error or a 429, release the key for the next try instead.
 
-    If the answer can't be stored, the caller still gets it, because the act was done. A repeated call gets the row's
-    state at that time.
+    If the answer can't be stored, the caller still gets it, because the act was done. A repeated call then gets the row
+    that the act changed, as it is at that time.
     """
     if response.status_code >= 500 or response.status_code == 429:
         release(row)
@@ -223,7 +230,10 @@ def gone(row: IdempotencyKey) -> AnswerGone:
 
 
 def release(row: IdempotencyKey) -> None:
-    """Release the key for the next try. The record that the act was done stays. Do nothing if the answer is stored."""
+    """Give up this call's claim, so that the next try can claim the key. Do nothing if the answer is stored.
+
+    If the act was done, the record of this stays.
+    """
     _give_back(row.claim)
 
 
@@ -239,9 +249,9 @@ def _give_back(claim: UUID) -> None:
 
 
 class _Left:
-    """Claims that could not be released. One thread tries again, as long as there are any.
+    """Claims that could not be released. While there are such claims, one thread tries to release them.
 
-    Other processes can't know that this process does nothing with these keys any more. If a database can be read but
+    Without this, other processes can't know that this process has finished with the keys. If a database can be read but
     not written, one thread for each claim would mean thousands of threads, each with its own connection.
     """
 
@@ -270,14 +280,14 @@ class _Left:
             raise
 
     def _still_left(self) -> list[UUID]:
-        """Return the claims that are not too old. If none is left, the thread ends."""
+        """Forget the claims that are too old, and return the others. If there are no others, the thread ends."""
         with self._lock:
             self._until = {claim: until for claim, until in self._until.items() if clock.monotonic() < until}
             self._is_running = bool(self._until)
             return list(self._until)
 
     def _released(self, claims: list[UUID]) -> bool:
-        """Release each claim separately. Return False if the database still fails."""
+        """Release the claims one by one. Return False as soon as the database fails."""
         try:
             for claim in claims:
                 operations.release_key(claim)

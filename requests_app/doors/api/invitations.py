@@ -26,7 +26,7 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 class InvitationOut(serializers.Serializer):
     """`invited_by` is null if the invitation was sent with the recovery key.
 
-    Then the link works from `valid_from` on.
+    In this case, the link works only from `valid_from` on.
     """
 
     id = serializers.UUIDField()
@@ -79,7 +79,9 @@ class Invitations(ListView):
         ],
     )
     def post(self, request: Any, tenant: UUID) -> Response:
-        """Only the tenant's administrator can do this, or staff while nobody decides for the tenant.
+        """Only the tenant's administrator can do this.
+
+        Until the tenant has approvers or administrators, staff can do it too.
 
         The link in the mail can be used once, within 7 days. The answer does not show whether the address has an
         account elsewhere.

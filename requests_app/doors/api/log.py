@@ -1,4 +1,4 @@
-"""The log of a tenant, or the provider's own log: its entries as they are hashed, and its state."""
+"""The log of a tenant, or the provider's own log: the state of the log, and its entries exactly as they were hashed."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class SubjectOut(serializers.Serializer):
 class LogEntryOut(serializers.Serializer):
     """One entry. `record` is exactly the text that was hashed.
 
-    `leaf_hash` is SHA-256 over a zero byte and the UTF-8 bytes of `record`. It is the leaf at `index` of the tree
-    `origin`. `seq` continues over all trees of one log.
+    `leaf_hash` is SHA-256 over a zero byte and the UTF-8 bytes of `record`. The tree `origin` has this hash as its leaf
+    at `index`. `seq` numbers the entries of all trees of one log.
 
-    A damaged entry is not left out. Its `is_intact` is false, and `record` is null if it is not a record.
+    A damaged entry is listed too, and its `is_intact` is false. If the stored text is not a record, `record` is null.
     """
 
     seq = serializers.IntegerField()
@@ -150,7 +150,7 @@ class EntryFilter(django_filters.FilterSet):
 
 
 class OfLog(ApiView):
-    """The base of routes about one log: the log of the tenant in the path, or the provider's log without a tenant."""
+    """The base of routes about one log. Without a tenant in the path, it is the provider's own log."""
 
     scopes: ClassVar = READ
 

@@ -88,7 +88,7 @@ class _Export(_File):
     parameters: ClassVar = frozenset(ExportFilter.get_filters())
 
     def exported(self, log: queries.Log, called: str) -> Any:
-        """Return the file, after the entry about the download is committed. The file's name begins with `called`."""
+        """Commit the entry about the download, and then return the file. The file's name begins with `called`."""
         filters = self.filtered(ExportFilter, queries.entries(log))
         query = self.request.query_params
         given = {name: str(query[name]) for name in ExportFilter.get_filters() if name in query}
@@ -179,9 +179,9 @@ class LogEvidence(_Evidence):
         responses=_ZIP,
     )
     def get(self, request: Any, tenant: UUID) -> Any:
-        """A bundle that the verifier can check without anything else. Entries that are not signed yet are not included.
+        """The bundle contains everything that the verifier needs. Entries that are not signed yet are not included.
 
-        The timeline for people is only in the bundle from the page.
+        Only the bundle from the page contains a timeline for people.
         """
         return self.taken(queries.readable(tenant, actor=self.actor))
 
@@ -197,9 +197,11 @@ class AccessRequestEvidence(_Evidence):
         responses=_ZIP,
     )
     def get(self, request: Any, pk: UUID) -> Any:
-        """Everything in the log about this access request, as a bundle. Only people who can read the log can do this.
+        """A bundle of everything in the log about this access request.
 
-        The verifier can check the bundle without anything else.
+        Only people who can read the log can download it.
+
+        The bundle contains everything that the verifier needs.
         """
         row = access.access_request(pk, actor=self.actor)
         return self.taken(queries.readable(row.tenant_id, actor=self.actor), row)

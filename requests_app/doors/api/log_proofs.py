@@ -31,7 +31,7 @@ from requests_app.queries.log_proofs import Growth
 
 
 class CosignedOut(serializers.Serializer):
-    """`witness` is the witness's verifier key."""
+    """`witness` is the verifier key of the witness."""
 
     witness = serializers.CharField(source="vkey")
     at = serializers.DateTimeField()
@@ -40,8 +40,8 @@ class CosignedOut(serializers.Serializer):
 class CheckpointLine(serializers.Serializer):
     """`note` is the signed note (C2SP tlog-checkpoint), with the lines of the witnesses. `root` is Base64.
 
-    `dated_at` is when the checkpoint was signed last. If a log does not change, its checkpoint is signed again every
-    hour.
+    `dated_at` is the time of the checkpoint's newest signature. If a log does not change, its checkpoint is signed
+    again every hour.
     """
 
     shard = serializers.IntegerField()
@@ -206,7 +206,10 @@ class TenantCheckpoint(_Proven):
         parameters=filters_of(ShardFilter),
     )
     def get(self, request: Any, tenant: UUID) -> Response:
-        """The answer is about the shard in use, unless `shard` names another shard. Save the text as a file."""
+        """The answer is about the shard in use, unless `shard` names another shard.
+
+        Save the text as a file. You can later prove that the log continues this checkpoint.
+        """
         return self.newest(tenant)
 
 

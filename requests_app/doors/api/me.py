@@ -64,11 +64,11 @@ class Me(ApiView):
 
 
 class StepUp(ApiView):
-    """To decide with a personal token, send the password and the code with this token.
+    """Before you decide with a personal token, send your password and your code here, with this token.
 
-    The proof works for five minutes. The same proof is needed to change who decides, and to change the tenant's
-    rules. If a code of the authenticator app was already used, it is refused as `code_already_used`. Then
-    `current.wait_seconds` says when the app shows the next code.
+    The proof works for five minutes. You also need it to change who decides, and to change the tenant's rules. If a
+    code of the authenticator app was already used, the code is refused as `code_already_used`. Then
+    `current.wait_seconds` says after how many seconds the app shows the next code.
     """
 
     for_approval_page = True

@@ -31,7 +31,7 @@ JSON_OR_EVENTS = (JSONRenderer, EventStream)
 
 
 class Whatever(BaseContentNegotiation):
-    """For files. Their format never changes or comes from a parameter, so `Accept` is ignored."""
+    """Ignores `Accept` for a file, because the format of a file is fixed or is named by a parameter."""
 
     def select_parser(self, request: Any, parsers: Any) -> Any:
         return next(iter(parsers), None)

@@ -206,7 +206,11 @@ class ResetSecondFactors(ApiView):
 
 
 def _member(view: ApiView, tenant: UUID, person: UUID) -> Person:
-    """Return a person of this tenant. For other accounts, staff can't use this tenant's address."""
+    """Return a person of this tenant, and refuse a body with members.
+
+    Raise NotFound for an account that has no role in this tenant. Otherwise staff could act on any account through this
+    tenant's address.
+    """
     row = queries.tenant(tenant, actor=view.actor)
     view.body(Strict)
     return queries.person(row, person)

@@ -1,4 +1,7 @@
-"""Mutes: the engineers from whom a tenant accepts no access requests now. A new mute denies all pending ones."""
+"""Mutes: for some hours, a tenant accepts no access requests from one engineer, or from anybody.
+
+A new mute denies the pending access requests of everybody who is muted.
+"""
 
 from __future__ import annotations
 
@@ -75,8 +78,8 @@ class Mutes(ListView):
         """Only an approver can do this. Each pending access request is denied by its own decision.
 
         This needs `me/step-up` only if the new mute ends before the mute that it replaces. Until the mute ends, a new
-        access request that would need this tenant's approval is refused as `muted`. Also, the provider can't pass an
-        access request on to the tenant.
+        access request that would need this tenant's approval is refused as `muted`. Also, the provider's approvers
+        can't approve an access request that the tenant would then have to decide.
         """
         row = queries.tenant(tenant, actor=self.actor)
         made = operations.deny_all_and_mute(row.pk, **self.body(MuteIn), actor=self.actor)

@@ -41,7 +41,7 @@ _METHODS = ("client_secret_basic", "client_secret_post")
 
 
 class _Request(DjangoOAuth2Request):
-    """The request for Authlib, always with https, which Authlib requires.
+    """Shows the request to Authlib with an https address, because Authlib refuses http.
 
     The site itself requires https (SSL_REDIRECT), except in a trial.
     """
@@ -54,7 +54,7 @@ class _Request(DjangoOAuth2Request):
 
 
 class _Caller(ClientMixin):
-    """A client in the form that Authlib needs."""
+    """Adapts a client to the interface that Authlib needs."""
 
     def __init__(self, row: Client) -> None:
         self.row = row
@@ -142,7 +142,7 @@ _server = _Server()
 @csrf_exempt
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """Answer in the form of RFC 6749, sections 5.1 and 5.2. This includes errors."""
+    """Answer a call for a token. Answers and errors have the format of RFC 6749, sections 5.1 and 5.2."""
     standing = TRIES.take(request.META.get("REMOTE_ADDR", ""), TRIES_MAX)
     if standing.is_over:
         found: HttpResponse = JsonResponse({"error": "temporarily_unavailable"}, status=429)
@@ -163,9 +163,9 @@ def token(request: HttpRequest) -> HttpResponse:
 
 
 def _store_failed(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer 503 in the standard's form.
+    """Answer 503 in the standard's format.
 
-    The token endpoint has no error for this in the standard, so the error of section 4.1.2.1 is used.
+    The standard defines no such error for the token endpoint, so the error of section 4.1.2.1 is used.
     """
     log.error("store.unavailable", error=type(error).__name__, path=request.path)
     body = {"error": "temporarily_unavailable", "error_description": str(outcome.refusal_of(error))}

@@ -1,4 +1,4 @@
-"""Lists in pages by cursor, with a fixed set of filters and orders, and only with the requested members."""
+"""Splits lists into pages by cursor, refuses unknown parameters, and selects the members that `fields` names."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def require_known(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def wanted_fields(raw: str | None, known: Iterable[str]) -> frozenset[str] | None:
-    """Return the members that `fields` names, or None for all members."""
+    """Return the members that `fields` names, or None for all members. Raise Malformed if a name is unknown."""
     if raw is None:
         return None
     wanted, allowed = frozenset(raw.split(",")), frozenset(known)

@@ -1,7 +1,7 @@
-"""Makes the routes of plain acts from their declarations.
+"""Builds routes from the declarations of acts: each route does one act on one row.
 
-A caller sends POST to the row's address and the act's word, with the act's inputs. The module of each kind of row says
-with `Shape` how its rows are shown. The declarations say which acts there are.
+A caller sends the act's inputs with POST. The address is the row's address, followed by the act's word. For each kind
+of row, a module defines a `Shape`, which says how a row is shown. The declarations say which acts exist.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Shape:
     """How the rows of one kind are addressed and shown.
 
     `names` is the beginning of the operations' names in the OpenAPI document, and `urls` the beginning of the routes'
-    names. `show` answers with the row; it gets the row's id and the result of the operation. `fields` maps an
-    operation's inputs to the API's names.
+    names. `show` returns the answer with the row. It gets the view, the row's id and the result of the operation.
+    `fields` maps an operation's inputs to the API's names.
     """
 
     noun: Noun
@@ -47,7 +47,7 @@ class Shape:
     fields: Mapping[str, str] = field(default_factory=lambda: {"note": "comment"})
 
     def routes(self) -> list[URLPattern]:
-        """Return one address for each act of this kind that declares a route."""
+        """Return one URL pattern for each act on this kind of row, if the act declares a route."""
         found = [(act, act.route) for act in ACTS.values() if act.noun is self.noun and act.route is not None]
         return [
             path(
@@ -60,7 +60,7 @@ class Shape:
 
 
 def words_of(noun: Noun) -> dict[str, str]:
-    """Return the last part of the address of each act on such rows, by the act's name."""
+    """Return the last part of the address for each act on this kind of row. The act's name is the key."""
     return {act.name: act.route.word for act in ACTS.values() if act.noun is noun and act.route is not None}
 
 
@@ -100,9 +100,10 @@ def _taken(act: Act) -> type[Strict]:
 
 
 def _documented(act: Act, taken: type[Strict]) -> type[Strict] | None:
-    """Return the serializer for the OpenAPI document, or None for an act without a body.
+    """Return the serializer that the OpenAPI document shows for the body, or None for an act without a body.
 
-    Only the document requires a needed comment. If it is missing, the operation refuses the call with its own words.
+    In the document, a needed comment is required. The route itself accepts a missing comment, so that the operation
+    refuses it with its own text.
     """
     if act.inputs:
         return taken
@@ -141,7 +142,10 @@ def _examples(act: Act, shape: Shape) -> list[OpenApiExample]:
 
 
 def _example(each: Field) -> Any:
-    """Return an example value for the document. A name in braces means the id of one of the reader's own rows."""
+    """Return an example value for the document.
+
+    A name in braces must be replaced with the id of one of the reader's rows.
+    """
     match each.kind:
         case Kind.ID:
             return f"{{{min(each.roles, default=each.of)}}}"

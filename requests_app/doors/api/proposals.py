@@ -1,4 +1,4 @@
-"""Two-person control: switch it on or off, and confirm or withdraw its proposals.
+"""Two-person control: switch it on or off, and confirm or withdraw proposals.
 
 A call that needs a second person gets 202 and the code `change_proposed`. `current.proposal` names the proposal.
 """
@@ -32,10 +32,10 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is the proposed act. `words` describes it in words that follow "proposes to".
+    """`act` is the proposed act. `words` describes it with a text that completes "proposes to …".
 
-    `effective_at` is null, except for a confirmed change by the provider's staff. Then it is the time at
-    which the change takes effect.
+    `effective_at` is the time at which a confirmed change by the provider's staff takes effect. For other proposals, it
+    is null.
     """
 
     id = serializers.UUIDField()

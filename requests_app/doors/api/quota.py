@@ -1,4 +1,4 @@
-"""How often one caller can call. Each web process counts under a lock, so two calls never use the same place.
+"""Limits how often one caller can call. Each web process counts separately, under a lock.
 
 This prevents one caller from blocking all others. The limits that protect secrets are elsewhere, and count over all
 processes.

@@ -129,7 +129,7 @@ _making = threading.Lock()
 
 
 def document() -> dict[str, Any]:
-    """Return the OpenAPI document. One thread makes it once, and all others wait for it.
+    """Return the OpenAPI document. The first thread that asks makes it, and the others wait until it is made.
 
     The document changes only with the code.
     """
@@ -150,7 +150,7 @@ def as_json() -> bytes:
 
 @lru_cache
 def groups(_language: str | None) -> list[Group]:
-    """Return the routes by their tag, in the order of their addresses, in one language."""
+    """Return the routes in one group for each tag. The cache has one result for each language."""
     found: dict[str, list[Route]] = {}
     schema = document()
     for path, item in schema["paths"].items():

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the code, with every route's common answers and how to authenticate."""
+"""Makes the OpenAPI 3.1 document from the code. Adds how to authenticate, and the answers that all routes share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 
 def one(serializer: Any) -> dict[Any, Any]:
-    """Describe an answer with one row."""
+    """Return the responses of a route that answers 200 with one row."""
     return {200: serializer}
 
 
@@ -151,7 +151,7 @@ def _of_a_list(view: Any) -> list[OpenApiParameter]:
 
 
 def filters_of(filterset: Any, *, only: Iterable[str] = ()) -> list[OpenApiParameter]:
-    """Return all filters as parameters, or only the filters in `only`."""
+    """Return all filters of a filterset as parameters, or only the filters in `only`."""
     wanted = frozenset(only) or frozenset(filterset.base_filters)
     return [OpenApiParameter(name, **_kind(each)) for name, each in filterset.base_filters.items() if name in wanted]
 
@@ -178,10 +178,7 @@ def _header(words: str) -> dict[str, Any]:
 
 
 def close_bodies(result: dict[str, Any], **_options: Any) -> dict[str, Any]:
-    """Close bodies, and link a new row to its routes. A closed body accepts only the members that it names.
-
-    The generator calls this hook.
-    """
+    """Forbid unknown members in bodies, and link each new row to its routes. The generator calls this hook."""
     schemas = result["components"]["schemas"]
     for path, item in result["paths"].items():
         for operation in item.values():
@@ -220,7 +217,7 @@ def _loosen(schemas: dict[str, Any], operation: dict[str, Any]) -> None:
 
 
 def _links(paths: dict[str, Any], made_at: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a link from a new row to every route whose address begins with the row's: `{collection}/{id}`."""
+    """Yield a link to each route whose address begins with the address of a new row, `{collection}/{id}`."""
     collection = made_at.rpartition("/")[2]
     for path, item in paths.items():
         head, _slash, _rest = path.partition(f"/{collection}/{{id}}")

@@ -60,8 +60,8 @@ class SignOnOut(serializers.Serializer):
 class SignOnIn(Strict):
     """The whole configuration. A value that is left out is empty or off. Without a secret, the present secret stays.
 
-    `role_map` says which role a group of `groups_claim` gives. If all others must use single sign-on, the administrator
-    in `break_glass` can still sign in without it.
+    `role_map` says which role a group of `groups_claim` gives. If `is_only` is true, all people must use single
+    sign-on, except the administrator in `break_glass`.
     """
 
     issuer = Text()

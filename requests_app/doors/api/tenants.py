@@ -37,9 +37,9 @@ class PlanOut(serializers.Serializer):
 class TenantOut(serializers.Serializer):
     """`longest_window_seconds` applies to windows that open from now on.
 
-    `yes_rule` is what an approval needs: signed or not (`any`), `signed` with a passkey, or signed with a
-    `device_bound` passkey. `cosigned_within_hours` is null if windows don't depend on a witness. `log_kept_days` is
-    null if the log's entries are never removed.
+    `yes_rule` says whether approvals must be signed: no (`any`), with a passkey (`signed`), or with a passkey that
+    can't leave its device (`device_bound`). `cosigned_within_hours` is null if windows don't depend on a witness.
+    `log_kept_days` is null if the log's entries are never removed.
     """
 
     id = serializers.UUIDField()
@@ -102,7 +102,7 @@ class TenantFilter(django_filters.FilterSet):
 
 
 class Tenants(ListView):
-    """A customer sees only its own tenant. The provider's engineers and staff see all tenants, by name."""
+    """A customer sees only its own tenant. The provider's engineers and staff see the names of all tenants."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = TenantRef

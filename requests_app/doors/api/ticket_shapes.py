@@ -1,4 +1,4 @@
-"""The parts of tickets in bodies and answers."""
+"""The bodies, answers and filters of the routes for tickets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TicketLine(serializers.Serializer):
 
 
 class TicketOut(TicketLine):
-    """`allowed_actions` are the acts that this caller is allowed to do now, from the table that the operations use.
+    """`allowed_actions` names the acts that this caller is allowed to do now.
 
     The ticket's comments and access requests are separate lists.
     """

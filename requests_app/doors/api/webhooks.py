@@ -1,6 +1,6 @@
 """Webhooks: add, change, test and switch them, and send their deliveries again.
 
-Only the answer to the call that makes the keys contains them.
+The keys of a webhook are only in the answer to the call that makes them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class WebhookOut(serializers.Serializer):
 
 
 class WebhookWithSecret(WebhookOut):
-    """`secret` is shown only this once."""
+    """A webhook with its secret. Only this answer shows `secret`."""
 
     secret = serializers.SerializerMethodField()
 

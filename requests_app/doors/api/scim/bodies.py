@@ -1,4 +1,4 @@
-"""Reads a User, and changes to a User (RFC 7644, sections 3.3 and 3.5), and makes an operation's Profile of them.
+"""Reads a User, or a change of a User (RFC 7644, sections 3.3 and 3.5), and builds the Profile for the operation.
 
 Only a few attributes are stored. Other attributes of the standard are ignored, as the standard allows: directories send
 everything that their administrators have mapped. A change of an unknown attribute is refused.
@@ -35,9 +35,10 @@ State = dict[str, Any]
 
 
 def profile_of(state: State, *, before: State | None = None) -> Profile:
-    """Return the input for the operation.
+    """Return the Profile for the operation. `before` is the User before a change.
 
-    A User can have several names. The changed name counts, and among several changed names the most exact one.
+    The person's name is `displayName`, unless only the other names have changed. Then it is the full name
+    (`name.formatted`), or else the given name and the family name.
     """
     names = state.get("name") or {}
     given, family = _text(names, "givenName"), _text(names, "familyName")
@@ -63,14 +64,14 @@ def profile_of(state: State, *, before: State | None = None) -> Profile:
 
 
 def difference(was: Profile, wanted: Profile) -> Profile:
-    """Return the fields of `wanted` that differ from `was`."""
+    """Return a Profile with only those fields of `wanted` that differ from `was`."""
     return Profile(**{name: value for name, value in vars(wanted).items() if value != getattr(was, name)})
 
 
 def replaced(body: Any, before: State | None = None) -> State:
     """Read a whole User. Missing attributes become empty, except `active`, `externalId`, `roles` and `emails`.
 
-    If these four are missing, they keep their values.
+    If these four are missing, they keep their values from `before`.
     """
     state = _whole(body)
     for name in ("active", "externalId", "roles", "emails"):
@@ -80,7 +81,10 @@ def replaced(body: Any, before: State | None = None) -> State:
 
 
 def patched(before: State, body: Any) -> State:
-    """Apply the operations in order. The spelling of Entra ID and of Okta is accepted too."""
+    """Return the User after a PATCH, with its operations applied in order. `before` does not change.
+
+    The spellings of Entra ID and of Okta are accepted too.
+    """
     body = folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -151,7 +155,7 @@ def _change_name(state: State, kind: str, part: str | None, value: Any) -> None:
 def _change_values(
     state: State, kind: str, name: str, chooses: filters.Test | None, part: str | None, value: Any
 ) -> None:
-    """Change several values, or only the values that the path's filter chooses."""
+    """Change the values of `emails` or `roles`, or only the values that the path's filter chooses."""
     rows = [dict(row) for row in state.get(name) or []]
     chosen = rows
     if chooses is not None:

@@ -1,7 +1,7 @@
-"""Filters and paths of SCIM (RFC 7644, sections 3.4.2.2 and 3.5.2). A library parses them.
+"""Reads filters and paths of SCIM (RFC 7644, sections 3.4.2.2 and 3.5.2). A library parses them.
 
-Filters are tested on the resources as answers show them. Only a filter's values get into a query, as parameters. A
-filter can only name attributes of the schema, and only reads the tenant's own resources.
+A filter is tested on each resource as answers show it. Only the values in a filter become part of a database query, as
+parameters. A filter can name only attributes of the schema, and reads only the tenant's own resources.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ Table = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Target:
-    """The target of a path: an attribute, a choice among its values, and a part of the values.
+    """What a path names: an attribute, a choice among the attribute's values, and a part of these values.
 
     Names are in lower case.
     """
@@ -73,7 +73,10 @@ class Target:
 
 
 def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
-    """Return rows that include all matches, and the test for a User. Raise Fault with invalidFilter."""
+    """Return rows that include all matches of a filter, and a function that tests whether a User matches.
+
+    Raise Fault with invalidFilter if the filter can't be read.
+    """
     node = _parsed(raw)
     test = _test(node, _table(USER))
     among = _narrowed(rows, node, "")
@@ -81,16 +84,20 @@ def people(rows: QuerySet[Person], raw: str) -> tuple[QuerySet[Person], Test]:
 
 
 def test_of(raw: str, schema: str) -> Test:
-    """Return the test for a resource of this schema. Raise Fault with invalidFilter."""
+    """Return a function that tests whether a resource of this schema matches a filter.
+
+    Raise Fault with invalidFilter if the filter can't be read.
+    """
     return _test(_parsed(raw), _table(schema))
 
 
 def target(
     raw: str, schema: str, *, more: Mapping[str, Table] | None = None, unread: frozenset[str] = frozenset()
 ) -> Target:
-    """Read the path of a PATCH. Raise Fault if it is invalid.
+    """Read the path of a PATCH. Raise Fault if the path is invalid.
 
-    `more` adds parts of an attribute that answers do not show. For attributes in `unread`, only the name is checked.
+    `more` has parts of attributes that a path can name although answers do not show them. For attributes in `unread`,
+    only the name is checked.
     """
     grammar = _grammar()
     try:
@@ -233,9 +240,9 @@ def _comparison(node: Any, table: Table) -> Test:
 
 
 def _reader(attribute: Mapping[str, Any], name: str) -> Callable[[Any], Any]:
-    """Return a function that converts a value for comparison.
+    """Return a function that converts a value for comparison with this attribute.
 
-    For a value of another type, the function returns None.
+    For a value of another type than the attribute's, the function returns None.
     """
     kind = attribute["type"]
     if (kind == "boolean" and name in _OF_TEXTS | _IN_ORDER) or (kind == "dateTime" and name in _OF_TEXTS):
@@ -312,7 +319,10 @@ _BY: dict[str, Callable[[QuerySet[Person], str], QuerySet[Person]]] = {
 
 
 def _narrowed(rows: QuerySet[Person], node: Any, within: str) -> QuerySet[Person] | None:
-    """Return the rows that an index finds, if the expression can only match these. Otherwise return None."""
+    """Return rows that an index finds and that include all matches of the expression.
+
+    If no index helps, return None.
+    """
     grammar = _grammar()
     if isinstance(node, grammar.Comparison) and node.op == grammar.CompareOperator.eq and isinstance(node.value, str):
         parts = (within, node.attr_path.attr, node.attr_path.sub_attr)

@@ -23,7 +23,7 @@ Members = frozenset[UUID]
 
 
 def patched(resource: dict[str, Any], body: Any) -> Members:
-    """Return the members after applying the operations in order (RFC 7644, section 3.5.2)."""
+    """Return the members of a Group after a PATCH, with its operations applied in order (RFC 7644, section 3.5.2)."""
     body = folded(body)
     asked = body.get("operations")
     if PATCH not in (body.get("schemas") or []) or not isinstance(asked, list) or not asked:
@@ -49,7 +49,7 @@ def patched(resource: dict[str, Any], body: Any) -> Members:
 
 
 def replaced(resource: dict[str, Any], body: Any) -> Members:
-    """Read a whole Group. If it has no attribute `members`, its members do not change."""
+    """Return the members after a PUT of a whole Group. If the body has no `members`, return the present members."""
     body = folded(body)
     if GROUP not in (body.get("schemas") or []):
         raise Fault("invalidSyntax", _("A Group must name its schema: %(schema)s.") % {"schema": GROUP})

@@ -1,4 +1,4 @@
-"""The forms of SCIM: its media type, lists and errors, a person as a User, and a role as a Group."""
+"""SCIM's media type, and its formats of lists, errors, a person (User) and a role (Group)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fault(Malformed):
 
 
 def folded(body: Any) -> dict[str, Any]:
-    """Return the attributes by lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
+    """Return the attributes with lower-case names, because case does not matter in names (RFC 7643, section 2.1)."""
     if not isinstance(body, dict):
         raise Fault("invalidSyntax", _("This is not an object."))
     return {str(name).lower(): value for name, value in body.items()}
@@ -55,7 +55,10 @@ def folded(body: Any) -> dict[str, Any]:
 
 
 def user(person: Person) -> dict[str, Any]:
-    """Return a person of `queries.directory.people()` as a User with one address and one name."""
+    """Return a person as a User with one address and one name.
+
+    The person must come from `queries.directory.people()`, which also reads the roles.
+    """
     record = getattr(person, "directory", None)
     changed_at = record.changed_at if record else person.created_at
     found: dict[str, Any] = {
@@ -97,7 +100,7 @@ def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any
 
 
 def group_id(tenant_id: UUID, role: str) -> UUID:
-    """Return an id that is always the same for this role. A role has no row with an id."""
+    """Return the id of the role's Group. A role has no row, so the id is computed. It is always the same."""
     return uuid5(tenant_id, role)
 
 
@@ -107,7 +110,10 @@ def _group_ref(membership: Membership) -> dict[str, str]:
 
 
 def versioned(resource: dict[str, Any]) -> dict[str, Any]:
-    """Add the version (RFC 7644, section 3.14): a digest of all that is shown, without the time of the last change."""
+    """Return the resource with its version (RFC 7644, section 3.14): a digest of all that is shown.
+
+    The digest does not include the time of the last change.
+    """
     meta = {name: value for name, value in resource["meta"].items() if name != "lastModified"}
     plain = json.dumps({**resource, "meta": meta}, sort_keys=True, separators=(",", ":")).encode()
     version = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
@@ -144,7 +150,7 @@ _ALWAYS = ("schemas", "id")
 
 
 def selected(resource: dict[str, Any], wanted: str | None, excluded: str | None) -> dict[str, Any]:
-    """Return the attributes in `attributes`, or all except those in `excludedAttributes` (RFC 7644, section 3.9)."""
+    """Return only the `wanted` attributes, or all except the `excluded` attributes (RFC 7644, section 3.9)."""
     if wanted is not None and excluded is not None:
         raise Fault("invalidValue", "attributes and excludedAttributes can’t be used together.")
     if wanted is not None:
@@ -171,7 +177,7 @@ def _is_named(path: str, names: frozenset[str]) -> bool:
 def _parts(resource: dict[str, Any], keeps: Any, *, whole: bool = False) -> Iterable[tuple[str, Any]]:
     """Yield the attributes whose path `keeps` accepts.
 
-    Of a complex attribute, yield only the accepted sub-attributes.
+    In a complex attribute, keep only the accepted sub-attributes.
     """
     for name, value in resource.items():
         path = name.lower()
@@ -197,7 +203,7 @@ _TYPES = {"taken": "uniqueness", "unacceptable": "invalidValue", "malformed": "i
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer with the same refusal as the rest of the API, in the form of SCIM."""
+    """Answer with the same refusal as the rest of the API, in SCIM's error format."""
     found = errors.handle(error, context)
     if found is None:
         return None

@@ -36,7 +36,7 @@ class NotImplementedHere(exceptions.APIException):
 
 @extend_schema(exclude=True)
 class ScimView(ApiView):
-    """The base of these routes.
+    """The base of SCIM's routes.
 
     The caller is a tenant's administrator, or the client that manages the tenant's people.
     """
@@ -52,9 +52,10 @@ class ScimView(ApiView):
         return directory.tenant(self.actor)
 
     def found(self, pk: UUID) -> tuple[Tenant, Person]:
-        """Return the tenant and the person. Raise NotFound before any check of rights.
+        """Return the tenant and the person. Raise NotFound if the tenant has no such person.
 
-        So a missing person and a person of another tenant get the same answer.
+        The caller's rights are checked after that. So a missing person and a person of another tenant get the same
+        answer.
         """
         try:
             tenant = self.tenant()
@@ -84,7 +85,10 @@ class ScimView(ApiView):
             raise NotTheSame
 
     def still(self, read: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
-        """Return a check for the operation to call under its locks, or None if the call has no `If-Match`."""
+        """Return a function that checks `If-Match` again, or None if the call has no `If-Match`.
+
+        The operation calls this function under its locks. `read` must return the resource as it is then.
+        """
         if not self.request.META.get("HTTP_IF_MATCH", "").strip():
             return None
         return lambda: self.require_version(read())
@@ -117,7 +121,10 @@ class Users(ScimView):
         return self.listed([shapes.user(each) for each in page], total=rows.count())
 
     def _filtered(self, rows: QuerySet[Person], raw: str) -> Response:
-        """Test the rows in portions. An expression may need all rows, but only one page stays in memory."""
+        """Answer with one page of the rows that match the filter, and with their total number.
+
+        The filter may need all rows. So they are read in portions, and only one page stays in memory.
+        """
         among, test = filters.people(rows, raw)
         (start, end), page, total = self.window(), [], 0
         for person in among.order_by("created_at", "pk").iterator(chunk_size=500):
@@ -286,7 +293,10 @@ class NothingOfScim(NotOffered):
 
 
 def _names(version: str, header: str) -> bool:
-    """Return whether a list of tags names this version. Tags are weak, as in the standard's examples of If-Match."""
+    """Return whether the header `If-Match` or `If-None-Match` names this version.
+
+    Tags are compared as weak tags, as in the standard's examples of If-Match.
+    """
     plain = version.removeprefix("W/")
     return any(each.strip().removeprefix("W/") in (plain, "*") for each in header.split(","))
 
