@@ -50,7 +50,7 @@ class Line:
 
 
 def lines(rows: Iterable[AccessRequest], *, actor: Actor, at: datetime) -> list[Line]:
-    """Return a line for each row. The accesses in all their windows are read with one query."""
+    """Return a line for each access request. The accesses in all closed windows are read with one query."""
     rows = list(rows)
     grants = {row.pk: grant for row in rows if (grant := grant_of(row))}
     ended = [grants[row.pk].pk for row in rows if row.pk in grants and row.state_at(at) == State.CLOSED]
@@ -113,7 +113,7 @@ def outcome(row: AccessRequest, state: State, seen: dict[str, Any] | None) -> st
 
 
 def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
-    """Return the address of the form that repeats this access request, or "" if the actor can't submit one."""
+    """Return the address of the form that repeats this access request, or "" if this actor can't repeat it now."""
     ended = state in (State.DENIED, State.EXPIRED, State.WITHDRAWN, State.CLOSED)
     if not ended or Role.REQUESTER not in policy.roles_of(actor, row):
         return ""
@@ -129,7 +129,7 @@ def again_url(row: AccessRequest, *, actor: Actor, state: State) -> str:
 
 @dataclass
 class Window:
-    """An open window as a live list: who can do what, until when, and the newest accesses."""
+    """An open window with its live list: who can do what, until when, and the newest accesses."""
 
     line: Line
     heading: str
@@ -143,9 +143,9 @@ class Window:
 
 
 def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
-    """Describe a window.
+    """Return the open window for the page.
 
-    `polls` is how many accesses the list requests repeatedly, or 0 for a list that does not change.
+    With `polls`, the page asks again and again for this number of newest accesses. With 0, the list does not change.
     """
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
     heading = format_html(_("{who} can {act}"), **values)
@@ -156,7 +156,7 @@ def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_t
 
 
 def newest(looks: Sequence[ContentAccess]) -> str:
-    """Return a mark of the newest access in a live list. The list is sent again only if this mark changes."""
+    """Return the id of the newest access, or "nothing". A live list is sent again only if this id has changed."""
     return str(looks[0].pk) if looks else "nothing"
 
 
@@ -164,7 +164,10 @@ def newest(looks: Sequence[ContentAccess]) -> str:
 
 
 def look_lines(looks: Iterable[ContentAccess]) -> list[dict[str, Any]]:
-    """Return the accesses for the live list. Items are named by reference: a subject line would be content."""
+    """Return the lines of the live list.
+
+    A line names an item by its reference, because a subject line would be content.
+    """
     return [
         {"at": look.at, "words": look_words(look), "resource": look.resource, "item": look.item_ref} for look in looks
     ]

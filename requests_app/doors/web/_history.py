@@ -35,9 +35,9 @@ _STOPPED = (State.DENIED, State.WITHDRAWN, State.EXPIRED)
 
 
 def needs_customer(row: AccessRequest) -> bool:
-    """Return whether the customer is or was asked.
+    """Return whether the customer decides, or has decided, on this access request.
 
-    Before the provider's approval, the same rule applies as in that approval.
+    Before the provider's approval, return what that approval would do now: ask the customer, or open the window.
     """
     decisions = {decision.stage for decision in row.decisions.all()}
     if Decision.Stage.PROVIDER in decisions:
@@ -102,7 +102,7 @@ def how_closed(grant: Grant) -> str:
 
 
 def _look_of(name: str) -> tuple[str, str]:
-    """Return the colour and the icon of an entry. An event of a newer version gets common ones."""
+    """Return the colour and the icon for an event. An unknown event gets a neutral colour and icon."""
     event = EVENTS.get(name)
     return event.look if event is not None else ("over", "circle")
 
@@ -114,9 +114,9 @@ def _did(name: str) -> Promise | None:
 
 
 def timeline(row: AccessRequest, entries: list[Entry], activities: list[ResourceActivity]) -> list[dict[str, Any]]:
-    """Return one line for each act, the oldest first.
+    """Return the lines of the timeline, the oldest first: one for each entry, and one for each resource with accesses.
 
-    Content has one line per resource, at the time of its last access.
+    The line of a resource has the time of the last access to it.
     """
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_accesses_event(row, one) for one in activities]
@@ -138,9 +138,9 @@ def _event(row: AccessRequest, entry: Entry) -> dict[str, Any]:
 
 
 def _by_whom(entry: Entry) -> str | SafeString:
-    """Return what was done. For a client, name the client and its approver.
+    """Return what was done. If a client did it, name the client and the person for whom the client acted.
 
-    For a deputy, name the approvers who were away.
+    If a deputy did it, name the approvers who were away.
     """
     words, actor = _words(entry), entry.record["actor"]
     if actor.get("kind") == "client":
@@ -188,7 +188,7 @@ def _words(entry: Entry) -> str:
 
 
 def last_change(row: AccessRequest) -> list[dict[str, Any]]:
-    """Return the line of the timeline about the access request's last change of state."""
+    """Return the timeline's line about the last change of state, or an empty list if there is no such entry."""
     entry = review.last_change(row)
     return [_event(row, entry)] if entry else []
 
@@ -211,7 +211,7 @@ def _item_words(reference: str, kind: str, part: str) -> str:
 
 
 def why_refused(detail: dict[str, Any], *, at: datetime) -> str:
-    """Return why an act was refused. If a window for it was closed before, also say how."""
+    """Return why an act was refused. If the act needed a window that had already closed, also say how it closed."""
     why, ended = refusal_words(str(detail.get("code", ""))), detail.get("ended")
     how = (
         str(ended.get("close_reason"))

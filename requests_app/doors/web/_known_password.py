@@ -1,7 +1,8 @@
-"""Remembers on the server for a minute that a person entered the right password in one form.
+"""Remembers for a minute that a person entered the right password in one form.
 
-This helps if the password was right but the code had been used before: the person then enters only the next code. The
-session stores no password, but the time, the person and a digest of the form. So it works only for this form.
+If the password was right but the code had been used before, the person then enters only the next code. The session
+stores the time, the person and a digest of the form, but not the password. So the password counts as known only for
+this form.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _KEY = "known_password"
 
 
 def act_of(request: HttpRequest, fields: Iterable[tuple[str, str]]) -> str:
-    """Return a digest of the act of this form: its address, and its fields without the proof."""
+    """Return a digest of what the form asks for: its address, and its fields without the proof."""
     text = json.dumps([request.get_full_path(), sorted(fields)])
     return hashlib.sha256(text.encode()).hexdigest()
 

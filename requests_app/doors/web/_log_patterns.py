@@ -33,6 +33,6 @@ def pattern_for(event: str, detail: Fields, actor: Fields) -> Promise:
 
 
 def tried(action: str) -> str:
-    """Return words that follow "tried to". Return an act of a newer version unchanged."""
+    """Return the words that follow "tried to" in a sentence. Return an unknown action unchanged."""
     act = ACTS.get(action)
     return action if act is None or act.tried is None else str(act.tried)

@@ -44,7 +44,7 @@ FORGOTTEN_AFTER = dt.timedelta(minutes=3)
 
 
 def standing(tenant: Tenant, *, at: dt.datetime) -> dict[str, Any]:
-    """Return the state for the top of the log's page."""
+    """Return what the top of the log's page shows: the newest checkpoint, the alarm, the witnesses and the keys."""
     state = checkpoints.state(tenant.pk)
     alarm = state.alarm
     return {
@@ -70,7 +70,7 @@ def _is_late(state: LogState, at: dt.datetime) -> bool:
 
 
 def alarm_words(code: str, detail: dict[str, Any]) -> str:
-    """Return a sentence about an alarm. Return the code of a newer version unchanged."""
+    """Return a sentence about an alarm. Return an unknown code unchanged."""
     words = ALARMS.get(code)
     if words is None:
         return code
@@ -86,7 +86,10 @@ def alarm_words(code: str, detail: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """A key of this log that people can compare: the whole key, or its fingerprint (SHA-256 over its 32 bytes)."""
+    """A key that has signed this log. People compare the whole key with another source, or only its fingerprint.
+
+    The fingerprint is SHA-256 over the 32 bytes of the public key.
+    """
 
     vkey: str
     key_id: str
@@ -120,7 +123,10 @@ def _note(checkpoint: Checkpoint | None) -> Note | None:
 
 
 def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPosition]:
-    """Return the position and the tree of each entry, and the size of the checkpoint that covers it."""
+    """Return each entry's tree and position, and the size of the checkpoint that covers it.
+
+    The key is the entry's number.
+    """
     where = Shards.of(state.tenant_id)
     found = {entry.seq: where.position(entry.seq) for entry in entries}
     shards = {place.shard for place in found.values()} - {state.shard}
@@ -142,7 +148,7 @@ def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPos
 
 @dataclass(frozen=True)
 class Checked:
-    """The last check. The page shows it to every reader, not only to the person who started it."""
+    """The last check of a log. The page shows it to every reader, not only to the person who started it."""
 
     row: LogCheck
     log_size: int
@@ -168,7 +174,7 @@ class Checked:
 
     @property
     def since(self) -> int:
-        """How many entries were written after the check."""
+        """The number of entries that were written after the check."""
         return max(0, self.log_size - self.row.size)
 
     @property

@@ -1,4 +1,7 @@
-"""The log in plain words: one sentence for each entry. It is made from the hashed bytes, not from the columns."""
+"""The log in plain words: one sentence for each entry.
+
+A sentence is made from the hashed bytes, not from the columns.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ def shown_entries(
 
 
 def flaw_words(why: str) -> str:
-    """Return why an entry is not as it was written, translated. Return an unknown message unchanged."""
+    """Return a translated sentence about an entry's flaw. Return an unknown message unchanged."""
     return next((str(words) for beginning, words in _FLAWS if why.startswith(beginning)), why)
 
 
@@ -156,7 +159,10 @@ def _words_of(entry: AuditEntry, record: dict[str, Any], tenant: Tenant, about: 
 
 
 class _Words:
-    """The words of one entry. A placeholder in a sentence is a property of this class, or else a text in the detail."""
+    """The words for one entry.
+
+    A placeholder in a sentence names a property of this class, or else a text in the detail.
+    """
 
     def __init__(
         self,
@@ -173,9 +179,9 @@ class _Words:
         self.request_reference, self.ticket_reference = request, ticket
 
     def sentence(self) -> SafeString:
-        """Return the sentence of the event, or of its variant that matches the detail.
+        """Return the sentence for the entry as HTML, with names in place of the placeholders.
 
-        Unknown events are shown by their names.
+        An unknown event is shown by its name.
         """
         pattern = str(pattern_for(self.entry.event, self.detail, self.actor))
         names = {name for _before, name, _spec, _conversion in Formatter().parse(pattern) if name}
@@ -323,7 +329,7 @@ class _Words:
 
     @property
     def changes(self) -> SafeString:
-        """The new and the old values."""
+        """The changed fields, with their new and old values."""
         now, was = _dict(self.detail, "set"), _dict(self.detail, "was")
         parts = [
             _("%(field)s is “%(now)s” (before: “%(was)s”)") % {"field": key, "now": value, "was": was.get(key, "")}
@@ -398,9 +404,9 @@ class _Words:
 
 @lru_cache(maxsize=1000)
 def _person(name: str, organisation: str, _language: str | None) -> SafeString:
-    """Return the actor's name as HTML.
+    """Return the actor's name as HTML, in the language `_language`.
 
-    The result is cached, because a log has few people and many entries. The result depends on the language too.
+    The result is cached, because a log has few people and many entries.
     """
     values = {
         "name": name,
@@ -412,7 +418,10 @@ def _person(name: str, organisation: str, _language: str | None) -> SafeString:
 
 
 def _reference(text: str) -> SafeString:
-    """Return a reference that does not break at its hyphens. If it did, it would be hard to find and to type."""
+    """Return a reference as HTML that does not break at hyphens.
+
+    A broken reference would be hard to find and to type.
+    """
     return format_html('<span class="log-reference">{}</span>', _text.visible_single(text)) if text else SafeString("")
 
 

@@ -40,7 +40,10 @@ class Progress:
 
     @contextmanager
     def to_its_end(self) -> Iterator[None]:
-        """Report at the end whether the whole file was sent, the reader disconnected, or something failed."""
+        """Report at the end of the block whether the whole file was sent. If the block raises an error, report STOPPED.
+
+        It raises one if the reader disconnects or something fails.
+        """
         ended = STOPPED
         try:
             yield

@@ -13,7 +13,10 @@ from requests_app.models import AccessRequest
 
 @contextmanager
 def noted(row: AccessRequest, action: str, actor: Actor) -> Iterator[None]:
-    """Record a refusal inside the block and raise it again. Use this for code of a page, outside operations."""
+    """Record each refusal that the block raises, and raise it again.
+
+    Use this for checks by a page. Operations record their own refusals.
+    """
     try:
         yield
     except CodeAlreadyUsed:

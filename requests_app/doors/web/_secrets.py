@@ -1,7 +1,7 @@
 """Which fields of a form are secret. A page never shows a secret again, and no secret is stored with a form.
 
-A field is secret if it has a password widget, or if `secret` marks it. The field's name decides what can be stored,
-because the form does not exist yet at that time. So no form may use the name of a secret field for another field.
+A field is secret if it has a password widget, or if `secret` marks it. When a sent form is stored, its class is not
+known yet, so only the field's name decides. So no form may use the name of a secret field for another field.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def is_secret(name: str) -> bool:
 def may_wait(name: str, value: str) -> bool:
     """Return whether this value can be stored until the person has confirmed or signed in.
 
-    An empty secret is stored too. Without it, the field would be missing, which means that somebody left it out.
+    An empty secret is stored too. Otherwise the field would be missing, as if the sender had left it out.
     """
     return name not in _NEVER and not (value and is_secret(name))
 
 
 def sentences_in(fields: list[tuple[str, str]]) -> list[str]:
-    """Return the texts that a person may want to see again: those of several words that are not secret."""
+    """Return the texts that a person may want to see again: texts of several words that are not secret."""
     return [value for name, value in fields if ("\n" in value or " " in value.strip()) and may_wait(name, value)]
 
 

@@ -78,9 +78,9 @@ def note_second_factor(request: HttpRequest) -> None:
 
 
 def remember_sign_in(request: HttpRequest) -> None:
-    """Remember a sign-in with a password. With a second factor, it is a full proof.
+    """Remember a sign-in with a password. If the sign-in included a second factor, it counts as a full proof.
 
-    Without a second factor, it only allows the person to set up their first one.
+    If the person has no second factor, the sign-in only allows them to set up their first second factor.
     """
     at = getattr(request, "second_factor_at", None)
     if at is not None:
@@ -92,8 +92,8 @@ def remember_sign_in(request: HttpRequest) -> None:
 def remember_single_sign_on(request: HttpRequest) -> None:
     """Remember a sign-in at an identity provider, if the person has no second factor here.
 
-    These people can give no other proof. What the identity provider claims about its own second factor (`amr`) is not a
-    proof: see docs/single-sign-on.md.
+    Such a person can give no other proof. What the identity provider claims about its own second factor (`amr`) is not
+    a proof: see docs/single-sign-on.md.
     """
     if not cast(Person, request.user).has_second_factor:
         remember(request, at=clock.now(), way=SINGLE_SIGN_ON)
@@ -104,18 +104,24 @@ def is_fresh(request: HttpRequest, *, at: datetime) -> bool:
 
 
 def setting_up(request: HttpRequest) -> Actor:
-    """Return the actor who sets up a second factor. For the first one, any sign-in is enough proof."""
+    """Return the actor who sets up a second factor.
+
+    For their first second factor, a sign-in with a password is enough proof.
+    """
     way, at = last_proof(request)
     return actor_in(request).stepped_up(at) if way == PASSWORD_SIGN_IN else actor_in(request)
 
 
 def to_step_up(request: HttpRequest) -> HttpResponse:
-    """Redirect to the page that asks for the proof, and back to this page afterwards."""
+    """Redirect to the page that asks for the proof. After the proof, that page leads back to this page."""
     return redirect_to_login(request.get_full_path(), reverse("web:step_up"))
 
 
 def is_this_person(request: HttpRequest, password: str, code: str, *, is_password_known: bool = False) -> bool:
-    """Check the proof. Raise TooManyGuesses or CodeAlreadyUsed."""
+    """Return whether the password and the code prove this person. Raise TooManyGuesses or CodeAlreadyUsed.
+
+    With `is_password_known`, the password can be empty.
+    """
     person, ip = cast(Person, request.user), request.META.get("REMOTE_ADDR", "")
     return verification.is_this_person(person, password, code, ip=ip, is_password_known=is_password_known)
 
@@ -135,7 +141,10 @@ def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwa
 
 
 def proven(request: HttpRequest, form: StepUpForm) -> int:
-    """Return 0 and remember the proof if it is right. Otherwise return the status of the answer with the form."""
+    """Check the proof in the form. If it is right, remember it and return 0.
+
+    Otherwise add the error to the form, and return the HTTP status of the page that shows the form again.
+    """
     if not form.is_valid():
         return Unacceptable.status
     person, given = cast(Person, request.user), form.cleaned_data
@@ -164,7 +173,10 @@ def proven(request: HttpRequest, form: StepUpForm) -> int:
 
 
 def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlreadyUsed, *, act: str) -> int:
-    """Ask only for the next code, because the password was right. This is not a refusal, so there is no entry."""
+    """Change the form so that it asks only for the next code, because the password was right. Return the HTTP status.
+
+    A code that was used twice is not a refusal, so the log gets no entry.
+    """
     if not form.is_password_known:
         # The minute begins with the password, and does not begin again with each code.
         _known_password.remember(request, act, at=clock.now())
@@ -174,7 +186,10 @@ def next_code_is_missing(request: HttpRequest, form: ProofForm, mistake: CodeAlr
 
 
 def to_confirm(request: HttpRequest) -> dict[str, Any]:
-    """Return what the page shows beside the form: the passkey's challenge, and whether to type a code."""
+    """Return what the page needs to ask for a passkey, and whether the person has no code.
+
+    Without a passkey, return {}.
+    """
     person = cast(Person, request.user)
     with own_account():
         keys = [bytes(row.credential_id) for row in Passkey.objects.filter(person=person).live().of_this_site()]
@@ -188,8 +203,8 @@ def to_confirm(request: HttpRequest) -> dict[str, Any]:
 def local(target: Any) -> str:
     """Return the target if it is a path of this site, and otherwise "".
 
-    With no allowed hosts, every address with a host or a scheme is refused. Browsers remove tabs and line breaks from
-    an address before they read it.
+    With no allowed hosts, every address with a host or a scheme is refused. So are tabs and line breaks, because a
+    browser removes them from an address before it reads the address.
     """
     if not isinstance(target, str) or not target.isprintable() or not target.startswith("/"):
         return ""

@@ -1,4 +1,4 @@
-"""Sends content. It reads the first chunk before the answer begins, and closes the stream if the client disconnects."""
+"""Sends content. The first chunk is read before the answer begins. If the client disconnects, the stream is closed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from requests_app.domain.errors import ContentUnavailable
 
 
 class Body:
-    """The chunks of a stream. The first chunk is already read.
+    """The chunks of a stream. The first chunk is read immediately.
 
-    If reading it fails, the answer can still be a page. A later failure ends the connection.
+    If this fails, ContentUnavailable is raised, and the answer can still be a page. A later failure ends the
+    connection.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -33,7 +34,7 @@ class Body:
 
 
 class GuardedSource(ByteSource):
-    """The chunks of an item while its window is open, to be read as text."""
+    """Provides the chunks of an item to code that reads the item as text. The chunks stop when the window closes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._body = Body(chunks)

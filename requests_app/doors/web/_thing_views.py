@@ -1,4 +1,7 @@
-"""The views of all pages that `_things` declares. They show what is declared and run the declared operation."""
+"""The views of the pages that `_things` declares.
+
+A view shows what its page declares, and runs the declared operation.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,9 @@ def view_of(page: Page) -> Callable[..., HttpResponse]:
 
 
 def _visit(page: Page, request: HttpRequest, ids: dict[str, Any]) -> Visit:
-    """Find the row that the page is about.
+    """Return the visit, with the tenant and the row that the page is about.
 
-    The operations check what the person can do with it, and log each refusal.
+    The operations check what the person can do with the row, and log each refusal.
     """
     visit = Visit(request=request, actor=actor_in(request), at=instant(request))
     if "tenant" in ids:
@@ -175,7 +178,7 @@ def _link(visit: Visit, link: Link) -> dict[str, str]:
 
 
 def _table(visit: Visit, table: Table | None) -> dict[str, Any] | None:
-    """Return the rows of a table. A row can have a button or a link."""
+    """Return what the template needs to show a table, or None without a table. A row can have a button or a link."""
     if table is None:
         return None
     lines = [(row, _beside(visit, table, row)) for row in table.rows(visit)]

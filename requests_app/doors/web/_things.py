@@ -1,7 +1,7 @@
-"""The declaration of pages about a tenant's things, such as mutes, tokens or webhooks.
+"""The classes with which pages about a tenant's things, such as mutes, tokens or webhooks, are declared.
 
-`_thing_views` answers for all these pages, and `templates/things` shows them. Words are templates: names replace
-`{tenant}`, `{thing}` and `{provider}`. Control characters in a name become visible.
+`_thing_views` has the views of all these pages, and `templates/things` shows them. Words can contain the placeholders
+`{tenant}`, `{thing}` and `{provider}`, which are replaced with names. Control characters in a name become visible.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Visit:
         return when(Context({"now": self.at}), at)
 
     def says(self, words: Words) -> str:
-        """Return the words with names in place of the placeholders.
+        """Return the words as HTML, with names in place of the placeholders.
 
         Text that is already escaped does not change, and empty words stay empty. Only declared words have placeholders.
-        The result of a function can contain a name, so it is escaped and its braces are kept.
+        If the words come from a function, they can contain a name, so they are escaped and their braces stay.
         """
         if isinstance(words, Link):
             return format_html('<a href="{}">{}</a>', words.to(self), self.says(words.label))
@@ -77,7 +77,10 @@ Address = Callable[[Visit], str]
 
 
 def to(name: str, *parts: str) -> Address:
-    """Return the address of a page. `parts` names the objects in the address: "tenant", "thing"."""
+    """Return a function that gives the address of a page for a visit.
+
+    `parts` names the address's rows: "tenant", "thing".
+    """
     return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
 
 
@@ -112,7 +115,7 @@ def as_text(context: Context, value: Any) -> str:
 
 
 def as_part(template: str, name: str) -> Show:
-    """Show a value with a partial template. In the template, the value has this name."""
+    """Return a function that shows a value with a partial template. In the template, the value has this name."""
 
     def show(context: Context, value: Any) -> str:
         with context.push(**{name: value}):
@@ -123,7 +126,7 @@ def as_part(template: str, name: str) -> Show:
 
 @dataclass(frozen=True)
 class Column:
-    """One fact about each row of a table, or about the row of a page."""
+    """One fact about each row of a table, or about the row that a page shows."""
 
     label: Text
     value: Callable[[Any], Any]

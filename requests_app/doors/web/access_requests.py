@@ -104,7 +104,7 @@ def _asked(request: HttpRequest) -> dict[str, str]:
 
 
 def _search(actor: Actor, asked: dict[str, str]) -> tuple[inbox.Search, str]:
-    """Return the filters for the query, and, if they can't match anything, what is wrong with them."""
+    """Return the filters for the query, and a text that says why they can't match anything, or ""."""
     if asked["state"] and asked["state"] not in inbox.GROUPS:
         raise Malformed
     service_id, tenant_ids, reference, named = None, None, "", ""
@@ -171,7 +171,7 @@ def access_request(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
-    """Return what all pages about one access request show."""
+    """Return the values that all templates about one access request need."""
     state, grant = row.state_at(at), grant_of(row)
     resources = [line.resource for line in row.scope.all()]
     actions = {edge.action: edge for edge in access.allowed_actions(row, actor=actor, at=at)}
@@ -209,7 +209,10 @@ def facts(row: AccessRequest, *, actor: Actor, at: datetime) -> dict[str, Any]:
 
 
 def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> str:
-    """Return why an approval would be refused now, for people who can approve. The operation decides."""
+    """Return why an approval would be refused now, or "". `deciding` has the decisions that this person can make.
+
+    This is only a notice for people who can approve: the operation itself refuses the approval.
+    """
     if row.state_at(at) == State.PENDING_PROVIDER and deciding and needs_customer(row):
         mute = Mute.objects.longest(row.tenant_id, row.requester_human, at)
         return sentences.muted(mute, at) if mute else ""
@@ -224,7 +227,7 @@ def _held_up(row: AccessRequest, deciding: list[Transition], at: datetime) -> st
 def changed(
     request: HttpRequest, row: AccessRequest, edge: Transition, error: DomainError | None = None
 ) -> HttpResponse:
-    """Answer 409: why the act is not possible, the present state, and who has caused it."""
+    """Answer 409 with a page that shows why the act is not possible, the present state, and the last change."""
     actor, at = actor_in(request), clock.now()
     row = access.access_request(row.pk, actor=actor)
     error = error or access.refusal(row, edge.action, actor=actor, at=at)

@@ -1,4 +1,7 @@
-"""The acts on an access request that are not decisions, from their declarations: withdraw it, or close its window."""
+"""The pages of the acts on an access request that are not decisions, such as withdraw, or close the window.
+
+The pages are made from the declarations of the acts.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,10 @@ def is_offered(row: AccessRequest, edge: Transition, actor: Actor, *, at: dateti
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
-    """GET asks for confirmation, and POST does the act. Closing a window takes one button and needs no reason."""
+    """Ask for confirmation on GET, and do the act on POST.
+
+    To close a window, one button is enough, without a reason.
+    """
     actor = actor_in(request)
     row = access.access_request(pk, actor=actor)
     edge = TRANSITIONS.get(action) or STAYING[action]
@@ -90,7 +96,7 @@ def act(request: HttpRequest, pk: UUID, action: str) -> HttpResponse:
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpResponse:
-    """Answer a person who can't act, or can't act now.
+    """Answer a person who can't do this act, or can't do it now.
 
     The form is not shown, because it can contain names of people.
     """
@@ -124,7 +130,10 @@ def _acted(request: HttpRequest, row: AccessRequest, edge: Transition) -> HttpRe
 
 
 def _done(row: AccessRequest, declared: Act) -> str:
-    """Return what was done. For a closed window, also name the window, because a page can show several."""
+    """Return the message after the act.
+
+    For a closed window, name the window too, because a page can show several windows.
+    """
     if declared is not REVOKE:
         return str(declared.done)
     act = sentences.reading(row.level, [line.resource for line in row.scope.all()])

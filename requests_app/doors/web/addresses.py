@@ -1,6 +1,6 @@
-"""The pages for a new email address of a person's own account.
+"""The pages with which a person gets a new email address for their account.
 
-One page sends a link to it, and the link confirms it.
+One page sends a link to the new address, and the page behind the link confirms the address.
 """
 
 from __future__ import annotations

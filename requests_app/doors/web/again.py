@@ -1,7 +1,7 @@
 """Puts the sent form into the page about a failure, so that the person can send it again from there.
 
-If the person goes back in the browser instead, it loads the form with another one-time token and without the typed
-text.
+If the person goes back in the browser instead, the browser loads the form with another one-time token and without the
+typed text.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from requests_app.templatetags.once import FIELD
 
 
 def form_of(request: HttpRequest) -> dict[str, Any]:
-    """Return the values with which a template sends the same form with the same token.
+    """Return what a template needs to send the same form again, with the same one-time token.
 
-    Return {} for secrets and files.
+    Return {} if the form contains secrets or files, because these are not stored.
     """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""

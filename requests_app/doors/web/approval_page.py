@@ -1,4 +1,7 @@
-"""The address of the customer's own approval page. Everybody of the tenant sees it, and its administrator sets it."""
+"""The address of the customer's own approval page.
+
+Everybody in the tenant can see it, and an administrator can set it.
+"""
 
 from __future__ import annotations
 

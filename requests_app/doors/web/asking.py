@@ -74,7 +74,10 @@ def legal_demand(request: HttpRequest) -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
-    """Refuse a person who can't submit access requests. The operation also records the attempt in the log."""
+    """Refuse a person who can't submit access requests.
+
+    If they sent the form, the operation records the attempt in the log.
+    """
     if request.method == "POST":
         nothing = operations.Ask(resource_ids=[], level="", window_for=0, tried="", justification="", **reason)
         operations.submit(nothing, actor=actor)
@@ -82,7 +85,10 @@ def _refuse(request: HttpRequest, actor: Actor, **reason: Any) -> HttpResponse:
 
 
 def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
-    """Return the chosen service, or the only offered service. A service of another queue counts as missing."""
+    """Return the chosen service, or the only offered service, or None if the engineer must still choose a service.
+
+    A service of another queue counts as missing.
+    """
     if "service" not in request.GET:
         return offered[0] if len(offered) == 1 else None
     found = [service for service in offered if str(service.pk) == request.GET["service"]]
@@ -92,7 +98,7 @@ def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
 
 
 def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessRequest | None:
-    """Return the access request that this one repeats. Its values fill in the form."""
+    """Return the earlier access request that the new one repeats, or None. Its values fill in the form."""
     if "from" not in request.GET:
         return None
     row = access.access_request(request.GET["from"], actor=actor)
@@ -130,7 +136,7 @@ def _as_before(row: AccessRequest) -> dict[str, Any]:
 def _answer(
     request: HttpRequest, form: AskForm, asked: Callable[[], operations.Ask], context: dict[str, Any]
 ) -> HttpResponse:
-    """Answer with the form, the preview or the submission. The pressed button decides."""
+    """Show the form, show the preview, or submit the access request, as the pressed button says."""
     step = request.POST.get("step", "preview") if request.method == "POST" else ""
     if step not in ("", "find", "change", "preview", "submit"):
         raise Malformed
@@ -158,7 +164,10 @@ def _page(request: HttpRequest, form: AskForm, context: dict[str, Any], *, statu
 
 
 def _mute(form: AskForm, at: dt.datetime) -> str:
-    """Return why nothing can be submitted now, before the engineer fills in the form."""
+    """Return a notice if the tenant now accepts no access requests from this engineer, and otherwise "".
+
+    The notice is shown before the engineer fills in the form.
+    """
     if form.is_bound or not operations.lockbox_applies(form.tenant, form.service):
         return ""
     mute = Mute.objects.longest(form.tenant.pk, form.actor.human, at)

@@ -53,9 +53,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def reader(view: View) -> View:
-    """Make a view a page of the reader: only for signed-in people, only by GET, never cached and never prefetched.
+    """Decorate a view of the reader: it is only for signed-in people, answers only GET, and is never prefetched.
 
-    If the window is not open, the page says when the window closed, and who closed it.
+    If the window is not open, the page says when the window closed, and who closed it. No page of the reader is cached.
     """
 
     @login_required
@@ -75,7 +75,10 @@ def reader(view: View) -> View:
 
 
 def look(view: View) -> View:
-    """Make a view that records an access. No other site can link to it, because strangers could then cause entries."""
+    """Decorate a view of the reader that records an access.
+
+    Links from other sites are refused, because with such a link a stranger could cause entries in the log.
+    """
     wrapped = reader(view)
     wrapped.from_here_only = True  # type: ignore[attr-defined]  # read by lockbox_site.crossing
     return wrapped
@@ -83,7 +86,7 @@ def look(view: View) -> View:
 
 @reader
 def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Show what the window covers. This is not an access yet."""
+    """Show what the window covers. The page shows no content, so it is not an access yet."""
     window = _window(request, pk)
     if not window.is_live:
         return _closed(request, window, status=200)
@@ -92,7 +95,7 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @reader
 def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Answer the page, which asks every second: either that nothing has changed, or that the window is closed."""
+    """Answer the page, which asks every second whether the window is still open. If it has closed, send the notice."""
     window = _window(request, pk)
     if window.is_live:
         return HttpResponse(status=204)
@@ -144,8 +147,8 @@ def window_item(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponse:
 def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBase:
     """Send an item, or a part of a message, for download. A picture can also be shown in the page.
 
-    The entry says which of these was requested, and is written before the type is known. So if a picture was requested
-    but the item is not a picture, the item is not sent as a file either.
+    The entry says whether a download or a picture was requested. The entry is written before the type of the item is
+    known. So if a picture was requested but the item is not a picture, nothing is sent.
     """
     item_id, part = _text(request, "id", needed=True), _text(request, "part")
     actor, is_inline = actor_in(request), request.GET.get("inline") == "1" and not part
@@ -169,7 +172,7 @@ def window_raw(request: HttpRequest, pk: UUID, resource: UUID) -> HttpResponseBa
 
 
 class ContentLocation:
-    """The place of the reader in a window: one resource, one folder in it, and one page of the folder."""
+    """Where the engineer is in a window: one resource, one folder in it, and one page of the folder."""
 
     def __init__(self, window: queries.Window, resource_id: UUID, folder: str, after: str) -> None:
         self.window, self.resource = window, window.resource(resource_id)
@@ -193,7 +196,7 @@ class ContentLocation:
         }
 
     def _folders(self) -> list[tuple[str, str]]:
-        """Return the parent folders with their addresses. A mailbox's folders have no parents."""
+        """Return the present folder and its parents, with their addresses. A mailbox's folder has no parents."""
         if not self.folder:
             return []
         parts = [self.folder] if self.resource.kind == Resource.Kind.MAILBOX else self.folder.split("/")
@@ -203,7 +206,7 @@ class ContentLocation:
 
 
 def _entries(place: ContentLocation, listing: Listing) -> list[dict[str, Any]]:
-    """Return the lines of a list. If the window allows opening an item, its line contains the item's address."""
+    """Return the lines of a list. If the window allows opening an item, the line has the item's address."""
     reads = place.window.grant.level == Level.READ
     return [{"item": item, **(_opened_at(place, item, reads=reads))} for item in listing.items]
 
@@ -260,7 +263,10 @@ def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, i
 
 
 def _window(request: HttpRequest, pk: UUID) -> queries.Window:
-    """Return the window as it is now. Reading the content took time, so the state at the beginning may be outdated."""
+    """Return the window as it is now.
+
+    It may have changed since the request began, because reading the content takes time.
+    """
     return queries.window(pk, actor=actor_in(request), at=clock.now())
 
 

@@ -1,4 +1,4 @@
-"""What every page can read: the page's instant, the signed-in person with their roles, and the menu."""
+"""Provides the page's instant, the signed-in person with their roles, and the menu to every page."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
 
 
 def counted(number: int) -> str:
-    """Return a count in words: "" for zero, and "99+" for the limit or more."""
+    """Return a count as text: "" for zero, and "99+" from `inbox.COUNTED` on."""
     if number >= inbox.COUNTED:
         return f"{inbox.COUNTED - 1}+"
     return str(number) if number else ""
@@ -132,9 +132,9 @@ def _of(label: Promise | str, tenant: Tenant, tenants: list[Tenant]) -> str | Pr
 
 
 def _mark_current(items: list[NavItem], path: str) -> None:
-    """Mark the item whose address is the longest beginning of the page's address.
+    """Mark the menu item whose address is the longest beginning of the page's address.
 
-    The first page's item matches only the first page.
+    The home page's item matches only the home page.
     """
     inside = [item for item in items if path == item.url or (item.url != "/" and path.startswith(item.url))]
     if inside:

@@ -117,7 +117,7 @@ class DecisionForm(ProofForm, ActForm):
 
     @property
     def lacks_only_the_proof(self) -> bool:
-        """Return whether only the proof is missing: the page asked for no proof, or the person typed nothing."""
+        """Whether only the proof is missing. Then the page asked for no proof, or the person typed none."""
         return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
 
     @property
@@ -135,9 +135,9 @@ class DecisionForm(ProofForm, ActForm):
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """GET shows the act in one sentence.
+    """Show the decision in one sentence on GET, and make it on POST.
 
-    POST does it, with an earlier proof that still counts or with a proof in the form.
+    The form must contain a proof, unless an earlier proof still counts.
     """
     actor = actor_in(request)
     edge = TRANSITIONS[deciding_act(verdict, actor.side).name]
@@ -155,10 +155,12 @@ def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
 
 
 def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> HttpResponse:
-    """Call the operation. `seen` has only the values that the page showed: the operation reads the row itself.
+    """Answer a sent form.
+
+    `seen` has only the values to compare with the form, because the operation reads the row itself.
 
     The whole row is read here only if the operation can't be called yet: a proof is missing or must be checked, or the
-    page is out of date. The reasons of the row's own page then come first.
+    page is out of date. In this case, the row's state is checked before the proof.
     """
     actor, at = actor_in(request), began(request)
     act = act_of(request, [("digest", seen.content_digest)])
@@ -192,7 +194,10 @@ def _decided(request: HttpRequest, seen: AccessRequest, edge: Transition) -> Htt
 def _attempted(
     request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, actor: Actor, act: str
 ) -> HttpResponse:
-    """Decide as the form says, or show the form again with the reason why not."""
+    """Make the decision in the form.
+
+    If it is refused, show the form again with the reason, or show what has changed.
+    """
     try:
         return _as_filled_in(request, row, form, edge, actor)
     except CodeAlreadyUsed as mistake:
@@ -215,7 +220,7 @@ def _attempted(
 def _as_filled_in(
     request: HttpRequest, row: AccessRequest, form: DecisionForm, edge: Transition, actor: Actor
 ) -> HttpResponse:
-    """Call the operation if the form has all that the decision needs. Check the password and the code first."""
+    """Call the operation if the form has all that the decision needs. Before that, check the password and the code."""
     if not form.is_valid():
         if form.lacks_only_the_proof:
             # The page may have asked for no proof, because five minutes ago none was needed.
@@ -269,13 +274,13 @@ def _to_sign(request: HttpRequest, row: AccessRequest, edge: Transition, *, is_p
 
 
 def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
-    """Return whether this is a second click, and the first click has already made this decision."""
+    """Return whether this person has already made this decision, for example with the first of two clicks."""
     decision = row.decision_of(actor.human_id, edge.stage)
     return decision is not None and decision.verdict == edge.verdict
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
-    """Answer without the form. A person who can never decide here does not learn the state."""
+    """Answer without the form. A person who can never decide on this access request does not learn its state."""
     with noted(row, edge.action, actor_in(request)):
         if isinstance(refusal, NotAllowed):
             raise refusal
@@ -325,7 +330,10 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _informed(row: AccessRequest, *, asks_customer: bool) -> list[str]:
-    """Return which groups of people got a message. The people in a group are read when the mail is sent."""
+    """Return which groups of people get a mail about the decision.
+
+    The mail goes to the people who are in the group then.
+    """
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values
     provider = gettext("the approvers of %(provider)s") % values

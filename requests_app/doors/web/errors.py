@@ -30,7 +30,10 @@ _TO_THE_ROW = re.compile(r"act/[^/]+/$")
 
 
 def page_about(about: Mapping[str, str]) -> str:
-    """Return the page of the row that an act was about, or the first page, which leads to everybody's own rows."""
+    """Return the address of the page about a row that an act was about.
+
+    If there is no such page, return the home page's.
+    """
     try:
         return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
     except (KeyError, NoReverseMatch):
@@ -64,16 +67,19 @@ def address_of(request: HttpRequest) -> str:
 
 
 def _page_to_look_at(request: HttpRequest, about: Mapping[str, str]) -> str:
-    """Return the page from which to continue: the row's page, in the administration if the person was there."""
+    """Return the address of the page that shows what has happened to the row.
+
+    In the administration, it is the row's form.
+    """
     if request.path_info.startswith("/admin/"):
         return _TO_THE_ROW.sub("change/", request.path)
     return page_about(about)
 
 
 def _way_back(request: HttpRequest) -> dict[str, str]:
-    """Return the link back to the form that a busy server did not accept.
+    """Return the link back to a form that a busy server did not accept.
 
-    The form then leads to the page that the person wanted.
+    The link keeps `next`, so that the person still gets to the page that they wanted. Return {} for signed-in people.
     """
     if request.user.is_authenticated:
         # Some addresses accept only POST.

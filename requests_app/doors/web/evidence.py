@@ -90,7 +90,10 @@ def access_request_evidence(request: HttpRequest, pk: UUID) -> HttpResponseBase:
 @require_safe
 @never_cache
 def evidence_progress(request: HttpRequest, tenant: UUID, download: UUID) -> HttpResponse:
-    """Show the progress of this person's own download. This part of a page asks again until the download has ended."""
+    """Show the progress of this person's own download.
+
+    The page asks for this part again until the download has ended.
+    """
     actor = actor_in(request)
     row = tenants.tenant(tenant, actor=actor)
     readers.require_log_reader(row.pk, actor=actor)
@@ -182,7 +185,7 @@ def _taken(
 
 
 def _reporting(prepared: Evidence, subject: Subject, actor: Actor, progress: Progress) -> Generator[bytes]:
-    """Send the bundle and report the progress."""
+    """Yield the chunks of the bundle, and report the progress."""
     with progress.to_its_end():
         extras = timelines(prepared, subject, actor=actor, begin=lambda: progress.begin(_progress.TIMELINE))
         yield from prepared.stream(extras, progress=progress.begin(_progress.ENTRIES))

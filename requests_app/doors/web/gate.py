@@ -1,4 +1,4 @@
-"""Redirects people whose role needs a second factor to the set-up, until they have one."""
+"""Redirects people to the set-up page if their role needs a second factor and they have none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ OPEN = frozenset(
 
 
 class SecondFactorMiddleware:
-    """Redirects a person whose role needs a second factor to the set-up page. From there, they come back."""
+    """Redirects a person who lacks a needed second factor to the set-up page.
+
+    After the set-up, they get the wanted page.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -49,7 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
-    """Return the ids of the access requests in each part.
+    """Return the ids of the access requests in each part of the page.
 
     A person with several roles sees the parts of all their roles.
     """
@@ -66,7 +66,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
 
 
 def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[str, Any]:
-    """Return what waits for this person, and the open windows of others that concern them."""
+    """Return what every home page shows: what waits for this person, and the open windows that concern them."""
     is_queue = Role.PROVIDER_APPROVER in actor.roles
     if is_queue:
         last = queries.last_here([line.row for line in shown["waiting"]])

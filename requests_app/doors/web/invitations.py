@@ -24,9 +24,9 @@ from requests_app.queries import tenant as queries
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, secret: str) -> HttpResponse:
-    """Show an invitation. All invalid links get the same page.
+    """Show an invitation. When the form is sent, create the account. All invalid links get the same page.
 
-    A person who is signed in has an account, so they get another page.
+    A person who is signed in already has an account, so they get a page that says so.
     """
     if request.user.is_authenticated:
         return render(request, "invitations/signed_in.html")

@@ -66,8 +66,8 @@ def _nothing(request: HttpRequest) -> HttpResponse:
 def resume(request: HttpRequest) -> HttpResponse:
     """Show the stored form once, with a button that sends it again. Nothing is sent automatically.
 
-    If the page is loaded again, it redirects to the first page. So nobody can go back after sending, and read or send
-    the text again.
+    If the page is loaded again, it redirects to the home page. So nobody can go back after the form was sent, to read
+    the text or to send it again.
     """
     stored = _taken(request)
     if stored is None:

@@ -104,7 +104,7 @@ def log_check(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def log_export(request: HttpRequest, tenant: UUID, kind: str) -> StreamingHttpResponse:
-    """Export the entries that match the filters, the oldest first. The export itself is an entry.
+    """Export the entries that match the filters, the oldest first. The export is itself recorded in the log.
 
     Each line contains the entry's number, so a reader can continue `after` the last line. If the page has sent an id in
     `download`, it can ask for the progress (evidence_progress).
@@ -138,7 +138,7 @@ def _exported(row: Tenant, form: LogExport, kind: str, *, actor: Actor) -> Itera
 
 
 def _reporting(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
-    """Send the file and report the progress."""
+    """Yield the chunks of the file, and report the progress."""
     with progress.to_its_end():
         yield from in_batches(lines)
 
@@ -146,7 +146,7 @@ def _reporting(lines: Iterator[str], progress: Progress) -> Generator[bytes]:
 def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[AuditEntry]:
     """Yield the entries, and report the progress by their numbers.
 
-    How many entries match the filters is known only at the end.
+    The number of entries that match the filters is known only at the end.
     """
     tell, end, last, count = progress.begin(_progress.ENTRIES), progress.total, None, 0
     for entry in entries:
@@ -160,7 +160,7 @@ def _counted(entries: Iterator[AuditEntry], progress: Progress) -> Iterator[Audi
 
 
 def log_of(tenant_id: UUID, *, actor: Actor) -> Tenant:
-    """Return the tenant of this log. Strangers get "not found".
+    """Return the tenant of this log. Raise NotFound for strangers.
 
     People of the tenant who can't read the log are refused.
     """
@@ -198,7 +198,7 @@ def _page(request: HttpRequest, tenant: Tenant, form: LogPlace, *, actor: Actor 
 
 
 def _in_words(form: LogFilter, asked: dict[str, str]) -> list[tuple[Any, str]]:
-    """Return the filters that are set, for the page and for print."""
+    """Return the label and the value of each filter that is set, for the page and for print."""
     return [(form.fields[name].label, title_of(value) if name == "event" else value) for name, value in asked.items()]
 
 

@@ -39,7 +39,7 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def log_rules(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list to everybody of the tenant. The administrator can add a witness and set the rule."""
+    """Show the list to everybody in the tenant. The administrator can add a witness and set the rule."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)
@@ -122,7 +122,7 @@ def _vkey(log: LogState) -> str:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpResponse:
-    """GET explains the act; POST removes the witness."""
+    """Explain the act on GET, and remove the witness on POST."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     standing = _one(row, witness)

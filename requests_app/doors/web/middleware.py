@@ -80,9 +80,9 @@ def _stepped_up_at(request: HttpRequest) -> datetime | None:
 
 
 def last_proof(request: HttpRequest) -> tuple[str, datetime | None]:
-    """Return how and when this person last proved who they are.
+    """Return how and when this person last proved who they are, or "" and None.
 
-    With a second factor, a proof of only one factor does not count.
+    If the person has a second factor, a proof of only one factor does not count.
     """
     step_up = request.session.get(STEPPED_UP)
     if not step_up or step_up["person"] != str(request.user.pk):

@@ -34,7 +34,7 @@ from requests_app.words.text import visible_single
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def people(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list to everybody of the tenant. The administrator can invite people below the list."""
+    """Show the list to everybody in the tenant. The administrator can invite people below the list."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -96,7 +96,7 @@ def _people_page(request: HttpRequest, row: Tenant, form: InvitationForm, *, sta
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def person(request: HttpRequest, tenant: UUID, person: UUID) -> HttpResponse:
-    """Show one person. Each act is beside the text that explains it, and its refusal is shown there too."""
+    """Show one person, and do the acts on this person. A refusal is shown beside the text that explains the act."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     someone = queries.person(row, person)

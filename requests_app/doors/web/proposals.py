@@ -32,7 +32,7 @@ _SECONDS = frozenset({Role.ADMINISTRATOR, Role.APPROVER})
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def proposals(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the list to everybody of the tenant. Administrators and approvers can confirm and withdraw."""
+    """Show the list to everybody in the tenant. Administrators and approvers can confirm and withdraw proposals."""
     row = queries.tenant(tenant, actor=actor_in(request))
     if request.method != "POST":
         return _page(request, row)

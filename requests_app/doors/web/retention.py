@@ -1,4 +1,4 @@
-"""How long a tenant's log is stored. Everybody of the tenant sees this, and the administrator sets it."""
+"""How long a tenant's log is stored. Everybody in the tenant can see this, and the administrator can set it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def security(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("code")
 @require_http_methods(_PAGE_METHODS)
 def set_up(request: HttpRequest) -> HttpResponse:
-    """GET shows the secret. POST, with a code from the app, adds the app and shows the recovery codes once."""
+    """Show the secret on GET. On POST with a code from the app, add the app and show the recovery codes once."""
     person = cast(Person, request.user)
     if person.totp_set_up_at is not None:
         return redirect("web:security")
@@ -124,7 +124,7 @@ def codes_page(request: HttpRequest, codes: list[str], *, onward: str, made: str
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def remove_app(request: HttpRequest) -> HttpResponse:
-    """GET explains the act; POST removes the app."""
+    """Explain the act on GET, and remove the app on POST."""
 
     def act() -> HttpResponse:
         operations.remove_totp(actor=actor_in(request), keep=_drops_app)
@@ -137,7 +137,7 @@ def remove_app(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def new_codes(request: HttpRequest) -> HttpResponse:
-    """GET explains the act; POST makes new recovery codes and shows them once."""
+    """Explain the act on GET. On POST, make new recovery codes and show them once."""
 
     def act() -> HttpResponse:
         codes = factors.KeepsRecoveryCodes()
@@ -165,9 +165,9 @@ def _drops_app(person: Person) -> None:
 
 
 def _pending_secret(request: HttpRequest) -> str:
-    """Return the secret that is being set up.
+    """Return the secret of the app that is being set up.
 
-    It is stored encrypted and does not change when the page is loaded again.
+    The session stores it encrypted, so it does not change when the page is loaded again.
     """
     try:
         return factors.opened(request.session.get(_PENDING, ""))

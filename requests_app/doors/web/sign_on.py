@@ -59,7 +59,7 @@ def sign_on(request: HttpRequest, tenant: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def test(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Begin a test that signs nobody in. It ends on a page that shows the result."""
+    """Begin a test that signs nobody in. The test ends on a page that shows the result."""
     row = tenants.administered(tenant, actor=actor_in(request))
     require_nothing(request.POST)
     return single_sign_on.begin(request, str(row.pk), is_test=True)

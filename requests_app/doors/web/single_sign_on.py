@@ -58,9 +58,9 @@ def cookie() -> tuple[str, str]:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def sso(request: HttpRequest) -> HttpResponse:
-    """Ask for the email address. Its domain leads to the identity provider.
+    """Ask for the email address. The address's domain leads to the identity provider.
 
-    This does not show if the address exists.
+    The answer does not show whether there is an account with this address.
     """
     if request.method != "POST":
         return _address_page(request, AddressForm(initial={"next": request.GET.get("next", "")[:500]}))
@@ -77,7 +77,10 @@ def sso(request: HttpRequest) -> HttpResponse:
 
 
 def begin(request: HttpRequest, name: str, *, email: str = "", target: str = "", is_test: bool = False) -> HttpResponse:
-    """Show a page that redirects to the identity provider. A form itself can only redirect to this site."""
+    """Show a page that leads to the identity provider.
+
+    A redirect is not possible: a form can redirect only to this site.
+    """
     try:
         place = queries.find_connection(name)
         if not (place.is_on or is_test):
@@ -120,7 +123,7 @@ def test(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def callback(request: HttpRequest, place: str) -> HttpResponse:
-    """Accept the answer of the identity provider, once per round trip. After any error, nobody is signed in."""
+    """Accept the answer of the identity provider, once for each round trip. After an error, nobody is signed in."""
     trip = _stored_trip(request)
     is_test = trip.get("is_test") is True and trip.get("name") == place
     try:
@@ -188,7 +191,7 @@ def _without_cookie(response: HttpResponse) -> HttpResponse:
 def _discovered(party: Party) -> Metadata:
     """Return the issuer's metadata. The issuer is asked only after the cached metadata has expired.
 
-    Raise SignOnFailed.
+    Raise SignOnFailed if the issuer does not answer, or did not answer a moment ago.
     """
     key = f"sso:discovered:{hashlib.sha256(party.issuer.encode()).hexdigest()}"
     trip = cache.get(key)
@@ -242,7 +245,7 @@ def _stored_trip(request: HttpRequest) -> dict[str, Any]:
 
 
 def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name: str = "") -> HttpResponse:
-    """Explain a failure: in full to a person who tests the connection, and to others only what they can do."""
+    """Explain a failure. Details are shown only to a person who tests the connection; others learn what they can do."""
     security_log.warning(
         "sign_in.single_sign_on_failed", code=failure.code, place=name, ip=request.META.get("REMOTE_ADDR", "")
     )
@@ -258,7 +261,7 @@ def _failed(request: HttpRequest, failure: SignOnFailed, *, is_test: bool, name:
 
 
 def _back(name: str) -> str:
-    """Return the page on which the test began."""
+    """Return the address of the page on which the test began."""
     return reverse("admin:single_sign_on") if name == queries.PROVIDER else reverse("web:sign_on", args=[name])
 
 

@@ -1,4 +1,4 @@
-"""The step-up during an act.
+"""Asks for a step-up during an act.
 
 The page that asks for the proof contains the sent form, and sends it again with the proof.
 """
@@ -31,7 +31,7 @@ class StepUpMiddleware:
     """Answers an act that needs a step-up with a page that asks for the proof.
 
     That page contains the sent values, and sends them again with the proof to the same address. So no typed text is
-    lost except secrets, and no script is needed. Nothing was done before, because the act refused first.
+    lost except secrets, and no script is needed. Without the proof, the act has done nothing: it refused first.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

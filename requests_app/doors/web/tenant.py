@@ -34,12 +34,15 @@ _PAGE_METHODS = ["GET", "HEAD", "POST"]
 
 
 def administers(actor: Actor, tenant: Tenant) -> bool:
-    """Return whether the page offers changes. The operations decide which changes are allowed."""
+    """Return whether pages offer changes of the tenant to this actor.
+
+    The operations decide which changes are allowed.
+    """
     return bool(ADMINISTRATOR & actor.roles_on(tenant_id=tenant.pk, service_id=None))
 
 
 def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
-    """Return what all pages of a tenant show."""
+    """Return the values that the templates of all pages of a tenant need."""
     may_edit = administers(actor, tenant)
     reads_log = bool((operations.LOG_READERS | {Role.STAFF}) & actor.roles_on(tenant_id=tenant.pk, service_id=None))
     return {"tenant": tenant, "may_edit": may_edit, "reads_log": reads_log}
@@ -48,7 +51,7 @@ def about(actor: Actor, tenant: Tenant) -> dict[str, Any]:
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def tenant(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show the state of Lockbox to everybody of the tenant. The administrator can set the longest window here."""
+    """Show the state of Lockbox to everybody in the tenant. The administrator can set the longest window here."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method != "POST":
@@ -86,14 +89,14 @@ def _tenant_page(request: HttpRequest, row: Tenant, form: CapForm, *, status: in
 
 
 def announcements(tenant_ids: Iterable[UUID]) -> list[dict[str, Any]]:
-    """Return the changes that the provider's staff have announced to these tenants, with words."""
+    """Return the changes that the provider's staff have announced to these tenants, each with a description."""
     return [{"row": one, "words": proposals.words(one.act, one.said)} for one in queries.announced(tenant_ids)]
 
 
 @login_required
 @require_http_methods(_PAGE_METHODS)
 def lockbox(request: HttpRequest, tenant: UUID, to: str) -> HttpResponse:
-    """GET explains the switch and its effect on access requests that are under way; POST switches."""
+    """Explain the switch, and its effect on access requests that are under way, on GET. Switch Lockbox on POST."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     if request.method == "POST":

@@ -94,7 +94,7 @@ def choose_tenant(request: HttpRequest, actor: Actor, *, title: str) -> HttpResp
 
 
 def _tenant_in(request: HttpRequest, actor: Actor) -> Tenant | None:
-    """Return the chosen tenant, or a customer's only tenant."""
+    """Return the chosen tenant, or a customer's only tenant, or None if the person must still choose a tenant."""
     if "tenant" in request.GET:
         return queries.tenant(request.GET["tenant"], actor=actor)
     if actor.side is not Side.CUSTOMER:
@@ -161,7 +161,10 @@ def _ticket_page(
 
 
 def _asked(row: Ticket, at: datetime) -> list[tuple[AccessRequest, State, str]]:
-    """Return the ticket's access requests, each with its present state, and with its accesses if a window was open."""
+    """Return the ticket's access requests, each with its present state and a summary of the accesses.
+
+    The summary is "" if no window was opened.
+    """
     asked: list[AccessRequest] = row.visible_access_requests  # type: ignore[attr-defined]  # prefetched by queries.ticket
     grants = {found.pk: found.grant.pk for found in asked if hasattr(found, "grant")}
     seen = access.seen_resources(list(grants.values()))
@@ -230,7 +233,7 @@ def _assign(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
-    """Set the ticket's reference in another help desk."""
+    """Ask for the ticket's reference in another help desk on GET, and set it on POST."""
     if request.method == "GET":
         if not queries.may_link(row, actor=actor):
             raise NotAllowed
@@ -249,7 +252,10 @@ def _link(request: HttpRequest, row: Ticket, actor: Actor) -> HttpResponse:
 
 
 def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Show what resolving or closing the ticket ends. Do the act after the person has confirmed that page."""
+    """Show what ends with the ticket on GET, or ask for the reason to reopen it. Do the act on POST.
+
+    If more would end than the page showed, ask again.
+    """
     at, edge = instant(request), TICKET_TRANSITIONS[action]
     if not queries.is_allowed(row, _ACTS[action], actor=actor):
         return _refuse(request, row, action, actor)
@@ -280,7 +286,10 @@ def _end(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpRe
 
 
 def _refuse(request: HttpRequest, row: Ticket, action: str, actor: Actor) -> HttpResponse:
-    """Refuse a person who can't do this act. The log records the attempt, as for the act itself."""
+    """Refuse a person who can't do this act.
+
+    If they sent the form, the log records the attempt, as for the act itself.
+    """
     if request.method == "POST":
         operations.require_may(_ACTS[action], row.pk, is_offered=False, actor=actor)
     raise NotAllowed

@@ -1,4 +1,4 @@
-"""A tenant's approval requirements: signed or not, signed, or signed with a passkey that can't leave its device."""
+"""A tenant's rule for approvals: signed or not, always signed, or signed with a passkey that can't leave its device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from requests_app.queries import tenant as queries
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def yes_rule(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """GET shows the rule, and asks for the proof that is needed to set it. POST sets the rule."""
+    """Show the rule on GET, after a step-up, which is needed to set the rule. Set the rule on POST."""
     actor = actor_in(request)
     row = queries.tenant(tenant, actor=actor)
     form = YesRuleForm(request.POST or None, tenant=row)

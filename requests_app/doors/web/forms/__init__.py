@@ -1,4 +1,4 @@
-"""The forms of the pages. They check the form of what was typed; the operations decide what is allowed."""
+"""The forms of the pages. They check only whether values are well formed; the operations decide what is allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PageForm(forms.Form):
                 field.error_messages["required"] = _CHOOSE if isinstance(field, forms.ChoiceField) else _FILL_IN
 
     def offer(self, name: str, choices: Iterable[tuple[Any, Any]]) -> None:
-        """Set the choices of a field that are known only when the form is shown."""
+        """Set the choices of a field. Use this for choices that are known only when the form is made."""
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = list(choices)
@@ -39,7 +39,10 @@ class PageForm(forms.Form):
         self.add_error(field if field in self.fields else None, str(refusal.message))
 
     def check(self, field: str, rule: Callable[[Any], Any]) -> None:
-        """Check a rule of the domain before the submission, so that a preview shows only what can be submitted."""
+        """Apply a rule of the domain to a field's value, and show the rule's refusal beside the field.
+
+        So a preview shows only what can be submitted.
+        """
         if field not in self.cleaned_data:
             return
         try:

@@ -134,7 +134,7 @@ class AskForm(PageForm):
         )
 
     def _offer_resources(self) -> None:
-        """Offer the resources that match the search, and the selected ones."""
+        """Offer the resources that match the search, and the resources that are already selected."""
         self.total = self.all_resources.count()
         find = str(self.data.get("find", "")).strip() if self.is_bound else ""
         matching = self.all_resources.filter(name__icontains=find) if find else self.all_resources
@@ -158,7 +158,7 @@ class AskForm(PageForm):
         self.offer("level", [(level, sentences.level_choice(level, sorted(kinds))) for level in Level.values])
 
     def _offer_lengths(self) -> None:
-        """Offer the lengths within the tenant's longest window, and say how long that is."""
+        """Offer the lengths that the tenant allows. The help text says how long the tenant's longest window is."""
         choices = limits.window_choices(self.tenant.window_cap)
         self.offer("window_for", [(seconds, duration_words(seconds)) for seconds in choices])
         values = {"tenant": self.tenant.name, "cap": duration_words(self.tenant.window_cap)}
@@ -172,7 +172,7 @@ class AskForm(PageForm):
 
 
 class DemandForm(AskForm):
-    """The form of an access request for a law-enforcement demand, which replaces the ticket."""
+    """The form of an access request for a law-enforcement demand. The demand replaces the ticket."""
 
     authority = forms.CharField(
         label=gettext_lazy("Which authority demands access?"), widget=forms.TextInput(attrs={"maxlength": 200})

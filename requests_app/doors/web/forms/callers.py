@@ -47,7 +47,7 @@ class TokenForm(StrictForm):
 
 
 class _OfClient(StrictForm):
-    """The choices for a new client, which can be changed later."""
+    """The fields that a new client and a change of a client have in common."""
 
     many = frozenset({"scopes"})
     scopes = _scopes(gettext_lazy("What the client can do"))

@@ -14,7 +14,10 @@ from requests_app.queries.choices import CHOICES
 
 
 def fields_of(act: Act, tenant_id: UUID) -> dict[str, forms.Field]:
-    """Return a field for each input. A field checks only the form of a value; the operation decides about the value."""
+    """Return a form field for each input of the act.
+
+    A field checks only whether a value is well formed. The operation decides whether the value is allowed.
+    """
     return {each.name: _field(each, tenant_id) for each in act.inputs}
 
 

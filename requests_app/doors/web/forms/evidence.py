@@ -16,7 +16,10 @@ from requests_app.models import Tenant
 
 
 class DownloadForm(StrictForm):
-    """The download button, and the checkpoint that the reader already has. `download` is the id of the progress."""
+    """The form with the download button. `kept` is the size of a checkpoint that the reader already has.
+
+    The progress of the download is reported under the id `download`.
+    """
 
     download = IdField(widget=forms.HiddenInput)
     kept = forms.IntegerField(

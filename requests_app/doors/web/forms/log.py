@@ -70,7 +70,7 @@ class DaysForm(StrictForm):
 
 
 class LogFilter(DaysForm):
-    """The filters. `as_asked` returns them as text, for addresses, for the export and for the export's entry."""
+    """The filters of a log. `as_asked` returns the filters as text: for addresses, for the export and for its entry."""
 
     event = forms.ChoiceField(label=gettext_lazy("Event"), required=False)
     person = forms.CharField(label=gettext_lazy("Person"), required=False, max_length=120)
@@ -104,7 +104,10 @@ class LogFilter(DaysForm):
         }
 
     def search(self) -> queries.Search | None:
-        """Return the filters for the query, or None if the tenant has no such access request."""
+        """Return the filters for the query.
+
+        Return None if the tenant does not have the access request that a filter names.
+        """
         values, (since, until) = self.cleaned_data, self.bounds()
         request_id = None
         if values["request"]:
@@ -141,9 +144,9 @@ class LogPlace(LogFilter):
 
 
 class LogExport(LogFilter):
-    """The filters, and the last entry that the reader already has. The export begins after it.
+    """The filters, and the number of the last entry that the reader already has. The export begins after this entry.
 
-    The page asks for the progress with `download`. Other callers of the export do not send it.
+    The page asks for the progress with `download`. Other callers of the export do not send `download`.
     """
 
     after = forms.IntegerField(

@@ -55,7 +55,7 @@ class SetUpForm(StrictForm):
 
 
 class PasskeyForm(StrictForm):
-    """A name for the new passkey, and the device's answer from the moment when it made the key."""
+    """A name for the new passkey, and the answer that the device gave when it made the passkey."""
 
     name = forms.CharField(
         label=_("Name"),
@@ -85,7 +85,7 @@ class SessionForm(StrictForm):
 class ProofForm(forms.Form):
     """The base of forms that ask for a proof.
 
-    If the right password was typed just before, they ask only for the code.
+    If the person has just typed the right password, these forms ask only for the code.
     """
 
     is_password_known = False

@@ -25,7 +25,7 @@ class AddressForm(StrictForm):
 
 
 class SignOnForm(StrictForm):
-    """The settings of the connection. `shown` is when the connection that the page shows was changed last."""
+    """The settings of the connection. `shown` is the time of the last change before the page was shown."""
 
     other_names = {"break_glass": "break_glass_id"}
 

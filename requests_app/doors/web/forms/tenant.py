@@ -35,7 +35,7 @@ ROLE_HELP = {
 
 
 def _needed_choice() -> forms.Select:
-    """Return a widget that the browser requires. The form itself accepts an empty choice."""
+    """Return a select box in which the browser requires a choice. The form itself accepts an empty choice."""
     return forms.Select(attrs={"required": True})
 
 

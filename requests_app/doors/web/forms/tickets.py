@@ -36,7 +36,7 @@ class FilterForm(StrictForm):
             del self.fields["tenant"]
 
     def require_known(self) -> None:
-        """Accept the cursors of the pages in addition to the filters."""
+        """Raise Malformed for an unknown field. The cursors of the pages, `after` and `before`, are accepted too."""
         self.data = {name: value for name, value in self.data.items() if name not in ("after", "before")}
         super().require_known()
 
@@ -129,7 +129,7 @@ class NoteForm(StrictForm):
 class EndForm(StrictForm):
     """The last comment before a ticket ends, or the first comment when it is reopened.
 
-    `ends` lists the access requests that the page named as ending with the ticket.
+    `ends` lists the access requests that would end with the ticket when the page was shown.
     """
 
     note = forms.CharField(

@@ -56,7 +56,10 @@ class WebhookActForm(StrictForm):
 
 
 def event_choices(chosen: list[str]) -> list[tuple[str, str]]:
-    """Return all events with their titles. A chosen event of a newer version is shown by its name."""
+    """Return all events with their titles.
+
+    If this version does not know a chosen event, the event is shown by its name.
+    """
     known = {str(event): str(words) for event, words in TITLES.items()}
     newer = {name: title_of(name) for name in chosen if name not in known and name != messages.ALL}
     return [(messages.ALL, _("All events, including events that later versions add")), *known.items(), *newer.items()]

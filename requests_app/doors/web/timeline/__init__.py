@@ -15,10 +15,10 @@ _Report = Callable[[int], None]
 
 
 def timelines(prepared: Evidence, subject: Subject, *, actor: Actor, begin: Callable[[], _Report]) -> list[Extra]:
-    """Return the two files. Each is made when it is written, and their common data is read once.
+    """Return the HTML file and the PDF. Each file is made when the bundle writes it. Their common data is read once.
 
-    `begin` is called before the entries are read again. It returns a function that takes the number of further entries
-    that are done.
+    `begin` is called before the HTML file reads the entries. It returns a function that takes the number of further
+    entries that are done.
     """
     story = Story(prepared, subject, actor=actor)
 

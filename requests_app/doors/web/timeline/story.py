@@ -57,7 +57,7 @@ _ICON = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Subject:
-    """The owner of the log. For evidence of one access request, also this access request."""
+    """What the evidence is about: the log of this tenant, or one access request in this log."""
 
     tenant: Tenant
     access_request: AccessRequest | None = None
@@ -100,7 +100,7 @@ class Fact:
 
 
 class Story:
-    """The content of a timeline. It is read at its first use, after the bundle's own files are written."""
+    """The content of a timeline. Each part is read at its first use, after the bundle's own files are written."""
 
     def __init__(self, prepared: Evidence, subject: Subject, *, actor: Actor) -> None:
         self.prepared, self.subject, self.at = prepared, subject, prepared.at
@@ -123,7 +123,7 @@ class Story:
 
     @cached_property
     def facts(self) -> list[Fact]:
-        """The kind of evidence, and its period."""
+        """The customer, the provider, the period, the number of entries, and when the evidence was made."""
         wanted, count = self.prepared.wanted, self.prepared.count
         found = [
             Fact(_("Customer"), [self.subject.tenant.name]),
@@ -158,7 +158,7 @@ class Story:
 
     @cached_property
     def asked(self) -> list[Fact]:
-        """What was asked for, from the entry of the submission."""
+        """The content of the access request, from the entry about its submission."""
         entry = next((one for one in self._entries_of(_TURNS) if one.event == Event.ACCESS_REQUEST_SUBMITTED), None)
         if self.subject.access_request is None or entry is None:
             return []
@@ -238,7 +238,10 @@ class Story:
 
     @cached_property
     def seen(self) -> str:
-        """The text beside the opened items: the number of listed names, and of permissions for another service."""
+        """The text beside the opened items.
+
+        The text says how many names were listed, and how often another service got permission.
+        """
         listed = sentences.listed(self.listed) if self.window and self.listed else ""
         if self.window and not self.activities[0] and not self.allowed:
             text = _("%(listed)s, nothing opened") % {"listed": listed} if listed else _("nothing was looked at")
@@ -344,7 +347,10 @@ def _act(detail: dict[str, Any], resources: list[dict[str, Any]]) -> str:
 
 
 def _read(entry: AuditEntry) -> dict[str, dict[str, Any]]:
-    """Return the members of an entry that are objects. A damaged entry has none, and the rest can still be shown."""
+    """Return the `actor` and the `detail` of an entry.
+
+    Both are empty for a damaged entry, so that the rest can be shown.
+    """
     try:
         record = json.loads(bytes(entry.canonical))
     except ValueError:
