@@ -111,10 +111,10 @@ def revoke(row: AccessRequest | Grant, actor: Actor, data: dict[str, Any]) -> Ac
 
 
 def _in_state(rows: QuerySet, value: str) -> QuerySet:
-    """Return the rows in one state. Few of many rows have a state such as "open".
+    """Return the rows in one state.
 
-    For these states, add the condition of an index that contains only these rows. Otherwise SQLite would read the whole
-    table, because it does not know how rare a state is.
+    A state such as "open" is rare. For these states, the query also has the condition of an index that contains only
+    such rows. Otherwise SQLite would read the whole table, because it does not know how rare a state is.
     """
     rows = rows.filter(state=value)
     if value == State.OPEN:

@@ -43,7 +43,7 @@ Words = str | Promise
 class ActForm(forms.Form):
     """The form of an act on one row.
 
-    It checks only the form of the input; the operation decides if the act is allowed.
+    It checks only whether the input is well formed; the operation decides whether the act is allowed.
     """
 
     def __init__(self, *args: Any, row: Any = None, **kwargs: Any) -> None:
@@ -89,9 +89,9 @@ class AdminAction:
 
 
 def of_act(act: Act, name: str, **more: Any) -> AdminAction:
-    """Return the admin's action for a declared act: its words, its form and its operation come from the declaration.
+    """Return the admin's action for a declared act. Its words, form and operation come from the declaration.
 
-    `more` replaces these, or adds to them.
+    `more` replaces these values, or adds others.
     """
     assert act.title is not None
     form = {Comment.NONE: ActForm, Comment.OPTIONAL: NoteForm, Comment.NEEDED: NeededNoteForm}[act.comment]
@@ -131,9 +131,9 @@ def perform(act: AdminAction, form: ActForm, request: HttpRequest) -> tuple[Any,
 
 
 def perform_on_all(act: AdminAction, rows: QuerySet, request: HttpRequest, *, name_of: Callable[[Any], str]) -> None:
-    """Run the act on each chosen row, in a transaction for each row.
+    """Run the act on each chosen row, with a separate transaction for each row.
 
-    Report the number of successes, and each refusal.
+    Messages show the number of successes, and each refusal.
     """
     chosen = list(rows[: BULK_MAX + 1])
     if len(chosen) > BULK_MAX:

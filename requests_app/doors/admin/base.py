@@ -40,7 +40,11 @@ RELATED_SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Related:
-    """Rows of another model that belong to a row. `by(row)` returns names and values for look-ups and for filters."""
+    """Rows of another model that belong to a row. A row's page shows the first of them.
+
+    `by(row)` returns the names and values that find these rows. The link to all of them uses the same names and values
+    as filters.
+    """
 
     model: type[models.Model]
     by: Callable[[Any], dict[str, Any] | None]
@@ -50,7 +54,9 @@ class Related:
 
 
 class StaffAdmin(SealedAdmin):
-    """A model in the administration. `facts` are the groups on a row's page, `acts` are what staff can do with a row.
+    """A model in the administration.
+
+    `facts` are groups of values on a row's page, `acts` are what staff can do with a row.
 
     Django's own forms never save anything here. Only `add_view` and `act_view` write, and they call operations.
     """
@@ -77,7 +83,7 @@ class StaffAdmin(SealedAdmin):
         return self.adding is not None and self.has_view_permission(request)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow only the declared filters.
+        """Allow only the declared filters, and filters by date.
 
         If every column could be a filter, somebody could find out secrets letter by letter.
         """
@@ -87,7 +93,10 @@ class StaffAdmin(SealedAdmin):
         return lookup in {declared.parameter_name for declared in self.list_filter}  # type: ignore[union-attr]  # classes of ours
 
     def dated_rows(self, changes: Any) -> QuerySet[Any] | None:
-        """Return the rows whose first and last date limit the offered dates. Return None to offer no dates."""
+        """Return the rows whose oldest and newest dates limit the dates that a list offers.
+
+        Return None to offer no dates.
+        """
         return cast("QuerySet[Any]", self.model._default_manager.all())
 
     # --- Addresses -------------------------------------------------------------------------------------------
@@ -101,7 +110,10 @@ class StaffAdmin(SealedAdmin):
     # --- Lists -----------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        """Add to each row when it was read, so that all states that depend on the time use the same instant."""
+        """Add the time of reading to each row as `read_at`.
+
+        So all states that depend on the time use the same instant.
+        """
         read_at = Value(clock.now(), output_field=DateTimeField())
         return super().get_queryset(request).annotate(read_at=read_at).prefetch_related(*self.reads)
 
@@ -109,7 +121,7 @@ class StaffAdmin(SealedAdmin):
         return (self.search.narrow(queryset, search_term) if self.search else queryset), False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Return the acts for several rows, without Django's "delete"."""
+        """Return the acts that can be done on several rows, without Django's "delete"."""
         return {act.name: (partial(_run_on_all, act), act.name, act.bulk) for act in self.acts if act.bulk}
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -196,7 +208,7 @@ class StaffAdmin(SealedAdmin):
         return TemplateResponse(request, "admin/act.html", context, status=status)
 
     def done(self, request: HttpRequest, act: AdminAction, row: Any, result: Any) -> HttpResponse:
-        """Report that the act was done, and redirect to the row that it changed."""
+        """Show a message that the act was done, and redirect to the row that the act changed."""
         messages.success(request, str(act.done))
         shown_next = result if isinstance(result, self.model) else row
         return HttpResponseRedirect(page_of(shown_next) if self._is_there(shown_next) else list_of(self.model))
@@ -206,7 +218,7 @@ class StaffAdmin(SealedAdmin):
     def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
         """Return one group of facts for a row's page.
 
-        Return None if the group is empty, like the facts of most demands.
+        Return None if all its values are empty, as in the group about a demand if an access request has no demand.
         """
         lines = [(heading(column, self), shown(row, column, self)) for column in columns]
         return (title, lines) if any(value != NOTHING for _label, value in lines) else None

@@ -37,7 +37,10 @@ from requests_app.words import scopes as scope_words
 
 @admin.display(description=gettext_lazy("name"))
 def name(row: Client | Token) -> str:
-    """Return the name that links to the row's own page. The account in the next column links to the account's page."""
+    """Return the row's name.
+
+    In a list, the name links to the row's own page, and the next column to the account's page.
+    """
     return str(row)
 
 

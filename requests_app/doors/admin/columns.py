@@ -1,4 +1,4 @@
-"""How a value of a row is shown, in a list and on the row's own page."""
+"""Shows values of a row, in a list and on the row's own page."""
 
 from __future__ import annotations
 
@@ -124,7 +124,10 @@ def page_of(row: models.Model) -> str:
 
 
 def quoted(row: models.Model) -> Any:
-    """Return a row's key in the form for addresses. A key of bytes is in base 64, because Django reads it from text."""
+    """Return a row's key, quoted for an address.
+
+    A key of bytes is written as Base64, from which Django can read the key.
+    """
     return quote(b64encode(bytes(row.pk)).decode() if isinstance(row.pk, bytes | memoryview) else row.pk)
 
 
@@ -178,7 +181,7 @@ def mono(value: object) -> str:
 
 
 def preformatted(value: str) -> str:
-    """Show text with its line breaks. Hidden characters become visible."""
+    """Return text as HTML that keeps its line breaks. Hidden characters become visible."""
     return format_html('<pre class="portal-pre" tabindex="0">{}</pre>', text.visible_block(value, has_links=False))
 
 

@@ -23,7 +23,7 @@ from requests_app.words import times
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """A number on the first page. Words beside it also say `alarm`, because colour alone is not enough."""
+    """A number on the first page. `alarm` is a text that says what is wrong, because colour alone is not enough."""
 
     label: str
     figure: str

@@ -52,7 +52,7 @@ def table(rows: Iterable[Any], columns: Sequence[Column], model_admin: Any) -> d
 
 
 def _bare(cell: str, row: Any) -> object:
-    """Return the content of a link. A cell that is already markup stays markup."""
+    """Return what the link in a row's first cell shows: the cell, or the row's name if the cell is empty."""
     return cell if hasattr(cell, "__html__") else (cell or row)
 
 

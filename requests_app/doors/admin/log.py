@@ -74,7 +74,7 @@ class ByLog(Filter):
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
-    """Make a filter that is shown only after a log was chosen, because its index is for one log."""
+    """Return a variant of a filter that is shown only after a log was chosen, because its index is for one log."""
 
     class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
         def has_output(self) -> bool:
@@ -172,11 +172,17 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return super().get_queryset(request).annotate(tenant_name=TENANT_NAME, reference=_REFERENCE)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Order one log by the numbers of its entries, and all logs together by the key. Both have an index."""
+        """Order one log by the numbers of its entries, and all logs together by the key.
+
+        There is an index for each order.
+        """
         return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Find the entries of an access request in its tenant's log. There is an index for this."""
+        """Find the entries of the access request whose reference was typed.
+
+        There is an index for this in its tenant's log.
+        """
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:
             return queryset.filter(tenant_id=found.tenant_id, correlation_id=found.pk), False

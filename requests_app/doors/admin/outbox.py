@@ -31,7 +31,7 @@ _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'no
 
 @admin.display(description=_("about"))
 def about(row: OutboxMessage) -> str:
-    """Return a link to the row that the message is about. This can be a row of several tables."""
+    """Return a link to the row that the message is about. The row can be in one of several tables."""
     for model in (AccessRequest, Ticket, Tenant, Person, Webhook):
         found = model._default_manager.filter(pk=row.about).first()
         if found is not None:
@@ -45,7 +45,10 @@ def payload(row: OutboxMessage) -> str:
 
 
 def part(name: str, description: Any) -> Any:
-    """Make a column with one part of the rendered mail. It is empty before the first attempt."""
+    """Make a column with one part of the rendered mail.
+
+    The column is empty before the first attempt to send the mail.
+    """
 
     @admin.display(description=description)
     def column(row: OutboxMessage) -> str:

@@ -121,7 +121,7 @@ def is_human(person: Person) -> bool:
 
 
 def _own_log(person: Person) -> UUID:
-    """Return the log that has an index for this person's acts: the log of their tenant, or the provider's own log."""
+    """Return the log in which this person's acts are found fast: the log of their tenant, or the provider's own log."""
     membership = person.memberships.first()
     return membership.tenant_id if membership else PROVIDER_LOG
 

@@ -61,7 +61,7 @@ _WAYS: dict[str, Promise] = {
 
 
 class _Unknown(dict[str, Any]):
-    """The numbers of an alarm. An alarm of an older version of the product may lack some numbers."""
+    """The numbers of an alarm. An alarm of an older version of the product may lack numbers; they are shown as "?"."""
 
     def __missing__(self, key: str) -> str:
         return "?"

@@ -56,7 +56,7 @@ class PlanForm(ActForm):
 
 
 class TenantForm(ActForm):
-    """The form of a tenant. Lockbox and the longest window are not in it, because the customer sets them."""
+    """The form of a tenant. It has no field for Lockbox or for the longest window, because the customer sets these."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
     slug = forms.SlugField(label=_("Short name"), max_length=60, help_text=_("Small letters, digits and hyphens."))

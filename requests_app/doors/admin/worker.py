@@ -38,7 +38,7 @@ class _StringsOnly(pickle.Unpickler):
 
 
 def plain_text(stored: str | None) -> str:
-    """Return the string in a pickled column. Return other words if the column contains anything else."""
+    """Return the string in a pickled column. If the column contains anything else, return a text that says so."""
     if not stored:
         return NOTHING
     try:
