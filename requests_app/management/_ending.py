@@ -16,10 +16,7 @@ def refused(refusal: Exception) -> CommandError:
 
 
 def unknown_in(failure: BaseException) -> str:
-    """Return the sentence for a failure that leaves unknown whether the change was saved.
-
-    Return "" for other failures.
-    """
+    """Return the sentence to print if nobody knows whether the change was saved. For any other failure, return ""."""
     if isinstance(failure, CommitUnknown | OutcomeUnknown):
         return str(OutcomeUnknown.default)
     return ""

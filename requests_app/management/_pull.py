@@ -41,7 +41,7 @@ class Cursor:
     @classmethod
     @contextmanager
     def held(cls, path: Path, tenant_id: UUID) -> Iterator[Cursor]:
-        """Yield the cursor, which only one run at a time can use.
+        """Yield the cursor, which only one run at a time can use. Raise CursorInUse if another run uses it.
 
         Two runs would send each entry twice, and each would overwrite the other's number.
         """
@@ -91,7 +91,7 @@ def _read(path: Path, tenant_id: UUID) -> int | None:
 
 
 class Lines:
-    """The output. It formats entries and writes them as UTF-8 in every environment."""
+    """Formats entries and writes them to the output, as UTF-8 in every environment."""
 
     def __init__(self, out: Any, kind: str, *, vendor: str) -> None:
         self._out, self._vendor = out, vendor

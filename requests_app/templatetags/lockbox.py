@@ -24,7 +24,7 @@ register = template.Library()
 def _partial(name: str, values: dict[str, Any]) -> SafeString:
     """Render a component inside a line of text.
 
-    White space at its ends is removed, because it would be shown as a space.
+    White space at the component's ends is removed, because it would be shown as a space.
     """
     return mark_safe(get_template(f"components/{name}").render(values).strip())  # noqa: S308  a rendered template
 
@@ -92,8 +92,8 @@ def deadline(
 ) -> SafeString:
     """`{% deadline decide_by opened=submitted_at %}`: the instant, the time left, and a bar that shows the time used.
 
-    `kind` is "decision" (answer by …) or "window" (closes …). If `over` is true, the matter ended before its deadline:
-    only the instant is shown, and nothing counts down.
+    `kind` is "decision" (answer by …) or "window" (closes …). Set `over` if the access request or window ended before
+    its deadline: only the instant is shown, and nothing counts down.
     """
     now: datetime = context["now"]
     left = (closes - now).total_seconds()
@@ -134,8 +134,8 @@ def _icon(name: str, label: str, css: str) -> SafeString:
 def badge(state: object, subject: str = "access_request", word: str = "") -> SafeString:
     """`{% badge access_request.state %}` or `{% badge ticket.state subject="ticket" %}`: a state with its icon.
 
-    `subject` is "access_request", "ticket", "message", or "kind" for the kind of a badge. `word` replaces the text of a
-    "kind" badge.
+    `subject` says what has the state: "access_request", "ticket" or "message". With "kind", the first argument is the
+    kind of the badge itself, and `word` is the badge's text.
     """
     look = states.badge_of(state, subject, word)
     return _badge(look.kind, look.icon, str(look.word))
@@ -191,7 +191,7 @@ def size(count: int | None) -> str:
 
 @register.filter
 def visible(text: object) -> SafeString:
-    """`{{ access_request.justification|visible }}`: with hidden characters shown, and addresses as links."""
+    """`{{ access_request.justification|visible }}`: the text, with hidden characters shown and addresses as links."""
     return _text.visible_block(text)
 
 
@@ -209,7 +209,7 @@ def visible_line(text: object) -> SafeString:
 
 @register.filter
 def digest(value: object) -> SafeString:
-    """`{{ access_request.content_digest|digest }}`: in groups of four, in a monospaced font."""
+    """`{{ access_request.content_digest|digest }}`: the digest in groups of four, in a monospaced font."""
     return _text.digest_groups(value)
 
 

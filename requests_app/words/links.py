@@ -37,7 +37,10 @@ class Link:
 
 
 def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
-    """Yield the parts of the text in order: plain text, and a Link for each address. An address ends before `ends`."""
+    """Yield the parts of the text in order: plain text, and a Link for each address.
+
+    An address ends before the first match of `ends`.
+    """
     at = 0
     for match in _ADDRESS.finditer(text):
         written = ends.split(match[0], maxsplit=1)[0]
@@ -51,9 +54,9 @@ def parts(text: str, *, ends: re.Pattern[str]) -> Iterator[str | Link]:
 
 
 def _end_of(written: str) -> int:
-    """Return where an address ends.
+    """Return where an address ends: before the punctuation at its end.
 
-    It ends before punctuation, and before a bracket that was opened before the address.
+    A closing bracket is not a part of the address if it was opened before the address.
     """
     spare = {closes: written.count(closes) - written.count(opens) for closes, opens in _BRACKETS.items()}
     end = len(written)
@@ -90,7 +93,7 @@ def _link(written: str) -> Link | None:
 def _ascii(host: str) -> str | None:
     """Return the host as a browser requests it: with letters of other alphabets as `xn--…`.
 
-    Return None if it is invalid.
+    Return None if the host is invalid.
     """
     if not host.isascii():
         try:

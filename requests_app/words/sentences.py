@@ -107,7 +107,10 @@ def wants(*, engineer: Person, resources: Iterable[Resource], level: str, window
 
 
 def reading(level: str, resources: Iterable[Resource]) -> str:
-    """Return "read messages in 1 mailbox (finance@contoso.example)", with a part for each kind of resource."""
+    """Return the act of an access request: "read messages in 1 mailbox (finance@contoso.example)".
+
+    There is a part for each kind of resource.
+    """
     words = _READ if level == Level.READ else _NAMES
     parts = []
     for kind, names in _by_kind(resources).items():
@@ -126,7 +129,7 @@ def level_choice(level: str, kinds: Iterable[str]) -> str:
 
 
 def amount(resources: Iterable[Resource]) -> str:
-    """Return "1 mailbox and 2 document libraries"."""
+    """Return the number of resources of each kind: "1 mailbox and 2 document libraries"."""
     return _joined([_COUNTED[kind](len(names)) % {"n": len(names)} for kind, names in _by_kind(resources).items()])
 
 

@@ -77,7 +77,7 @@ def visible_block(text: object, *, has_links: bool = True) -> SafeString:
 def visible_single(text: object) -> SafeString:
     """Show the text as `visible_block` does, but on one line and without links. Each line break is shown as ↵.
 
-    So an event always takes one line.
+    So an entry in a list always takes one line.
     """
     line = '<span class="line-break" title="{}">↵</span>'
     sign = format_html(line, _("Line break"))

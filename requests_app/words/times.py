@@ -58,7 +58,7 @@ def unit_patterns() -> dict[str, str]:
 
 
 def relative_words(at: datetime, now: datetime) -> str:
-    """Return how far an instant is from `now`. The future has two units, the past has one.
+    """Return how far an instant is from `now`. A future instant gets two units, a past instant gets one.
 
     The future is rounded down: a person who reads "in 3 h 10 min" has at least that long.
     """

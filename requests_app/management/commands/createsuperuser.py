@@ -1,4 +1,4 @@
-"""`manage.py createsuperuser`: Django's command, which here asks no questions while the tables are missing."""
+"""`manage.py createsuperuser`: Django's command, but without questions if the database is not up to date."""
 
 from __future__ import annotations
 
