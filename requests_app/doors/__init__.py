@@ -1,1 +1,1 @@
-"""The three doors for people and machines: pages, the API, and the administration. They hold no rules."""
+"""The three interfaces for people and machines: pages, the API, and the administration. They contain no rules."""

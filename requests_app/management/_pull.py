@@ -32,7 +32,7 @@ class ReaderGone(Exception):
 
 @dataclass
 class Cursor:
-    """The number of the last entry that was written. It is stored in a file that is replaced as a whole."""
+    """The number of the last entry that was written. The number is stored in a file that is replaced as a whole."""
 
     path: Path
     tenant_id: UUID
@@ -58,7 +58,7 @@ class Cursor:
             yield cls(path, tenant_id, _read(path, tenant_id))
 
     def store(self, after: int) -> None:
-        """Store the new number. It is written to a second file, which then replaces the first one in one step.
+        """Store the new number. A second file gets the number, and then replaces the first file in one step.
 
         After a crash, one of the two files exists as a whole.
         """
@@ -125,7 +125,7 @@ class Lines:
 class Pull:
     """One export that is running.
 
-    After a crash, the next run may write some entries a second time, with the same numbers. It leaves out no entry.
+    After a crash, the next run may write some entries a second time, with the same numbers. No entry is left out.
     """
 
     tenant: Tenant

@@ -45,7 +45,7 @@ def when(context: Context, at: datetime | None) -> str:
 def relative(context: Context, at: datetime | None) -> str:
     """`{% relative at %}`: "in 3 h 10 min" or "2 h ago", measured from the page's `now`.
 
-    A script keeps it up to date.
+    A script keeps the text up to date.
     """
     if at is None:
         return ""

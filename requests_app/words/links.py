@@ -19,7 +19,9 @@ _BRACKETS = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True)
 class Link:
-    """An address in a text. `before` and `after` are its parts around `written_host`, as somebody wrote them.
+    """An address in a text.
+
+    `before`, `written_host` and `after` are the three parts of the address as somebody wrote it.
 
     `address` is where the link leads: to `host`, in ASCII, without user name or password.
     """

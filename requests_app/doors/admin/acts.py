@@ -74,8 +74,8 @@ class AdminAction:
     """An act on a page. `run(row, actor, data)` calls the operation.
 
     If the result of `run` is a row of the same model, its page is shown next. `offered` decides whether the row's page
-    has the button; the operation decides whether the act is allowed. `bulk` is the label of the button in a list, for
-    acts on several rows. Such an act has no form.
+    has the button; the operation decides whether the act is allowed. An act with `bulk` can be done on several rows of
+    a list, without a form. `bulk` is the label of its button there.
     """
 
     name: str

@@ -216,9 +216,9 @@ class StaffAdmin(SealedAdmin):
     # --- Helpers ---------------------------------------------------------------------------------------------
 
     def _facts(self, row: Any, title: str | Promise, columns: Sequence[Column]) -> tuple[Any, list[Any]] | None:
-        """Return one group of facts for a row's page.
+        """Return one group of facts for a row's page, or None if all values of the group are empty.
 
-        Return None if all its values are empty, as in the group about a demand if an access request has no demand.
+        For example, most access requests have no law-enforcement demand.
         """
         lines = [(heading(column, self), shown(row, column, self)) for column in columns]
         return (title, lines) if any(value != NOTHING for _label, value in lines) else None
@@ -243,7 +243,7 @@ class StaffAdmin(SealedAdmin):
     def _is_there(self, row: Any) -> bool:
         """Return whether the row still exists.
 
-        An act may have deleted it, for example a person's membership of a queue.
+        An act may have deleted the row, for example a person's membership of a queue.
         """
         return row is not None and self.model._default_manager.filter(pk=row.pk).exists()
 

@@ -1,4 +1,4 @@
-"""The first page of the administration. Each number has its meaning, and a link to the rows that it counts."""
+"""The first page of the administration. Each number has an explanation, and a link to the rows that it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters of the lists: a choice of a few values, or a row that a link has set. No filter reads a whole table."""
+"""Filters of the lists: a choice of a few values, or one row that a link has chosen. No filter reads a whole table."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def by_flag(lookup: str, title: Any) -> type[Filter]:
 
 
 def by_row(lookup: str, title: Any, model: type[models.Model] | None = None) -> type[Filter]:
-    """Make a filter that is shown only after a link has set it. It shows the row's name, or its id without `model`."""
+    """Make a filter that is shown only after a link has set it.
+
+    It shows the row's name, or, without `model`, the row's id.
+    """
 
     class ByRow(Filter):
         parameter_name = lookup

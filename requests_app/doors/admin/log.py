@@ -74,7 +74,7 @@ class ByLog(Filter):
 
 
 def in_one_log(declared: type[Filter]) -> type[Filter]:
-    """Return a variant of a filter that is shown only after a log was chosen, because its index is for one log."""
+    """Return a variant of a filter that is shown only after a log was chosen. The filter's index is for one log."""
 
     class InOneLog(declared):  # type: ignore[valid-type, misc]  # a class made by a function
         def has_output(self) -> bool:
@@ -179,9 +179,9 @@ class LogEntryAdmin(StaffAdmin, AuditEntryAdmin):
         return ("-seq",) if request.GET.get("tenant_id") else ("-id",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Find the entries of the access request whose reference was typed.
+        """If the reference of an access request was typed, find the entries about this access request.
 
-        There is an index for this in its tenant's log.
+        They are in the log of one tenant, and there is an index for this search.
         """
         found = Search(references=("reference",)).narrow(AccessRequest.objects.all(), search_term).first()
         if search_term and found is not None:

@@ -116,7 +116,10 @@ def is_linked(person: Person) -> bool:
 
 
 def is_human(person: Person) -> bool:
-    """Return whether this is the account of a human. A client's account has no acts here: it ends with its client."""
+    """Return whether this is the account of a human.
+
+    A client's account has no acts here, because it ends with the client.
+    """
     return person.kind == Person.Kind.HUMAN
 
 

@@ -73,7 +73,7 @@ def _ids(rows: QuerySet) -> list[UUID]:
 
 
 def _any(columns: tuple[str, ...], value: Any) -> Q:
-    """Return the condition that one of these columns has the value. Without columns, it matches nothing."""
+    """Return the condition that one of these columns has the value. Without columns, the condition matches nothing."""
     either = Q(pk__in=[])
     for column in columns:
         either |= Q(**{column: value})

@@ -221,7 +221,7 @@ class LockboxAdminSite(AdminSite):
         return super().index(request, {**found, **(extra_context or {})})
 
     def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]
-        """Redirect to the first page. Django's page of one application would show only a part of it."""
+        """Redirect to the first page. Django's page of one application would show only a part of the administration."""
         return HttpResponseRedirect(reverse("admin:index"))
 
     def _menu(self, request: HttpRequest) -> list[dict[str, Any]]:

@@ -55,7 +55,10 @@ def error_text(row: Any) -> str:
 
 @admin.display(description=_("task"))
 def queued_name(row: OrmQ) -> str:
-    """Return the function's name from the signed package. A package with a wrong signature is never unpacked."""
+    """Return the name of a queued task's function.
+
+    The task is signed, and is never unpacked if the signature is wrong.
+    """
     try:
         return str(row.task()["func"])
     except (BadSignature, KeyError, TypeError):

@@ -71,7 +71,10 @@ class AzureView(ApiView):
         return shapes.handle
 
     def row(self, subscription: UUID, pk: UUID) -> AccessRequest:
-        """Return the access request. Raise NotFound if it does not belong to the tenant `subscription`."""
+        """Return the access request.
+
+        Raise NotFound if the access request does not belong to the tenant `subscription`.
+        """
         found = access.access_request(pk, actor=self.actor)
         if found.tenant_id != subscription:
             raise NotFound

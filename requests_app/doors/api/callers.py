@@ -1,4 +1,7 @@
-"""Clients and personal tokens: make, change and revoke them. Only the answer to the first call contains the secret."""
+"""Clients and personal tokens: make, change and revoke them.
+
+A secret is only in the answer to the call that makes it.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _ID_MAX = 200
 
 
 def answered(asked: Evaluation, *, actor: Actor) -> dict[str, Any]:
-    """Return the answer to one question. Raise Malformed for a question that no rule can answer."""
+    """Return the answer to one question. Raise Malformed if a text in the question is too long or can't be stored."""
     question = Question(
         subject_type=asked.subject_type,
         subject=asked.subject_id,

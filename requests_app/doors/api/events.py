@@ -236,7 +236,10 @@ _sizes: dict[UUID, tuple[float, int]] = {}
 
 
 def _size_just_now(log: Log) -> int:
-    """Return the number of entries in the log. A number that was read less than half a pause ago is used again."""
+    """Return the number of entries in the log.
+
+    A number that was read less than LOOK_EVERY / 2 seconds ago is used again.
+    """
     present = clock.monotonic()
     seen_at, size = _sizes.get(log.pk, (float("-inf"), 0))
     if present - seen_at > LOOK_EVERY / 2:

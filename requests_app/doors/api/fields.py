@@ -68,9 +68,9 @@ class YesNo(serializers.BooleanField):
 
 
 class Several(serializers.ListField):
-    """A list.
+    """A list. If the list is too long, its items are not checked.
 
-    If the list is too long, its items are not checked, because each wrong item would need time and a line.
+    Each wrong item would take time, and add a line to the answer.
     """
 
     def to_internal_value(self, data: Any) -> Any:

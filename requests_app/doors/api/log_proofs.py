@@ -1,6 +1,6 @@
 """Checkpoints with their cosignatures, and proofs: an entry is in a log, or one checkpoint continues another.
 
-Each answer is JSON. With `Accept: text/plain`, it is the text that C2SP's tools and the verifier read.
+Each answer is JSON. With `Accept: text/plain`, the answer is the text that C2SP's tools and the verifier read.
 """
 
 from __future__ import annotations
@@ -107,13 +107,16 @@ class GrowthOut(serializers.Serializer):
 
 
 class ShardFilter(django_filters.FilterSet):
-    """Selects a shard. If a log was damaged and closed, it continues in the next shard, which is a separate tree."""
+    """Selects a shard.
+
+    If a log was damaged and closed, the log continues in the next shard, which is a separate tree.
+    """
 
     shard = WholeFilter(field_name="shard")
 
 
 def _either(shown: Any) -> dict[Any, Any]:
-    """Describe an answer that is JSON or text. A damaged log gets 409."""
+    """Return the responses of a route that answers with JSON or text, and with 409 if the log is damaged."""
     return {(200, "application/json"): shown, (200, "text/plain"): OpenApiTypes.STR} | problems(409)
 
 
@@ -239,7 +242,7 @@ class TenantProof(_Proven):
     def get(self, request: Any, tenant: UUID, seq: int) -> Response:
         """The proof shows that the newest checkpoint covers the entry.
 
-        As text, it is a `.tlog-proof` (C2SP tlog-proof) for the verifier.
+        As text, the proof is a `.tlog-proof` (C2SP tlog-proof) for the verifier.
         """
         return self.proof(seq, tenant)
 

@@ -31,7 +31,7 @@ class MeOut(serializers.Serializer):
 
 
 class StepUpIn(Strict):
-    """`code` is a code of the authenticator app, or a recovery code. People with a second factor must send it."""
+    """`code` is a code of the authenticator app, or a recovery code. People with a second factor must send a code."""
 
     password = Text(trim_whitespace=False)
     code = Text(required=False, allow_blank=True)

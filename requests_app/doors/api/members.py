@@ -193,7 +193,7 @@ class ResetSecondFactors(ApiView):
         responses=one(MemberOut),
     )
     def post(self, request: Any, tenant: UUID, person: UUID) -> Response:
-        """Only the tenant's administrator can do this, and nobody at the provider.
+        """Only the tenant's administrator can do this. Nobody at the provider can do it.
 
         The person's sessions and tokens end.
         """

@@ -64,7 +64,7 @@ class _OfThePage(ApiView):
 class PasskeyOptions(_OfThePage):
     """The options with which the tenant's own approval page asks the browser for a new key.
 
-    They work for five minutes.
+    The options can be used for five minutes.
     """
 
     changes = False

@@ -32,10 +32,10 @@ _ACT: dict[str, Scope] = {"POST": Scope.MEMBERS_MANAGE}
 
 
 class ProposalOut(serializers.Serializer):
-    """`act` is the proposed act. `words` describes it with a text that completes "proposes to …".
+    """`act` is the proposed act. `words` describes this act with a text that completes "proposes to …".
 
-    `effective_at` is the time at which a confirmed change by the provider's staff takes effect. For other proposals, it
-    is null.
+    `effective_at` is the time at which a confirmed change by the provider's staff takes effect. For other proposals,
+    `effective_at` is null.
     """
 
     id = serializers.UUIDField()
@@ -99,7 +99,7 @@ class Proposals(ListView):
 
 
 class Announced(ListView):
-    """The changes that the provider's staff plan and that affect the tenant."""
+    """The changes that the provider's staff have announced and that affect the tenant."""
 
     scopes: ClassVar = {"GET": Scope.TENANT_READ}
     serializer_class = AnnouncedOut
@@ -132,7 +132,7 @@ class Control(ApiView):
     def post(self, request: Any, tenant: UUID) -> Response:
         """Only the tenant's administrator can do this.
 
-        To switch it off, a second person must confirm: the answer is 202.
+        To switch two-person control off, a second person must confirm: the answer is 202.
         """
         row = queries.tenant(tenant, actor=self.actor)
         return self.shown(

@@ -144,7 +144,7 @@ def _made() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def as_json() -> bytes:
-    """Return the document as bytes. It is public and has 300 kB, so it is made once and stays in memory."""
+    """Return the document as bytes. The document is public and has 300 kB, so it is made once and stays in memory."""
     return JsonResponse(document(), json_dumps_params={"ensure_ascii": False}).content
 
 

@@ -66,7 +66,7 @@ class OneService(ApiView):
 class ResourceOut(serializers.Serializer):
     """`locator` is the service's own name for the resource.
 
-    Nobody can submit an access request for a resource that is not active, or access its content.
+    If a resource is not active, nobody can submit an access request for it, or access its content.
     """
 
     id = serializers.UUIDField()

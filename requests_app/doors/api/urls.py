@@ -45,7 +45,7 @@ app_name = "api"
 def openapi(request: HttpRequest) -> HttpResponse:
     """Return the OpenAPI 3.1 document for machines.
 
-    It is public, and contains nothing that the source does not contain.
+    The document is public, and contains nothing that the source does not contain.
     """
     return HttpResponse(reader.as_json(), content_type="application/json")
 

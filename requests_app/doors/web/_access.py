@@ -145,7 +145,8 @@ class Window:
 def window(line: Line, looks: Sequence[ContentAccess], *, polls: int = 0, with_tenant: bool = False) -> Window:
     """Return the open window for the page.
 
-    With `polls`, the page asks again and again for this number of newest accesses. With 0, the list does not change.
+    With `polls`, the page asks again and again for this number of newest accesses. With 0, the list on the page does
+    not change.
     """
     values = {"who": visible_single(line.row.requested_by.name), "act": visible_single(line.act)}
     heading = format_html(_("{who} can {act}"), **values)

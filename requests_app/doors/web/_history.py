@@ -116,7 +116,7 @@ def _did(name: str) -> Promise | None:
 def timeline(row: AccessRequest, entries: list[Entry], activities: list[ResourceActivity]) -> list[dict[str, Any]]:
     """Return the lines of the timeline, the oldest first: one for each entry, and one for each resource with accesses.
 
-    The line of a resource has the time of the last access to it.
+    The line of a resource has the time of the last access to this resource.
     """
     events = [_event(row, entry) | {"receipt_url": _receipt_url(row, entry)} for entry in entries]
     events += [_accesses_event(row, one) for one in activities]

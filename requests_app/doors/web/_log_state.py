@@ -123,9 +123,9 @@ def _note(checkpoint: Checkpoint | None) -> Note | None:
 
 
 def places(state: LogState, entries: Iterable[AuditEntry]) -> dict[int, EntryPosition]:
-    """Return each entry's tree and position, and the size of the checkpoint that covers it.
+    """Return each entry's tree and position, and the size of the checkpoint that covers the entry.
 
-    The key is the entry's number.
+    The keys of the result are the entries' numbers.
     """
     where = Shards.of(state.tenant_id)
     found = {entry.seq: where.position(entry.seq) for entry in entries}

@@ -18,7 +18,10 @@ _STEPS, _LEAST = 200, 1000
 
 @dataclass
 class Progress:
-    """One download of one person. The key contains the person's id, so nobody else can read the progress."""
+    """One download of one person.
+
+    The key in the cache contains the person's id, so nobody else can read the progress.
+    """
 
     person_id: UUID
     download: UUID
@@ -40,9 +43,9 @@ class Progress:
 
     @contextmanager
     def to_its_end(self) -> Iterator[None]:
-        """Report at the end of the block whether the whole file was sent. If the block raises an error, report STOPPED.
+        """Report at the end of the block that the whole file was sent.
 
-        It raises one if the reader disconnects or something fails.
+        If the block raises an error, report that the download stopped: the reader disconnected, or something failed.
         """
         ended = STOPPED
         try:

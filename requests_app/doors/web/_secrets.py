@@ -35,7 +35,7 @@ def all_forms(base: type[forms.BaseForm] = forms.BaseForm) -> Iterator[type[form
 
 
 def is_secret(name: str) -> bool:
-    """Return whether any form has a secret field of this name. A prefix of a form set is ignored."""
+    """Return whether any form has a secret field with this name. The prefix of a form in a form set is ignored."""
     name = name.rpartition("-")[2]
     fields = (getattr(form, "base_fields", {}).get(name) for form in all_forms())
     return any(field is not None and is_marked(field) for field in fields)

@@ -78,7 +78,7 @@ def note_second_factor(request: HttpRequest) -> None:
 
 
 def remember_sign_in(request: HttpRequest) -> None:
-    """Remember a sign-in with a password. If the sign-in included a second factor, it counts as a full proof.
+    """Remember a sign-in with a password. A sign-in that included a second factor counts as a full proof.
 
     If the person has no second factor, the sign-in only allows them to set up their first second factor.
     """
@@ -127,7 +127,7 @@ def is_this_person(request: HttpRequest, password: str, code: str, *, is_passwor
 
 
 def note_failure(request: HttpRequest, refusal: DomainError | None = None) -> None:
-    """Record that the proof failed, where the person's tenants can see it."""
+    """Record that the proof failed, in the log of each of the person's tenants, or in the provider's log."""
     with own_account():
         operations.note_failed_proof(refusal=refusal or WrongProof(), actor=actor_in(request))
 
@@ -141,7 +141,7 @@ def step_up_form(request: HttpRequest, data: Any = None, *, act: str = "", **kwa
 
 
 def proven(request: HttpRequest, form: StepUpForm) -> int:
-    """Check the proof in the form. If it is right, remember it and return 0.
+    """Check the proof in the form. If the proof is right, remember it and return 0.
 
     Otherwise add the error to the form, and return the HTTP status of the page that shows the form again.
     """

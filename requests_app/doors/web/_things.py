@@ -1,4 +1,4 @@
-"""The classes with which pages about a tenant's things, such as mutes, tokens or webhooks, are declared.
+"""Classes to declare the pages about a tenant's things, such as mutes, tokens or webhooks.
 
 `_thing_views` has the views of all these pages, and `templates/things` shows them. Words can contain the placeholders
 `{tenant}`, `{thing}` and `{provider}`, which are replaced with names. Control characters in a name become visible.
@@ -79,7 +79,7 @@ Address = Callable[[Visit], str]
 def to(name: str, *parts: str) -> Address:
     """Return a function that gives the address of a page for a visit.
 
-    `parts` names the address's rows: "tenant", "thing".
+    `parts` names the rows in it: "tenant", "thing".
     """
     return lambda visit: reverse(name, args=[getattr(visit, part).pk for part in parts])
 
@@ -175,7 +175,7 @@ class RowLink:
 
 @dataclass(frozen=True, kw_only=True)
 class Button:
-    """A button that acts immediately on a row. Its form has one field: the row's id, or `value`.
+    """A button that acts immediately on a row. The button's form has one field: the row's id, or `value`.
 
     `offered` decides whether a person sees the button; the operation decides whether the act is allowed.
     """

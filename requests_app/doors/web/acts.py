@@ -1,4 +1,4 @@
-"""The pages of the acts on an access request that are not decisions, such as withdraw, or close the window.
+"""The pages of the acts on an access request that are not decisions: to withdraw it, or to close its window.
 
 The pages are made from the declarations of the acts.
 """

@@ -23,7 +23,7 @@ from requests_app.templatetags.once import FIELD
 def form_of(request: HttpRequest) -> dict[str, Any]:
     """Return what a template needs to send the same form again, with the same one-time token.
 
-    Return {} if the form contains secrets or files, because these are not stored.
+    Return {} if the form contains secrets or files, because a page can't send these again.
     """
     token = outcome.current().token or request.POST.get(FIELD, "")
     view = request.resolver_match.view_name if request.resolver_match else ""

@@ -1,7 +1,4 @@
-"""The address of the customer's own approval page.
-
-Everybody in the tenant can see it, and an administrator can set it.
-"""
+"""The address of the customer's own approval page. Everybody in the tenant sees it, and an administrator can set it."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _service(request: HttpRequest, offered: list[Service]) -> Service | None:
 
 
 def _previous(request: HttpRequest, tenant: Tenant, actor: Actor) -> AccessRequest | None:
-    """Return the earlier access request that the new one repeats, or None. Its values fill in the form."""
+    """Return the earlier access request that the new one repeats, or None. The earlier values fill in the form."""
     if "from" not in request.GET:
         return None
     row = access.access_request(request.GET["from"], actor=actor)

@@ -95,7 +95,10 @@ def window_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @reader
 def window_state(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Answer the page, which asks every second whether the window is still open. If it has closed, send the notice."""
+    """Answer the page, which asks every second whether the window is open.
+
+    If the window has closed, send a notice that says so.
+    """
     window = _window(request, pk)
     if window.is_live:
         return HttpResponse(status=204)
@@ -265,7 +268,7 @@ def _read_text(recorded: RecordedAccess, stream: Stream, request: HttpRequest, i
 def _window(request: HttpRequest, pk: UUID) -> queries.Window:
     """Return the window as it is now.
 
-    It may have changed since the request began, because reading the content takes time.
+    The window may have changed since the request began, because reading the content takes time.
     """
     return queries.window(pk, actor=actor_in(request), at=clock.now())
 

@@ -117,7 +117,7 @@ class DecisionForm(ProofForm, ActForm):
 
     @property
     def lacks_only_the_proof(self) -> bool:
-        """Whether only the proof is missing. Then the page asked for no proof, or the person typed none."""
+        """Whether the form lacks only the proof, because the page did not ask for it or the person did not type it."""
         return not self.is_proof_typed and set(self.errors) <= {"password", "code"}
 
     @property
@@ -135,7 +135,7 @@ class DecisionForm(ProofForm, ActForm):
 @sensitive_post_parameters("password", "code")
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: HttpRequest, pk: UUID, verdict: str) -> HttpResponse:
-    """Show the decision in one sentence on GET, and make it on POST.
+    """Show on GET, in one sentence, what the decision would do. Make the decision on POST.
 
     The form must contain a proof, unless an earlier proof still counts.
     """
@@ -196,7 +196,7 @@ def _attempted(
 ) -> HttpResponse:
     """Make the decision in the form.
 
-    If it is refused, show the form again with the reason, or show what has changed.
+    If the decision is refused, show the form again with the reason, or show what has changed.
     """
     try:
         return _as_filled_in(request, row, form, edge, actor)
@@ -280,7 +280,10 @@ def _is_done(row: AccessRequest, edge: Transition, actor: Actor) -> bool:
 
 
 def _not_offered(request: HttpRequest, row: AccessRequest, edge: Transition, refusal: DomainError) -> HttpResponse:
-    """Answer without the form. A person who can never decide on this access request does not learn its state."""
+    """Answer without the form.
+
+    A person who can never decide on this access request does not learn the present state.
+    """
     with noted(row, edge.action, actor_in(request)):
         if isinstance(refusal, NotAllowed):
             raise refusal
@@ -332,7 +335,7 @@ def receipt(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _informed(row: AccessRequest, *, asks_customer: bool) -> list[str]:
     """Return which groups of people get a mail about the decision.
 
-    The mail goes to the people who are in the group then.
+    The group's members are read when the mail is sent.
     """
     values = {"engineer": row.requested_by.name, "provider": settings.PROVIDER_NAME, "tenant": row.tenant.name}
     engineer = gettext("%(engineer)s, who asked") % values

@@ -30,10 +30,7 @@ _TO_THE_ROW = re.compile(r"act/[^/]+/$")
 
 
 def page_about(about: Mapping[str, str]) -> str:
-    """Return the address of the page about a row that an act was about.
-
-    If there is no such page, return the home page's.
-    """
+    """Return the address of the page about the row of an act, or of the home page if this row has no page."""
     try:
         return reverse(_PAGES[about["subject_type"]], args=[about["subject_id"]])
     except (KeyError, NoReverseMatch):

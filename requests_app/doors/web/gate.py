@@ -32,7 +32,7 @@ OPEN = frozenset(
 class SecondFactorMiddleware:
     """Redirects a person who lacks a needed second factor to the set-up page.
 
-    After the set-up, they get the wanted page.
+    After the set-up, the person returns to the page that they wanted.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

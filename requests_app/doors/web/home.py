@@ -66,7 +66,7 @@ def _parts(actor: Actor, at: datetime) -> dict[str, list[UUID]]:
 
 
 def _everybody(actor: Actor, shown: dict[str, list[Line]], count: int) -> dict[str, Any]:
-    """Return what every home page shows: what waits for this person, and the open windows that concern them."""
+    """Return what every home page shows: what waits for this person, and the open windows that concern this person."""
     is_queue = Role.PROVIDER_APPROVER in actor.roles
     if is_queue:
         last = queries.last_here([line.row for line in shown["waiting"]])

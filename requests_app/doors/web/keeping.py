@@ -57,7 +57,7 @@ class _Check(CsrfViewMiddleware):
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:
-    """A view that is needed only for the CSRF check."""
+    """Return an empty page. The CSRF check needs a view, but never calls it."""
     return HttpResponse()
 
 

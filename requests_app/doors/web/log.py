@@ -50,7 +50,7 @@ from requests_app.words.times import when_words
 @require_safe
 @never_cache
 def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show one page of the log. An unknown or malformed filter is refused with words, and with the status 400."""
+    """Show one page of the log. For an unknown or malformed filter, answer 400 and say what is wrong."""
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)
     form = LogPlace(request.GET, tenant=row)
@@ -65,7 +65,7 @@ def log(request: HttpRequest, tenant: UUID) -> HttpResponse:
 def log_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
     """Start a check of the whole log. Workers do the check, and the page shows the progress.
 
-    GET starts nothing. It shows the button to a person who had to sign in first.
+    GET starts nothing: it shows the button again to a person who had to sign in first.
     """
     actor = actor_in(request)
     row = log_of(tenant, actor=actor)

@@ -179,7 +179,7 @@ def log_consistency(request: HttpRequest, tenant: UUID, old: int, new: int, shar
 @login_required
 @require_safe
 def how_to_verify(request: HttpRequest, tenant: UUID) -> HttpResponse:
-    """Show three steps for the reader's own machine. The commands contain this log's names and keys."""
+    """Show how to check this log on the reader's own machine. The commands contain the log's names and keys."""
     row = log_of(tenant, actor=actor_in(request))
     state = checkpoints.state(row.pk)
     keys = signing_keys(state)

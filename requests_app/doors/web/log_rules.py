@@ -140,7 +140,7 @@ def remove_witness(request: HttpRequest, tenant: UUID, witness: UUID) -> HttpRes
 def _about(words: str, name: str) -> SafeString:
     """Return words with the witness's name.
 
-    The witness chose the name, so it is isolated: it could change the direction of the text around it.
+    The witness chose the name, and it could change the direction of the text around it. So the name is isolated.
     """
     return format_html(words, name=visible_single(name))
 

@@ -184,7 +184,7 @@ def _answered(request: HttpRequest, once: Once, row: IdempotencyKey) -> HttpResp
 
 
 def _with_answer(once: Once, row: IdempotencyKey) -> IdempotencyKey:
-    """Wait for the answer of another try, if that was committed just now."""
+    """Wait a moment for the answer of another try, if that try was committed just now."""
     until = clock.monotonic() + ANSWER_SECONDS
     if row.claim == once.claim or clock.now() - row.begun_at >= _RECENT:
         return row

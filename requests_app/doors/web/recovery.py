@@ -1,4 +1,4 @@
-"""The recovery key: an administrator makes it, a page shows it once, and it is used on a page without a sign-in."""
+"""The recovery key: an administrator makes the key, a page shows it once, and another page accepts it without sign-in."""
 
 from __future__ import annotations
 

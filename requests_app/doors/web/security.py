@@ -167,7 +167,7 @@ def _drops_app(person: Person) -> None:
 def _pending_secret(request: HttpRequest) -> str:
     """Return the secret of the app that is being set up.
 
-    The session stores it encrypted, so it does not change when the page is loaded again.
+    The session stores the secret encrypted. So the secret does not change when the page is loaded again.
     """
     try:
         return factors.opened(request.session.get(_PENDING, ""))

@@ -52,7 +52,7 @@ _DONE: dict[str, str | Promise] = {
 @login_required
 @require_http_methods(["GET", "POST"])
 def ticket_new(request: HttpRequest) -> HttpResponse:
-    """Open a ticket. Customers open it for their own tenant. The provider's people first choose a customer."""
+    """Open a ticket. Customers open a ticket for their own tenant. The provider's people first choose a customer."""
     actor = actor_in(request)
     if not openers(actor):
         raise NotAllowed

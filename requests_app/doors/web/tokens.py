@@ -1,4 +1,4 @@
-"""The pages of personal tokens: a person's own tokens, and the tokens of a tenant's people for its administrator."""
+"""The pages of personal tokens: a person's own tokens, and, for an administrator, the tokens of the tenant's people."""
 
 from __future__ import annotations
 

@@ -34,6 +34,6 @@ class Command(BaseCommand):
 
 
 def text() -> str:
-    """Return the document as it is committed. It follows the order of the code, so a diff is easy to read."""
+    """Return the document as it is committed. Its order is the order of the code, so a diff is easy to read."""
     with translation.override("en"):
         return json.dumps(reader.document(), indent=1, ensure_ascii=False) + "\n"

@@ -37,7 +37,7 @@ State = dict[str, Any]
 def profile_of(state: State, *, before: State | None = None) -> Profile:
     """Return the Profile for the operation. `before` is the User before a change.
 
-    The person's name is `displayName`, unless only the other names have changed. Then it is the full name
+    The person's name is `displayName`, unless only other names have changed. Then the person's name is the full name
     (`name.formatted`), or else the given name and the family name.
     """
     names = state.get("name") or {}

@@ -145,7 +145,7 @@ def _parsed(raw: str) -> Any:
 
 
 def _require_texts(node: Any) -> None:
-    """Raise Fault if a value contains half a surrogate pair. JSON allows this, but it is not text."""
+    """Raise Fault if a value contains half a surrogate pair. JSON allows such a value, but the value is not text."""
     try:
         for value in _values_in(node):
             value.encode()

@@ -100,7 +100,7 @@ def group(tenant: Tenant, role: str, members: Iterable[Person]) -> dict[str, Any
 
 
 def group_id(tenant_id: UUID, role: str) -> UUID:
-    """Return the id of the role's Group. A role has no row, so the id is computed. It is always the same."""
+    """Return the id of the role's Group. A role has no row with an id, so the same id is computed each time."""
     return uuid5(tenant_id, role)
 
 

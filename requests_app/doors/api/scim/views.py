@@ -69,7 +69,10 @@ class ScimView(ApiView):
         return self.answered(shapes.user(directory.person(self.tenant(), pk)), status=status)
 
     def answered(self, resource: dict[str, Any], *, status: int = 200) -> Response:
-        """Answer with one resource and its version, or with 304 if the caller has it (RFC 7644, section 3.14)."""
+        """Answer with one resource and its version (RFC 7644, section 3.14).
+
+        If the caller already has this version, answer 304.
+        """
         version, query = resource["meta"]["version"], self.request.query_params
         is_read = self.request.method in ("GET", "HEAD")
         if is_read and _names(version, self.request.META.get("HTTP_IF_NONE_MATCH", "")):

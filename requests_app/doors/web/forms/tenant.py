@@ -177,7 +177,8 @@ class EndForm(StrictForm):
 class MuteForm(StrictForm):
     """The form of a mute. The value `everybody` means all engineers.
 
-    The operation refuses a missing choice, because it first checks whether the person is allowed to mute.
+    The form accepts a missing choice. The operation refuses it, after it has checked that the person is allowed to
+    mute.
     """
 
     EVERYBODY = "everybody"
@@ -247,7 +248,7 @@ class RemovalForm(StrictForm):
 
 
 class RoleForm(StrictForm):
-    """The buttons on a person's page: an act, and its role or identity."""
+    """The buttons on a person's page. Each sends an act, with the role or the identity that the act is about."""
 
     act = forms.ChoiceField(
         choices=[(act, act) for act in ("give", "take", "switch_off", "switch_on", "unlink", "reset")]
