@@ -1,4 +1,4 @@
-"""Names the application and its administration to Django."""
+"""Registers the application and its administration with Django."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -15,6 +15,6 @@ class RequestsConfig(AppConfig):
 
 
 class LockboxAdminConfig(AdminConfig):
-    """Puts the project's own site in place of Django's, so that all registrations are made there."""
+    """Replaces Django's admin site by the project's own site, so that all models are registered there."""
 
     default_site = "requests_app.doors.admin.site.LockboxAdminSite"

@@ -31,17 +31,18 @@ COSIGN_TURN_SECONDS = 45
 
 @guarded
 def sweep() -> int:
-    """Record what has expired or ended, and make the staff's announced changes that are due.
+    """Store what has expired or ended, and apply the announced changes of staff that are due.
 
-    If one half fails, the other half still runs. The task raises the failure at the end.
+    Return the number of rows. If one of the two parts fails, the other part still runs. The failure is raised at the
+    end.
     """
     actor, passed_over, failures = Actor.system("sweep"), set[UUID](), list[Exception]()
     halves = [sweeps.close_elapsed, sweeps.expire_overdue]
 
     def once() -> int:
-        """Return how many rows were found.
+        """Do one batch. Return how many rows it found, including the rows that it skipped.
 
-        Rows that were passed over count too, because a batch of only such rows is not the last batch.
+        Only a batch that finds no row is the last one. So a batch of only skipped rows must not return 0.
         """
         done, before = 0, len(passed_over)
         for half in list(halves):
@@ -65,9 +66,9 @@ def sweep() -> int:
 
 @guarded
 def drain_outbox() -> int:
-    """Deliver the due messages.
+    """Deliver the due messages. Return how many were tried.
 
-    A change that causes a message may also be an event for webhooks, so their task is queued too.
+    The change that wrote a message may also be an event for webhooks, so this also queues the task of the webhooks.
     """
     if dispatch.has_news():
         bell.ring(bell.DELIVER_WEBHOOKS)
@@ -76,13 +77,13 @@ def drain_outbox() -> int:
 
 @guarded
 def deliver_webhooks() -> int:
-    """Send the new entries of the logs to the webhooks, and retry failed messages."""
+    """Send new log entries to the webhooks, and retry failed messages."""
     return webhooks.drain()
 
 
 @guarded
 def tidy_webhooks() -> int:
-    """Delete old deliveries, and encrypt again what a former key of the settings encrypted."""
+    """Delete old deliveries, and encrypt with the present key what a former key of the settings encrypted."""
     started = clock.monotonic()
 
     def is_over() -> bool:
@@ -94,21 +95,22 @@ def tidy_webhooks() -> int:
 
 @guarded
 def closing_soon() -> int:
-    """Send a mail to the people of each window that closes soon."""
+    """Send the mails about windows that close soon."""
     return sweeps.announce_closing_soon(actor=Actor.system("closing-soon"), limit=BATCH)
 
 
 @guarded
 def remind() -> int:
-    """Remind the deciders who have not decided yet."""
+    """Send the reminders that are due, about access requests that wait for a decision."""
     return sweeps.remind_deciders(actor=Actor.system("remind"), limit=BATCH)
 
 
 @guarded
 def checkpoint() -> int:
-    """Sign the logs with new entries, and date the checkpoints of the others.
+    """Sign the logs that have new entries. For the other logs, sign the checkpoint again with the present time.
 
-    Without the key, nothing is done, because another machine has it. /readyz reports entries that nobody signs.
+    A machine without the signing key does nothing, because another machine has the key. If nobody signs, /readyz
+    reports the unsigned entries.
     """
     started = clock.monotonic()
 
@@ -139,20 +141,20 @@ def _sign_once(is_over: Callable[[], bool]) -> int:
 
 @guarded
 def forget_calls() -> int:
-    """Delete old access tokens, stored answers to calls that nobody repeats, and old guesses."""
+    """Delete old access tokens, old guesses, and stored answers to API calls that nobody repeats any more."""
     at = clock.now()
     return _until_done(bell.FORGET_CALLS, lambda: integrations.forget_old(at) + guesses.forget_old(at))
 
 
 @guarded
 def check_logs() -> int:
-    """Continue the checks of logs that people requested."""
+    """Continue the checks of logs that people have requested."""
     return _until_done(bell.CHECK_LOGS, checks.work_off_check)
 
 
 @guarded
 def cosign() -> int:
-    """Ask the witnesses that are due to cosign their tenants' checkpoints. The next round asks the rest."""
+    """Send the tenants' checkpoints to the witnesses that are due. The next run asks those that are left."""
     started = clock.monotonic()
     with turns.taken("cosign", seconds=COSIGN_TURN_SECONDS) as turn:
         if turn is None:
@@ -171,7 +173,7 @@ def _asked(url: str, body: bytes) -> outbound.Answer:
 
 @guarded
 def prune_logs() -> int:
-    """Remove the entries that tenants no longer retain."""
+    """Remove the log entries whose retention period is over."""
     started = clock.monotonic()
 
     def is_over() -> bool:
@@ -185,11 +187,11 @@ def prune_logs() -> int:
 
 @guarded
 def heartbeat() -> None:
-    """Do nothing. When this task succeeds, its heartbeat is written."""
+    """Do nothing. Its success writes the heartbeat of the cluster that ran it."""
 
 
 def _until_done(task: str, batch: Callable[[], int]) -> int:
-    """Work in batches until one finds nothing. After LONGEST_SECONDS, a new task does the rest."""
+    """Call `batch` until it returns 0. After LONGEST_SECONDS, queue a new task for the rest. Return the sum."""
     started, done = clock.monotonic(), 0
     while found := batch():
         done += found

@@ -42,16 +42,16 @@ class AccessRequestQuerySet(ScopedQuerySet):
         return self.pending().filter(decide_by__gt=at)
 
     def under_way(self, at: datetime) -> Self:
-        """The access requests that wait for a decision or have an open window at this instant.
+        """Return the access requests that still wait for a decision, or whose window is still open, at this instant.
 
-        The deadlines decide this, and not the stored states.
+        An access request past its deadline is left out, even if no sweep has stored the new state yet.
         """
         waits = Q(state__in=PENDING, decide_by__gt=at)
         return self.filter(waits | Q(state=State.OPEN, grant__closed_at=None, grant__closes_at__gt=at))
 
 
 class AccessRequest(models.Model):
-    """What an engineer asks for. After it is submitted, only `state`, `decide_by` and `state_changed_at` change."""
+    """An engineer's access request. After it was submitted, only `state`, `decide_by` and `state_changed_at` change."""
 
     class Reason(models.TextChoices):
         CUSTOMER_TICKET = "customer_ticket", _("A customer's ticket")
@@ -122,7 +122,10 @@ class AccessRequest(models.Model):
         return self.reference
 
     def state_at(self, at: datetime) -> State:
-        """Return the state at an instant, even if no sweep has stored it yet."""
+        """Return the state at this instant.
+
+        It can differ from the stored state, if no sweep has run since a deadline.
+        """
         state = State(self.state)
         if state in PENDING and at >= self.decide_by:
             return State.EXPIRED
@@ -132,21 +135,18 @@ class AccessRequest(models.Model):
 
     @property
     def deciders(self) -> frozenset[UUID]:
-        """The humans who have decided on this access request.
+        """The human ids of everybody who has decided on this access request.
 
-        A human counts with the human id that they had at the decision, and with the one that they have now.
+        Each decider is listed under the human id at the time of the decision, and under the present one.
         """
         return self.deciders_before("")
 
     def deciders_before(self, stage: str) -> frozenset[UUID]:
-        """Return the humans who have decided, without those who decided at this stage."""
+        """Return the human ids of the deciders at all stages except this one."""
         return frozenset(human for each in self.decisions.all() if each.stage != stage for human in each.humans)
 
     def decision_of(self, human: UUID | None, stage: str) -> Decision | None:
-        """Return the decision of this human at a stage, with any of their accounts.
-
-        Return None if they made no decision.
-        """
+        """Return the decision that this human made at this stage, or None. All accounts of the human count."""
         return next((each for each in self.decisions.all() if each.stage == stage and human in each.humans), None)
 
     @property
@@ -176,7 +176,7 @@ class DecisionQuerySet(ScopedQuerySet):
 class Decision(models.Model):
     """One human's approval or denial at one stage.
 
-    It stores the human ids of the decider and of the requester, so that a constraint of the database can compare them.
+    The human ids of the decider and of the requester are stored here too. A constraint of the database compares them.
     """
 
     class Stage(models.TextChoices):
@@ -229,14 +229,18 @@ class Decision(models.Model):
 
     @property
     def humans(self) -> frozenset[UUID]:
-        """The decider's human ids: at the decision, and now. They differ if accounts have been linked since."""
+        """The decider's human id at the time of the decision, and the present one.
+
+        They differ if the decider's accounts have been linked since then.
+        """
         return frozenset((self.decider_human, self.decider.human_id))
 
     @property
     def who(self) -> str:
-        """The decider's name.
+        """The decider's name, for display.
 
-        It also names the client that acted for them, or the approvers for whom they were the deputy.
+        If a client acted for the decider, its name is added. If the decider was a deputy, the names of the absent
+        approvers are added.
         """
         name = self.decider.name
         if self.deputy_for:
@@ -252,21 +256,24 @@ class Decision(models.Model):
 
     @property
     def key_name(self) -> str:
-        """The name of the passkey that signed.
+        """The name of the passkey that signed the decision.
 
-        It is empty for the provider's people, because their passkeys are not named to customers.
+        It is empty for the provider's people, because customers do not see the names of their passkeys.
         """
         return str((self.signed_with or {}).get("name", ""))
 
     @property
     def is_device_bound(self) -> bool | None:
-        """Whether the passkey can't leave its device; None if nothing was signed."""
+        """Whether the passkey that signed can't leave its device. None for a decision without a signature."""
         found = (self.signed_with or {}).get("device_bound")
         return found if isinstance(found, bool) else None
 
 
 class SignedDecision(models.Model):
-    """The signature of a decision. The log's entry contains the same, for readers who do not trust this table."""
+    """The signature of a decision.
+
+    The log's entry contains the signature too, for readers who do not trust this table.
+    """
 
     decision = models.OneToOneField(Decision, models.PROTECT, primary_key=True, related_name="signature")
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")
@@ -299,12 +306,15 @@ class GrantQuerySet(ScopedQuerySet):
         return self.unclosed().filter(closes_at__lte=at)
 
     def over(self, at: datetime) -> Self:
-        """The grants that somebody closed or whose window has ended, even if no sweep has stored the end yet."""
+        """Return the grants that are over at this instant: somebody closed them, or their window has ended.
+
+        A window has ended at its time, even if no sweep has stored that yet.
+        """
         return self.filter(Q(closed_at__isnull=False) | Q(closes_at__lte=at))
 
 
 class Grant(models.Model):
-    """What an approved access request gives: one engineer, its resources, one window."""
+    """What an approved access request gives: access for one engineer, to some resources, during one window."""
 
     class CloseReason(models.TextChoices):
         RELEASED = "released", _("closed by the engineer")
@@ -364,9 +374,10 @@ class ContentAccessQuerySet(ScopedQuerySet):
     service_path = "grant__access_request__service_id"
 
     def columns_of_list(self, grant: Grant, resource: models.Model, item_ids: Iterable[str]) -> dict[str, object]:
-        """Return the columns of a row about a list of names: how many names, their ids, and how many of them are new.
+        """Return three columns for the row of a listing: the number of names, their ids, and how many of them are new.
 
-        Call it while the grant's row is locked. Otherwise two lists at the same time would both count a name as new.
+        A name is new if no earlier listing under this grant contained it. Lock the grant's row before the call.
+        Otherwise two listings at the same time would both count the same name as new.
         """
         ids = [sha256(item_id.encode("utf-8", "surrogatepass")).digest()[:LISTED_ID] for item_id in item_ids]
         lists = self.filter(tenant=grant.tenant_id, grant=grant, resource=resource, kind="listed")
@@ -377,7 +388,7 @@ class ContentAccessQuerySet(ScopedQuerySet):
 
 
 class ContentAccess(models.Model):
-    """One access to content. Rows are only added and never changed, like their audit entries."""
+    """One access to content. Like an audit entry, a row is written once and never changed."""
 
     class Kind(models.TextChoices):
         LIST_ASKED = "list_asked", _("asked for a list of names")

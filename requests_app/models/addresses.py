@@ -1,4 +1,4 @@
-"""A change of a person's email address, from the request until a link sent to the new address confirms it."""
+"""Changes of a person's email address. A change waits until a link that was sent to the new address confirms it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class AddressChangeQuerySet(ScopedQuerySet):
 
 
 class AddressChange(models.Model):
-    """A requested change of address.
+    """A requested change of a person's address.
 
-    It ends when it is done, or when the person requests another change. Only the hash of its link's secret is stored.
+    It ends when it is confirmed, or when the person requests another change. Only the hash of the secret in
+    the link is stored.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

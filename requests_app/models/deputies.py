@@ -19,9 +19,10 @@ class OutOfOfficeQuerySet(ScopedQuerySet):
         return self.filter(ended_at=None, until_at__gt=at)
 
     def live(self, at: datetime) -> Self:
-        """The absences that apply at this instant.
+        """Return the absences during which the deputy decides at this instant.
 
-        The approver still has the role, and the deputy is not the same human.
+        An absence is left out if the approver has lost the role, if either person is switched off, or if both are the
+        same human.
         """
         rows = self.to_come_or_live(at).filter(from_at__lte=at, approver__is_active=True, deputy__is_active=True)
         still = {"approver__memberships__tenant": F("tenant"), "approver__memberships__role": "approver"}
@@ -29,7 +30,7 @@ class OutOfOfficeQuerySet(ScopedQuerySet):
 
 
 class OutOfOffice(models.Model):
-    """An absence of an approver. It begins and ends at its times, unless somebody ends it early (`ended_at`)."""
+    """An absence of an approver, from `from_at` to `until_at`. If somebody ends it earlier, `ended_at` is set."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="absences")

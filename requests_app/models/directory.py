@@ -15,16 +15,16 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class DirectoryRecordQuerySet(ScopedQuerySet):
     def present(self) -> Self:
-        """The records that the directory has not deleted."""
+        """Return the records that the directory has not deleted."""
         return self.filter(removed_at=None)
 
 
 class DirectoryRecord(models.Model):
-    """A person as the directory knows them (RFC 7643, section 4.1), from the first time that it wrote them.
+    """A person as the directory describes them (RFC 7643, section 4.1).
 
-    `external_id` is the directory's own key, and `user_key` is the user name in lower case, to compare names. After the
-    directory has deleted a person, it can't see them any more. The account is then switched off, and remains because
-    the log names it.
+    The row is made when the directory first sends them. `external_id` is the directory's own key. `user_key` is the
+    user name in lower case, for comparisons. When the directory deletes a person, it can't see this record any more,
+    and the account is switched off. The account is not deleted, because the log names it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,7 @@
-"""Reads the facts for a question to the decision point, at one instant. It does not judge them."""
+"""Reads from the database what the decision point needs to answer a question. All facts are from one instant.
+
+This module does not decide the answer.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ from requests_app.models.services import Resource, is_under
 
 @dataclass(frozen=True)
 class EvaluationQuery:
-    """A question, its asker, and the tenants that the asker may know; `within` None means all tenants."""
+    """A question to the decision point, with its asker.
+
+    `within` has the tenants that the asker can see; None means all tenants.
+    """
 
     question: Question
     asker: UUID
@@ -37,21 +43,22 @@ class EvaluationQuery:
 
     @property
     def subject(self) -> tuple[UUID | None, str | None]:
-        """The person's id, or else their address."""
+        """The id of the person whom the question is about. If no id was given, the second value is the address."""
         key = as_id(self.question.subject)
         return key, None if key else self.question.subject.lower()
 
     @property
     def resource(self) -> tuple[UUID | None, str | None]:
-        """The resource's id, or else its locator or name."""
+        """The id of the resource that the question is about. Without an id, the second value is its locator or name."""
         key = as_id(self.question.resource)
         return key, None if key else self.question.resource
 
     @property
     def tenant(self) -> tuple[UUID | None, str | None]:
-        """The tenant's id, or else its short name.
+        """The id of the tenant that the question names. Without an id, the second value is the tenant's short name.
 
-        If the question names no tenant, it is the only tenant that the asker may know. Otherwise both values are empty.
+        If the question names no tenant, this is the only tenant that the asker can see. If the asker can see several,
+        both values are empty.
         """
         if not self.question.tenant:
             return next(iter(self.within)) if self.within and len(self.within) == 1 else None, None
@@ -60,17 +67,17 @@ class EvaluationQuery:
 
 
 def ask(question: Question, *, actor: Actor) -> EvaluationQuery:
-    """Return the query for this actor. Raises NotAllowed if they may not ask about other people."""
+    """Return the query for a question of this actor. Raise NotAllowed if the actor can't ask about other people."""
     policy.require_asker(actor)
     within = None if policy.is_staff(actor) else policy.tenants_read(actor)
     return EvaluationQuery(question, actor.person, within, actor.token_id)
 
 
 def read(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None]:
-    """Read the facts for a query, and the log's head if the database returned it.
+    """Read the facts for a query. Return them with the log's head, or with None if the database did not return it.
 
-    With `hold`, for a reported access, the facts are read under the locks that the access needs: first those of the
-    grants, then that of the tenant's log.
+    With `hold`, the rows are locked before they are read: first the grants, then the tenant's log. This is for an
+    access that is recorded in the same transaction.
     """
     if connection.vendor == "postgresql":
         return _in_one_call(query, hold=hold)
@@ -78,9 +85,9 @@ def read(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHead | None
 
 
 def require_still(facts: Facts, *, actor: Actor) -> None:
-    """Raise NotAllowed unless the asker still has the account, the token, the scope and the role.
+    """Raise NotAllowed or InsufficientScope unless the asker can still ask this question.
 
-    They may have lost them after their request began.
+    The asker may have lost the account, the token, the scope or the role after the HTTP request began.
     """
     if not facts.asker_is_active or (policy.is_staff(actor) and not facts.asker_is_staff):
         raise NotAllowed
@@ -91,7 +98,10 @@ def require_still(facts: Facts, *, actor: Actor) -> None:
 
 
 def last_ended(question: Question, facts: Facts) -> Ended | None:
-    """Return the last closed window that covered the question. Called only if the answer is a denial."""
+    """Return the window that closed last among those that would have allowed this access, or None.
+
+    Only a denial needs this, to say when and why the access ended.
+    """
     if facts.human_id is None:
         return None
     grants = Grant.objects.filter(
@@ -153,7 +163,7 @@ def _in_one_call(query: EvaluationQuery, *, hold: bool) -> tuple[Facts, ChainHea
 
 
 def _is_live(query: EvaluationQuery, token_until: datetime | None, at: datetime) -> bool:
-    """Return whether the asker's token is neither revoked nor expired. Without a token, return True."""
+    """Return whether the asker's token is neither revoked nor expired. An asker without a token counts as live."""
     return query.token is None or (token_until is not None and at < token_until)
 
 
@@ -174,9 +184,9 @@ def _window(columns: Iterable[Any]) -> Window:
 
 
 def row_by_row(query: EvaluationQuery, *, hold: bool = False) -> Facts:
-    """Return the same facts with the models, for a database without functions.
+    """Read the same facts as `_in_one_call` with the models, for a database without stored functions.
 
-    In such a database, a transaction locks everything that it reads.
+    No row is locked here: in such a database (SQLite), the transaction itself has the only write lock.
     """
     asker = Person.objects.get_queryset().select_related("client").filter(pk=query.asker).first()
     client: Client | None = getattr(asker, "client", None)

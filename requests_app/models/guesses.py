@@ -1,4 +1,4 @@
-"""Counts guesses in rows, so that all processes count together, one guess at a time."""
+"""Stores in the database how often somebody has guessed, so that all processes use the same count."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from django.db import models
 
 
 class Tries(models.Model):
-    """The guesses about one subject since the start of its period.
+    """The number of guesses about one subject since the start of the present period.
 
-    `subject` is an id or a hash. The guessed value is not stored.
+    `subject` is an id or a hash. The guessed values are not stored.
     """
 
     subject = models.CharField(max_length=80, unique=True)

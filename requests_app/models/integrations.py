@@ -1,4 +1,7 @@
-"""The callers of the API: clients and tokens. Also the keys with which a repeated call acts only once."""
+"""The callers of the API: clients and their tokens.
+
+Also idempotency keys, with which a repeated call acts only once.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ class ClientQuerySet(ScopedQuerySet):
 class Client(models.Model):
     """A machine that calls the API: a ticket system, a SIEM, a service that enforces windows.
 
-    It belongs to a tenant, or to the provider. It acts under its own account, with which nobody can sign in. Its secret
-    is random, so a SHA-256 hash is as safe as a slow hash.
+    The client belongs to a tenant, or to the provider. It has an account of its own, with which nobody can sign in. The
+    client's secret is random, so a SHA-256 hash protects it as well as a slow hash.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -64,7 +67,10 @@ class TokenQuerySet(ScopedQuerySet):
     tenant_path = "account__memberships__tenant_id"
 
     def visible_to(self, actor: Actor) -> Self:
-        """The actor's own tokens. An administrator also sees those of the tenant's people; staff see all tokens."""
+        """Return the actor's own tokens. For an administrator, add those of the tenant's people and clients.
+
+        Staff see all tokens.
+        """
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
         allowed = Q(account=actor.person_id)
@@ -80,9 +86,9 @@ class TokenQuerySet(ScopedQuerySet):
         return self.filter(kind=Token.Kind.PERSONAL)
 
     def revocable(self) -> Self:
-        """The tokens that people can revoke.
+        """Return the tokens that people can revoke.
 
-        A client's access tokens are not among them, because they expire within an hour.
+        A client's access tokens are left out, because they expire within an hour.
         """
         return self.exclude(kind=Token.Kind.ACCESS)
 
@@ -140,12 +146,12 @@ class Token(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """One `Idempotency-Key` of one caller: the request that came with it, whether its act is done, and the answer.
+    """One `Idempotency-Key` of one caller: the HTTP request that it came with, whether the act is done, and the answer.
 
-    The act writes `done_at` in its own transaction, and the answer is stored after it. If the process is killed between
-    the two, the act is done once, and `subject_id` names its row. `holder` names the process that works on the key
-    (`requests_app.platform.holders`). A process that takes the key over writes a new `claim`. So if the former process
-    still runs, it can't commit any more.
+    The transaction of the act writes `done_at`; the answer is stored afterwards. If the process is killed in between,
+    the act is done, and `subject_id` names the row that it changed. `holder` is the process that works on the call
+    (`requests_app.platform.holders`). When another process takes over, it writes a new `claim`. The former process can
+    then no longer commit, even if it still runs.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

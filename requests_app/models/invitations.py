@@ -1,4 +1,4 @@
-"""Invitations. Each can make the reader of one mail one of a tenant's people, once."""
+"""Invitations. An invitation is sent by mail, and makes its reader one of a tenant's people. It works once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_app.models.scoping import ScopedQuerySet
 
 class InvitationQuerySet(ScopedQuerySet):
     def unanswered(self) -> Self:
-        """The invitations that were neither accepted nor withdrawn. Expired invitations are among them."""
+        """Return the invitations that were neither accepted nor withdrawn, including expired ones."""
         return self.filter(accepted_at=None, withdrawn_at=None)
 
     def open(self, at: datetime) -> Self:
@@ -24,9 +24,10 @@ class InvitationQuerySet(ScopedQuerySet):
 
 
 class Invitation(models.Model):
-    """An invitation of an address to a role.
+    """An invitation that was sent to an address, and gives a role.
 
-    Only the hash of the link's secret is stored (`link_secrets`). `invited_by` is empty if the recovery key was used.
+    Only the hash of the secret in the link is stored (`link_secrets`). `invited_by` is empty if somebody used the
+    customer's recovery key.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

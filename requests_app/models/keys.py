@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class PasskeyQuerySet(ScopedQuerySet):
     def visible_to(self, actor: Actor) -> Self:
-        """The actor's own keys, and those of their tenants' people. Staff see all keys."""
+        """Return the actor's own keys, and those of people in the actor's tenants. Staff see all keys."""
         scoped = super().visible_to(actor)
         return scoped if actor.is_system else scoped | self.filter(person_id=actor.person_id)
 
@@ -26,13 +26,13 @@ class PasskeyQuerySet(ScopedQuerySet):
         return self.filter(removed_at=None)
 
     def of_this_site(self) -> Self:
-        """The keys with which people sign in here. The keys of a tenant's own approval page are not among them."""
+        """Return the keys with which people sign in to this site. Keys of a tenant's own approval page are left out."""
         return self.filter(rp_id=settings.PASSKEY_RP_ID)
 
     def may_sign_for(self, tenant: Tenant) -> Self:
-        """The keys that may sign an approval of this tenant, by the rules in `tenant`.
+        """Return the keys that can sign an approval for this tenant.
 
-        The rules need not be saved yet.
+        The rules are read from `tenant`, which need not be saved yet.
         """
         rows = self.live().filter(enrolled__has_key=str(tenant.pk))
         sites = [tenant.approval_rp_id] if tenant.own_keys_only else [settings.PASSKEY_RP_ID, tenant.approval_rp_id]
@@ -43,8 +43,9 @@ class PasskeyQuerySet(ScopedQuerySet):
 class Passkey(models.Model):
     """A WebAuthn credential of one person.
 
-    A removed passkey remains in the table, because its signatures are still valid. `enrolled` maps the id of each log
-    to the entry that introduces the key there: {"seq": …, "leaf": hex}. A key of the provider's people has no `tenant`.
+    A removed passkey stays in the table, because the decisions that it signed must remain checkable. `enrolled` maps
+    the id of each log to the entry that introduced the key in that log: {"seq": …, "leaf": hex}. A key of the
+    provider's people has no `tenant`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

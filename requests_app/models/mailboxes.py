@@ -1,7 +1,7 @@
-"""Finds addresses that reach the same mailbox, because their accounts may belong to one human.
+"""Finds accounts whose addresses reach the same mailbox. Such accounts may belong to one human.
 
-Upper case, a subaddress after a plus sign (RFC 5233) and another spelling of an international domain (RFC 5890) reach
-the same mailbox. Dots are not ignored, because most mail providers distinguish them.
+Three differences do not matter: upper case, a subaddress after a plus sign (RFC 5233), and the spelling of an
+international domain (RFC 5890). Dots matter, because most mail providers distinguish them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from django.db.models import Q
 
 
 def base(email: str) -> str:
-    """Return the address in lower case, without a subaddress, and with its domain in the form of the DNS."""
+    """Return the address in lower case and without a subaddress. The domain is in ASCII, as in the DNS."""
     local, _at, domain = email.strip().lower().rpartition("@")
     return f"{local.partition('+')[0] or local}@{_in_ascii(domain)}"
 
 
 def same_mailbox(email: str) -> Q:
-    """Return a condition for the accounts with an address that reaches the same mailbox.
+    """Return a query condition for all accounts whose address reaches the same mailbox as this address.
 
-    A subaddress in either address does not matter.
+    Subaddresses are ignored on both sides.
     """
     local, _at, domain = base(email).rpartition("@")
     found = Q()

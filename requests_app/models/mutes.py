@@ -22,23 +22,23 @@ class MuteQuerySet(ScopedQuerySet):
         return self.filter(lifted_at=None, until_at__gt=at)
 
     def of(self, human_id: uuid.UUID) -> Self:
-        """The mutes that apply to this human, with any account: those that name the human, and those for everybody."""
+        """Return the mutes that name any account of this human, and the mutes for all engineers."""
         return self.filter(Q(engineer=None) | Q(engineer__human_id=human_id))
 
     def of_same(self, engineer: Person | None) -> Self:
-        """The mutes for exactly this human, or without an engineer those for everybody."""
+        """Return the mutes for this human only. Without an engineer, return the mutes for all engineers."""
         return self.filter(engineer=None) if engineer is None else self.filter(engineer__human_id=engineer.human_id)
 
     def longest(self, tenant_id: uuid.UUID, human_id: uuid.UUID, at: datetime) -> Mute | None:
-        """Return the mute with the latest end that applies to this human at a tenant now, or None."""
+        """Return the live mute at a tenant that applies to this human and ends last, or None."""
         rows = self.filter(tenant=tenant_id).live(at).of(human_id).select_related("tenant", "engineer")
         return rows.order_by("-until_at").first()
 
 
 class Mute(models.Model):
-    """Until its end, the tenant accepts no access requests from `engineer`, or from anybody if `engineer` is empty.
+    """A period in which a tenant accepts no access requests from `engineer`, or from anybody if `engineer` is empty.
 
-    It ends at `until_at`, unless somebody ends it early (`lifted_at`).
+    It ends at `until_at`. If somebody ends it earlier, `lifted_at` is set.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,7 @@
-"""Messages that must be sent. Each is written in the transaction of its change, and delivered later, at least once."""
+"""Messages that must be sent. A change and its messages are written in one transaction. Delivery comes later.
+
+Each message is delivered at least once.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _FOR_WEBHOOKS = Q(state="waiting", webhook__isnull=False)
 
 class OutboxQuerySet(ScopedQuerySet):
     def due(self, at: datetime) -> Self:
-        """The waiting messages whose time has come, and that no worker has claimed, or whose claim has expired."""
+        """Return the messages that a worker can claim now: those that wait, are due, and have no live claim."""
         return self.filter(
             Q(claimed_until=None) | Q(claimed_until__lte=at),
             state=OutboxMessage.State.WAITING,
@@ -35,8 +38,9 @@ class OutboxMessage(models.Model):
     `tenant` is empty if the message belongs to no tenant, for example if it is about an account of the provider.
 
     A row in the lane "fanout" has no recipient yet: its delivery makes a row in the lane "mail" for each recipient. A
-    row in the lane "webhook" has a `webhook`. It waits for rows with the same `mark` and a lower `seq`, the number in
-    the log, unless it reports the end of an access.
+    row in the lane "webhook" has a `webhook`, and `seq` is the number of its entry in the log. Such a row waits until
+    the rows with the same `mark` and a lower `seq` are delivered. A row that reports the end of an access does not
+    wait.
     """
 
     class State(models.TextChoices):
@@ -90,8 +94,8 @@ class OutboxMessage(models.Model):
 
     @property
     def tells(self) -> list[str]:
-        """The ids of all messages in this message's combined mail, including this one.
+        """The ids of all messages that this message's combined mail contains, including this message.
 
-        Empty if the mail has only this message.
+        The list is empty if the mail contains only this message.
         """
         return list((self.rendered or {}).get("tells", ()))

@@ -44,7 +44,7 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return self.active().humans().filter(**is_approver).distinct()
 
     def deciding_for(self, tenant_id: object, at: datetime) -> Self:
-        """The people who can decide for this tenant now: its approvers, and the deputies of absent approvers."""
+        """Return the people who can decide for this tenant now: its approvers, and the deputies of absent approvers."""
         of_tenant: dict[str, Any] = {"tenant": tenant_id}
         deputies = OutOfOffice.objects.filter(**of_tenant).live(at).values("deputy")
         people = self.active().humans()
@@ -53,12 +53,12 @@ class PersonQuerySet(models.QuerySet["Person"]):
         return people.filter(is_approver | still).distinct()
 
     def in_queue(self, service_id: object, role: str) -> Self:
-        """The people with this role in a queue. The account of a client is never among them."""
+        """Return the people with this role in a service's queue. Accounts of clients are left out."""
         has_role = {"queue_assignments__service_id": service_id, "queue_assignments__role": role}
         return self.active().humans().filter(**has_role).distinct()
 
     def holding(self, roles: Iterable[str], *, tenant_id: object, service_id: object) -> Self:
-        """The people who hold one of these roles in the tenant, or in the service's queue."""
+        """Return the people who hold one of these roles in the tenant, or in the service's queue."""
         names = sorted(roles)
         in_tenant = Q(memberships__tenant_id=tenant_id, memberships__role__in=names)
         in_queue = Q(queue_assignments__service_id=service_id, queue_assignments__role__in=names)
@@ -76,7 +76,7 @@ class PersonManager(BaseUserManager["Person"]):
         return self.get(email=(email or "").lower())
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """Make a person for the command line. Its operator guarantees that the address is right."""
+        """Create a person from the command line. The address counts as verified, because the operator entered it."""
         fields.setdefault("created_at", clock.now())
         fields.setdefault("email_verified_at", fields["created_at"])
         person = self.model(email=email.lower(), **fields)
@@ -88,10 +88,10 @@ class PersonManager(BaseUserManager["Person"]):
         return person
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> Person:
-        """Make a member of staff, for `manage.py createsuperuser`.
+        """Create a member of staff, for `manage.py createsuperuser`. No second person must confirm this.
 
-        The machine's operator needs no second person. The log of the provider and the log of each tenant that ever had
-        Lockbox on get an entry. The new member can't confirm anything before the waiting time is over.
+        The provider's log gets an entry, and so does the log of each tenant that ever had Lockbox on. The new member
+        can't confirm anything until the waiting time is over.
         """
         fields.setdefault("name", email.partition("@")[0])
         fields.update(side=Person.Side.PROVIDER, is_staff=True, is_superuser=True)
@@ -102,9 +102,9 @@ class PersonManager(BaseUserManager["Person"]):
 
 
 class Person(AbstractBaseUser, PermissionsMixin):
-    """A person who signs in, or the account of a client, which never signs in.
+    """A person who can sign in, or the account of a client, with which nobody can sign in.
 
-    All accounts of one human have the same `human_id`, so that the human counts once.
+    All accounts of one human have the same `human_id`. So a human with two accounts counts once.
     """
 
     class Kind(models.TextChoices):
@@ -161,21 +161,27 @@ class Person(AbstractBaseUser, PermissionsMixin):
         return self.name
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Return whether this is the password. Return False if the person may sign in only with single sign-on."""
+        """Return whether this is the password. Return False if the person must use single sign-on."""
         return super().check_password(raw_password) and not self.signs_in_elsewhere()
 
     def signs_in_elsewhere(self) -> bool:
-        """Return whether the tenant's single sign-on is this person's only way to sign in."""
+        """Return whether single sign-on is the only way for this person to sign in. Their tenant decides this."""
         tenants = Membership.objects.filter(person=self).values("tenant")
         return SignOn.objects.filter(is_only=True, tenant__in=tenants).exclude(break_glass=self).exists()
 
     def may_change_address(self) -> bool:
-        """Return whether the person may change their address: no directory manages it, and they sign in here."""
+        """Return whether the person can change their address here.
+
+        They can't if a directory manages the address, or if they must use single sign-on.
+        """
         in_directory = DirectoryRecord.objects.filter(person=self).present().exists()
         return not (in_directory or self.signs_in_elsewhere())
 
     def passes_single_sign_on_by(self) -> bool:
-        """Return whether this is the one person who may sign in here although all others must use single sign-on."""
+        """Return whether the person can sign in here although their tenant requires single sign-on.
+
+        A tenant names at most one such person, in case its identity provider fails.
+        """
         return SignOn.objects.filter(is_only=True, break_glass=self).exists()
 
     def get_full_name(self) -> str:
@@ -186,15 +192,15 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
     @property
     def has_second_factor(self) -> bool:
-        """Whether the person has an authenticator app or a passkey of this site. With an app, this needs no query."""
+        """Whether the person has an authenticator app, or a passkey of this site. Queries only if there is no app."""
         if self.totp_set_up_at is not None:
             return True
         return bool(Passkey.objects.filter(person_id=self.pk).live().of_this_site().exists())
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Return the hash that a session must have to remain valid.
+        """Return a hash that Django compares with the one in each session. A session with another hash ends.
 
-        A new password changes the hash and so ends all sessions, and so does a new `session_epoch`.
+        A new password or a new `session_epoch` changes the hash, so all sessions of the person end.
         """
         salt = "requests_app.models.Person.get_session_auth_hash"
         value = f"{self.password}\n{self.session_epoch}"
@@ -203,15 +209,15 @@ class Person(AbstractBaseUser, PermissionsMixin):
 
 class StaffTermQuerySet(models.QuerySet["StaffTerm"]):
     def since(self, at: datetime) -> Self:
-        """The terms that had not ended at this instant."""
+        """Return the terms that had not ended at this instant."""
         return self.filter(Q(until_at=None) | Q(until_at__gt=at))
 
 
 class StaffTerm(models.Model):
-    """One period in which somebody was staff. It remains if the account is switched off.
+    """One period in which somebody was staff. The row stays if the account is switched off.
 
-    A new term begins if the account is switched on again, its second factors are reset, or its identity at an identity
-    provider is unlinked. In these cases, somebody else may use the account now.
+    A new term begins when the account might have a new user: it was switched on again, its second factors were reset,
+    or its identity at an identity provider was unlinked.
     """
 
     person = models.ForeignKey(Person, models.PROTECT, related_name="staff_terms")
@@ -274,7 +280,7 @@ class Membership(models.Model):
 
 
 class QueueAssignment(models.Model):
-    """One role of one of the provider's people in one service's queue."""
+    """One role of a person of the provider in the queue of one service."""
 
     class Role(models.TextChoices):
         ENGINEER = "engineer", _("Engineer")
@@ -297,7 +303,10 @@ class QueueAssignment(models.Model):
 
 
 def _witness_made_staff(person: Person) -> None:
-    """Record in each log that this concerns that the machine's operator made somebody a member of staff."""
+    """Record that an operator made this person staff on the command line.
+
+    The entry goes into the provider's log, and into the log of each tenant that ever had Lockbox on.
+    """
     detail = {"person": str(person.pk), "name": person.name, "email": person.email, "role": str(Role.STAFF)}
     fields: dict[str, Any] = {
         "event": Event.ROLE_GIVEN,
@@ -334,10 +343,10 @@ def actor_of(
     ip: str = "",
     given_roles: Iterable[tuple[UUID, str]] | None = None,
 ) -> Actor:
-    """Return the actor for a person, with their present roles, or with those that the caller has read with the person.
+    """Return the actor for a person.
 
-    A person who is switched off has no roles, even if rows exist. A client's account has none either: its token says
-    what the client may do.
+    The roles are read now, unless the caller has read them already (`given_roles`). A person who is switched off has no
+    roles, even if rows for them exist. A client's account has no roles either: its token decides what it can do.
     """
     if not _holds_roles(person):
         given_roles = ()
@@ -361,7 +370,7 @@ def _actor_with(
 ) -> Actor:
     """Return the actor with these roles.
 
-    The ids in `given_roles` are tenants for a customer's person, and services for one of the provider's people.
+    The ids in `given_roles` are tenants for a customer's person, and services for a person of the provider.
     """
     roles: dict[UUID, set[Role]] = {}
     for where, role in given_roles:
@@ -387,9 +396,10 @@ def _actor_with(
 
 
 def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID, tuple[Away, ...]]:
-    """Give the role of an approver to a deputy for each tenant in which an approver who named them is away now.
+    """Add the role of an approver in each tenant where this person is now the deputy of an absent approver.
 
-    Returns all absent approvers, because it is not known for which of them the deputy acts.
+    This changes `tenant_roles`. Return, for each such tenant, all absent approvers, because nobody can know for which
+    of them the deputy acts.
     """
     as_deputy = [pk for pk, roles in tenant_roles.items() if Role.DEPUTY in roles and Role.APPROVER not in roles]
     if not as_deputy:
@@ -406,10 +416,10 @@ def _deputise(person: Person, tenant_roles: dict[UUID, set[Role]]) -> dict[UUID,
 def actor_of_token(
     token: Token, *, in_name_of: Person | None = None, door: str = "api", request_id: str = "", ip: str = ""
 ) -> Actor:
-    """Return the actor of a token, limited to its scopes. `token` must have its account and its client.
+    """Return the actor for a token, limited to the token's scopes.
 
-    If the provider's client raises an access request in the name of an engineer, it has the engineer's roles and not
-    its own.
+    `token` must be read with its account and its client. With `in_name_of`, a client of the provider acts with the
+    roles of this engineer, and without its own.
     """
     account = token.account
     scopes = known(token.scopes)
@@ -441,7 +451,7 @@ def actor_of_token(
 
 
 def _with_decider(machine: Machine, client: Client) -> Machine:
-    """Add the approver for whom the client decides, if that person still is an approver."""
+    """Add the approver for whom the client decides. Add nobody if that person is no longer an approver."""
     person = client.decides_for
     if person is None or not Person.objects.get_queryset().approvers_of(client.tenant_id).filter(pk=person.pk).exists():
         return machine
@@ -455,7 +465,7 @@ def _with_decider(machine: Machine, client: Client) -> Machine:
 
 
 def _with_roles(place: str, role: str) -> CompiledQuery:
-    """Return the query for a person with their roles: one row for each role, or one row for a person without a role."""
+    """Return a compiled query for a person: one row for each of their roles, or one row if they have no role."""
     return CompiledQuery(
         lambda pk: Person.objects.get_queryset().annotate(held_in=F(place), held_role=F(role)).filter(pk=pk).order_by(),
         pk=UUIDField(),
@@ -469,7 +479,7 @@ _WITH_ROLES = {
 
 
 def reread(actor: Actor) -> Actor:
-    """Return the same actor with their present roles, for the transaction that depends on them."""
+    """Return the actor with the roles that they have now. Call it in the transaction that depends on these roles."""
     if not actor.is_person:
         return actor
     if actor.token_id is not None:
@@ -495,7 +505,7 @@ def _reread_token(actor: Actor) -> Actor:
 
 
 def _token(here: Any, **which: Any) -> QuerySet[Any, Any]:
-    """Return the token with the roles of its account: one row for each role, or one row without a role."""
+    """Return a query for a token: one row for each role of its account, or one row if the account has no role."""
     roles = {
         "in_tenant": F("account__memberships__tenant_id"),
         "tenant_role": F("account__memberships__role"),
@@ -514,7 +524,10 @@ _TOKEN_BY = {
 
 
 def find_token(**which: Any) -> tuple[Token, datetime] | None:
-    """Return the token with the roles of its account, and the time at which one statement read all of them."""
+    """Return the token with the roles of its account, and the time at which they were read.
+
+    Return None if it is unknown. One statement reads all of this.
+    """
     (by,) = which
     found = _TOKEN_BY[by](here=clock.here(), **which)
     if not found:

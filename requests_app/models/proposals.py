@@ -23,7 +23,7 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.filter(tenant=None)
 
     def announced_to(self, tenant_ids: Iterable[UUID]) -> Self:
-        """The staff's changes that touch these tenants. Each change is returned once."""
+        """Return the proposals of staff that affect any of these tenants. Each proposal is returned once."""
         links = Proposal.touched.through.objects.filter(tenant_id__in=list(tenant_ids))
         return self.of_staff().filter(pk__in=links.values("proposal_id"))
 
@@ -31,16 +31,16 @@ class ProposalQuerySet(ScopedQuerySet):
         return self.of_staff().filter(ended_at=None, effective_at__lte=at)
 
     def unanswered(self, at: datetime) -> Self:
-        """The staff's proposals that expired because nobody confirmed them in time."""
+        """Return the proposals of staff that expired because nobody confirmed them in time."""
         return self.of_staff().filter(ended_at=None, effective_at=None, expires_at__lte=at)
 
 
 class Proposal(models.Model):
-    """A change that waits: the name of its act, and the arguments. When the act runs, it is judged again.
+    """A change that waits: the name of its act, and the act's arguments. The act is judged again when it runs.
 
-    A proposal with a `tenant` is that tenant's own and runs when it is confirmed. A proposal without one is the
-    staff's: the tenants that it touches get an announcement, and it takes effect at `effective_at`, a waiting time
-    after the confirmation. This time is stored in the row, so no worker can apply the change earlier.
+    A proposal with a `tenant` belongs to that tenant, and its act runs when it is confirmed. A proposal without a
+    tenant belongs to staff. It is announced to the tenants that it affects, and takes effect at `effective_at`: a
+    waiting time after the confirmation. `effective_at` is stored in the row, so no worker can apply the change earlier.
     """
 
     class Outcome(models.TextChoices):
@@ -113,10 +113,10 @@ class Proposal(models.Model):
 
     @property
     def is_alone(self) -> bool:
-        """Whether nobody else could confirm the proposal, so that the waiting time replaces the second person."""
+        """Whether nobody could confirm the proposal except its author, so that it only waits for `effective_at`."""
         return self.effective_at is not None and self.confirmed_by_id is None
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The arguments that may be shown. Only the act itself may read arguments with a name that begins with "_"."""
+        """The arguments that people can see. Arguments whose name begins with "_" are only for the act itself."""
         return {name: value for name, value in self.said.items() if not name.startswith("_")}

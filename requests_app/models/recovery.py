@@ -17,7 +17,7 @@ class RecoveryKeyQuerySet(ScopedQuerySet):
 
 
 class RecoveryKey(models.Model):
-    """One recovery key of a tenant. It ends when it is used, or when another one is made."""
+    """One recovery key of a tenant. It stops working when it is used, or when the tenant makes another key."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="recovery_keys")

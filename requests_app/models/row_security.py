@@ -1,6 +1,6 @@
-"""Tells PostgreSQL which tenants a connection may see: a second check if code forgets `visible_to`.
+"""Limits in PostgreSQL which tenants' rows a connection can see, as a second check if code forgets `visible_to`.
 
-If no tenants are set, the policies (migration 0003) allow all rows. That is so for workers, for staff and for the
+If no tenants are set, the policies (migration 0003) hide nothing. This is the case for workers, for staff and for the
 provider's people: only the querysets limit what they see. The policies do not apply to a superuser of the database, so
 production uses another role.
 """
@@ -19,7 +19,7 @@ NOBODY = UUID(int=(1 << 128) - 1)
 
 @contextmanager
 def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
-    """Hide the rows of all other tenants from this thread's connection inside the block. Does nothing on SQLite."""
+    """Inside the block, hide the rows of all other tenants from this thread's connection. Do nothing on SQLite."""
     if connection.vendor != "postgresql":
         yield
         return
@@ -36,10 +36,10 @@ def only_tenants(tenant_ids: Iterable[UUID]) -> Iterator[None]:
 
 @contextmanager
 def own_account() -> Iterator[None]:
-    """Remove the limit of `only_tenants` inside the block, for an act on an account.
+    """Inside the block, suspend the limit of `only_tenants`, so that an act on an account can write the provider's log.
 
-    The log of an account without any role is the provider's. The act itself has checked, with `visible_to` or by role,
-    that the actor may change the account.
+    An account without a role has its entries in that log. The caller must already have checked that the actor is
+    allowed to change the account.
     """
     if connection.vendor != "postgresql":
         yield

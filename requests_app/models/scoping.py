@@ -1,6 +1,6 @@
-"""The only way from an id to a row: `visible_to(actor).find(id)`.
+"""Finds rows by id only among the rows that an actor can see: `visible_to(actor).find(id)`.
 
-A missing row and a row that the actor may not see give the same error.
+A missing row and a hidden row raise the same error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 def new_reference(prefix: str) -> str:
-    """Return a short name that people can say and type. No two of its letters and digits look alike."""
+    """Return a random reference that people can read aloud and type. No two characters of its alphabet look alike."""
     return f"{prefix}-{_four()}-{_four()}"
 
 
@@ -32,16 +32,19 @@ def _four() -> str:
 
 
 class ScopedQuerySet(models.QuerySet[Any]):
-    """Rows with a scope: `tenant_path` and `service_path` name the columns of their tenant and their service."""
+    """A queryset of rows that belong to a tenant, to a service, or to both.
+
+    `tenant_path` and `service_path` name the columns with the tenant and the service.
+    """
 
     tenant_path = "tenant_id"
     service_path: str | None = None
 
     def visible_to(self, actor: Actor) -> Self:
-        """The rows that the actor may see.
+        """Return the rows that the actor can see.
 
-        Customers see those of their tenants, and the provider's people those of their queues. Staff and the system see
-        all rows.
+        Customers see the rows of their tenants. The provider's people see the rows of their queues. Staff and the
+        system see all rows.
         """
         if actor.is_system or (actor.is_staff and actor.side is Side.PROVIDER):
             return self
@@ -55,7 +58,7 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return Q(**{f"{self.service_path}__in": sorted(actor.service_ids)})
 
     def find(self, pk: object) -> Any:
-        """Return the row with this id. Raises NotFound for a missing row and for a malformed id."""
+        """Return the row with this id. Raise NotFound if there is no such row, or if `pk` is not an id."""
         key = as_id(pk)
         if key is None:
             raise NotFound
@@ -69,7 +72,8 @@ class ScopedQuerySet(models.QuerySet[Any]):
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """Return the one matching row.
 
-        If this locks the row, and `pk` is the only condition, the wait counts for the limits on waiting threads.
+        If the queryset locks rows and `pk` is the only condition, a wait for the lock counts as a wait for this row.
+        The number of threads that can wait for one row is limited.
         """
         waits = self._awaiting(kwargs["pk"]) if kwargs.keys() == {"pk"} and not args else nullcontext()
         with waits:
@@ -78,8 +82,9 @@ class ScopedQuerySet(models.QuerySet[Any]):
     def locked_in_turn(self) -> list[Any]:
         """Lock these rows in the order of their keys, and return them.
 
-        They are locked one by one, so that the limits on waiting threads count each wait under its row. More than
-        EACH_FOR_ITSELF rows are locked in one statement, and its wait counts once for the whole table.
+        The rows are locked one by one, so that a wait counts as a wait for one row. The number of threads that can wait
+        for one row is limited. More than EACH_FOR_ITSELF rows are locked in one statement; its wait counts for the
+        table.
         """
         rows = self.order_by("pk").locked()
         if not self._locks():
@@ -101,16 +106,19 @@ class ScopedQuerySet(models.QuerySet[Any]):
         return waits
 
     def locked(self) -> Self:
-        """Lock the rows, but not those that they join. SQLite has no row locks and needs none (BEGIN IMMEDIATE).
+        """Lock the rows of this table, but not the joined rows.
 
-        The lock is FOR NO KEY UPDATE, so that an act that only refers to the row with a foreign key does not wait. A
-        full lock caused deadlocks: one act had a tenant and waited for the log, and another act had the log and
-        referred to the tenant.
+        SQLite has no row locks and needs none (BEGIN IMMEDIATE). The lock is FOR NO KEY UPDATE. It does not block acts
+        that only refer to the row with a foreign key. A full lock caused deadlocks: one act had locked a tenant and
+        waited for the log, while another had locked the log and needed a reference to the tenant.
         """
         return self.select_for_update(of=("self",), no_key=True) if self._locks() else self
 
     def claimed(self) -> Self:
-        """Lock those of the rows that nobody else has locked. For sweeps that run at the same time."""
+        """Lock those rows that nobody else has locked, and skip the others.
+
+        This is for sweeps that run at the same time.
+        """
         return self.select_for_update(of=("self",), no_key=True, skip_locked=True) if self._locks() else self
 
     def _locks(self) -> bool:

@@ -14,7 +14,7 @@ from requests_app.models.tenants import Tenant
 
 
 def is_own_place(tenant: Tenant, locator: str) -> bool:
-    """Return whether a locator is under the tenant's own root. The root has the tenant's short name."""
+    """Return whether a locator is under the tenant's own root, which is named after the tenant's short name."""
     return is_under(tenant.slug, locator)
 
 
@@ -24,7 +24,10 @@ def is_under(slug: str, locator: str) -> bool:
 
 
 class ServiceQuerySet(ScopedQuerySet):
-    """A service belongs to no tenant. Customers see all services, the provider's people those of their queues."""
+    """Services belong to no tenant. Customers see all services.
+
+    The provider's people see the services of their queues.
+    """
 
     service_path = "pk"
 
@@ -55,7 +58,10 @@ class ResourceQuerySet(ScopedQuerySet):
 
 
 class Resource(models.Model):
-    """One mailbox, library or database. `locator` is the connector's name for it, and `kind` is the word for people."""
+    """One mailbox, library or database.
+
+    `locator` is its name for the connector; `kind` is a word that people understand.
+    """
 
     class Kind(models.TextChoices):
         MAILBOX = "mailbox", _("mailbox")

@@ -13,10 +13,11 @@ from requests_app.models.scoping import ScopedQuerySet
 
 
 class SignOn(models.Model):
-    """A tenant's connection to its identity provider (OpenID Connect). The provider's connection is in the settings.
+    """A tenant's connection to its identity provider (OpenID Connect).
 
-    `role_map` maps the groups of a claim to roles. With `is_only`, all people of the tenant must use single sign-on.
-    Only `break_glass` may still sign in here, in case the identity provider does not answer.
+    The provider's own connection is in the settings. `role_map` maps the groups of a claim to roles. With `is_only`,
+    all people of the tenant must use single sign-on, except the person in `break_glass`, who can sign in here if
+    the identity provider does not answer.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -50,7 +51,7 @@ class SignOn(models.Model):
 
 
 class Domain(models.Model):
-    """A domain that a tenant claims. After the proof, `verified_at` is set.
+    """A domain that a tenant claims to own. When the tenant has proven it, `verified_at` is set.
 
     The proof is a file on the domain's web server.
     """
@@ -79,9 +80,9 @@ class Domain(models.Model):
 
 
 class Identity(models.Model):
-    """A person at an issuer, identified by the issuer and the subject and never by the address.
+    """A person's identity at an identity provider. Issuer and subject identify it, and never the email address.
 
-    Without a tenant, the identity belongs to one of the provider's people.
+    An identity without a tenant belongs to a person of the provider.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -1,4 +1,4 @@
-"""Tenants, their plans, and the addresses that only get mail."""
+"""Tenants, their plans, and the notification addresses, which only receive mail."""
 
 from __future__ import annotations
 
@@ -38,18 +38,21 @@ class TenantQuerySet(ScopedQuerySet):
         return models.Q()
 
     def ever_on(self) -> Self:
-        """The tenants that have Lockbox on or ever had it on. A change that weakens them is announced first."""
+        """Return the tenants that have Lockbox on, or had it on before.
+
+        Changes that weaken them are announced first.
+        """
         return self.filter(models.Q(lockbox_on=True) | models.Q(lockbox_first_on_at__isnull=False))
 
     def first_on_at(self) -> datetime | None:
-        """Return when a tenant switched Lockbox on for the first time; None if none ever did."""
+        """Return when the first of these tenants switched Lockbox on; None if none of them ever did."""
         first = self.ever_on().aggregate(at=models.Min(Coalesce("lockbox_first_on_at", "created_at")))
         return first["at"]
 
 
 class Tenant(models.Model):
     class YesRule(models.TextChoices):
-        """The requirements for an approval of this tenant. A denial has no requirements, because it opens nothing."""
+        """What a tenant requires of an approval. A denial has no such requirement, because it gives no access."""
 
         ANY = "any", _("signed or not")
         SIGNED = "signed", _("signed with a passkey")
@@ -105,12 +108,12 @@ class Tenant(models.Model):
 
     @property
     def wants_signature(self) -> bool:
-        """Whether an approval must be signed."""
+        """Whether an approval for this tenant must be signed."""
         return self.yes_rule != self.YesRule.ANY or self.own_keys_only
 
 
 class NotificationAddress(models.Model):
-    """An address that gets mail and decides nothing: a duty mailbox, a security team's list."""
+    """An address that receives mail but can't be used to decide: a duty mailbox, a security team's list."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="notification_addresses")

@@ -95,7 +95,7 @@ class TicketCommentQuerySet(ScopedQuerySet):
 
 
 class TicketComment(models.Model):
-    """One comment on a ticket. Only the provider's side reads internal notes."""
+    """One comment on a ticket. An internal note is visible only to the provider's side."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey("requests_app.Tenant", models.PROTECT, related_name="+")

@@ -1,4 +1,4 @@
-"""Webhooks: their addresses, how much of each log each was sent, and the result of each attempt."""
+"""Webhooks: their addresses, their position in each log, and the results of attempts to deliver."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from requests_app.platform.outbound import BadTarget, Target
 
 class WebhookQuerySet(ScopedQuerySet):
     def present(self) -> Self:
-        """The webhooks that nobody has removed."""
+        """Return the webhooks that nobody has removed."""
         return self.filter(removed_at=None)
 
     def with_deliveries(self) -> Self:
-        """Annotate each webhook with `parked` and `resume_at`.
+        """Annotate each webhook with `parked`, its number of parked messages, and `resume_at`.
 
-        `parked` is the number of its messages that are parked. `resume_at` is when the next message is due.
+        `resume_at` is the time at which its next waiting message is due.
         """
         mine = OutboxMessage.objects.filter(webhook=OuterRef("pk"))
         parked = mine.filter(state=OutboxMessage.State.PARKED).order_by().values("webhook")
@@ -36,9 +36,9 @@ class WebhookQuerySet(ScopedQuerySet):
 class Webhook(models.Model):
     """An address that gets messages about log entries (Standard Webhooks).
 
-    Without a tenant, it is the provider's and gets the entries of every log. `sealed` has its encrypted keys.
-    `former_sealed` has the former keys, which also sign until `former_until`. It gets no entries from before `from_at`.
-    `failures` counts the failed attempts since the last success.
+    A webhook without a tenant is the provider's, and gets the entries of every log. `sealed` has the encrypted keys.
+    `former_sealed` has the former keys, which also sign until `former_until`. Entries from before `from_at` are not
+    sent. `failures` counts the failed attempts since the last success.
     """
 
     class Because(models.TextChoices):
@@ -77,9 +77,9 @@ class Webhook(models.Model):
 
     @property
     def place(self) -> str:
-        """The address without its path.
+        """The address without its path, for display.
 
-        The path may be as secret as a password, so only administrators see it.
+        The path can be as secret as a password, so only administrators see it.
         """
         try:
             return Target.parse(self.url, private=True, query=True).place
@@ -88,7 +88,7 @@ class Webhook(models.Model):
 
 
 class WebhookCursor(models.Model):
-    """How much of one log a webhook was sent. `next_seq` is the number of the next entry."""
+    """A webhook's position in one log. `next_seq` is the number of the next entry to send."""
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="cursors")
     log_id = models.UUIDField(_("log"))
@@ -106,7 +106,7 @@ class WebhookCursor(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One attempt to deliver one message. `status` is the HTTP status; without an answer, `problem` says why."""
+    """One attempt to deliver one message. `status` is the HTTP status. If no answer came, `problem` says why."""
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="attempts", db_index=False)
     message = models.ForeignKey("requests_app.OutboxMessage", models.CASCADE, related_name="webhook_attempts")

@@ -1,27 +1,25 @@
-"""Records of the background processes: heartbeats, and tasks that have not succeeded."""
+"""Heartbeats of the background processes, and tasks that have not succeeded."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
-    """Querysets of heartbeats."""
-
     def workers(self) -> "HeartbeatQuerySet":
-        """The heartbeats of the clusters, one row for each cluster."""
+        """Return the heartbeats of the clusters, one row for each cluster."""
         return self.filter(name__startswith=Heartbeat.WORKER)
 
     def of_places(self) -> "HeartbeatQuerySet":
-        """The heartbeats of clusters and of hosts. They are still there after a cluster or a host is removed."""
+        """Return the heartbeats of clusters and of hosts. A removed cluster or host still has its row."""
         return self.workers() | self.filter(name__startswith=Heartbeat.HOST)
 
 
 class Heartbeat(models.Model):
-    """When a background process, a task or a host last reported.
+    """The time at which a background process, a task or a host last reported.
 
-    The names: `worker:<cluster>` when that cluster has completed a task; `<task>` when that task has succeeded; `beat`
-    from the beat; `pulse:<task>` when the beat has queued that task before its schedule; `host:<name>` from the health
-    check of a web server, as a test that it can write.
+    `name` says who reported, and what: `worker:<cluster>`: the cluster completed a task; `<task>`: the task succeeded;
+    `beat`: the beat runs; `pulse:<task>`: the beat queued the task before its schedule; `host:<name>`: the health check
+    of a web server wrote this row, to test that the server can write.
     """
 
     WORKER = "worker:"
@@ -46,15 +44,13 @@ class Heartbeat(models.Model):
 
 
 class TaskAttemptQuerySet(models.QuerySet["TaskAttempt"]):
-    """Querysets of unfinished tasks."""
-
     def parked(self) -> "TaskAttemptQuerySet":
-        """The tasks that are no longer retried. Each raises an alarm until somebody deletes its row."""
+        """Return the tasks that are no longer retried. Each raises an alarm until somebody deletes its row."""
         return self.filter(parked_at__isnull=False)
 
 
 class TaskAttempt(models.Model):
-    """A task that was started and has not succeeded. When it succeeds, the row is deleted."""
+    """A task that was started and has not yet succeeded. The row is deleted when the task succeeds."""
 
     key = models.CharField(_("key"), max_length=120, unique=True)
     name = models.CharField(_("task"), max_length=200)
