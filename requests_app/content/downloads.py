@@ -22,23 +22,23 @@ REREAD_SECONDS = 1.0
 
 
 def disposition(filename: str, *, as_attachment: bool) -> str:
-    """Return the value of Content-Disposition (RFC 6266).
+    """Return a Content-Disposition header for a file name (RFC 6266).
 
-    Characters that are not printable, such as line breaks, are removed.
+    Characters that are not printable, such as line breaks, are removed from the name.
     """
     clean = "".join(char for char in filename if char.isprintable()) or "content"
     return content_disposition_header(as_attachment, clean) or "attachment"
 
 
 def in_steps(chunks: Generator[bytes], tenant_id: UUID, *, actor: Actor) -> Iterator[bytes]:
-    """Yield the chunks. Each chunk is made under the request's language, which ends when the view returns, and in UTC.
+    """Yield the chunks of a download. Stop within a second if the reader may no longer read this tenant's log.
 
-    The connection is limited to this tenant only while a chunk is made. A longer limit would apply to other users of
-    the thread.
+    Each chunk is made in UTC and in the language of the HTTP request, which Django resets when the view returns. The
+    database connection is limited to this tenant only while a chunk is made, because other users of the thread come in
+    between.
 
-    A role or a token can be revoked during a download. If the reader is no longer allowed to read the log, the download
-    stops within a second. Without a length, a client can't distinguish an incomplete answer from a complete one. So a
-    stopped download ends in the middle of a line, which no format accepts as its end.
+    A client of an answer without a length can't distinguish a cut answer from a complete one. So a stopped download
+    ends in the middle of a line, which no format accepts as its end.
     """
     language, checked, has_begun = translation.get_language(), clock.monotonic(), False
     try:
@@ -74,6 +74,6 @@ def require_reader(actor: Actor, tenant_id: UUID) -> None:
 
 
 def in_batches(lines: Iterator[str], *, size: int = 500) -> Generator[bytes]:
-    """Join up to `size` lines to a chunk: the settings for each chunk cost two round trips to the database."""
+    """Join up to `size` lines into a chunk, because `in_steps` needs two round trips to the database for each chunk."""
     while batch := "".join(islice(lines, size)):
         yield batch.encode()

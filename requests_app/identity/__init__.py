@@ -1,1 +1,1 @@
-"""Proof of a person's identity: passwords, codes, passkeys, limits on guesses, sessions, single sign-on."""
+"""Proofs of a person's identity: passwords, codes, passkeys, limits on guesses, sessions, single sign-on."""

@@ -1,7 +1,8 @@
-"""Challenges for passkeys, except for signed decisions. A challenge contains its end and is valid for one purpose.
+"""Challenges that passkeys sign, except those of signed decisions. A challenge expires, and is valid for one purpose.
 
-It has random bytes, its end, and a MAC over both, the purpose and the person. So nothing is stored for a challenge that
-nobody answers, a page can be open in two windows, and a visitor who is not signed in needs no session.
+A challenge has random bytes, its end, and a MAC over both, the purpose and the person. Because the MAC proves that the
+challenge is genuine, nothing is stored when it is issued. So a page can be open in two windows, and a visitor who is
+not signed in needs no session.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def issue(purpose: Purpose, *about: UUID, at: datetime) -> bytes:
 
 
 def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> bytes:
-    """Return the challenge of an answer, if this product made it for this purpose and it is still valid.
+    """Return the challenge in a passkey's answer, if it was issued for this purpose and these ids and has not expired.
 
-    Raises PasskeyUnreadable, or PasskeyTooLate if the challenge has ended.
+    Raise PasskeyUnreadable for a malformed answer. Otherwise raise PasskeyTooLate.
     """
     try:
         client = json.loads(base64url.from_text(response["response"]["clientDataJSON"]))  # type: ignore[index]  # what is no mapping raises below
@@ -60,10 +61,10 @@ def read(response: object, purpose: Purpose, *about: UUID, at: datetime) -> byte
 
 
 def spend(challenge: bytes, *, at: datetime) -> None:
-    """Use a challenge, so that a valid answer counts only once.
+    """Mark a challenge as used. Raise PasskeyTooLate if it was used before.
 
-    Raises PasskeyTooLate for a second answer, even if two answers arrive at the same time. The stored row is deleted
-    with old guesses, long after the end of the challenge.
+    If two answers arrive at the same time, only one of them is accepted. The mark is deleted long after the challenge
+    has expired, together with old guesses.
     """
     subject = f"challenge:{hashlib.sha256(challenge).hexdigest()[:48]}"
     _row, is_first = Tries.objects.get_or_create(subject=subject, defaults={"since": at, "count": 1})

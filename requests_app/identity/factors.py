@@ -1,8 +1,8 @@
-"""Second factors, in the form in which the sign-in library stores them.
+"""Reads and writes second factors in the tables of the sign-in library.
 
 The domain does not know the library. Its operations decide who must have a second factor, write the entry and send the
-mail. The interfaces pass a `keep` function from here to the operation, and this function writes the library's row in
-the same transaction.
+mail. An interface passes a function from this module (`keep`) to the operation. The operation calls it, and so it
+writes the library's row in the transaction of the act.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def seal(text: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Return the decrypted secret. Raises Unreadable."""
+    """Decrypt a secret. Raise Unreadable if no key of the settings decrypts it."""
     return _sealer().opened(sealed)
 
 
@@ -49,9 +49,10 @@ def opened(sealed: str) -> str:
 
 
 def keeps_totp(secret: str, *, step: int = -1) -> Keep:
-    """Return a function that stores the secret of an app.
+    """Return a function that stores an authenticator app's secret for a person.
 
-    It also stores that the code of `step` was used for the test, so that this code can't be used again.
+    `step` is the time step of the code with which the person tested the app. It is stored, so that this code can't be
+    used again.
     """
 
     def keep(person: Person) -> None:
@@ -70,10 +71,7 @@ def drops_totp(person: Person) -> None:
 
 
 class KeepsRecoveryCodes:
-    """A function that makes new recovery codes and replaces all earlier ones.
-
-    After the call, `codes` has the new codes.
-    """
+    """A callable that replaces all recovery codes of a person by new ones. Afterwards, `codes` has the new codes."""
 
     def __init__(self) -> None:
         self.codes: list[str] = []
@@ -88,7 +86,7 @@ def drops_recovery_codes(person: Person) -> None:
 
 
 def keeps_passkey(response: object) -> Callable[[Passkey], None]:
-    """Return a function that stores the device's answer about a new key, in the form of the library."""
+    """Return a function that stores a new passkey: the device's answer, in the form that the library needs."""
 
     def keep(row: Passkey) -> None:
         data = {"name": row.name, "credential": response, _PASSKEY: str(row.pk)}
@@ -98,7 +96,7 @@ def keeps_passkey(response: object) -> Callable[[Passkey], None]:
 
 
 def drops_passkey(row: Passkey) -> None:
-    """Delete a passkey. If it was the last second factor, delete the recovery codes too."""
+    """Delete a passkey from the library's tables. If it was the last second factor, delete the recovery codes too."""
     Authenticator.objects.filter(user_id=row.person_id, type=_KEY, data__passkey=str(row.pk)).delete()
     others = Passkey.objects.filter(person=row.person_id).live().of_this_site().exclude(pk=row.pk)
     if row.person.totp_set_up_at is None and not others.exists():
@@ -113,10 +111,10 @@ def drops_all(person: Person) -> None:
 
 
 def is_code(person: Person, typed: str, *, at: datetime) -> bool:
-    """Return whether this is a code of the person's app or one of their recovery codes. Then the code is used up.
+    """Return whether `typed` is a code of the person's app or one of their recovery codes. A right code is used up.
 
-    Raises CodeAlreadyUsed if the person has used this code of the app before. The caller must have counted the guess
-    (requests_app.identity.guesses), and checked the password if one is needed.
+    Raise CodeAlreadyUsed if the person has used this code of the app before. The caller must already have counted the
+    guess (requests_app.identity.guesses), and checked the password if one is needed.
     """
     given = "".join(char for char in typed if char.isalnum())
     if len(given) == totp.DIGITS:
@@ -157,9 +155,9 @@ def _is_totp(person: Person, given: str, *, at: datetime) -> bool:
 
 
 def seal_anew(is_over: Callable[[], bool]) -> int:
-    """Encrypt again all secrets that a former key encrypted. Return the number of rows.
+    """Encrypt with the present key all secrets that a former key encrypted. Return the number of rows.
 
-    A row that no key decrypts is not changed.
+    A row that no key decrypts is left as it is.
     """
     done = 0
     for pk, kind, data in (
@@ -184,7 +182,7 @@ def _is_outdated(data: dict[str, Any], name: str) -> bool:
 
 
 def codes_left(person: Person) -> int | None:
-    """Return how many recovery codes are unused; None if the person never had any."""
+    """Return how many recovery codes are unused, or None if the person never had any."""
     row = Authenticator.objects.filter(user=person, type=_RECOVERY).first()
     return None if row is None else len(RecoveryCodes(row).get_unused_codes())
 
@@ -197,7 +195,7 @@ def app_last_used(person: Person) -> datetime | None:
 
 
 def has_code(person: Person) -> bool:
-    """Return whether the person has an app or recovery codes, and so a code to enter."""
+    """Return whether the person can enter a code, because they have an app or recovery codes."""
     return person.totp_set_up_at is not None or bool(codes_left(person))
 
 
@@ -206,7 +204,7 @@ def note_passkey_used(row: Passkey, *, at: datetime) -> None:
 
 
 def passkeys_last_used(person: Person) -> dict[str, datetime]:
-    """Return for each passkey, by its id, when it was last used to sign in or to confirm the person's identity."""
+    """Return, by the passkey's id, when each passkey was last used to sign in or to confirm the person's identity."""
     rows = Authenticator.objects.filter(user=person, type=_KEY, last_used_at__isnull=False)
     return {row.data.get(_PASSKEY, ""): row.last_used_at for row in rows}
 
@@ -215,16 +213,16 @@ def passkeys_last_used(person: Person) -> dict[str, datetime]:
 
 
 def address_of(person: Person, secret: str) -> str:
-    """Return the otpauth: address for the QR code (Google Authenticator's key URI format)."""
+    """Return the otpauth: address for the QR code, in the key URI format of Google Authenticator."""
     issuer = f"{settings.PROVIDER_NAME} Customer Lockbox"
     query = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(issuer)}:{quote(person.email)}?{query}"
 
 
 def picture_of(address: str) -> str:
-    """Return the address as a QR code.
+    """Return the address as a QR code: an SVG in a data: URL.
 
-    It is an SVG in a data: address, which the content security policy allows only for images.
+    The content security policy allows data: URLs only for images.
     """
     import qrcode  # the import is slow, and only one page needs it
     from qrcode.image.svg import SvgPathImage

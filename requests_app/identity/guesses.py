@@ -1,10 +1,11 @@
-"""Limits how often people may guess: a password, a code, a key, or who has an account.
+"""Limits guesses: at a password, a code or a key, or at who has an account.
 
-A guess is counted in the database, under a lock, before it is checked. So if 200 guesses arrive at the same time, in
-any number of processes, only the allowed number is checked. A right guess is then subtracted again.
+A guess is counted in the database, under a lock, before it is checked. So even if 200 guesses arrive at the same time,
+in any number of processes, only the allowed number is checked. A right guess is subtracted afterwards.
 
-Each interface has its own count. Otherwise, somebody who knows only an address could send wrong passwords to the
-sign-in, and so prevent the person from confirming their identity for a decision.
+The sign-in, the passkeys, the reset of passwords and the other interfaces each have a count of their own. If they had
+one count, somebody who knows only a person's address could send wrong passwords to the sign-in until the person could
+no longer confirm their identity for a decision.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ security_log = structlog.get_logger("security")
 
 @dataclass(frozen=True)
 class Limit:
-    """The most guesses in a period.
+    """How many guesses are checked in one period.
 
-    The period begins with its first guess. Further guesses are not checked until it is over.
+    The period begins with the first guess. After the last allowed guess, nothing is checked until the period is over.
     """
 
     most: int
@@ -55,7 +56,11 @@ _IPV6_PREFIX = 64
 
 
 class Attempt:
-    """One guess. It is counted under several subjects, or under none if one of them has reached its limit."""
+    """One guess, with its limits.
+
+    It is counted under each of its subjects, for example the account and the network address. If one subject has
+    reached its limit, the guess is counted under none.
+    """
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.limits = limits
@@ -65,7 +70,7 @@ class Attempt:
         self.refusal: TooManyGuesses | None = None
 
     def count(self) -> bool:
-        """Count the guess. Return whether it may be checked."""
+        """Count the guess. Return False if it must not be checked, because a limit is reached."""
         at = clock.now()
         with transaction.atomic(durable=True):
             new = [Tries(subject=subject, since=at) for subject in sorted(self.limits)]
@@ -87,9 +92,9 @@ class Attempt:
         return True
 
     def give_back(self) -> None:
-        """Subtract the guess, because it was right or was no guess.
+        """Subtract the guess, because it was right, or because it was not checked.
 
-        If a new period has begun, nothing is subtracted.
+        If a new period has begun meanwhile, nothing is subtracted.
         """
         if self.since:
             same = reduce(or_, (Q(subject=subject, since=since) for subject, since in self.since.items()))
@@ -97,35 +102,42 @@ class Attempt:
 
 
 def at_sign_in(email: str, ip: str) -> Attempt:
-    """Return the attempt for a password at the sign-in. The address need not be known."""
+    """Return the attempt for a password at the sign-in. There may be no account with this address."""
     return Attempt({_account("sign-in", email): OF_ACCOUNT, _address("sign-in", ip): OF_ADDRESS})
 
 
 def at_passkey(ip: str) -> Attempt:
-    """Return the attempt for a passkey at the sign-in. The passkey's owner is known only if the passkey is right."""
+    """Return the attempt for a passkey at the sign-in.
+
+    Only the network address limits it: the person is not known yet.
+    """
     return Attempt({_address("passkey", ip): OF_ADDRESS})
 
 
 def at_reset(email: str, ip: str) -> Attempt:
-    """Return the attempt for a request to reset a password. It is never subtracted."""
+    """Return the attempt for a password reset, which sends a mail. Such an attempt is never given back."""
     return Attempt({_account("reset", email): OF_MAILS, _address("reset", ip): MAILS_OF_ADDRESS})
 
 
 def at_recovery(ip: str) -> Attempt:
-    """Return the attempt for a recovery key. The key's tenant is known only if the key is right."""
+    """Return the attempt for a recovery key. Only the network address limits it: the tenant is not known yet."""
     return Attempt({_address("recovery", ip): RECOVERY_KEYS})
 
 
 def of_person(person: Person, ip: str = "") -> Attempt:
-    """Return the attempt for a proof of identity by somebody who claims to be this person. All interfaces share it."""
+    """Return the attempt for a proof of identity by a known person.
+
+    All interfaces that ask for a proof share its count.
+    """
     limits = {f"person:{person.pk}": OF_ACCOUNT}
     return Attempt({**limits, _address("proof", ip): OF_ADDRESS} if ip else limits)
 
 
 def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
-    """Return the result of `look`, and count a guess. Raises TooManyGuesses, without a check, if there were too many.
+    """Count a guess at a person's proof of identity, and return what `look`, the check, returns.
 
-    If `look` raises CodeAlreadyUsed or Busy, it was no guess: it is subtracted, and the exception is raised.
+    Raise TooManyGuesses, without calling `look`, if a limit is reached. If `look` raises CodeAlreadyUsed or Busy, the
+    guess is subtracted, and the exception is raised.
     """
     attempt = of_person(person, ip)
     if not attempt.count():
@@ -149,21 +161,21 @@ def is_right(person: Person, look: Callable[[], bool], *, ip: str = "") -> bool:
 
 
 def forgive_sign_in(email: str) -> None:
-    """Delete the wrong guesses for this address at the sign-in.
+    """Delete the count of wrong passwords for this address at the sign-in.
 
-    The person has just set a new password through a link to their mailbox, and must be able to use it immediately.
+    Call it after the person has set a new password through a link in a mail, so that they can sign in immediately.
     """
     Tries.objects.filter(subject=_account("sign-in", email)).delete()
 
 
 def forget_old(at: datetime, *, limit: int = 1000) -> int:
-    """Delete at most `limit` outdated rows. Return the number of deleted rows."""
+    """Delete up to `limit` rows whose period is over. Return how many were deleted."""
     old = Tries.objects.filter(since__lt=at - DELETED_AFTER).values_list("pk", flat=True)[:limit]
     return Tries.objects.filter(pk__in=list(old)).delete()[0]
 
 
 def _account(door: str, email: str) -> str:
-    """Return a hash of the entered address. People sometimes enter their password there by mistake."""
+    """Return the subject for an entered address. It has only a hash, because people may type their password there."""
     typed = salted_hmac("lockbox.guesses", email.strip().lower(), algorithm="sha256").hexdigest()
     return f"{door}:{typed[:48]}"
 
@@ -173,7 +185,7 @@ def _address(door: str, ip: str) -> str:
 
 
 def network_of(ip: str) -> str:
-    """Return one name for all network addresses that belong to the same caller."""
+    """Return the network that belongs to one caller: an IPv4 address, or the prefix of an IPv6 address."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:

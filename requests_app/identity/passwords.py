@@ -1,4 +1,4 @@
-"""Refuses passwords that are easy to guess, that contain words about their holder, or that were stolen elsewhere."""
+"""Refuses passwords that are easy to guess, that contain words about the person, or that were stolen elsewhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PREFIX = 5
 
 
 class NotGuessedSoon:
-    """Refuses long passwords that are easy to guess: keyboard rows, dates, repetitions (zxcvbn)."""
+    """Refuses passwords that zxcvbn finds easy to guess, even long ones: keyboard rows, dates, repetitions."""
 
     def validate(self, password: str, user: Any = None) -> None:
         from zxcvbn import zxcvbn  # its lists take a while to read, and few processes ever need them
@@ -54,7 +54,7 @@ class NotGuessedSoon:
 
 
 class NothingNear:
-    """Refuses passwords with the holder's name or address, or the name of the tenant, the provider or the product."""
+    """Refuses passwords that contain the person's name or address, or the name of the tenant, provider or product."""
 
     def validate(self, password: str, user: Any = None) -> None:
         require_far(password, [*_PRODUCT, settings.PROVIDER_NAME, *_about(user)])
@@ -64,10 +64,10 @@ class NothingNear:
 
 
 class NotStolen:
-    """Refuses passwords in a list of stolen passwords, if the operator has set one (BREACHED_PASSWORDS).
+    """Refuses passwords in a list of stolen passwords, if the operator has set such a list (BREACHED_PASSWORDS).
 
-    If the list can't be read, no password is refused: otherwise nobody could set a password at that time. The security
-    log reports it.
+    If the list can't be read, the security log reports it, and no password is refused: otherwise nobody could set a
+    password at that time.
     """
 
     def validate(self, password: str, user: Any = None) -> None:
@@ -95,7 +95,7 @@ class NotStolen:
 def require_far(password: str, words: Iterable[str]) -> None:
     """Raise ValidationError if the password contains one of these words.
 
-    Other characters between the letters are ignored.
+    Digits and signs that replace letters are read as these letters. Signs between the letters are ignored.
     """
     spellings = {_plain(password), _plain(password.translate(_LEET))}
     for word in words:
@@ -120,15 +120,15 @@ def _about(user: Any) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return the letters and digits of a text, in one spelling."""
+    """Return only the letters and digits of a text, in lower case and without accents."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     return "".join(char for char in folded if char.isalnum())
 
 
 def _lines(where: str, prefix: str) -> frozenset[str]:
-    """Return the rest of each SHA-1 hash in the list that begins with `prefix`.
+    """Return the SHA-1 hashes in the list that begin with `prefix`, each without the prefix.
 
-    Lines with the count 0 are padding and are left out. Raises OSError or ValueError.
+    Lines with the count 0 are padding and are left out. Raise OSError or ValueError if the list can't be read.
     """
     text = _downloaded(where, prefix) if where.startswith(("https://", "http://")) else _read(Path(where), prefix)
     rows = (line.strip().partition(":") for line in text.splitlines())

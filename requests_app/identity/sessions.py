@@ -1,4 +1,4 @@
-"""The sessions in which a person is signed in, as the sign-in library stores them."""
+"""The sessions in which people are signed in, as the sign-in library stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from requests_app.models import Person
 
 @dataclass(frozen=True)
 class Session:
-    """A session, for the page. `id` identifies it there.
+    """A session, for display on a page, with an `id` that is safe to show.
 
     The session's key is never on a page, because anybody who has the key is signed in.
     """
@@ -25,9 +25,9 @@ class Session:
 
 
 def of(person: Person, *, this: str | None) -> list[Session]:
-    """Return the person's live sessions, newest first.
+    """Return the person's live sessions, the newest first. `this` is the key of the caller's own session.
 
-    Sessions that have ended because of their age or a new password are deleted.
+    Sessions that have ended, because of their age or a new password, are deleted.
     """
     rows = UserSession.objects.purge_and_list(person)
     found = [Session(row.pk, row.session_key == this, str(row.ip), row.user_agent, row.created_at) for row in rows]

@@ -1,4 +1,4 @@
-"""Checks a person's proof of identity, for the interfaces. The operations only learn when it was given."""
+"""Checks a person's proof of identity for the interfaces. An operation learns only the time of the proof."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from requests_app.platform import webauthn
 
 
 def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is_password_known: bool = False) -> bool:
-    """Return whether the password is the person's, and the code too if they have a second factor.
+    """Return whether the password is right and, if the person has a second factor, the code too.
 
-    The code is checked, and used up, only after a right password. So only a person who knows the password can get
-    CodeAlreadyUsed. An interface that has just checked the password sets `is_password_known`; if a password is still
-    sent, it is checked. Raises TooManyGuesses.
+    The code is checked, and used up, only after a right password. So CodeAlreadyUsed is raised only for somebody who
+    knows the password. With `is_password_known`, the caller has just checked the password, and `password` can be empty.
+    Raise TooManyGuesses if a limit is reached.
     """
 
     def look() -> bool:
@@ -31,7 +31,10 @@ def is_this_person(person: Person, password: str, code: str, *, ip: str = "", is
 
 
 def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose, ip: str = "") -> None:
-    """Check that the answer is from a passkey of this person. Otherwise raise PasskeyRefused or TooManyGuesses."""
+    """Raise PasskeyRefused unless a passkey of this person gave the answer.
+
+    Raise TooManyGuesses if a limit is reached.
+    """
     refused: list[PasskeyRefused] = []
 
     def look() -> bool:
@@ -46,10 +49,10 @@ def is_this_persons_passkey(person: Person, answer: object, *, purpose: Purpose,
 
 
 def passkey_of(answer: object, *, purpose: Purpose, person: Person | None = None) -> Passkey:
-    """Return the passkey of this site that answered. It must be a passkey of `person`, if given.
+    """Return the passkey of this site that gave the answer. With `person`, it must be a passkey of this person.
 
-    Raises a subclass of PasskeyRefused. The row of the passkey is locked, so that of two answers with the same counter
-    or to the same challenge only one is accepted.
+    Otherwise raise a subclass of PasskeyRefused. The passkey's row is locked. So if two answers have the same counter
+    or the same challenge, only one of them is accepted.
     """
     at = clock.now()
     challenge = challenges.read(answer, purpose, *([person.pk] if person else []), at=at)

@@ -1,1 +1,1 @@
-"""Work that no person starts: schedules, deliveries, start-up checks, and the processes that do this work."""
+"""Work that no person starts: schedules, deliveries and start-up checks, with the processes that run them."""

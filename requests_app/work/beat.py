@@ -1,7 +1,9 @@
-"""Checks every second which periodic work is due, and queues it. The beat decides nothing, so it can end at any time.
+"""Queues periodic work when it is due. It checks this every second.
 
-Several beats can run at the same time. django-q2 locks its rows while it queues a task (on SQLite, the transaction
-begins with the write lock). For work that is queued between two minutes, each beat claims a turn on a row.
+The beat makes no decisions, so it can be stopped at any time, and several beats can run at the same time. django-q2
+locks its rows while it queues a task (on SQLite, the transaction begins with the write lock). Some tasks are also
+queued between the full minutes; for this, a beat first claims a turn in the database, so that only one beat queues the
+task.
 """
 
 import datetime as dt
@@ -37,7 +39,7 @@ FORGET_AFTER = dt.timedelta(days=7)
 
 
 class Beat:
-    """A loop that calls `tick` every second. After each failure it waits longer."""
+    """A loop that calls `tick` every second. After a failure it waits, and longer after each further failure."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -54,7 +56,7 @@ class Beat:
         self.stopping.set()
 
     def tick_or_back_off(self) -> None:
-        """Call `tick`. After a failure, close all connections and wait longer each time."""
+        """Call `tick`. If it fails, close all database connections and wait, longer after each failure."""
         try:
             tick()
         except Exception as failure:
@@ -94,9 +96,9 @@ def _enqueue_what_is_due() -> None:
 
 
 def _only_declared(task: dict[str, Any], **_: object) -> None:
-    """Refuse to sign a task that is not declared.
+    """Raise PermissionError for a task that is not in the schedules of this product, so that it is not queued.
 
-    Its row may have been written after `schedules.sync` checked the rows.
+    Somebody may have written the task's row after `schedules.sync` checked the rows.
     """
     if task["func"] not in schedules.FUNCTIONS or task["args"] or task["kwargs"]:
         raise PermissionError(f"{task['func']} is not periodic work")

@@ -1,4 +1,4 @@
-"""django-q2's ORM broker, which also sends a heartbeat task through each cluster and records that the task ended."""
+"""Extends django-q2's ORM broker: it sends heartbeat tasks through each cluster, and records the end of tasks."""
 
 import threading
 from typing import Any
@@ -36,20 +36,20 @@ class _Tray:
 
 
 class HeartbeatBroker(ORM):
-    """Returns queued tasks, and a heartbeat task every `HEARTBEAT_SECONDS`.
+    """Returns the queued tasks and, every `HEARTBEAT_SECONDS`, one heartbeat task.
 
-    The heartbeat task never enters the shared queue: a healthy cluster would take it from there in place of a stuck
-    one. Inside its cluster it takes the same path as every other task. The pusher, which has just read the database,
-    puts it into the inner queue. A worker runs it, and the monitor acknowledges it. If one of these is blocked, no
-    heartbeat is written.
+    The heartbeat task never enters the shared queue. A healthy cluster would take it from there, and a stuck cluster
+    would stay unnoticed. Inside its cluster, the heartbeat task takes the same path as every other task: the pusher,
+    which has just read the database, puts it into the inner queue; a worker runs it; the monitor acknowledges it. If
+    one of these is blocked, no heartbeat is written.
     """
 
     _next_heartbeat = 0.0
 
     def dequeue(self) -> list[tuple[int | None, str]]:
-        """Return queued tasks, or none while the database does not answer. The cluster then continues afterwards.
+        """Return the queued tasks, or an empty list while the database does not answer.
 
-        An exception would end the cluster's pusher after ten seconds, and start another one.
+        If this raised an exception instead, django-q2 would end the pusher after ten seconds and start another one.
         """
         try:
             tasks: list[tuple[int | None, str]] = list(super().dequeue() or ())
@@ -64,9 +64,9 @@ class HeartbeatBroker(ORM):
         return tasks
 
     def acknowledge(self, task_id: int) -> None:
-        """Remove a finished task from the queue. If that fails, the task is delivered again, as after a crash.
+        """Remove a finished task from the queue. If that fails, only log it: the task will then be delivered again.
 
-        An exception would stop the monitor.
+        An exception would stop the cluster's monitor.
         """
         try:
             super().acknowledge(task_id)
@@ -85,7 +85,7 @@ class HeartbeatBroker(ORM):
 
 
 class _Throttle:
-    """Opens once per interval, so that a busy cluster does not write a row for every task."""
+    """Is open once per interval. With it, a busy cluster does not write its heartbeat after every task."""
 
     next_at = 0.0
 
@@ -101,7 +101,10 @@ _throttle = _Throttle()
 
 @receiver(post_execute, dispatch_uid="broker.alive")
 def _note_end(**_: object) -> None:
-    """Record, in the cluster's monitor, that a task has ended, with or without success."""
+    """Write the cluster's heartbeat after a task, whether the task succeeded or not.
+
+    This runs in the cluster's monitor.
+    """
     if not _throttle.is_open():
         return
     try:

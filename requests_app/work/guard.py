@@ -1,7 +1,7 @@
-"""Counts each attempt of a task before it begins, so that a task that kills its worker is not tried forever.
+"""Counts each attempt of a task before the attempt begins. A task that always kills its worker is then stopped.
 
-django-q2 counts an attempt when its result arrives. A task that kills its process has no result, so django-q2 delivers
-the task again and again, in spite of `max_attempts`.
+django-q2 counts an attempt when its result arrives. A task that kills its process has no result, so django-q2 would
+deliver the task forever, in spite of `max_attempts`.
 """
 
 import contextlib
@@ -46,11 +46,11 @@ def _forget(**_: object) -> None:
 
 
 def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
-    """Wrap a task: count the attempt in its own transaction, run the task, and delete the count when the task succeeds.
+    """Wrap a task so that its attempts are counted, and so that it is parked after `TASK_ATTEMPTS` attempts.
 
-    After `TASK_ATTEMPTS` attempts the task is parked. A parked task is not run and raises nothing, so that the queue
-    releases it. Its row in TaskAttempt remains as an alarm. If the task raises an exception, the exception is recorded
-    on the row and raised again.
+    The count is committed before the task runs, and deleted when the task succeeds. An exception is stored in the
+    task's row of TaskAttempt and raised again. A parked task does not run, and the wrapper returns None, so that the
+    queue releases it. Its row remains as an alarm.
     """
 
     @functools.wraps(task)
@@ -76,7 +76,10 @@ def guarded(task: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def _patience() -> contextlib.AbstractContextManager[None]:
-    """Limit how long a task in a worker waits for the database. A command waits without limit."""
+    """Return a context in which a worker's task waits for the database only for a limited time.
+
+    Commands have no limit.
+    """
     if "id" not in _delivered:
         return contextlib.nullcontext()
     return bounds.within(bounds.worker(wait_seconds=settings.WORKER_WAIT_SECONDS))
@@ -89,9 +92,10 @@ def _name(task: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _key(name: str) -> str:
-    """Return a key for the delivery. It contains the task's id, which stays the same when the task is delivered again.
+    """Return the key under which the attempts are counted: the task's id, which is the same at each delivery.
 
-    The function's name is not enough: two workers that run the same sweep at the same time are not a retry.
+    Outside a worker there is no id, so the key is a hash of the name. In a worker the name is not enough: two workers
+    can run the same sweep at the same time, and this is not a second attempt.
     """
     if "id" in _delivered:
         return f"task:{_delivered['id']}"
@@ -99,7 +103,7 @@ def _key(name: str) -> str:
 
 
 def _begin(key: str, name: str) -> bool:
-    """Commit that an attempt begins. Return whether the task is allowed to run."""
+    """Count and commit the attempt that begins now. Return False if the task is parked and must not run."""
     at = clock.now()
     with transaction.atomic(durable=True):
         attempt, _ = TaskAttempt.objects.select_for_update().get_or_create(
@@ -119,7 +123,10 @@ def _begin(key: str, name: str) -> bool:
 
 
 def _note(key: str, error: BaseException) -> None:
-    """Store the error's kind and text. If that fails, only log it, so that the task's own error is not hidden."""
+    """Store the error in the row of the attempt.
+
+    A failure to store it is only logged, so that the caller can raise `error`.
+    """
     try:
         TaskAttempt.objects.filter(key=key).update(last_error=f"{type(error).__name__}: {error}"[:2000])
     except Exception:
@@ -127,7 +134,10 @@ def _note(key: str, error: BaseException) -> None:
 
 
 def _succeeded(key: str, name: str, task: str) -> None:
-    """Delete this attempt, and the alarms about the same work, because the work is now done."""
+    """Delete the row of this attempt, and the alarms about the same work, because the work is now done.
+
+    Old rows of tasks that disappeared are deleted too.
+    """
     at = clock.now()
     done_after_all = Q(name=name, parked_at__isnull=False)
     vanished = Q(last_at__lt=at - FORGET_AFTER, parked_at=None)

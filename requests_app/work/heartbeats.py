@@ -1,4 +1,4 @@
-"""Writes and claims heartbeats, which the watchdog, `/readyz` and the admin read."""
+"""Writes the heartbeats, and gives each turn to one process. The watchdog, `/readyz` and the admin read heartbeats."""
 
 import datetime as dt
 import os
@@ -19,12 +19,15 @@ def cluster_name() -> str:
 
 
 def of_cluster(cluster: str) -> str:
-    """Return the name of one cluster's heartbeat. Each cluster has its own, so that a stuck cluster is noticed."""
+    """Return the name of a cluster's heartbeat.
+
+    Each cluster has its own heartbeat, so that a stuck cluster is noticed.
+    """
     return f"{Heartbeat.WORKER}{cluster}"[:120]
 
 
 def touch(name: str, *, at: dt.datetime) -> None:
-    """Record that `name` was alive at `at`."""
+    """Store that the process or task `name` was alive at `at`."""
     beat = Heartbeat(name=name, at=at, pid=os.getpid(), detail=cluster_name()[:200])
     Heartbeat.objects.bulk_create(
         [beat], update_conflicts=True, unique_fields=["name"], update_fields=["at", "pid", "detail"]
@@ -32,9 +35,10 @@ def touch(name: str, *, at: dt.datetime) -> None:
 
 
 def claim(name: str, *, every: dt.timedelta, at: dt.datetime) -> bool:
-    """Claim the turn `name`, which one process can have once per `every`. Return whether this process got the turn.
+    """Claim the turn `name`, which only one process gets in each period `every`.
 
-    If the last turn seems to be in the future, the clock was set back since then. That turn does not count.
+    Return whether this process got the turn. If the stored turn is in the future, the clock was set back since then,
+    and that turn is ignored.
     """
     free = Q(at__lte=at - every) | Q(at__gt=at + every)
     if Heartbeat.objects.filter(free, name=name).update(at=at, pid=os.getpid()):

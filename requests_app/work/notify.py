@@ -1,4 +1,4 @@
-"""Reports to systemd that this process works, if systemd asks for it (sd_notify(3), WatchdogSec=)."""
+"""Tells systemd that this process works, if systemd has asked for this (sd_notify(3), WatchdogSec=)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 def tell(words: str) -> None:
-    """Send one datagram to the socket that systemd named.
-
-    Do nothing if there is no such socket or nobody receives it.
-    """
+    """Send a message to the socket that systemd named in NOTIFY_SOCKET. Do nothing if no such socket receives it."""
     place = os.environ.get("NOTIFY_SOCKET", "")
     if not place:
         return

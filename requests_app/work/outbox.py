@@ -1,7 +1,8 @@
-"""Sends the messages of the outbox: claims due messages, delivers them, and waits longer after each failure.
+"""Sends the messages of the outbox. It claims due messages and delivers them. After each failure it waits longer.
 
-Each message is sent at least once, even if any process is killed at any time. A claimed message becomes available again
-when its lease ends. If a message was sent but not marked as sent, it is sent again under the same Message-ID.
+Each message is sent at least once, even if any process is killed at any time. A claim is a lease: when it ends, another
+worker can claim the message. If a worker is killed after it sent a message and before it marked the message as sent,
+the message is sent again under the same Message-ID.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _SETTLE_AGAIN = (0.2, 1.0, 2.0)
 
 
 def drain(*, limit: int = 100) -> int:
-    """Deliver up to `limit` due messages, outside any transaction. Return how many were tried, or 0 if none is due."""
+    """Deliver up to `limit` due messages, and return how many were tried. Call it outside any transaction."""
     until = clock.monotonic() + LONGEST_SECONDS
     worked = _drain_lane(FANOUT, limit, until, Postman())
     with turns.taken("mail", seconds=TURN_SECONDS, places=_mail_places()) as turn:
@@ -75,12 +76,12 @@ def drain(*, limit: int = 100) -> int:
 
 
 def _mail_places() -> int:
-    """Return how many drains can use the mail server at a time, so that some workers stay free for other work."""
+    """Return how many drains can use the mail server at the same time. The other workers stay free for other tasks."""
     return max(1, settings.Q_CLUSTER["workers"] - 3)
 
 
 def back_off(attempts: int) -> timedelta:
-    """Return how long to wait after `attempts` failures. A random part spreads the retries."""
+    """Return how long to wait after this number of failures. A random part spreads the retries of many messages."""
     step = BACK_OFF[min(attempts, len(BACK_OFF)) - 1]
     return step * (1 + random.random() * JITTER)  # noqa: S311 - spreads load, guards nothing
 
@@ -121,9 +122,9 @@ def _drain_lane(lane: str, limit: int, until: float, postman: Postman, turn: tur
 
 
 def _claim(lane: str, limit: int) -> list[OutboxMessage]:
-    """Claim due messages in one short transaction: first those that somebody waits for, then the oldest ones.
+    """Claim due messages in one short transaction: first those that a person waits for, then the oldest messages.
 
-    A second drain can't claim them: at first they are locked, then they have a lease.
+    No other drain can claim the same messages: the rows are locked until the commit, and have a lease afterwards.
     """
     with transaction.atomic(durable=True):
         at = clock.now()
@@ -137,9 +138,9 @@ def _claim(lane: str, limit: int) -> list[OutboxMessage]:
 
 
 def _take(message: OutboxMessage) -> bool:
-    """Count the attempt before it begins, and renew the lease. Return False if the lease has ended.
+    """Count an attempt and renew the lease. Return False if another drain has claimed the message meanwhile.
 
-    A message that kills its worker could not be counted afterwards.
+    The attempt is counted before it begins, because a message that kills its worker could not be counted afterwards.
     """
     until = clock.now() + LEASE
     is_claimed = _claimed(message).update(attempts=message.attempts + 1, claimed_until=until)
@@ -149,7 +150,10 @@ def _take(message: OutboxMessage) -> bool:
 
 
 def _work(message: OutboxMessage, postman: Postman) -> None:
-    """Deliver one message and record the result. A failure affects only this message."""
+    """Deliver one message and store the result.
+
+    A failure of this message is stored in its row. Only a failure of the mail server or of the database is raised.
+    """
     try:
         if message.attempts > MOST_ATTEMPTS:
             raise Refused(message.last_error or _("Too many attempts."))
@@ -175,14 +179,14 @@ def _work(message: OutboxMessage, postman: Postman) -> None:
 
 
 def _wait(message: OutboxMessage, at: datetime) -> None:
-    """Postpone a message that was not tried, and don't count this as an attempt."""
+    """Postpone a claimed message that was not tried. The attempt that was already counted is subtracted."""
     _claimed(message).update(next_attempt_at=at, claimed_until=None, attempts=message.attempts - 1)
 
 
 def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
-    """Release all these messages and count no attempt, because the database failed and not the messages.
+    """Release these messages after a failure of the database, which does not count as an attempt.
 
-    If the database still does not answer, the leases end after their time.
+    If the database still does not answer, the messages become free when their leases end.
     """
     logger.warning("outbox.interrupted", error=type(error).__name__)
     _leave_connection()
@@ -192,18 +196,18 @@ def _interrupted(messages: Sequence[OutboxMessage], error: Exception) -> None:
 
 
 def _leave_connection() -> None:
-    """Close the connection, so that the next statement opens a new one.
+    """Close a broken connection, so that the next statement opens a new one.
 
-    Do nothing inside a caller's open transaction.
+    Inside a transaction of the caller, do nothing.
     """
     if not connection.in_atomic_block:
         connection.close()
 
 
 def _settle_surely(message: OutboxMessage, note: str) -> None:
-    """Mark a mail that has been sent. If the database does not answer, retry for some seconds.
+    """Mark a mail as sent. If the database does not answer, try again for some seconds.
 
-    Without the mark, the mail would be sent twice.
+    Without the mark, the mail would be sent a second time.
     """
     for pause in _SETTLE_AGAIN:
         try:
@@ -243,7 +247,7 @@ def _park(message: OutboxMessage, error: str) -> None:
 
 
 def _put_back(messages: Sequence[OutboxMessage]) -> None:
-    """Release messages that were claimed but not begun, so that they need not wait for the end of their lease."""
+    """Release messages that were claimed but not tried, so that other drains can claim them before the leases end."""
     for message in messages:
         _claimed(message).update(claimed_until=None)
 
@@ -261,7 +265,7 @@ def _rest(lane: str, **only: str) -> None:
 
 
 def _claimed(message: OutboxMessage) -> OutboxQuerySet:
-    """Return a queryset with the message's row, which is empty if this drain has lost its claim."""
+    """Return a queryset with the message's row. It is empty if another drain has claimed the message meanwhile."""
     return OutboxMessage.objects.filter(
         pk=message.pk, state=OutboxMessage.State.WAITING, claimed_until=message.claimed_until
     )

@@ -1,4 +1,4 @@
-"""Starts a child process in its own session, copies its output, and ends it with all processes that it has started."""
+"""Runs a child process in a session of its own: copies its output, and ends it together with all its descendants."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ _printing = threading.Lock()
 
 
 class Child:
-    """One running process and its session."""
+    """A running child process, with all processes of its session."""
 
     def __init__(self, label: str, command: list[str], *, env: dict[str, str], cwd: Path) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - the command is built by the supervisor, not from input
@@ -41,7 +41,7 @@ class Child:
         return self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM only to the main process. It knows in which order to stop its own children."""
+        """Send SIGTERM to the main process only, which stops its own children in the right order."""
         if self.is_running:
             self.process.send_signal(signal.SIGTERM)
 
@@ -54,9 +54,9 @@ class Child:
 
 
 def kill_tree(leader: int) -> None:
-    """Send SIGKILL to the session led by `leader` and to all descendants.
+    """Send SIGKILL to all processes of the session led by `leader`, and to all descendants in other sessions.
 
-    Repeat this for processes that started meanwhile.
+    Try up to three times, because new processes can start meanwhile.
     """
     for _ in range(3):
         members = tree(leader)
@@ -83,7 +83,7 @@ def tree(leader: int) -> list[int]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process was stopped by a signal: it still exists but does not run."""
+    """Return whether a signal has stopped the process (SIGSTOP): it exists, but does not run."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "T"
     except (OSError, IndexError):
@@ -91,7 +91,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def _processes() -> list[tuple[int, tuple[int, int]]]:
-    """Read (process, (parent, session)) from /proc, without zombies; see proc_pid_stat(5)."""
+    """Return (process, (parent, session)) for each process in /proc, except zombies. See proc_pid_stat(5)."""
     found = []
     for entry in _PROC.glob("[0-9]*/stat"):
         try:
@@ -105,9 +105,9 @@ def _processes() -> list[tuple[int, tuple[int, int]]]:
 
 
 def _pass_on(label: str, lines: IO[bytes]) -> None:
-    """Copy each line to this process's output after the child's label. Continue to read even if writing fails.
+    """Copy each line to this process's own output, with the child's label in front.
 
-    A child blocks if nobody reads its output.
+    If writing fails, continue to read: a child blocks if nobody reads its output.
     """
     with lines:
         for line in lines:
@@ -115,7 +115,7 @@ def _pass_on(label: str, lines: IO[bytes]) -> None:
 
 
 def say(label: str, text: str) -> None:
-    """Print one whole line. Ignore errors, so that the child is not blocked if nobody reads this output any more."""
+    """Print one whole line. Errors are ignored: nobody may read this output any more, and the child must not block."""
     with _printing, contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"{label:<9} | {text}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Encrypts secrets again that a former key of the settings has encrypted. After that, the former key can be removed."""
+"""Encrypts stored secrets again with the present key, so that a former key can be removed from the settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests_app.models import Proposal, SignOn
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Continue until everything is done or `is_over` returns True. Return how many secrets were encrypted again."""
+    """Encrypt secrets again until none is left or `is_over` returns True. Return how many were encrypted again."""
     done = 0
     for pk, sealed in SignOn.objects.order_by("pk").values_list("pk", "sealed"):
         if is_over():
@@ -28,9 +28,9 @@ def work(is_over: Callable[[], bool]) -> int:
 
 
 def _anew(sealed: str) -> str | None:
-    """Return the secret, encrypted with the present key. Return None if that is not needed or not possible.
+    """Return the secret, encrypted with the present key. Return None if this is already so, or if no key decrypts it.
 
-    A secret that can't be decrypted must be entered again.
+    A secret that no key decrypts must be entered again by its owner.
     """
     if not sealed or not sealing.is_outdated(sealed):
         return None

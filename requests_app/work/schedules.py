@@ -1,8 +1,8 @@
-"""Periodic work as data, and the function that makes django-q2's schedule rows agree with this data.
+"""Declares the periodic work as data, and makes the rows of django-q2's schedules equal to it.
 
-django-q2 reads all due rows in one transaction: a single row that it can't parse stops every other schedule
-permanently. Also, a row is a function's name with arguments, so anybody who can write a row can run code as the worker.
-For these reasons, that table may contain only the tasks that this module declares.
+Only declared tasks are allowed in that table, for two reasons. django-q2 reads all due rows in one transaction, so a
+single row that it can't parse stops every other schedule permanently. And a row is a function's name with arguments, so
+anybody who can write a row can run code as the worker.
 """
 
 import ast
@@ -20,9 +20,9 @@ from requests_app.platform import bell
 
 @dataclass(frozen=True, kw_only=True)
 class Periodic:
-    """One periodic task, without arguments. `minutes` is the interval; django-q2 has no shorter unit.
+    """One periodic task, without arguments. `minutes` is the interval, because django-q2 has no shorter unit.
 
-    An `in_turn` task is queued only on its schedule, never early.
+    With `in_turn`, the task is queued only at its interval. Other tasks can also be queued earlier.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Periodic:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Return the columns of the schedule's row, without the columns for its progress."""
+        """The columns of the schedule's row, except those that store its progress."""
         return {
             "name": self.name, "func": self.func, "hook": None, "args": None, "kwargs": None,
             "schedule_type": Schedule.MINUTES, "minutes": self.minutes, "repeats": -1, "cron": None,
@@ -58,9 +58,9 @@ FUNCTIONS = frozenset(periodic.func for periodic in PERIODIC)
 
 
 def sync(at: dt.datetime) -> list[str]:
-    """Add, repair and delete rows until they are exactly PERIODIC. Return one line per change.
+    """Add, repair and delete rows until they are equal to PERIODIC. Return one line for each change.
 
-    If the rows are already correct, this reads once and writes nothing, so the beat can call it at every tick.
+    If nothing differs, this is one query and no write, so the beat can call it at every tick.
     """
     if not _differences(list(Schedule.objects.order_by("pk")), at):
         return []
@@ -73,7 +73,7 @@ def sync(at: dt.datetime) -> list[str]:
 
 
 def faults(at: dt.datetime) -> list[str]:
-    """Return one line for each difference between the rows and PERIODIC. Change nothing."""
+    """Return one line for each difference between the rows and PERIODIC, without changing anything."""
     return [difference.line for difference in _differences(list(Schedule.objects.order_by("pk")), at)]
 
 
@@ -119,7 +119,7 @@ def _wrong_columns(row: Schedule, wanted: Periodic, at: dt.datetime) -> list[str
 
 
 def _why_foreign(row: Schedule) -> str:
-    """Return the reason for removing a row that is not in PERIODIC. An operator reads it."""
+    """Return why a row that is not in PERIODIC is removed, as a text for the operator."""
     for column in ("args", "kwargs"):
         try:
             ast.literal_eval(getattr(row, column) or "()")
@@ -134,7 +134,7 @@ def _why_foreign(row: Schedule) -> str:
 
 
 def unusable() -> list[str]:
-    """Return the declared functions that can't be imported, each with the reason."""
+    """Return the functions in PERIODIC that can't be imported, each with the reason."""
     found = []
     for func in sorted(FUNCTIONS):
         try:

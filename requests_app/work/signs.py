@@ -1,7 +1,7 @@
-"""Makes the supervisor notice a process of the web server that still exists but does not work any more.
+"""Shows the supervisor when a process of the web server still exists but no longer works.
 
-Each process sends one datagram a second to the supervisor's socket. The datagram says for how many seconds no thread
-has finished anything although all are busy. No database is involved.
+Each web process sends one datagram a second to the supervisor's socket. The datagram says for how long all threads have
+been busy without finishing anything. No database is involved.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ PAUSE_SECONDS = 1.5
 class Signs:
     """The supervisor's end of the socket.
 
-    If no directory for the socket can be made, for example because the disk is full, `address` is empty and `trouble`
-    contains the reason. No process is then checked, but the web server still runs.
+    If the socket's directory can't be made, for example because the disk is full, `address` is empty and `trouble` has
+    the reason. The web server then runs without this check of its processes.
     """
 
     def __init__(self) -> None:
@@ -53,9 +53,10 @@ class Signs:
         self._listened_at = clock.monotonic()
 
     def listen(self) -> float:
-        """Receive all waiting datagrams. Return for how many seconds this process itself did not run, or 0.
+        """Receive all waiting datagrams. Call this several times a second.
 
-        Call this several times a second.
+        Return for how many seconds the supervisor itself was suspended since the last call, or 0. That time does not
+        count as silence of the web processes.
         """
         now = clock.monotonic()
         away = now - self._listened_at
@@ -77,7 +78,10 @@ class Signs:
         return set(self._heard)
 
     def silent(self, *, stalled_after: float) -> list[int]:
-        """Return the silent processes, and those with all threads busy for more than `stalled_after` seconds."""
+        """Return the processes that do not work: they are silent, or all their threads were busy for too long.
+
+        `stalled_after` is the allowed number of seconds without a finished thread.
+        """
         now = self._listened_at
         return [
             pid
@@ -103,7 +107,10 @@ class Signs:
 
 @functools.cache
 def _outlet() -> socket.socket:
-    """Return the socket. It stays open, because a process that has used all its descriptors is still alive."""
+    """Return the socket of this process, and keep it open.
+
+    A process that has used all its file descriptors is still alive, but could not open a new socket.
+    """
     plain = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     plain.setblocking(False)
     atexit.register(plain.close)
@@ -111,15 +118,15 @@ def _outlet() -> socket.socket:
 
 
 def send(address: str, stalled_for: float) -> None:
-    """Send one datagram without waiting. Ignore errors: if the supervisor is gone, nobody needs the datagram."""
+    """Send one datagram without waiting. Errors are ignored: without a supervisor, nobody needs the datagram."""
     with contextlib.suppress(OSError):
         _outlet().sendto(f"{os.getpid()} {stalled_for:.1f}".encode(), address)
 
 
 def keep_giving(loop: asyncio.AbstractEventLoop, stalled_for: Callable[[], float]) -> None:
-    """Send a datagram each second from this event loop, if a supervisor has given an address.
+    """Send a datagram each second from this event loop, if a supervisor has passed the address of its socket.
 
-    `stalled_for` returns for how many seconds no thread has finished anything although all are busy.
+    `stalled_for` returns for how many seconds all threads have been busy without finishing anything.
     """
     if address := os.environ.get(VARIABLE):
 

@@ -1,4 +1,4 @@
-"""Start-up checks: they report early what would fail without a message later."""
+"""Checks at the start of the product. They report faults that would otherwise stay unnoticed until something fails."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -20,7 +20,7 @@ BROKER = "requests_app.work.broker.HeartbeatBroker"
 
 @register("lockbox")
 def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find settings of django-q2 with which tasks run twice, get lost or stop."""
+    """Report settings of django-q2 with which tasks run twice, get lost, or stop."""
     queue = settings.Q_CLUSTER
     timeout, retry = queue.get("timeout") or 0, queue.get("retry", 60)
     found = [
@@ -45,25 +45,25 @@ def queue_is_safe(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 @register("lockbox")
 def periodic_work_exists(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a schedule whose function does not exist. It would fail only in the worker, where nobody would notice."""
+    """Report a schedule whose function does not exist. It would fail only in a worker, where nobody would notice it."""
     return [Error(f"A schedule can't run {problem}", id="requests_app.E010") for problem in schedules.unusable()]
 
 
 @register("lockbox")
 def tables_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find contradictions in the table of transitions."""
+    """Report contradictions in the table of transitions."""
     return [Error(f"Lifecycle: {problem}.", id="requests_app.E020") for problem in lifecycle.problems()]
 
 
 @register("lockbox")
 def declarations_are_sound(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find an act or an event whose declaration contradicts itself or another one."""
+    """Report an act or an event whose declaration contradicts itself, or contradicts another declaration."""
     return [Error(f"Acts: {problem}.", id="requests_app.E021") for problem in [*acts.problems(), *topics.problems()]]
 
 
 @register("lockbox")
 def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a connector that can't be imported, before the first customer needs it."""
+    """Report a connector that can't be imported. Otherwise this would show only when a customer's content is opened."""
     try:
         import_module(CONNECTORS)
     except Exception as failure:  # any error of the import is reported
@@ -73,10 +73,10 @@ def connectors_import(app_configs: Sequence[AppConfig] | None = None, **_: Any) 
 
 @register("lockbox")
 def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find an SQLite file in the content root.
+    """Report an SQLite file in the content root.
 
-    A folder connector would show the file to engineers. Also, if a process opens and closes an SQLite file, it loses
-    all its locks on that file. Two processes could then write at the same time.
+    A folder connector would show the file to engineers. Also, a process that opens and closes an SQLite file loses all
+    its locks on that file, so two processes could write at the same time.
     """
     database = settings.DATABASES["default"]
     files = {"LOG_HEADS_FILE": settings.LOG_HEADS_FILE}
@@ -96,9 +96,9 @@ def content_holds_no_database(app_configs: Sequence[AppConfig] | None = None, **
 
 @register(Tags.database)
 def role_is_held_back(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Find a database role that bypasses PostgreSQL's row-level security.
+    """Report a database role that bypasses PostgreSQL's row-level security.
 
-    `migrate` and `check --database default` run this check.
+    Only `migrate` and `check --database default` run this check.
     """
     if "default" not in (databases or ()) or connection.vendor != "postgresql":
         return []

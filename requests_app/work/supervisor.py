@@ -1,4 +1,4 @@
-"""One foreground process that starts web server, clusters and beat, restarts them, and stops them all."""
+"""Runs the web server, the clusters and the beat under one foreground process, which restarts them and stops them."""
 
 import contextlib
 import errno
@@ -41,12 +41,15 @@ MOST_CONNECTIONS, HEADER_SECONDS = 16_384, 15
 
 
 class CannotStart(Exception):
-    """The supervisor can't start. The text is one line for the operator: what is wrong, and what to do."""
+    """The supervisor can't start. The text is one line for the operator, which says what is wrong and what to do."""
 
 
 @dataclass
 class ChildProcess:
-    """One child that should be running. `child` is its present process, which changes when it is started again."""
+    """A child process that the supervisor keeps running.
+
+    `child` is the process that runs now; a restart replaces it.
+    """
 
     label: str
     kind: str
@@ -66,7 +69,7 @@ class ChildProcess:
 
 
 def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProcess]:
-    """Return the child processes of one installation on one machine."""
+    """Return what one installation runs on one machine: the web server, this number of clusters, and the beat."""
     manage = [sys.executable, "manage.py"]
     # The supervisor has run the checks already. Without them, a restarted child is ready a second earlier.
     checked = "--skip-checks"
@@ -83,11 +86,12 @@ def child_processes(*, web: bool, beat: bool, clusters: int) -> list[ChildProces
 def web_command() -> list[str]:
     """Return the web server's command line.
 
-    Slow and waiting clients hold no thread (lockbox_site/serving), and thousands of them must not keep other clients
-    out. `--backpressure` limits the connections, and idle connections count, because browsers keep them open. A
-    connection ends if the headers of its next request do not arrive in time. Without `--workers-kill-timeout`, a client
-    that does not read could delay the end of the server without limit. When a window closes, the bytes in the server's
-    own buffers still reach the client. With HTTP/2, these would be hundreds of kilobytes for each stream.
+    Thousands of slow or idle clients must not keep other clients out. Such clients hold no thread
+    (lockbox_site/serving). `--backpressure` limits the number of connections. Idle connections count, because browsers
+    keep them open. A connection ends if the headers of its next request do not arrive in time. `--workers-kill-timeout`
+    is set because a client that does not read could otherwise delay the end of the server forever. HTTP/2 is off: when
+    a window closes, the client still gets the bytes in the server's own buffers, and with HTTP/2 these would be
+    hundreds of kilobytes for each stream.
     """
     options = {
         "--interface": "rsgi", "--host": address_of(settings.HOST, settings.PORT), "--port": settings.PORT,
@@ -101,18 +105,19 @@ def web_command() -> list[str]:
 
 
 def most_connections() -> int:
-    """Return how many connections to accept.
+    """Return how many connections the web server accepts.
 
-    The limit leaves descriptors for the database and for content. No request can be answered without them.
+    Some file descriptors are left for the database and for content, because no HTTP request can be answered without
+    them.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else max(1, min(MOST_CONNECTIONS, hard // 2))
 
 
 def address_of(host: str, port: int) -> str:
-    """Return a numeric address, as the web server needs it.
+    """Return the numeric address of a host and port, because the web server accepts no names.
 
-    IPv4 comes first, because most clients use it for `localhost`.
+    For a name such as `localhost`, an IPv4 address is preferred, because most clients use IPv4.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -123,7 +128,10 @@ def address_of(host: str, port: int) -> str:
 
 
 def require_free_port(host: str, port: int) -> None:
-    """Raise CannotStart if the port is in use: two web servers could share the port and both answer."""
+    """Raise CannotStart if the port is in use.
+
+    Otherwise two web servers could share the port, and both would answer.
+    """
     address = address_of(host, port)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -198,9 +206,9 @@ class Supervisor:
                 self._watch_web(part, now)
 
     def _watch_web(self, part: ChildProcess, now: float) -> None:
-        """Kill the web server's processes that do not answer.
+        """Kill those processes of the web server that do not work any more.
 
-        Replace the whole server if it does not replace these processes.
+        The web server should replace them. If it does not, replace the whole web server.
         """
         assert part.child is not None
         for pid in self._signs.silent(stalled_after=settings.STATEMENT_SECONDS + STALLED_BEYOND_STATEMENT_SECONDS):
@@ -217,7 +225,7 @@ class Supervisor:
             self._bury(part)
 
     def _web_is_stuck(self, started: float, main: int, now: float) -> bool:
-        """Return whether the main process was stopped, or has not replaced a process that ended."""
+        """Return whether the web server's main process is stopped, or did not replace an ended process in time."""
         if len(self._signs.known()) >= settings.WEB_WORKERS:
             self._complete_at = now
         if not is_stopped(main):
@@ -265,7 +273,7 @@ class Supervisor:
             raise CannotStart(_("The web server does not answer; its own messages are above."))
 
     def _stop_all(self) -> None:
-        """End all children within about STOP_SECONDS. A second signal ends them immediately."""
+        """End all children, which takes at most about STOP_SECONDS. A second signal ends them immediately."""
         say(LABEL, _("Stopping."))
         stops, until = self._stops, clock.monotonic() + settings.STOP_SECONDS
         for part in self._parts:

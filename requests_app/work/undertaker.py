@@ -1,8 +1,9 @@
-"""Ends the supervisor's children if the supervisor has ended without ending them, for example because it was killed.
+"""Ends the supervisor's children if the supervisor itself ended without ending them, for example because it was killed.
 
-This process reads `+<session>` and `-<session>` from its standard input. Only the supervisor holds the other end of
-this pipe. When the pipe closes, this process kills every session that is still listed. A parent-death signal is not
-needed, and would not reach grandchildren. This module imports nothing of Django, so that the process stays small.
+This process reads lines from its standard input: `+<session>` adds a session to its list, `-<session>` removes one.
+Only the supervisor holds the other end of the pipe. When the supervisor ends, the pipe closes, and this process kills
+every session on the list. A parent-death signal would not reach grandchildren. The module imports nothing of Django, so
+that the process stays small.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from requests_app.work.processes import kill_tree
 
 
 class Undertaker:
-    """The supervisor's end of the pipe."""
+    """The supervisor's end of the pipe to the undertaker, the process that kills the sessions that are left."""
 
     def __init__(self, cwd: Path) -> None:
         self._cwd = cwd
@@ -24,17 +25,17 @@ class Undertaker:
         self._process = self._start()
 
     def watch_over(self, session: int) -> None:
-        """Add a session. The undertaker kills it if the supervisor ends without ending it."""
+        """Add a session to the list. The undertaker kills it if the supervisor ends first."""
         self._sessions.add(session)
         self._write(f"+{session}\n")
 
     def forget(self, session: int) -> None:
-        """Remove a session that has ended, before another session gets its number."""
+        """Remove an ended session from the list, before the operating system gives its number to another session."""
         self._sessions.discard(session)
         self._write(f"-{session}\n")
 
     def dismiss(self) -> None:
-        """Close the pipe, and wait for the undertaker to kill the remaining sessions.
+        """Close the pipe, and wait until the undertaker has killed the sessions on its list.
 
         Kill the undertaker if this takes more than five seconds.
         """
@@ -55,7 +56,7 @@ class Undertaker:
         )
 
     def keep(self) -> None:
-        """Start a new undertaker if this one has ended, and send it all the sessions."""
+        """If the undertaker has ended, start a new one and send it the list of sessions."""
         if self._process.poll() is not None:
             self._close_pipe()
             self._process = self._start()
@@ -74,7 +75,7 @@ class Undertaker:
 
 
 def main(orders: IO[str]) -> None:
-    """Read the list of sessions until the pipe closes, then kill the sessions on the list."""
+    """Read the list of sessions until the pipe closes. Then kill all sessions on the list."""
     # A supervisor that is stopping still needs the undertaker, so a signal does not end it. Only the closed pipe does.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,7 +1,7 @@
-"""Finds a child process that does not work any more although its processes still exist.
+"""Finds a stuck child: it does not work any more although its processes still exist.
 
-For example, if an idle worker of a cluster is killed, it still holds the lock of the cluster's inner queue. The cluster
-then looks healthy and starts a new worker, but never runs another task.
+For example, an idle worker that is killed still holds the lock of its cluster's inner queue. The cluster starts a new
+worker and looks healthy, but never runs another task.
 """
 
 import threading
@@ -20,12 +20,11 @@ READ_SECONDS = 5.0
 
 
 class Watchdog:
-    """Reads the heartbeats in its own thread, because the supervisor must not wait for a database.
+    """Reads the heartbeats in a thread of its own, so that the supervisor never waits for the database.
 
-    `seconds` is a clock that runs only while the database can be read. With it the watchdog measures for how long a
-    heartbeat has not changed. So an outage of the database restarts no child. The outage does not reset the count
-    either: a stuck cluster is found even if the database fails from time to time. Wrong clocks of other machines do not
-    matter.
+    `seconds` counts only the time in which the database can be read. The age of a heartbeat is measured with it. So an
+    outage of the database restarts no child. An outage does not reset the age either: a stuck cluster is found even if
+    the database fails from time to time. Wrong clocks of other machines do not matter.
     """
 
     def __init__(self, *, stale_after: float, every: float = 2.0) -> None:
@@ -39,7 +38,10 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def is_stuck(self, name: str, *, started: float) -> bool:
-        """Return whether a heartbeat is too old. `started` is the value of `seconds` when the child was started."""
+        """Return whether the heartbeat `name` is too old.
+
+        `started` is the value of `seconds` when the child was started.
+        """
         read_at = self._read_at
         if read_at is None or clock.monotonic() - read_at > self._longest_gap:
             return False
@@ -47,7 +49,7 @@ class Watchdog:
         return self.seconds - max(changed, started) > self._stale_after
 
     def look(self) -> None:
-        """Read all heartbeats once."""
+        """Read all heartbeats once, and note which have changed."""
         try:
             beats = list(Heartbeat.objects.values_list("name", "at"))
         except Exception as failure:  # after any error nothing is known until the next reading succeeds

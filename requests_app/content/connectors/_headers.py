@@ -1,4 +1,4 @@
-"""Reads RFC 5322 headers from any sender. This takes linear time and never fails.
+"""Reads RFC 5322 headers in linear time, without errors, even if a sender made them to do harm.
 
 The standard library's parser raises a dozen kinds of exception on hostile headers. In several cases it takes quadratic
 time, so that a page of 500 messages could take minutes.
@@ -42,7 +42,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>\Z")
 
 
 def parse(block: bytes) -> Headers:
-    """Return the first value of each known field by the field's lower-case name.
+    """Return the known headers, with lower-case names. If a header occurs several times, its first value counts.
 
     Each value is unfolded, cut at 8 KiB, and not yet decoded.
     """
@@ -80,7 +80,7 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def alphabet_only(data: bytes) -> bytes:
-    """Remove all bytes that are not in base64's alphabet.
+    """Return the data without the bytes that are not in base64's alphabet.
 
     A translation table is fast even if it removes every other byte.
     """
@@ -88,7 +88,7 @@ def alphabet_only(data: bytes) -> bytes:
 
 
 def base64_bytes(data: bytes) -> bytes:
-    """Decode base64. The data may be cut short, or may not be base64 at all."""
+    """Decode base64, as far as possible: the data may be cut, or may not be base64 at all."""
     digits = alphabet_only(data)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
@@ -96,9 +96,9 @@ def base64_bytes(data: bytes) -> bytes:
 
 
 def media_type(headers: Headers, default: str = "text/plain") -> str:
-    """Return the declared media type without parameters.
+    """Return the media type that the headers declare, without its parameters.
 
-    Return application/octet-stream if the declared type is invalid.
+    Return `default` if none is declared, and application/octet-stream if the declared type is invalid.
     """
     value = headers.get("content-type")
     if value is None:
@@ -108,7 +108,7 @@ def media_type(headers: Headers, default: str = "text/plain") -> str:
 
 
 def parameters(value: str) -> dict[str, str]:
-    """Return the parameters of Content-Type or Content-Disposition. RFC 2231 continuations and charsets are decoded."""
+    """Return the decoded parameters of a Content-Type or Content-Disposition, including those of RFC 2231."""
     found: dict[str, str] = {}
     pieces: dict[str, dict[int, tuple[bool, str]]] = {}
     for match in _PARAMETER.finditer(value[:_PARAMETER_LENGTH]):
@@ -135,7 +135,7 @@ def _joined(numbered: dict[int, tuple[bool, str]]) -> str:
 
 
 def message_id(headers: Headers) -> str:
-    """Return the Message-ID, or an empty string if it is not well formed. The Message-ID is written into the log."""
+    """Return the Message-ID, which the log can then contain. Return an empty string if it is not well formed."""
     value = headers.get("message-id", "").strip()
     return value if _MESSAGE_ID.match(value) else ""
 

@@ -1,7 +1,8 @@
-"""Makes the HTML of a mail safe to show, in linear time: no script, no style, and nothing that the browser loads.
+"""Makes the HTML of a mail safe to show: removes scripts, styles, and all that would make a browser load something.
 
-nh3 removes what is unsafe. Before that, this module rewrites the markup into well-nested tags of limited depth. An HTML
-parser takes quadratic time on deep or wrongly nested markup: one megabyte of <div> blocks a worker for two minutes.
+This takes linear time. nh3 removes what is unsafe, but its parser takes quadratic time on deep or wrongly nested
+markup: one megabyte of <div> blocks a worker for two minutes. So this module first rewrites the markup into well-nested
+tags of limited depth.
 """
 
 import re
@@ -107,7 +108,7 @@ _cleaner = nh3.Cleaner(
 
 
 def sanitised(html: str) -> str:
-    """Return the safe part of the markup. The caller limits the length of the input."""
+    """Return the markup without its unsafe parts. The caller must limit the length of the input."""
     return _cleaner.clean(_WellNested().rewrite(html)).strip()
 
 
@@ -117,7 +118,10 @@ def has_images(html: str) -> bool:
 
 
 class _WellNested:
-    """Rewrites markup into allowed tags that nest properly, to a limited depth. It does not change the text."""
+    """Rewrites markup so that it has only allowed tags, which are well nested and limited in depth.
+
+    Text is not changed.
+    """
 
     def __init__(self) -> None:
         self._out: list[str] = []
@@ -134,7 +138,7 @@ class _WellNested:
         return "".join(self._out)
 
     def _markup(self, html: str, start: int) -> int:
-        """Process the markup that begins at a "<". Return where the text after it begins."""
+        """Process the markup whose "<" is at `start`. Return the position after the markup."""
         match = _TAG_OPEN.match(html, start)
         if match:
             return self._tag(html, match)
@@ -179,9 +183,9 @@ class _WellNested:
         self._close(self._depth_of(frozenset({name}), _NO_BARRIER if name in ("table", "tr") else _CELLS - {name}))
 
     def _depth_of(self, names: frozenset[str], barrier: frozenset[str]) -> int:
-        """Return how many open tags to close, so that the nearest tag of `names` is closed.
+        """Return how many open tags must be closed to close the innermost open tag among `names`.
 
-        Return 0 if a barrier comes first.
+        Return 0 if no such tag is open, or if a tag of `barrier` was opened inside it.
         """
         for depth, name in enumerate(reversed(self._open), start=1):
             if name in names:
@@ -198,7 +202,7 @@ class _WellNested:
 
 
 def _attributes(html: str, position: int) -> tuple[str, int]:
-    """Return the allowed attributes, quoted again, and where the tag ends."""
+    """Return the allowed attributes of a tag as markup with new quotes, and the position after the tag."""
     allowed: dict[str, str] = {}
     while position < len(html) and html[position] != ">":
         match = _ATTRIBUTE.match(html, position)

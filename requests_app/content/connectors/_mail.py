@@ -1,4 +1,4 @@
-"""Makes a message ready for a page: text, sanitised HTML, and the list of attachments."""
+"""Prepares a message for a page: its text, its sanitised HTML, and the list of its attachments."""
 
 import io
 
@@ -38,12 +38,12 @@ def read_message(item: Item, file: io.FileIO, size: int, limits: Limits) -> Mess
 
 
 def _is_body(part: _mime.Part) -> bool:
-    """Return whether the page shows this part as text. A part with a file name is an attachment instead."""
+    """Return whether the page shows this part as text. A part with a file name is listed as an attachment instead."""
     return part.media_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.filename
 
 
 def _joined(file: io.FileIO, parts: list[_mime.Part], limit: int) -> tuple[str, bool]:
-    """Decode and join these parts, up to `limit` bytes. Return the text, and whether something was left out."""
+    """Decode and join these parts, up to `limit` bytes. Return the text, and whether it was cut."""
     pieces: list[str] = []
     for part in parts:
         joined = bytearray()

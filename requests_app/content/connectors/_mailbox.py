@@ -1,4 +1,4 @@
-"""The files of a Maildir: its messages and folders, with their order and their names."""
+"""The files of a Maildir: finds its messages and folders, and orders them."""
 
 import heapq
 import io
@@ -19,7 +19,11 @@ _CURSOR = re.compile(r"1(\d{1,12})~(.+)\Z", re.DOTALL)
 
 
 class Cursor:
-    """Where a page begins: after the folder `folder`, or below the message `message` (delivery time, unique name)."""
+    """The position at which a page of a list begins.
+
+    A page begins after the folder `folder`, or with the messages that are older than `message` (delivery time, unique
+    name).
+    """
 
     def __init__(self, folder: str | None, message: tuple[int, str] | None) -> None:
         self._folder = folder
@@ -27,7 +31,7 @@ class Cursor:
 
     @classmethod
     def read(cls, after: str | None) -> "Cursor":
-        """Parse a cursor that an earlier page has returned. Raise Malformed for any other text."""
+        """Parse the cursor that an earlier page returned. Raise Malformed for any other text."""
         if after is None:
             return cls("", None)
         match = _CURSOR.match(after)
@@ -64,7 +68,7 @@ def is_folder_name(name: str) -> bool:
 def folders(box: int) -> list[str]:
     """Return the names of the mailbox's folders.
 
-    A directory can have such a name without being a folder. This is detected when the directory is opened.
+    A name is only checked for its form. Whether it really is a folder shows when it is opened.
     """
     with _paths.translated(), os.scandir(box) as entries:
         names = [entry.name for entry in entries if is_folder_name(entry.name) and entry.is_dir(follow_symlinks=False)]
@@ -80,7 +84,10 @@ def _entries(box: int) -> Iterator[tuple[os.DirEntry[str], str]]:
 
 
 def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
-    """Return the newest entries from the cursor on, and how many entries can't be served. This opens no message."""
+    """Return the newest `count` entries after the cursor, and the number of entries that can't be served.
+
+    No message is opened for this.
+    """
     unlisted = 0
 
     def served() -> Iterator[Entry]:
@@ -103,17 +110,17 @@ def newest(box: int, cursor: Cursor, count: int) -> tuple[list[Entry], int]:
 
 
 def unique_name(file_name: str) -> str:
-    """Return the part of a file's name that does not change when flags are set."""
+    """Return the part of a file's name before the flags. It does not change when flags are set."""
     return file_name.partition(":")[0]
 
 
 def is_unique_name(name: str) -> bool:
-    """Return whether a message can be served under this unique name."""
+    """Return whether a message with this unique name can be served."""
     return _paths.is_safe_name(name) and not name.startswith(".") and ":" not in name
 
 
 def delivered_at(unique: str, facts: _stored.Facts) -> datetime:
-    """Return when the message was delivered, from its unique name or else from the file's time."""
+    """Return when a message was delivered. Its unique name begins with this time; otherwise the file's time is used."""
     return datetime.fromtimestamp(_stamp(unique) or seconds(facts), UTC)
 
 
@@ -123,12 +130,12 @@ def _stamp(unique: str) -> int:
 
 
 def seconds(facts: os.stat_result | _stored.Facts) -> int:
-    """Return the file's time in seconds, limited to the range of a date."""
+    """Return the file's modification time in seconds, limited to values that a datetime accepts."""
     return min(max(int(facts.st_mtime), 0), 99_999_999_999)
 
 
 def find(box: int, unique: str) -> Opened:
-    """Open the message with this unique name, even if it is moved or renamed meanwhile."""
+    """Open the message with this unique name. If it is moved or renamed meanwhile, search again. Raise ItemNotFound."""
     for _ in range(_ATTEMPTS):
         found = next(((entry.name, place) for entry, place in _entries(box) if unique_name(entry.name) == unique), None)
         if found:

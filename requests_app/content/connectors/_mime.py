@@ -1,7 +1,7 @@
-"""Finds the parts of a MIME message by their offsets in the file, and decodes one part at a time.
+"""Finds the parts of a MIME message by their positions in the file, and decodes one part at a time.
 
 Only the headers and one block are in memory, so a mail of 50 MiB needs no more memory than a small one. Compiled
-patterns search whole blocks. In a loop over lines, a sender could cause millions of steps.
+patterns search whole blocks, because a sender could make a loop over lines take millions of steps.
 """
 
 import binascii
@@ -33,7 +33,7 @@ _HEADER_END = rb"\n\r?\n"
 
 @dataclass(slots=True)
 class Part:
-    """A part that contains no other parts: its headers, and where its encoded body is in the file."""
+    """A part that contains no other parts: its headers, and the position of its encoded body in the file."""
 
     name: str
     headers: _headers.Headers
@@ -47,13 +47,16 @@ class Part:
 
     @property
     def filename(self) -> str:
-        """The file name that the sender chose. It is not safe to use."""
+        """The file name that the sender chose. It can be hostile, so use `safe_filename` for a download."""
         stated = _headers.parameters(self.headers.get("content-disposition", "")).get("filename", "")
         return stated or _headers.parameters(self.headers.get("content-type", "")).get("name", "")
 
     @property
     def safe_filename(self) -> str:
-        """A safe file name for a download. If the sender's name is unusable, a name is made from the part's number."""
+        """A file name that is safe for a download.
+
+        If the sender's name is unusable, it is made from the part's number.
+        """
         extension = extension_of(self.media_type)
         return safe_filename(self.filename, f"attachment-{self.name}{extension}")
 
@@ -64,7 +67,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """The headers of the whole message, its leaf parts in order, and codes for what was cut."""
+    """The headers of the whole message, its parts in order, and a code for each thing that was cut or left out."""
 
     headers: _headers.Headers
     parts: tuple[Part, ...]
@@ -72,7 +75,7 @@ class Structure:
 
 
 def read_headers(file: FileIO, size: int, limits: Limits) -> _headers.Headers:
-    """Return the headers of the message. Read at most `limits.header_bytes`."""
+    """Return the headers of the message, read from at most `limits.header_bytes`."""
     file.seek(0)
     block = read_fully(file, min(size, limits.header_bytes))
     return _headers.parse(block[: _header_length(block)])
@@ -94,7 +97,7 @@ def read_fully(file: FileIO, count: int) -> bytes:
 
 
 def scan(file: FileIO, size: int, limits: Limits) -> Structure:
-    """Return the position of every part. A damaged message is read as far as possible."""
+    """Find all parts of a message. A damaged message is read as far as possible."""
     return _Scanner(file, size, limits).run()
 
 
@@ -114,7 +117,10 @@ class _Scanner:
         return Structure(self._top or {}, tuple(self._parts), tuple(self._problems))
 
     def _entity(self, position: int) -> int | None:
-        """Read one entity's headers and find its end. Return where the next entity begins, or None."""
+        """Read the headers of one entity and find its end.
+
+        Return the position of the next entity, or None if there is no further one.
+        """
         if self._seen >= self._limits.parts:
             self._problems["parts_cut"] = None
             return None
@@ -132,9 +138,9 @@ class _Scanner:
         return self._next_part(match)
 
     def _read_headers(self, position: int) -> tuple[_headers.Headers, int, "_Match | None"]:
-        """Return the headers, where the body begins, and a boundary line.
+        """Return an entity's headers, the position of its body, and the boundary line that ended the headers, or None.
 
-        The boundary line is given only if it ends the headers, so that there is no body.
+        Headers that end with a boundary line have no body.
         """
         start = max(position - 1, 0)
         first = self._read(position, 2)
@@ -152,9 +158,9 @@ class _Scanner:
         return headers, match.end, match if match.boundary else None
 
     def _boundary_of(self, headers: _headers.Headers) -> bytes:
-        """Return the boundary of a container.
+        """Return the boundary between the parts of a multipart entity.
 
-        Return an empty value for a leaf, or if the container is not to be read.
+        Return an empty value for any other entity, and for a multipart entity that is nested too deeply to be read.
         """
         if not _headers.media_type(headers).startswith("multipart/"):
             return b""
@@ -175,9 +181,9 @@ class _Scanner:
         return Part(str(len(self._parts) + 1), headers, media_type, start, max(start, end))
 
     def _next_part(self, match: "_Match | None") -> int | None:
-        """Leave the containers that a boundary line closes.
+        """Follow the boundary lines from `match` on, and leave each container that is closed.
 
-        Return where the headers of the next part begin, or None.
+        Return the position of the next part's headers, or None if no further part follows.
         """
         while match is not None:
             index = max(at for at, name in enumerate(self._boundaries) if name == match.boundary)

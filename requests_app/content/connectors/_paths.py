@@ -1,7 +1,7 @@
-"""Opens files and folders under a root. No name, link or replaced folder can lead outside the root.
+"""Opens files and folders under a root. No name, no link and no replaced folder can lead outside the root.
 
-Each component is opened relative to the descriptor of the component before, and links are never followed. So if a
-folder is replaced with a link between a check and its use, the kernel refuses to open it.
+Each component of a path is opened relative to the descriptor of its parent, and links are never followed. If somebody
+replaces a folder by a link between a check and its use, the kernel refuses to open it.
 """
 
 import errno
@@ -34,7 +34,7 @@ _FILE = _COMMON | os.O_NONBLOCK | os.O_NOCTTY
 
 
 def is_safe_name(name: str) -> bool:
-    """Return whether a component of a path can be served: it has only one spelling and leads to no other folder."""
+    """Return whether a path can contain this component. It must have only one spelling, and lead to no other folder."""
     return (
         name not in ("", ".", "..")
         and "/" not in name
@@ -44,7 +44,7 @@ def is_safe_name(name: str) -> bool:
 
 
 def is_servable(parents: list[str], name: str) -> bool:
-    """Return whether an entry of a folder can be requested by its path."""
+    """Return whether an entry of a folder can be served: the path of the folder and the name make a valid path."""
     try:
         split("/".join([*parents, name]))
     except ConnectorError:
@@ -55,7 +55,7 @@ def is_servable(parents: list[str], name: str) -> bool:
 def split(path: str) -> list[str]:
     """Return the components of a relative path.
 
-    Raise OutsideResource if the path is not in its only accepted spelling.
+    Raise OutsideResource unless the path is spelled exactly as it must be.
     """
     if len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
         raise ItemNotFound("The name is longer than any name can be.")
@@ -67,7 +67,10 @@ def split(path: str) -> list[str]:
 
 @contextmanager
 def resource(root: Path, locator: str) -> Iterator[int]:
-    """Open the folder that a locator names under the root, and yield its descriptor. Raise ResourceNotFound."""
+    """Open the folder that a locator names under the root, and yield its descriptor.
+
+    Raise ResourceNotFound if it is missing.
+    """
     names = split(locator)
     try:
         # The operator chose the root, which can be a link. Below the root no link is allowed.
@@ -86,7 +89,7 @@ def resource(root: Path, locator: str) -> Iterator[int]:
 
 @contextmanager
 def subdirectory(descriptor: int, names: list[str]) -> Iterator[int]:
-    """Go down from an open folder through `names`, and yield the descriptor of the last one.
+    """Yield a descriptor of the folder that is reached from an open folder through `names`.
 
     `descriptor` stays open.
     """
@@ -98,7 +101,7 @@ def subdirectory(descriptor: int, names: list[str]) -> Iterator[int]:
 
 
 def _walk(descriptor: int, names: list[str]) -> int:
-    """Close the descriptor, and return a descriptor of the folder that `names` leads to."""
+    """Replace a folder's descriptor by the descriptor of the folder that `names` leads to. The given one is closed."""
     for name in names:
         try:
             inner = _open_directory(descriptor, name)
@@ -115,10 +118,9 @@ def _open_directory(parent: int, name: str) -> int:
 
 
 def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple[io.FileIO, os.stat_result]:
-    """Open a regular file in an open folder. Refuse a link, device, socket, FIFO or folder without waiting.
+    """Open a regular file in an open folder. Refuse a link, device, socket, FIFO or folder, and never wait for one.
 
-    With `is_from_listing`, the name was just read from the folder. So it has the folder's spelling and is not checked
-    again.
+    With `is_from_listing`, the name was just read from the folder, so its spelling is not checked again.
     """
     _require(parent, name, stat.S_ISREG, is_from_listing)
     with translated():
@@ -131,7 +133,7 @@ def open_file(parent: int, name: str, *, is_from_listing: bool = False) -> tuple
 
 
 def facts_of(parent: int, name: str) -> os.stat_result:
-    """Return the stat result of the entry itself. Raise LinkRefused for a link."""
+    """Return the stat result of an entry itself, not of a link's target. Raise LinkRefused for a link."""
     with translated():
         facts = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if stat.S_ISLNK(facts.st_mode):
@@ -140,10 +142,10 @@ def facts_of(parent: int, name: str) -> os.stat_result:
 
 
 def has_exactly(parent: int, name: str) -> bool:
-    """Return whether the folder contains a name that is spelled exactly like this.
+    """Return whether the folder contains a name with exactly this spelling.
 
-    Some file systems ignore case or Unicode forms, so they accept names that they do not contain. Such a second
-    spelling would be a second name in the log.
+    Some file systems ignore case or Unicode forms, so they also open other spellings. In the log, another spelling
+    would look like another item.
     """
     with translated(), os.scandir(parent) as entries:
         return any(entry.name == name for entry in entries)
@@ -158,7 +160,7 @@ def _require(parent: int, name: str, is_wanted: Callable[[int], bool], is_from_l
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn errors of the operating system into the errors of `base`."""
+    """Inside the block, turn errors of the operating system into the errors of `base`."""
     try:
         yield
     except OSError as error:
@@ -170,7 +172,10 @@ def translated() -> Iterator[None]:
 
 
 class FileSource(ByteSource):
-    """The chunks of a regular file: exactly the bytes that it had when it was opened, or an error."""
+    """The chunks of a regular file, up to the size that it had when it was opened.
+
+    If the file becomes shorter or is closed meanwhile, reading raises ConnectorUnavailable.
+    """
 
     def __init__(self, file: io.FileIO, size: int) -> None:
         self._file = file
@@ -189,9 +194,9 @@ class FileSource(ByteSource):
 
 
 def read_exactly_some(file: io.FileIO, count: int) -> bytes:
-    """Read 1 to `count` bytes.
+    """Read at least 1 and at most `count` bytes.
 
-    The bytes must exist: a file that was closed or became shorter raises ConnectorUnavailable.
+    Raise ConnectorUnavailable if the file was closed or became shorter.
     """
     try:
         chunk = file.read(count)

@@ -1,6 +1,6 @@
-"""Opens a stored mail, which is plain or compressed.
+"""Opens a stored mail, and decompresses it if it is compressed.
 
-Dovecot's zlib plugin compresses a mail and keeps its file name.
+Dovecot's zlib plugin compresses mails without changing the names of their files.
 """
 
 import io
@@ -34,11 +34,12 @@ class Facts:
 
 
 def plain(file: io.FileIO, facts: os.stat_result, name: str, limits: Limits, *, whole: bool) -> tuple[io.FileIO, Facts]:
-    """Return the uncompressed mail, readable from any position. If this is a new file, close `file`.
+    """Return the uncompressed mail, readable from any position, and its facts.
 
-    A decompressed mail is in a temporary file without a name, which is deleted when it is closed. Without `whole`, that
-    file contains at most `limits.header_bytes`, and the size comes from the stored file's name or end. Raise
-    ItemTooLarge if the mail is larger than the limit, and ItemUnreadable if it can't be decompressed.
+    A compressed mail is written to a temporary file without a name, which is deleted when it is closed; `file` is then
+    closed. Without `whole`, the temporary file has at most `limits.header_bytes`, and the size comes from the stored
+    file's name or from its last bytes. Raise ItemTooLarge if the mail is larger than the limit, and ItemUnreadable if
+    it can't be decompressed.
     """
     magic = file.read(8)
     file.seek(0)
@@ -75,7 +76,7 @@ def _is_compressed(file: io.FileIO, magic: bytes) -> bool:
 
 
 def _decompressed(file: io.FileIO, most: int, *, cut: bool) -> tuple[io.FileIO, int, bool]:
-    """Write the mail to a temporary file. Return the file, its size, and whether it is complete.
+    """Decompress the mail into a temporary file. Return the file, its size, and whether it has the whole mail.
 
     With `cut`, stop after `most` bytes. Without `cut`, raise ItemTooLarge for a longer mail.
     """
@@ -103,7 +104,10 @@ def _rewound(target: io.FileIO) -> io.FileIO:
 
 
 def _blocks(file: io.FileIO) -> Iterator[bytes]:
-    """Decompress in blocks of at most CHUNK_BYTES, even if a few bytes decompress to many."""
+    """Decompress the mail in blocks of at most CHUNK_BYTES.
+
+    So a few bytes that decompress to many use little memory.
+    """
     stream, data = zlib.decompressobj(_EITHER), file.read(CHUNK_BYTES)
     while True:
         try:
@@ -126,7 +130,7 @@ def _blocks(file: io.FileIO) -> Iterator[bytes]:
 
 
 def _stated_size(file: io.FileIO, magic: bytes, name: str) -> int:
-    """Return the size in the file's name (`,S=`) or at the end of a gzip file. Return 0 if there is neither."""
+    """Return the uncompressed size, from the file's name (`,S=`) or the end of a gzip file. Return 0 without either."""
     if stated := _SIZE.search(name):
         return int(stated[1])
     if not magic.startswith(_GZIP):

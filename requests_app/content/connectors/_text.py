@@ -98,7 +98,10 @@ _FILENAME_LENGTH = 150
 
 
 def decode(data: bytes, charset: str = "") -> str:
-    """Decode with the named charset if it is known. Otherwise decode by byte order mark, as UTF-8 or as Latin-1."""
+    """Decode bytes with the named charset if it is known.
+
+    Otherwise guess: byte order mark, then UTF-8, then Latin-1.
+    """
     codec = known_charset(charset)
     if not codec:
         codec = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "")
@@ -114,7 +117,7 @@ def decode(data: bytes, charset: str = "") -> str:
 
 
 def known_charset(name: str) -> str:
-    """Return Python's name of an allowed charset, or an empty string for any other name."""
+    """Return Python's name for a charset, or an empty string if the charset is not allowed."""
     return _CODECS.get(_compact(name), "") if _CHARSET_NAME.match(name) else ""
 
 
@@ -129,7 +132,7 @@ def one_line(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """Return a body with plain line breaks. Its other control characters become a visible character."""
+    """Return a body whose line breaks are all "\n". Other control characters are replaced by a visible character."""
     plain = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL_BUT_LINES.sub("\ufffd", plain)
 

@@ -1,4 +1,4 @@
-"""Media types by file name, the same on every machine: the operating system's own table is not used."""
+"""Media types by file name. They are the same on every machine, because the operating system's table is not used."""
 
 from requests_app.content.connectors.base import UNKNOWN_MEDIA_TYPE
 
@@ -42,11 +42,11 @@ _BY_EXTENSION = {
 
 
 def media_type_of(filename: str) -> str:
-    """Return the media type for the file name's extension, or the type of unknown bytes."""
+    """Return the media type for a file name's extension. For an unknown extension, return the type of unknown bytes."""
     stem, dot, extension = filename.rpartition(".")
     return _BY_EXTENSION.get(extension.lower(), UNKNOWN_MEDIA_TYPE) if dot and stem else UNKNOWN_MEDIA_TYPE
 
 
 def extension_of(media_type: str) -> str:
-    """Return a file name extension for a media type, or an empty string."""
+    """Return the file name extension for a media type, or an empty string if the type is unknown."""
     return next((f".{extension}" for extension, known in _BY_EXTENSION.items() if known == media_type), "")

@@ -1,7 +1,7 @@
 """The contract of all connectors: their methods, limits and errors.
 
-Nothing here knows Django, models or grants. A connector lists the items of a resource, and returns one item. Before a
-caller calls a connector, it has decided that the person is allowed to read this content, and has committed an entry.
+A connector lists the items of a resource, and opens single items. It knows nothing of Django, models or grants. Its
+caller must first decide that the person can read the content, and must commit an entry about it.
 """
 
 import abc
@@ -31,7 +31,7 @@ _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 class ConnectorError(Exception):
-    """A connector failed. `code` is stable and can be logged. The text never contains content."""
+    """A connector failed. `code` is stable and can be logged. The text contains no content of the customer."""
 
     code: ClassVar[str] = "connector_error"
 
@@ -49,19 +49,19 @@ class ResourceNotFound(ItemNotFound):
 
 
 class OutsideResource(ConnectorError):
-    """The name leads, or could lead, outside the resource."""
+    """The name leads outside the resource, or is spelled in a way that could lead outside it."""
 
     code = "outside_resource"
 
 
 class LinkRefused(OutsideResource):
-    """A link of the file system. The product does not follow links."""
+    """The name is a link of the file system. Links are never followed."""
 
     code = "link_refused"
 
 
 class ItemUnreadable(ConnectorError):
-    """The item exists, but its form can't be read here."""
+    """The item exists, but it is stored in a form that can't be read here."""
 
     code = "item_unreadable"
 
@@ -79,14 +79,14 @@ class ConnectorUnavailable(ConnectorError):
 
 
 class Malformed(ConnectorError):
-    """The call itself is invalid: a bad cursor, or a page size out of range."""
+    """The call itself is invalid: the cursor is damaged, or the page size is out of range."""
 
     code = "malformed"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits that make sure that one hostile item does not use too much time or memory. Sizes are in bytes."""
+    """Limits on the time and memory that one hostile item can use. Sizes are in bytes."""
 
     page_items: int = 500
     item_bytes: int = 50 * 1024 * 1024
@@ -101,8 +101,8 @@ class Limits:
 class Item:
     """One item in a resource.
 
-    `id` names the item inside the resource; callers must not interpret it. `reference` is its name in the log and
-    contains no content. `title` and `details` are content (a subject, a sender) and must never be logged.
+    `id` names the item inside the resource; callers must not interpret it. `reference` is the item's name in the log
+    and contains no content. `title` and `details` are content (a subject, a sender) and must never be logged.
     """
 
     id: str
@@ -117,7 +117,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of items. `unlisted` counts the entries that can't be served: links, devices, unsafe names."""
+    """One page of items.
+
+    `unlisted` counts the entries of the folder that can't be served: links, devices, unsafe names.
+    """
 
     items: tuple[Item, ...]
     next_after: str | None
@@ -126,7 +129,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part of a message that is opened separately. `part` is the argument for `open`. `size` is the decoded size."""
+    """A part of a message that is opened separately, with `part` as the argument of `open`.
+
+    `size` is the decoded size.
+    """
 
     part: str
     filename: str
@@ -136,10 +142,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A mail that is ready to be shown. Its strings are decoded, without control characters, and `html` is sanitised.
+    """A mail that is ready to be shown. Its strings are decoded, without control characters. `html` is sanitised.
 
-    `problems` are codes for what is not shown as it was sent: headers_cut, parts_cut, depth_cut, text_cut, html_cut,
-    images_withheld.
+    `problems` has a code for each thing that is not shown as it was sent: headers_cut, parts_cut, depth_cut, text_cut,
+    html_cut, images_withheld.
     """
 
     item: Item
@@ -155,8 +161,8 @@ class Stream:
     """The bytes of one item in chunks of at most 16 KiB. Close the stream, or use it in a `with` statement.
 
     If the stream was closed or the item became shorter, reading raises ConnectorUnavailable, so that nobody uses an
-    incomplete result. `size` can be unknown (None). A web client then can't distinguish a cut stream from a complete
-    one.
+    incomplete item. An unknown `size` is None. Then a web client can't distinguish a cut stream from a
+    complete one.
     """
 
     def __init__(self, *, filename: str, media_type: str, size: int | None, source: "ByteSource") -> None:
@@ -167,7 +173,10 @@ class Stream:
         self.chunks: Iterator[bytes] = iter(source)
 
     def read_text(self, limit: int, charset: str = "") -> tuple[str, bool]:
-        """Return the start of the item as clean text, and whether it was cut at `limit` bytes. Close the stream."""
+        """Return the start of the item as clean text, and whether the item was cut at `limit` bytes.
+
+        Close the stream.
+        """
         with self:
             buffer = bytearray()
             for chunk in self.chunks:
@@ -177,7 +186,7 @@ class Stream:
         return visible_lines(decode(bytes(buffer[:limit]), charset)), len(buffer) > limit
 
     def close(self) -> None:
-        """Release the stream's resources. A second call does no harm."""
+        """Release the stream's resources. Further calls do nothing."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -200,10 +209,10 @@ class ByteSource(abc.ABC):
 
 
 class Connector(abc.ABC):
-    """Access to the content of one kind of resource.
+    """Reads the content of one kind of resource.
 
-    Every method takes the locator of a resource and opens nothing outside that resource. All methods raise
-    ConnectorError and nothing else, can be called from several threads, and store nothing between calls.
+    Every method takes the locator of a resource and opens nothing outside that resource. A method raises only
+    ConnectorError, can be called from several threads, and stores nothing between calls.
     """
 
     kind: ClassVar[str]
@@ -216,13 +225,13 @@ class Connector(abc.ABC):
 
     @abc.abstractmethod
     def check(self, locator: str) -> None:
-        """Return if the resource exists. Raise ResourceNotFound, OutsideResource or ConnectorUnavailable."""
+        """Raise ResourceNotFound, OutsideResource or ConnectorUnavailable unless the resource exists."""
 
     @abc.abstractmethod
     def list(self, locator: str, *, after: str | None = None, limit: int = 100, prefix: str = "") -> Listing:
-        """Return one page of a folder, with its folders first. `prefix` is the folder's id, or empty for the top.
+        """Return one page of a folder, folders first. `prefix` is the folder's id, or empty for the top folder.
 
-        `after` is the `next_after` of the page before. Raise Malformed for a limit outside 1..limits.page_items.
+        `after` is the `next_after` of the previous page. Raise Malformed if `limit` is not in 1..limits.page_items.
         """
 
     @abc.abstractmethod
@@ -238,14 +247,17 @@ class Connector(abc.ABC):
         raise ItemNotFound("This connector holds no messages.")
 
     def checked_page_size(self, limit: int) -> int:
-        """Return `limit`, or raise Malformed. A page without a limit could use all memory of a server."""
+        """Return `limit` if it is allowed.
+
+        Raise Malformed if not: a page of any size could use all memory of a server.
+        """
         if not 1 <= limit <= self.limits.page_items:
             raise Malformed(f"A page has 1 to {self.limits.page_items} items.")
         return limit
 
 
 def render_hint(media_type: str) -> RenderHint:
-    """Return how a page can show this type. A type that is not known to be harmless can only be downloaded."""
+    """Return how a page can show this media type. Types that are not known to be harmless can only be downloaded."""
     plain = media_type.partition(";")[0].strip().lower()
     if plain in _TEXT_TYPES:
         return "text"

@@ -85,7 +85,10 @@ def _cursor_key(after: str | None) -> _Key:
 
 
 def _page_of_keys(folder: int, parents: list[str], start: _Key, count: int) -> tuple[list[_Key], int]:
-    """Return the `count` smallest keys after `start`, and how many entries can't be served. Needs little memory."""
+    """Return the `count` smallest keys after `start`, and the number of entries that can't be served.
+
+    Only `count` keys are in memory, also for a very large folder.
+    """
     unlisted = 0
 
     def served() -> Iterator[_Key]:
@@ -130,7 +133,7 @@ def _item(item_id: str, name: str, facts: os.stat_result) -> Item:
 
 
 def instant(seconds: float) -> datetime | None:
-    """Return a file's time in UTC, or None if the number is outside the range of a date."""
+    """Return a file's time in UTC, or None if a datetime can't store it."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,8 @@
-"""A mailbox as a Maildir: `cur` and `new` contain one RFC 5322 message per file, and `.Name` is a further folder."""
+"""The connector for mailboxes in Maildir format.
+
+The directories `cur` and `new` contain one RFC 5322 message in each file. A directory `.Name` is a folder of the
+mailbox.
+"""
 
 import base64
 import io
@@ -32,8 +36,8 @@ _UTF7_RUN = re.compile(r"&([A-Za-z0-9+,]*)-")
 class Maildir(Connector):
     """Mailboxes under the content root. The locator is the path of a Maildir under that root.
 
-    A message's id is its file name without flags. This unique name does not change when the message is read, flagged or
-    moved from `new` to `cur`. In a folder of the mailbox, the id is "<folder>/<unique name>".
+    A message's id is its unique name: the file name without flags. It does not change when the message is read, flagged
+    or moved from `new` to `cur`. For a message in a folder of the mailbox, the id is "<folder>/<unique name>".
     """
 
     kind = "maildir"
@@ -105,7 +109,10 @@ class Maildir(Connector):
 
     @contextmanager
     def _box(self, locator: str, folder: str) -> Iterator[int]:
-        """Open a mailbox or one of its folders. The directory must contain both `cur` and `new`."""
+        """Open a mailbox or one of its folders, and yield its descriptor.
+
+        The directory must contain both `cur` and `new`.
+        """
         with _paths.resource(self._root, locator) as resource:
             _mailbox.require_maildir(resource, ResourceNotFound)
             if not folder:
@@ -127,7 +134,7 @@ class Maildir(Connector):
             yield file, facts
 
     def _listed(self, box: int, folder: str, entry: _mailbox.Entry) -> Item | None:
-        """Describe one entry of a page. Return None if the message was removed or can't be read."""
+        """Describe one entry of a page. Return None if the message was removed meanwhile or can't be read."""
         _stamp, unique, place, name = entry
         try:
             with _paths.subdirectory(box, [place]) as messages, suppress(ItemNotFound):
@@ -166,7 +173,7 @@ def _folder_item(name: str) -> Item:
 
 
 def _folder_title(name: str) -> str:
-    """Decode a folder's name in Maildir++, which is in the modified UTF-7 of RFC 3501, section 5.1.3."""
+    """Decode the name of a Maildir++ folder, which is written in modified UTF-7 (RFC 3501, section 5.1.3)."""
 
     def run(match: re.Match[str]) -> str:
         text = match[1].replace(",", "/")
@@ -180,7 +187,7 @@ def _folder_title(name: str) -> str:
 
 
 def _split_id(item_id: str) -> tuple[str, str]:
-    """Return (folder, unique name). The id of a folder has an empty unique name."""
+    """Return (folder, unique name). If the id is a folder's, the unique name is empty."""
     names = _paths.split(item_id)
     if len(names) == 1 and _mailbox.is_folder_name(names[0]):
         return names[0], ""

@@ -1,4 +1,4 @@
-"""Finds the connector of a service. No other connector module reads the settings."""
+"""Finds the connector of a service. Only this module reads the settings of connectors."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
 """Single sign-on: the protocol of OpenID Connect, with this product as the relying party.
 
-It has no rows and no pages.
+This package has no models and no pages.
 """

@@ -1,4 +1,4 @@
-"""Checks the proof that a tenant owns a domain: the domain's web server shows a text that only this tenant got."""
+"""Checks that a tenant owns a domain: the domain's web server must show a text that only this tenant got."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def url(name: str) -> str:
 
 
 def problem(name: str, challenge: str, *, peer: str) -> str:
-    """Return why the file proves nothing (unreachable, status or content), or "" if it is a proof.
+    """Read the file on the domain's web server. Return why it is not a proof (unreachable, status or content), or "".
 
-    `peer` names the tenant for `outbound`.
+    `peer` is the tenant under which `outbound` counts the call.
     """
     try:
         answer = outbound.get(url(name), private=False, peer=peer)

@@ -1,8 +1,9 @@
 """OpenID Connect Core 1.0 with discovery and PKCE, as a relying party.
 
-Nothing from the browser is trusted alone. The code is exchanged over a connection of this server, with a verifier that
-only this flow has. The ID token must be signed by the issuer's key, be meant for this client, be current, and have the
-nonce of this flow. Claims that the token lacks are requested from UserInfo, for the same subject.
+No data from the browser is trusted without a check. The code is exchanged over a connection of this server, with a
+verifier that only this flow has. The ID token must be signed by the issuer's key, be meant for this client, be current,
+and have the nonce of this flow. Claims that the token lacks are requested from UserInfo, which must answer about the
+same subject.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class SignOnFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Party:
-    """A connection: the issuer, and what the issuer knows about this product."""
+    """This product as the relying party of one issuer: the connection that the administrator entered."""
 
     issuer: str
     client_id: str
@@ -89,7 +90,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class _Tokens:
-    """The tokens of one sign-on. `access` is "" if there is no token for UserInfo."""
+    """The tokens that the issuer returned for one sign-on. `access` is "" if there is no token for UserInfo."""
 
     identity: str
     access: str
@@ -97,7 +98,7 @@ class _Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """The three secrets of one sign-on."""
+    """The three random secrets of one sign-on."""
 
     state: str
     nonce: str
@@ -109,7 +110,7 @@ class Flow:
 
 
 def discover(party: Party, *, until: float | None = None) -> Metadata:
-    """Return the issuer's metadata. Refuse a document that names another issuer (Discovery 1.0, section 4.3)."""
+    """Return the issuer's metadata. Raise SignOnFailed if it names another issuer (Discovery 1.0, section 4.3)."""
     until = until if until is not None else clock.monotonic() + SECONDS
     found = _document(party.issuer.rstrip("/") + _WELL_KNOWN, party, "discovery", until)
     if found.get("issuer") != party.issuer:
@@ -136,9 +137,9 @@ def discover(party: Party, *, until: float | None = None) -> Metadata:
 
 
 def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "", again: bool = False) -> str:
-    """Return the address to which the browser is sent (RFC 6749, section 4.1.1; RFC 7636).
+    """Return the URL at the issuer to which the browser is sent (RFC 6749, section 4.1.1; RFC 7636).
 
-    `again` requires that the person authenticates again.
+    With `again`, the person must authenticate again, even if they are signed in at the issuer.
     """
     challenge = base64.urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
@@ -158,7 +159,10 @@ def address(party: Party, metadata: Metadata, flow: Flow, *, login_hint: str = "
 
 
 def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
-    """Return the claims about the person, from the answer that the browser brought. Raises SignOnFailed."""
+    """Return the issuer's claims about the person who signed in. Raise SignOnFailed.
+
+    `answer` has the parameters with which the browser came back.
+    """
     if not hmac.compare_digest(answer.get("state", "").encode(), flow.state.encode()):
         raise SignOnFailed("state")
     until = clock.monotonic() + SECONDS
@@ -182,7 +186,10 @@ def complete(party: Party, flow: Flow, answer: Mapping[str, str], *, at: datetim
 def verified(
     token: str, keys: Mapping[str, Any], party: Party, *, nonce: str, at: datetime, access_token: str = ""
 ) -> dict[str, Any]:
-    """Return the claims of a valid token (OpenID Connect Core 1.0, section 3.1.3.7). Raises SignOnFailed."""
+    """Return the claims of an ID token if it is valid (OpenID Connect Core 1.0, section 3.1.3.7).
+
+    Raise SignOnFailed.
+    """
     header, claims = _signed(token, keys)
     if claims.get("iss") != party.issuer:
         raise SignOnFailed("issuer", str(claims.get("iss", "")))
@@ -203,7 +210,7 @@ def verified(
 
 
 def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return the header and the claims of a JWT that one of the issuer's keys has signed."""
+    """Return the header and the claims of a JWT. Raise SignOnFailed unless one of the issuer's keys has signed it."""
     usable, has_weak = _signing(keys)
     try:
         found = jws.deserialize_compact(token, lambda jwt: _key_for(jwt.headers(), usable), algorithms=list(ALGORITHMS))
@@ -219,9 +226,9 @@ def _signed(token: str, keys: Mapping[str, Any]) -> tuple[Mapping[str, Any], dic
 
 
 def _key_for(header: Mapping[str, Any], usable: list[Key]) -> Key:
-    """Return the key that the header names.
+    """Return the key that the header of a JWT names.
 
-    If it names none, there must be exactly one key of that kind (Core 1.0, section 10.1).
+    If the header names no key, exactly one key of the right kind must exist (Core 1.0, section 10.1).
     """
     kind = {"RS": "RSA", "PS": "RSA", "ES": "EC"}.get(str(header.get("alg"))[:2], "OKP")
     found = [key for key in usable if key.key_type == kind]
@@ -238,7 +245,7 @@ def _audiences(claims: Mapping[str, Any]) -> list[Any]:
 
 
 def _token_hash(token: str, algorithm: str) -> str:
-    """Return the left half of the token's hash (Core 1.0, section 3.1.3.6). For Ed25519, the hash is SHA-512."""
+    """Return the left half of a token's hash, as at_hash has it (Core 1.0, section 3.1.3.6). Ed25519 uses SHA-512."""
     name = f"sha{algorithm[2:]}" if algorithm[2:].isdigit() else "sha512"
     digest = hashlib.new(name, token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
@@ -259,9 +266,9 @@ def _require_of_now(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _is_time(value: Any) -> bool:
-    """Return whether this is a number of seconds.
+    """Return whether a claim is a time in seconds.
 
-    Infinity and NaN are refused, because a token with such a time would never expire.
+    Infinity and NaN are refused: a token with such a time would never expire.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
@@ -271,8 +278,8 @@ def _is_time(value: Any) -> bool:
 def _signing(keys: Mapping[str, Any]) -> tuple[list[Key], bool]:
     """Return the issuer's signing keys, and whether a key was left out because it is too short.
 
-    Encryption keys and symmetric keys are left out, because the issuer can't sign with them. Unknown kinds of keys are
-    ignored.
+    Encryption keys, symmetric keys and unknown kinds of keys are left out too, because the issuer can't have signed
+    with them.
     """
     found = keys.get("keys")
     if not isinstance(found, list) or len(found) > 100:
@@ -301,9 +308,9 @@ def _bits(modulus: str) -> int:
 def _userinfo(
     party: Party, metadata: Metadata, access_token: str, keys: Mapping[str, Any], *, subject: str, until: float
 ) -> dict[str, Any]:
-    """Return the issuer's claims about this subject (Core 1.0, section 5.3).
+    """Return the claims that the issuer's UserInfo endpoint has about this subject (Core 1.0, section 5.3).
 
-    The answer is plain JSON or a signed JWT.
+    The endpoint answers with plain JSON or with a signed JWT. Raise SignOnFailed if it answers about another subject.
     """
     headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json, application/jwt"}
     try:
@@ -337,9 +344,9 @@ def _userinfo(
 
 
 def _joined(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the claims of the ID token with those that UserInfo adds.
+    """Return the claims of the ID token, with the claims that only UserInfo has.
 
-    The claim that an address is verified is valid only for the address in the same source.
+    A source's claim that an email address is verified counts only for the address in the same source.
     """
     added = {name: value for name, value in more.items() if name not in _OF_THE_TOKEN}
     found = {**added, **claims}
@@ -419,7 +426,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _parsed(text: bytes) -> Any:
-    """Parse JSON (RFC 8259). Python would also accept NaN and Infinity, which are not JSON."""
+    """Parse JSON (RFC 8259). NaN and Infinity, which Python's parser accepts, are refused."""
     return json.loads(text, parse_constant=_no_json)
 
 

@@ -1,4 +1,4 @@
-"""Encrypts what single sign-on stores: the secret of a connection, and the cookie with the secrets of one sign-on."""
+"""Encrypts what single sign-on stores: a connection's secret, and the cookie with the three secrets of a sign-on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ def seal(secret: str) -> str:
 
 
 def opened(sealed: str) -> str:
-    """Return the decrypted secret. Raises Unreadable."""
+    """Decrypt a secret. Raise Unreadable if no key of the settings decrypts it."""
     return _secrets().opened(sealed)
 
 
 def is_outdated(sealed: str) -> bool:
-    """Return whether a former key encrypted this secret. It must be encrypted again before that key is removed."""
+    """Return whether a former key encrypted this secret.
+
+    Before that key is removed, the secret must be encrypted again.
+    """
     return _secrets().is_outdated(sealed)
 
 
@@ -27,7 +30,7 @@ def seal_flow(flow: str) -> str:
 
 
 def opened_flow(sealed: str) -> str:
-    """Return the decrypted flow. Raises Unreadable."""
+    """Decrypt the secrets of a sign-on from the cookie. Raise Unreadable if no key of the settings decrypts it."""
     return _flows().opened(sealed)
 
 

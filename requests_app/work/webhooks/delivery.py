@@ -1,8 +1,8 @@
-"""Delivers webhook messages at least once. Each message has its own schedule, so no receiver delays another.
+"""Delivers webhook messages at least once. Each receiver is independent, so a slow one does not delay the others.
 
-Only the main thread uses the database. Each of the other threads has one connection to one receiver. A message that
-fails delays only later messages about the same access request or ticket. A message that ends access never waits for
-another message, and has its own threads.
+Only the main thread uses the database. Every other thread talks to one receiver at a time. If a message fails, only
+later messages to the same receiver about the same access request or ticket wait for it. Messages that end access never
+wait for another message, and have threads of their own.
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u024f]+")
 
 
 class _Lane(Enum):
-    """Messages of one kind to one receiver. `least` is how many of them can always be sent to one receiver at a time.
+    """A kind of message: those that end access, first attempts, and repeated attempts.
 
-    The lanes do not wait for each other. If a receiver hangs at one message, it still gets the next message. A receiver
-    that always hangs holds few threads.
+    `least` is how many messages of the kind can be sent to one receiver at the same time, even after failures. The
+    lanes do not wait for each other. So a receiver that hangs at one message still gets the next message, and a
+    receiver that always hangs holds few threads.
     """
 
     #: Messages that end access, both first and repeated attempts.
@@ -107,7 +108,7 @@ def _is_in_doubt(webhook: Webhook, lane: _Lane) -> bool:
 
 
 def drain() -> int:
-    """Send the messages that are due, outside any transaction. Return how many attempts were made."""
+    """Send the due messages, and return how many attempts were made. Call it outside any transaction."""
     token = uuid4().hex
     if not cache.add(_TURN, token, timeout=_TURN_SECONDS):
         return 0
@@ -115,16 +116,20 @@ def drain() -> int:
 
 
 def is_waited_for() -> bool:
-    """Return whether a repeated attempt is due and no drain has the turn.
+    """Return whether a repeated attempt is due while no drain runs. The beat then starts a drain.
 
-    For first attempts, a drain is woken elsewhere.
+    First attempts are not counted, because the change that wrote the message starts a drain.
     """
     due = OutboxMessage.objects.due(clock.now()).filter(lane=WEBHOOK, attempts__gt=0, webhook__is_on=True)
     return cache.get(_TURN) is None and due.exists()
 
 
 class _Drain:
-    """One round of deliveries. `allowed` is how many messages of a lane can be sent to a receiver at the same time."""
+    """One round of deliveries.
+
+    `allowed` is how many messages of a lane can be sent to one receiver at the same time. Success doubles it, failure
+    sets it back.
+    """
 
     def __init__(self, token: str) -> None:
         self.allowed: Counter[tuple[UUID, _Lane]] = Counter()
@@ -148,7 +153,7 @@ class _Drain:
         return self.done
 
     def _take(self, pool: Executor, endings: Executor) -> bool:
-        """Claim due messages while this drain has the turn. Return whether any message is being sent."""
+        """While this drain has the turn, claim and send due messages. Return whether any attempt still runs."""
         if self.has_turn and clock.monotonic() < self.until:
             if clock.monotonic() - self.checked >= LOOK_SECONDS:
                 if clock.monotonic() - self.renewed >= _RENEW_SECONDS:
@@ -162,7 +167,7 @@ class _Drain:
         return bool(self.sending)
 
     def _let_go(self) -> None:
-        """End the turn, and wake another drain if messages are due."""
+        """Give the turn back, so that another drain can work. If messages are due, start that drain."""
         if self.has_turn:
             self.has_turn = False
             if cache.get(_TURN) == self.token:
@@ -183,9 +188,9 @@ class _Drain:
                         self._send(endings if lane is _Lane.ENDING else pool, message, webhook, lane)
 
     def _room(self, webhook: Webhook, lane: _Lane) -> int:
-        """Return how many threads are free for this receiver and lane.
+        """Return how many threads this receiver can use in this lane.
 
-        Messages in doubt can use only half of the threads.
+        Half of the threads are never used for repeated attempts, nor for receivers that failed recently.
         """
         beside = [each for each in self.sending.values() if (each.lane is _Lane.ENDING) == (lane is _Lane.ENDING)]
         room = MOST_AT_ONCE - len(beside)
@@ -226,8 +231,8 @@ class _Drain:
 def _due(at: datetime) -> QuerySet[OutboxMessage]:
     """Return the messages that can be sent now.
 
-    A message waits for older messages to the same receiver about the same access request or ticket. A message that ends
-    access does not wait.
+    A message waits for older messages to the same receiver about the same access request or ticket. Only messages that
+    end access do not wait.
     """
     older = OutboxMessage.objects.filter(
         webhook=OuterRef("webhook"),
@@ -240,7 +245,10 @@ def _due(at: datetime) -> QuerySet[OutboxMessage]:
 
 
 def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
-    """Return the receivers that have a message to be sent now, by lane. A test is also sent if the webhook is off."""
+    """Return, for each lane, the webhooks with a message to send now.
+
+    A webhook that is switched off gets only test messages.
+    """
     if not OutboxMessage.objects.due(at).filter(lane=WEBHOOK).exists():
         # Most drains find nothing, and this question is much cheaper than the next one.
         return {}
@@ -256,7 +264,7 @@ def _ready(at: datetime) -> dict[_Lane, list[Webhook]]:
 
 
 def _claim(webhook: Webhook, lane: _Lane, most: int) -> list[OutboxMessage]:
-    """Claim up to `most` messages, first those that have been due for the longest time."""
+    """Claim up to `most` messages for this webhook and lane. The messages that became due first are claimed first."""
     with transaction.atomic(durable=True):
         at = clock.now()
         rows = _due(at).filter(lane.holds, webhook=webhook)
@@ -305,7 +313,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> Outcome:
 
 
 def sanitised(answer: bytes) -> str:
-    """Return the beginning of the receiver's answer on one line, without invisible characters."""
+    """Return the start of the receiver's answer as one line without invisible characters."""
     text = _UNPRINTABLE.sub(" ", answer[: 4 * ANSWER_STORED].decode(errors="replace"))
     return " ".join(text.split())[:ANSWER_STORED]
 
@@ -338,7 +346,7 @@ def _delivered(sending: _Sending) -> bool:
 
 
 def _failed(sending: _Sending, outcome: Outcome) -> bool:
-    """Postpone the message, or park it after its last attempt. Return whether to switch the webhook off."""
+    """Postpone the message, or park it after its last attempt. Return True if the webhook must be switched off."""
     message, webhook, at = sending.message, sending.webhook, clock.now()
     problem = outcome.problem or str(outcome.status)
     claimed = OutboxMessage.objects.filter(

@@ -1,7 +1,7 @@
-"""Turns new entries of the logs into webhook messages. The logs are the source, so no event can be forgotten.
+"""Turns new log entries into webhook messages. All events are read from the logs, so none can be forgotten.
 
-The operations know nothing of webhooks. For each log, a webhook has a cursor with the number of its next entry. The new
-entries that a webhook wants become rows of the outbox. The cursor moves in the same transaction.
+The operations know nothing of webhooks. A webhook has a cursor for each log, with the number of the next entry. Entries
+that the webhook wants become rows of the outbox, and the same transaction moves the cursor.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ MOST_WAITING = 10_000
 
 
 def has_news() -> bool:
-    """Return whether any log has entries that were not yet processed for some webhook."""
+    """Return whether a log has entries that some webhook's cursor has not passed."""
     return _moved().exists() or next(_unknown(), None) is not None
 
 
 def work(until: float) -> int:
-    """Process the next BATCH of each log for each webhook, until `until` on the monotonic clock.
+    """Process up to BATCH new entries of each log for each webhook. Return how many messages were made.
 
-    Return how many messages were made. A log with many new entries does not delay other logs.
+    Stop at `until` on the monotonic clock. A log with many new entries does not delay the other logs.
     """
     for webhook_id, log_id in _unknown():
         _begin(webhook_id, log_id)
@@ -49,9 +49,9 @@ def work(until: float) -> int:
 
 
 def _moved() -> QuerySet[WebhookCursor]:
-    """Return the cursors that are not at the end of their log.
+    """Return the cursors of active webhooks that are not at the end of their log.
 
-    A cursor beyond the end means that a backup was restored.
+    A cursor can be beyond the end: then a backup was restored.
     """
     other = ChainHead.objects.filter(pk=OuterRef("log_id")).exclude(size=OuterRef("next_seq"))
     hearing = WebhookCursor.objects.filter(webhook__is_on=True, webhook__removed_at=None)
@@ -59,7 +59,7 @@ def _moved() -> QuerySet[WebhookCursor]:
 
 
 def _unknown() -> Iterator[tuple[UUID, UUID]]:
-    """Yield (webhook, log) for each log in which one of the provider's webhooks has no cursor yet."""
+    """Yield (webhook, log) for each missing cursor: the provider's webhooks must have a cursor in every log."""
     for webhook_id in Webhook.objects.present().filter(tenant=None, is_on=True).values_list("pk", flat=True):
         known = WebhookCursor.objects.filter(webhook=webhook_id, log_id=OuterRef("pk"))
         for log_id in ChainHead.objects.filter(~Exists(known)).order_by("pk").values_list("pk", flat=True):
@@ -67,7 +67,7 @@ def _unknown() -> Iterator[tuple[UUID, UUID]]:
 
 
 def _begin(webhook_id: UUID, log_id: UUID) -> None:
-    """Create the webhook's cursor for one log, at the first entry since the webhook was added."""
+    """Create a webhook's cursor in one log. It begins at the first entry since the webhook was added."""
     with transaction.atomic(durable=True):
         from_at = Webhook.objects.values_list("from_at", flat=True).get(pk=webhook_id)
         size = ChainHead.objects.values_list("size", flat=True).get(pk=log_id)
@@ -78,9 +78,12 @@ def _begin(webhook_id: UUID, log_id: UUID) -> None:
 
 
 def _step(cursor_id: int, *, only_endings: bool) -> int:
-    """Process the next entries of one log for one webhook, unless another worker does.
+    """Process the next entries of one log for one webhook. Do nothing if another worker does this already.
 
-    With `only_endings`, write only messages that end access, and don't move the cursor. The other entries wait.
+    Return how many entries were processed.
+
+    With `only_endings`, write only the messages that end access, and leave the cursor where it is. The other entries
+    then wait.
     """
     with transaction.atomic(durable=True):
         places = WebhookCursor.objects.select_related("webhook").filter(pk=cursor_id)
@@ -105,7 +108,7 @@ def _step(cursor_id: int, *, only_endings: bool) -> int:
 
 
 def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None) -> list[AuditEntry]:
-    """Return the entries to send, at most BATCH. `only` limits them to some events."""
+    """Return up to BATCH entries that this webhook wants. `only` limits them further to these events."""
     webhook = place.webhook
     rows = AuditEntry.objects.filter(
         tenant_id=place.log_id, seq__gte=place.next_seq, seq__lt=size, at__gte=webhook.from_at
@@ -120,7 +123,7 @@ def _wanted(place: WebhookCursor, size: int, only: frozenset[str] | None = None)
 
 
 def _write(place: WebhookCursor, entries: list[AuditEntry]) -> int:
-    """Write the messages that do not exist yet. Return how many."""
+    """Write the messages about these entries, except those that exist already. Return how many were written."""
     at = clock.now()
     found = {
         row["key"]: row for row in (outbox_row(place.webhook, each) for each in messages.of(entries, place.log_id))

@@ -1,4 +1,4 @@
-"""Deletes old deliveries, and encrypts keys again that a former key of the settings has encrypted."""
+"""Deletes old deliveries, and encrypts the webhooks' keys again with the present key of the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 500
 
 
 def work(is_over: Callable[[], bool]) -> int:
-    """Continue until everything is done or `is_over` returns True. Return how many messages were deleted."""
+    """Tidy until nothing is left to do or `is_over` returns True. Return how many messages were deleted."""
     done = 0
     for webhook in Webhook.objects.order_by("pk"):
         if is_over():
@@ -50,7 +50,7 @@ def _forget(webhook: Webhook, is_over: Callable[[], bool]) -> int:
 
 
 def seal_anew(webhook: Webhook) -> None:
-    """Encrypt a webhook's keys again if a former key of the settings encrypted them."""
+    """Encrypt the keys of a webhook with the present key of the settings, if a former key encrypted them."""
     at = clock.now()
     for column in ("sealed", "former_sealed"):
         sealed = getattr(webhook, column)
